@@ -1,0 +1,32 @@
+"""Bodies as Monday answers them since 2025-07, for tests of the translating edge."""
+
+from typing import Any
+
+COLUMN_IDS = ["npd_id", "email_1", "phone_1"]
+
+
+def failed(message: str, code: str, path: list[str | int] | None = None, **extensions: Any) -> dict[str, Any]:
+    """One entry of `errors`."""
+    entry: dict[str, Any] = {"message": message, "extensions": {"code": code, **extensions}}
+    return entry | {"path": path} if path else entry
+
+
+def column(
+    column_id: str, column_type: str, value: str | None, text: str = "", **extra: Any
+) -> dict[str, Any]:
+    """One entry of `column_values`; `value` is JSON as text, as Monday sends it."""
+    return {"id": column_id, "type": column_type, "text": text, "value": value, **extra}
+
+
+def item(
+    item_id: str = "11", *, columns: list[dict[str, Any]] | None = None, **fields: Any
+) -> dict[str, Any]:
+    """An item as `...ItemFields` asks for it."""
+    return {
+        "id": item_id,
+        "name": "Ada Lovelace",
+        "state": "active",
+        "updated_at": "2026-11-20T08:00:00Z",
+        "board": {"id": "7"},
+        "column_values": columns if columns is not None else [column("npd_id", "text", '"n-1"', "n-1")],
+    } | fields

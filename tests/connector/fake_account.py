@@ -1,0 +1,104 @@
+"""A Monday account in memory, for the set-up: boards, columns and webhooks, with faults on request.
+
+The sandbox plays the whole of Monday; this plays what it doesn't, such as a used-up column id.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from sync.connectors.monday.answers import Answer
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.codes import error_from
+from sync.connectors.monday.errors import MondayError
+
+
+class FakeAccount(MondayClient):
+    """Answers the documents of boards.py and doctor.py without HTTP."""
+
+    def __init__(self) -> None:
+        super().__init__("https://monday.test/v2", "token")
+        self.boards: dict[str, dict[str, Any]] = {}
+        self.hooks: dict[str, dict[str, str]] = {}
+        self.used_column_ids: set[str] = set()
+        self.unreachable_events: set[str] = set()
+        self.failing: dict[str, MondayError] = {}
+        self.served_version = "2026-10"
+        self.kinds = {"2026-10": "current"}
+        self.user: dict[str, str] | None = {"id": "2", "name": "Sync"}
+        self.writes: list[str] = []
+        self._next = 100
+
+    def execute(
+        self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer:
+        self.calls += 1
+        for root, play in self._plays().items():
+            if f" {root}(" in document or f" {root} " in document:
+                if root in self.failing:
+                    raise self.failing[root]
+                return play(variables)
+        raise AssertionError(f"the fake account doesn't know this document: {document}")
+
+    def add_board(self, board_id: str, *columns: dict[str, Any], state: str = "active") -> None:
+        """A board with a name column, these columns and one group."""
+        name = {"id": "name", "title": "Name", "type": "name", "archived": False}
+        groups = [
+            {"id": "gone", "archived": True, "deleted": False},
+            {"id": "topics", "archived": False, "deleted": False},
+        ]
+        board = {"id": board_id, "name": f"Board {board_id}", "state": state, "groups": groups}
+        self.boards[board_id] = board | {"columns": [name, *columns]}
+
+    def _plays(self) -> dict[str, Callable[[Mapping[str, Any]], Answer]]:
+        return {
+            "create_board": self._create_board,
+            "create_column": self._create_column,
+            "create_webhook": self._create_webhook,
+            "delete_webhook": self._delete_webhook,
+            "webhooks": lambda _: Answer({"webhooks": list(self.hooks.values())}),
+            "me": self._examined,
+            "boards": lambda sent: Answer(
+                {"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]}
+            ),
+        }
+
+    def _examined(self, _: Mapping[str, Any]) -> Answer:
+        versions = [{"kind": kind, "value": value} for value, kind in self.kinds.items()]
+        return Answer(
+            {"me": self.user, "version": None, "versions": versions}, api_version=self.served_version
+        )
+
+    def _create_board(self, sent: Mapping[str, Any]) -> Answer:
+        board_id = self._new_id("board")
+        self.add_board(board_id)
+        return Answer({"create_board": {"id": board_id}})
+
+    def _create_column(self, sent: Mapping[str, Any]) -> Answer:
+        if sent.get("id") in self.used_column_ids:
+            entry = {
+                "message": "id is taken",
+                "path": ["create_column"],
+                "extensions": {"code": "RecordInvalidException"},
+            }
+            return Answer({"create_column": None}, errors=(error_from(entry),))
+        column_id = sent.get("id") or f"{sent['type']}_{self._next}"
+        self.writes.append("column")
+        column = {"id": column_id, "title": sent["title"], "type": sent["type"], "archived": False}
+        self.boards[sent["board"]]["columns"].append(column)
+        return Answer({"create_column": {"id": column_id}})
+
+    def _create_webhook(self, sent: Mapping[str, Any]) -> Answer:
+        if sent["event"] in self.unreachable_events:
+            return Answer({"create_webhook": None}, request_id="req-5")
+        hook_id = self._new_id("webhook")
+        self.hooks[hook_id] = {"id": hook_id, "event": sent["event"]}
+        return Answer({"create_webhook": self.hooks[hook_id]})
+
+    def _delete_webhook(self, sent: Mapping[str, Any]) -> Answer:
+        self.writes.append("webhook deleted")
+        return Answer({"delete_webhook": self.hooks.pop(sent["id"])})
+
+    def _new_id(self, what: str) -> str:
+        self._next += 1
+        self.writes.append(what)
+        return str(self._next)

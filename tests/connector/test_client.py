@@ -1,0 +1,327 @@
+"""The HTTP edge: what is sent, and what each kind of failure means."""
+
+import gzip
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+
+from sync.connectors.monday import errors
+from sync.connectors.monday.client import Complexity, MondayClient
+from tests.connector.bodies import failed
+
+URL = "https://monday.test/v2"
+TOKEN = "secret-token-of-the-account"
+QUERY = "query Q { me { id } }"
+MUTATION = "mutation Write { a: x { id } b: x { id } }"
+
+
+@pytest.fixture
+def client() -> MondayClient:
+    return MondayClient(URL, TOKEN)
+
+
+@responses.activate
+def test_a_document_is_sent_with_variables_token_version_and_key(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {"me": {"id": "1"}}})
+    client.execute(MUTATION, {"ids": ["1"]}, idempotency_key="create-1")
+    request = responses.calls[0].request
+    assert json.loads(request.body or "") == {"query": MUTATION, "variables": {"ids": ["1"]}}
+    assert request.headers["Authorization"] == TOKEN
+    assert request.headers["API-Version"] == "2026-10"
+    assert request.headers["Idempotency-Key"] == "create-1"
+    assert request.headers["Content-Type"] == "application/json"
+
+
+@responses.activate
+def test_a_netrc_entry_does_not_replace_the_token(
+    client: MondayClient, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine monday.test login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    responses.post(URL, json={"data": {}})
+    client.execute(QUERY, {})
+    assert responses.calls[0].request.headers["Authorization"] == TOKEN
+
+
+@responses.activate
+def test_an_answer_carries_request_version_complexity_and_replay(client: MondayClient) -> None:
+    complexity = {"query": 30, "before": 1000, "after": 970, "reset_in_x_seconds": 12}
+    responses.post(
+        URL,
+        json={"data": {"me": {"id": "1"}, "complexity": complexity}, "extensions": {"request_id": "req-1"}},
+        headers={"API-Version": "2026-10", "Idempotency-Replayed": "true"},
+    )
+    answer = client.execute(QUERY, {})
+    assert answer.complexity == Complexity(30, 1000, 970, 12)
+    assert (answer.request_id, answer.api_version, answer.replayed) == ("req-1", "2026-10", True)
+    assert client.calls == 1
+
+
+@responses.activate
+def test_errors_of_single_aliases_come_beside_the_data(client: MondayClient) -> None:
+    responses.post(
+        URL,
+        json={
+            "data": {"a": {"id": "1"}, "b": None},
+            "errors": [failed("Item not found", "InvalidItemIdException", ["b"])],
+            "extensions": {"request_id": "req-2"},
+        },
+    )
+    answer = client.execute(MUTATION, {})
+    assert [type(error) for error in answer.errors_of("b")] == [errors.ItemNotFound]
+    assert answer.errors_of("a") == ()
+    assert answer.errors[0].request_id == "req-2"
+
+
+@responses.activate
+@pytest.mark.parametrize("data", [{}, {"data": None}, {"data": []}])
+def test_a_mutation_answered_without_data_has_an_unknown_outcome(
+    client: MondayClient, data: dict[str, Any]
+) -> None:
+    responses.post(URL, json=data | {"errors": [failed("Item not found", "InvalidItemIdException", ["b"])]})
+    with pytest.raises(errors.AnswerWithoutData) as caught:
+        client.execute(MUTATION, {})
+    assert caught.value.outcome_unknown
+    assert [type(error) for error in caught.value.errors] == [errors.ItemNotFound]
+
+
+@responses.activate
+def test_a_query_answered_without_data_raises_its_error(client: MondayClient) -> None:
+    responses.post(URL, json={"errors": [failed("The board does not exist", "InvalidBoardIdException")]})
+    with pytest.raises(errors.BoardGone):
+        client.execute(QUERY, {})
+
+
+@responses.activate
+def test_a_mutation_that_was_refused_as_a_document_was_certainly_not_applied(client: MondayClient) -> None:
+    responses.post(
+        URL, status=400, json={"errors": [failed("Unknown argument", "GRAPHQL_VALIDATION_FAILED")]}
+    )
+    with pytest.raises(errors.DocumentRefused) as caught:
+        client.execute(MUTATION, {})
+    assert not caught.value.outcome_unknown
+
+
+@responses.activate
+def test_the_old_format_is_raised_once_and_not_as_data(client: MondayClient) -> None:
+    responses.post(
+        URL,
+        json={
+            "error_code": "ComplexityException",
+            "status_code": 429,
+            "error_message": "Complexity budget exhausted, reset in 3 seconds",
+            "errors": ["Complexity budget exhausted, reset in 3 seconds"],
+            "account_id": 1,
+        },
+    )
+    with pytest.raises(errors.ComplexityExhausted):
+        client.execute(MUTATION, {})
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "body", "expected"),
+    [
+        (401, {"errors": [failed("Not authenticated", "NOT_AUTHENTICATED")]}, errors.NotAuthenticated),
+        (401, {"errors": ["Not Authenticated"]}, errors.NotAuthenticated),
+        (429, {"errors": [failed("Daily limit exceeded", "DAILY_LIMIT_EXCEEDED")]}, errors.DailyLimitReached),
+        (409, {"errors": [failed("being processed", "IDEMPOTENCY_CONFLICT")]}, errors.StillRunning),
+        (423, {"error_message": "Resource is currently locked"}, errors.BoardLocked),
+        (500, {}, errors.ServerFailed),
+    ],
+)
+def test_an_http_error_is_raised_as_what_its_body_says(
+    client: MondayClient, status: int, body: Any, expected: type[errors.MondayError]
+) -> None:
+    responses.post(URL, status=status, json=body)
+    with pytest.raises(expected) as caught:
+        client.execute(QUERY, {})
+    assert type(caught.value) is expected
+    assert caught.value.http_status == status
+
+
+@responses.activate
+@pytest.mark.parametrize(("header", "seconds"), [("22", 22.0), ("1.5", 1.5), ("rubbish", None), ("", None)])
+def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, seconds: float | None) -> None:
+    responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
+    with pytest.raises(errors.LimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == seconds
+
+
+@responses.activate
+def test_a_wait_until_a_date_in_the_past_is_none_at_all(client: MondayClient) -> None:
+    responses.post(URL, status=429, body="", headers={"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    with pytest.raises(errors.LimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == 0
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["<html>welcome</html>", "[1, 2]", '"text"', "{}", ""])
+def test_a_success_that_is_no_graphql_answer_has_an_unknown_outcome(client: MondayClient, body: str) -> None:
+    responses.post(URL, body=body)
+    with pytest.raises(errors.UnreadableAnswer):
+        client.execute(MUTATION, {})
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "[]", ""])
+def test_a_gateway_s_html_error_is_a_server_error(client: MondayClient, body: str) -> None:
+    responses.post(URL, status=502, body=body)
+    with pytest.raises(errors.ServerFailed):
+        client.execute(MUTATION, {})
+
+
+@responses.activate
+def test_a_redirect_is_not_followed_with_the_token(client: MondayClient) -> None:
+    responses.post(URL, status=307, headers={"Location": "https://elsewhere.test/v2"})
+    with pytest.raises(errors.WrongAddress):
+        client.execute(QUERY, {})
+    assert len(responses.calls) == 1
+
+
+@responses.activate
+def test_a_compressed_answer_is_read(client: MondayClient) -> None:
+    body = gzip.compress(json.dumps({"data": {"me": {"id": "1"}}}).encode())
+    responses.post(URL, body=body, headers={"Content-Encoding": "gzip"})
+    assert client.execute(QUERY, {}).data == {"me": {"id": "1"}}
+    assert responses.calls[0].request.headers["Accept-Encoding"] == "gzip"
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (requests.ConnectTimeout("slow"), errors.Unreachable),
+        (requests.exceptions.ProxyError("no proxy"), errors.Unreachable),
+        (requests.exceptions.InvalidURL("bad"), errors.Unreachable),
+        (requests.ReadTimeout("slow"), errors.TimedOut),
+        (requests.ConnectionError("reset"), errors.ConnectionLost),
+        (requests.exceptions.ChunkedEncodingError("cut"), errors.ConnectionLost),
+        (requests.exceptions.ContentDecodingError("bad gzip"), errors.ConnectionLost),
+    ],
+)
+def test_a_transport_fault_says_whether_the_request_can_have_been_applied(
+    client: MondayClient, fault: Exception, expected: type[errors.MondayError]
+) -> None:
+    responses.post(URL, body=fault)
+    with pytest.raises(expected) as caught:
+        client.execute(MUTATION, {})
+    assert type(caught.value) is expected
+
+
+def test_a_closed_port_is_unreachable_and_counted_as_a_call() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    client = MondayClient(f"http://127.0.0.1:{port}/v2", TOKEN)
+    with pytest.raises(errors.Unreachable):
+        client.execute(MUTATION, {})
+    assert client.calls == 1
+
+
+def test_an_address_that_is_none_is_unreachable() -> None:
+    with pytest.raises(errors.Unreachable):
+        MondayClient("no address", TOKEN).execute(QUERY, {})
+
+
+Serve = Callable[[Callable[[socket.socket], None]], str]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Serve one connection by a function; returns the address."""
+    threads: list[threading.Thread] = []
+    listeners: list[socket.socket] = []
+
+    def start(handle: Callable[[socket.socket], None]) -> str:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listeners.append(listener)
+
+        def run() -> None:
+            with listener.accept()[0] as connection:
+                connection.recv(65_536)
+                handle(connection)
+
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[-1].start()
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/v2"
+
+    yield start
+    for listener in listeners:
+        listener.close()
+    for thread in threads:
+        thread.join(timeout=5)
+
+
+def test_a_connection_that_ends_without_an_answer_has_an_unknown_outcome(serve: Serve) -> None:
+    with pytest.raises(errors.ConnectionLost):
+        MondayClient(serve(lambda connection: None), TOKEN).execute(MUTATION, {})
+
+
+def test_an_answer_that_is_cut_off_has_an_unknown_outcome(serve: Serve) -> None:
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"data": {')
+
+    with pytest.raises(errors.ConnectionLost):
+        MondayClient(serve(cut), TOKEN).execute(MUTATION, {})
+
+
+def test_silence_ends_at_the_timeout_with_an_unknown_outcome(serve: Serve) -> None:
+    done = threading.Event()
+
+    def stay_silent(connection: socket.socket) -> None:
+        done.wait(5)
+
+    client = MondayClient(serve(stay_silent), TOKEN, timeout=0.1)
+    with pytest.raises(errors.TimedOut):
+        client.execute(MUTATION, {})
+    done.set()
+
+
+def test_an_answer_that_trickles_ends_at_the_timeout(serve: Serve) -> None:
+    done = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+        while not done.wait(0.02):
+            connection.sendall(b" ")
+
+    client = MondayClient(serve(trickle), TOKEN, timeout=0.2)
+    with pytest.raises(errors.TimedOut):
+        client.execute(MUTATION, {})
+    done.set()
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [200, 401, 500])
+def test_the_token_is_in_no_error_log_or_representation(
+    client: MondayClient, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    responses.post(URL, status=status, body="not JSON")
+    with pytest.raises(errors.MondayError) as caught:
+        client.execute(QUERY, {})
+    seen = [str(caught.value), repr(caught.value), repr(client), str(vars(client)), caplog.text]
+    assert all(TOKEN not in text for text in seen)
+
+
+@pytest.mark.parametrize("token", ["abc\ndef", "abc\x00", "schlüssel"])
+def test_a_token_that_can_t_be_a_header_is_refused_without_being_told(token: str) -> None:
+    with pytest.raises(ValueError, match="MONDAY_API_KEY") as caught:
+        MondayClient(URL, token)
+    assert token not in str(caught.value)
+
+
+def test_calls_are_never_repeated_by_the_library() -> None:
+    session = MondayClient(URL, TOKEN)._session
+    assert {adapter.max_retries.total for adapter in session.adapters.values()} == {0}  # type: ignore[attr-defined]

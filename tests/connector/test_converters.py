@@ -1,0 +1,309 @@
+"""Converters, case by case: canonical forms, what is sent, and what stays as people wrote it."""
+
+from typing import Any
+
+import pytest
+
+from sync.connectors.monday.converters import CONVERTERS, CannotSplit, Converter, UnknownValue, converter
+from sync.connectors.monday.documents import Reading
+
+ADDRESS = {
+    "address_street": "12 Main St, Apt 4",
+    "address_city": "Springfield",
+    "address_state": None,
+    "address_zip": "62701",
+    "address_country": "USA",
+}
+EMPTY_ADDRESS: dict[str, str | None] = dict.fromkeys(ADDRESS)
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+@pytest.mark.parametrize("text", [None, "", "  \n\t"])
+def test_nothing_an_empty_text_and_whitespace_are_all_empty(name: str, text: str | None) -> None:
+    fields = EMPTY_ADDRESS if name == "address" else {"field": None}
+    raw = fields | {next(iter(fields)): text}
+    assert converter(name).local(raw) is None
+    assert converter(name).write(raw, None) is None
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
+    reading = Reading("c", "", known=False, reason="the column is hidden")
+    with pytest.raises(UnknownValue, match="hidden"):
+        converter(name).raw_of(reading)
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_a_column_of_another_type_is_not_read(name: str) -> None:
+    with pytest.raises(UnknownValue, match="numbers"):
+        converter(name).raw_of(Reading("c", "numbers", value="42"))
+
+
+def test_an_unknown_converter_is_an_error() -> None:
+    with pytest.raises(KeyError):
+        converter("colour")
+
+
+def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
+    text = converter("text")
+    assert text.local({"notes": "  Zoe\u0308\r\nline\rend "}) == "Zoë\nline\nend"
+    assert text.remote("Zoë\nline\nend") == "Zoë\nline\nend"
+
+
+def test_a_spelling_that_says_the_same_is_kept() -> None:
+    assert converter("text").to_local("Zoë", {"notes": " Zoe\u0308 "}) == {"notes": " Zoe\u0308 "}
+    assert converter("email").to_local({"email": "Ada@Example.ORG"}, {"email": "Ada@example.org"}) == {
+        "email": "Ada@example.org"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "kept", "canonical"),
+    [
+        ("text", Reading("c", "text", text="abc", value="abc"), "abc", "abc"),
+        ("text", Reading("c", "text", text="", value=None), None, None),
+        (
+            "long_text",
+            Reading(
+                "c", "long_text", text="abc", value={"text": "abc", "changed_at": "2026-01-01T00:00:00Z"}
+            ),
+            "abc",
+            "abc",
+        ),
+        ("name", Reading("name", "name", text="Ada", value="Ada"), "Ada", "Ada"),
+        (
+            "email",
+            Reading(
+                "c",
+                "email",
+                text="Ada - ada@b.test",
+                value={"email": "ada@B.test", "text": "Ada", "changed_at": 1},
+            ),
+            {"email": "ada@B.test", "text": "Ada"},
+            "ada@b.test",
+        ),
+        ("email", Reading("c", "email", text="", value=None), None, None),
+        ("email", Reading("c", "email", text="", value={"email": "", "text": ""}), None, None),
+        (
+            "phone",
+            Reading(
+                "c", "phone", text="12025550169", value={"phone": "12025550169", "countryShortName": "US"}
+            ),
+            {"phone": "12025550169", "countryShortName": "US"},
+            "+12025550169",
+        ),
+        ("phone", Reading("c", "phone", text="", value={}), None, None),
+        ("address", Reading("c", "text", text="", value="1 A St,  Town"), "1 A St,  Town", "1 A St, Town"),
+    ],
+)
+def test_a_reading_keeps_what_a_base_needs_and_compares_by_value(
+    name: str, reading: Reading, kept: Any, canonical: str | None
+) -> None:
+    assert converter(name).raw_of(reading) == kept
+    assert converter(name).remote(kept) == canonical
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sent"),
+    [
+        ("text", " abc ", "abc"),
+        ("long_text", "a\r\nb", {"text": "a\nb"}),
+        ("name", "Ada", "Ada"),
+        ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
+        ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
+        ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
+        ("phone", "202-555-0169 x12", {"phone": "+12025550169 ext. 12", "countryShortName": "US"}),
+        ("phone", "ask  Bob", {"phone": "ask Bob", "countryShortName": "US"}),
+    ],
+)
+def test_a_value_is_sent_in_its_column_s_form(name: str, text: str, sent: Any) -> None:
+    assert converter(name).write({"field": text}, None) == sent
+
+
+def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
+    email = converter("email")
+    assert email.write({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == {
+        "email": "new@b.test",
+        "text": "Write me",
+    }
+    assert email.write({"email": "new@b.test"}, {"email": "old@b.test", "text": "old@B.test"}) == {
+        "email": "new@b.test",
+        "text": "new@b.test",
+    }
+
+
+def test_a_phone_s_country_stays_while_it_is_still_right() -> None:
+    phone = converter("phone")
+    canadian = {"phone": "16135550100", "countryShortName": "CA"}
+    assert phone.write({"phone": "202 555 0169"}, canadian)["countryShortName"] == "CA"
+    assert phone.write({"phone": "+49 30 901820"}, canadian)["countryShortName"] == "DE"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("(202) 555-0169", "+1 202 555 0169"),
+        ("202.555.0169 ext 5", "+12025550169;ext=5"),
+        ("ask  Bob", " ask Bob"),
+    ],
+)
+def test_phone_numbers_are_equal_by_number_and_not_by_spelling(one: str, other: str) -> None:
+    phone = converter("phone")
+    assert phone.local({"phone": one}) == phone.local({"phone": other})
+
+
+def test_extensions_tell_numbers_apart() -> None:
+    phone = converter("phone")
+    assert phone.local({"phone": "202 555 0169"}) != phone.local({"phone": "202 555 0169 x1"})
+
+
+def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that_number() -> None:
+    phone = converter("phone")
+    british = {"phone": "020 7946 0958", "countryShortName": "GB"}
+    assert phone.remote(british) == "+442079460958"
+    assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
+
+
+def test_the_default_region_is_a_setting() -> None:
+    assert converter("phone", default_region="GB").local({"phone": "020 7946 0958"}) == "+442079460958"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("long_text", "x" * 2431, "notes: 2,431 characters; a long text on Monday holds 2,000"),
+        ("name", "x" * 256, "notes: 256 characters; an item's name on Monday holds 255"),
+        ("name", " ", "notes is empty; an item on Monday needs a name"),
+        ("text", "é" * 40_000, "notes: 80,000 bytes; a Monday item holds 65,536"),
+    ],
+)
+def test_a_value_that_monday_can_t_hold_is_told_before_it_is_sent(name: str, text: str, words: str) -> None:
+    assert converter(name).limit({"notes": text}) == words
+
+
+@pytest.mark.parametrize(("name", "length"), [("long_text", 2000), ("name", 255), ("text", 65_536)])
+def test_a_value_at_the_limit_is_sent(name: str, length: int) -> None:
+    assert converter(name).limit({"notes": "x" * length}) is None
+
+
+def test_an_address_is_one_text_of_its_filled_parts() -> None:
+    address = converter("address")
+    assert address.write(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
+    assert address.remote("12 Main St ,Apt 4,Springfield, ,62701, USA") == address.local(ADDRESS)
+
+
+def test_an_address_with_as_many_pieces_as_before_is_divided_by_place() -> None:
+    changed = converter("address").to_local("14 Oak Ave, Apt 9, Shelbyville, 62565, USA", ADDRESS)
+    assert changed == ADDRESS | {
+        "address_street": "14 Oak Ave, Apt 9",
+        "address_city": "Shelbyville",
+        "address_zip": "62565",
+    }
+
+
+def test_an_address_is_divided_into_empty_fields_only_when_there_is_a_piece_for_each() -> None:
+    address = converter("address")
+    assert list(address.to_local("1 A St, Town, IL, 62701, USA", EMPTY_ADDRESS).values()) == [
+        "1 A St",
+        "Town",
+        "IL",
+        "62701",
+        "USA",
+    ]
+    with pytest.raises(CannotSplit, match="4 parts"):
+        address.to_local("1 A St, Town, 62701, USA", EMPTY_ADDRESS)
+
+
+def test_a_cleared_address_clears_all_five_fields() -> None:
+    assert converter("address").to_local(None, ADDRESS) == EMPTY_ADDRESS
+
+
+def test_an_address_with_another_number_of_pieces_is_never_guessed() -> None:
+    with pytest.raises(CannotSplit, match="6 parts"):
+        converter("address").to_local("12 Main St, Apt 4, Rear, Springfield, 62701, USA", ADDRESS)
+
+
+def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:
+    address = converter("address")
+    typed = address.from_text("12 Main St, Springfield", ADDRESS)
+    assert typed == EMPTY_ADDRESS | {"address_street": "12 Main St, Springfield"}
+    assert address.local(typed) == "12 Main St, Springfield"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("email", "nobody", "name@example.org"),
+        ("email", "a@b", "name@example.org"),
+        ("email", "a b@c.test", "name@example.org"),
+        ("phone", "call me", "no digits"),
+        ("name", "  ", "empty"),
+    ],
+)
+def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        converter(name).from_text(text, {"field": "before"})
+
+
+@pytest.mark.parametrize("name", ["text", "long_text", "email", "phone"])
+def test_a_typed_empty_text_clears_the_field(name: str) -> None:
+    assert converter(name).from_text(" ", {"field": "before"}) == {"field": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "column_type", "expected"),
+    [
+        ("text", {"value": "John"}, "text", "John"),
+        ("text", None, "text", None),
+        ("text", {}, "text", None),
+        ("long_text", {"text": "a\nb", "changed_at": "2025-02-05T17:56:58.364Z"}, "long-text", "a\nb"),
+        ("name", {"name": "New name"}, "name", "New name"),
+        ("email", {"email": "a@B.test", "text": "label"}, "email", "a@b.test"),
+        ("email", {}, "email", None),
+        ("phone", {"phone": "12025550169", "countryShortName": "US"}, "phone", "+12025550169"),
+        ("phone", None, "phone", None),
+        ("address", {"value": "1 A St,Town"}, "text", "1 A St, Town"),
+    ],
+)
+def test_a_webhook_s_value_is_read_by_its_old_type_name(
+    name: str, value: Any, column_type: str, expected: str | None
+) -> None:
+    assert converter(name).event(value, column_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "column_type"),
+    [
+        ("text", {"label": {"index": 1}}, "color"),
+        ("text", {"foo": "bar"}, "text"),
+        ("text", 42, "text"),
+        ("text", {"value": 42}, "numeric"),
+        ("email", {"text": "label only"}, "email"),
+        ("email", "Label", "email"),
+        ("phone", "12025550169", "phone"),
+        ("phone", {"personsAndTeams": []}, "multiple-person"),
+    ],
+)
+def test_a_webhook_s_value_that_can_t_be_decoded_is_unknown_and_not_empty(
+    name: str, value: Any, column_type: str
+) -> None:
+    with pytest.raises(UnknownValue):
+        converter(name).event(value, column_type)
+
+
+@pytest.mark.parametrize(
+    ("name", "canonical", "shown"),
+    [
+        ("phone", "+12025550169;ext=5", "+1 202-555-0169 ext. 5"),
+        ("phone", "ask Bob", "ask Bob"),
+        ("text", None, ""),
+    ],
+)
+def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, shown: str) -> None:
+    assert converter(name).display(canonical) == shown
+
+
+def test_a_converter_of_one_field_refuses_several() -> None:
+    several: Converter = converter("text")
+    with pytest.raises(ValueError, match="one field"):
+        several.local({"a": "1", "b": "2"})

@@ -1,0 +1,173 @@
+"""Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
+
+import pytest
+
+from sync.connectors.monday import errors
+from sync.connectors.monday.hooks import WEBHOOK_EVENTS, WebhooksIncomplete, ensure_webhooks, url_fingerprint
+from sync.connectors.monday.setup import BoardSpec, ColumnSpec, ensure_board, plan_board
+from tests.connector.fake_account import FakeAccount
+
+COLUMNS = [
+    ColumnSpec("name", "Name", "name"),
+    ColumnSpec("email", "Email", "email", "npd_email"),
+    ColumnSpec("notes", "Notes", "long_text", "npd_notes"),
+]
+URL = "https://npd.test/webhooks/monday/secret-part/"
+
+
+@pytest.fixture
+def account() -> FakeAccount:
+    return FakeAccount()
+
+
+def _spec(board_id: str | None = None) -> BoardSpec:
+    return BoardSpec("contact", "Contacts", board_id, COLUMNS)
+
+
+def test_without_a_board_one_is_made_with_all_columns(account: FakeAccount) -> None:
+    made = ensure_board(account, _spec())
+    assert made.made_board
+    assert made.columns == {"name": "name", "email": "npd_email", "notes": "npd_notes"}
+    assert made.group_id == "topics"
+    assert len(made.created) == 3
+
+
+def test_a_second_run_finds_everything_and_writes_nothing(account: FakeAccount) -> None:
+    first = ensure_board(account, _spec())
+    account.writes.clear()
+    second = ensure_board(account, _spec(first.board_id))
+    assert (second.columns, second.created, second.made_board) == (first.columns, [], False)
+    assert account.writes == []
+
+
+def test_columns_that_a_person_made_are_adopted_by_title_and_type(account: FakeAccount) -> None:
+    account.add_board("7", {"id": "email_x", "title": " EMAIL ", "type": "email", "archived": False})
+    made = ensure_board(account, _spec("7"))
+    assert made.columns["email"] == "email_x"
+    assert made.adopted == ["column “Name” (name)", "column “ EMAIL ” (email_x)"]
+    assert made.created == ["column “Notes” (npd_notes)"]
+
+
+def test_the_preferred_id_goes_before_the_title(account: FakeAccount) -> None:
+    account.add_board(
+        "7",
+        {"id": "email_x", "title": "Email", "type": "email", "archived": False},
+        {"id": "npd_email", "title": "Renamed", "type": "email", "archived": False},
+    )
+    assert ensure_board(account, _spec("7")).columns["email"] == "npd_email"
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        {"id": "npd_email", "title": "Email", "type": "text", "archived": False},
+        {"id": "npd_email", "title": "Email", "type": "email", "archived": True},
+    ],
+)
+def test_a_column_of_another_type_or_an_archived_one_is_not_adopted(
+    account: FakeAccount, column: dict[str, str | bool]
+) -> None:
+    account.add_board("7", column)
+    account.used_column_ids = {"npd_email"}
+    made = ensure_board(account, _spec("7"))
+    assert made.columns["email"] not in ("npd_email", None)
+
+
+def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -> None:
+    account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
+    spec = BoardSpec(
+        "contact", "Contacts", "7", [ColumnSpec("a", "Email", "email"), ColumnSpec("b", "Email", "email")]
+    )
+    columns = ensure_board(account, spec).columns
+    assert columns["a"] != columns["b"]
+
+
+@pytest.mark.parametrize("state", ["archived", "deleted"])
+def test_a_removed_board_is_replaced_and_the_plan_says_why(account: FakeAccount, state: str) -> None:
+    account.add_board("7", state=state)
+    plan = plan_board(account, _spec("7"))
+    assert plan.words[0] == f"create board “Contacts”, for board 7 is {state}"
+    assert ensure_board(account, _spec("7")).board_id != "7"
+
+
+def test_a_plan_says_what_would_be_done_and_does_nothing(account: FakeAccount) -> None:
+    account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
+    assert plan_board(account, _spec("7")).words == [
+        "use board “Board 7” (7)",
+        "adopt column “Name” (name)",
+        "adopt column “Email” (email_x)",
+        "create column “Notes” of type long_text",
+    ]
+    assert plan_board(account, _spec()).words[0] == "create board “Contacts”"
+    assert account.writes == []
+
+
+@pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.ServerFailed, errors.BoardForbidden])
+def test_only_a_refused_id_is_tried_again_without_it(
+    account: FakeAccount, error: type[errors.MondayError]
+) -> None:
+    account.add_board("7")
+    account.failing["create_column"] = error("no")
+    calls = account.calls
+    with pytest.raises(error):
+        ensure_board(account, _spec("7"))
+    assert account.calls == calls + 2
+
+
+def test_each_event_gets_one_webhook_and_a_second_run_none(account: FakeAccount) -> None:
+    hooks, words = ensure_webhooks(account, "7", URL, {})
+    assert sorted(hook.event for hook in hooks) == sorted(WEBHOOK_EVENTS)
+    assert len(words) == len(WEBHOOK_EVENTS)
+    again, words = ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
+    assert ({hook.id for hook in again}, words) == ({hook.id for hook in hooks}, [])
+
+
+def test_a_new_address_makes_new_webhooks_before_the_old_ones_go(account: FakeAccount) -> None:
+    old, _ = ensure_webhooks(account, "7", URL, {})
+    account.writes.clear()
+    hooks, _ = ensure_webhooks(account, "7", "https://new.test/", {hook.id: hook.fingerprint for hook in old})
+    assert {hook.fingerprint for hook in hooks} == {url_fingerprint("https://new.test/")}
+    assert set(account.hooks) == {hook.id for hook in hooks}
+    assert account.writes == ["webhook"] * 7 + ["webhook deleted"] * 7
+
+
+def test_webhooks_of_others_are_left_alone(account: FakeAccount) -> None:
+    account.hooks["5"] = {"id": "5", "event": "create_item"}
+    hooks, _ = ensure_webhooks(account, "7", URL, {})
+    assert "5" in account.hooks
+    assert "5" not in {hook.id for hook in hooks}
+
+
+def test_a_webhook_of_ours_that_someone_deleted_is_made_again(account: FakeAccount) -> None:
+    hooks, _ = ensure_webhooks(account, "7", URL, {})
+    del account.hooks[hooks[0].id]
+    again, words = ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
+    assert len(again) == len(WEBHOOK_EVENTS)
+    assert words == [f"created webhook {hooks[0].event} on board 7"]
+
+
+def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(account: FakeAccount) -> None:
+    account.unreachable_events = {"item_archived"}
+    with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
+        ensure_webhooks(account, "7", URL, {})
+    assert [hook.event for hook in caught.value.hooks] == [
+        "create_item",
+        "change_column_value",
+        "change_name",
+    ]
+    assert "SITE_URL" in caught.value.sentence
+    account.unreachable_events = set()
+    known = {hook.id: hook.fingerprint for hook in caught.value.hooks}
+    assert len(ensure_webhooks(account, "7", URL, known)[0]) == len(WEBHOOK_EVENTS)
+    assert len(account.hooks) == len(WEBHOOK_EVENTS)
+
+
+def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:
+    hooks, words = ensure_webhooks(account, "7", URL, {})
+    assert "secret-part" not in repr((hooks, words))
+
+
+def test_an_address_longer_than_monday_takes_is_refused_before_any_call(account: FakeAccount) -> None:
+    with pytest.raises(ValueError, match="255"):
+        ensure_webhooks(account, "7", "https://npd.test/" + "x" * 255, {})
+    assert account.calls == 0

@@ -1,0 +1,212 @@
+"""Deliveries: what they say of an item, and whether they are Monday's."""
+
+import warnings
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.connectors.monday.webhooks import (
+    BadEvent,
+    BadSignature,
+    ForgedSignature,
+    Kind,
+    SignatureOutOfDate,
+    WrongAudience,
+    challenge_of,
+    parse_event,
+    verify_jwt,
+)
+
+SECRET = "0123456789abcdef0123456789abcdef"
+AUDIENCE = "https://npd.test/webhooks/monday/"
+NOW = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+
+
+def _body(event_type: str, **fields: Any) -> dict[str, Any]:
+    common = {
+        "app": "monday",
+        "type": event_type,
+        "triggerTime": "2025-02-05T17:56:59.644Z",
+        "subscriptionId": 467172818,
+        "isRetry": False,
+        "userId": 67210000,
+        "originalTriggerUuid": None,
+        "boardId": 7786780000,
+        "triggerUuid": "ce4142601c988c58afa9274fe3f363aa",
+    }
+    return {"event": common | fields}
+
+
+@pytest.mark.parametrize(
+    ("event_type", "fields", "kind"),
+    [
+        ("create_pulse", {"pulseId": 11, "pulseName": "New", "columnValues": {}}, Kind.CREATED),
+        ("update_column_value", {"pulseId": 11, "columnId": "c", "columnType": "text"}, Kind.COLUMN),
+        ("update_name", {"pulseId": 11, "value": {"name": "New"}}, Kind.RENAMED),
+        ("archive_pulse", {"itemId": 11, "itemName": "New"}, Kind.ARCHIVED),
+        ("delete_pulse", {"itemId": 11, "itemName": "New"}, Kind.DELETED),
+        ("restore_pulse", {"itemId": 11, "itemName": "New", "value": {"state": 1}}, Kind.RESTORED),
+        ("move_pulse_into_group", {"pulseId": 11, "destGroupId": "g"}, Kind.MOVED),
+        ("create_update", {"pulseId": 11, "textBody": "text"}, Kind.OTHER),
+        ("create_column", {"columnId": "text_1"}, Kind.OTHER),
+        ("something_new", {"pulseId": 11}, Kind.OTHER),
+        ("create_pulse", {"pulseId": 11, "parentItemId": "5", "parentItemBoardId": "6"}, Kind.OTHER),
+    ],
+)
+def test_a_delivery_says_what_happened_to_which_item(
+    event_type: str, fields: dict[str, Any], kind: Kind
+) -> None:
+    event = parse_event(_body(event_type, **fields))
+    assert (event.kind, event.type, event.board_id) == (kind, event_type, "7786780000")
+    assert event.item_id == (None if event_type == "create_column" else "11")
+    assert (event.trigger_id, event.user_id) == ("ce4142601c988c58afa9274fe3f363aa", "67210000")
+    assert event.happened_at == datetime(2025, 2, 5, 17, 56, 59, 644000, tzinfo=UTC)
+
+
+def test_a_column_event_has_both_values_and_the_type_s_graphql_name() -> None:
+    fields = {"columnId": "c1", "columnType": "long-text", "value": {"text": "a"}, "previousValue": None}
+    event = parse_event(_body("update_column_value", pulseId=11, pulseName="Ada", **fields))
+    assert (event.column_id, event.column_type, event.value) == ("c1", "long_text", {"text": "a"})
+    assert (event.previous_value, event.item_name) == (None, "Ada")
+
+
+def test_a_rename_is_an_event_of_the_name_s_column() -> None:
+    fields = {"value": {"name": "New name"}, "previousValue": {"name": "Old name"}}
+    event = parse_event(_body("update_name", pulseId=11, **fields))
+    assert (event.column_id, event.column_type, event.item_name) == ("name", "name", "New name")
+    assert event.previous_value == {"name": "Old name"}
+
+
+def test_a_new_item_brings_its_values() -> None:
+    event = parse_event(_body("create_pulse", pulseId=11, columnValues={"text_1": {"value": "John"}}))
+    assert event.column_values == {"text_1": {"value": "John"}}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({}, "no event"),
+        ({"event": "text"}, "no event"),
+        ([1], "no event"),
+        (_body("update_name"), "names no item"),
+        (_body("update_name", pulseId=11, boardId=None), "names no board"),
+        (_body("update_name", pulseId={"id": 11}), "names no item"),
+    ],
+)
+def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> None:
+    with pytest.raises(BadEvent, match=words):
+        parse_event(body)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["event", "type", "boardId", "pulseId", "value", "triggerTime"]),
+                inner,
+                max_size=6,
+            )
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_json_is_an_event_or_refused(body: Any) -> None:
+    try:
+        event = parse_event(body)
+    except BadEvent:
+        return
+    assert event.kind is Kind.OTHER or (event.board_id and event.item_id)
+
+
+def test_a_missing_or_odd_time_is_no_time() -> None:
+    assert parse_event(_body("update_name", pulseId=1, triggerTime="yesterday")).happened_at is None
+    assert parse_event(_body("update_name", pulseId=1, triggerTime=None)).happened_at is None
+
+
+def test_the_handshake_s_challenge_is_told_from_an_event() -> None:
+    assert challenge_of({"challenge": "3eZbrw1a"}) == "3eZbrw1a"
+    assert challenge_of({"challenge": 5}) is None
+    assert challenge_of(_body("update_name") | {"challenge": "x"}) is None
+
+
+def _token(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
+    claims = {
+        "accountId": 1,
+        "userId": 2,
+        "aud": AUDIENCE,
+        "iat": int(NOW.timestamp()),
+        "exp": int((NOW + timedelta(minutes=5)).timestamp()),
+    } | changes
+    return jwt.encode({key: value for key, value in claims.items() if value is not None}, secret, algorithm)
+
+
+def test_a_signature_of_ours_for_our_address_is_accepted() -> None:
+    assert verify_jwt(_token(), SECRET, AUDIENCE, NOW)["userId"] == 2
+
+
+@pytest.mark.parametrize("audience", [AUDIENCE, AUDIENCE.rstrip("/"), [AUDIENCE, "https://other.test/"]])
+def test_the_last_slash_of_the_address_does_not_matter(audience: Any) -> None:
+    assert verify_jwt(_token(aud=audience), SECRET, AUDIENCE.rstrip("/"), NOW)
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (_token(secret="f" * 32), ForgedSignature),
+        (_token()[:-2], ForgedSignature),
+        ("", ForgedSignature),
+        ("not.a.token", ForgedSignature),
+        (_token(secret="f" * 32, aud="https://other.test/"), ForgedSignature),
+        (_token(aud="https://other.test/"), WrongAudience),
+        (_token(aud=None), WrongAudience),
+        (_token(exp=None), SignatureOutOfDate),
+        (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), SignatureOutOfDate),
+        (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), SignatureOutOfDate),
+        (_token(exp="soon"), SignatureOutOfDate),
+    ],
+)
+def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: type[BadSignature]) -> None:
+    with pytest.raises(expected) as caught:
+        verify_jwt(token, SECRET, AUDIENCE, NOW)
+    assert SECRET not in str(caught.value)
+    assert not token or token not in str(caught.value)
+
+
+def test_another_algorithm_is_refused_also_with_the_right_secret() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library warns that the key is short for HS512
+        token = _token(algorithm="HS512")
+    with pytest.raises(ForgedSignature):
+        verify_jwt(token, SECRET, AUDIENCE, NOW)
+
+
+def test_an_unsigned_token_is_refused() -> None:
+    with pytest.raises(ForgedSignature):
+        verify_jwt(jwt.encode({"aud": AUDIENCE}, None, "none"), SECRET, AUDIENCE, NOW)
+
+
+def test_without_a_secret_nothing_is_accepted() -> None:
+    with pytest.raises(ForgedSignature, match="MONDAY_SIGNING_SECRET"):
+        verify_jwt(_token(), "", AUDIENCE, NOW)
+
+
+@pytest.mark.parametrize("late", [timedelta(minutes=5, seconds=59), timedelta(seconds=-59)])
+def test_clocks_may_differ_by_a_minute(late: timedelta) -> None:
+    assert verify_jwt(_token(), SECRET, AUDIENCE, NOW + late)
+
+
+def test_the_time_is_the_caller_s_and_not_the_machine_s() -> None:
+    far = NOW + timedelta(days=3650)
+    moved: dict[str, Any] = {
+        "iat": int(far.timestamp()),
+        "exp": int((far + timedelta(minutes=5)).timestamp()),
+    }
+    assert verify_jwt(_token(**moved), SECRET, AUDIENCE, far)
+    with pytest.raises(SignatureOutOfDate):
+        verify_jwt(_token(), SECRET, AUDIENCE, far)
