@@ -1,0 +1,117 @@
+"""What two people changed differently, waiting for a person; and how it was settled."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.functions import RandomUUID
+from django.db import models
+from django.db.models import Q
+
+from conflicts.choice import StoredChoice
+from sync.clock import SyncNow
+
+EMPTY = models.Value({}, models.JSONField())
+
+
+class ConflictKind(models.TextChoices):
+    """What moved apart."""
+
+    FIELDS = "fields", "Fields differ"
+    OVERWRITTEN = "overwritten", "An edit was overwritten"
+    DELETE = "delete", "Deleted on one side"
+    IDENTITY = "identity", "Who is this?"
+
+
+class ResolutionType(models.TextChoices):
+    """How a conflict was settled."""
+
+    KEEP_NPD = "keep_npd", "Keep NPD"
+    KEEP_MONDAY = "keep_monday", "Keep Monday"
+    MERGE = "merge", "Field by field"
+    AUTO = "auto", "By itself"
+
+
+class SyncConflict(models.Model):
+    """Fields on which both sides moved apart; npd_data, monday_data, base_data are keyed by field name.
+
+    `choice` is a resolution as stored, for exactly the values that its author saw; the next look applies
+    it where they still stand, and only then is the conflict resolved.
+    """
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    entity_type = models.CharField(max_length=50, db_index=True)
+    entity_id = models.UUIDField(db_index=True)
+    monday_item_id = models.CharField(max_length=50, db_index=True)
+    npd_data: models.JSONField[Any, Any] = models.JSONField()
+    monday_data: models.JSONField[Any, Any] = models.JSONField()
+    conflict_fields = ArrayField(models.CharField(max_length=100))
+    detected_at = models.DateTimeField(db_default=SyncNow(), db_index=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    # NULL until it is resolved: a contract of this table.
+    resolution_type = models.CharField(  # noqa: DJ001
+        max_length=50, choices=ResolutionType.choices, null=True, blank=True
+    )
+    kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
+    base_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    notes: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    choice: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    choice_problem = models.TextField("why the choice was not applied", blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_conflicts"
+        verbose_name = "conflict"
+        ordering: ClassVar[list[str]] = ["-detected_at", "id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id", "kind"],
+                condition=Q(resolved_at=None) & ~Q(kind=ConflictKind.IDENTITY),
+                name="sync_conflicts_one_open_a_kind",
+            ),
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id", "monday_item_id"],
+                condition=Q(resolved_at=None, kind=ConflictKind.IDENTITY),
+                name="sync_conflicts_one_open_an_item",
+            ),
+            models.CheckConstraint(
+                condition=Q(resolution_type=None) | Q(resolution_type__in=ResolutionType.values),
+                name="sync_conflicts_resolution_known",
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list of what waits for a person, oldest first.
+            models.Index(
+                fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} · {', '.join(self.conflict_fields)}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it still waits."""
+        return self.resolved_at is None
+
+    @property
+    def stored_choice(self) -> StoredChoice:
+        """The stored resolution; one without fields where there is none."""
+        return StoredChoice.from_json(self.choice)
+
+    @property
+    def is_being_applied(self) -> bool:
+        """Whether a person has chosen and the next look is to apply it."""
+        return self.is_open and bool(self.stored_choice.fields)
+
+    @property
+    def left_open(self) -> list[str]:
+        """The fields in conflict for which nothing is chosen yet."""
+        chosen = self.stored_choice.fields
+        return [key for key in self.conflict_fields if self.is_open and key not in chosen]

@@ -1,0 +1,12 @@
+from django.apps import AppConfig
+
+
+class NpdConfig(AppConfig):
+    name = "npd"
+    verbose_name = "NPD"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from npd import synced
+
+        synced.register()

@@ -1,0 +1,96 @@
+"""The domain: the organizations and contacts that NPD keeps."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pghistory
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from sync.models import SyncedModel
+from sync.models.synced import BOOKKEEPING
+
+
+class WebAddressField(models.URLField):
+    """A URL field whose forms take an address without a scheme for https, as Django 6 will."""
+
+    def formfield(self, **kwargs: Any) -> Any:
+        """Return the form field that says so."""
+        return super().formfield(**{"assume_scheme": "https"} | kwargs)
+
+    def deconstruct(self) -> Any:
+        """Stand in migrations as what it is in the database."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.URLField", args, kwargs
+
+
+class Organization(SyncedModel):
+    """A company, public body or association."""
+
+    name = models.CharField(max_length=255)
+    aliases = ArrayField(models.CharField(max_length=255), default=list, blank=True, db_default=[])
+    billing_contact = models.ForeignKey(
+        "npd.Contact", null=True, blank=True, on_delete=models.SET_NULL, related_name="billed_organizations"
+    )
+    address_street = models.CharField("street", max_length=255, blank=True, default="", db_default="")
+    address_city = models.CharField("city", max_length=255, blank=True, default="", db_default="")
+    address_state = models.CharField("state", max_length=255, blank=True, default="", db_default="")
+    address_zip = models.CharField("zip code", max_length=255, blank=True, default="", db_default="")
+    address_country = models.CharField("country", max_length=255, blank=True, default="", db_default="")
+    inventory_url = WebAddressField("inventory", max_length=500, blank=True, default="", db_default="")
+    notes = models.TextField(blank=True, default="", db_default="")
+
+    class Meta(SyncedModel.Meta):
+        db_table = "organizations"
+        ordering: ClassVar[list[str]] = ["name", "id"]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list in its order, and the look-up by name.
+            models.Index(fields=["name", "id"], name="organizations_by_name")
+        ]
+        constraints: ClassVar[list[Any]] = [
+            *SyncedModel.Meta.constraints,
+            models.CheckConstraint(condition=~models.Q(name=""), name="organization_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Contact(SyncedModel):
+    """A person."""
+
+    name = models.CharField(max_length=255)
+    email = models.EmailField("e-mail", max_length=254, blank=True, default="", db_default="")
+    organization = models.ForeignKey(
+        Organization, null=True, blank=True, on_delete=models.SET_NULL, related_name="contacts"
+    )
+    role_title = models.CharField("role", max_length=255, blank=True, default="", db_default="")
+    phone = models.CharField(max_length=64, blank=True, default="", db_default="")
+    notes = models.TextField(blank=True, default="", db_default="")
+
+    class Meta(SyncedModel.Meta):
+        db_table = "contacts"
+        ordering: ClassVar[list[str]] = ["name", "id"]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list in its order.
+            models.Index(fields=["name", "id"], name="contacts_by_name"),
+            # Serves the match of an item without a record to a record without an item.
+            models.Index(models.functions.Lower("email"), name="contacts_by_email"),
+        ]
+        constraints: ClassVar[list[Any]] = [
+            *SyncedModel.Meta.constraints,
+            models.CheckConstraint(condition=~models.Q(name=""), name="contact_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def track_history() -> None:
+    """Keep every change of a synced row with its author and cause, by statement-level triggers."""
+    for model in (Organization, Contact):
+        pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
+
+
+track_history()

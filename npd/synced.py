@@ -1,0 +1,41 @@
+"""What of NPD is synced, and with which columns by default."""
+
+from __future__ import annotations
+
+from npd.models import Contact, Organization
+from sync.registry import EntitySpec, MappingSpec
+from sync.registry import register as register_entity
+
+ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
+
+
+def register() -> None:
+    """Make organizations and contacts known to the engine."""
+    register_entity(
+        EntitySpec(
+            model=Organization,
+            board_title="Organizations",
+            board_setting="MONDAY_ORGANIZATIONS_BOARD_ID",
+            match_key="name",
+            mappings=(
+                MappingSpec("name", "Name", ("name",), "name", "name", required=True),
+                MappingSpec("address", "Address", ADDRESS_FIELDS, "address", "address"),
+                MappingSpec("notes", "Notes", ("notes",), "long_text", "notes"),
+            ),
+        )
+    )
+    register_entity(
+        EntitySpec(
+            model=Contact,
+            board_title="Contacts",
+            board_setting="MONDAY_CONTACTS_BOARD_ID",
+            match_key="email",
+            mappings=(
+                MappingSpec("name", "Name", ("name",), "name", "name", required=True),
+                MappingSpec("email", "Email", ("email",), "email", "email"),
+                MappingSpec("phone", "Phone", ("phone",), "phone", "phone"),
+                MappingSpec("role_title", "Role", ("role_title",), "text", "role_title"),
+                MappingSpec("notes", "Notes", ("notes",), "long_text", "notes"),
+            ),
+        )
+    )

@@ -1,0 +1,105 @@
+"""The words in which states are stored. Names and values are contracts (DESIGN: tables)."""
+
+from __future__ import annotations
+
+from enum import IntFlag
+
+from django.db import models
+
+
+class RecordSyncStatus(models.TextChoices):
+    """What a record says about its own sync."""
+
+    SYNCED = "synced", "Synced"
+    PENDING = "pending", "Pending"
+    CONFLICT = "conflict", "Conflict"
+    DISABLED = "disabled", "Disabled"
+
+
+class SyncDirection(models.TextChoices):
+    """Which ways changes may flow, of a record or of a field mapping."""
+
+    BIDIRECTIONAL = "bidirectional", "Both ways"
+    NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
+    MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
+    NONE = "none", "No sync"
+
+
+class SyncStatus(models.TextChoices):
+    """The ledger's view of a record."""
+
+    PENDING = "pending", "Pending"
+    IN_PROGRESS = "in_progress", "In progress"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"
+
+
+class LedgerDirection(models.TextChoices):
+    """Which way the last look moved data."""
+
+    LOCAL_TO_REMOTE = "local_to_remote", "NPD to the other side"
+    REMOTE_TO_LOCAL = "remote_to_local", "The other side to NPD"
+    BIDIRECTIONAL = "bidirectional", "Both ways"
+
+
+class ResolutionStrategy(models.TextChoices):
+    """Who decides when both sides moved apart."""
+
+    AUTO = "auto", "By the merge's rules"
+    MANUAL = "manual", "A person decides"
+    JIRA_WINS = "jira_wins", "Jira wins"
+    LOCAL_WINS = "local_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"
+
+
+class QueueStatus(models.TextChoices):
+    """The life of a queue row."""
+
+    PENDING = "pending", "Waiting"
+    IN_PROGRESS = "in_progress", "In progress"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+
+
+class QueueDirection(models.TextChoices):
+    """Which side gave the reason to look."""
+
+    TO_MONDAY = "to_monday", "To Monday"
+    TO_NPD = "to_npd", "To NPD"
+
+
+class Operation(models.TextChoices):
+    """Why a row exists; reconcile obeys none of them."""
+
+    CREATE = "create", "Create"
+    UPDATE = "update", "Update"
+    DELETE = "delete", "Delete"
+
+
+class Priority(models.IntegerChoices):
+    """Smaller is more urgent."""
+
+    PERSON = 10, "A person's click"
+    EDIT = 20, "A fresh edit"
+    SWEEP = 30, "A sweep"
+    BACKFILL = 40, "Backfill"
+
+
+class Cause(IntFlag):
+    """Who wrote a waiting row; a row may have several causes."""
+
+    SAVE = 1
+    PERSON = 2
+    WEBHOOK = 4
+    SWEEP = 8
+    FAILURE = 16
+    DEPENDENCY = 32
+
+
+class Rule(models.TextChoices):
+    """What decides a field that both sides changed differently."""
+
+    ASK = "ask", "Ask a person"
+    NPD_WINS = "npd_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"

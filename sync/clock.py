@@ -1,0 +1,38 @@
+"""The one clock: PostgreSQL's, read through `sync_now()`.
+
+Leases, retries, waits and the expiry of webhook signatures compare against this function and nothing
+else, so that an application server whose clock is wrong can't take a lease early, and so that a test
+can move time by replacing the function in its own database.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import DateTimeField, Func
+
+CREATE_SYNC_NOW = """
+CREATE OR REPLACE FUNCTION sync_now() RETURNS timestamptz
+LANGUAGE sql VOLATILE PARALLEL SAFE AS 'SELECT clock_timestamp()'
+"""
+DROP_SYNC_NOW = "DROP FUNCTION IF EXISTS sync_now()"
+
+
+class SyncNow(Func):
+    """`sync_now()` as an expression, for filters, updates and database defaults."""
+
+    function = "sync_now"
+    template = "%(function)s()"
+    output_field = DateTimeField()
+
+    def __init__(self, **extra: Any) -> None:
+        super().__init__(**extra)
+
+
+def sync_now() -> datetime:
+    """Return the database's present time, as tests may have moved it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT sync_now()")
+        return cursor.fetchone()[0]  # type: ignore[no-any-return]

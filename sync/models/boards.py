@@ -1,0 +1,108 @@
+"""Which model is kept equal with which board, column by column, and who may write there now."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+
+from sync.choices import Rule, SyncDirection
+from sync.clock import SyncNow
+
+EMPTY = models.Value({}, models.JSONField())
+
+
+class BoardLink(models.Model):
+    """One model ↔ one board, with its policies."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50, unique=True)
+    board_id = models.CharField(max_length=50, blank=True, db_default="")
+    group_id = models.CharField(max_length=50, blank=True, db_default="")
+    npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
+    match_key = models.CharField("records and items are matched by", max_length=50)
+    creates_records = models.BooleanField("an item that no record has becomes a record", db_default=False)
+    made_by_setup = models.BooleanField(db_default=False)
+    webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    blocked_until = models.DateTimeField(null=True, blank=True)
+    blocked_reason = models.TextField(blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_board_links"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["board_id"],
+                condition=~models.Q(board_id=""),
+                name="sync_board_links_one_model_a_board",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} ↔ board {self.board_id or '(none)'}"
+
+
+class FieldMapping(models.Model):
+    """One or several NPD fields ↔ one Monday column; a new `version` makes the old base no base."""
+
+    id = models.BigAutoField(primary_key=True)
+    link = models.ForeignKey(BoardLink, on_delete=models.CASCADE, related_name="mappings")
+    key = models.CharField(max_length=50)
+    label = models.CharField(max_length=100)
+    fields = ArrayField(models.CharField(max_length=50))
+    column_id = models.CharField(max_length=50, blank=True, db_default="")
+    converter = models.CharField(max_length=30)
+    direction = models.CharField(
+        max_length=20, choices=SyncDirection.choices, db_default=SyncDirection.BIDIRECTIONAL
+    )
+    rule = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
+    first_match = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
+    required = models.BooleanField("NPD needs a value", db_default=False)
+    version = models.IntegerField(db_default=1)
+    position = models.SmallIntegerField(db_default=0)
+
+    class Meta:
+        db_table = "sync_field_mappings"
+        ordering: ClassVar[list[str]] = ["link_id", "position", "id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["link", "key"], name="sync_field_mappings_one_a_key")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.label} ↔ {self.column_id or '(no column)'}"
+
+
+class BoardLease(models.Model):
+    """Who may write to a board now: one worker, by a fresh token, until `expires`."""
+
+    link = models.OneToOneField(BoardLink, on_delete=models.CASCADE, primary_key=True, related_name="lease")
+    token = models.UUIDField(null=True, blank=True)
+    expires = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_board_leases"
+
+    def __str__(self) -> str:
+        return f"lease of {self.link_id}"
+
+
+class MondayAccount(models.Model):
+    """The account's state for all workers: one row; a pause here holds every board."""
+
+    id = models.SmallIntegerField(primary_key=True, db_default=1)
+    paused_until = models.DateTimeField(null=True, blank=True)
+    pause_reason = models.TextField(blank=True, db_default="")
+    needs_probe = models.BooleanField(db_default=False)
+    failures = models.SmallIntegerField("failed probes in a row", db_default=0)
+    batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)
+    user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
+    version_answered = models.CharField(max_length=20, blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_monday_account"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(condition=models.Q(id=1), name="sync_monday_account_one_row")
+        ]
+
+    def __str__(self) -> str:
+        return self.pause_reason or "Monday account"

@@ -1,0 +1,130 @@
+"""SyncedModel: what a model inherits to be kept equal with a board."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar, Self
+
+import pgtrigger
+from django.db import models
+from django.db.models import Q
+
+from sync.choices import RecordSyncStatus, SyncDirection
+from sync.clock import SyncNow
+from sync.triggers import BOOKKEEPING, synced_triggers
+
+__all__ = ["BOOKKEEPING", "SyncedModel"]
+
+
+class SyncedModel(models.Model):
+    """A record that has, or may have, a counterpart on a Monday board.
+
+    `save()` writes only the fields that differ from what was loaded, so a form that was opened before
+    a sync changed another field does not put the old value back.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    monday_id = models.CharField(
+        "Monday item", max_length=50, null=True, blank=True, unique=True, editable=False
+    )
+    monday_last_synced = models.DateTimeField("last found in sync", null=True, blank=True, editable=False)
+    sync_status = models.CharField(
+        max_length=20,
+        choices=RecordSyncStatus.choices,
+        default=RecordSyncStatus.PENDING,
+        db_default=RecordSyncStatus.PENDING,
+        db_index=True,
+        editable=False,
+    )
+    sync_enabled = models.BooleanField(
+        "sync with Monday",
+        default=True,
+        db_default=True,
+        help_text="Off: nothing is sent and nothing is taken over.",
+    )
+    sync_direction = models.CharField(
+        "direction",
+        max_length=20,
+        choices=SyncDirection.choices,
+        default=SyncDirection.BIDIRECTIONAL,
+        db_default=SyncDirection.BIDIRECTIONAL,
+    )
+    created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+
+    BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
+    _loaded: dict[str, Any]
+
+    class Meta:
+        abstract = True
+        triggers: ClassVar[list[pgtrigger.Trigger]] = synced_triggers()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=Q(sync_status__in=RecordSyncStatus.values), name="%(class)s_sync_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(sync_direction__in=SyncDirection.values), name="%(class)s_sync_direction_known"
+            ),
+        ]
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Self:
+        """Remember what was loaded, to write only what differs from it."""
+        instance = super().from_db(db, field_names, values)
+        instance._loaded = dict(zip(field_names, values, strict=False))
+        return instance
+
+    def refresh_from_db(
+        self, using: Any = None, fields: Iterable[str] | None = None, from_queryset: Any = None
+    ) -> None:
+        """Reload, and remember what was loaded."""
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        names = [f.attname for f in self._meta.concrete_fields if f.attname in self.__dict__]
+        self._loaded = getattr(self, "_loaded", {}) | {name: self.__dict__[name] for name in names}
+
+    def changed_fields(self) -> list[str]:
+        """Return the attribute names whose value differs from what was loaded or last saved."""
+        loaded = getattr(self, "_loaded", {})
+        now = self.__dict__
+        return [
+            f.attname
+            for f in self._meta.concrete_fields
+            if f.attname in now and f.attname not in ("id", "created_at", "updated_at")
+            if f.attname not in loaded or loaded[f.attname] != now[f.attname]
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert, or update only what changed since it was loaded; nothing changed writes nothing."""
+        if self._state.adding or kwargs.get("force_insert") or args:
+            super().save(*args, **kwargs)
+        else:
+            asked = kwargs.pop("update_fields", None)
+            changed = self.changed_fields()
+            if asked is not None:
+                changed = [name for name in changed if name in self._attnames(asked)]
+            super().save(update_fields=changed, **kwargs)
+        self._remember()
+
+    def _attnames(self, names: Iterable[str]) -> set[str]:
+        return {self._meta.get_field(name).attname for name in names}  # type: ignore[union-attr]
+
+    def _remember(self) -> None:
+        names = [f.attname for f in self._meta.concrete_fields]
+        self._loaded = {name: self.__dict__[name] for name in names if name in self.__dict__}
+
+    @property
+    def may_sync(self) -> bool:
+        """Whether looks may touch this record at all."""
+        return self.sync_enabled and self.sync_direction != SyncDirection.NONE
+
+    @classmethod
+    def entity_type(cls) -> str:
+        """Return the model's name in lower case, as tables and the API call it."""
+        return cls._meta.model_name or cls.__name__.lower()
+
+
+def unsynced(alias: str = "") -> Q:
+    """Records that no look may touch: sync off, or direction none."""
+    prefix = f"{alias}__" if alias else ""
+    return Q(**{f"{prefix}sync_enabled": False}) | Q(**{f"{prefix}sync_direction": SyncDirection.NONE})
