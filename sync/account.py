@@ -1,0 +1,167 @@
+"""The Monday account for all workers: is it configured, is it paused, and the probe that ends a pause."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+import structlog
+from django.conf import settings
+from django.db.models import F, Q
+
+from sync.boards import link_of
+from sync.clock import SyncNow, sync_now
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.documents import probe
+from sync.connectors.monday.errors import MondayError, Scope
+from sync.models import BoardLink, MondayAccount
+
+log = structlog.get_logger(__name__)
+
+PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
+"""Seconds before the first, second … probe after a failure; later ones come every five minutes."""
+LATER_PROBE_WAIT = 300
+FULL_BATCH = 100
+
+
+def is_configured() -> bool:
+    """Whether there is a token to call Monday with."""
+    return bool(settings.MONDAY_API_KEY)
+
+
+def client() -> MondayClient:
+    """Return the process's client for the configured token."""
+    return _client(
+        settings.MONDAY_API_URL,
+        settings.MONDAY_API_KEY,
+        settings.MONDAY_API_VERSION,
+        settings.MONDAY_TIMEOUT_SECONDS,
+    )
+
+
+@lru_cache(maxsize=4)
+def _client(url: str, token: str, version: str, timeout: float) -> MondayClient:
+    return MondayClient(url, token, version=version, timeout=timeout)
+
+
+def account() -> MondayAccount:
+    """Return the account's one row, made where it is missing."""
+    return MondayAccount.objects.get_or_create(id=1)[0]
+
+
+def why_not(entity_type: str) -> str:
+    """Return why this type's board can't be worked now, as a sentence; an empty text when it can."""
+    if not is_configured():
+        return "Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`."
+    link = link_of(entity_type)
+    if link is None or not link.board_id or not link.npd_id_column:
+        return f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
+    now = sync_now()
+    return _words(account().pause_reason, account().paused_until, now) or _words(
+        link.blocked_reason, link.blocked_until, now
+    )
+
+
+def _words(reason: str, until: datetime | None, now: datetime) -> str:
+    if until is None or until <= now:
+        return ""
+    return f"{reason} Tried again at {until:%H:%M:%S} UTC."
+
+
+def workable(link: BoardLink | None) -> bool:
+    """Whether rows of this board are due at all: configured, and neither account nor board paused."""
+    if link is None or not is_configured() or not link.board_id or not link.npd_id_column:
+        return False
+    held = Q(paused_until__gt=SyncNow())
+    blocked = BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
+    return not blocked and not MondayAccount.objects.filter(held).exists()
+
+
+def workable_or_probe_due(link: BoardLink) -> bool:
+    """Whether it is worth asking `ready()`: the board is set up and not blocked, whatever the account's state."""
+    if not is_configured() or not link.board_id or not link.npd_id_column:
+        return False
+    return not BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
+
+
+def pause(error: MondayError) -> None:
+    """Hold every board after a failure that concerns the account, and say why."""
+    row = account()
+    seconds = error.wait_seconds or _wait(row.failures)
+    transport = error.scope in (Scope.TRANSPORT, Scope.UNREACHABLE)
+    MondayAccount.objects.filter(id=1).update(
+        paused_until=SyncNow() + timedelta(seconds=seconds),
+        pause_reason=error.sentence,
+        needs_probe=error.scope is not Scope.LIMIT,
+        failures=F("failures") + (0 if error.scope is Scope.LIMIT else 1),
+    )
+    log.warning(
+        "account paused", seconds=seconds, scope=str(error.scope), transport=transport, reason=error.sentence
+    )
+
+
+def _wait(failures: int) -> int:
+    return PROBE_WAITS[failures] if failures < len(PROBE_WAITS) else LATER_PROBE_WAIT
+
+
+def block(link: BoardLink, error: MondayError) -> None:
+    """Hold one board; it is tried again after the wait that Monday asks for, else after a minute."""
+    BoardLink.objects.filter(pk=link.pk).update(
+        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or 60), blocked_reason=error.sentence
+    )
+
+
+def unblock(link: BoardLink) -> None:
+    """Forget a board's trouble after a call that went well."""
+    if link.blocked_reason:
+        BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="")
+        link.blocked_reason = ""
+
+
+def ready() -> bool:
+    """Return whether calls may be made; after a failure, the one worker that gets the turn probes first."""
+    row = account()
+    if not row.needs_probe:
+        return row.paused_until is None or row.paused_until <= sync_now()
+    turn = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
+        Q(paused_until=None) | Q(paused_until__lte=SyncNow())
+    )
+    took = turn.update(paused_until=SyncNow() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5))
+    return bool(took) and _probe()
+
+
+def _probe() -> bool:
+    try:
+        answer = client().execute(*probe())
+    except MondayError as error:
+        pause(error)
+        return False
+    me = (answer.data or {}).get("me") or {}
+    MondayAccount.objects.filter(id=1).update(
+        paused_until=None,
+        pause_reason="",
+        needs_probe=False,
+        failures=0,
+        user_id=str(me.get("id") or ""),
+        version_answered=answer.api_version or "",
+    )
+    log.info("account answers again")
+    return True
+
+
+def batch_size() -> int:
+    """How many records a document may carry now."""
+    return account().batch_limit or FULL_BATCH
+
+
+def shrink_batches(size: int) -> None:
+    """After a whole document failed: the next ones carry a quarter, down to one record."""
+    MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
+
+
+def grow_batches() -> None:
+    """After a document went well: twice as many, until full batches again."""
+    limit = account().batch_limit
+    if limit is not None:
+        doubled = limit * 2
+        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)

@@ -1,0 +1,113 @@
+"""Work the queue to its end, and say what is left and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Count, Max, Min, Q
+
+from sync import registry
+from sync.account import why_not, workable
+from sync.boards import link_of
+from sync.choices import QueueStatus
+from sync.claims import has_due
+from sync.clock import SyncNow, sync_now
+from sync.models import BoardLease, Intent, IntentState, SyncQueue
+from sync.queue import Summary, SyncQueueService
+
+SLICE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Drained:
+    """Queue rows, added up: claimed, and what became of them."""
+
+    claimed: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    def plus(self, summary: Summary) -> Drained:
+        """These and what one more run of the queue did."""
+        return Drained(
+            self.claimed + summary.claimed,
+            self.completed + summary.completed,
+            self.failed + summary.failed,
+        )
+
+    @property
+    def words(self) -> str:
+        """The sum as a sentence."""
+        return f"{self.claimed:,} looked at: {self.completed:,} done, {self.failed:,} failed."
+
+
+Progress = Callable[[Drained, int], None]
+
+
+def drain(
+    progress: Progress | None = None, *, entity_type: str | None = None, seconds: float = SLICE_SECONDS
+) -> Drained:
+    """Process until nothing is due, waiting for others' leases; `progress` is told after each slice."""
+    queue = SyncQueueService()
+    total = Drained()
+    while True:
+        summary = queue.process(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
+        total = total.plus(summary)
+        due = int(queue.get_queue_stats()["due"])
+        # Due rows that nobody could claim and nobody works on would not be claimed next time either.
+        if not (summary.claimed and due) and not _others_at_work(entity_type):
+            return total
+        if progress:
+            progress(total, due)
+
+
+def _others_at_work(entity_type: str | None) -> bool:
+    """Whether another worker holds a board that has something to do."""
+    links = [
+        link_of(spec.entity_type) for spec in registry.entities() if entity_type in (None, spec.entity_type)
+    ]
+    busy = [link for link in links if link and workable(link) and has_due(link.entity_type)]
+    leases = BoardLease.objects.filter(link__in=busy, token__isnull=False, expires__gt=SyncNow())
+    return leases.exists()
+
+
+def left_over() -> list[str]:
+    """What still stands in the queue, in words, by type: what waits and why, and the dead letters."""
+    return [line for spec in registry.entities() for line in _left(spec.entity_type)]
+
+
+def _left(entity_type: str) -> list[str]:
+    rows = SyncQueue.objects.filter(entity_type=entity_type)
+    found = rows.aggregate(
+        waiting=Count("id", filter=Q(status=QueueStatus.PENDING)),
+        working=Count("id", filter=Q(status=QueueStatus.IN_PROGRESS)),
+        failed=Count("id", filter=Q(status=QueueStatus.FAILED)),
+        soonest=Min("next_retry", filter=Q(status=QueueStatus.PENDING)),
+    )
+    lines = []
+    if found["waiting"]:
+        reason = why_not(entity_type) or _unknown_outcome(entity_type) or _when(found["soonest"])
+        lines.append(f"{found['waiting']:,} {entity_type} waiting. {reason}")
+    if found["working"]:
+        lines.append(f"{found['working']:,} {entity_type} in another worker's hands.")
+    if found["failed"]:
+        lines.append(
+            f"{found['failed']:,} {entity_type} failed for good: retry them in the admin's sync queue."
+        )
+    return lines
+
+
+def _unknown_outcome(entity_type: str) -> str:
+    """Records with a call whose outcome is not known yet are not touched before its deadline."""
+    calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
+    until = calls.aggregate(Max("deadline"))["deadline__max"]
+    if until is None:
+        return ""
+    return f"The outcome of a call to Monday is not known; it is looked for at {until:%H:%M:%S} UTC."
+
+
+def _when(soonest: datetime) -> str:
+    if soonest <= sync_now():
+        return "They are due now."
+    return f"The next one is due at {soonest:%H:%M:%S} UTC."

@@ -1,0 +1,147 @@
+"""reconcile(): read both sides, merge, announce, write, settle. The one operation behind every cause."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from sync import account, finish
+from sync.claims import Claimed
+from sync.connectors.monday.errors import MondayError, Scope
+from sync.engine.candidates import settle_candidates
+from sync.engine.identity import identify
+from sync.engine.planning import plan
+from sync.engine.quiet import end_quiet
+from sync.engine.reading import read
+from sync.engine.settling import settle
+from sync.engine.subjects import Batch, Board, Outcome, Subject, load
+from sync.engine.writing import call_failed, write
+from sync.lease import Lease
+from sync.models import Decision, Tombstone
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many records a look settled, how many failed, how many wait again."""
+
+    completed: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
+    """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost."""
+    started = time.monotonic()
+    batch = Batch(lease, Board.of(lease.link), uuid.uuid4())
+    load(batch, claimed)
+    _settle_gone(batch)
+    end_quiet(batch.board, batch.subjects)
+    if batch.open or batch.candidates:
+        _look(batch)
+    _finish(batch)
+    settle(batch, started)
+    tally = _tally(batch)
+    log.info(
+        "look done",
+        board=lease.link.entity_type,
+        batch=str(batch.id),
+        records=len(claimed),
+        calls=batch.calls,
+        completed=tally.completed,
+        failed=tally.failed,
+        waiting=tally.waiting,
+    )
+    return tally
+
+
+def _look(batch: Batch) -> None:
+    try:
+        found = read(batch)
+    except MondayError as error:
+        _read_failed(batch, error)
+        return
+    identify(batch, found)
+    settle_candidates(batch, found)
+    for subject in batch.open:
+        plan(batch.board, subject, subject.item)
+        _without_item(batch, subject)
+    write(batch)
+    account.unblock(batch.board.link)
+    if all(subject.outcome is not Outcome.GIVEN_BACK for subject in batch.subjects):
+        account.grow_batches()
+
+
+def _without_item(batch: Batch, subject: Subject) -> None:
+    """A record that may only take over from Monday makes no item there."""
+    if subject.creates and subject.record.sync_direction == "monday_to_npd":
+        subject.end(
+            Outcome.SETTLED,
+            note="There is no item for it on Monday, and its direction lets nothing be sent. "
+            "Make the item on the board, or change the direction.",
+        )
+
+
+def _read_failed(batch: Batch, error: MondayError) -> None:
+    """Nothing was written: rows go back with their attempt, or bisect a document that was refused."""
+    log.warning(
+        "read failed", board=batch.board.link.entity_type, scope=str(error.scope), reason=error.sentence
+    )
+    alone = len(batch.open) + len(batch.candidates) > 1
+    if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
+        for subject in batch.open:
+            subject.alone = alone
+            subject.end(Outcome.GIVEN_BACK if alone else Outcome.FAILED, error.sentence)
+    else:
+        call_failed(batch, batch.open, error)
+    with batch.lease.held():
+        for claimed in batch.candidates:
+            finish.give_back(claimed.rows, batch.lease.token, error.sentence)
+
+
+def _settle_gone(batch: Batch) -> None:
+    """A record that was deleted in NPD: its tombstone says what stays. Deletes are not carried to Monday yet."""
+    if not batch.gone:
+        return
+    words = "Deleted in NPD. Its item stays on Monday: deletes are not synced."
+    with batch.lease.held():
+        for claimed in batch.gone:
+            stones = Tombstone.objects.filter(
+                entity_type=batch.board.link.entity_type, entity_id=claimed.entity_id
+            )
+            stones.update(note=words)
+            for stone in stones:
+                Decision.objects.create(
+                    entity_type=stone.entity_type,
+                    entity_id=stone.entity_id,
+                    remote_id=stone.monday_id or "",
+                    kind="delete",
+                    sentence=words,
+                    batch_id=batch.id,
+                )
+            finish.complete(claimed.rows, batch.lease.token, words)
+
+
+def _finish(batch: Batch) -> None:
+    for subject in batch.subjects:
+        if subject.bare and subject.written is not None:
+            subject.end(Outcome.GIVEN_BACK, "Its item was made; the other fields follow.")
+        elif subject.open:
+            subject.end(Outcome.SETTLED)
+
+
+def _tally(batch: Batch) -> Tally:
+    outcomes = [subject.outcome for subject in batch.subjects]
+    return Tally(
+        completed=outcomes.count(Outcome.SETTLED) + len(batch.gone) + len(batch.candidates),
+        failed=outcomes.count(Outcome.FAILED),
+        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED),
+    )
+
+
+__all__ = ["Tally", "reconcile"]

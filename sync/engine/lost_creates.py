@@ -1,0 +1,145 @@
+"""Creates whose answer was lost: found by their NPD ID, or sent again under their own key, never made twice blindly.
+
+An idempotency key lets Monday replay its answer for 30 minutes
+(developer.monday.com/api-reference/docs/idempotency).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import structlog
+from django.conf import settings
+
+from sync import account
+from sync.clock import SyncNow, sync_now
+from sync.connectors.monday.documents import ITEMS_PER_READ, look
+from sync.connectors.monday.errors import MondayError
+from sync.connectors.monday.items import Item, parse_look, parse_written
+from sync.engine.intents import IDEMPOTENCY_MINUTES
+from sync.engine.subjects import Board
+from sync.lease import Lease
+from sync.models import Intent, IntentState
+
+log = structlog.get_logger(__name__)
+
+
+def settle_lost_creates(lease: Lease) -> None:
+    """Find out about every create without an answer whose deadline is over; raises LeaseLost, MondayError."""
+    board = Board.of(lease.link)
+    for key in _documents(lease):
+        intents = list(
+            Intent.objects.filter(idempotency_key=key, state=IntentState.OPEN, item_id="").order_by("pk")
+        )
+        if intents:
+            _settle_document(lease, board, intents)
+
+
+def _documents(lease: Lease) -> list[str]:
+    lost = Intent.objects.filter(
+        entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow()
+    )
+    return list(lost.order_by().values_list("idempotency_key", flat=True).distinct())
+
+
+def _settle_document(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
+    found = _look_up(board, intents)
+    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(found))
+    if found:
+        _link(lease, board, intents, found)
+        _wait_once_more(lease, [i for i in intents if str(i.entity_id) not in found])
+    elif _may_be_sent_again(board, intents):
+        _send_again(lease, board, intents)
+    else:
+        _give_up(lease, intents)
+
+
+def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item]:
+    """The items that bear the records' NPD IDs: record id → item."""
+    ids = [str(intent.entity_id) for intent in intents]
+    found: dict[str, Item] = {}
+    for start in range(0, len(ids), ITEMS_PER_READ):
+        asked = ids[start : start + ITEMS_PER_READ]
+        document = look(board.link.board_id, [], board.columns, board.link.npd_id_column, asked)
+        result = parse_look(account.client().execute(*document), board.columns)
+        for item in result.by_npd_id:
+            bears = (item.reading(board.link.npd_id_column).text or "").strip()
+            if bears in asked:
+                found.setdefault(bears, item)
+    return found
+
+
+def _link(lease: Lease, board: Board, intents: Sequence[Intent], found: dict[str, Item]) -> None:
+    """Link what was made; the next look takes what the intent sent as the base, for the intent stays open till then."""
+    taken = set(
+        board.model._default_manager.filter(monday_id__in=[i.id for i in found.values()]).values_list(
+            "monday_id", flat=True
+        )
+    )
+    with lease.held():
+        for intent in intents:
+            item = found.get(str(intent.entity_id))
+            if item is not None and item.id not in taken:
+                board.model._default_manager.filter(pk=intent.entity_id, monday_id=None).update(
+                    monday_id=item.id
+                )
+                Intent.objects.filter(pk=intent.pk).update(item_id=item.id, deadline=SyncNow())
+            elif item is not None:
+                Intent.objects.filter(pk=intent.pk).update(state=IntentState.LANDED, settled_at=SyncNow())
+
+
+def _wait_once_more(lease: Lease, missing: Sequence[Intent]) -> None:
+    """Some of a document's items are there: the rest is looked for once more, then made anew one by one."""
+    late = [intent.pk for intent in missing if intent.looks == 0]
+    with lease.held():
+        Intent.objects.filter(pk__in=late).update(
+            looks=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+        )
+    _give_up(lease, [intent for intent in missing if intent.looks > 0])
+
+
+def _give_up(lease: Lease, intents: Sequence[Intent]) -> None:
+    """Certainly not made: the next look makes each anew, from what its record says then, under a key of its own."""
+    with lease.held():
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
+            state=IntentState.VOID, looks=1, settled_at=SyncNow()
+        )
+
+
+def _may_be_sent_again(board: Board, intents: Sequence[Intent]) -> bool:
+    """Only within the replay time, and only while every record of the document may still be created."""
+    whole = Intent.objects.filter(idempotency_key=intents[0].idempotency_key).count() == len(intents)
+    young = intents[0].created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > sync_now()
+    records = board.model._default_manager.in_bulk([intent.entity_id for intent in intents])
+    creatable = all(
+        (record := records.get(intent.entity_id)) is not None
+        and record.may_sync
+        and record.monday_id is None
+        and record.sync_direction != "monday_to_npd"
+        for intent in intents
+    )
+    return whole and young and creatable and any(intent.body for intent in intents) and intents[0].looks == 0
+
+
+def _send_again(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
+    body = next(intent.body for intent in intents if intent.body)
+    hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
+    lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
+    with lease.held():
+        Intent.objects.filter(pk__in=[i.pk for i in intents]).update(
+            deadline=SyncNow() + timedelta(seconds=hard)
+        )
+    try:
+        answer = account.client().execute(
+            body["text"], body["variables"], idempotency_key=intents[0].idempotency_key
+        )
+    except MondayError as error:
+        if not error.outcome_unknown:
+            _give_up(lease, intents)
+        raise
+    aliases = {intent.alias: intent for intent in intents}
+    written = parse_written(answer, list(aliases), board.columns)
+    made = {str(aliases[a].entity_id): item for a, item in written.items() if isinstance(item, Item)}
+    _link(lease, board, intents, made)
+    _give_up(lease, [i for i in intents if str(i.entity_id) not in made])

@@ -1,0 +1,77 @@
+"""The one read call of a look: linked items by id, and the board's possible counterparts of the others."""
+
+from __future__ import annotations
+
+from sync.account import client
+from sync.connectors.monday.documents import MatchColumn, look, next_page
+from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
+from sync.engine.subjects import Batch, Subject, converter_of, raw_of
+
+PAGES = 20
+"""Further pages that a look follows; a match key that more items than this hold is no key."""
+
+
+def read(batch: Batch) -> LookResult:
+    """Ask Monday once for everything that the open subjects and the candidates need; raises MondayError.
+
+    Where a part has more pages, they are read too: a part of the hits would look like few hits.
+    """
+    board = batch.board
+    linked = [s.record.monday_id for s in batch.open if s.record.monday_id]
+    linked += [c.remote_id for c in batch.candidates if c.remote_id]
+    unlinked = [s for s in batch.open if not s.record.monday_id]
+    match = board.match
+    values = [text for s in unlinked if (text := match_text(batch, s))]
+    if not linked and not unlinked:
+        return LookResult()
+    document = look(
+        board.link.board_id,
+        [str(item_id) for item_id in dict.fromkeys(linked)],
+        board.columns,
+        board.link.npd_id_column,
+        [str(s.id) for s in unlinked],
+        MatchColumn(match.column_id, converter_of(match).column_type) if match else None,
+        sorted(set(values)),
+    )
+    batch.calls += 1
+    result = parse_look(client().execute(*document), board.columns)
+    return _with_further_pages(batch, result)
+
+
+def match_text(batch: Batch, subject: Subject) -> str:
+    """Return the record's match key in canonical form, or an empty text."""
+    match = batch.board.match
+    if match is None:
+        return ""
+    return str(converter_of(match).local(raw_of(subject.record, match)) or "")
+
+
+def match_text_of_item(batch: Batch, item: Item) -> str:
+    """Return the item's match key in canonical form, or an empty text where it has none or it is unknown."""
+    match = batch.board.match
+    if match is None:
+        return ""
+    reading = item.reading(match.column_id)
+    if not reading.known:
+        return ""
+    convert = converter_of(match)
+    return str(convert.remote(convert.raw_of(reading)) or "")
+
+
+def npd_id_of(batch: Batch, item: Item) -> str:
+    """Return the NPD ID that the item bears, or an empty text."""
+    return (item.reading(batch.board.link.npd_id_column).text or "").strip()
+
+
+def _with_further_pages(batch: Batch, result: LookResult) -> LookResult:
+    found = {"by_npd_id": result.by_npd_id, "by_match": result.by_match}
+    for part, first in result.cursors.items():
+        cursor: str | None = first
+        for _ in range(PAGES):
+            if cursor is None:
+                break
+            batch.calls += 1
+            page = parse_page(client().execute(*next_page(cursor, batch.board.columns)), batch.board.columns)
+            found[part] = [*found[part], *page.items]
+            cursor = page.cursor
+    return LookResult(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])

@@ -1,0 +1,106 @@
+"""The one way in which the engine tells `conflicts` what it found, and asks what a person chose.
+
+`conflicts` registers its desk when Django starts; `sync` knows only this protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+KIND_FIELDS = "fields"
+KIND_IDENTITY = "identity"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person chose for one field, for exactly the values seen.
+
+    `choose` is npd, base, monday or custom; `value` is the text typed for custom. `seen_npd` and
+    `seen_monday` are the values as displayed when the choice was made.
+    """
+
+    choose: str
+    value: str | None
+    seen_npd: str | None
+    seen_monday: str | None
+
+
+@dataclass(frozen=True)
+class OpenConflict:
+    """An open conflict of a record, with a stored resolution's choices by field (empty where none)."""
+
+    conflict_id: UUID
+    kind: str
+    monday_item_id: str
+    fields: tuple[str, ...]
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """The values of one field in conflict, as displayed; None is empty."""
+
+    key: str
+    npd: str | None
+    base: str | None
+    monday: str | None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a look found of one record and kind: the fields in conflict now, none when it is over.
+
+    `applied` maps a field to the result that a stored choice led to; `rejected` maps a field to the
+    reason for which its choice was handed back.
+    """
+
+    entity_type: str
+    entity_id: UUID
+    monday_item_id: str
+    kind: str
+    fields: Sequence[FieldConflict] = ()
+    applied: Mapping[str, str | None] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    closing_note: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class ConflictDesk(Protocol):
+    """Where conflicts are kept."""
+
+    def open_of(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+        """Return the open conflicts of these records."""
+
+    def record(self, findings: Sequence[Finding]) -> None:
+        """Store what a look found: open, bring up to date, close. Runs inside the settle transaction."""
+
+
+class _NoDesk:
+    """Stands in until one is registered: a conflict then can't be kept, which must not pass silently."""
+
+    def open_of(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+        return {}
+
+    def record(self, findings: Sequence[Finding]) -> None:
+        if any(finding.fields for finding in findings):
+            raise RuntimeError(
+                "A conflict was found, but no application keeps conflicts. Add 'conflicts' to INSTALLED_APPS."
+            )
+
+
+_desk: ConflictDesk = _NoDesk()
+
+
+def register_desk(desk: ConflictDesk) -> None:
+    """Make `desk` the keeper of conflicts."""
+    global _desk
+    _desk = desk
+
+
+def desk() -> ConflictDesk:
+    """Return the keeper of conflicts."""
+    return _desk

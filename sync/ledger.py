@@ -1,0 +1,165 @@
+"""SyncStateService: how a record's sync stands, in words, for pages and the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sync.account import why_not
+from sync.boards import item_url, link_of, mappings_of
+from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
+from sync.connectors.monday.converters import converter
+from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+
+
+@dataclass(frozen=True)
+class FieldState:
+    """One mapped field: NPD's value now and both halves of the base, as displayed, with what holds it."""
+
+    key: str
+    label: str
+    local: str
+    base_local: str
+    base_remote: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class RecordState:
+    """How one record stands; `words` is the reason, `next_try` when it is tried again."""
+
+    status: str
+    ledger_status: str
+    words: str = ""
+    next_try: datetime | None = None
+    attempts: int = 0
+    item_url: str | None = None
+    conflict_fields: tuple[str, ...] = ()
+    held: dict[str, str] = field(default_factory=dict)
+    fields: tuple[FieldState, ...] = ()
+
+
+class SyncStateService:
+    """Reads the ledger, and the queue for what waits or is in the air."""
+
+    def describe(self, record: SyncedModel) -> RecordState:
+        """Return how one record stands."""
+        return self.describe_many([record])[record.pk]
+
+    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordState]:
+        """Return how records of one model stand, in a few queries whatever their number."""
+        if not records:
+            return {}
+        view = _View(type(records[0]).entity_type(), [record.pk for record in records])
+        return {record.pk: view.state(record) for record in records}
+
+    def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
+        """Return what was decided about a record, newest first."""
+        rows = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
+        return list(rows[:limit])
+
+
+class _View:
+    """Everything that the states of a page of records rest on."""
+
+    def __init__(self, entity_type: str, ids: Iterable[UUID]) -> None:
+        ids = list(ids)
+        self.link: BoardLink | None = link_of(entity_type)
+        self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
+        self.board_trouble = why_not(entity_type)
+        ledgers = SyncMetadata.objects.filter(
+            entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
+        )
+        self.ledgers = {ledger.entity_id: ledger for ledger in ledgers}
+        self.rows: dict[UUID, list[SyncQueue]] = {}
+        live = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
+            status=QueueStatus.COMPLETED
+        )
+        for row in live.order_by("next_retry"):
+            if row.entity_id:
+                self.rows.setdefault(row.entity_id, []).append(row)
+
+    def state(self, record: SyncedModel) -> RecordState:
+        ledger = self.ledgers.get(str(record.pk))
+        rows = self.rows.get(record.pk, [])
+        waiting = next((row for row in rows if row.status == QueueStatus.PENDING), None)
+        held = {key: str(entry["reason"]) for key, entry in (ledger.held if ledger else {}).items()}
+        return RecordState(
+            status=record.sync_status,
+            ledger_status=self._ledger_status(record, ledger, rows),
+            words=self._words(record, ledger, rows),
+            next_try=waiting.next_retry if waiting else None,
+            attempts=waiting.attempts if waiting else 0,
+            item_url=item_url(self.link, record.monday_id) if self.link and record.monday_id else None,
+            conflict_fields=tuple((ledger.conflicts if ledger else {}).get("fields", ())),
+            held=held,
+            fields=tuple(self._field(record, ledger, mapping) for mapping in self.mappings),
+        )
+
+    def _ledger_status(
+        self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]
+    ) -> str:
+        if any(row.status == QueueStatus.IN_PROGRESS for row in rows):
+            return SyncStatus.IN_PROGRESS
+        if any(row.status == QueueStatus.PENDING for row in rows):
+            return SyncStatus.PENDING
+        if any(row.status == QueueStatus.FAILED for row in rows):
+            return SyncStatus.FAILED
+        return ledger.sync_status if ledger else SyncStatus.PENDING
+
+    def _words(self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]) -> str:
+        """The first reason that fits, as a sentence; empty when the record is in sync."""
+        if not record.may_sync:
+            return (
+                "Sync is off for this record." if not record.sync_enabled else "Its direction is “no sync”."
+            )
+        if record.sync_status == RecordSyncStatus.SYNCED:
+            return ""
+        found = [*self._of_rows(rows), *self._of_ledger(ledger)]
+        if record.sync_status == RecordSyncStatus.CONFLICT:
+            return found[0] if found else "Both sides changed the same field differently."
+        return found[0] if found else self.board_trouble or "It waits for its next look."
+
+    def _of_rows(self, rows: Sequence[SyncQueue]) -> Iterable[str]:
+        for row in rows:
+            if row.status == QueueStatus.FAILED:
+                yield f"Given up after {row.attempts} attempts: {row.error_message} Mend it, then retry."
+            elif row.status == QueueStatus.IN_PROGRESS:
+                yield "It is being looked at right now."
+            elif self.board_trouble:
+                yield self.board_trouble
+            elif row.error_message:
+                yield f"Attempt {row.attempts} of {row.max_attempts} failed: {row.error_message}"
+            elif row.reason:
+                yield row.reason
+
+    def _of_ledger(self, ledger: SyncMetadata | None) -> Iterable[str]:
+        if ledger is None:
+            return
+        if names := ledger.conflicts.get("identity"):
+            yield str(names[0])
+        if fields := ledger.conflicts.get("fields"):
+            yield f"Changed on both sides: {', '.join(self._label(key) for key in fields)}."
+        if ledger.note:
+            yield ledger.note
+        for key, entry in [*ledger.held.items(), *ledger.altered.items()]:
+            yield f"{self._label(key)}: {entry['reason']}"
+
+    def _label(self, key: str) -> str:
+        return next((mapping.label for mapping in self.mappings if mapping.key == key), key)
+
+    def _field(self, record: SyncedModel, ledger: SyncMetadata | None, mapping: FieldMapping) -> FieldState:
+        convert = converter(mapping.converter)
+        entry: dict[str, Any] | None = (ledger.base if ledger else {}).get(mapping.key)
+        notes = [ledger.held, ledger.altered] if ledger else []
+        return FieldState(
+            key=mapping.key,
+            label=mapping.label,
+            local=convert.display(convert.local({name: getattr(record, name) for name in mapping.fields})),
+            base_local=convert.display(convert.local(entry["local"])) if entry else "",
+            base_remote=convert.display(convert.remote(entry["remote"])) if entry else "",
+            note=next((str(found[mapping.key]["reason"]) for found in notes if mapping.key in found), ""),
+        )

@@ -1,0 +1,331 @@
+"""When Monday refuses, fails or falls silent: nothing is lost, nothing is made twice, and the record says why."""
+
+import json
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.models import BoardLink, Intent, SyncQueue
+from tests.engine.conftest import World
+
+REFUSED_EMAIL = '"odd one"@example.com'
+
+
+def test_an_e_mail_that_monday_refuses_is_held_and_the_other_fields_flow(world: World) -> None:
+    contact = world.linked(email="ann@example.com", role_title="Boss")
+    contact.email, contact.role_title = REFUSED_EMAIL, "Chair"
+    contact.save()
+    world.work()
+    assert world.status(contact) == "pending"
+    assert list(world.ledger(contact).held) == ["email"]
+    assert world.values(contact)["role_title"] == "Chair"
+    assert world.values(contact)["email"] == "ann@example.com"
+
+
+def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World) -> None:
+    contact = world.contact("Ann", email=REFUSED_EMAIL, role_title="Boss", notes="n")
+    neighbour = world.contact("Bob", email="bob@example.com")
+    world.work()
+    values = world.values(contact)
+    assert (values["email"], values["role_title"], values["notes"]) == ("", "Boss", "n")
+    assert (world.status(contact), world.status(neighbour)) == ("pending", "synced")
+    assert "email" in world.ledger(contact).held
+    assert len(world.sandbox.items()) == 2
+
+
+def test_a_held_value_is_not_sent_again_until_it_changes(world: World) -> None:
+    contact = world.linked(email="ann@example.com")
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED_EMAIL)
+    world.work()
+    before = world.calls("mutation")
+    Contact.objects.filter(pk=contact.pk).update(notes="something else")
+    world.work()
+    assert world.calls("mutation") == before + 1
+    Contact.objects.filter(pk=contact.pk).update(email="fine@example.com")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["email"] == "fine@example.com"
+
+
+def test_notes_that_are_too_long_for_monday_are_held_without_being_sent(world: World) -> None:
+    contact = world.contact(notes="x" * 2_500)
+    world.work()
+    assert world.status(contact) == "pending"
+    assert "2,500" in world.ledger(contact).held["notes"]["reason"]
+    assert world.values(contact)["notes"] == ""
+
+
+def test_a_deleted_column_holds_its_field_and_loses_nothing(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="n")
+    world.sandbox.query(
+        "mutation ($b: ID!) { delete_column(board_id: $b, column_id: \"role_title\") { id } }", b=world.board_id()
+    )
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair", notes="new")
+    world.work()
+    assert world.status(contact) == "pending"
+    assert (contact.role_title, world.values(contact)["notes"]) == ("Chair", "new")
+    assert "role_title" in world.ledger(contact).held
+
+
+def test_a_record_is_created_without_the_value_whose_column_is_gone(world: World) -> None:
+    world.sandbox.query(
+        "mutation ($b: ID!) { delete_column(board_id: $b, column_id: \"role_title\") { id } }", b=world.board_id()
+    )
+    contact = world.contact(role_title="Boss", notes="n")
+    world.work()
+    assert world.status(contact) == "pending"
+    assert world.values(contact)["notes"] == "n"
+    assert "role_title" in world.ledger(contact).held
+
+
+@pytest.mark.parametrize("how", ["delete_board", "archive_board"])
+def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World, how: str) -> None:
+    contact = world.linked(role_title="Boss")
+    other = world.linked("Other", role_title="Boss")
+    Contact.objects.filter(pk=other.pk).update(role_title="Chair")
+    world.sandbox.query("mutation ($b: ID!) { %s(board_id: $b) { id } }" % how, b=world.board_id())
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    from sync.ledger import SyncStateService
+
+    for record in (contact, other):
+        assert world.status(record) == "pending"
+        assert record.role_title == "Chair"
+        assert "The board is" in SyncStateService().describe(record).words
+        assert world.row(record).status == "pending"
+        assert world.row(record).attempts == 0
+
+
+def test_a_wrong_token_pauses_the_account_and_costs_no_attempt(world: World, settings: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    settings.MONDAY_API_KEY = "a-token-that-is-none"
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    assert world.status(contact) == "pending"
+    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
+    assert "MONDAY_API_KEY" in world.mon_pause().pause_reason
+    assert "a-token-that-is-none" not in world.mon_pause().pause_reason
+    settings.MONDAY_API_KEY = world.sandbox.token
+    world.wait_out()
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_monday_down_costs_no_attempt_and_everything_arrives_afterwards(world: World) -> None:
+    contacts = [world.linked(f"P{n}", role_title="Boss") for n in range(3)]
+    Contact.objects.update(role_title="Chair")
+    world.sandbox.faults({"status": 500, "count": 2})
+    world.work()
+    assert {world.row(c).attempts for c in contacts} == {0}
+    assert {world.row(c).status for c in contacts} == {"pending"}
+    for _ in range(4):
+        world.pass_time(minutes=1)
+        world.work()
+    assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
+    assert {world.status(c) for c in contacts} == {"synced"}
+
+
+def test_a_rate_limit_is_waited_out_as_monday_asks(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.sandbox.faults({"status": 429, "retry_after": 40})
+    world.work()
+    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
+    before = world.calls()
+    world.pass_time(seconds=30)
+    world.work()
+    assert world.calls() == before
+    world.pass_time(seconds=15)
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_change_whose_answer_was_lost_is_found_out_about(world: World, moment: str) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.sandbox.faults({"timeout": moment})
+    world.work()
+    assert Intent.objects.filter(state="open").count() == 1
+    Contact.objects.filter(pk=contact.pk).update(notes="edited meanwhile")
+    world.pass_time(seconds=20)
+    world.work()
+    assert world.values(contact)["notes"] == ""
+    world.wait_out()
+    world.work()
+    assert world.status(contact) == "synced"
+    assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == ("Chair", "edited meanwhile")
+    assert not Intent.objects.filter(state="open").exists()
+
+
+def test_an_edit_in_npd_after_a_lost_answer_is_pushed_and_is_no_conflict(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.sandbox.faults({"timeout": "after"})
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(role_title="Director")
+    world.wait_out()
+    world.work()
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["role_title"] == "Director"
+
+
+def test_an_edit_on_the_board_after_a_lost_answer_is_merged_against_the_old_base(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    world.edit(contact, "role_title", "Somebody's")
+    world.wait_out()
+    world.work()
+    assert world.status(contact) == "conflict"
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str) -> None:
+    contacts = [world.contact(f"P{n}", email=f"p{n}@example.com", notes="n") for n in range(5)]
+    world.sandbox.faults({"timeout": moment})
+    world.work()
+    world.wait_out()
+    world.work()
+    assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n}" for n in range(5)]
+    assert {world.status(c) for c in contacts} == {"synced"}
+    assert not Intent.objects.filter(state="open").exists()
+
+
+def test_a_create_is_sent_again_under_its_own_key(world: World) -> None:
+    world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    world.wait_out()
+    world.work()
+    creates = [c for c in world.sandbox.calls() if "create_item" in c["fields"]]
+    assert len({c["idempotency_key"] for c in creates}) == 1
+    assert not any(c["different_body"] for c in creates)
+
+
+def test_a_lost_create_of_a_record_that_changed_meanwhile_is_brought_up_to_date(world: World) -> None:
+    contact = world.contact("Ann", role_title="Boss")
+    world.sandbox.faults({"timeout": "after"})
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.wait_out()
+    world.work()
+    assert len(world.sandbox.items()) == 1
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+
+
+def test_a_record_switched_off_after_a_lost_create_is_not_created_again(world: World) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+    world.wait_out()
+    world.work()
+    assert world.sandbox.items() == []
+    assert world.status(contact) == "disabled"
+
+
+def test_a_lost_create_after_the_replay_time_is_made_anew(world: World) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before"})
+    world.work()
+    world.pass_time(minutes=31)
+    world.work()
+    world.pass_time(minutes=2)
+    world.work()
+    assert len(world.sandbox.items()) == 1
+    assert world.status(contact) == "synced"
+
+
+def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    poison, fine = world.linked("Poison"), world.linked("Fine")
+    import sync.engine as engine
+
+    original = engine.plan
+
+    def fails(board: Any, subject: Any, item: Any) -> None:
+        if subject.id == poison.pk:
+            raise ValueError("boom")
+        original(board, subject, item)
+
+    monkeypatch.setattr(engine, "plan", fails)
+    Contact.objects.update(notes="new")
+    for _ in range(6):
+        world.work()
+        world.pass_time(minutes=70)
+    assert world.values(fine)["notes"] == "new"
+    row = world.row(poison)
+    assert (row.status, row.attempts) == ("failed", 5)
+    assert "ValueError" in row.error_message
+    assert world.status(poison) == "pending"
+    monkeypatch.setattr(engine, "plan", original)
+    world.queue.manual_retry(row.pk, by="lead")
+    world.work()
+    assert world.status(poison) == "synced"
+    assert not SyncQueue.objects.filter(status="failed").exists()
+
+
+def test_attempts_come_after_one_five_fifteen_and_sixty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contact = world.linked()
+    import sync.engine as engine
+
+    monkeypatch.setattr(engine, "plan", lambda *args: 1 / 0)
+    Contact.objects.filter(pk=contact.pk).update(notes="new")
+    waits = []
+    for _ in range(4):
+        world.work()
+        row = world.row(contact)
+        assert row.last_attempt is not None
+        waits.append((row.next_retry - row.last_attempt).total_seconds() / 60)
+        world.pass_time(minutes=70)
+    for wait, expected in zip(waits, (1, 5, 15, 60), strict=True):
+        assert expected * 0.9 <= wait <= expected * 1.1
+
+
+def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked()
+    import sync.engine as engine
+
+    original = engine.plan
+    monkeypatch.setattr(engine, "plan", lambda *args: 1 / 0)
+    Contact.objects.filter(pk=contact.pk).update(notes="new")
+    world.work()
+    monkeypatch.setattr(engine, "plan", original)
+    assert world.row(contact).attempts == 1
+    Contact.objects.filter(pk=contact.pk).update(notes="newer")
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_monday_not_configured_keeps_everything_waiting_in_words(world: World, settings: Any) -> None:
+    from sync.ledger import SyncStateService
+
+    settings.MONDAY_API_KEY = ""
+    contact = world.contact()
+    world.work()
+    assert world.status(contact) == "pending"
+    assert "configured" in SyncStateService().describe(contact).words
+
+
+def test_no_board_keeps_everything_waiting_in_words(world: World) -> None:
+    from sync.ledger import SyncStateService
+
+    BoardLink.objects.all().delete()
+    contact = world.contact()
+    world.work()
+    assert world.status(contact) == "pending"
+    assert "monday_setup" in SyncStateService().describe(contact).words
+
+
+def test_no_secret_stands_in_what_is_stored(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.sandbox.faults({"status": 500})
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    stored = json.dumps([*SyncQueue.objects.values("error_message", "reason", "payload")], default=str)
+    stored += world.mon_pause().pause_reason
+    assert world.sandbox.token not in stored

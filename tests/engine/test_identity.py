@@ -1,0 +1,163 @@
+"""Which item is which record: linked, created once, asked about, or made into a record."""
+
+from typing import Any
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import SyncQueue
+from tests.engine.conftest import World
+
+
+def mail(address: str) -> dict[str, str]:
+    return {"email": address, "text": address}
+
+
+def add(world: World, name: str, **values: Any) -> dict[str, Any]:
+    return world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)
+
+
+def test_a_record_finds_its_item_by_npd_id_and_makes_none(world: World) -> None:
+    contact = Contact(name="Ann", email="ann@example.com")
+    add(world, "Ann", npd_id=str(contact.pk), email=mail("ann@example.com"))
+    contact.save()
+    mutations = world.calls("mutation")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert world.calls("mutation") == mutations
+    assert len(world.sandbox.items()) == 1
+
+
+def test_a_record_finds_its_item_by_e_mail_whatever_the_label_says(world: World) -> None:
+    item = add(world, "Ann", email={"email": "Ann@Example.com", "text": "write to Ann"})
+    contact = world.contact("Ann", email="Ann@example.com")
+    world.work()
+    assert (world.status(contact), contact.monday_id) == ("synced", item["id"])
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_an_organization_finds_its_item_by_name(world: World) -> None:
+    from npd.models import Organization
+
+    item = world.sandbox.act("add", board_id=world.board_id("organization"), name="Example Ltd", values={})
+    organization = Organization.objects.create(name="Example Ltd")
+    world.work()
+    assert (world.status(organization), organization.monday_id) == ("synced", item["id"])
+
+
+def test_several_matches_are_asked_about_and_nothing_is_created(world: World) -> None:
+    add(world, "Ann 1", email=mail("ann@example.com"))
+    add(world, "Ann 2", email=mail("ann@example.com"))
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    assert (world.status(contact), conflict.kind) == ("conflict", "identity")
+    assert len(conflict.npd_data["candidates"]) == 2
+    assert len(world.sandbox.items()) == 2
+
+
+def test_a_question_of_identity_closes_when_it_is_answered_on_the_board(world: World) -> None:
+    add(world, "Ann", email=mail("ann@example.com"))
+    other = add(world, "Ann", email=mail("ann@example.com"))
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    world.sandbox.act("edit", item_id=other["id"], column_id="email", value=mail("other@example.com"))
+    world.look(contact)
+    assert world.status(contact) == "synced"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_match_that_belongs_to_another_record_is_asked_about(world: World) -> None:
+    world.linked("Ann", email="ann@example.com")
+    twin = world.contact("Ann Twin", email="ann@example.com")
+    world.work()
+    assert world.status(twin) == "conflict"
+    assert len(world.sandbox.items()) == 1
+
+
+def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> None:
+    add(world, "Ann", email=mail("ann@example.com"))
+    one, two = world.contact("One", email="ann@example.com"), world.contact("Two", email="ann@example.com")
+    world.work()
+    assert sorted([world.status(one), world.status(two)]) == ["conflict", "conflict"] or len(
+        {one.monday_id, two.monday_id} - {None}
+    ) == 1
+    assert len(world.sandbox.items()) == 1
+
+
+def test_an_item_made_on_the_board_becomes_a_contact_once_it_is_quiet(world: World) -> None:
+    item = add(world, "New Person", email=mail("new@example.com"), phone={"phone": "+442079460018", "countryShortName": "GB"})
+    world.deliver()
+    world.work()
+    assert not Contact.objects.exists()
+    world.pass_time(seconds=11)
+    world.work()
+    contact = Contact.objects.get()
+    assert (contact.name, contact.email, contact.monday_id) == ("New Person", "new@example.com", item["id"])
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_an_item_without_an_e_mail_waits_and_says_until_when(world: World, settings: Any) -> None:
+    settings.NEW_ITEM_WAIT_SECONDS = 300
+    add(world, "Nameless")
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    row = SyncQueue.objects.get(entity_id=None, status="pending")
+    assert "email" in row.reason.lower().replace("-", "")
+    assert not Contact.objects.exists()
+    world.pass_time(seconds=300)
+    world.work()
+    contact = Contact.objects.get()
+    assert (world.status(contact), contact.email) == ("synced", "")
+
+
+def test_an_item_that_gets_its_e_mail_while_it_waits_is_matched(world: World, settings: Any) -> None:
+    settings.NEW_ITEM_WAIT_SECONDS = 300
+    contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(email="")
+    item = add(world, "Ann")
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=True, sync_direction="monday_to_npd", email="ann@example.com")
+    world.work()
+    world.sandbox.act("edit", item_id=item["id"], column_id="email", value=mail("ann@example.com"))
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    assert (world.status(contact), contact.monday_id) == ("synced", item["id"])
+    assert Contact.objects.count() == 1
+
+
+def test_an_item_whose_e_mail_a_linked_record_has_is_asked_about(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    add(world, "Ann again", email=mail("ann@example.com"))
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    assert Contact.objects.count() == 1
+    assert SyncConflict.objects.get(entity_id=contact.pk).kind == "identity"
+    assert world.status(contact) == "synced"
+
+
+def test_an_item_of_a_deleted_record_makes_no_new_record(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item = contact.monday_id
+    contact.delete()
+    world.work()
+    world.sandbox.act("edit", item_id=item, column_id="role_title", text="still edited")
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    assert not Contact.objects.exists()
+    assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+def test_an_npd_id_that_someone_emptied_is_written_again(world: World) -> None:
+    contact = world.linked()
+    world.edit(contact, "npd_id", "")
+    world.deliver()
+    world.work()
+    assert world.values(contact)["npd_id"] == str(contact.pk)

@@ -1,0 +1,107 @@
+"""Every row of the table "a field, both ways" and "one way" of the merge, by its name."""
+
+import pytest
+
+from sync.merge import Action, Base, Field, FieldRule, Picked, Way, decide
+
+B = Base("old", "old")
+
+
+def field(local: str | None, remote: str | None, base: Base | None = B, **more: object) -> Field:
+    return Field("phone", local, remote, base, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "action"),
+    [
+        ("neither side moved", field("old", "old"), Action.NOTHING),
+        ("changed in NPD only", field("new", "old"), Action.PUSH),
+        ("emptied in NPD only", field(None, "old"), Action.PUSH),
+        ("changed on Monday only", field("old", "new"), Action.PULL),
+        ("emptied on Monday only", field("old", None), Action.PULL),
+        ("both changed to the same", field("new", "new"), Action.AGREED),
+        ("both emptied", field(None, None), Action.AGREED),
+        ("both changed differently", field("mine", "theirs"), Action.CONFLICT),
+        ("changed here, emptied there", field("mine", None), Action.CONFLICT),
+        ("no base, the same", field("x", "x", None), Action.AGREED),
+        ("no base, both empty", field(None, None, None), Action.AGREED),
+        ("no base, empty in NPD", field(None, "x", None), Action.PULL),
+        ("no base, empty on Monday", field("x", None, None), Action.PUSH),
+        ("no base, both filled differently", field("x", "y", None), Action.CONFLICT),
+    ],
+)
+def test_a_field_both_ways_is_decided_by_its_row(name: str, given: Field, action: Action) -> None:
+    assert decide(given).action is action, name
+
+
+def test_each_half_of_the_base_is_compared_with_its_own_side() -> None:
+    altered = Base("what we sent", "what Monday made of it")
+    assert decide(field("what we sent", "what Monday made of it", altered)).action is Action.NOTHING
+    assert decide(field("what we sent", "edited", altered)).action is Action.PULL
+    assert decide(field("edited", "what Monday made of it", altered)).action is Action.PUSH
+
+
+@pytest.mark.parametrize(("rule", "action"), [(FieldRule.NPD_WINS, Action.PUSH), (FieldRule.MONDAY_WINS, Action.PULL)])
+def test_a_rule_decides_only_what_both_sides_changed_differently(rule: FieldRule, action: Action) -> None:
+    won = decide(field("mine", "theirs", rule=rule))
+    assert (won.action, won.overrides) == (action, True)
+    assert decide(field("old", "theirs", rule=rule)).action is Action.PULL
+    assert decide(field("mine", "old", rule=rule)).action is Action.PUSH
+
+
+def test_the_rule_for_first_matches_is_a_rule_of_its_own() -> None:
+    given = field("mine", "theirs", None, rule=FieldRule.NPD_WINS, first_match=FieldRule.ASK)
+    assert decide(given).action is Action.CONFLICT
+
+
+def test_a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently() -> None:
+    held_since = Base("was filled", "was filled")
+    assert decide(field(None, "theirs", None, left_base=held_since)).action is Action.CONFLICT
+
+
+@pytest.mark.parametrize("remote", ["x", None])
+def test_an_unknown_side_is_not_decided(remote: str | None) -> None:
+    decision = decide(field("mine", remote, unknown="the column is missing"))
+    assert (decision.action, decision.reason) == (Action.UNDECIDED, "the column is missing")
+
+
+def test_a_required_field_is_not_emptied_from_monday() -> None:
+    assert decide(field("old", None, required=True)).action is Action.HOLD
+
+
+def test_one_way_to_monday_mirrors_npd_over_an_edit_on_the_board() -> None:
+    decision = decide(field("old", "theirs", way=Way.TO_MONDAY))
+    assert (decision.action, decision.overrides) == (Action.PUSH, True)
+
+
+def test_one_way_to_npd_mirrors_the_board_over_an_edit_in_npd() -> None:
+    decision = decide(field("mine", "old", way=Way.TO_NPD))
+    assert (decision.action, decision.overrides) == (Action.PULL, True)
+
+
+def test_a_field_without_direction_is_left_alone() -> None:
+    assert decide(field("mine", "theirs", way=Way.NONE)).action is Action.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("picked", "action", "value"),
+    [
+        (Picked("npd"), Action.PUSH, None),
+        (Picked("monday"), Action.PULL, None),
+        (Picked("base"), Action.BOTH, "old"),
+        (Picked("custom", "typed"), Action.BOTH, "typed"),
+        (Picked("custom", "mine"), Action.PUSH, None),
+        (Picked("custom", "theirs"), Action.PULL, None),
+    ],
+)
+def test_a_persons_choice_is_carried_out(picked: Picked, action: Action, value: str | None) -> None:
+    decision = decide(field("mine", "theirs", picked=picked))
+    assert (decision.action, decision.value) == (action, value)
+
+
+def test_a_choice_says_nothing_about_a_field_that_is_no_longer_in_conflict() -> None:
+    assert decide(field("mine", "old", picked=Picked("monday"))).action is Action.PUSH
+
+
+def test_choosing_the_last_agreed_value_where_there_was_none_asks_again() -> None:
+    assert decide(field("mine", "theirs", None, picked=Picked("base"))).action is Action.CONFLICT
