@@ -12,7 +12,7 @@ from sync.models import SyncedModel
 from sync.models.synced import BOOKKEEPING
 
 
-class WebAddressField(models.URLField):
+class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
     """A URL field whose forms take an address without a scheme for https, as Django 6 will."""
 
     def formfield(self, **kwargs: Any) -> Any:

@@ -94,7 +94,7 @@ def claim(lease: Lease, size: int) -> list[Claimed]:
 def _query(sql: str, params: list[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _one_batch(due: list[Any]) -> list[Any]:

@@ -46,7 +46,7 @@ def enqueue_many(
     payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Say of many records that they may differ, in one statement, in the caller's transaction."""
-    params = {
+    params: dict[str, Any] = {
         "entity_type": entity_type,
         "ids": list(ids),
         "direction": direction,
@@ -63,7 +63,7 @@ def enqueue_item(
     entity_type: str, remote_id: str, *, cause: Cause, priority: Priority, due_in_seconds: float
 ) -> None:
     """Say of an item that no record has that it may be new."""
-    params = {
+    params: dict[str, Any] = {
         "entity_type": entity_type,
         "remote_id": remote_id,
         "priority": int(priority),

@@ -97,7 +97,7 @@ _desk: ConflictDesk = _NoDesk()
 
 def register_desk(desk: ConflictDesk) -> None:
     """Make `desk` the keeper of conflicts."""
-    global _desk
+    global _desk  # noqa: PLW0603 - registered once, when Django starts
     _desk = desk
 
 

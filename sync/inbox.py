@@ -100,7 +100,7 @@ TOO_LARGE = Received(
 )
 
 
-class Refused(Exception):  # noqa: N818 - it names what happened
+class Refused(Exception):
     """The delivery is not taken; the answer's sentence holds no secret."""
 
     def __init__(self, answer: Received) -> None:

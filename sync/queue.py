@@ -283,7 +283,8 @@ class _Run:
             self._after_fault(held, claimed, error)
 
     def _after_fault(self, held: Lease, claimed: list[Claimed], error: Exception) -> None:
-        words = f"NPD Sync itself failed on this record ({type(error).__name__}). Please report it with the log of the worker."
+        fault = type(error).__name__
+        words = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
         with held.held():
             for claim_ in claimed:
                 if len(claimed) > 1:

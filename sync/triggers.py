@@ -96,6 +96,10 @@ UPDATED = _upsert(
 )
 
 
+def _function(statements: str) -> pgtrigger.Func:
+    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
+
+
 def synced_triggers() -> list[pgtrigger.Trigger]:
     """Return the triggers that every synced table carries."""
     return [
@@ -115,17 +119,17 @@ def synced_triggers() -> list[pgtrigger.Trigger]:
         _Statement(
             name="sync_outbox_insert",
             operation=pgtrigger.Insert,
-            func=pgtrigger.Func(INSERTED + "RETURN NULL;"),
+            func=_function(INSERTED),
         ),
         _Statement(
             name="sync_outbox_update",
             operation=pgtrigger.Update,
             condition=ChangedColumns(),
-            func=pgtrigger.Func(UPDATED + "RETURN NULL;"),
+            func=_function(UPDATED),
         ),
         _Statement(
             name="sync_outbox_delete",
             operation=pgtrigger.Delete,
-            func=pgtrigger.Func(DELETED + "RETURN NULL;"),
+            func=_function(DELETED),
         ),
     ]

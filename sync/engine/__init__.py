@@ -100,6 +100,7 @@ def _read_failed(batch: Batch, error: MondayError) -> None:
     else:
         call_failed(batch, batch.open, error)
     with batch.lease.held():
+        batch.snoozed = len(batch.candidates)
         for claimed in batch.candidates:
             finish.give_back(claimed.rows, batch.lease.token, error.sentence)
 
@@ -111,6 +112,7 @@ def _settle_gone(batch: Batch) -> None:
     words = "Deleted in NPD. Its item stays on Monday: deletes are not synced."
     with batch.lease.held():
         for claimed in batch.gone:
+            assert claimed.entity_id is not None
             stones = Tombstone.objects.filter(
                 entity_type=batch.board.link.entity_type, entity_id=claimed.entity_id
             )
@@ -138,9 +140,9 @@ def _finish(batch: Batch) -> None:
 def _tally(batch: Batch) -> Tally:
     outcomes = [subject.outcome for subject in batch.subjects]
     return Tally(
-        completed=outcomes.count(Outcome.SETTLED) + len(batch.gone) + len(batch.candidates),
+        completed=outcomes.count(Outcome.SETTLED) + len(batch.gone) + len(batch.candidates) - batch.snoozed,
         failed=outcomes.count(Outcome.FAILED),
-        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED),
+        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED) + batch.snoozed,
     )
 
 

@@ -44,10 +44,11 @@ def settle_candidates(batch: Batch, found: LookResult) -> None:
 
 
 def _touched(batch: Batch) -> tuple[dict[str, datetime], dict[str, datetime]]:
-    ids = [claimed.remote_id for claimed in batch.candidates]
+    ids = [claimed.remote_id for claimed in batch.candidates if claimed.remote_id]
     events = WebhookEvent.objects.filter(item_id__in=ids, board_id=batch.board.link.board_id)
     rows = events.order_by().values("item_id").annotate(last=Max("received_at"), first=Min("received_at"))
-    return {r["item_id"]: r["last"] for r in rows}, {r["item_id"]: r["first"] for r in rows}
+    found = [(str(row["item_id"]), row["last"], row["first"]) for row in rows]
+    return {item: last for item, last, _ in found}, {item: first for item, _, first in found}
 
 
 class Candidate:
@@ -206,6 +207,7 @@ class Candidate:
 
     def _wait(self, until: datetime, now: datetime, reason: str) -> None:
         words = f"{reason} It is looked at again at {until:%H:%M:%S} UTC."
+        self.batch.snoozed += 1
         finish.snooze(self.claimed.rows, self.batch.lease.token, (until - now).total_seconds(), words)
 
     def _end(self, words: str) -> None:

@@ -48,7 +48,7 @@ def _linked(batch: Batch, subject: Subject, item: Item | None) -> None:
         subject.ledger.remote_state = "moved"
         return subject.end(
             Outcome.SETTLED,
-            note=f"The item is on another board now ({item.board_id}). Nothing was changed in NPD, and nothing is sent. "
+            note=f"The item is on another board now ({item.board_id}). Nothing was changed in NPD, nothing is sent. "
             "Move it back, or turn sync off for this record.",
         )
     return None

@@ -22,8 +22,9 @@ def announce(
 ) -> list[Subject]:
     """Commit one intent a subject under the lease and return those that may still be written; raises LeaseLost.
 
-    The document's body stands in the first one. Settings are read again here: a record that was switched off, or whose mapping changed since it was read,
-    is given back. The lease is renewed past the call's hard deadline.
+    The document's body stands in the first one. Settings are read again here: a record that was switched off,
+    or whose mapping changed since it was read, is given back. The lease is renewed past the call's hard
+    deadline.
     """
     hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
     batch.lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)

@@ -170,7 +170,7 @@ def _with_choice(
     return replace(field, picked=Picked(choice.choose))
 
 
-def _concrete(subject: Subject, planned: Planned, field: Field) -> Planned:
+def _concrete(subject: Subject, planned: Planned, field: Field) -> Planned:  # noqa: PLR0911 - a table
     """Give the decision its raw values, and hold what can't be written on the side it should go to."""
     action = planned.decision.action
     if not subject.record.may_sync:
@@ -178,17 +178,19 @@ def _concrete(subject: Subject, planned: Planned, field: Field) -> Planned:
     if field.picked and action in (Action.PUSH, Action.PULL, Action.BOTH):
         planned.choice = field.picked.choose
         planned.asked = _field_conflict(planned, field, "")
-    if action is Action.PUSH:
-        return _push(subject, planned, planned.local_raw)
-    if action is Action.PULL:
-        return _pull(subject, planned, field)
-    if action is Action.BOTH:
-        return _both(subject, planned)
-    if action is Action.CONFLICT:
-        return _conflict(planned, field, planned.decision.reason)
-    if action in (Action.HOLD, Action.UNDECIDED):
-        return _hold(planned, planned.decision.reason)
-    return planned
+    match action:
+        case Action.PUSH:
+            return _push(subject, planned, planned.local_raw)
+        case Action.PULL:
+            return _pull(subject, planned, field)
+        case Action.BOTH:
+            return _both(subject, planned)
+        case Action.CONFLICT:
+            return _conflict(planned, field, planned.decision.reason)
+        case Action.HOLD | Action.UNDECIDED:
+            return _hold(planned, planned.decision.reason)
+        case _:
+            return planned
 
 
 def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
 
 import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from sync import finish
-from sync.choices import Cause, LedgerDirection, Priority
-from sync.clock import SyncNow
+from sync.choices import Cause, Priority
+from sync.engine import ledgers as ledgers_of
 from sync.engine import status
-from sync.engine.findings import findings_of, waiting_for_a_person
+from sync.engine.ending import end_rows
+from sync.engine.findings import findings_of
 from sync.engine.planning import new_base
 from sync.engine.subjects import Batch, Outcome, Planned, Subject, converter_of, raw_of
 from sync.enqueue import enqueue_many
 from sync.hooks import desk
 from sync.merge import Action
-from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.models import Decision, SyncedModel
 
 log = structlog.get_logger(__name__)
 
@@ -58,25 +55,15 @@ def _settle_all(batch: Batch, started: float) -> None:
         r.pk: r
         for r in model._default_manager.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
     }
-    ledgers = _locked_ledgers(batch, ids)
+    ledgers = ledgers_of.locked(batch, ids)
     present = [s for s in batch.subjects if s.id in locked]
     for subject in present:
         _settle_one(batch, subject, locked[subject.id])
     desk().record([finding for subject in present for finding in findings_of(subject)])
-    _store_ledgers(batch, present, ledgers, started)
-    _end_rows(batch)
+    ledgers_of.store(batch, present, ledgers, started)
+    end_rows(batch)
     Decision.objects.bulk_create([_stamped(row, batch, s) for s in present for row in s.log])
     status.decide(batch, present)
-
-
-def _locked_ledgers(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
-    entity_type = batch.board.link.entity_type
-    missing = [SyncMetadata(entity_type=entity_type, entity_id=str(i), system="monday") for i in ids]
-    SyncMetadata.objects.bulk_create(missing, ignore_conflicts=True)
-    rows = SyncMetadata.objects.filter(
-        entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
-    )
-    return {row.entity_id: row for row in rows.select_for_update().order_by("entity_id")}
 
 
 def _settle_one(batch: Batch, subject: Subject, record: SyncedModel) -> None:
@@ -205,140 +192,6 @@ def _move_base(subject: Subject, planned: Planned, item_id: str, local_raw: Any,
     key = planned.mapping.key
     subject.ledger.base[key] = new_base(planned.mapping, item_id, local_raw, remote_raw)
     subject.ledger.altered.pop(key, None)
-
-
-def _store_ledgers(
-    batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetadata], started: float
-) -> None:
-    milliseconds = int((time.monotonic() - started) * 1000)
-    rows = []
-    for subject in subjects:
-        row, seen = stored[str(subject.id)], subject.ledger
-        row.base, row.altered = seen.base, seen.altered
-        row.held = held_of(subject)
-        row.note, row.remote_state = subject.note, seen.remote_state
-        row.remote_id = subject.record.monday_id
-        row.sync_batch_id, row.sync_duration_ms, row.api_calls_count = batch.id, milliseconds, batch.calls
-        row.last_sync_attempt = SyncNow()
-        row.sync_direction = _ledger_direction(subject)
-        row.conflicts = _conflicts_of(subject, seen.conflicts)
-        _note_failure(subject, row)
-        subject.ledger = row
-        rows.append(row)
-    if rows:
-        fields = [
-            "base",
-            "altered",
-            "held",
-            "note",
-            "remote_state",
-            "remote_id",
-            "sync_batch_id",
-            "sync_duration_ms",
-            "api_calls_count",
-            "last_sync_attempt",
-            "sync_direction",
-            "conflicts",
-            "error_count",
-            "last_error",
-        ]
-        SyncMetadata.objects.bulk_update(rows, fields)
-
-
-def held_of(subject: Subject) -> dict[str, Any]:
-    """What is held after this look; a look that planned nothing leaves what was held."""
-    if not subject.planned:
-        return dict(subject.ledger.held)
-    return {
-        key: {
-            "reason": p.hold,
-            "side": "npd" if p.write_raw is None and p.decision.action is Action.PULL else "monday",
-            "local": p.local_raw,
-            "column": p.mapping.column_id,
-            "version": p.mapping.version,
-        }
-        for key, p in subject.planned.items()
-        if p.hold
-    }
-
-
-def _ledger_direction(subject: Subject) -> str:
-    ups = any(p.send_raw is not None for p in subject.planned.values())
-    downs = any(p.write_raw is not None for p in subject.planned.values())
-    if ups == downs:
-        return LedgerDirection.BIDIRECTIONAL
-    return LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
-
-
-def _conflicts_of(subject: Subject, before: dict[str, Any]) -> dict[str, Any]:
-    kinds = dict(before) if not subject.planned and subject.outcome is not Outcome.SETTLED else {}
-    fields = [conflict.key for conflict in waiting_for_a_person(subject)]
-    if fields:
-        kinds["fields"] = fields
-    if subject.identity:
-        kinds["identity"] = [subject.identity["what"]]
-    return kinds
-
-
-def _note_failure(subject: Subject, row: SyncMetadata) -> None:
-    if subject.outcome is Outcome.FAILED:
-        row.error_count, row.last_error = row.error_count + 1, subject.words
-    elif subject.outcome is Outcome.SETTLED:
-        row.error_count, row.last_error = 0, ""
-
-
-def _end_rows(batch: Batch) -> None:
-    token = batch.lease.token
-    settled = [row for s in batch.subjects if s.outcome is Outcome.SETTLED for row in s.claimed.rows]
-    finish.complete(settled, token)
-    for subject in batch.subjects:
-        rows = subject.claimed.rows
-        if subject.outcome is Outcome.FAILED:
-            finish.fail(rows, token, subject.words)
-        elif subject.outcome is Outcome.SNOOZED:
-            finish.snooze(rows, token, subject.wait_seconds, subject.words)
-        elif subject.outcome is Outcome.GIVEN_BACK:
-            finish.give_back(rows, token, subject.words, alone=subject.alone)
-    _end_journal(batch)
-    _close_dead_letters(batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED])
-
-
-def _end_journal(batch: Batch) -> None:
-    """Intents that were answered are applied, older ones were found out about; events have been weighed."""
-    for subject in batch.subjects:
-        if subject.intent and subject.written:
-            Intent.objects.filter(pk=subject.intent.pk).update(
-                state=IntentState.APPLIED,
-                settled_at=SyncNow(),
-                request_id=subject.intent.request_id,
-                item_id=subject.written.id,
-                answer={"state": subject.written.state},
-            )
-    looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.item is not None]
-    older = {intent.pk: s for s in looked for intent in s.intents}
-    landed = [pk for pk, s in older.items() if pk in s.intents_found]
-    Intent.objects.filter(pk__in=landed).update(state=IntentState.LANDED, settled_at=SyncNow())
-    Intent.objects.filter(pk__in=[pk for pk in older if pk not in landed]).update(
-        state=IntentState.VOID, settled_at=SyncNow()
-    )
-    events = [event.pk for s in batch.subjects if s.outcome is Outcome.SETTLED for event in s.events]
-    outcome = f"weighed in look {batch.id}"
-    WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(weighed_at=SyncNow(), outcome=outcome)
-
-
-def _close_dead_letters(batch: Batch, settled: Sequence[Subject]) -> None:
-    closing = {s.id: s.claimed.rows[0].id for s in settled}
-    dead = SyncQueue.objects.filter(
-        entity_type=batch.board.link.entity_type,
-        entity_id__in=closing,
-        status="failed",
-        created_at__lt=SyncNow(),
-    )
-    for row in dead:
-        assert row.entity_id is not None
-        SyncQueue.objects.filter(pk=row.pk, status="failed").update(
-            status="completed", error_message=f"superseded by #{closing[row.entity_id]}"
-        )
 
 
 def _stamped(row: Decision, batch: Batch, subject: Subject) -> Decision:

@@ -131,7 +131,7 @@ class Subject:
     @property
     def id(self) -> UUID:
         """The record's id."""
-        return self.record.pk  # type: ignore[no-any-return]
+        return self.record.pk
 
     @property
     def causes(self) -> Cause:
@@ -216,6 +216,7 @@ class Batch:
     gone: list[Claimed] = field(default_factory=list)
     candidates: list[Claimed] = field(default_factory=list)
     calls: int = 0
+    snoozed: int = 0
 
     @property
     def open(self) -> list[Subject]:

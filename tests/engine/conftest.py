@@ -68,7 +68,11 @@ class World:
     def look(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
         """Look at a record without a change of it, as a sweep does."""
         self.queue.enqueue(
-            record.entity_type(), record.pk, direction=QueueDirection.TO_NPD, cause=cause, priority=Priority.SWEEP
+            record.entity_type(),
+            record.pk,
+            direction=QueueDirection.TO_NPD,
+            cause=cause,
+            priority=Priority.SWEEP,
         )
         self.work()
 
@@ -140,7 +144,9 @@ class World:
         self.offset = getattr(self, "offset", 0.0) + seconds
         with connection.cursor() as cursor:
             cursor.execute(
-                CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")
+                CREATE_SYNC_NOW.replace(
+                    "clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''"
+                )
             )
         self.sandbox.control("clock", offset_seconds=self.offset)
 
@@ -181,5 +187,3 @@ def world(transactional_db: None, sandbox: Sandbox, settings: Any) -> Iterator[W
         server.shutdown()
         server.server_close()
         thread.join()
-
-

@@ -28,7 +28,9 @@ def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:
 
 def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selection: Any) -> None:
     conflict.refresh_from_db()
-    seen = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
+    seen = {
+        k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields
+    }
     resolve(conflict.pk, by=person, resolution_type=type_, selections=selection, seen=seen)
 
 
@@ -121,7 +123,9 @@ def test_a_choice_survives_a_call_that_fails_and_is_carried_out_later(world: Wor
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
     world.work()
     conflict.refresh_from_db()
-    assert (conflict.resolved_at, contact.role_title) == (None, "NPD's") or world.status(contact) == "conflict"
+    assert (conflict.resolved_at, contact.role_title) == (None, "NPD's") or world.status(
+        contact
+    ) == "conflict"
     world.wait_out()
     world.work()
     conflict.refresh_from_db()
@@ -130,7 +134,9 @@ def test_a_choice_survives_a_call_that_fails_and_is_carried_out_later(world: Wor
     assert world.values(contact)["role_title"] == "Typed"
 
 
-def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(world: World, person: Any) -> None:
+def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(
+    world: World, person: Any
+) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
@@ -153,8 +159,12 @@ def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World)
     assert conflict.monday_data == {"role_title": "Monday's"}
 
 
-def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(world: World, person: Any) -> None:
-    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
+def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(
+    world: World, person: Any
+) -> None:
+    organization = Organization.objects.create(
+        name="Ltd", address_street="12 Main St", address_city="Springfield"
+    )
     world.work()
     world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
     world.look(organization)
@@ -167,7 +177,10 @@ def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(wo
 
 def test_a_first_match_that_differs_is_asked_about(world: World) -> None:
     world.sandbox.act(
-        "add", board_id=world.board_id(), name="Ann", values={"email": {"email": "a@example.com", "text": "a@example.com"}, "role_title": "M"}
+        "add",
+        board_id=world.board_id(),
+        name="Ann",
+        values={"email": {"email": "a@example.com", "text": "a@example.com"}, "role_title": "M"},
     )
     contact = world.contact("Ann", email="a@example.com", role_title="N")
     world.work()

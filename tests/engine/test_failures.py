@@ -59,7 +59,8 @@ def test_notes_that_are_too_long_for_monday_are_held_without_being_sent(world: W
 def test_a_deleted_column_holds_its_field_and_loses_nothing(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="n")
     world.sandbox.query(
-        "mutation ($b: ID!) { delete_column(board_id: $b, column_id: \"role_title\") { id } }", b=world.board_id()
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role_title") { id } }',
+        b=world.board_id(),
     )
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair", notes="new")
     world.work()
@@ -70,7 +71,8 @@ def test_a_deleted_column_holds_its_field_and_loses_nothing(world: World) -> Non
 
 def test_a_record_is_created_without_the_value_whose_column_is_gone(world: World) -> None:
     world.sandbox.query(
-        "mutation ($b: ID!) { delete_column(board_id: $b, column_id: \"role_title\") { id } }", b=world.board_id()
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role_title") { id } }',
+        b=world.board_id(),
     )
     contact = world.contact(role_title="Boss", notes="n")
     world.work()
@@ -84,7 +86,7 @@ def test_a_board_that_is_gone_holds_its_records_with_the_reason(world: World, ho
     contact = world.linked(role_title="Boss")
     other = world.linked("Other", role_title="Boss")
     Contact.objects.filter(pk=other.pk).update(role_title="Chair")
-    world.sandbox.query("mutation ($b: ID!) { %s(board_id: $b) { id } }" % how, b=world.board_id())
+    world.sandbox.query(f"mutation ($b: ID!) {{ {how}(board_id: $b) {{ id }} }}", b=world.board_id())
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     world.work()
     from sync.ledger import SyncStateService
@@ -155,7 +157,10 @@ def test_a_change_whose_answer_was_lost_is_found_out_about(world: World, moment:
     world.wait_out()
     world.work()
     assert world.status(contact) == "synced"
-    assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == ("Chair", "edited meanwhile")
+    assert (world.values(contact)["role_title"], world.values(contact)["notes"]) == (
+        "Chair",
+        "edited meanwhile",
+    )
     assert not Intent.objects.filter(state="open").exists()
 
 
@@ -239,9 +244,11 @@ def test_a_lost_create_after_the_replay_time_is_made_anew(world: World) -> None:
     assert world.status(contact) == "synced"
 
 
-def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     poison, fine = world.linked("Poison"), world.linked("Fine")
-    import sync.engine as engine
+    from sync import engine
 
     original = engine.plan
 
@@ -267,9 +274,11 @@ def test_a_poison_record_ends_as_a_dead_letter_and_holds_nobody(world: World, mo
     assert not SyncQueue.objects.filter(status="failed").exists()
 
 
-def test_attempts_come_after_one_five_fifteen_and_sixty_minutes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attempts_come_after_one_five_fifteen_and_sixty_minutes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contact = world.linked()
-    import sync.engine as engine
+    from sync import engine
 
     monkeypatch.setattr(engine, "plan", lambda *args: 1 / 0)
     Contact.objects.filter(pk=contact.pk).update(notes="new")
@@ -288,7 +297,7 @@ def test_a_save_makes_a_row_in_backoff_due_at_once_with_all_its_attempts(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = world.linked()
-    import sync.engine as engine
+    from sync import engine
 
     original = engine.plan
     monkeypatch.setattr(engine, "plan", lambda *args: 1 / 0)

@@ -78,14 +78,20 @@ def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> Non
     add(world, "Ann", email=mail("ann@example.com"))
     one, two = world.contact("One", email="ann@example.com"), world.contact("Two", email="ann@example.com")
     world.work()
-    assert sorted([world.status(one), world.status(two)]) == ["conflict", "conflict"] or len(
-        {one.monday_id, two.monday_id} - {None}
-    ) == 1
+    assert (
+        sorted([world.status(one), world.status(two)]) == ["conflict", "conflict"]
+        or len({one.monday_id, two.monday_id} - {None}) == 1
+    )
     assert len(world.sandbox.items()) == 1
 
 
 def test_an_item_made_on_the_board_becomes_a_contact_once_it_is_quiet(world: World) -> None:
-    item = add(world, "New Person", email=mail("new@example.com"), phone={"phone": "+442079460018", "countryShortName": "GB"})
+    item = add(
+        world,
+        "New Person",
+        email=mail("new@example.com"),
+        phone={"phone": "+442079460018", "countryShortName": "GB"},
+    )
     world.deliver()
     world.work()
     assert not Contact.objects.exists()
@@ -121,7 +127,9 @@ def test_an_item_that_gets_its_e_mail_while_it_waits_is_matched(world: World, se
     world.deliver()
     world.pass_time(seconds=11)
     world.work()
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=True, sync_direction="monday_to_npd", email="ann@example.com")
+    Contact.objects.filter(pk=contact.pk).update(
+        sync_enabled=True, sync_direction="monday_to_npd", email="ann@example.com"
+    )
     world.work()
     world.sandbox.act("edit", item_id=item["id"], column_id="email", value=mail("ann@example.com"))
     world.deliver()

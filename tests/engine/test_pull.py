@@ -120,10 +120,12 @@ def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
     assert Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title").exists()
 
 
-def test_a_save_between_read_and_settle_is_not_overwritten(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_save_between_read_and_settle_is_not_overwritten(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "From Monday")
-    import sync.engine as engine
+    from sync import engine
 
     original = engine.settle
 
@@ -150,7 +152,9 @@ def test_an_address_edited_on_the_board_comes_back_into_its_parts(world: World) 
 
 
 def test_an_address_that_cannot_be_split_for_certain_is_asked_about(world: World) -> None:
-    organization = Organization.objects.create(name="Example Ltd", address_street="12 Main St", address_city="Springfield")
+    organization = Organization.objects.create(
+        name="Example Ltd", address_street="12 Main St", address_city="Springfield"
+    )
     world.work()
     world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
     world.look(organization)
@@ -169,7 +173,9 @@ def test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow(world: World) 
 
 
 @pytest.mark.parametrize(("action", "word"), [("archive", "archived"), ("delete", "deleted")])
-def test_an_item_taken_away_changes_nothing_and_the_record_says_so(world: World, action: str, word: str) -> None:
+def test_an_item_taken_away_changes_nothing_and_the_record_says_so(
+    world: World, action: str, word: str
+) -> None:
     contact = world.linked(role_title="Boss")
     world.sandbox.act(action, item_id=contact.monday_id)
     world.deliver()

@@ -10,7 +10,11 @@ from tests.engine.conftest import World
 
 def test_a_saved_contact_gets_an_item_with_every_mapped_value(world: World) -> None:
     contact = world.contact(
-        "Zoë Ångström", email="zoe@example.com", phone="+44 20 7946 0018", role_title="Head", notes="first\nsecond"
+        "Zoë Ångström",
+        email="zoe@example.com",
+        phone="+44 20 7946 0018",
+        role_title="Head",
+        notes="first\nsecond",
     )
     world.work()
     assert world.status(contact) == "synced"
@@ -26,7 +30,11 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value(world: World) -> N
 
 def test_an_organizations_address_is_one_text_on_the_board(world: World) -> None:
     organization = Organization.objects.create(
-        name="Example Ltd", address_street="12 Main St", address_city="Springfield", address_zip="62701", notes="n"
+        name="Example Ltd",
+        address_street="12 Main St",
+        address_city="Springfield",
+        address_zip="62701",
+        notes="n",
     )
     world.work()
     assert world.values(organization)["address"] == "12 Main St, Springfield, 62701"

@@ -11,7 +11,14 @@ values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Base, values, values)
 rules = st.sampled_from(FieldRule)
 fields = st.builds(
-    Field, key=st.just("f"), local=values, remote=values, base=bases, way=st.sampled_from(Way), rule=rules, first_match=rules
+    Field,
+    key=st.just("f"),
+    local=values,
+    remote=values,
+    base=bases,
+    way=st.sampled_from(Way),
+    rule=rules,
+    first_match=rules,
 )
 two_way = st.builds(Field, key=st.just("f"), local=values, remote=values, base=bases)
 
@@ -45,7 +52,12 @@ def test_equal_sides_are_never_written(value: str | None, base: Base | None, rul
 @given(two_way)
 def test_the_merge_is_symmetric(field: Field) -> None:
     """Where a person is asked about clashes, exchanging the sides exchanges push and pull, and nothing else."""
-    mirrored = replace(field, local=field.remote, remote=field.local, base=field.base and Base(field.base.remote, field.base.local))
+    mirrored = replace(
+        field,
+        local=field.remote,
+        remote=field.local,
+        base=field.base and Base(field.base.remote, field.base.local),
+    )
     swap = {Action.PUSH: Action.PULL, Action.PULL: Action.PUSH}
     action = decide(field).action
     assert decide(mirrored).action is swap.get(action, action)

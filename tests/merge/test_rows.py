@@ -41,7 +41,9 @@ def test_each_half_of_the_base_is_compared_with_its_own_side() -> None:
     assert decide(field("edited", "what Monday made of it", altered)).action is Action.PUSH
 
 
-@pytest.mark.parametrize(("rule", "action"), [(FieldRule.NPD_WINS, Action.PUSH), (FieldRule.MONDAY_WINS, Action.PULL)])
+@pytest.mark.parametrize(
+    ("rule", "action"), [(FieldRule.NPD_WINS, Action.PUSH), (FieldRule.MONDAY_WINS, Action.PULL)]
+)
 def test_a_rule_decides_only_what_both_sides_changed_differently(rule: FieldRule, action: Action) -> None:
     won = decide(field("mine", "theirs", rule=rule))
     assert (won.action, won.overrides) == (action, True)

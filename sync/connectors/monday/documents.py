@@ -114,7 +114,7 @@ def read_items(ids: Sequence[str], column_ids: Sequence[str]) -> Document:
     return _query([_linked(ids)], column_ids)
 
 
-def look(  # noqa: PLR0917 - the batch's facts, in the order in which they are asked for
+def look(
     board_id: str,
     linked_ids: Sequence[str],
     column_ids: Sequence[str],
@@ -126,8 +126,9 @@ def look(  # noqa: PLR0917 - the batch's facts, in the order in which they are a
     """Everything that a batch needs to know in one request; each part is there only if it asks something.
 
     `linked` are the items by id, `by_npd_id` those that bear one of our ids, `by_match` those that could be
-    the counterpart of a record, `board` says whether the board is still there. E-mail addresses are found as parts of a text, so hits have to be compared
-    exactly. Raises ValueError when there is nothing to ask, or more than 100 ids.
+    the counterpart of a record; `board` says whether the board is still there. E-mail addresses are found as
+    parts of a text, so hits have to be compared exactly. Raises ValueError when there is nothing to ask, or
+    more than 100 ids.
     """
     parts = []
     if linked_ids:

@@ -39,7 +39,7 @@ MondayError
 Whether to try again is a property of the class. Foreign errors (HTTP, JSON bodies of the present and of the
 older format) become these in codes.py, the one translating edge.
 """
-# ruff: noqa: N818 - the names say what happened, and read as sentences without an "Error" at the end
+
 
 from collections.abc import Sequence
 from enum import StrEnum

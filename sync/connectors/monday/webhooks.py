@@ -40,11 +40,11 @@ _KINDS = {
 }
 
 
-class BadEvent(ValueError):  # noqa: N818 - it names what is wrong
+class BadEvent(ValueError):
     """The body is not a webhook event; the message says why."""
 
 
-class BadSignature(Exception):  # noqa: N818 - it names what is wrong
+class BadSignature(Exception):
     """The delivery can't be shown to be Monday's; the message never holds the token or the secret."""
 
 

@@ -14,11 +14,11 @@ Canonical = str | tuple[str, ...] | None
 Local = Mapping[str, str | None]
 
 
-class UnknownValue(ValueError):  # noqa: N818 - it names what is wrong
+class UnknownValue(ValueError):
     """The value can't be told; nothing may be concluded from it. The message says why, in words."""
 
 
-class CannotSplit(ValueError):  # noqa: N818 - it names what went wrong
+class CannotSplit(ValueError):
     """A column's value can't be divided among its fields. The message says why, in words."""
 
 

@@ -1,0 +1,5 @@
+"""Conflicts in the admin: the list, and the side-by-side screen."""
+
+from conflicts.admin.listing import SyncConflictAdmin
+
+__all__ = ["SyncConflictAdmin"]

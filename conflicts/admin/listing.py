@@ -1,0 +1,151 @@
+"""The list of conflicts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from conflicts import progress, waiting
+from conflicts.admin.filters import EntityFilter, FieldFilter, StateFilter
+from conflicts.admin.screen import ConflictScreen, conflict_status
+from conflicts.models import ConflictKind, SyncConflict
+from conflicts.records import default_label
+from sync.admin import words
+from sync.admin.base import PageAdmin, ids_named, names_of
+
+SHORTENED = 80
+"""Characters of a value in the list."""
+
+BADGES = {
+    progress.OPEN: ("warn", "call_split"),
+    progress.APPLYING: ("go", "sync"),
+    progress.HANDED_BACK: ("bad", "undo"),
+    progress.PARTLY: ("warn", "rule"),
+    progress.SETTLED: ("ok", "check_circle"),
+}
+
+
+@admin.register(SyncConflict)
+class SyncConflictAdmin(PageAdmin):
+    """Conflicts are made and closed by looks; people settle them on their screen."""
+
+    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "state")
+    list_display_links = None
+    list_filter = (StateFilter, EntityFilter, "kind", FieldFilter)
+    list_filter_submit = False
+    list_fullwidth = True
+    search_fields = ("monday_item_id",)
+    search_help_text = "Search by the record's name, or by the number of the item on Monday"
+    actions = None
+    ordering = waiting.OPEN_FIRST
+    change_list_template = "conflicts/list.html"
+    empty_title = "No conflicts here"
+    empty_words = (
+        "When two people change the same field differently, one in NPD and one on Monday,"
+        " it waits here for you. Nothing is overwritten meanwhile."
+    )
+
+    def get_urls(self) -> list[Any]:
+        """Add the screen and its status to the admin's addresses."""
+        view, name = self.admin_site.admin_view, "conflicts_syncconflict"
+        screen, status = ConflictScreen.as_view(model_admin=self), conflict_status(self)
+        return [
+            path("<uuid:pk>/screen/", view(screen), name=f"{name}_screen"),
+            path("<uuid:pk>/status/", view(status), name=f"{name}_status"),
+            *super().get_urls(),
+        ]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Conflicts are found, never made by hand."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: SyncConflict | None = None) -> bool:
+        """They are settled, never thrown away."""
+        return False
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Fetch the names of the page's records, with one query a kind of record."""
+        super().prepare_page(rows)
+        names = names_of((row.entity_type, row.entity_id) for row in rows)
+        for row in rows:
+            row.page_name = names.get((row.entity_type, row.entity_id), f"{row.entity_type}, deleted")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
+    ) -> tuple[QuerySet[SyncConflict], bool]:
+        """Search by the records' names, or by an item's exact number."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=ids_named(text))), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the counts above the list."""
+        context = {"counts": waiting.counts(), **(extra_context or {})}
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go to the side-by-side screen, which takes the place of a form."""
+        conflict = self.get_object(request, object_id)
+        if conflict is None:
+            gone: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return gone
+        return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk]))
+
+    @admin.display(description="Record")
+    def of_record(self, conflict: Any) -> SafeString:
+        """The record's name, which leads to the screen."""
+        return format_html(
+            '<a class="cfl-name" href="{}">{}</a><span class="cfl-sub">{}</span>',
+            reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk]),
+            conflict.page_name,
+            conflict.entity_type,
+        )
+
+    @admin.display(description="In conflict")
+    def in_conflict(self, conflict: SyncConflict) -> str:
+        """The fields, or the kind of a conflict that is not about fields."""
+        if conflict.kind != ConflictKind.FIELDS:
+            return conflict.get_kind_display()
+        return ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+
+    @admin.display(description="NPD")
+    def npd_says(self, conflict: SyncConflict) -> SafeString | str:
+        """NPD's value of the first field."""
+        return _first_value(conflict, conflict.npd_data)
+
+    @admin.display(description="Monday")
+    def monday_says(self, conflict: SyncConflict) -> SafeString | str:
+        """Monday's value of the first field."""
+        return _first_value(conflict, conflict.monday_data)
+
+    @admin.display(description="Found", ordering="detected_at")
+    def since(self, conflict: Any) -> SafeString | str:
+        """How long ago it was found."""
+        return words.time_tag(conflict.detected_at, conflict.page_now)
+
+    @admin.display(description="State")
+    def state(self, conflict: SyncConflict) -> SafeString:
+        """Where it stands."""
+        state = progress.state_of(conflict)
+        return words.badge(*BADGES[state], progress.WORDS[state].capitalize(), title=conflict.choice_problem)
+
+
+def _first_value(conflict: SyncConflict, data: dict[str, Any]) -> SafeString | str:
+    """The first field's value, shortened, and how many more there are."""
+    if not conflict.conflict_fields:
+        return words.NOTHING
+    value = data.get(conflict.conflict_fields[0])
+    line = words.shorten(" ".join(value.split()), SHORTENED) if value else "(empty)"
+    shown = format_html('<span class="cfl-value" title="{}">{}</span>', value or "", line)
+    more = len(conflict.conflict_fields) - 1
+    return format_html('{}<span class="cfl-sub">and {} more</span>', shown, more) if more else shown

@@ -1,0 +1,202 @@
+"""The side-by-side screen: NPD, last agreed, Monday, and what will be written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib.admin import ModelAdmin
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.urls import reverse
+from django.views.generic import TemplateView
+from unfold.views import UnfoldModelAdminViewMixin
+
+from conflicts import presenting, progress, waiting
+from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD, Pick
+from conflicts.errors import BadResolution, NotWaiting, StaleSeen
+from conflicts.models import ConflictKind, ResolutionType, SyncConflict
+from conflicts.presenting import Posted
+from conflicts.records import monday_url, name_of, record_of
+from conflicts.resolution import resolve
+from sync.admin import words
+from sync.admin.base import record_url
+from sync.clock import sync_now
+
+HTTP_SEE_OTHER = 303
+
+
+class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
+    """Shows a conflict to those who may see it, takes a choice from those who may change it."""
+
+    template_name = "conflicts/screen.html"
+    title = "Conflict"
+
+    def has_permission(self) -> bool:
+        """Whether the person may see this page; the admin's own permissions decide."""
+        return bool(self.model_admin.has_view_permission(self.request))
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        raise PermissionDenied
+
+    def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Show the conflict as it stands."""
+        return self._show(get_object_or_404(SyncConflict, pk=pk))
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Store the choice, or show again what stands in its way with the choices kept."""
+        if not self.model_admin.has_change_permission(request):
+            raise PermissionDenied
+        conflict = get_object_or_404(SyncConflict, pk=pk)
+        posted = posted_of(request)
+        try:
+            stored = resolve(
+                pk, by=cast("User", request.user), resolution_type=_type_of(conflict, posted),
+                selections=posted.selections, seen=posted.seen,
+            )  # fmt: skip
+        except BadResolution as error:
+            return self._show(conflict, posted, error.problems, trouble=error.sentence, status=400)
+        except (StaleSeen, NotWaiting) as error:
+            conflict.refresh_from_db()
+            return self._show(conflict, posted, trouble=str(error), status=409)
+        return self._go_on(stored, to_next="next" in request.POST)
+
+    def _go_on(self, conflict: SyncConflict, *, to_next: bool) -> HttpResponse:
+        following = waiting.after(conflict) if to_next else None
+        address = screen_url(following or conflict)
+        if following is not None:
+            address += f"?after={conflict.pk}"
+        response = HttpResponseRedirect(address)
+        response.status_code = HTTP_SEE_OTHER
+        return response
+
+    def _show(
+        self,
+        conflict: SyncConflict,
+        posted: Posted | None = None,
+        problems: dict[str, str] | None = None,
+        *,
+        trouble: str = "",
+        status: int = 200,
+    ) -> HttpResponse:
+        choosing = conflict.is_open and not conflict.is_being_applied and conflict.kind == ConflictKind.FIELDS
+        rows = presenting.open_rows(conflict, posted, problems) if conflict.is_open else []
+        context = self.get_context_data(
+            conflict=conflict,
+            rows=rows,
+            settled=presenting.settled_rows(conflict),
+            gone=presenting.gone_fields(conflict, posted),
+            choosing=choosing,
+            may_choose=choosing and self.model_admin.has_change_permission(self.request),
+            trouble=trouble,
+            posted_kept=bool(posted and posted.picks and choosing),
+            problems=problems or {},
+            **self._about(conflict),
+        )
+        return self.render_to_response(context, status=status)
+
+    def _about(self, conflict: SyncConflict) -> dict[str, Any]:
+        """The record, the links, the place among the others, the state."""
+        record = record_of(conflict)
+        number, total = waiting.position(conflict)
+        following, preceding = waiting.after(conflict), waiting.before(conflict)
+        name = name_of(conflict, record)
+        shows_fields = conflict.is_open and conflict.kind == ConflictKind.FIELDS
+        self.title = f"Conflict of {name}"
+        return {
+            "name": name,
+            "record": record,
+            "record_url": record_url(conflict.entity_type, conflict.entity_id) if record else "",
+            "monday_url": monday_url(conflict),
+            "others": presenting.other_fields(conflict) if shows_fields else [],
+            "progress": progress.progress_of(conflict),
+            "number": number,
+            "total": total,
+            "next_url": screen_url(following) if following else "",
+            "previous_url": screen_url(preceding) if preceding else "",
+            "list_url": reverse("admin:conflicts_syncconflict_changelist"),
+            "status_url": status_url(conflict),
+            "done_before": self._done_before(),
+            "found": conflict.npd_data if conflict.kind == ConflictKind.IDENTITY else {},
+            "kind": conflict.get_kind_display(),
+            "age": words.when(conflict.detected_at, sync_now()),
+        }
+
+    def _done_before(self) -> dict[str, Any] | None:
+        """The conflict that was settled just now, whose progress this page goes on showing."""
+        try:
+            before = SyncConflict.objects.filter(pk=UUID(self.request.GET.get("after", ""))).first()
+        except ValueError:
+            return None
+        if before is None:
+            return None
+        return {
+            "name": name_of(before, record_of(before)),
+            "url": screen_url(before),
+            "status_url": status_url(before),
+            "progress": progress.progress_of(before),
+        }
+
+
+def screen_url(conflict: SyncConflict) -> str:
+    """The address of a conflict's screen."""
+    return reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk])
+
+
+def status_url(conflict: SyncConflict) -> str:
+    """The address that answers how far a conflict is."""
+    return reverse("admin:conflicts_syncconflict_status", args=[conflict.pk])
+
+
+def posted_of(request: HttpRequest) -> Posted:
+    """Read the form. The values seen travel as JSON, since a browser rewrites line ends in form fields."""
+    seen, picks = {}, {}
+    for name, raw in request.POST.items():
+        prefix, _, key = name.partition("-")
+        if prefix == "seen":
+            seen[key] = _sides(str(raw))
+        elif prefix == "pick" and raw in CHOICES:
+            typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
+            picks[key] = Pick(choose=str(raw), value=typed)
+    return Posted(seen=seen, picks=picks)
+
+
+def _sides(raw: str) -> dict[str, str | None]:
+    """A seen value that was tampered with is one that nobody saw: it fits nothing stored."""
+    try:
+        npd, monday = json.loads(raw)
+    except (ValueError, TypeError):
+        return {"npd": raw, "monday": raw}
+    return {
+        side: text if isinstance(text, str) else None for side, text in (("npd", npd), ("monday", monday))
+    }
+
+
+def _type_of(conflict: SyncConflict, posted: Posted) -> str:
+    """A choice of one side for every field is kept as such."""
+    chosen = {pick.choose for pick in posted.picks.values()}
+    if set(posted.picks) == set(posted.seen) and len(chosen) == 1:
+        if chosen == {NPD}:
+            return ResolutionType.KEEP_NPD
+        if chosen == {MONDAY}:
+            return ResolutionType.KEEP_MONDAY
+    return ResolutionType.MERGE
+
+
+def conflict_status(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseBase]:
+    """Return the view that answers, as JSON, how far a conflict is."""
+
+    def status(request: HttpRequest, pk: UUID) -> HttpResponseBase:
+        if not model_admin.has_view_permission(request):
+            raise PermissionDenied
+        found = progress.progress_of(get_object_or_404(SyncConflict, pk=pk))
+        return JsonResponse(
+            {"state": found.state, "sentence": found.sentence, "waits": found.waits, "final": found.is_final},
+            headers={"Cache-Control": "no-store"},
+        )
+
+    return status

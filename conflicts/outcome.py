@@ -1,0 +1,68 @@
+"""What a choice leads to: the value that both sides will hold, and which of them has to change. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conflicts.choice import BASE, CUSTOM, MONDAY, NPD
+
+EMPTY = "(empty)"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The value that both sides will hold, and the sides that change to hold it."""
+
+    value: str | None
+    npd_changes: bool
+    monday_changes: bool
+
+    @property
+    def where(self) -> str:
+        """The sides that change, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "NPD and Monday change"
+        if self.npd_changes:
+            return "NPD changes, Monday stays"
+        if self.monday_changes:
+            return "Monday changes, NPD stays"
+        return "Nothing changes"
+
+    @property
+    def written(self) -> str:
+        """The sides that were changed, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "written in NPD and on Monday"
+        if self.npd_changes:
+            return "written in NPD"
+        return "written on Monday" if self.monday_changes else "nothing had to be written"
+
+
+def same(one: str | None, other: str | None) -> bool:
+    """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
+    return unified(one) == unified(other)
+
+
+def unified(text: str | None) -> str | None:
+    """The text with \\n as line end, or None where it is empty."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") or None if text else None
+
+
+def outcome(
+    choose: str, *, npd: str | None, base: str | None, monday: str | None, value: str | None
+) -> Outcome:
+    """Return what choosing this leads to."""
+    result = {NPD: npd, BASE: base, MONDAY: monday, CUSTOM: value}[choose]
+    return Outcome(
+        unified(result),
+        npd_changes=choose != NPD and not same(result, npd),
+        monday_changes=choose != MONDAY and not same(result, monday),
+    )
+
+
+def shown(value: str | None, most: int = 60) -> str:
+    """A value inside a sentence: quoted, on one line, shortened."""
+    if not value:
+        return EMPTY
+    line = " ".join(value.split())
+    return f"“{line if len(line) <= most else line[: most - 1] + '…'}”"

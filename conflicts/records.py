@@ -1,0 +1,61 @@
+"""The records that conflicts are about: their names, fields and addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conflicts.models import SyncConflict
+from sync import registry
+from sync.boards import item_url, link_of, mappings_of
+from sync.models import BoardLink, SyncedModel
+
+
+@dataclass(frozen=True)
+class MappedField:
+    """What a screen and a validation need to know of a field mapping."""
+
+    key: str
+    label: str
+    fields: tuple[str, ...]
+    converter: str
+    required: bool
+
+
+def default_label(entity_type: str, key: str) -> str:
+    """The field's label as its application proposes it; asks nothing of the database."""
+    try:
+        specs = registry.entity(entity_type).mappings
+    except registry.UnknownEntity:
+        specs = ()
+    return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
+
+
+def mapped_fields(entity_type: str, link: BoardLink | None) -> dict[str, MappedField]:
+    """The mapped fields by key, as the board's set-up says, else as their application proposes."""
+    rows = mappings_of(link) if link is not None else registry.entity(entity_type).mappings
+    return {
+        row.key: MappedField(row.key, row.label, tuple(row.fields), row.converter, row.required)
+        for row in rows
+    }
+
+
+def record_of(conflict: SyncConflict) -> SyncedModel | None:
+    """The record, or None where it was deleted or its kind is no longer synced."""
+    try:
+        model = registry.entity(conflict.entity_type).model
+    except registry.UnknownEntity:
+        return None
+    return model._default_manager.filter(pk=conflict.entity_id).first()
+
+
+def name_of(conflict: SyncConflict, record: SyncedModel | None) -> str:
+    """The record's name, or words for a record that is gone."""
+    return str(record) if record is not None else f"a {conflict.entity_type} that is gone"
+
+
+def monday_url(conflict: SyncConflict) -> str:
+    """The item's page on Monday; an empty text where there is no board or item."""
+    link = link_of(conflict.entity_type)
+    if link is None or not link.board_id or not conflict.monday_item_id:
+        return ""
+    return item_url(link, conflict.monday_item_id)

@@ -1,0 +1,71 @@
+"""Whether a chosen value can be stored: as the mapping's converter and the model's own field see it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+from conflicts.choice import CUSTOM, Pick
+from conflicts.models import SyncConflict
+from conflicts.outcome import outcome
+from conflicts.records import MappedField, mapped_fields
+from sync.boards import link_of
+from sync.connectors.monday.converters import Local, converter
+from sync.models import SyncedModel, SyncMetadata
+
+
+def base_known(conflict: SyncConflict) -> set[str]:
+    """The fields in conflict on which both sides once agreed, if only that they are empty."""
+    known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
+    ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
+    base = ledger.filter(system="monday").values_list("base", flat=True).first() or {}
+    return known | {key for key in conflict.conflict_fields if key in base}
+
+
+def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pick) -> str:
+    """Why this choice can't be stored, as a sentence; an empty text when it can.
+
+    A value that stands on a side already is checked only for being needed; the look that applies it says
+    what the other side makes of it.
+    """
+    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type)).get(key)
+    if mapped is None:
+        return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
+    leads_to = outcome(
+        pick.choose, npd=pick.npd, base=conflict.base_data.get(key), monday=pick.monday, value=pick.value
+    )
+    if leads_to.value is None and mapped.required:
+        return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
+    if pick.choose == CUSTOM:
+        return _problem_with_text(mapped, record, pick.value or "")
+    return ""
+
+
+def _problem_with_text(mapped: MappedField, record: SyncedModel, text: str) -> str:
+    current = {name: _text(getattr(record, name)) for name in mapped.fields}
+    convert = converter(mapped.converter)
+    try:
+        raw = convert.from_text(text, current)
+    except ValueError as error:
+        return f"{mapped.label}: {error}"
+    return _problem_in_npd(mapped, record, raw) or _problem_on_monday(mapped, convert.limit(raw))
+
+
+def _problem_in_npd(mapped: MappedField, record: SyncedModel, raw: Local) -> str:
+    for name, value in raw.items():
+        field = cast("models.Field[object, object]", record._meta.get_field(name))
+        try:
+            field.clean(value or "", record)
+        except ValidationError as error:
+            return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
+    return ""
+
+
+def _problem_on_monday(mapped: MappedField, limit: str | None) -> str:
+    return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
+
+
+def _text(value: object) -> str | None:
+    return str(value) if value not in (None, "") else None

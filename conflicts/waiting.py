@@ -1,0 +1,58 @@
+"""The conflicts that wait for a person, in the order in which screens walk through them."""
+
+from __future__ import annotations
+
+from django.db.models import Count, F, Q, QuerySet
+
+from conflicts.models import SyncConflict
+
+BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
+"""Open, and chosen for: a choice whose fields were all handed back doesn't count."""
+
+
+def waiting() -> QuerySet[SyncConflict]:
+    """Open conflicts that nobody has chosen for, oldest first."""
+    return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
+
+
+def after(conflict: SyncConflict) -> SyncConflict | None:
+    """The next one that waits, beginning anew at the oldest after the last; None when no other waits."""
+    others = waiting().exclude(pk=conflict.pk)
+    return others.filter(_later_than(conflict)).first() or others.first()
+
+
+def before(conflict: SyncConflict) -> SyncConflict | None:
+    """The one before it; the newest before the oldest."""
+    others = waiting().exclude(pk=conflict.pk).reverse()
+    return others.exclude(_later_than(conflict)).first() or others.first()
+
+
+def _later_than(conflict: SyncConflict) -> Q:
+    return Q(detected_at__gt=conflict.detected_at) | Q(detected_at=conflict.detected_at, pk__gt=conflict.pk)
+
+
+def position(conflict: SyncConflict) -> tuple[int, int]:
+    """Which of how many waiting ones this is; 0 when it waits no more."""
+    counted = (
+        waiting()
+        .order_by()
+        .aggregate(
+            all=Count("pk"),
+            later=Count("pk", filter=_later_than(conflict)),
+            itself=Count("pk", filter=Q(pk=conflict.pk)),
+        )
+    )
+    return (counted["all"] - counted["later"] if counted["itself"] else 0), counted["all"]
+
+
+def counts() -> dict[str, int]:
+    """How many are open, of these being applied, and settled."""
+    return SyncConflict.objects.aggregate(
+        open=Count("pk", filter=Q(resolved_at=None)),
+        applying=Count("pk", filter=BEING_APPLIED),
+        settled=Count("pk", filter=Q(resolved_at__isnull=False)),
+    )
+
+
+OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")
+"""The order of the list: what waits longest first, then what was settled last."""

@@ -1,0 +1,5 @@
+"""NPD's admin."""
+
+from npd.admin import people, records
+
+__all__ = ["people", "records"]

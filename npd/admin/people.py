@@ -1,0 +1,85 @@
+"""Who works here: users, groups, tokens; and other applications' pages, in our theme."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group, User
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django_celery_beat.models import (
+    ClockedSchedule,
+    CrontabSchedule,
+    IntervalSchedule,
+    PeriodicTask,
+    SolarSchedule,
+)
+from knox.admin import AuthTokenAdmin as KnoxTokenAdmin
+from knox.models import AuthToken
+from rest_framework.authtoken.models import TokenProxy
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from sync.admin.base import ReadOnlyAdmin
+
+if TYPE_CHECKING:
+    _DjangoUserAdmin = DjangoUserAdmin[User]
+else:
+    _DjangoUserAdmin = DjangoUserAdmin
+
+admin.site.unregister(User)
+admin.site.unregister(Group)
+
+
+@admin.register(User)
+class UserAdmin(_DjangoUserAdmin, ModelAdmin):
+    """Who may sign in."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    # Django's two-box chooser has neither room on a phone nor names for a screen reader.
+    filter_horizontal = ()
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Return the users by name."""
+        found: QuerySet[User] = super().get_queryset(request)
+        return found.order_by("username")
+
+
+@admin.register(Group)
+class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+    """What groups of users may do."""
+
+    filter_horizontal = ()
+
+
+# Its page would show the keys of all users in clear; `manage.py drf_create_token` makes them.
+admin.site.unregister(TokenProxy)
+
+# The schedule stands in the settings; beat writes it into its tables when it starts.
+for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
+    admin.site.unregister(schedule)
+
+admin.site.unregister(AuthToken)
+
+
+@admin.register(AuthToken)
+class AuthTokenAdmin(KnoxTokenAdmin, ModelAdmin):
+    """Tokens for the API, of which only a hash is stored; a new one is shown once."""
+
+    list_display = ("user", "token_key", "created", "expiry")
+
+
+@admin.register(PeriodicTask)
+class PeriodicTaskAdmin(ReadOnlyAdmin):
+    """What runs by the clock, and when it last did."""
+
+    list_display = ("name", "task", "interval", "crontab", "enabled", "last_run_at", "total_run_count")
+    list_select_related = ("interval", "crontab")
+    ordering = ("name",)
+    empty_title = "Nothing is scheduled yet"
+    empty_words = "Beat writes its schedule here when it starts."

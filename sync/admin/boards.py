@@ -1,0 +1,152 @@
+"""Boards, their field mappings and the account, in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin, TabularInline
+
+from sync.account import why_not
+from sync.admin import words
+from sync.admin.base import ReadOnlyAdmin
+from sync.admin.guide import ConnectMonday
+from sync.boards import setting_of
+from sync.clock import sync_now
+from sync.models import BoardLink, FieldMapping, MondayAccount
+from sync.registry import UnknownEntity
+
+
+class FieldMappingInline(TabularInline):
+    """Which field goes to which column; the way and the rule are a person's to choose."""
+
+    model = FieldMapping
+    extra = 0
+    can_delete = False
+    fields = ("label", "column_id", "converter", "direction", "rule", "needed")
+    readonly_fields = ("label", "column_id", "converter", "needed")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Name each field for screen readers: a table's cells have no labels of their own."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = str(field.label)
+        return field
+
+    @admin.display(description="NPD needs a value")
+    def needed(self, mapping: FieldMapping) -> str:
+        """Return whether an emptied column is held instead of emptying the field."""
+        return "yes" if mapping.required else "no"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Mappings are made by `monday_setup`."""
+        return False
+
+
+@admin.register(BoardLink)
+class BoardLinkAdmin(ModelAdmin):
+    """One model and its board."""
+
+    list_display = ("title", "board", "state", "mapped")
+    inlines = (FieldMappingInline,)
+    fields = ("title", "state", "board", "id_column", "matched_by", "new_items", "webhook_lines")
+    readonly_fields = fields
+    list_per_page = 50
+    empty_title = "No boards yet"
+    empty_words = "Run `manage.py monday_setup`: it makes the boards, or takes over those that are there."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Board links are made by `monday_setup`."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A link that goes would orphan every base."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the links with their mappings."""
+        return super().get_queryset(request).prefetch_related("mappings")
+
+    @admin.display(description="Records", ordering="entity_type")
+    def title(self, link: BoardLink) -> str:
+        """Return whose board it is."""
+        return link.entity_type.capitalize()
+
+    @admin.display(description="Board")
+    def board(self, link: BoardLink) -> str:
+        """Return the board's id, and whether the environment names it."""
+        try:
+            named = setting_of(link.entity_type)
+        except UnknownEntity:
+            named = ""
+        return f"{named} (set in the environment)" if named else link.board_id or words.NOTHING
+
+    @admin.display(description="State")
+    def state(self, link: BoardLink) -> SafeString:
+        """Return whether the board is worked, and why not."""
+        try:
+            reason = why_not(link.entity_type)
+        except UnknownEntity:
+            reason = f"No application keeps {link.entity_type} records."
+        return (
+            words.badge("bad", "pause_circle", reason)
+            if reason
+            else words.badge("ok", "check_circle", "Flowing")
+        )
+
+    @admin.display(description="Column of the NPD ID")
+    def id_column(self, link: BoardLink) -> str:
+        """Return the column that mirrors the record's id."""
+        return link.npd_id_column or words.NOTHING
+
+    @admin.display(description="Matched by")
+    def matched_by(self, link: BoardLink) -> str:
+        """Return by what a record and an item that don't know each other are matched."""
+        return link.match_key
+
+    @admin.display(description="New items")
+    def new_items(self, link: BoardLink) -> str:
+        """Return what becomes of an item that no record has."""
+        return "become records" if link.creates_records else "wait: this board may not make records"
+
+    @admin.display(description="Mapped fields")
+    def mapped(self, link: BoardLink) -> str:
+        """Return the labels of what is mapped."""
+        return ", ".join(mapping.label for mapping in link.mappings.all()) or words.NOTHING
+
+    @admin.display(description="Webhooks")
+    def webhook_lines(self, link: BoardLink) -> str:
+        """Return how many webhooks the set-up registered; their ids are of no use to a reader."""
+        return words.counted(len(link.webhooks), "webhook") if link.webhooks else "none"
+
+
+@admin.register(MondayAccount)
+class MondayAccountAdmin(ReadOnlyAdmin):
+    """The account's state for all workers, and how a real one is connected."""
+
+    list_display = ("state", "paused", "failures", "version_answered")
+    list_before_template = "sync/account_guide.html"
+    empty_title = "Nothing known of the account yet"
+    empty_words = "The first call to Monday writes this row."
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that says how Monday is connected."""
+        guide = self.admin_site.admin_view(ConnectMonday.as_view(model_admin=self))
+        return [path("connect/", guide, name="connect_monday"), *super().get_urls()]
+
+    @admin.display(description="Account")
+    def state(self, account: MondayAccount) -> SafeString:
+        """Return whether calls are made."""
+        if account.paused_until and account.paused_until > sync_now():
+            return words.badge("bad", "pause_circle", account.pause_reason or "Paused")
+        if account.needs_probe:
+            return words.badge("wait", "schedule", "Will be probed before the next call")
+        return words.badge("ok", "check_circle", "Calls are made")
+
+    @admin.display(description="Paused until")
+    def paused(self, account: MondayAccount) -> str:
+        """Return until when."""
+        return words.clock(account.paused_until) or words.NOTHING

@@ -1,0 +1,200 @@
+"""Sync health: the first page's figures. Each is counted when the page is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Model
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+from sync import registry
+from sync.account import why_not
+from sync.admin import words
+from sync.admin.queue import next_look, why
+from sync.boards import item_url, link_of
+from sync.choices import QueueStatus, RecordSyncStatus
+from sync.clock import sync_now
+from sync.models import SyncMetadata, SyncQueue
+from sync.registry import EntitySpec
+
+SHOWN_ITEMS = 5
+
+_WORDS = (
+    (RecordSyncStatus.SYNCED, "Synced", "check_circle", "ok"),
+    (RecordSyncStatus.PENDING, "Pending", "schedule", "wait"),
+    (RecordSyncStatus.CONFLICT, "Conflict", "call_split", "warn"),
+    (RecordSyncStatus.DISABLED, "Disabled", "sync_disabled", "off"),
+)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One count with the list behind it."""
+
+    label: str
+    count: int
+    url: str
+    icon: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class BoardHealth:
+    """One model and its board."""
+
+    title: str
+    total: int
+    reason: str
+    tiles: list[Tile] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Something that waits for a person, with the one page on which it is done."""
+
+    what: str
+    why: str
+    url: str
+    button: str
+    icon: str
+    kind: str = "warn"
+
+
+@dataclass(frozen=True)
+class NewItem:
+    """An item that no record has yet."""
+
+    text: str
+    why: str
+    when: str
+    url: str
+
+
+def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Add the figures of the first page to its context; those that this person may see the rows of."""
+    boards = [board_health(spec) for spec in registry.entities() if _may_see(request, spec.model)]
+    sees_queue = _may_see(request, SyncQueue)
+    tasks = [
+        *_stopped_boards(boards),
+        *(_failed_rows() if sees_queue else []),
+        *(_held_fields() if _may_see(request, SyncMetadata) else []),
+    ]
+    items, total = new_items() if sees_queue else ([], 0)
+    return context | {
+        "boards": boards,
+        "tasks": tasks,
+        "new_items": items,
+        "new_items_total": total,
+        "new_items_url": _queue_url("what=items&status__exact=pending"),
+        "sees_queue": sees_queue,
+        "queue": queue_line() if sees_queue else "",
+    }
+
+
+def _may_see(request: HttpRequest, model: type[Model]) -> bool:
+    names = (f"{model._meta.app_label}.{act}_{model._meta.model_name}" for act in ("view", "change"))
+    return any(request.user.has_perm(name) for name in names)
+
+
+def board_health(spec: EntitySpec) -> BoardHealth:
+    """Return how the records of one type stand."""
+    counted = spec.model._default_manager.order_by().values_list("sync_status").annotate(n=Count("id"))
+    counts: dict[str, int] = dict(counted)
+    tiles = [
+        Tile(label, counts.get(status, 0), f"{_list_url(spec)}?sync_status__exact={status.value}", icon, kind)
+        for status, label, icon, kind in _WORDS
+    ]
+    return BoardHealth(spec.board_title, sum(counts.values()), why_not(spec.entity_type), tiles)
+
+
+def _list_url(spec: EntitySpec) -> str:
+    opts = spec.model._meta
+    try:
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    except NoReverseMatch:
+        return ""
+
+
+def _queue_url(query: str) -> str:
+    return f"{reverse('admin:sync_syncqueue_changelist')}?{query}"
+
+
+def _stopped_boards(boards: list[BoardHealth]) -> list[Task]:
+    by_reason: dict[str, list[str]] = {}
+    for board in boards:
+        if board.reason:
+            by_reason.setdefault(board.reason, []).append(board.title)
+    guide = reverse("admin:connect_monday")
+    return [
+        Task(f"{' and '.join(titles)}: no sync now", reason, guide, "See what to do", "pause_circle", "bad")
+        for reason, titles in by_reason.items()
+    ]
+
+
+def _failed_rows() -> list[Task]:
+    failed = SyncQueue.objects.filter(status=QueueStatus.FAILED)
+    count = failed.count()
+    if not count:
+        return []
+    newest = failed.order_by("-created_at").first()
+    reason = words.shorten(newest.error_message, 160) if newest else ""
+    stopped = f"{words.counted(count, 'row')} stopped after all tries"
+    return [
+        Task(
+            stopped,
+            f"The newest: {reason}",
+            _queue_url("status__exact=failed"),
+            "Look and retry",
+            "error",
+            "bad",
+        )
+    ]
+
+
+def _held_fields() -> list[Task]:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT id) FROM sync_metadata, jsonb_object_keys(held)")
+        fields, records = cursor.fetchone()
+    if not fields:
+        return []
+    example = SyncMetadata.objects.exclude(held={}).order_by("-id").first()
+    reason = next((str(held.get("reason", "")) for held in example.held.values()), "") if example else ""
+    where = f"{words.counted(fields, 'field')} of {words.counted(records, 'record')} can’t flow"
+    url = f"{reverse('admin:sync_syncmetadata_changelist')}?held=yes"
+    return [Task(where, f"The newest: {words.shorten(reason, 160)}", url, "Look", "front_hand")]
+
+
+def new_items() -> tuple[list[NewItem], int]:
+    """Return the next items that wait to become records, and how many there are in all."""
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, entity_id=None)
+    total, now = waiting.count(), sync_now()
+    links = {spec.entity_type: link_of(spec.entity_type) for spec in registry.entities()} if total else {}
+    items = []
+    for row in waiting.order_by("next_retry")[:SHOWN_ITEMS]:
+        row.page_now = now  # type: ignore[attr-defined]
+        link = links.get(row.entity_type)
+        url = item_url(link, str(row.remote_id)) if link else ""
+        items.append(
+            NewItem(f"{row.entity_type.capitalize()} item {row.remote_id}", why(row), next_look(row), url)
+        )
+    return items, total
+
+
+def queue_line() -> str:
+    """Return how the queue stands, as a sentence."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FILTER (WHERE status = 'pending' AND entity_id IS NOT NULL),"
+            " count(*) FILTER (WHERE status = 'in_progress'),"
+            " extract(epoch FROM sync_now() - min(next_retry)"
+            "   FILTER (WHERE status = 'pending' AND next_retry <= sync_now()))"
+            " FROM sync_queue WHERE status IN ('pending', 'in_progress')"
+        )
+        waiting, working, oldest = cursor.fetchone()
+    if not waiting and not working:
+        return "Nothing waits in the queue."
+    age = f", the oldest due for {words.span(float(oldest))}" if oldest else ""
+    return f"{words.counted(waiting, 'row')} waiting{age}; {words.counted(working, 'row')} being worked on."

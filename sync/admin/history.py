@@ -1,0 +1,149 @@
+"""What happened to a record, as sentences: who changed what in NPD, and what the sync decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.postgres.fields import ArrayField
+from django.db.models import ForeignKey, Model
+from pghistory.core import event_models
+
+from sync.admin import words
+from sync.ledger import SyncStateService
+from sync.models import SyncedModel
+
+SYNC_ACTOR = "Monday sync"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that happened."""
+
+    at: datetime
+    actor: str
+    sentence: str
+    by_sync: bool = False
+    decided: bool = False
+
+
+@dataclass(frozen=True)
+class LastChange:
+    """Who gave a field its present value, and when."""
+
+    at: datetime
+    actor: str
+
+
+def history_of(record: SyncedModel, limit: int = 50) -> list[Line]:
+    """Return the newest things that happened to a record, newest first."""
+    decided = [
+        Line(line.at, line.actor or SYNC_ACTOR, line.sentence, by_sync=True, decided=True)
+        for line in SyncStateService().history(record, limit=limit)
+    ]
+    return sorted([*changes_of(record, limit), *decided], key=lambda line: line.at, reverse=True)[:limit]
+
+
+def changes_of(record: SyncedModel, limit: int = 50) -> list[Line]:
+    """Return the changes of a record's row with their authors, newest first."""
+    events = _events(record, limit + 1)
+    actors = _actors(events)
+    labels = _labels_of_relations(record, events)
+    lines = []
+    for event, before in zip(events, [*events[1:], None], strict=True):
+        sentence = _sentence(record, event, before, labels)
+        if sentence:
+            actor = actors[event.pgh_id]
+            lines.append(Line(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC_ACTOR))
+    return lines[:limit]
+
+
+def last_change(record: SyncedModel, attname: str) -> LastChange | None:
+    """Return who gave a field its present value, as far as the last fifty changes of the record tell."""
+    events = _events(record, 50)
+    present = getattr(record, attname)
+    newest = next(
+        (
+            event
+            for event, before in zip(events, [*events[1:], None], strict=True)
+            if getattr(event, attname) == present and (before is None or getattr(before, attname) != present)
+        ),
+        None,
+    )
+    return LastChange(newest.pgh_created_at, _actors([newest])[newest.pgh_id]) if newest else None
+
+
+def _events(record: SyncedModel, limit: int) -> list[Any]:
+    models = event_models(tracks_model=type(record))
+    if not models:
+        return []
+    rows = models[0]._default_manager.filter(pgh_obj_id=record.pk)
+    return list(rows.select_related("pgh_context").order_by("-pgh_id")[:limit])
+
+
+def _actors(events: Sequence[Any]) -> dict[int, str]:
+    told: dict[int, Mapping[str, Any]] = {
+        event.pgh_id: (event.pgh_context.metadata if event.pgh_context else {}) for event in events
+    }
+    ids = {context["user"] for context in told.values() if context.get("user")}
+    users = get_user_model()._default_manager.in_bulk(list(ids)) if ids else {}
+    return {key: _actor(context, users) for key, context in told.items()}
+
+
+def _actor(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
+    if context.get("cause") == "sync":
+        return SYNC_ACTOR
+    user = users.get(context.get("user"))
+    if user is not None:
+        return str(user.get_full_name() or user.get_username())
+    if context.get("user"):
+        return "a user who is gone"
+    return str(context.get("cause") or "a script")
+
+
+def _labels_of_relations(record: SyncedModel, events: Sequence[Any]) -> dict[str, dict[Any, str]]:
+    """Return, for each relation, the names of what the events point at; one query a relation."""
+    labels: dict[str, dict[Any, str]] = {}
+    for field in _fields(record):
+        if isinstance(field, ForeignKey):
+            ids = {getattr(event, field.attname) for event in events} - {None}
+            related: type[Model] = field.related_model
+            found = related._default_manager.in_bulk(list(ids)) if ids else {}
+            labels[field.attname] = {key: str(target) for key, target in found.items()}
+    return labels
+
+
+def _fields(record: SyncedModel) -> list[Any]:
+    return [f for f in record._meta.concrete_fields if f.name not in record.BOOKKEEPING and not f.primary_key]
+
+
+def _sentence(record: SyncedModel, event: Any, before: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
+    if before is None:
+        return "created it" if event.pgh_label == "insert" else ""
+    parts = [
+        f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
+        for field in _fields(record)
+        if hasattr(event, field.attname) and getattr(event, field.attname) != getattr(before, field.attname)
+    ]
+    return f"changed {_listed(parts)}" if parts else ""
+
+
+def _value(field: Any, event: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
+    value = getattr(event, field.attname)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(field, ForeignKey):
+        return words.quoted(labels[field.attname].get(value, "one that is gone") if value else None)
+    if isinstance(field, ArrayField):
+        return words.quoted(", ".join(value or []))
+    if field.choices:
+        return words.quoted(str(dict(field.flatchoices).get(value, value)))
+    return words.quoted(value if value is None else str(value))
+
+
+def _listed(parts: Iterable[str]) -> str:
+    shown = list(parts)
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

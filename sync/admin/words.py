@@ -1,0 +1,90 @@
+"""How the admin says times, states and values to a person."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+NOTHING = "–"
+_STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def span(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: "5 minutes"."""
+    whole = max(1, round(abs(seconds)))
+    size, unit = next((size, unit) for size, unit in _STEPS if whole >= size)
+    count = whole // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"
+
+
+def when(moment: datetime | None, now: datetime) -> str:
+    """Return how far `moment` is from `now`: "in 5 minutes", "2 hours ago", "now"."""
+    if moment is None:
+        return ""
+    seconds = (moment - now).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    return f"in {span(seconds)}" if seconds > 0 else f"{span(seconds)} ago"
+
+
+def clock(moment: datetime | None) -> str:
+    """Return a time as written out on a page, with its zone."""
+    return f"{moment:%d %b %Y, %H:%M} UTC" if moment else ""
+
+
+def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
+    """Return a moment as words, with the exact time where the mouse rests and for machines."""
+    if moment is None:
+        return NOTHING
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time>', moment.isoformat(), clock(moment), when(moment, now)
+    )
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """Return at most `limit` characters of a text, with an ellipsis where something was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def quoted(text: str | None, limit: int = 80) -> str:
+    """Return a value as it stands in a sentence: “Ann”, or (empty)."""
+    return f"“{shorten(text, limit)}”" if text else "(empty)"
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: "1 record", "3 records"."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def and_more(parts: list[str], limit: int = 3) -> str:
+    """Return the first parts, and how many more there are."""
+    rest = len(parts) - limit
+    shown = ", ".join(parts[:limit])
+    return f"{shown} and {rest} more" if rest > 0 else shown
+
+
+def icon(name: str) -> SafeString:
+    """Return a Material symbol that screen readers pass over."""
+    return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
+
+
+def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
+    """Return a small label with an icon and words; `kind` is its colour (ok, wait, warn, bad, off)."""
+    tag = format_html('<a class="npd-badge npd-badge-{}" href="{}" title="{}">', kind, url, title)
+    if not url:
+        tag = format_html('<span class="npd-badge npd-badge-{}" title="{}">', kind, title)
+    end = "</a>" if url else "</span>"
+    return format_html("{}{}{}{}", tag, icon(symbol), text, SafeString(end))
+
+
+def external(url: str, text: str, label: str) -> SafeString:
+    """Return a link that leaves the admin; `label` says the same to a screen reader."""
+    return format_html(
+        '<a class="npd-link" href="{}" target="_blank" rel="noopener" aria-label="{}">{} {}</a>',
+        url,
+        label,
+        text,
+        icon("open_in_new"),
+    )

@@ -1,0 +1,26 @@
+"""The addresses below /api/v1/sync/."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpResponseBase
+from django.urls import URLPattern, path
+
+from sync.api.queue import QueueViewSet
+from sync.api.stats import SyncStats
+from sync.api.views import also_with_slash
+
+
+def both(address: str, view: Callable[..., HttpResponseBase], name: str) -> list[URLPattern]:
+    """The address without and with a slash at its end."""
+    return [path(address, view, name=name), path(f"{address}/", also_with_slash(view))]
+
+
+urlpatterns = [
+    path("queue/", QueueViewSet.as_view({"get": "list"}), name="sync-queue"),
+    *both("queue/stats", QueueViewSet.as_view({"get": "stats"}), "sync-queue-stats"),
+    path("queue/<int:pk>/", QueueViewSet.as_view({"get": "retrieve"}), name="sync-queue-row"),
+    *both("queue/<int:pk>/retry", QueueViewSet.as_view({"post": "retry"}), "sync-queue-retry"),
+    *both("stats", SyncStats.as_view(), "sync-stats"),
+]

@@ -1,0 +1,64 @@
+"""How a look ends its queue rows, its intents, its events and the record's dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sync import finish
+from sync.clock import SyncNow
+from sync.engine.subjects import Batch, Outcome, Subject
+from sync.models import Intent, IntentState, SyncQueue, WebhookEvent
+
+
+def end_rows(batch: Batch) -> None:
+    token = batch.lease.token
+    settled = [row for s in batch.subjects if s.outcome is Outcome.SETTLED for row in s.claimed.rows]
+    finish.complete(settled, token)
+    for subject in batch.subjects:
+        rows = subject.claimed.rows
+        if subject.outcome is Outcome.FAILED:
+            finish.fail(rows, token, subject.words)
+        elif subject.outcome is Outcome.SNOOZED:
+            finish.snooze(rows, token, subject.wait_seconds, subject.words)
+        elif subject.outcome is Outcome.GIVEN_BACK:
+            finish.give_back(rows, token, subject.words, alone=subject.alone)
+    _end_journal(batch)
+    _close_dead_letters(batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED])
+
+
+def _end_journal(batch: Batch) -> None:
+    """Intents that were answered are applied, older ones were found out about; events have been weighed."""
+    for subject in batch.subjects:
+        if subject.intent and subject.written:
+            Intent.objects.filter(pk=subject.intent.pk).update(
+                state=IntentState.APPLIED,
+                settled_at=SyncNow(),
+                request_id=subject.intent.request_id,
+                item_id=subject.written.id,
+                answer={"state": subject.written.state},
+            )
+    looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.item is not None]
+    older = {intent.pk: s for s in looked for intent in s.intents}
+    landed = [pk for pk, s in older.items() if pk in s.intents_found]
+    Intent.objects.filter(pk__in=landed).update(state=IntentState.LANDED, settled_at=SyncNow())
+    Intent.objects.filter(pk__in=[pk for pk in older if pk not in landed]).update(
+        state=IntentState.VOID, settled_at=SyncNow()
+    )
+    events = [event.pk for s in batch.subjects if s.outcome is Outcome.SETTLED for event in s.events]
+    outcome = f"weighed in look {batch.id}"
+    WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(weighed_at=SyncNow(), outcome=outcome)
+
+
+def _close_dead_letters(batch: Batch, settled: Sequence[Subject]) -> None:
+    closing = {s.id: s.claimed.rows[0].id for s in settled}
+    dead = SyncQueue.objects.filter(
+        entity_type=batch.board.link.entity_type,
+        entity_id__in=closing,
+        status="failed",
+        created_at__lt=SyncNow(),
+    )
+    for row in dead:
+        assert row.entity_id is not None
+        SyncQueue.objects.filter(pk=row.pk, status="failed").update(
+            status="completed", error_message=f"superseded by #{closing[row.entity_id]}"
+        )

@@ -1,0 +1,103 @@
+"""The ledger's rows of a look: locked, brought up to date, stored in one statement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sync.choices import LedgerDirection
+from sync.clock import SyncNow
+from sync.engine.findings import waiting_for_a_person
+from sync.engine.subjects import Batch, Outcome, Subject
+from sync.merge import Action
+from sync.models import SyncMetadata
+
+
+def locked(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
+    entity_type = batch.board.link.entity_type
+    missing = [SyncMetadata(entity_type=entity_type, entity_id=str(i), system="monday") for i in ids]
+    SyncMetadata.objects.bulk_create(missing, ignore_conflicts=True)
+    rows = SyncMetadata.objects.filter(
+        entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
+    )
+    return {row.entity_id: row for row in rows.select_for_update().order_by("entity_id")}
+
+
+def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetadata], started: float) -> None:
+    milliseconds = int((time.monotonic() - started) * 1000)
+    rows = []
+    for subject in subjects:
+        row, seen = stored[str(subject.id)], subject.ledger
+        row.base, row.altered = seen.base, seen.altered
+        row.held = held_of(subject)
+        row.note, row.remote_state = subject.note, seen.remote_state
+        row.remote_id = subject.record.monday_id
+        row.sync_batch_id, row.sync_duration_ms, row.api_calls_count = batch.id, milliseconds, batch.calls
+        row.last_sync_attempt = SyncNow()
+        row.sync_direction = _ledger_direction(subject)
+        row.conflicts = _conflicts_of(subject, seen.conflicts)
+        _note_failure(subject, row)
+        subject.ledger = row
+        rows.append(row)
+    if rows:
+        fields = [
+            "base",
+            "altered",
+            "held",
+            "note",
+            "remote_state",
+            "remote_id",
+            "sync_batch_id",
+            "sync_duration_ms",
+            "api_calls_count",
+            "last_sync_attempt",
+            "sync_direction",
+            "conflicts",
+            "error_count",
+            "last_error",
+        ]
+        SyncMetadata.objects.bulk_update(rows, fields)
+
+
+def held_of(subject: Subject) -> dict[str, Any]:
+    """What is held after this look; a look that planned nothing leaves what was held."""
+    if not subject.planned:
+        return dict(subject.ledger.held)
+    return {
+        key: {
+            "reason": p.hold,
+            "side": "npd" if p.write_raw is None and p.decision.action is Action.PULL else "monday",
+            "local": p.local_raw,
+            "column": p.mapping.column_id,
+            "version": p.mapping.version,
+        }
+        for key, p in subject.planned.items()
+        if p.hold
+    }
+
+
+def _ledger_direction(subject: Subject) -> str:
+    ups = any(p.send_raw is not None for p in subject.planned.values())
+    downs = any(p.write_raw is not None for p in subject.planned.values())
+    if ups == downs:
+        return LedgerDirection.BIDIRECTIONAL
+    return LedgerDirection.LOCAL_TO_REMOTE if ups else LedgerDirection.REMOTE_TO_LOCAL
+
+
+def _conflicts_of(subject: Subject, before: dict[str, Any]) -> dict[str, Any]:
+    kinds = dict(before) if not subject.planned and subject.outcome is not Outcome.SETTLED else {}
+    fields = [conflict.key for conflict in waiting_for_a_person(subject)]
+    if fields:
+        kinds["fields"] = fields
+    if subject.identity:
+        kinds["identity"] = [subject.identity["what"]]
+    return kinds
+
+
+def _note_failure(subject: Subject, row: SyncMetadata) -> None:
+    if subject.outcome is Outcome.FAILED:
+        row.error_count, row.last_error = row.error_count + 1, subject.words
+    elif subject.outcome is Outcome.SETTLED:
+        row.error_count, row.last_error = 0, ""

@@ -1,0 +1,176 @@
+"""The outbox row and the bookkeeping are written by the database, whichever way a record changes."""
+
+import pytest
+from django.db import connection, transaction
+
+from npd.models import Contact, ContactEvent, Organization
+from sync.choices import Cause, Priority, QueueStatus
+from sync.models import SyncQueue, Tombstone
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def rows(status: str = QueueStatus.PENDING) -> list[SyncQueue]:
+    return list(SyncQueue.objects.filter(status=status))
+
+
+def clear() -> None:
+    SyncQueue.objects.all().delete()
+
+
+def change(contact: Contact, how: str) -> None:
+    if how == "save":
+        contact.role_title = "new"
+        contact.save()
+    elif how == "update":
+        Contact.objects.filter(pk=contact.pk).update(role_title="new")
+    elif how == "bulk_update":
+        contact.role_title = "new"
+        Contact.objects.bulk_update([contact], ["role_title"])
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE contacts SET role_title = 'new'")
+
+
+@pytest.mark.parametrize("how", ["save", "update", "bulk_update", "raw SQL"])
+def test_every_way_to_change_a_record_writes_one_outbox_row(how: str) -> None:
+    contact = Contact.objects.create(name="Ann")
+    clear()
+    change(contact, how)
+    (row,) = rows()
+    assert (row.entity_type, row.entity_id, row.direction) == ("contact", contact.pk, "to_monday")
+    assert (row.causes, row.priority, row.attempts) == (int(Cause.SAVE), Priority.EDIT, 0)
+
+
+def test_bulk_create_writes_a_row_for_each() -> None:
+    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(50)])
+    assert {row.operation for row in rows()} == {"create"}
+    assert len(rows()) == 50
+
+
+def test_a_hundred_saves_are_one_waiting_row() -> None:
+    contact = Contact.objects.create(name="Ann")
+    for n in range(100):
+        Contact.objects.filter(pk=contact.pk).update(notes=str(n))
+    assert len(rows()) == 1
+
+
+def test_a_row_in_flight_is_never_edited_and_gets_a_successor() -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.update(status=QueueStatus.IN_PROGRESS)
+    Contact.objects.filter(pk=contact.pk).update(notes="new")
+    assert (len(rows()), len(rows(QueueStatus.IN_PROGRESS))) == (1, 1)
+
+
+def test_a_change_that_is_rolled_back_leaves_no_row() -> None:
+    with transaction.atomic():
+        Contact.objects.create(name="Ann")
+        transaction.set_rollback(True)
+    assert rows() == []
+
+
+def test_an_update_that_changes_nothing_writes_no_row() -> None:
+    Contact.objects.create(name="Ann")
+    clear()
+    Contact.objects.update(name="Ann")
+    Contact.objects.filter(name="nobody").update(name="x")
+    assert rows() == []
+
+
+@pytest.mark.parametrize("column", ["monday_id", "monday_last_synced", "sync_status"])
+def test_bookkeeping_columns_are_no_change(column: str) -> None:
+    contact = Contact.objects.create(name="Ann")
+    clear()
+    before = Contact.objects.get(pk=contact.pk).updated_at
+    value = {"monday_id": "1", "monday_last_synced": before, "sync_status": "synced"}[column]
+    Contact.objects.update(**{column: value})
+    assert rows() == []
+    assert Contact.objects.get(pk=contact.pk).updated_at == before
+
+
+def test_a_change_moves_updated_at_and_makes_a_synced_record_pending() -> None:
+    contact = Contact.objects.create(name="Ann")
+    Contact.objects.update(sync_status="synced")
+    before = Contact.objects.get(pk=contact.pk).updated_at
+    Contact.objects.update(notes="new")
+    contact.refresh_from_db()
+    assert contact.updated_at > before
+    assert contact.sync_status == "pending"
+
+
+def test_a_change_leaves_an_open_conflict_a_conflict() -> None:
+    Contact.objects.create(name="Ann")
+    Contact.objects.update(sync_status="conflict")
+    Contact.objects.update(notes="new")
+    assert Contact.objects.get().sync_status == "conflict"
+
+
+@pytest.mark.parametrize("how", [{"sync_enabled": False}, {"sync_direction": "none"}])
+def test_a_record_without_sync_is_disabled_by_the_database_and_pending_when_it_is_back(
+    how: dict[str, object],
+) -> None:
+    created = Contact.objects.create(name="Ann", **how)
+    assert Contact.objects.get(pk=created.pk).sync_status == "disabled"
+    Contact.objects.update(sync_enabled=True, sync_direction="bidirectional")
+    assert Contact.objects.get(pk=created.pk).sync_status == "pending"
+    Contact.objects.update(**how)
+    assert Contact.objects.get(pk=created.pk).sync_status == "disabled"
+
+
+def test_a_set_null_of_a_cascade_is_a_change_too() -> None:
+    organization = Organization.objects.create(name="Ltd")
+    contact = Contact.objects.create(name="Ann", organization=organization)
+    clear()
+    organization.delete()
+    assert {(row.entity_type, row.operation) for row in rows()} == {
+        ("organization", "delete"),
+        ("contact", "update"),
+    }
+    assert Contact.objects.get(pk=contact.pk).organization is None
+
+
+def test_a_delete_leaves_a_tombstone_with_what_the_record_was() -> None:
+    contact = Contact.objects.create(name="Ann", monday_id="77")
+    contact.notes = "about to go"
+    contact.save()
+    key = contact.pk
+    contact.delete()
+    stone = Tombstone.objects.get(entity_type="contact", entity_id=key)
+    assert (stone.monday_id, stone.data["notes"]) == ("77", "about to go")
+    (row,) = rows()
+    assert (row.operation, row.payload) == ("delete", {"monday_id": "77"})
+
+
+def test_a_save_writes_only_what_differs_from_what_was_loaded() -> None:
+    created = Contact.objects.create(name="Ann", notes="old", phone="1")
+    form, sync = Contact.objects.get(pk=created.pk), Contact.objects.get(pk=created.pk)
+    sync.phone = "2"
+    sync.save()
+    form.notes = "new"
+    form.save()
+    stored = Contact.objects.get(pk=created.pk)
+    assert (stored.notes, stored.phone) == ("new", "2")
+
+
+def test_a_change_is_kept_in_the_history() -> None:
+    contact = Contact.objects.create(name="Ann")
+    Contact.objects.filter(pk=contact.pk).update(name="Bea")
+    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
+    assert list(ContactEvent.objects.order_by("pgh_id").values_list("name", flat=True)) == ["Ann", "Bea"]
+
+
+@pytest.mark.parametrize("column", ["sync_status", "sync_direction"])
+def test_the_database_refuses_words_that_it_does_not_know(column: str) -> None:
+    from django.db import IntegrityError
+
+    Contact.objects.create(name="Ann")
+    with pytest.raises(IntegrityError):
+        Contact.objects.update(**{column: "sideways"})
+
+
+def test_defaults_live_in_the_database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO contacts (id, name) VALUES (gen_random_uuid(), 'Raw')")
+    raw = Contact.objects.get()
+    assert (raw.sync_status, raw.sync_enabled, raw.sync_direction) == ("pending", True, "bidirectional")
+    assert len(rows()) == 1
