@@ -1,0 +1,5 @@
+"""How the project is put together: settings, addresses, Celery, and the embedded start."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,7 @@
+"""`python -m config.embedded` is what `make run` calls."""
+
+import sys
+
+from config.embedded.supervisor import main
+
+sys.exit(main())

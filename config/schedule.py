@@ -1,0 +1,20 @@
+"""What Beat does and how often.
+
+Beat copies it into its tables at its start, where an administrator can change it.
+"""
+
+from typing import Any
+
+BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
+    "sweep for due rows": {
+        "task": "sync.sweep",
+        "schedule": 10.0,
+        # A worker that was away for an hour has one sweep to make, not 360.
+        "options": {"expire_seconds": 10},
+    },
+    "forget delivered messages": {
+        "task": "config.embedded.tasks.forget_delivered_messages",
+        "schedule": 300.0,
+        "options": {"expire_seconds": 300},
+    },
+}

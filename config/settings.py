@@ -1,0 +1,252 @@
+"""Django's settings, each read once from the environment. .env.example explains every variable."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from config import environment
+from config.embedded.secrets import secrets_of
+from config.logging import logging_config
+from config.schedule import BEAT_SCHEDULE
+from config.unfold import UNFOLD  # noqa: F401 - a setting
+
+BASE_DIR = environment.BASE_DIR
+environment.load()
+env = environ.Env()
+
+# --- This installation -------------------------------------------------------------------------------------
+EMBEDDED = not env.str("DATABASE_URL", "") or env.bool("EMBEDDED", False)
+DEBUG = env.bool("DEBUG", EMBEDDED)
+PORT = env.int("PORT", 8000)
+SANDBOX_PORT = env.int("SANDBOX_PORT", 8001)
+SITE_URL = env.str("SITE_URL", "") or f"http://127.0.0.1:{PORT}"
+SITE_URL = SITE_URL.rstrip("/")
+SITE_IS_HTTPS = SITE_URL.startswith("https://")
+DEMO = env.bool("DEMO", False)
+
+SECRET_KEY = env.str("SECRET_KEY", "")
+if not SECRET_KEY and EMBEDDED:
+    SECRET_KEY = secrets_of(environment.VAR).secret_key
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "set SECRET_KEY to a long random text; make one with: "
+        'python3 -c "import secrets; print(secrets.token_urlsafe(50))"'
+    )
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
+    urlsplit(SITE_URL).hostname or "localhost",
+    "localhost",
+    "127.0.0.1",
+    "[::1]",
+]
+CRON_SECRET = env.str("CRON_SECRET", "")
+
+# --- Monday ------------------------------------------------------------------------------------------------
+MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
+MONDAY_API_URL = env.str("MONDAY_API_URL", "") or "https://api.monday.com/v2"
+MONDAY_API_VERSION = env.str("MONDAY_API_VERSION", "") or "2026-10"
+MONDAY_TIMEOUT_SECONDS = env.float("MONDAY_TIMEOUT_SECONDS", 30.0)
+MONDAY_SETTLE_SECONDS = env.float("MONDAY_SETTLE_SECONDS", 60.0)
+MONDAY_CONTACTS_BOARD_ID = env.str("MONDAY_CONTACTS_BOARD_ID", "")
+MONDAY_ORGANIZATIONS_BOARD_ID = env.str("MONDAY_ORGANIZATIONS_BOARD_ID", "")
+MONDAY_SIGNING_SECRET = env.str("MONDAY_SIGNING_SECRET", "")
+MONDAY_WEBHOOK_TOKEN = env.str("MONDAY_WEBHOOK_TOKEN", "")
+NEW_ITEM_WAIT_SECONDS = env.float("NEW_ITEM_WAIT_SECONDS", 300.0)
+READY_MAX_DUE_SECONDS = env.float("READY_MAX_DUE_SECONDS", 300.0)
+
+# --- Django ------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",  # before the admin, whose templates it replaces
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "knox",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "django_celery_beat",
+    "pgtrigger",
+    "pghistory",
+    "sync",
+    "npd",
+    "conflicts",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.csp.ContentSecurityPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "pghistory.middleware.HistoryMiddleware",
+]
+# Only requests that may write carry an author; a page that only reads pays nothing for history.
+PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
+ROOT_URLCONF = "config.urls"
+WSGI_APPLICATION = "config.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASE_URL = environment.database_url()
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": {
+        **env.db_url_config(DATABASE_URL),
+        "CONN_MAX_AGE": 60,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LANGUAGE_CODE = "en"
+# Kombu's time stamps and the database's clock differ in any other zone.
+TIME_ZONE = "UTC"
+USE_TZ = True
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
+# Throttle counts live in the process: a Redis that is down must not stop the API.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "var" / "static"
+STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
+# Names with a hash, cached for ever; they need collectstatic, which `make run` does without.
+STATIC_MANIFEST = env.bool("STATIC_MANIFEST", False)
+WHITENOISE_USE_FINDERS = not STATIC_MANIFEST
+WHITENOISE_AUTOREFRESH = DEBUG
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if STATIC_MANIFEST
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# --- Safety ------------------------------------------------------------------------------------------------
+SECURE_SSL_REDIRECT = SITE_IS_HTTPS
+# Probes inside a cluster come by plain HTTP.
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SITE_IS_HTTPS else None
+SECURE_HSTS_SECONDS = 31_536_000 if SITE_IS_HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = False
+SESSION_COOKIE_SECURE = SITE_IS_HTTPS
+CSRF_COOKIE_SECURE = SITE_IS_HTTPS
+CSRF_TRUSTED_ORIGINS = [SITE_URL] if SITE_IS_HTTPS else []
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "default-src": "'self'",
+    "script-src": "'self' 'unsafe-eval'",  # unfold's Alpine evaluates its attributes
+    "style-src": "'self' 'unsafe-inline'",
+    "img-src": "'self' data:",
+    "object-src": "'none'",
+    "base-uri": "'self'",
+    "form-action": "'self'",
+    "frame-ancestors": "'none'",
+}
+
+# --- API ---------------------------------------------------------------------------------------------------
+API_THROTTLE = env.str("API_THROTTLE", "3000/min")
+SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "sync.api.schema.ProblemSchema",
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "knox.auth.TokenAuthentication",  # "Bearer": stored hashed
+        "rest_framework.authentication.TokenAuthentication",  # "Token": for compatibility
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "sync.api.paging.Pages",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "sync.api.problems.ProblemHandler"}
+REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
+SPECTACULAR_SETTINGS = {
+    "ENUM_NAME_OVERRIDES": {"ResolutionTypeEnum": "conflicts.models.ResolutionType"},
+    "TITLE": "NPD Sync",
+    "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Celery ------------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = environment.broker_url(DATABASE_URL)
+BROKER_IS_REDIS = CELERY_BROKER_URL.startswith(("redis://", "rediss://"))
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_TASK_SOFT_TIME_LIMIT = 270
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 500
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# A save never waits for the broker: one try, and the next sweep sends what it missed.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {
+        "socket_connect_timeout": 0.2,  # seconds
+        "socket_timeout": 2.0,  # longer than the one second that a worker's blocking read lasts
+        "visibility_timeout": 2 * CELERY_TASK_TIME_LIMIT,
+    }
+    if BROKER_IS_REDIS
+    else {}
+)
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
+
+
+LOGGING = logging_config(
+    level=env.str("LOG_LEVEL", "INFO"),
+    json_lines=not DEBUG,
+    secrets=[
+        SECRET_KEY,
+        CRON_SECRET,
+        MONDAY_API_KEY,
+        MONDAY_SIGNING_SECRET,
+        MONDAY_WEBHOOK_TOKEN,
+        urlsplit(DATABASE_URL).password or "",
+        urlsplit(CELERY_BROKER_URL).password or "",
+    ],
+)

@@ -1,0 +1,69 @@
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from config.embedded.broker import Transport
+from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.processes import Child, stop_all
+from tests.support.servers import ROOT
+from tests.support.waiting import wait_for
+
+
+@pytest.fixture
+def cluster(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    server = EmbeddedPostgres(open_folder / "pg", fast=True)
+    server.start()
+    server.create_database("broker")
+    yield server
+    server.stop()
+
+
+def broker_of(cluster: EmbeddedPostgres) -> str:
+    return f"sqla+postgresql+psycopg://postgres@/broker?host={cluster.socket}"
+
+
+def test_worker_and_beat_go_on_after_postgresql_was_away(
+    cluster: EmbeddedPostgres, open_folder: Path
+) -> None:
+    marks = open_folder / "ticks"
+    marks.touch()
+    env = {**os.environ, "TICK_BROKER": broker_of(cluster), "TICK_FILE": str(marks)}
+    celery = [sys.executable, "-m", "celery", "-A", "tests.embedded.tick_app"]
+    schedule = str(open_folder / "schedule")
+    parts = {
+        "worker": ["worker", "-c", "1", "--without-gossip", "--without-mingle", "--without-heartbeat"],
+        "beat": ["beat", "--pidfile=", "-s", schedule],
+    }
+    children = [Child(name, [*celery, *rest], env, ROOT, open_folder / name) for name, rest in parts.items()]
+
+    def ticks() -> int:
+        return len(marks.read_text().splitlines())
+
+    try:
+        for child in children:
+            child.start()
+        wait_for("the first ticks", lambda: ticks() > 3, 30)
+        cluster.stop()
+        cluster.start()
+        before = ticks()
+        wait_for("ticks after the restart", lambda: ticks() > before + 10, 60)
+        assert [child.ended for child in children] == [None, None]
+    finally:
+        stop_all(children)
+
+
+def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluster: EmbeddedPostgres) -> None:
+    cluster.stop()
+    with Connection(broker_of(cluster), transport=Transport) as connection:
+        with pytest.raises(connection.connection_errors):
+            connection.connect()
+        cluster.start()
+        connection.connect()
+        queue = connection.SimpleQueue("wake")
+        queue.put("up")
+        assert queue.get(timeout=5).payload == "up"
+        queue.close()

@@ -1,0 +1,156 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from config.embedded.postgres import LONGEST_SOCKET, EmbeddedPostgres
+from config.embedded.processes import StartError
+from tests.support.servers import ROOT
+from tests.support.waiting import wait_for
+
+HOLDER = """
+import sys, time, pathlib
+from config.embedded.postgres import EmbeddedPostgres
+server = EmbeddedPostgres(pathlib.Path(sys.argv[1]), fast=True)
+server.start()
+print(server.process.pid, flush=True)
+time.sleep(600)
+"""
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this")
+
+
+@pytest.fixture
+def server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
+    found = EmbeddedPostgres(open_folder / "pg", fast=True)
+    yield found
+    found.stop()
+
+
+def start_and_kill_holder(data: Path) -> int:
+    """Start a cluster in another process and kill that one by SIGKILL; PostgreSQL's process id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(data)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        pid = int(holder.stdout.readline())
+        holder.kill()
+    return pid
+
+
+def test_a_second_start_keeps_the_data(server: EmbeddedPostgres) -> None:
+    server.start()
+    server.create_database("npd")
+    with psycopg.connect(server.url("npd"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS number")
+    server.stop()
+    server.start()
+    server.create_database("npd")
+    with psycopg.connect(server.url("npd")) as connection:
+        assert connection.execute("SELECT number FROM kept").fetchone() == (7,)
+
+
+def test_a_stop_ends_open_sessions_and_every_process(server: EmbeddedPostgres) -> None:
+    server.start()
+    assert server.process
+    family = [server.process.pid, *(child.pid for child in psutil.Process(server.process.pid).children())]
+    with psycopg.connect(server.url("postgres")) as session:
+        server.stop()
+        with pytest.raises(psycopg.OperationalError):
+            session.execute("SELECT 1")
+    assert not [pid for pid in family if psutil.pid_exists(pid)]
+
+
+@on_linux
+def test_the_server_ends_when_its_parent_is_killed(open_folder: Path) -> None:
+    pid = start_and_kill_holder(open_folder / "pg")
+    wait_for("PostgreSQL has ended", lambda: not psutil.pid_exists(pid))
+
+
+def test_a_start_right_after_a_killed_run_succeeds(open_folder: Path, server: EmbeddedPostgres) -> None:
+    start_and_kill_holder(open_folder / "pg")
+    server.start()
+    with psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_lock_of_another_program_that_got_the_number_is_taken_away(server: EmbeddedPostgres) -> None:
+    server.start()
+    server.stop()
+    (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n")
+    server.start()
+    assert server.process
+    assert server.process.poll() is None
+
+
+def test_a_half_made_cluster_of_a_killed_start_does_not_matter(server: EmbeddedPostgres) -> None:
+    half = server.data.parent / "pg.new-killed"
+    half.mkdir()
+    (half / "PG_VERSION").write_text("18\n")
+    server.start()
+    assert not half.exists()
+
+
+def test_data_of_another_version_is_named(server: EmbeddedPostgres) -> None:
+    server.data.mkdir()
+    (server.data / "PG_VERSION").write_text("15\n")
+    with pytest.raises(StartError, match=r"made by PostgreSQL 15, and this is 18.*make reset"):
+        server.start()
+
+
+def test_a_deep_folder_still_gets_a_short_socket(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = open_folder / ("d" * 60) / ("e" * 60)
+    deep.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    server = EmbeddedPostgres(deep / "pg", fast=True)
+    server.start()
+    try:
+        assert len(f"{server.socket}/.s.PGSQL.5432") <= LONGEST_SOCKET
+        assert stat.S_IMODE(server.socket.stat().st_mode) == 0o700
+    finally:
+        server.stop()
+
+
+@as_root
+def test_root_below_a_closed_folder_reads_which_folder_and_what_to_type(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(
+        StartError, match=rf"runs as 'nobody', who may not enter {closed}\..*chmod o\+x {closed}"
+    ):
+        EmbeddedPostgres(closed / "var" / "pg").start()
+
+
+@as_root
+def test_a_folder_that_the_user_may_not_write_is_named(open_folder: Path) -> None:
+    become_nobody = (
+        "import os, psycopg, config.embedded.postgres; os.setgroups([]); os.setgid(65534); os.setuid(65534)"
+    )
+    command = [sys.executable, "-c", f"{become_nobody}{HOLDER}", str(open_folder / "var" / "pg")]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f"StartError: {open_folder}/var can't be written by nobody." in result.stderr
+
+
+def test_an_end_at_the_start_gives_postgresqls_own_reason(server: EmbeddedPostgres) -> None:
+    server.start()
+    server.stop()
+    with (server.data / "postgresql.conf").open("a") as file:
+        file.write("no_such_setting = 1\n")
+    with pytest.raises(StartError, match=r"ended at its start: .*(no_such_setting|configuration file)"):
+        server.start()
+
+
+@on_linux
+def test_sigint_to_the_starter_reaches_postgresql_only_through_us(server: EmbeddedPostgres) -> None:
+    server.start()
+    assert server.process
+    assert os.getpgid(server.process.pid) == server.process.pid != os.getpgid(0)
+    os.kill(server.process.pid, signal.SIGINT)
+    assert server.process.wait(20) == 0

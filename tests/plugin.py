@@ -1,0 +1,63 @@
+"""Gives the test run its servers before Django's settings are read, and says at the end which they were."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from config.embedded.processes import StartError
+from tests.support import servers as test_servers
+
+SERVERS = pytest.StashKey[test_servers.Servers]()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
+    """Start the servers. A wrapper runs before pytest-django, which reads the settings in the same hook."""
+    options = early_config.known_args_namespace
+    if not (options.help or options.version):
+        try:
+            found = test_servers.start()
+        except StartError as error:
+            raise pytest.UsageError(str(error)) from error
+        early_config.stash[SERVERS] = found
+        wanted = test_servers.environment(found)
+        for name in set(os.environ) - set(wanted):
+            del os.environ[name]
+        os.environ.update(wanted)
+    try:
+        return (yield)
+    except BaseException:  # without a finished start nobody calls pytest_unconfigure
+        if SERVERS in early_config.stash:
+            early_config.stash[SERVERS].stop()
+        raise
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """The servers, at the top."""
+    return f"servers: {config.stash[SERVERS].words}"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """The servers and what was skipped, in the last lines."""
+    reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
+    terminalreporter.section("what this run tested on")
+    terminalreporter.write_line(f"servers: {config.stash[SERVERS].words}")
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"skipped {count}: {reason}")
+    if not reasons:
+        terminalreporter.write_line("skipped: nothing")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop what was started."""
+    if SERVERS in config.stash:
+        config.stash[SERVERS].stop()
+
+
+def _reason(report: pytest.TestReport) -> str:
+    longrepr = report.longrepr
+    return str(longrepr[2]).removeprefix("Skipped: ") if isinstance(longrepr, tuple) else "no reason given"

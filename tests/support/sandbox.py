@@ -1,0 +1,67 @@
+"""The Monday simulator as tests see it: its address, its token, and its controls."""
+
+from typing import Any
+
+import requests
+
+
+class Sandbox:
+    """A running `python -m sandbox`. `control` reaches everything under /_control/."""
+
+    def __init__(self, url: str, token: str, signing_secret: str) -> None:
+        self.url, self.token, self.signing_secret = url, token, signing_secret
+        self.session = requests.Session()
+
+    @property
+    def api_url(self) -> str:
+        """What MONDAY_API_URL must be."""
+        return f"{self.url}/v2"
+
+    def control(self, name: str, method: str = "POST", /, **body: Any) -> Any:
+        """Ask /_control/NAME, and return the JSON of the answer (None where it has none)."""
+        sent = {"json": body} if method != "GET" else {"params": body}
+        response = self.session.request(method, f"{self.url}/_control/{name}", timeout=10, **sent)  # type: ignore[arg-type]
+        assert response.ok, f"{method} /_control/{name}: {response.status_code} {response.text[:500]}"
+        return response.json() if response.content else None
+
+    def reset(self) -> None:
+        """No boards, no webhooks, no faults, real time."""
+        self.control("reset")
+
+    def faults(self, *faults: dict[str, Any]) -> None:
+        """What goes wrong with the next calls, in this order."""
+        self.session.post(f"{self.url}/_control/faults", json=list(faults), timeout=10).raise_for_status()
+
+    def act(self, action: str, /, **what: Any) -> dict[str, Any]:
+        """What a person does on the board page: edit, rename, add, archive, delete, restore, move."""
+        item: dict[str, Any] = self.control("actions", action=action, **what)
+        return item
+
+    def calls(self, since: int = 0) -> list[dict[str, Any]]:
+        """The API calls that came in after the call of this id."""
+        found: list[dict[str, Any]] = self.control("calls", "GET", since=since)
+        return found
+
+    def boards(self) -> list[dict[str, Any]]:
+        """Every board: [{id, name, items: [{id, name, state, values: {column id: text}}]}]."""
+        found: list[dict[str, Any]] = self.control("boards", "GET")
+        return found
+
+    def items(self) -> list[dict[str, Any]]:
+        """The active items of every board."""
+        return [item for board in self.boards() for item in board["items"] if item["state"] == "active"]
+
+    def item_named(self, name: str) -> dict[str, Any] | None:
+        """The active item of that name."""
+        return next((item for item in self.items() if item["name"] == name), None)
+
+    def query(self, document: str, **variables: Any) -> dict[str, Any]:
+        """Speak GraphQL to /v2 with the run's token; the whole answer, errors included."""
+        response = self.session.post(
+            self.api_url,
+            json={"query": document, "variables": variables},
+            headers={"Authorization": self.token},
+            timeout=30,
+        )
+        answer: dict[str, Any] = response.json()
+        return answer

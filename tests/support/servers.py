@@ -1,0 +1,162 @@
+"""The PostgreSQL and the broker of one test run.
+
+Without TEST_SERVERS the run starts a cluster of its own under var/test/, and its broker is a database of that
+cluster; DATABASE_URL and REDIS_URL of the shell are ignored. With TEST_SERVERS=1 it uses the servers at
+TEST_DATABASE_URL and TEST_REDIS_URL, with databases of its own names.
+
+Two runs in one folder don't meet: each takes the first free slot, by flock.
+"""
+
+import fcntl
+import hashlib
+import os
+import socket
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+from psycopg import sql
+
+from config.embedded.postgres import EmbeddedPostgres
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FOLDER = ROOT / "var" / "test"
+SLOTS = 32
+KEPT = {"MONDAY_SCHEMA"}
+NOT_FOR_TESTS = (
+    "DATABASE",
+    "REDIS",
+    "CELERY",
+    "MONDAY_",
+    "SITE_URL",
+    "ALLOWED_HOSTS",
+    "DEMO",
+    "EMBEDDED",
+    "DEBUG",
+    "PORT",
+    "SANDBOX_PORT",
+    "NEW_ITEM_WAIT",
+)
+
+
+@dataclass
+class Servers:
+    """What a run uses, and how to give it back."""
+
+    slot: int
+    lock: IO[str]
+    database_url: str
+    broker_url: str
+    words: str
+    postgres: EmbeddedPostgres | None = None
+    ports: tuple[int, int] = (0, 0)
+    broker_lock: IO[str] | None = None
+
+    def stop(self) -> None:
+        """End what was started; the real servers lose our broker's messages only."""
+        if self.postgres is not None:
+            self.postgres.stop()
+        self.lock.close()
+        if self.broker_lock:
+            self.broker_lock.close()
+
+
+def take_slot(folder: Path = FOLDER) -> tuple[int, IO[str]]:
+    """The first number that no other run in this folder holds, and its lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for slot in range(SLOTS):
+        lock = (folder / f"{slot}.lock").open("w")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+        else:
+            return slot, lock
+    raise RuntimeError(f"{SLOTS} test runs are going on in {folder}; wait for one of them.")
+
+
+def start() -> Servers:
+    """Start, or reach, the servers of this run."""
+    slot, lock = take_slot()
+    servers = _real(slot, lock) if os.environ.get("TEST_SERVERS") == "1" else _embedded(slot, lock)
+    servers.ports = (free_port(), free_port())
+    return servers
+
+
+def _embedded(slot: int, lock: IO[str]) -> Servers:
+    postgres = EmbeddedPostgres(FOLDER / f"pg-{slot}", fast=True)
+    postgres.start()
+    postgres.create_database("broker")
+    broker = f"sqla+postgresql+psycopg://postgres@/broker?host={postgres.socket}"
+    words = "embedded PostgreSQL 18, Celery's broker on it (TEST_SERVERS=1 tests on real servers)"
+    return Servers(slot, lock, postgres.url("npd"), broker, words, postgres)
+
+
+def _real(slot: int, lock: IO[str]) -> Servers:
+    """Databases of our own names; in the broker one run at a time, or another's worker takes our wake-ups."""
+    url = os.environ.get("TEST_DATABASE_URL") or "postgresql://root@127.0.0.1:5432/postgres"
+    broker = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15"
+    held = _alone_with(broker)
+    name = f"npd_{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}_{slot}"
+    parts = urlsplit(url)
+    with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+        version = connection.info.parameter_status("server_version")
+        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        connection.execute(statement.format(sql.Identifier("test_" + name)))
+    redis = f"Redis {_redis_version(broker)} at {urlsplit(broker).hostname}"
+    words = f"PostgreSQL {version} at {parts.hostname}, {redis}"
+    database_url = urlunsplit(parts._replace(path=f"/{name}"))
+    return Servers(slot, lock, database_url, broker, words, broker_lock=held)
+
+
+def _alone_with(broker: str) -> IO[str]:
+    """Wait until no other run on this machine uses this Redis database."""
+    name = hashlib.sha256(broker.encode()).hexdigest()[:10]
+    lock = (Path(tempfile.gettempdir()) / f"npd-test-broker-{name}.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    return lock
+
+
+def _redis_version(url: str) -> str:
+    import redis
+
+    client = redis.Redis.from_url(url, socket_connect_timeout=5)
+    client.flushdb()
+    version = str(client.info("server")["redis_version"])
+    client.close()
+    return version
+
+
+def free_port() -> int:
+    """A port that nobody has at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(servers: Servers) -> dict[str, str]:
+    """The environment of the run and of its child processes; no setting of the shell's stays in it."""
+    web, sandbox = servers.ports
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in KEPT or not name.startswith(NOT_FOR_TESTS)
+    }
+    return kept | {
+        "DATABASE_URL": servers.database_url,
+        "CELERY_BROKER_URL": servers.broker_url,
+        "SECRET_KEY": "only-for-tests-" + "0123456789" * 4,
+        "DEBUG": "true",
+        "PORT": str(web),
+        "SANDBOX_PORT": str(sandbox),
+        "SITE_URL": f"http://127.0.0.1:{web}",
+        "MONDAY_API_KEY": "test-api-key",
+        "MONDAY_API_URL": f"http://127.0.0.1:{sandbox}/v2",
+        "MONDAY_SIGNING_SECRET": "test-signing-secret-0123456789abcdef",
+        "MONDAY_WEBHOOK_TOKEN": "test-webhook-token",
+        "CRON_SECRET": "test-cron-secret",
+        "LOG_LEVEL": "INFO",
+    }

@@ -1,0 +1,219 @@
+"""The real processes for tests: sandbox, web, worker, beat, kept for the whole run and at rest between tests.
+
+They work on the test database itself. Between two tests that use them, worker and beat are stopped (SIGSTOP)
+at a moment when they do nothing, so that they disturb neither the flush of the database nor other tests.
+"""
+
+import os
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import requests
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connection
+
+from config.celery import app
+from config.embedded.plan import beat_command, web_command, worker_command
+from config.embedded.processes import Child, stop_all
+from tests.support.sandbox import Sandbox
+from tests.support.servers import FOLDER, ROOT
+from tests.support.waiting import wait_for
+
+CHILDREN_NAME = f"npd-test-{os.getpid()}"  # how PostgreSQL lists the connections of our processes
+REST_SECONDS = 5.0
+USER, PASSWORD = "admin", "admin-password"
+
+
+def child_environment() -> dict[str, str]:
+    """This run's environment, with the test database."""
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    name = connection.settings_dict["NAME"]
+    return {
+        **os.environ,
+        "DATABASE_URL": urlunsplit(("postgresql", parts.netloc, "", "", ""))
+        + f"/{name}"
+        + (f"?{parts.query}" if parts.query else ""),
+        "PGAPPNAME": CHILDREN_NAME,
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def started(name: str, command: list[str], env: dict[str, str], url: str | None = None) -> Child:
+    """A child that runs, and answers at `url`; its last lines are in the error when it doesn't."""
+    child = Child(name, command, env, ROOT, log_of(name))
+    child.start()
+    if url:
+        wait_for(f"{name} answers at {url}", lambda: _answers(child, url), 30)
+    return child
+
+
+def log_of(name: str) -> Path:
+    """Where a child of this run writes."""
+    return FOLDER / f"{name}-{os.getpid()}.log"
+
+
+def _answers(child: Child, url: str) -> bool:
+    if child.ended is not None:
+        raise AssertionError("\n".join([f"{child.name} ended ({child.ended}):", *child.last_lines(30)]))
+    try:
+        urllib.request.urlopen(url, timeout=5).close()
+    except urllib.error.HTTPError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def sandbox_process() -> Child:
+    """`python -m sandbox` on the run's port, boards in memory only."""
+    command = [sys.executable, "-m", "sandbox", "--port", str(settings.SANDBOX_PORT)]
+    command += ["--token", settings.MONDAY_API_KEY, "--signing-secret", settings.MONDAY_SIGNING_SECRET]
+    return started("sandbox", command, dict(os.environ), f"http://127.0.0.1:{settings.SANDBOX_PORT}/")
+
+
+class Processes:
+    """Web, worker and beat; each is started at its first use and again when a test has ended it."""
+
+    def __init__(self) -> None:
+        self.env = child_environment()
+        self.children: dict[str, Child] = {}
+        self.at_rest = False
+
+    def work(self) -> None:
+        """Everything runs from here on."""
+        self._ensure("web", web_command(), f"{settings.SITE_URL}/healthz")
+        self._ensure("worker", worker_command())
+        self._ensure("beat", beat_command())
+        if self.at_rest:
+            self._signal(signal.SIGCONT)
+            self.at_rest = False
+
+    def rest(self) -> None:
+        """Stop beat, and the worker once it has nothing in hand; a worker that goes on is ended."""
+        self._signal(signal.SIGSTOP, "beat")
+        deadline = time.monotonic() + REST_SECONDS
+        while not self._pause_worker_if_idle():
+            if time.monotonic() > deadline:
+                self.end("worker")
+                break
+            time.sleep(0.02)
+        self.at_rest = True
+
+    def end(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End one process and its children by a signal; the next `work()` starts it again."""
+        child = self.children.pop(name)
+        os.killpg(child.pid, number)
+        child.finish(time.monotonic() + 15)
+
+    def restart(self, name: str) -> None:
+        """End one process as a deployment does, and start it."""
+        self.children.pop(name).stop()
+        self.work()
+
+    def stop(self) -> None:
+        """End all, at the end of the run."""
+        self._signal(signal.SIGCONT)
+        stop_all(list(self.children.values()), seconds=5)
+
+    def last_lines(self) -> str:
+        """What the processes said last, for a failed test's report."""
+        return "\n".join(
+            line for child in self.children.values() for line in (f"--- {child.name}", *child.last_lines(15))
+        )
+
+    def _ensure(self, name: str, command: list[str], url: str | None = None) -> None:
+        child = self.children.get(name)
+        if child is None or child.ended is not None:
+            self.children[name] = started(name, command, self.env, url)
+
+    def _signal(self, number: int, *names: str) -> None:
+        for name, child in self.children.items():
+            if name != "web" and name in (names or self.children) and child.ended is None:
+                os.killpg(child.pid, number)
+
+    def _pause_worker_if_idle(self) -> bool:
+        if self._busy():
+            return False
+        self._signal(signal.SIGSTOP, "worker")
+        if self._busy():  # it began something in between
+            self._signal(signal.SIGCONT, "worker")
+            return False
+        return True
+
+    def _busy(self) -> bool:
+        """Whether a row is in hand, or a transaction open anywhere: a stopped one would keep its locks."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress')"
+                " OR EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle')",
+                [CHILDREN_NAME],
+            )
+            return bool(cursor.fetchone()[0])
+
+
+class Site:
+    """NPD as it runs in production, for one test: real processes, an administrator, boards, webhooks.
+
+    The test's own ORM calls see the same database; its saves wake the same worker.
+    """
+
+    def __init__(self, processes: Processes, sandbox: Sandbox) -> None:
+        self.processes, self.sandbox = processes, sandbox
+        self.url: str = settings.SITE_URL
+        self.username, self.password = USER, PASSWORD
+        self.api = requests.Session()
+
+    def prepare(self) -> None:
+        """Fill the empty database and the empty sandbox with what every test needs."""
+        from django.contrib.auth import get_user_model
+        from rest_framework.authtoken.models import Token
+
+        self.user = get_user_model().objects.create_superuser(USER, "admin@example.com", PASSWORD)
+        self.token = Token.objects.create(user=self.user).key
+        self.api.headers["Authorization"] = f"Token {self.token}"
+        purge_broker()
+        restore_schedule()
+        self.processes.work()
+        self.manage("monday_setup")
+
+    def manage(self, *arguments: str) -> None:
+        """Run a management command in this process."""
+        call_command(*arguments, verbosity=0)
+
+    def path(self, path: str) -> str:
+        """The whole address of a path of NPD."""
+        return self.url + path
+
+    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 20) -> Any:
+        """As waiting.wait_for, with what the processes said last in the failure."""
+        try:
+            return wait_for(what, condition, seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.processes.last_lines()}") from None
+
+
+def purge_broker() -> None:
+    """Forget the wake-ups that tests without a worker have sent."""
+    with app.connection_for_write() as broker:
+        channel = broker.default_channel
+        queue = app.amqp.queues[app.conf.task_default_queue].bind(channel)
+        queue.declare()
+        queue.purge()
+
+
+def restore_schedule() -> None:
+    """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
+    from django_celery_beat.models import PeriodicTasks
+    from django_celery_beat.schedulers import ModelEntry
+
+    for name, entry in app.conf.beat_schedule.items():
+        ModelEntry.from_entry(name, app=app, **entry)
+    PeriodicTasks.update_changed()
