@@ -1,0 +1,74 @@
+"""`python -m sandbox`: run the simulator."""
+
+import argparse
+import logging
+import signal
+import sys
+from types import FrameType
+
+import waitress
+
+from sandbox.app import Settings, build
+
+THREADS = 48
+
+
+def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description="A Monday.com simulator.")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--token", help="the API token that is accepted; without it, any token is")
+    parser.add_argument("--signing-secret", help="sign webhooks with this secret, as an app's webhooks are")
+    parser.add_argument("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
+    parser.add_argument("--npd-url", help="where NPD is, for links from items to records")
+    parser.add_argument("--npd-token", help="NPD's API token, to show why an item waits")
+    parser.add_argument("--site-url", help="how others reach this sandbox (default: http://HOST:PORT)")
+    return parser.parse_args(given)
+
+
+def main() -> int:
+    options = arguments()
+    logging.basicConfig(level=logging.WARNING, format="%(name)s: %(message)s")
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    settings = Settings(
+        site_url=(options.site_url or f"http://{options.host}:{options.port}").rstrip("/"),
+        token=options.token,
+        signing_secret=options.signing_secret,
+        data=options.data,
+        npd_url=options.npd_url.rstrip("/") if options.npd_url else None,
+        npd_token=options.npd_token,
+    )
+    sandbox = build(settings)
+    try:
+        server = waitress.create_server(
+            sandbox.application,
+            host=options.host,
+            port=options.port,
+            threads=THREADS,
+            channel_request_lookahead=1,
+            ident="sandbox",
+        )
+    except OSError as failure:
+        print(
+            f"The sandbox can't listen on {options.host}:{options.port}: {failure.strerror}. "
+            "Choose another --port.",
+            file=sys.stderr,
+        )
+        return 1
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        sandbox.live.close()
+        raise SystemExit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    print(f"Monday sandbox on {settings.site_url} (boards), {settings.site_url}/v2 (API)", flush=True)
+    try:
+        server.run()
+    except SystemExit:
+        server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

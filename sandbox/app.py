@@ -1,0 +1,95 @@
+"""The sandbox put together."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.api import Api
+from sandbox.calls import Call, CallLog
+from sandbox.clock import Clock
+from sandbox.control import Control
+from sandbox.events import Happening
+from sandbox.live import Live
+from sandbox.npd import Watcher
+from sandbox.pages.lines import call_line, delivery_line
+from sandbox.pages.views import Pages
+from sandbox.people import API_USER
+from sandbox.web import Application, route
+from sandbox.webhooks.deliveries import Deliveries, Delivery
+from sandbox.world import World
+
+LINES = 30
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the command line says."""
+
+    site_url: str
+    token: str | None = None
+    signing_secret: str | None = None
+    data: str | None = None
+    npd_url: str | None = None
+    npd_token: str | None = None
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The simulator: a WSGI application, and the streams to close at its end."""
+
+    application: Application
+    live: Live
+
+
+def build(settings: Settings) -> Sandbox:
+    """The whole simulator, its background threads started."""
+    world = World(Clock(), settings.data)
+    world.site_url = settings.site_url
+    live = Live()
+    deliveries = Deliveries(
+        world, settings.signing_secret, lambda delivery: live.publish(*_delivery_message(delivery))
+    )
+    calls = CallLog(lambda call: live.publish(*_call_message(call, api)))
+    api = Api(world, deliveries, calls, settings.token)
+    watcher = _watcher(settings, live)
+    world.listen(deliveries.hear)
+    world.listen(lambda happened: _tell_pages(live, happened))
+    deliveries.start()
+
+    def history() -> list[tuple[str, Any]]:
+        first = [_call_message(call, api) for call in calls.last(LINES)]
+        first += [_delivery_message(delivery) for delivery in deliveries.last(LINES)]
+        return first + ([("npd", watcher.state)] if watcher else [])
+
+    control = Control(world, api, deliveries, lambda: live.publish("reset", {}))
+    pages = Pages(world, live, settings.npd_url, history)
+    application = Application([route("POST", "/v2", api.post), *control.routes(), *pages.routes()])
+    return Sandbox(application, live)
+
+
+def _watcher(settings: Settings, live: Live) -> Watcher | None:
+    if not settings.npd_url or not settings.npd_token:
+        return None
+    watcher = Watcher(
+        settings.npd_url, settings.npd_token, live.watched, lambda state: live.publish("npd", state)
+    )
+    watcher.start()
+    return watcher
+
+
+def _call_message(call: Call, api: Api) -> tuple[str, Any]:
+    left, limit = api.budget.left()
+    spent = f"{left:,} of {limit:,} complexity points left this minute"
+    return "call", {"id": f"call-{call.id}", "html": call_line(call), "spent": spent}
+
+
+def _delivery_message(delivery: Delivery) -> tuple[str, Any]:
+    return "delivery", {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
+
+
+def _tell_pages(live: Live, happened: list[Happening]) -> None:
+    for one in happened:
+        if one.item is None:
+            live.publish("board", {"kind": one.kind}, one.board_id)
+        else:
+            about = {"id": one.item.id, "kind": one.kind, "by_npd": one.user_id == API_USER.id}
+            live.publish("item", about, one.board_id)

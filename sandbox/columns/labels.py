@@ -1,0 +1,180 @@
+"""Status and dropdown: columns whose values are labels kept in the column's settings."""
+
+import json
+from typing import Any
+
+from sandbox import errors
+from sandbox.columns.base import ColumnKind, Writing
+from sandbox.model import Column
+
+STATUS_LABELS_LIMIT = 40
+STATUS_LABEL_LENGTH = 30
+EMPTY_INDEX = 5
+COLOURS = (
+    "#fdab3d",
+    "#00c875",
+    "#df2f4a",
+    "#007eb5",
+    "#9d50dd",
+    "#c4c4c4",
+    "#037f4c",
+    "#579bfc",
+    "#caffb6",
+    "#bb3354",
+)
+
+
+class Status(ColumnKind):
+    """One label by index; digits are read as an index, so a numeric label must be given by its index."""
+
+    type = "status"
+    old_type = "color"
+    graphql_type = "StatusValue"
+
+    @staticmethod
+    def default_settings() -> dict[str, Any]:
+        return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        if text.isdigit():
+            return self._by_index(column, text)
+        return self._by_label(column, text, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        if given.get("index") is not None:
+            return self._by_index(column, str(given["index"]))
+        label = given.get("label")
+        if not isinstance(label, str) or not label:
+            raise self.bad("an index or a label is expected")
+        return self._by_label(column, label, writing)
+
+    def _by_index(self, column: Column, index: str) -> Any:
+        if index not in column.settings["labels"]:
+            raise self._unknown(column, index)
+        return {"index": int(index)}
+
+    def _by_label(self, column: Column, label: str, writing: Writing) -> Any:
+        for index, known in column.settings["labels"].items():
+            if known == label:
+                return {"index": int(index)}
+        if not writing.create_labels:
+            raise self._unknown(column, label)
+        return {"index": self._add(column, label, writing)}
+
+    def _add(self, column: Column, label: str, writing: Writing) -> int:
+        labels = column.settings["labels"]
+        if len(label) > STATUS_LABEL_LENGTH:
+            raise self.bad(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
+        if len(labels) >= STATUS_LABELS_LIMIT:
+            raise self.bad(f"a status column has at most {STATUS_LABELS_LIMIT} labels")
+        index = next(i for i in range(len(labels) + 2) if str(i) not in labels and i != EMPTY_INDEX)
+        labels[str(index)] = label
+        writing.keep_column(column)
+        return index
+
+    def _unknown(self, column: Column, label: str) -> errors.FieldError:
+        known = ", ".join(f"{i}: {text}" for i, text in column.settings["labels"].items())
+        return errors.FieldError(
+            f"This status label doesn't exist, possible statuses are: {{{known}}}",
+            "ColumnValueException",
+            column_value=json.dumps({"label": label}, ensure_ascii=False),
+            column_id=column.id,
+            column_type=self.old_type,
+        )
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(column.settings["labels"].get(str(raw["index"]), "")) if raw else ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        if not raw:
+            return {"index": None, "label": None, "is_done": None, "label_style": None, "update_id": None}
+        colour = COLOURS[raw["index"] % len(COLOURS)]
+        return {
+            "index": raw["index"],
+            "label": self.text(column, raw),
+            "is_done": self._done(column, raw),
+            "label_style": {"color": colour, "border": colour},
+            "update_id": None,
+        }
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        if raw is None:
+            return None
+        colour = COLOURS[raw["index"] % len(COLOURS)]
+        label = {
+            "index": raw["index"],
+            "text": self.text(column, raw),
+            "style": {"color": colour, "border": colour, "var_name": f"colour-{raw['index']}"},
+            "is_done": self._done(column, raw),
+        }
+        return {"label": label, "post_id": None}
+
+    @staticmethod
+    def _done(column: Column, raw: Any) -> bool:
+        return raw["index"] in column.settings.get("done_colors", [])
+
+
+class Dropdown(ColumnKind):
+    """Several labels by id."""
+
+    type = old_type = "dropdown"
+    graphql_type = "DropdownValue"
+
+    @staticmethod
+    def default_settings() -> dict[str, Any]:
+        return {"labels": []}
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        parts = [part.strip() for part in text.split(",") if part.strip()]
+        if parts and all(part.isdigit() for part in parts):
+            return self._by_ids(column, parts)
+        return self._by_labels(column, parts, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        chosen = given.get("ids", given.get("labels"))
+        if not isinstance(chosen, list):
+            raise self.bad("ids or labels are expected, as a list")
+        if "ids" in given:
+            return self._by_ids(column, [str(one) for one in chosen])
+        return self._by_labels(column, [str(one) for one in chosen], writing)
+
+    def _by_ids(self, column: Column, ids: list[str]) -> Any:
+        known = {str(label["id"]) for label in column.settings["labels"]}
+        for one in ids:
+            if one not in known:
+                raise self._unknown(column, one)
+        return {"ids": [int(one) for one in ids]} if ids else None
+
+    def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
+        ids = {label["name"]: label["id"] for label in column.settings["labels"]}
+        missing = [name for name in names if name not in ids]
+        if missing and not writing.create_labels:
+            raise self._unknown(column, missing[0])
+        for name in missing:
+            ids[name] = max(ids.values(), default=0) + 1
+            column.settings["labels"].append({"id": ids[name], "name": name})
+        if missing:
+            writing.keep_column(column)
+        return {"ids": [ids[name] for name in names]} if names else None
+
+    def _unknown(self, column: Column, label: str) -> errors.FieldError:
+        known = ", ".join(f"{one['id']}: {one['name']}" for one in column.settings["labels"])
+        return errors.FieldError(
+            f"The dropdown label '{label}' does not exist, possible labels are: {{{known}}}",
+            "ColumnValueException",
+            column_id=column.id,
+            column_type=self.old_type,
+        )
+
+    def _names(self, column: Column, raw: Any) -> list[dict[str, Any]]:
+        names = {label["id"]: label["name"] for label in column.settings["labels"]}
+        return [{"id": one, "name": names.get(one, "")} for one in raw["ids"]] if raw else []
+
+    def text(self, column: Column, raw: Any) -> str:
+        return ", ".join(one["name"] for one in self._names(column, raw))
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"values": [{"id": one["id"], "label": one["name"]} for one in self._names(column, raw)]}
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        return None if raw is None else {"chosenValues": self._names(column, raw)}

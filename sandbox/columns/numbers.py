@@ -1,0 +1,120 @@
+"""Numbers, dates and checkboxes."""
+
+import re
+from datetime import date, time
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from sandbox.columns.base import ColumnKind, Writing, text_in
+from sandbox.model import Column
+
+
+class Numbers(ColumnKind):
+    """Only null clears: "" sets 0 (developer.monday.com/api-reference/reference/number)."""
+
+    type = "numbers"
+    old_type = "numeric"
+    graphql_type = "NumbersValue"
+
+    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
+        if given is None:
+            return None
+        if isinstance(given, bool) or not isinstance(given, str | int | float):
+            raise self.bad("a number in a string is expected")
+        return self._number(str(given) or "0")
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        return self._number(text) if text else None
+
+    def _number(self, text: str) -> str:
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise self.bad("this is not a number") from None
+        if not number.is_finite():
+            raise self.bad("this is not a number")
+        return text
+
+    def text(self, column: Column, raw: Any) -> str:
+        return raw or ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        unit = column.settings.get("unit") or {}
+        return {
+            "number": None if raw is None else float(raw),
+            "symbol": unit.get("symbol"),
+            "direction": unit.get("direction"),
+        }
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        if raw is None:
+            return None
+        number = float(raw)
+        return {"value": int(number) if number.is_integer() else number, "unit": None}
+
+    def same(self, one: Any, other: Any) -> bool:
+        if one is None or other is None:
+            return one is other
+        return Decimal(one) == Decimal(other)
+
+
+class Date(ColumnKind):
+    """A day, and perhaps a time in UTC."""
+
+    type = old_type = "date"
+    graphql_type = "DateValue"
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        day, _, clock = text.strip().replace("T", " ").partition(" ")
+        return self._value(day, clock, None, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        icon = text_in(self, given, "icon") or None
+        return self._value(text_in(self, given, "date"), text_in(self, given, "time"), icon, writing)
+
+    def _value(self, day: str, clock: str, icon: str | None, writing: Writing) -> Any:
+        if not day:
+            return None
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", day) or not re.fullmatch(r"(\d{2}:\d{2}(:\d{2})?)?", clock):
+            raise self.bad("the date must be YYYY-MM-DD and the time HH:MM:SS")
+        try:
+            date.fromisoformat(day)
+            full_time = time.fromisoformat(clock).isoformat() if clock else None
+        except ValueError:
+            raise self.bad("there is no such date or time") from None
+        return {"date": day, "time": full_time, "icon": icon, "changed_at": writing.stamp}
+
+    def text(self, column: Column, raw: Any) -> str:
+        if not raw:
+            return ""
+        return f"{raw['date']} {raw['time'][:5]}" if raw["time"] else str(raw["date"])
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        if not raw:
+            return {"date": "", "time": "", "icon": None}
+        return {"date": raw["date"], "time": (raw["time"] or "")[:5], "icon": raw["icon"]}
+
+
+class Checkbox(ColumnKind):
+    """Ticked or empty; only null unticks it through the API."""
+
+    type = "checkbox"
+    old_type = "boolean"
+    graphql_type = "CheckboxValue"
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        checked = given.get("checked")
+        if checked not in (True, False, "true", "false"):
+            raise self.bad('{"checked": "true"} is expected')
+        if checked in (False, "false"):
+            return None
+        return {"checked": True, "changed_at": writing.stamp}
+
+    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
+        return {"checked": True, "changed_at": writing.stamp} if text.strip() else None
+
+    def text(self, column: Column, raw: Any) -> str:
+        return "v" if raw else ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"checked": bool(raw)}

@@ -1,0 +1,1 @@
+"""Monday's GraphQL on the sandbox's boards."""

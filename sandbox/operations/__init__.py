@@ -1,0 +1,1 @@
+"""What can be done to boards and items, whoever asks: the API, the page, or a test."""

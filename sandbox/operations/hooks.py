@@ -1,0 +1,46 @@
+"""Webhook subscriptions."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from sandbox import errors
+from sandbox.model import Hook
+from sandbox.world import World
+
+URL_LIMIT = 255
+
+
+def check(world: World, board_id: int, url: str, event: str, config: Any) -> None:
+    """Refuse what Monday refuses before it tries the address."""
+    board = world.boards.get(board_id)
+    if board is None or board.state != "active":
+        raise errors.invalid_argument("Board not found", board_id=board_id)
+    if len(url) > URL_LIMIT or urlsplit(url).scheme not in ("http", "https"):
+        raise errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
+    if config is not None and not isinstance(config, dict):
+        raise errors.invalid_argument("config must be a JSON object")
+    if event == "change_specific_column_value":
+        column_id = (config or {}).get("columnId")
+        if not isinstance(column_id, str) or board.column(column_id) is None:
+            raise errors.invalid_argument("config needs the columnId of a column of this board")
+
+
+def create(
+    world: World, user_id: int, board_id: int, *, url: str, event: str, config: dict[str, Any] | None
+) -> Hook:
+    """Keep a subscription whose address answered the challenge."""
+    with world.transaction():
+        hook = Hook(world.next_id("hook"), board_id, url, event, config, user_id)
+        world.put_hook(hook)
+        return hook
+
+
+def delete(world: World, hook_id: int) -> Hook:
+    """End a subscription."""
+    with world.transaction():
+        hook = world.hooks.get(hook_id)
+        if hook is None or hook.deleted:
+            raise errors.FieldError("Webhook not found", "ResourceNotFoundException", 404, webhook_id=hook_id)
+        hook.deleted = True
+        world.put_hook(hook)
+        return hook

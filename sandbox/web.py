@@ -1,0 +1,139 @@
+"""Just enough web: requests, responses, routes, and the WSGI application around them."""
+
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qs
+
+from waitress.channel import ClientDisconnected
+
+LARGEST_BODY = 30_000_000
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+class BadRequestError(Exception):
+    """Answered with 400 and the text."""
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stream: Iterable[bytes] | None = None
+
+
+class Request:
+    """One HTTP request."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.path: str = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
+        self.query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
+        return value
+
+    def body(self) -> bytes:
+        length = int(self._environ.get("CONTENT_LENGTH") or 0)
+        if length > LARGEST_BODY:
+            raise BadRequestError("the body is too large")
+        content: bytes = self._environ["wsgi.input"].read(length)
+        return content
+
+    def json(self) -> Any:
+        """The body as JSON. BadRequestError when it is none."""
+        try:
+            return json.loads(self.body() or b"{}")
+        except ValueError:
+            raise BadRequestError("the body is not JSON") from None
+
+    def is_json(self) -> bool:
+        return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
+
+    def client_gone(self) -> bool:
+        """Whether the other side hung up."""
+        check = self._environ.get("waitress.client_disconnected")
+        return bool(check and check())
+
+
+Handler = Callable[..., Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+
+
+def route(method: str, path: str, handler: Handler) -> Route:
+    """A route; `<id>` stands for a number, which the handler gets as an int."""
+    return Route(method, re.compile(path.replace("<id>", r"(\d+)") + r"\Z"), handler)
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
+
+
+def html_response(text: str, status: int = 200) -> Response:
+    return Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+def cut_connection() -> None:
+    """Leave the client without an answer: so waitress closes the connection."""
+    raise ClientDisconnected
+
+
+class Application:
+    """The WSGI application over a list of routes."""
+
+    def __init__(self, routes: list[Route]) -> None:
+        self._routes = routes
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        response = self._answer(Request(environ))
+        headers = dict(response.headers)
+        if response.stream is None:
+            headers["Content-Length"] = str(len(response.body))
+        start_response(f"{response.status} {_phrase(response.status)}", list(headers.items()))
+        return _as_iterator(response.stream) if response.stream is not None else [response.body]
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            return self._dispatch(request)
+        except BadRequestError as bad:
+            return json_response({"error": str(bad)}, 400)
+        except ClientDisconnected:
+            raise
+        except Exception:
+            traceback.print_exc()
+            return json_response({"error": "The sandbox failed; its log says why."}, 500)
+
+    def _dispatch(self, request: Request) -> Response:
+        found = [(one, match) for one in self._routes if (match := one.pattern.match(request.path))]
+        for one, match in found:
+            if one.method == request.method:
+                return one.handler(request, *(int(group) for group in match.groups()))
+        if found:
+            return json_response({"error": f"{request.method} is not allowed here"}, 405)
+        return json_response({"error": f"There is nothing at {request.path}"}, 404)
+
+
+def _as_iterator(stream: Iterable[bytes]) -> Iterator[bytes]:
+    yield from stream
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Status"

@@ -1,0 +1,1 @@
+"""Webhooks as Monday sends them: bodies, signatures, retries."""

@@ -1,0 +1,281 @@
+"""The real sandbox as a child process, and an address that receives its webhooks."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = "a-token-for-tests"
+COLUMNS = {
+    "email": "email",
+    "phone": "phone",
+    "role": "text",
+    "notes": "long_text",
+    "amount": "numbers",
+    "stage": "status",
+    "kinds": "dropdown",
+    "day": "date",
+    "site": "link",
+    "ticked": "checkbox",
+    "npd_id": "text",
+}
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+    """What `condition` gives as soon as it is true; the test fails when it never is."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if found := condition():
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s in vain until {what}")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+class Simulator:
+    """A running sandbox, spoken to over HTTP only."""
+
+    def __init__(self, *options: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._options = options
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.start()
+
+    def start(self) -> None:
+        command = [
+            sys.executable,
+            "-m",
+            "sandbox",
+            "--port",
+            str(self.port),
+            "--token",
+            TOKEN,
+            *self._options,
+        ]
+        self._process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        wait_until(self._answers, "the sandbox answers", 20)
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the sandbox ended at once"
+        try:
+            return self.session.get(f"{self.url}/_control/clock", timeout=1).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self, kill: bool = False) -> int:
+        """End the process, by SIGKILL if asked; its exit code."""
+        self._process.kill() if kill else self._process.terminate()
+        return self._process.wait(10)
+
+    def close(self) -> None:
+        self.session.close()
+        if self._process.poll() is None:
+            self.stop()
+
+    def post(
+        self, document: str, variables: dict[str, Any] | None = None, **headers: str
+    ) -> requests.Response:
+        """One request at /v2; header names are given with underscores."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.session.post(
+            f"{self.url}/v2",
+            json={"query": document, "variables": variables or {}},
+            headers={"Authorization": TOKEN} | named,
+            timeout=20,
+        )
+
+    def ask(self, document: str, **variables: Any) -> dict[str, Any]:
+        """The whole answer."""
+        answer: dict[str, Any] = self.post(document, variables).json()
+        return answer
+
+    def data(self, document: str, **variables: Any) -> Any:
+        """The data of an answer without errors."""
+        answer = self.ask(document, **variables)
+        assert "errors" not in answer, answer["errors"]
+        return answer["data"]
+
+    def refusal(self, document: str, **variables: Any) -> dict[str, Any]:
+        """The one error of an answer."""
+        answer = self.ask(document, **variables)
+        assert len(answer.get("errors", [])) == 1, answer
+        error: dict[str, Any] = answer["errors"][0]
+        return error
+
+    def control(self, name: str, content: Any = None, method: str = "POST") -> Any:
+        answer = self.session.request(method, f"{self.url}/_control/{name}", json=content, timeout=20)
+        assert answer.ok, answer.text
+        return answer.json()
+
+    def read(self, name: str) -> Any:
+        return self.session.get(f"{self.url}/_control/{name}", timeout=20).json()
+
+    # Boards
+
+    def board(self, columns: dict[str, str] | None = None) -> str:
+        """A new board with a column of each type; its id."""
+        made = self.data(
+            'mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }'
+        )
+        board: str = made["create_board"]["id"]
+        for column, column_type in (COLUMNS if columns is None else columns).items():
+            self.data(
+                "mutation ($b: ID!, $t: String!, $i: String, $y: ColumnType!) {"
+                " create_column(board_id: $b, title: $t, id: $i, column_type: $y) { id } }",
+                b=board,
+                t="NPD ID" if column == "npd_id" else column.capitalize(),
+                i=column,
+                y=column_type,
+            )
+        return board
+
+    def item(self, board: str, name: str = "Ada", **values: Any) -> str:
+        """A new item through the API; its id."""
+        made = self.data(
+            "mutation ($b: ID!, $n: String!, $v: JSON) { create_item(board_id: $b, item_name: $n,"
+            " column_values: $v, create_labels_if_missing: true) { id } }",
+            b=board,
+            n=name,
+            v=json.dumps(values),
+        )
+        item: str = made["create_item"]["id"]
+        return item
+
+    def change(self, board: str, item: str, values: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a change of several columns."""
+        return self.ask(CHANGE, b=board, i=item, v=json.dumps(values))
+
+    def cell(self, item: str, column: str) -> dict[str, Any]:
+        """One column value with the fields of its type."""
+        found = self.data(CELL, i=[item], c=[column])["items"][0]["column_values"]
+        cell: dict[str, Any] = found[0]
+        return cell
+
+    def subscribe(self, board: str, url: str, event: str, config: str | None = None) -> dict[str, Any] | None:
+        hook: dict[str, Any] | None = self.data(
+            "mutation ($b: ID!, $u: String!, $e: WebhookEventType!, $c: JSON) {"
+            " create_webhook(board_id: $b, url: $u, event: $e, config: $c) { id event board_id config } }",
+            b=board,
+            u=url,
+            e=event,
+            c=config,
+        )["create_webhook"]
+        return hook
+
+
+CHANGE = """mutation ($b: ID!, $i: ID!, $v: JSON!) {
+  change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id name updated_at } }"""
+CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids: $c) {
+  __typename id type text value ... on NumbersValue { number }
+  ... on EmailValue { email label } ... on PhoneValue { phone country_short_name }
+  ... on StatusValue { label index is_done } ... on DropdownValue { values { id label } }
+  ... on DateValue { date time } ... on LinkValue { url url_text } ... on CheckboxValue { checked } } } }"""
+
+
+class Receiver:
+    """An address that keeps what it is sent and answers the challenge."""
+
+    def __init__(self) -> None:
+        self.got: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.challenges: list[dict[str, str]] = []
+        self.status = 200
+        self.echo = True
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.take(self, json.loads(body), dict(self.headers.items()), body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks/"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    def take(
+        self, handler: BaseHTTPRequestHandler, content: dict[str, Any], headers: dict[str, str], body: bytes
+    ) -> None:
+        if "challenge" in content:
+            self.challenges.append(headers)
+            status, answer = (200, body) if self.echo else (200, b"{}")
+        else:
+            status, answer = self.status, b"{}"
+            self.headers.append(headers)
+            self.got.append(content["event"])
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(answer)))
+        handler.end_headers()
+        handler.wfile.write(answer)
+
+    def wait(self, count: int = 1) -> list[dict[str, Any]]:
+        """The first `count` events, as soon as they are here."""
+        wait_until(lambda: len(self.got) >= count, f"{count} webhooks arrive (there are {len(self.got)})")
+        return self.got
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Simulator]:
+    simulator = Simulator()
+    yield simulator
+    simulator.close()
+
+
+@pytest.fixture
+def simulator(running: Simulator) -> Simulator:
+    """A sandbox without boards, faults or logs."""
+    running.control("reset", {})
+    return running
+
+
+@pytest.fixture
+def board(simulator: Simulator) -> str:
+    return simulator.board()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Simulator]]:
+    """Start another sandbox with options of its own."""
+    started: list[Simulator] = []
+
+    def one(*options: str) -> Simulator:
+        started.append(Simulator(*options))
+        return started[-1]
+
+    yield one
+    for simulator in started:
+        simulator.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    found = Receiver()
+    yield found
+    found.close()

@@ -1,0 +1,178 @@
+"""Idempotency, faults, latency, and the log of calls."""
+
+import json
+import threading
+import time
+
+import pytest
+import requests
+
+from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+
+CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
+
+
+def names(simulator: Simulator) -> list[str]:
+    return [item["name"] for item in simulator.read("boards")[0]["items"]]
+
+
+def test_the_same_key_gives_the_first_answer_again_and_creates_once(simulator: Simulator, board: str) -> None:
+    first = simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    again = simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    assert again.content == first.content
+    assert "Idempotency-Replayed" not in first.headers
+    assert again.headers["Idempotency-Replayed"] == "true"
+    other = simulator.post(CREATE, {"b": board, "n": "Bo"}, Idempotency_Key="k1")
+    assert other.content == first.content
+    assert names(simulator) == ["Ada"]
+    calls = simulator.read("calls")[-3:]
+    assert [call["replayed"] for call in calls] == [False, True, True]
+    assert [call["different_body"] for call in calls] == [False, False, True]
+
+
+def test_a_key_is_forgotten_after_30_minutes(simulator: Simulator, board: str) -> None:
+    simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    simulator.control("clock", {"offset_seconds": 1801})
+    simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    assert names(simulator) == ["Ada", "Ada"]
+
+
+def test_a_key_on_a_query_means_nothing(simulator: Simulator) -> None:
+    for _ in range(2):
+        answer = simulator.post("{ me { id } }", Idempotency_Key="k1")
+        assert "Idempotency-Replayed" not in answer.headers
+
+
+def test_a_duplicate_while_the_first_still_runs_is_a_409(simulator: Simulator, board: str) -> None:
+    simulator.control("latency", {"mutation_ms": 700})
+    answers: list[requests.Response] = []
+
+    def create() -> None:
+        with requests.Session() as session:
+            body = {"query": CREATE, "variables": {"b": board, "n": "Ada"}}
+            headers = {"Authorization": TOKEN, "Idempotency-Key": "k1"}
+            answers.append(session.post(f"{simulator.url}/v2", json=body, headers=headers, timeout=20))
+
+    threads = [threading.Thread(target=create) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused, carried_out = sorted(answers, key=lambda answer: -answer.status_code)
+    assert carried_out.status_code == 200
+    assert refused.status_code == 409
+    assert refused.headers["Retry-After"]
+    assert refused.json()["errors"][0]["extensions"]["code"] == "IDEMPOTENCY_CONFLICT"
+    assert names(simulator) == ["Ada"]
+
+
+@pytest.mark.parametrize(("when", "kept"), [("before", []), ("after", ["Ada"])])
+def test_a_timeout_cuts_the_connection_before_or_after_the_mutation(
+    simulator: Simulator, board: str, when: str, kept: list[str]
+) -> None:
+    simulator.control("faults", {"timeout": when, "count": 1})
+    simulator.data("{ me { id } }")
+    with pytest.raises(requests.ConnectionError):
+        simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    assert names(simulator) == kept
+    assert simulator.read("calls")[-1]["fault"] == f"timeout {when}"
+    assert simulator.read("faults") == []
+    retried = simulator.post(CREATE, {"b": board, "n": "Ada"}, Idempotency_Key="k1")
+    assert retried.headers.get("Idempotency-Replayed") == ("true" if when == "after" else None)
+    assert names(simulator) == ["Ada"]
+
+
+def test_a_timeout_can_hold_the_connection(simulator: Simulator, board: str) -> None:
+    simulator.control("faults", {"timeout": "after", "seconds": 30})
+    body = {"query": CREATE, "variables": {"b": board, "n": "Ada"}}
+    with requests.Session() as session, pytest.raises(requests.Timeout):
+        session.post(f"{simulator.url}/v2", json=body, headers={"Authorization": TOKEN}, timeout=0.5)
+    assert names(simulator) == ["Ada"]
+    wait_until(
+        lambda: simulator.read("calls")[-1]["fault"] == "timeout after", "the sandbox saw that we left"
+    )
+
+
+def test_a_status_fault_answers_so_often_and_changes_nothing(simulator: Simulator, board: str) -> None:
+    simulator.control(
+        "faults", [{"status": 500, "count": 2}, {"status": 429, "retry_after": 7}, {"status": 401}]
+    )
+    answers = [simulator.post(CREATE, {"b": board, "n": "Ada"}) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [500, 500, 429, 401, 200]
+    assert answers[2].headers["Retry-After"] == "7"
+    assert answers[2].json()["errors"][0]["extensions"] == {
+        "code": "MINUTE_RATE_LIMIT_EXCEEDED",
+        "retry_in_seconds": 7,
+    }
+    assert "data" not in answers[2].json()
+    assert names(simulator) == ["Ada"]
+
+
+def test_a_fault_may_wait_for_a_field_and_bring_its_own_body(simulator: Simulator, board: str) -> None:
+    body = {"errors": [{"message": "Daily limit exceeded", "extensions": {"code": "DAILY_LIMIT_EXCEEDED"}}]}
+    simulator.control("faults", {"status": 429, "on": "create_item", "body": body})
+    assert simulator.post("{ me { id } }").status_code == 200
+    refused = simulator.post(CREATE, {"b": board, "n": "Ada"})
+    assert refused.status_code == 429
+    assert refused.json()["errors"] == body["errors"]
+    simulator.control("faults", {"status": 500})
+    assert simulator.session.delete(f"{simulator.url}/_control/faults", timeout=5).json() == []
+    assert simulator.post("{ me { id } }").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "fault", [{}, {"status": 500, "timeout": "after"}, {"timeout": "during"}, {"status": 5}]
+)
+def test_what_is_no_fault_is_refused_in_words(simulator: Simulator, fault: dict[str, object]) -> None:
+    answer = simulator.session.post(f"{simulator.url}/_control/faults", json=fault, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_latency_is_paid_for_each_mutation(simulator: Simulator, board: str) -> None:
+    simulator.control("latency", {"call_ms": 50, "mutation_ms": 100})
+    aliases = " ".join(f'a{n}: create_item(board_id: "{board}", item_name: "x") {{ id }}' for n in range(3))
+    begun = time.monotonic()
+    simulator.data(f"mutation {{ {aliases} }}")
+    assert time.monotonic() - begun >= 0.35
+
+
+def test_the_log_of_calls_tells_what_was_asked(simulator: Simulator, board: str) -> None:
+    last = simulator.read("calls")[-1]["id"]
+    answer = simulator.post(f"mutation Two {{ a: {_create(board)} b: {_create(board)} }}")
+    (call,) = simulator.read(f"calls?since={last}")
+    assert (call["kind"], call["operation"], call["status"]) == ("mutation", "Two", 200)
+    assert (call["aliases"], call["fields"]) == (["a", "b"], ["create_item", "create_item"])
+    assert call["complexity"] == 20_000
+    assert call["request_id"] == answer.json()["extensions"]["request_id"]
+
+
+def _create(board: str) -> str:
+    return f'create_item(board_id: "{board}", item_name: "x") {{ id }}'
+
+
+def test_2000_items_are_loaded_in_order_within_two_seconds(simulator: Simulator, board: str) -> None:
+    rows = [
+        {"name": f"Item {n}", "values": {"npd_id": f"id-{n}", "email": f"p{n}@b.test", "phone": "odd 12"}}
+        for n in range(2000)
+    ]
+    begun = time.monotonic()
+    ids = simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
+    assert time.monotonic() - begun < 2
+    assert ids == sorted(ids)
+    items = simulator.read("boards")[0]["items"]
+    assert [item["id"] for item in items] == ids
+    assert items[1999]["values"]["npd_id"] == "id-1999"
+
+
+def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
+    form = simulator.session.post(f"{simulator.url}/_control/reset", data="{}", timeout=5)
+    assert form.status_code == 415
+    form = simulator.session.post(
+        f"{simulator.url}/_control/reset",
+        data=json.dumps({}),
+        headers={"Content-Type": "text/plain"},
+        timeout=5,
+    )
+    assert form.status_code == 415
+    assert len(simulator.read("boards")) == 1

@@ -1,0 +1,194 @@
+"""Filters, pages, cursors, activity logs, and the envelope around every answer."""
+
+import uuid
+from typing import Any
+
+import pytest
+import requests
+
+from tests.sandbox.conftest import TOKEN, Simulator
+
+RULES = """query ($b: [ID!], $q: ItemsQuery) {
+  boards(ids: $b) { items_page(limit: 500, query_params: $q) { cursor items { name } } } }"""
+BY_VALUES = """query ($b: ID!, $c: [ItemsPageByColumnValuesQuery!]) {
+  items_page_by_column_values(board_id: $b, limit: 100, columns: $c) { items { name } } }"""
+
+
+@pytest.fixture
+def filled(simulator: Simulator, board: str) -> str:
+    simulator.item(board, "Ada", email={"email": "ada@b.test", "text": "Work"}, role="Buyer", amount="5",
+                   phone="+12025550169 US", stage="Done")  # fmt: skip
+    simulator.item(board, "Bo", email="bo@b.test", role="Head buyer", amount="12")
+    simulator.item(board, "Cy")
+    return board
+
+
+def names(simulator: Simulator, board: str, column: str, operator: str, value: Any) -> list[str]:
+    query = {"rules": [{"column_id": column, "operator": operator, "compare_value": value}]}
+    page = simulator.data(RULES, b=[board], q=query)["boards"][0]["items_page"]
+    return [item["name"] for item in page["items"]]
+
+
+@pytest.mark.parametrize(
+    ("column", "operator", "value", "found"),
+    [
+        ("email", "any_of", ["ada@b.test"], []),
+        ("email", "any_of", ["Work"], ["Ada"]),
+        ("email", "contains_text", ["ada@b.test"], ["Ada"]),
+        ("email", "any_of", ["bo@b.test"], ["Bo"]),
+        ("email", "is_empty", [], ["Cy"]),
+        ("email", "is_not_empty", [], ["Ada", "Bo"]),
+        ("role", "contains_text", "buyer", ["Ada", "Bo"]),
+        ("role", "not_contains_text", ["head"], ["Ada", "Cy"]),
+        ("role", "starts_with", "head", ["Bo"]),
+        ("role", "any_of", ["", "Buyer"], ["Ada", "Cy"]),
+        ("role", "not_any_of", ["Buyer"], ["Bo", "Cy"]),
+        ("amount", "greater_than", ["9"], ["Bo"]),
+        ("amount", "between", ["1", "9"], ["Ada"]),
+        ("amount", "any_of", ["$$$blank$$$"], ["Cy"]),
+        ("stage", "any_of", [1], ["Ada"]),
+        ("name", "contains_text", ["a"], ["Ada"]),
+    ],
+)
+def test_rules_find_what_monday_finds(
+    simulator: Simulator, filled: str, *, column: str, operator: str, value: Any, found: list[str]
+) -> None:
+    assert names(simulator, filled, column, operator, value) == found
+
+
+def test_rules_and_groups_combine(simulator: Simulator, filled: str) -> None:
+    rules = [{"column_id": "name", "operator": "any_of", "compare_value": [name]} for name in ("Ada", "Bo")]
+    either = {"rules": rules, "operator": "or"}
+    page = simulator.data(RULES, b=[filled], q=either)["boards"][0]["items_page"]["items"]
+    assert [item["name"] for item in page] == ["Ada", "Bo"]
+    nested = {
+        "groups": [either],
+        "rules": [{"column_id": "role", "operator": "starts_with", "compare_value": "Head"}],
+    }
+    page = simulator.data(RULES, b=[filled], q=nested)["boards"][0]["items_page"]["items"]
+    assert [item["name"] for item in page] == ["Bo"]
+
+
+def test_a_rule_on_an_unknown_column_is_refused(simulator: Simulator, filled: str) -> None:
+    query = {"rules": [{"column_id": "nowhere", "compare_value": ["x"]}]}
+    error = simulator.refusal(RULES, b=[filled], q=query)
+    assert (error["message"], error["extensions"]["code"]) == (
+        "Column not found",
+        "ResourceNotFoundException",
+    )
+    assert error["extensions"]["status_code"] == 404
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"role": ["BUYER"]}, ["Ada"]),
+        ({"role": ["Buyer", "head buyer"]}, ["Ada", "Bo"]),
+        ({"role": ["Buyer"], "name": ["Bo"]}, []),
+        ({"email": ["ada@b.test"]}, []),
+        ({"email": ["work"]}, ["Ada"]),
+        ({"phone": ["2025550"]}, ["Ada"]),
+        ({"role": [""]}, ["Cy"]),
+        ({"name": ["cy"]}, ["Cy"]),
+    ],
+)
+def test_columns_are_anded_and_their_values_ored(
+    simulator: Simulator, filled: str, columns: dict[str, list[str]], found: list[str]
+) -> None:
+    asked = [{"column_id": key, "column_values": values} for key, values in columns.items()]
+    page = simulator.data(BY_VALUES, b=filled, c=asked)["items_page_by_column_values"]
+    assert [item["name"] for item in page["items"]] == found
+
+
+def test_pages_follow_a_cursor_that_dies_an_hour_after_the_first(simulator: Simulator, board: str) -> None:
+    rows = [{"name": f"Item {number}"} for number in range(7)]
+    simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
+    first = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 3) { cursor items { name } } } }"
+    later = "query ($c: String!) { next_items_page(cursor: $c, limit: 3) { cursor items { name } } }"
+    page = simulator.data(first, b=[board])["boards"][0]["items_page"]
+    seen = [item["name"] for item in page["items"]]
+    simulator.control("clock", {"offset_seconds": 3000})
+    page = simulator.data(later, c=page["cursor"])["next_items_page"]
+    seen += [item["name"] for item in page["items"]]
+    last = simulator.data(later, c=page["cursor"])["next_items_page"]
+    assert last["cursor"] is None
+    assert seen + [item["name"] for item in last["items"]] == [row["name"] for row in rows]
+    simulator.control("clock", {"offset_seconds": 3700})
+    error = simulator.refusal(later, c=page["cursor"])
+    assert error["extensions"]["code"] == "CursorException"
+    assert error["message"].startswith("CursorExpiredError")
+
+
+def test_items_gives_25_unless_told_and_takes_100_ids_at_most(simulator: Simulator, board: str) -> None:
+    rows = [{"name": f"Item {number}"} for number in range(101)]
+    ids = simulator.control("items", {"board_id": board, "items": rows, "webhooks": False})
+    document = "query ($i: [ID!], $l: Int) { items(ids: $i, limit: $l) { id } }"
+    assert len(simulator.data("query ($i: [ID!]) { items(ids: $i) { id } }", i=ids[:60])["items"]) == 25
+    assert [item["id"] for item in simulator.data(document, i=ids[:100], l=100)["items"]] == ids[:100]
+    assert "100" in simulator.refusal(document, i=ids, l=100)["message"]
+    assert "500" in simulator.refusal(
+        "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 501) { cursor } } }", b=[board]
+    )["message"]  # fmt: skip
+
+
+def test_the_activity_log_tells_newest_first_who_changed_what(simulator: Simulator, board: str) -> None:
+    item = simulator.item(board)
+    simulator.change(board, item, {"role": "Buyer"})
+    logs = simulator.data(
+        "query ($b: [ID!], $i: [ID!]) { boards(ids: $b) { activity_logs(item_ids: $i, limit: 2) {"
+        " id event entity data user_id account_id created_at } } }",
+        b=[board],
+        i=[item],
+    )["boards"][0]["activity_logs"]
+    assert [log["event"] for log in logs] == ["update_column_value", "create_pulse"]
+    assert logs[0]["entity"] == "pulse"
+    assert '"column_id": "role"' in logs[0]["data"]
+    assert len(logs[0]["created_at"]) == 17
+    assert all(isinstance(value, str) for value in logs[0].values())
+
+
+@pytest.mark.parametrize("token", [None, "another token"])
+def test_without_the_right_token_nothing_is_answered(simulator: Simulator, token: str | None) -> None:
+    headers = {"Authorization": token} if token else {}
+    answer = requests.post(
+        f"{simulator.url}/v2", json={"query": "{ me { id } }"}, headers=headers, timeout=10
+    )
+    assert answer.status_code == 401
+    assert answer.json()["errors"] == [
+        {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}}
+    ]
+
+
+def test_every_answer_names_its_request_and_its_version(simulator: Simulator) -> None:
+    answer = simulator.post(
+        "{ me { id name account { slug } } version { kind value } versions { value kind } }"
+    )
+    uuid.UUID(answer.json()["extensions"]["request_id"])
+    assert answer.headers["API-Version"] == "2026-10"
+    assert answer.json()["data"]["version"] == {"kind": "current", "value": "2026-10"}
+    assert simulator.post("{ me { id } }", API_Version="2025-01").headers["API-Version"] == "2026-07"
+    assert simulator.post("{ me { id } }", API_Version="2024-02").headers["API-Version"] == "2026-10"
+    malformed = simulator.post("{ me { id } }", API_Version="2023").json()
+    assert malformed["errors"][0]["extensions"]["code"] == "InvalidVersionException"
+    assert "request_id" in malformed["extensions"]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"not json", "INVALID_GRAPHQL_REQUEST"),
+        (b'{"variables": {}}', "INVALID_GRAPHQL_REQUEST"),
+        (b'{"query": "{ me { id } }", "variables": "{}"}', "INVALID_GRAPHQL_REQUEST"),
+        (b'{"query": "{ me { nothing } }"}', "GRAPHQL_VALIDATION_FAILED"),
+        (b'{"query": "query ($i: Int!) { items(limit: $i) { id } }"}', "GRAPHQL_VALIDATION_FAILED"),
+        (b'{"query": "{ me { id }"}', "GRAPHQL_PARSE_FAILED"),
+    ],
+)
+def test_a_document_that_cannot_run_is_refused_whole_with_400(
+    simulator: Simulator, body: bytes, code: str
+) -> None:
+    headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
+    answer = simulator.session.post(f"{simulator.url}/v2", data=body, headers=headers, timeout=10)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["extensions"]["code"] == code
+    assert "data" not in answer.json()

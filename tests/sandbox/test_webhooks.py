@@ -1,0 +1,258 @@
+"""Webhooks: shapes, challenge, signature, retries."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+import pytest
+
+from tests.sandbox.conftest import Receiver, Simulator, free_port, wait_until
+
+SECRET = "a signing secret for the tests of the sandbox"
+PERSON = 67210011
+API_USER = 67210000
+
+
+@pytest.fixture
+def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
+    for event in (
+        "create_item", "change_column_value", "change_name", "item_archived", "item_deleted", "item_restored",
+        "item_moved_to_any_group",
+    ):  # fmt: skip
+        assert simulator.subscribe(board, receiver.url, event)
+    return receiver
+
+
+def act(simulator: Simulator, action: str, **more: Any) -> Any:
+    return simulator.control("actions", {"action": action, "user_id": PERSON, **more})
+
+
+def common(event: dict[str, Any]) -> None:
+    assert event["app"] == "monday"
+    assert isinstance(event["subscriptionId"], int)
+    assert isinstance(event["userId"], int)
+    assert event["isRetry"] is False
+    assert len(bytes.fromhex(event["triggerUuid"])) == 16
+    assert event["triggerTime"].endswith("Z")
+
+
+def test_a_new_item_is_a_create_pulse_with_its_values(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    item = simulator.item(board, "Ada", role="Buyer", email="a@b.test", phone=None)
+    (event,) = heard.wait()
+    common(event)
+    assert (event["type"], event["pulseId"], event["pulseName"]) == ("create_pulse", int(item), "Ada")
+    assert event["boardId"] == int(board)
+    assert event["userId"] == API_USER
+    assert (event["groupId"], event["isTopGroup"]) == ("topics", True)
+    assert event["columnValues"] == {
+        "role": {"value": "Buyer"},
+        "email": {"email": "a@b.test", "text": "a@b.test"},
+        "phone": None,
+    }
+
+
+@pytest.mark.parametrize(
+    ("column", "old_type", "value", "shown"),
+    [
+        ("role", "text", "Buyer", {"value": "Buyer"}),
+        ("amount", "numeric", "7", {"value": 7, "unit": None}),
+        ("notes", "long-text", "hello", {"text": "hello"}),
+        ("email", "email", "a@b.test", {"email": "a@b.test", "text": "a@b.test"}),
+        ("phone", "phone", "+12025550169 US", {"phone": "+12025550169", "countryShortName": "US"}),
+        ("day", "date", "2026-01-31", {"date": "2026-01-31", "time": None, "icon": None}),
+    ],
+)
+def test_a_changed_cell_is_an_update_column_value_under_its_old_type_name(
+    simulator: Simulator,
+    board: str,
+    heard: Receiver,
+    *,
+    column: str,
+    old_type: str,
+    value: str,
+    shown: dict[str, Any],
+) -> None:
+    item = simulator.item(board)
+    heard.wait()
+    act(simulator, "edit", item_id=item, column_id=column, text=value)
+    event = heard.wait(2)[1]
+    common(event)
+    assert event["type"] == "update_column_value"
+    assert (event["columnId"], event["columnType"]) == (column, old_type)
+    assert (event["pulseId"], event["userId"]) == (int(item), PERSON)
+    assert shown.items() <= event["value"].items()
+    assert event["previousValue"] is None
+    assert isinstance(event["changedAt"], float)
+
+
+def test_a_cleared_cell_shows_null_and_what_was_there(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    item = simulator.item(board, stage="Done")
+    heard.wait()
+    simulator.change(board, item, {"stage": None})
+    event = heard.wait(2)[1]
+    assert (event["columnType"], event["value"]) == ("color", None)
+    assert event["previousValue"]["label"]["text"] == "Done"
+    assert event["previousValue"]["label"]["index"] == 1
+
+
+def test_a_rename_is_an_update_name(simulator: Simulator, board: str, heard: Receiver) -> None:
+    item = simulator.item(board, "Ada")
+    heard.wait()
+    act(simulator, "rename", item_id=item, name="Ada L")
+    event = heard.wait(2)[1]
+    common(event)
+    assert (event["type"], event["pulseId"]) == ("update_name", int(item))
+    assert (event["value"], event["previousValue"]) == ({"name": "Ada L"}, {"name": "Ada"})
+    assert "pulseName" not in event
+
+
+def test_archive_restore_and_delete_name_the_item_by_item_id(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    item = simulator.item(board, "Ada")
+    heard.wait()
+    for count, (action, kind) in enumerate(
+        [("archive", "archive_pulse"), ("restore", "restore_pulse"), ("delete", "delete_pulse")], 2
+    ):
+        act(simulator, action, item_id=item)
+        event = heard.wait(count)[-1]
+        assert (event["type"], event["itemId"], event["itemName"]) == (kind, int(item), "Ada")
+        assert "pulseId" not in event
+        if action == "restore":
+            assert (event["value"], event["previousValue"]) == ({"state": 1, "is_undo": True}, {"state": 2})
+
+
+def test_a_move_names_both_groups(simulator: Simulator, board: str, heard: Receiver) -> None:
+    item = simulator.item(board)
+    group = simulator.data(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old", relative_to: "topics") { id } }',
+        b=board,
+    )["create_group"]["id"]
+    heard.wait()
+    act(simulator, "move", item_id=item, group_id=group)
+    event = heard.wait(2)[1]
+    assert (event["type"], event["pulseId"]) == ("move_pulse_into_group", int(item))
+    assert (event["sourceGroupId"], event["destGroupId"]) == ("topics", group)
+    assert event["destGroup"]["is_top_group"] is False
+
+
+def test_the_same_value_again_sends_nothing(simulator: Simulator, board: str, heard: Receiver) -> None:
+    item = simulator.item(board, role="Buyer")
+    heard.wait()
+    simulator.change(board, item, {"role": "Buyer", "name": "Ada"})
+    simulator.change(board, item, {"role": "Head"})
+    assert heard.wait(2)[1]["value"] == {"value": "Head"}
+    assert len(simulator.read("webhooks")["deliveries"]) == 2
+
+
+def test_a_bulk_load_sends_nothing(simulator: Simulator, board: str, heard: Receiver) -> None:
+    simulator.control("items", {"board_id": board, "items": [{"name": "Old"}], "webhooks": False})
+    simulator.item(board, "New")
+    assert heard.wait()[0]["pulseName"] == "New"
+    assert len(simulator.read("webhooks")["deliveries"]) == 1
+
+
+def test_specific_subscriptions_hear_only_their_column(
+    simulator: Simulator, board: str, receiver: Receiver
+) -> None:
+    hook = simulator.subscribe(board, receiver.url, "change_specific_column_value", '{"columnId": "role"}')
+    assert hook is not None
+    assert hook["config"] == '{"columnId": "role"}'
+    status = simulator.subscribe(
+        board, receiver.url, "change_status_column_value", '{"columnValue": {"$any$": true}}'
+    )
+    item = simulator.item(board)
+    simulator.change(board, item, {"amount": "1", "role": "x"})
+    assert receiver.wait()[0]["subscriptionId"] == int(hook["id"])
+    simulator.change(board, item, {"stage": "Done"})
+    assert receiver.wait(2)[1]["subscriptionId"] == int((status or {})["id"])
+
+
+def test_an_address_that_fails_the_challenge_gets_no_webhook(
+    simulator: Simulator, board: str, receiver: Receiver
+) -> None:
+    receiver.echo = False
+    assert simulator.subscribe(board, receiver.url, "create_item") is None
+    assert simulator.subscribe(board, f"http://127.0.0.1:{free_port()}/", "create_item") is None
+    listed = simulator.data("query ($b: ID!) { webhooks(board_id: $b) { id } }", b=board)
+    assert listed["webhooks"] == []
+
+
+def test_a_deleted_webhook_is_silent(simulator: Simulator, board: str, receiver: Receiver) -> None:
+    gone = simulator.subscribe(board, receiver.url, "create_item")
+    kept = simulator.subscribe(board, receiver.url, "change_name")
+    deleted = simulator.data(
+        "mutation ($i: ID!) { delete_webhook(id: $i) { id board_id } }", i=(gone or {})["id"]
+    )
+    assert deleted["delete_webhook"]["board_id"] == board
+    item = simulator.item(board)
+    simulator.change(board, item, {"name": "New"})
+    assert receiver.wait()[0]["subscriptionId"] == int((kept or {})["id"])
+    error = simulator.refusal(
+        'mutation { create_webhook(board_id: "12", url: "http://127.0.0.1/", event: create_item) { id } }'
+    )
+    assert (error["message"], error["extensions"]["code"]) == ("Board not found", "InvalidArgumentException")
+
+
+def test_what_was_not_answered_by_200_is_repeated_a_minute_later_with_the_same_trigger(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    heard.status = 500
+    simulator.item(board)
+    heard.wait()
+    wait_until(
+        lambda: simulator.read("webhooks")["deliveries"][0]["state"] == "retrying", "a retry is planned"
+    )
+    heard.status = 200
+    simulator.control("clock", {"offset_seconds": 61})
+    first, second = heard.wait(2)
+    assert first["triggerUuid"] == second["triggerUuid"]
+    assert (first["isRetry"], second["isRetry"]) == (False, True)
+    delivery = wait_until(
+        lambda: [d for d in simulator.read("webhooks")["deliveries"] if d["state"] == "delivered"],
+        "it is delivered",
+    )[0]
+    assert [one["status"] for one in delivery["tries"]] == [500, 200]
+
+
+def test_after_30_retries_a_delivery_is_given_up(simulator: Simulator, board: str, heard: Receiver) -> None:
+    heard.status = 503
+    simulator.item(board)
+    for tries in range(1, 32):
+        heard.wait(tries)
+        wait_until(
+            lambda count=tries: len(simulator.read("webhooks")["deliveries"][0]["tries"]) == count,
+            "it was logged",
+        )
+        simulator.control("clock", {"offset_seconds": 61 * tries})
+    assert simulator.read("webhooks")["deliveries"][0]["state"] == "given up"
+
+
+def test_only_a_signing_secret_signs_and_the_challenge_stays_unsigned(
+    simulator: Simulator, start: Callable[..., Simulator], receiver: Receiver
+) -> None:
+    signing = start("--signing-secret", SECRET)
+    for one in (signing, simulator):
+        board = one.board({})
+        one.subscribe(board, receiver.url, "create_item")
+        one.item(board)
+    receiver.wait(2)
+    tokens = [headers.get("Authorization") for headers in receiver.headers]
+    assert tokens.count(None) == 1
+    token = next(one for one in tokens if one)
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"], audience=receiver.url)
+    assert claims["exp"] - claims["iat"] == 300
+    assert claims["userId"] == API_USER
+    assert all("Authorization" not in headers for headers in receiver.challenges)
+
+
+def test_the_delivery_log_does_not_show_the_path_which_may_be_secret(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    simulator.item(board)
+    heard.wait()
+    assert "/hooks/" not in str(simulator.read("webhooks"))
