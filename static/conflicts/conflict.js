@@ -1,0 +1,168 @@
+// The conflict screen: choosing by key, the result column, and how far an earlier choice is.
+// Without this script everything still works by mouse, form and the refresh link.
+(() => {
+  "use strict";
+  const form = document.getElementById("cfl-form");
+  const rows = form ? [...form.querySelectorAll("[data-row]")] : [];
+  const summary = document.querySelector("[data-summary]");
+  const help = document.getElementById("cfl-help");
+  let current = 0;
+
+  const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
+  const picked = (row) => row.querySelector("input[type=radio]:checked")?.value || "";
+  const field = (row) => row.querySelector("input[type=text], textarea");
+  const unified = (text) => text.replace(/\r\n?/g, "\n");
+  const result = (row) => (picked(row) === "custom" ? field(row).value : row.dataset[picked(row)] || "");
+
+  // The same table as outcome() on the server.
+  const outcome = (row) => {
+    const choice = picked(row);
+    const value = unified(result(row));
+    const npd = choice !== "npd" && value !== unified(row.dataset.npd);
+    const monday = choice !== "monday" && value !== unified(row.dataset.monday);
+    return { npd, monday };
+  };
+
+  const where = ({ npd, monday }) => {
+    if (npd && monday) return "→ NPD and Monday change";
+    if (npd) return "→ NPD changes, Monday stays";
+    return monday ? "→ Monday changes, NPD stays" : "→ Nothing changes";
+  };
+
+  const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
+
+  const show = (row) => {
+    const choice = picked(row);
+    if (choice && choice !== "custom") field(row).value = row.dataset[choice];
+    field(row).placeholder = choice ? "(empty)" : "";
+    row.querySelector("[data-where]").textContent = choice ? where(outcome(row)) : "Not chosen: stays open";
+  };
+
+  const summarise = () => {
+    const chosen = rows.filter(picked).map(outcome);
+    const open = rows.length - chosen.length;
+    const writes = `Writes ${counted(chosen.filter((o) => o.npd).length, "field")} in NPD, ${counted(chosen.filter((o) => o.monday).length, "column")} on Monday.`;
+    const left = open ? ` ${counted(open, "field")} ${open === 1 ? "stays" : "stay"} open.` : "";
+    summary.textContent = chosen.length ? writes + left : "Choose a side, or type a value, for at least one field.";
+  };
+
+  const mark = (index) => {
+    current = index;
+    rows.forEach((row, i) => row.classList.toggle("cfl-current", i === index));
+  };
+
+  const goTo = (index, scroll = true) => {
+    mark(Math.max(0, Math.min(rows.length - 1, index)));
+    const row = rows[current];
+    (row.querySelector("input[type=radio]:checked") || radios(row)[0]).focus({ preventScroll: true });
+    if (scroll) row.scrollIntoView({ block: "nearest" });
+  };
+
+  const pick = (row, choice) => {
+    const radio = radios(row).find((one) => one.value === choice);
+    if (!radio) return false;
+    radio.checked = true;
+    show(row);
+    summarise();
+    return true;
+  };
+
+  const pickAll = (choice) => {
+    rows.forEach((row) => pick(row, choice));
+    goTo(current);
+  };
+
+  const edit = () => {
+    const input = field(rows[current]);
+    input.focus();
+    input.setSelectionRange(input.value.length, input.value.length);
+  };
+
+  const submit = () => {
+    if (!rows.some(picked)) return goTo(current);
+    form.requestSubmit(document.querySelector("button[name=next]"));
+  };
+
+  const keys = {
+    1: () => pick(rows[current], "npd") && goTo(current + 1),
+    2: () => pick(rows[current], "base") && goTo(current + 1),
+    3: () => pick(rows[current], "monday") && goTo(current + 1),
+    e: edit,
+    j: () => goTo(current + 1),
+    k: () => goTo(current - 1),
+    a: () => pickAll("npd"),
+    m: () => pickAll("monday"),
+    Enter: submit,
+    "?": () => help.showModal(),
+  };
+
+  const typing = (target) => target.matches("input:not([type=radio]), textarea, select, [contenteditable]");
+
+  const whileTyping = (event) => {
+    const leaves = event.key === "Escape" || (event.key === "Enter" && event.target.matches("input"));
+    if (!leaves || !event.target.closest("[data-row]")) return;
+    event.preventDefault();
+    goTo(event.key === "Enter" ? current + 1 : current);
+  };
+
+  const onKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
+    if (typing(event.target)) return whileTyping(event);
+    if (event.key === "Enter" && event.target.closest("a, button")) return;
+    if (!Object.hasOwn(keys, event.key)) return;
+    event.preventDefault();
+    keys[event.key]();
+  };
+
+  const startChoosing = () => {
+    form.addEventListener("change", (event) => {
+      if (event.target.type !== "radio") return;
+      show(event.target.closest("[data-row]"));
+      summarise();
+    });
+    form.addEventListener("input", (event) => {
+      if (!event.target.matches("input[type=text], textarea")) return;
+      pick(event.target.closest("[data-row]"), "custom");
+    });
+    form.addEventListener("focusin", (event) => {
+      const row = event.target.closest("[data-row]");
+      if (row) mark(rows.indexOf(row));
+    });
+    document.querySelectorAll("[data-all]").forEach((button) => button.addEventListener("click", () => pickAll(button.dataset.all)));
+    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
+    document.addEventListener("keydown", onKey);
+    rows.forEach(show);
+    summarise();
+    const wrong = rows.findIndex((row) => row.querySelector("[aria-invalid], .cfl-changed"));
+    goTo(Math.max(0, wrong), wrong > 0);
+  };
+
+  // Asks again until a choice was applied or came back: every 0.6 s at first, then more and more seldom.
+  const follow = (strip, wait) => setTimeout(async () => {
+    let found = null;
+    try {
+      const answer = await fetch(strip.dataset.status, { headers: { Accept: "application/json" } });
+      if (answer.ok) found = await answer.json();
+    } catch {
+      // No connection just now: ask again.
+    }
+    if (found) tell(strip, found);
+    if (!found || !found.final) follow(strip, Math.min(wait * 1.3, 10000));
+  }, wait);
+
+  const tell = (strip, found) => {
+    if (found.final && "reload" in strip.dataset) return location.replace(location.pathname);
+    strip.className = `cfl-strip cfl-strip-${found.state}`;
+    strip.dataset.state = found.state;
+    strip.querySelector("[data-sentence]").textContent = found.sentence;
+    strip.querySelector("[data-waits]").textContent = found.waits;
+    if (found.final) strip.querySelector("[data-refresh]").hidden = true;
+    return undefined;
+  };
+
+  document.querySelectorAll("[data-status]").forEach((strip) => {
+    if (strip.dataset.state === "applying") follow(strip, 600);
+    else strip.querySelector("[data-refresh]").hidden = true;
+  });
+  if (rows.length) startChoosing();
+})();

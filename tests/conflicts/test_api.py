@@ -1,0 +1,162 @@
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from rest_framework.test import APIClient
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
+
+pytestmark = pytest.mark.django_db
+LIST = "/api/v1/sync/conflicts/"
+
+
+@pytest.fixture
+def api(ada: User) -> APIClient:
+    cache.clear()  # throttle counts live in the process
+    return client_of(ada)
+
+
+def client_of(user: User) -> APIClient:
+    client = APIClient()
+    client.force_authenticate(user)
+    return client
+
+
+@pytest.fixture
+def conflict(contact: Contact) -> SyncConflict:
+    record(finding(contact, PHONE, ROLE))
+    return conflict_of(contact)
+
+
+def body(**selections: Any) -> dict[str, Any]:
+    return {"resolution_type": "merge", "selections": selections, "seen": seen(PHONE, ROLE)}
+
+
+def test_a_conflict_shows_both_sides_keyed_by_field(api: APIClient, conflict: SyncConflict) -> None:
+    shown = api.get(f"{LIST}{conflict.pk}/").json()
+    assert shown["npd_data"] == {"phone": PHONE.npd, "role_title": ROLE.npd}
+    assert shown["monday_data"] == {"phone": PHONE.monday, "role_title": ROLE.monday}
+    assert shown["base_data"] == {"phone": PHONE.base, "role_title": ROLE.base}
+    assert (shown["state"], shown["conflict_fields"], shown["resolved_at"]) == (
+        "open",
+        ["phone", "role_title"],
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 2), ("resolved=false", 1), ("resolved=true", 1),
+        ("entity_type=contact", 2), ("entity_type=x", 0),
+        ("kind=identity", 0), ("field=role_title", 1), ("monday_item_id=71", 1), ("resolution_type=auto", 1),
+        ("page_size=1", 2),
+    ],
+)  # fmt: skip
+def test_the_list_is_paged_and_filtered(
+    api: APIClient, conflict: SyncConflict, query: str, count: int
+) -> None:
+    over = Contact.objects.create(name="Over", monday_id="99")
+    record(finding(over, PHONE))
+    record(finding(over))
+    answer = api.get(f"{LIST}?{query}").json()
+    assert set(answer) == {"count", "next", "previous", "results"}
+    assert answer["count"] == count
+
+
+def test_stats_count_what_waits_and_what_is_settled(api: APIClient, conflict: SyncConflict) -> None:
+    assert api.get(f"{LIST}stats").json() == {"unresolved": 1, "resolved": 0, "total": 1, "applying": 0}
+
+
+def test_resolve_answers_the_conflict_with_its_choice(api: APIClient, conflict: SyncConflict) -> None:
+    response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "monday"}))
+    answer = response.json()
+    assert response.status_code == 200
+    assert (answer["state"], answer["left_open"], answer["resolved_at"]) == ("applying", ["role_title"], None)
+    assert answer["message"] == "Being applied: Phone becomes “+44 20 7946 0999”."
+
+
+def test_one_side_needs_no_selections(api: APIClient, conflict: SyncConflict) -> None:
+    asked = {"resolution_type": "keep_npd", "seen": seen(PHONE, ROLE)}
+    assert api.post(f"{LIST}{conflict.pk}/resolve", asked).json()["left_open"] == []
+
+
+def test_stale_values_answer_409_with_those_of_now(
+    api: APIClient, conflict: SyncConflict, contact: Contact
+) -> None:
+    moved = replace(PHONE, npd=None)
+    record(finding(contact, moved, ROLE))
+    response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
+    problem = response.json()
+    assert (response.status_code, problem["type"], problem["status"]) == (409, "urn:npd:stale", 409)
+    assert response["Content-Type"].startswith("application/problem+json")
+    assert problem["current"] == seen(moved, ROLE)
+
+
+def test_a_conflict_that_waits_no_more_answers_409(api: APIClient, conflict: SyncConflict) -> None:
+    api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
+    response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
+    assert (response.status_code, response.json()["type"]) == (409, "urn:npd:not_waiting")
+
+
+def test_a_value_that_cant_be_stored_answers_400_by_field(api: APIClient, conflict: SyncConflict) -> None:
+    asked = body(phone={"choose": "custom", "value": "no digits"}, role_title={"choose": "npd"})
+    response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
+    (error,) = response.json()["errors"]
+    assert response.status_code == 400
+    assert error["pointer"] == "/selections/phone"
+    assert "not a telephone number" in error["detail"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "pointer"),
+    [
+        ({"resolution_type": "auto", "seen": {}}, "/resolution_type"),
+        ({"resolution_type": "merge", "selections": {}}, "/seen"),
+        ({"resolution_type": "merge", "selections": {"phone": "npd"}, "seen": {}}, "/selections/phone"),
+        (
+            {"resolution_type": "merge", "selections": {"phone": {"choose": "x"}}, "seen": {}},
+            "/selections/phone/choose",
+        ),
+        (
+            {"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}},
+            "/seen/phone/monday",
+        ),
+        ({"resolution_type": "merge", "seen": {}}, ""),
+    ],
+)
+def test_a_malformed_resolution_answers_400_and_says_where(
+    api: APIClient, conflict: SyncConflict, asked: dict[str, Any], pointer: str
+) -> None:
+    response = api.post(f"{LIST}{conflict.pk}/resolve", asked)
+    assert response.status_code == 400
+    assert any(error["pointer"].startswith(pointer) for error in response.json()["errors"])
+    assert SyncConflict.objects.get().choice is None
+
+
+def test_an_unknown_conflict_answers_404(api: APIClient) -> None:
+    assert api.get(f"{LIST}{uuid4()}/").status_code == 404
+    assert api.post(f"{LIST}{uuid4()}/resolve", body(phone={"choose": "npd"})).status_code == 404
+
+
+def test_who_may_only_look_may_not_resolve(conflict: SyncConflict) -> None:
+    api = client_of(person_who_may("view_syncconflict"))
+    assert api.get(LIST).status_code == 200
+    assert api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})).status_code == 403
+
+
+def test_without_the_permission_to_view_nothing_is_shown(conflict: SyncConflict) -> None:
+    assert client_of(person_who_may("view_contact")).get(LIST).status_code == 403
+    assert APIClient().get(LIST).status_code == 401
+
+
+def test_the_schema_names_the_conflict_and_its_answers(api: APIClient) -> None:
+    schema = api.get("/api/v1/schema/?format=json").json()
+    assert "SyncConflictResponse" in schema["components"]["schemas"]
+    answers = schema["paths"]["/api/v1/sync/conflicts/{id}/resolve"]["post"]["responses"]
+    assert {"200", "400", "404", "409"} <= set(answers)

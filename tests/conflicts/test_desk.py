@@ -1,0 +1,217 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test.utils import CaptureQueriesContext
+
+from conflicts.desk import Desk
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync import hooks
+from sync.clock import sync_now
+from sync.hooks import FieldConflict, Finding
+from sync.models import Decision
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+
+pytestmark = pytest.mark.django_db
+
+
+def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[str, Any]) -> None:
+    selections = {key: selection if isinstance(selection, dict) else {} for key, selection in chosen.items()}
+    resolve(
+        conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields)
+    )  # fmt: skip
+
+
+def test_the_engine_meets_this_desk() -> None:
+    assert isinstance(hooks.desk(), Desk)
+
+
+def test_a_finding_opens_a_conflict_keyed_by_field(contact: Contact) -> None:
+    record(finding(contact, PHONE, replace(ROLE, monday=None, note="Both changed it.")))
+
+    conflict = conflict_of(contact)
+    assert conflict.conflict_fields == ["phone", "role_title"]
+    assert conflict.npd_data == {"phone": PHONE.npd, "role_title": ROLE.npd}
+    assert conflict.monday_data == {"phone": PHONE.monday, "role_title": None}
+    assert conflict.base_data == {"phone": PHONE.base, "role_title": ROLE.base}
+    assert conflict.notes == {"role_title": "Both changed it."}
+    assert (conflict.monday_item_id, conflict.kind, conflict.resolved_at) == ("71", "fields", None)
+
+
+def test_a_finding_without_fields_opens_nothing(contact: Contact) -> None:
+    record(finding(contact))
+    assert not SyncConflict.objects.exists()
+
+
+def test_the_same_finding_twice_writes_once(contact: Contact, django_assert_num_queries: Any) -> None:
+    record(finding(contact, PHONE))
+    before = SyncConflict.objects.values().get()
+    with django_assert_num_queries(4):  # savepoint, the open ones, sync_now(), savepoint: no write
+        record(finding(contact, PHONE))
+    assert SyncConflict.objects.values().get() == before
+
+
+def test_open_conflicts_tell_their_fields_and_no_choice_before_one_is_made(contact: Contact) -> None:
+    record(finding(contact, PHONE))
+    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
+    assert (found.kind, found.monday_item_id, found.fields, found.choices) == ("fields", "71", ("phone",), {})
+    assert Desk().open_of("organization", [contact.pk]) == {}
+
+
+def test_a_stored_choice_reaches_the_engine_with_the_values_seen(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE, ROLE))
+    choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
+    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
+    assert dict(found.choices) == {
+        "phone": hooks.Choice("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)
+    }
+
+
+def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contact) -> None:
+    record(finding(contact, PHONE))
+    moved = replace(ROLE, monday="Head of Nothing")
+    record(finding(contact, moved))
+
+    conflict = conflict_of(contact)
+    assert (conflict.conflict_fields, conflict.monday_data) == (
+        ["role_title"],
+        {"role_title": "Head of Nothing"},
+    )
+    left = conflict.merge_selections["phone"]
+    assert (left["choose"], left["npd"], left["base"], left["monday"]) == (
+        "auto",
+        PHONE.npd,
+        PHONE.base,
+        PHONE.monday,
+    )
+
+
+def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: Contact) -> None:
+    record(finding(contact, PHONE))
+    record(finding(contact, closing_note="Sync was switched off."))
+
+    conflict = conflict_of(contact)
+    assert conflict.resolution_type == "auto"
+    assert conflict.resolved_at is not None
+    assert conflict.resolved_at <= sync_now()
+    assert (conflict.conflict_fields, conflict.npd_data) == (["phone"], {"phone": PHONE.npd})
+    assert conflict.resolved_by is None
+    assert "Sync was switched off." in Decision.objects.get(kind="conflict_over").sentence
+
+
+def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
+    assert conflict_of(contact).resolved_at is None
+    record(finding(contact, applied={"phone": PHONE.monday}))
+
+    conflict = conflict_of(contact)
+    assert (conflict.resolution_type, conflict.resolved_by) == ("keep_monday", ada)
+    assert conflict.resolved_data == {"phone": PHONE.monday}
+    assert conflict.merge_selections["phone"]["choose"] == "monday"
+    assert (conflict.choice, conflict.is_open) == (None, False)
+
+
+def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE, ROLE))
+    choose(contact, ada, PHONE, phone={"choose": "npd"})
+    record(finding(contact, ROLE, applied={"phone": PHONE.npd}))
+
+    conflict = conflict_of(contact)
+    assert (conflict.is_open, conflict.conflict_fields, conflict.choice) == (True, ["role_title"], None)
+    assert conflict.resolved_data == {"phone": PHONE.npd}
+
+    choose(contact, ada, ROLE, role_title={"choose": "base"})
+    record(finding(contact, applied={"role_title": ROLE.base}))
+    conflict = conflict_of(contact)
+    assert (conflict.is_open, conflict.resolution_type) == (False, "merge")
+    assert sorted(conflict.conflict_fields) == ["phone", "role_title"]
+    assert conflict.monday_data == {"phone": PHONE.monday, "role_title": ROLE.monday}
+
+
+def test_a_rejected_choice_comes_back_with_its_reason_and_the_others_wait_on(
+    contact: Contact, ada: User
+) -> None:
+    record(finding(contact, PHONE, ROLE))
+    choose(contact, ada, PHONE, ROLE, phone={"choose": "npd"}, role_title={"choose": "monday"})
+    moved = replace(PHONE, monday="+44 20 7946 1111")
+    record(finding(contact, moved, ROLE, rejected={"phone": "The value on Monday changed."}))
+
+    conflict = conflict_of(contact)
+    assert conflict.choice_problem == "The value on Monday changed."
+    assert conflict.left_open == ["phone"]
+    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
+    assert list(found.choices) == ["role_title"]
+    assert conflict.stored_choice.handed_back["phone"].choose == "npd"
+
+
+def test_a_handed_back_conflict_can_be_chosen_for_again(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE))
+    choose(contact, ada, PHONE, phone={"choose": "npd"})
+    moved = replace(PHONE, monday="+44 20 7946 1111")
+    record(finding(contact, moved, rejected={"phone": "It changed."}))
+    assert not conflict_of(contact).is_being_applied
+    choose(contact, ada, moved, phone={"choose": "npd"})
+    assert conflict_of(contact).choice_problem == ""
+    assert conflict_of(contact).is_being_applied
+
+
+def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(
+    contact: Contact, ada: User
+) -> None:
+    record(finding(contact, PHONE))
+    choose(contact, ada, PHONE, phone={"choose": "npd"})
+    record(finding(contact, replace(PHONE, monday="+44 20 7946 1111")))
+    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
+    assert found.choices["phone"].seen_monday == PHONE.monday
+
+
+def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE))
+    choose(contact, ada, PHONE, phone={"choose": "npd"})
+    ada.delete()
+    record(finding(contact, applied={"phone": PHONE.npd}))
+    conflict = conflict_of(contact)
+    assert (conflict.resolution_type, conflict.resolved_by) == ("merge", None)
+    assert conflict.merge_selections["phone"]["by"] == "Ada"
+
+
+def test_a_resolved_conflict_opens_as_a_new_one(contact: Contact) -> None:
+    record(finding(contact, PHONE))
+    record(finding(contact))
+    record(finding(contact, PHONE))
+    assert SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).count() == 1
+    assert SyncConflict.objects.filter(entity_id=contact.pk).count() == 2
+
+
+def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) -> None:
+    def who(item: str, **data: Any) -> Finding:
+        return Finding("contact", contact.pk, item, "identity", data=data)
+
+    record(who("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), who("9", what="One more."))
+    record(who("9", what="Still one more."), finding(contact, PHONE))
+    assert SyncConflict.objects.get(monday_item_id="8").npd_data["candidates"] == [{"id": "8", "label": "G."}]
+    assert SyncConflict.objects.get(monday_item_id="9").npd_data == {"what": "Still one more."}
+    record(who("8"))
+    assert SyncConflict.objects.get(monday_item_id="8").resolution_type == "auto"
+    assert SyncConflict.objects.get(monday_item_id="9").is_open
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_a_look_at_a_hundred_records_costs_no_more_queries_than_at_one(
+    count: int, ada: User, django_assert_max_num_queries: Any
+) -> None:
+    contacts = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(count))
+    with django_assert_max_num_queries(4):
+        record(*(finding(contact, PHONE, ROLE) for contact in contacts))
+    for conflict in SyncConflict.objects.all():
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
+    with django_assert_max_num_queries(9) as queries:
+        record(*(finding(contact, applied={"phone": "1", "role_title": "2"}) for contact in contacts))
+    assert isinstance(queries, CaptureQueriesContext)
+    assert SyncConflict.objects.filter(resolution_type="keep_npd").count() == count
+    with django_assert_max_num_queries(1):
+        Desk().open_of("contact", [contact.pk for contact in contacts])

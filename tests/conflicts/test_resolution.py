@@ -1,0 +1,255 @@
+import threading
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from conflicts import resolution
+from conflicts.errors import BadResolution, NotWaiting, StaleSeen
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact, Organization
+from sync.choices import Cause, Priority
+from sync.hooks import FieldConflict, Finding
+from sync.models import Decision, SyncMetadata, SyncQueue
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def conflict(contact: Contact) -> SyncConflict:
+    record(finding(contact, PHONE, ROLE))
+    return conflict_of(contact)
+
+
+def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections: Any) -> SyncConflict:
+    return resolve(conflict.pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
+
+
+@pytest.mark.parametrize(("resolution_type", "side"), [("keep_npd", "npd"), ("keep_monday", "monday")])
+def test_one_side_can_be_chosen_for_all_fields(
+    conflict: SyncConflict, ada: User, resolution_type: str, side: str
+) -> None:
+    resolve(conflict.pk, by=ada, resolution_type=resolution_type, seen=seen(PHONE, ROLE))
+    choice = SyncConflict.objects.get().stored_choice
+    assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": side, "role_title": side}
+    assert (choice.by, choice.by_id) == ("Ada", ada.pk)
+
+
+def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
+    conflict: SyncConflict, ada: User, contact: Contact, monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:  # fmt: skip
+    SyncQueue.objects.all().delete()
+    woken: list[str] = []
+    monkeypatch.setattr(resolution.wake, "send", woken.append)
+    with django_capture_on_commit_callbacks(execute=True):
+        stored = merge(conflict, ada, PHONE, phone={"choose": "monday"})
+    assert stored.is_open
+    assert stored.is_being_applied
+    assert stored.left_open == ["role_title"]
+    row = SyncQueue.objects.get()
+    assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
+    assert woken == ["contact"]
+    contact.refresh_from_db()
+    assert contact.phone == ""
+    assert Decision.objects.get(kind="conflict_chosen").actor == "Ada"
+
+
+def test_a_stale_screen_gets_the_values_of_now_and_nothing_is_stored(
+    conflict: SyncConflict, ada: User, contact: Contact
+) -> None:
+    moved = replace(PHONE, monday="+44 20 7946 1111")
+    record(finding(contact, moved, ROLE))
+    SyncQueue.objects.all().delete()
+    with pytest.raises(StaleSeen) as stale:
+        merge(conflict, ada, PHONE, phone={"choose": "npd"})
+    assert stale.value.current == seen(moved, ROLE)
+    assert SyncConflict.objects.get().choice is None
+    assert not SyncQueue.objects.exists()
+
+
+def test_what_moved_beside_the_choice_doesnt_make_it_stale(
+    conflict: SyncConflict, ada: User, contact: Contact
+) -> None:
+    record(finding(contact, PHONE, replace(ROLE, npd="Head of Nothing")))
+    assert merge(conflict, ada, PHONE, ROLE, phone={"choose": "npd"}).is_being_applied
+
+
+def test_one_side_for_all_is_stale_when_a_field_joined_or_left(
+    conflict: SyncConflict, ada: User, contact: Contact
+) -> None:
+    with pytest.raises(StaleSeen):
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    record(finding(contact, PHONE))
+    with pytest.raises(StaleSeen):
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
+
+
+def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contact: Contact) -> None:
+    notes = FieldConflict("notes", "one\ntwo", None, None)
+    record(finding(contact, notes))
+    shown = {"notes": {"npd": "one\r\ntwo", "monday": ""}}
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=shown)
+    pick = conflict_of(contact).stored_choice.fields["notes"]
+    assert (pick.npd, pick.monday) == ("one\ntwo", None)
+
+
+def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncConflict, ada: User) -> None:
+    merge(conflict, ada, PHONE, phone={"choose": "npd"})
+    with pytest.raises(NotWaiting, match="Ada chose for Grace Hopper already") as waiting:
+        merge(conflict, ada, PHONE, phone={"choose": "monday"})
+    assert waiting.value.current == seen(PHONE, ROLE)
+    assert SyncConflict.objects.get().stored_choice.fields["phone"].choose == "npd"
+
+
+def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
+    record(finding(contact))
+    with pytest.raises(NotWaiting, match="settled already"):
+        merge(conflict, ada, PHONE, phone={"choose": "npd"})
+
+
+def test_an_unknown_conflict_does_not_exist(ada: User, db: None) -> None:
+    with pytest.raises(SyncConflict.DoesNotExist):
+        resolve(uuid4(), by=ada, resolution_type="keep_npd", seen={})
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"choose": "left"}, "“left” is no choice"),
+        ({}, "“None” is no choice"),
+        ({"choose": "custom"}, "type the value"),
+        ({"choose": "custom", "value": "no digits"}, "not a telephone number"),
+        ({"choose": "custom", "value": "1" * 65}, "at most 64 characters"),
+    ],
+)
+def test_a_choice_that_cant_be_stored_is_refused_by_field(
+    conflict: SyncConflict, ada: User, selection: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BadResolution) as bad:
+        merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})
+    assert list(bad.value.problems) == ["phone"]
+    assert words in bad.value.problems["phone"]
+    assert SyncConflict.objects.get().choice is None
+
+
+def test_a_choice_without_the_values_seen_is_refused(conflict: SyncConflict, ada: User) -> None:
+    with pytest.raises(BadResolution, match="which values you decided on"):
+        merge(conflict, ada, phone={"choose": "npd"})
+
+
+def test_a_field_that_is_not_in_conflict_cant_be_chosen(conflict: SyncConflict, ada: User) -> None:
+    with pytest.raises(BadResolution, match="It is not in conflict"):
+        merge(conflict, ada, PHONE, email={"choose": "npd"})
+
+
+@pytest.mark.parametrize(("resolution_type", "selections"), [("merge", {}), ("auto", {}), ("theirs", {})])
+def test_a_resolution_without_a_meaning_is_refused(
+    conflict: SyncConflict, ada: User, resolution_type: str, selections: dict[str, Any]
+) -> None:
+    with pytest.raises(BadResolution):
+        resolve(conflict.pk, by=ada, resolution_type=resolution_type, selections=selections, seen=seen(PHONE))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        (FieldConflict("name", "Grace", "G.", "Gracie"), "", "can't be empty"),
+        (FieldConflict("email", "a@x.test", None, "b@x.test"), "not an address", "not an e-mail address"),
+        (FieldConflict("email", "a@x.test", None, "b@x.test"), "a@-x.test", "valid email address"),
+        (FieldConflict("notes", "a", None, "b"), "n" * 2001, "Monday won't take it"),
+    ],
+)
+def test_a_typed_value_is_validated_for_both_sides(
+    contact: Contact, ada: User, field: FieldConflict, value: str, words: str
+) -> None:
+    record(finding(contact, field))
+    with pytest.raises(BadResolution) as bad:
+        merge(conflict_of(contact), ada, field, **{field.key: {"choose": "custom", "value": value}})
+    assert words in bad.value.problems[field.key]
+
+
+def test_a_typed_empty_text_clears_a_field_that_may_be_empty(conflict: SyncConflict, ada: User) -> None:
+    merge(conflict, ada, ROLE, role_title={"choose": "custom", "value": ""})
+    pick = SyncConflict.objects.get().stored_choice.fields["role_title"]
+    assert (pick.choose, pick.value) == ("custom", None)
+
+
+def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
+    navy = Organization.objects.create(name="Navy", address_city="Arlington", monday_id="5")
+    address = FieldConflict("address", "Arlington", None, "Norfolk")
+    with transaction.atomic():
+        record(Finding("organization", navy.pk, "5", "fields", (address,)))
+    conflict = SyncConflict.objects.get()
+    with pytest.raises(BadResolution, match="at most 255 characters"):
+        merge(conflict, ada, address, address={"choose": "custom", "value": "x" * 300})
+    assert merge(conflict, ada, address, address={"choose": "custom", "value": "Norfolk"}).is_being_applied
+
+
+def test_the_last_agreed_value_can_be_chosen_only_where_there_is_one(contact: Contact, ada: User) -> None:
+    notes = FieldConflict("notes", "a", None, "b")
+    record(finding(contact, notes))
+    with pytest.raises(BadResolution, match="never agreed"):
+        merge(conflict_of(contact), ada, notes, notes={"choose": "base"})
+    SyncMetadata.objects.create(
+        entity_type="contact",
+        entity_id=str(contact.pk),
+        base={"notes": {"local": {"notes": ""}, "remote": None}},
+    )
+    assert merge(conflict_of(contact), ada, notes, notes={"choose": "base"}).is_being_applied
+
+
+def test_a_side_that_is_empty_cant_be_chosen_for_a_field_that_npd_needs(contact: Contact, ada: User) -> None:
+    name = FieldConflict("name", "Grace", "G.", None)
+    record(finding(contact, name))
+    with pytest.raises(BadResolution, match="Name of Grace Hopper can't be empty"):
+        merge(conflict_of(contact), ada, name, name={"choose": "monday"})
+
+
+def test_a_record_whose_sync_is_off_says_what_to_do(
+    conflict: SyncConflict, ada: User, contact: Contact
+) -> None:
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+    with pytest.raises(BadResolution, match="Sync is off for Grace Hopper"):
+        merge(conflict, ada, PHONE, phone={"choose": "npd"})
+
+
+def test_a_record_that_is_gone_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
+    contact.delete()
+    with pytest.raises(BadResolution, match="gone from NPD"):
+        merge(conflict, ada, PHONE, phone={"choose": "npd"})
+
+
+def test_who_is_this_is_not_settled_by_choosing_a_side(contact: Contact, ada: User) -> None:
+    record(Finding("contact", contact.pk, "8", "identity", data={"what": "Two items."}))
+    with pytest.raises(BadResolution, match="not about values"):
+        resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen={})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_people_at_once_one_chooses_and_the_other_is_told(contact: Contact, ada: User) -> None:
+    record(finding(contact, PHONE))
+    conflict = conflict_of(contact)
+    barrier, outcomes = threading.Barrier(2), []
+
+    def choose(side: str) -> None:
+        try:
+            barrier.wait(10)
+            merge(conflict, ada, PHONE, phone={"choose": side})
+            outcomes.append("stored")
+        except NotWaiting:
+            outcomes.append("told")
+        finally:
+            connection.close()
+
+    people = [threading.Thread(target=choose, args=(side,)) for side in ("npd", "monday")]
+    for person in people:
+        person.start()
+    for person in people:
+        person.join(20)
+    assert sorted(outcomes) == ["stored", "told"]

@@ -1,0 +1,341 @@
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.hooks import FieldConflict, Finding
+from sync.models import SyncMetadata
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
+
+pytestmark = pytest.mark.django_db
+LIST = "/admin/conflicts/syncconflict/"
+
+
+@pytest.fixture
+def conflict(contact: Contact) -> SyncConflict:
+    record(finding(contact, PHONE, ROLE))
+    return conflict_of(contact)
+
+
+@pytest.fixture
+def browser_of_ada(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def screen(conflict: SyncConflict, name: str = "screen") -> str:
+    return reverse(f"admin:conflicts_syncconflict_{name}", args=[conflict.pk])
+
+
+def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
+    """What a browser sends of a screen that showed these fields."""
+    shown = {f"seen-{field.key}": json.dumps([field.npd, field.monday]) for field in fields}
+    return shown | {name.replace("__", "-"): value for name, value in picks.items()}
+
+
+def text_of(response: Any) -> str:
+    page = re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", response.content.decode())
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_the_screen_shows_both_sides_the_base_and_what_else_is_in_sync(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    base = {key: {} for key in ("name", "email", "phone", "role_title", "notes")}
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), base=base,
+        held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
+    )  # fmt: skip
+    page = text_of(browser_of_ada.get(screen(conflict)))
+    for value in (PHONE.npd, PHONE.base, PHONE.monday, ROLE.npd, ROLE.base, ROLE.monday):
+        assert str(value) in page
+    assert "2 fields differ" in page
+    assert "The two other fields are in sync: Name, Email." in page
+    assert "Notes is held: Monday refused it." in page
+    assert "1 of 1" in page
+
+
+def test_values_are_escaped(browser_of_ada: Client, contact: Contact) -> None:
+    record(finding(contact, FieldConflict("notes", "<script>alert(1)</script>", None, '"><b>')))
+    page = browser_of_ada.get(screen(conflict_of(contact))).content.decode()
+    assert "<script>alert(1)" not in page
+    assert '"><b>' not in page
+
+
+def test_resolve_stores_the_choice_and_stays(
+    browser_of_ada: Client, conflict: SyncConflict, ada: User
+) -> None:
+    response = browser_of_ada.post(
+        screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd", resolve="1")
+    )
+    assert (response.status_code, response["Location"]) == (303, screen(conflict))
+    choice = conflict_of_pk(conflict).stored_choice
+    assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
+    assert {key: pick.choose for key, pick in choice.fields.items()} == {
+        "phone": "monday",
+        "role_title": "npd",
+    }
+    assert "Being applied" in text_of(browser_of_ada.get(screen(conflict)))
+
+
+def conflict_of_pk(conflict: SyncConflict) -> SyncConflict:
+    return SyncConflict.objects.get(pk=conflict.pk)
+
+
+def test_one_side_for_every_field_is_kept_as_such(browser_of_ada: Client, conflict: SyncConflict) -> None:
+    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="npd"))
+    assert conflict_of_pk(conflict).stored_choice.resolution_type == "keep_npd"
+
+
+def test_resolve_and_next_goes_to_the_next_one_and_tells_how_far_this_is(
+    browser_of_ada: Client, conflict: SyncConflict
+) -> None:
+    other = Contact.objects.create(name="Alan Turing", monday_id="72")
+    record(finding(other, PHONE))
+    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", next="1"))
+    assert response["Location"] == f"{screen(conflict_of(other))}?after={conflict.pk}"
+    page = text_of(browser_of_ada.get(response["Location"]))
+    assert "Grace Hopper Being applied: Phone becomes “+44 20 7946 0812”." in page
+
+
+def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_written_where(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    assert browser_of_ada.get(screen(conflict, "status")).json()["state"] == "open"
+    picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Admiral")
+    browser_of_ada.post(screen(conflict), picks)
+    applying = browser_of_ada.get(screen(conflict, "status")).json()
+    assert (applying["state"], applying["final"]) == ("applying", False)
+    record(finding(contact, applied={"phone": PHONE.monday, "role_title": "Admiral"}))
+    settled = browser_of_ada.get(screen(conflict, "status")).json()
+    assert (settled["state"], settled["final"]) == ("settled", True)
+    assert settled["sentence"] == (
+        "Settled: Phone is “+44 20 7946 0999”, written in NPD;"
+        " Role is “Admiral”, written in NPD and on Monday."
+    )
+
+
+def test_a_waiting_choice_says_why_it_waits(
+    browser_of_ada: Client, conflict: SyncConflict, settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+    assert "Monday isn't configured" in browser_of_ada.get(screen(conflict, "status")).json()["waits"]
+    assert "Monday isn&#x27;t configured" in browser_of_ada.get(screen(conflict)).content.decode()
+
+
+def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    moved = replace(PHONE, monday="+44 20 7946 1111")
+    record(finding(contact, moved, ROLE))
+    picks = form(
+        PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral"
+    )
+    response = browser_of_ada.post(screen(conflict), picks)
+
+    assert response.status_code == 409
+    page, html = text_of(response), response.content.decode()
+    assert "Nothing was written." in page
+    assert "+44 20 7946 1111" in page
+    assert "Changed since you looked. It was: +44 20 7946 0999" in page
+    assert re.search(r'name="pick-phone" value="monday" checked', html)
+    assert re.search(r'name="pick-role_title" value="custom" checked', html)
+    assert 'value="Rear Admiral"' in html
+    assert conflict_of_pk(conflict).choice is None
+
+    again = browser_of_ada.post(screen(conflict), form(moved, ROLE, pick__phone="monday"))
+    assert again.status_code == 303
+
+
+def test_a_field_that_left_the_conflict_meanwhile_is_named(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    record(finding(contact, PHONE))
+    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__role_title="npd"))
+    assert response.status_code == 409
+    assert "No longer in conflict: Role." in text_of(response)
+
+
+def test_multi_line_values_survive_the_way_through_a_browser(
+    browser_of_ada: Client, contact: Contact
+) -> None:
+    notes = FieldConflict("notes", "one\ntwo", None, "three\r\nfour")
+    record(finding(contact, notes))
+    typed = form(notes, pick__notes="custom", value__notes="five\r\nsix")
+    assert browser_of_ada.post(screen(conflict_of(contact)), typed).status_code == 303
+    assert conflict_of(contact).stored_choice.fields["notes"].value == "five\nsix"
+
+
+def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(
+    browser_of_ada: Client, conflict: SyncConflict
+) -> None:
+    picks = form(PHONE, ROLE, pick__phone="custom", value__phone="no digits", pick__role_title="npd")
+    response = browser_of_ada.post(screen(conflict), picks)
+    html = response.content.decode()
+    assert response.status_code == 400
+    assert "no digits is not a telephone number" in text_of(response)
+    assert 'value="no digits"' in html
+    assert re.search(
+        r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html
+    )
+    assert re.search(r'name="pick-role_title" value="npd" checked', html)
+    assert conflict_of_pk(conflict).choice is None
+
+
+def test_nothing_chosen_is_explained(browser_of_ada: Client, conflict: SyncConflict) -> None:
+    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE))
+    assert response.status_code == 400
+    assert "No field has a choice yet." in text_of(response)
+
+
+def test_a_forged_seen_value_is_stale(browser_of_ada: Client, conflict: SyncConflict) -> None:
+    for forged in ("not json", "7", "[1]", '{"a": 1}'):
+        response = browser_of_ada.post(screen(conflict), {"seen-phone": forged, "pick-phone": "npd"})
+        assert response.status_code == 409
+
+
+def test_a_second_submit_is_told_that_the_first_is_being_applied(
+    browser_of_ada: Client, conflict: SyncConflict
+) -> None:
+    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+    response = browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="monday"))
+    assert response.status_code == 409
+    assert "Ada chose for Grace Hopper already" in text_of(response)
+
+
+def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+    record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
+    response = browser_of_ada.get(screen(conflict))
+    assert "Ada’s choice came back. Not applied: The values changed." in text_of(response)
+    assert re.search(r'name="pick-phone" value="npd" checked', response.content.decode())
+
+
+def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd", pick__role_title="monday"))
+    record(finding(contact, applied={"phone": PHONE.npd, "role_title": ROLE.monday}))
+    response = browser_of_ada.get(screen(conflict))
+    page = text_of(response)
+    assert f"Ada, {conflict_of_pk(conflict).resolved_at:%-d %b %Y, %H:%M} UTC" in page
+    assert "Chosen: NPD’s value. Written on Monday." in page
+    assert "Chosen: Monday’s value. Written in NPD." in page
+    assert '<form method="post" id="cfl-form"' not in response.content.decode()
+
+
+def test_who_may_only_look_sees_the_values_and_can_choose_nothing(
+    client: Client, conflict: SyncConflict
+) -> None:
+    client.force_login(person_who_may("view_syncconflict"))
+    response = client.get(screen(conflict))
+    assert "You may look at conflicts, not settle them." in text_of(response)
+    assert 'name="pick-phone"' not in response.content.decode()
+    assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
+    assert conflict_of_pk(conflict).choice is None
+
+
+@pytest.mark.parametrize("name", ["screen", "status"])
+def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict, name: str) -> None:
+    assert "/admin/login/" in client.get(screen(conflict, name))["Location"]
+    client.force_login(person_who_may("view_contact"))
+    assert client.get(screen(conflict, name)).status_code == 403
+
+
+def test_who_is_this_tells_what_was_found_and_what_to_do(browser_of_ada: Client, contact: Contact) -> None:
+    found = {"what": "Two items have this e-mail address.", "candidates": [{"id": "8", "label": "Grace H."}]}
+    record(Finding("contact", contact.pk, "8", "identity", data=found))
+    page = text_of(browser_of_ada.get(screen(conflict_of(contact))))
+    assert "Two items have this e-mail address." in page
+    assert "Grace H." in page
+    assert str(contact.pk) in page
+
+
+def test_the_default_form_leads_to_the_screen(browser_of_ada: Client, conflict: SyncConflict) -> None:
+    response = browser_of_ada.get(f"{LIST}{conflict.pk}/change/")
+    assert response["Location"] == screen(conflict)
+
+
+def test_a_screen_of_an_unknown_conflict_is_not_found(browser_of_ada: Client, contact: Contact) -> None:
+    assert browser_of_ada.get(f"{LIST}{contact.pk}/screen/").status_code == 404
+
+
+def test_the_record_may_be_gone(browser_of_ada: Client, conflict: SyncConflict, contact: Contact) -> None:
+    contact.delete()
+    assert "a contact that is gone" in text_of(browser_of_ada.get(screen(conflict)))
+    assert "contact, deleted" in text_of(browser_of_ada.get(LIST))
+
+
+class TestList:
+    def test_open_ones_come_first_the_oldest_of_them_on_top(
+        self, browser_of_ada: Client, conflict: SyncConflict
+    ) -> None:
+        for number, name in enumerate(["Second", "Third"]):
+            record(finding(Contact.objects.create(name=name, monday_id=f"9{number}"), PHONE))
+        done = Contact.objects.get(name="Second")
+        record(finding(done))
+        page = text_of(browser_of_ada.get(LIST))
+        assert page.index("Grace Hopper") < page.index("Third") < page.index("Second")
+        assert "2 open 0 being applied 1 settled" in page
+
+    @pytest.mark.parametrize(
+        ("query", "found"),
+        [
+            ("q=hopper", True), ("q=71", True), ("q=7", False), ("q=turing", False),
+            ("state=open", True), ("state=applying", False),
+            ("state=settled", False), ("state=handed_back", False),
+            ("entity_type=contact", True), ("entity_type=organization", False),
+            ("field=phone", True), ("field=email", False),
+            ("kind__exact=fields", True), ("kind__exact=identity", False),
+        ],
+    )  # fmt: skip
+    def test_search_and_filters(
+        self, browser_of_ada: Client, conflict: SyncConflict, query: str, found: bool
+    ) -> None:
+        page = text_of(browser_of_ada.get(f"{LIST}?{query}"))
+        assert ("Grace Hopper" in page) is found
+        assert ("Nothing matches" in page) is not found
+
+    def test_states_are_told_apart(
+        self, browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+    ) -> None:
+        browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
+        assert "1 open 1 being applied" in text_of(browser_of_ada.get(f"{LIST}?state=applying"))
+        record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))
+        page = text_of(browser_of_ada.get(f"{LIST}?state=handed_back"))
+        assert "1 open 0 being applied" in page
+        assert "Handed back" in page
+
+    def test_the_empty_list_says_what_will_stand_here(self, browser_of_ada: Client) -> None:
+        assert "No conflicts here When two people change the same field" in text_of(browser_of_ada.get(LIST))
+
+    def test_the_number_of_queries_doesnt_grow_with_the_rows(
+        self, browser_of_ada: Client, django_assert_max_num_queries: Any
+    ) -> None:
+        contacts = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(40))
+        record(*(finding(contact, PHONE, ROLE) for contact in contacts))
+        with django_assert_max_num_queries(15):
+            browser_of_ada.get(LIST)
+
+    def test_nobody_adds_or_deletes_conflicts(self, browser_of_ada: Client, conflict: SyncConflict) -> None:
+        assert browser_of_ada.get(f"{LIST}add/").status_code == 403
+        assert browser_of_ada.post(f"{LIST}{conflict.pk}/delete/", {"post": "yes"}).status_code == 403
+
+
+def test_seen_values_travel_with_the_form(browser_of_ada: Client, conflict: SyncConflict) -> None:
+    html = browser_of_ada.get(screen(conflict)).content.decode()
+    sent = {
+        key: dict(zip(("npd", "monday"), json.loads(raw.replace("&quot;", '"')), strict=True))
+        for key, raw in re.findall(r'name="seen-(\w+)" value="([^"]*)"', html)
+    }
+    assert sent == seen(PHONE, ROLE)
