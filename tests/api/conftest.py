@@ -1,0 +1,56 @@
+"""Who calls the API, and what there is to call it for."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.core.cache import cache
+from rest_framework.authtoken.models import Token
+from rest_framework.test import APIClient
+
+from npd.models import Contact, Organization
+
+
+@pytest.fixture(autouse=True)
+def fresh_throttles() -> None:
+    """Throttle counts live in the process's cache; they are not to leak from test to test."""
+    cache.clear()
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
+
+
+@pytest.fixture
+def api(person: User) -> APIClient:
+    """A client with an authtoken token of a superuser."""
+    return with_token(person)
+
+
+def with_token(user: User) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {Token.objects.get_or_create(user=user)[0].key}")
+    return client
+
+
+def user_who_may(*codenames: str) -> User:
+    user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1")
+    user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
+    return user
+
+
+@pytest.fixture
+def contact(db: None) -> Contact:
+    contact = Contact.objects.create(name="Grace Hopper", email="grace@navy.test", notes="COBOL")
+    contact.refresh_from_db()
+    return contact
+
+
+@pytest.fixture
+def organization(db: None) -> Organization:
+    return Organization.objects.create(name="Navy")
+
+
+def url_of(record: Any, after: str = "") -> str:
+    return f"/api/v1/{record.entity_type()}s/{record.pk}/{after}"

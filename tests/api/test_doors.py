@@ -1,0 +1,134 @@
+"""Cron, health, and the way from an item to its record."""
+
+import socket
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from celery import current_app
+from django.contrib.auth.models import User
+from django.db import OperationalError, connection
+from django.test import Client
+from pytest_django import Settings
+
+from npd.models import Contact, Organization
+from sync.api import health
+from sync.clock import sync_now
+from sync.models import BoardLink, SyncQueue
+
+CRON = "/cron/sync-queue"
+
+
+def test_cron_works_the_queue_and_counts(client: Client, db: None) -> None:
+    answer = client.post(CRON, headers={"Authorization": "Bearer test-cron-secret"})
+    assert answer.status_code == 200
+    assert answer.json() == {"claimed": 0, "completed": 0, "failed": 0, "waiting": 0}
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token test-cron-secret"])
+def test_cron_without_its_secret_is_refused(client: Client, db: None, header: str | None) -> None:
+    answer = client.post(CRON, headers={} if header is None else {"Authorization": header})
+    assert answer.status_code == 401
+    assert "test-cron-secret" not in answer.content.decode()
+
+
+def test_cron_is_closed_while_no_secret_is_set(client: Client, settings: Settings, db: None) -> None:
+    settings.CRON_SECRET = ""
+    for header in ("Bearer", "Bearer "):
+        answer = client.post(CRON, headers={"Authorization": header})
+        assert answer.status_code == 403
+        assert "CRON_SECRET" in answer.json()["detail"]
+
+
+def test_cron_needs_a_post_and_no_csrf_token(db: None) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    headers = {"Authorization": "Bearer test-cron-secret"}
+    assert strict.post(CRON, headers=headers).status_code == 200
+    assert strict.get(CRON, headers=headers).status_code == 405
+
+
+def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
+    answer = client.get("/healthz")  # without the db fixture a query fails the test
+    assert (answer.status_code, answer.content) == (200, b"ok")
+
+
+def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None) -> None:
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
+
+
+def test_readyz_names_a_broker_that_refuses(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        use_broker(monkeypatch, f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "broker" in answer.json()["reasons"][0]
+
+
+def test_readyz_gives_up_on_a_broker_that_says_nothing(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        use_broker(monkeypatch, f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+
+
+def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Point health at another broker; its time-outs are the project's."""
+    options = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}
+    there = current_app.connection_for_write(url, transport_options=options)
+    monkeypatch.setattr(health.current_app, "connection_for_write", lambda: there)
+
+
+def test_readyz_names_a_database_that_is_away(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: Any, **named: Any) -> None:
+        raise OperationalError("connection refused: postgres://user:pass@host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "cursor", away)
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "database" in answer.json()["reasons"][0]
+    assert "pass" not in answer.content.decode()
+
+
+def test_readyz_names_a_queue_that_nobody_works(client: Client, db: None, settings: Settings) -> None:
+    BoardLink.objects.create(
+        entity_type="contact", board_id="1000", npd_id_column="npd_id", match_key="email"
+    )
+    overdue = SyncQueue.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), next_retry=sync_now() - timedelta(seconds=400)
+    )
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "worker" in answer.json()["reasons"][0]
+    settings.READY_MAX_DUE_SECONDS = 500
+    assert client.get("/readyz").status_code == 200
+    del settings.READY_MAX_DUE_SECONDS
+    SyncQueue.objects.filter(pk=overdue.pk).update(status="completed")
+    assert client.get("/readyz").status_code == 200
+
+
+def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -> None:
+    client.force_login(person)
+    contact, organization = Contact.objects.create(name="Ada"), Organization.objects.create(name="Navy")
+    assert client.get(f"/go/{contact.pk}").headers["Location"] == f"/admin/npd/contact/{contact.pk}/change/"
+    to = client.get(f"/go/{organization.pk}").headers["Location"]
+    assert to == f"/admin/npd/organization/{organization.pk}/change/"
+    assert client.get(f"/go/{uuid.uuid4()}").status_code == 404
+    assert client.get("/go/nonsense").status_code == 404
+
+
+def test_go_asks_for_the_login_first(client: Client, contact: Contact) -> None:
+    assert client.get(f"/go/{contact.pk}").headers["Location"] == f"/admin/login/?next=/go/{contact.pk}"
+
+
+def test_the_bare_address_leads_to_the_admin(client: Client) -> None:
+    assert client.get("/").headers["Location"] == "/admin/"

@@ -1,0 +1,117 @@
+"""If-Match: a stale writer is told, and loses nothing."""
+
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.api.etag import etag_of, matches
+from tests.api.conftest import url_of
+from tests.support.waiting import wait_for
+
+
+def read_etag(api: APIClient, contact: Contact) -> str:
+    return str(api.get(url_of(contact)).headers["ETag"])
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ('"a"', True),
+        ('W/"a"', True),
+        ("*", True),
+        ('"b", "a"', True),
+        ('"b",W/"a"', True),
+        ('"b"', False),
+        ("", False),
+        ("a", False),
+        ('"*"', False),
+    ],
+)
+def test_if_match_names_a_tag_weak_or_strong_alone_or_in_a_list(header: str, *, expected: bool) -> None:
+    assert matches(header, '"a"') is expected
+
+
+@pytest.mark.parametrize(
+    "field", ["name", "email", "phone", "role_title", "notes", "sync_enabled", "sync_direction"]
+)
+def test_the_etag_moves_with_what_people_edit(contact: Contact, field: str) -> None:
+    before = etag_of(contact)
+    setattr(contact, field, {"sync_enabled": False, "sync_direction": "none"}.get(field, "other"))
+    assert etag_of(contact) != before
+
+
+def test_the_etag_stays_when_only_the_bookkeeping_moves(api: APIClient, contact: Contact) -> None:
+    before = read_etag(api, contact)
+    Contact.objects.filter(pk=contact.pk).update(
+        monday_id="5", sync_status="synced", monday_last_synced="2026-01-01T00:00:00Z"
+    )
+    assert read_etag(api, contact) == before
+
+
+def test_a_write_answers_the_etag_that_the_next_read_answers(api: APIClient, contact: Contact) -> None:
+    written = api.patch(url_of(contact), {"notes": "new"}).headers["ETag"]
+    assert written == read_etag(api, contact)
+    created = api.post("/api/v1/organizations/", {"name": "Navy", "aliases": ["USN"]})
+    assert created.headers["ETag"] == api.get(created.headers["Location"]).headers["ETag"]
+
+
+def test_a_write_with_the_etag_just_read_is_done(api: APIClient, contact: Contact) -> None:
+    answer = api.patch(
+        url_of(contact), {"notes": "new"}, headers={"If-Match": "W/" + read_etag(api, contact)}
+    )
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize("method", ["put", "patch", "delete"])
+def test_a_stale_write_is_refused_and_says_what_to_do(api: APIClient, contact: Contact, method: str) -> None:
+    etag = read_etag(api, contact)
+    api.patch(url_of(contact), {"phone": "1"})
+    answer = getattr(api, method)(url_of(contact), {"name": "Other"}, headers={"If-Match": etag})
+    problem = answer.json()
+    assert answer.status_code == problem["status"] == 412
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert "Grace Hopper" in problem["detail"]
+    assert "GET it again" in problem["detail"]
+    contact.refresh_from_db()
+    assert (contact.name, contact.phone) == ("Grace Hopper", "1")
+
+
+def test_a_read_never_answers_304(api: APIClient, contact: Contact) -> None:
+    answer = api.get(url_of(contact), headers={"If-None-Match": read_etag(api, contact)})
+    assert answer.status_code == 200
+    assert answer.json()["name"] == "Grace Hopper"
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("method", ["patch", "delete"])
+def test_if_match_is_compared_with_what_a_save_in_progress_commits(
+    api: APIClient, contact: Contact, method: str
+) -> None:
+    etag = read_etag(api, contact)
+    answers: list[Any] = []
+
+    def write() -> None:
+        answers.append(getattr(api, method)(url_of(contact), {"notes": "mine"}, headers={"If-Match": etag}))
+        connection.close()
+
+    writer = threading.Thread(target=write)
+    with transaction.atomic():
+        Contact.objects.filter(pk=contact.pk).update(notes="theirs")
+        writer.start()
+        wait_for("the API waits for the row", somebody_waits_for_us)
+    writer.join(10)
+    assert [answer.status_code for answer in answers] == [412]
+    assert Contact.objects.get(pk=contact.pk).notes == "theirs"
+
+
+def somebody_waits_for_us() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT exists(SELECT 1 FROM pg_locks "
+            "WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        return bool(cursor.fetchone()[0])

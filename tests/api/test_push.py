@@ -1,0 +1,86 @@
+"""POST …/{id}/sync-to-monday: the push by name."""
+
+import uuid
+
+import pytest
+from pytest_django import Settings
+from rest_framework.test import APIClient
+from rest_framework.throttling import SimpleRateThrottle
+
+from npd.models import Contact, Organization
+from sync.models import BoardLink, SyncQueue
+from tests.api.conftest import url_of
+
+
+@pytest.fixture(autouse=True)
+def boards(db: None) -> None:
+    for number, entity_type in enumerate(("contact", "organization")):
+        BoardLink.objects.create(
+            entity_type=entity_type, board_id=str(1000 + number), npd_id_column="npd_id", match_key="name"
+        )
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_contact_is_pushed_with_and_without_a_slash(api: APIClient, contact: Contact, slash: str) -> None:
+    answer = api.post(url_of(contact, "sync-to-monday" + slash))
+    assert answer.status_code == 200
+    assert set(answer.json()) == {"contact_id", "sync_triggered", "message", "monday_id"}
+    assert answer.json()["contact_id"] == str(contact.pk)
+    assert answer.json()["sync_triggered"] is True
+    assert answer.json()["message"]
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending", priority=10).exists()
+
+
+def test_an_organization_is_pushed_under_its_own_key(api: APIClient, organization: Organization) -> None:
+    answer = api.post(url_of(organization, "sync-to-monday")).json()
+    assert set(answer) == {"organization_id", "sync_triggered", "message", "monday_id"}
+    assert answer["organization_id"] == str(organization.pk)
+
+
+def test_the_answer_holds_the_item_from_before_the_push(api: APIClient, contact: Contact) -> None:
+    assert api.post(url_of(contact, "sync-to-monday")).json()["monday_id"] is None
+    Contact.objects.filter(pk=contact.pk).update(monday_id="77")
+    assert api.post(url_of(contact, "sync-to-monday")).json()["monday_id"] == "77"
+
+
+def test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked(api: APIClient) -> None:
+    contact = Contact.objects.create(name="Off", sync_enabled=False)
+    assert api.post(url_of(contact, "sync-to-monday")).json()["sync_triggered"] is True
+
+
+def test_an_unknown_record_answers_404(api: APIClient) -> None:
+    for plural in ("contacts", "organizations"):
+        for unknown in (uuid.uuid4(), "nonsense"):
+            assert api.post(f"/api/v1/{plural}/{unknown}/sync-to-monday").status_code == 404
+
+
+def test_without_a_token_for_monday_it_says_what_to_set(
+    api: APIClient, contact: Contact, settings: Settings
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    answer = api.post(url_of(contact, "sync-to-monday"))
+    assert answer.status_code == 400
+    assert answer.json()["type"] == "urn:npd:not_configured"
+    assert "MONDAY_API_KEY" in answer.json()["detail"]
+
+
+def test_without_a_board_it_says_what_to_run(api: APIClient, contact: Contact) -> None:
+    BoardLink.objects.all().delete()
+    answer = api.post(url_of(contact, "sync-to-monday"))
+    assert answer.status_code == 400
+    assert "monday_setup" in answer.json()["detail"]
+
+
+def test_pushes_have_a_throttle_of_their_own(
+    api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
+    url = url_of(contact, "sync-to-monday")
+    assert [api.post(url).status_code for _ in range(2)] == [200, 429]
+    assert api.get(url_of(contact)).status_code == 200
+
+
+def test_the_rates_are_settings(settings: Settings) -> None:
+    rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+    assert rates == {"user": settings.API_THROTTLE, "sync-to-monday": settings.SYNC_NOW_THROTTLE}
+    assert (settings.API_THROTTLE, settings.SYNC_NOW_THROTTLE) == ("3000/min", "60/min")

@@ -1,0 +1,149 @@
+"""The queue and the stats by API."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import MondayAccount, SyncQueue
+from tests.api.conftest import user_who_may, with_token
+
+QUEUE = "/api/v1/sync/queue/"
+
+
+def row(**values: Any) -> SyncQueue:
+    return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
+
+
+def listed(api: APIClient, **query: Any) -> list[int]:
+    answer = api.get(QUEUE, query)
+    assert answer.status_code == 200, answer.json()
+    return [entry["id"] for entry in answer.json()["results"]]
+
+
+def test_the_queue_is_narrowed_by_status_type_direction_and_record(api: APIClient) -> None:
+    failed = row(status="failed", error_message="Monday refused it.")
+    organization = row(entity_type="organization")
+    to_npd = row(direction="to_npd")
+    assert listed(api) == [to_npd.pk, organization.pk, failed.pk]
+    assert listed(api, status="failed") == [failed.pk]
+    assert listed(api, status=["failed", "pending"]) == [to_npd.pk, organization.pk, failed.pk]
+    assert listed(api, entity_type="organization") == [organization.pk]
+    assert listed(api, direction="to_npd") == [to_npd.pk]
+    assert listed(api, entity_id=str(failed.entity_id)) == [failed.pk]
+
+
+def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: APIClient) -> None:
+    row()
+    candidate = row(entity_id=None, remote_id="55", reason="Waits until it was quiet for 10 seconds.")
+    answer = api.get(QUEUE, {"candidates": "true"}).json()
+    [entry] = answer["results"]
+    assert (entry["id"], entry["remote_id"], entry["entity_id"]) == (candidate.pk, "55", None)
+    assert entry["reason"] == "Waits until it was quiet for 10 seconds."
+    assert entry["next_retry"]
+    assert candidate.pk not in listed(api, candidates="false")
+
+
+def test_a_status_that_does_not_exist_is_refused(api: APIClient) -> None:
+    assert api.get(QUEUE, {"status": "lost"}).status_code == 400
+
+
+def test_one_row_tells_all_that_the_list_tells(api: APIClient) -> None:
+    failed = row(status="failed", attempts=5, error_message="Monday refused it.")
+    answer = api.get(f"{QUEUE}{failed.pk}/").json()
+    assert (answer["status"], answer["attempts"], answer["error_message"]) == (
+        "failed",
+        5,
+        "Monday refused it.",
+    )
+    assert api.get(f"{QUEUE}{failed.pk + 1}/").status_code == 404
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_dead_letter_is_retried_with_its_attempts_counted_anew(api: APIClient, slash: str) -> None:
+    failed = row(status="failed", attempts=5, next_retry=sync_now() + timedelta(hours=1))
+    answer = api.post(f"{QUEUE}{failed.pk}/retry{slash}")
+    assert answer.status_code == 200
+    assert (answer.json()["status"], answer.json()["attempts"]) == ("pending", 0)
+    again = SyncQueue.objects.get(pk=answer.json()["id"])
+    assert again.entity_id == failed.entity_id
+    assert again.next_retry <= sync_now()
+    assert not SyncQueue.objects.filter(status="failed").exists()
+
+
+def test_a_row_in_flight_is_not_retried_and_the_answer_says_why(api: APIClient) -> None:
+    flying = row(status="in_progress", lease_token=uuid.uuid4())
+    answer = api.post(f"{QUEUE}{flying.pk}/retry")
+    assert answer.status_code == 409
+    assert answer.json()["detail"]
+    flying.refresh_from_db()
+    assert flying.status == "in_progress"
+
+
+def test_an_unknown_row_is_not_retried(api: APIClient) -> None:
+    assert api.post(f"{QUEUE}123456/retry").status_code == 404
+
+
+def test_a_retry_needs_the_permission_to_change_rows(db: None) -> None:
+    failed = row(status="failed")
+    client = with_token(user_who_may("view_syncqueue"))
+    assert client.get(QUEUE).status_code == 200
+    assert client.post(f"{QUEUE}{failed.pk}/retry").status_code == 403
+
+
+def test_rows_are_not_written_by_api(api: APIClient) -> None:
+    waiting = row()
+    assert api.post(QUEUE, {"entity_type": "contact"}).status_code == 405
+    assert api.delete(f"{QUEUE}{waiting.pk}/").status_code == 405
+
+
+@pytest.mark.parametrize("path", ["queue/stats", "queue/stats/"])
+def test_the_queue_is_counted_by_state(api: APIClient, path: str) -> None:
+    row(next_retry=sync_now() + timedelta(hours=1))
+    row(status="failed")
+    row(status="failed")
+    row(status="completed")
+    stats = api.get(f"/api/v1/sync/{path}").json()
+    assert {name: stats[name] for name in ("pending", "in_progress", "completed", "failed")} == {
+        "pending": 1,
+        "in_progress": 0,
+        "completed": 1,
+        "failed": 2,
+    }
+
+
+def test_the_stats_count_records_by_status_and_open_conflicts(api: APIClient) -> None:
+    Contact.objects.create(name="a")
+    Contact.objects.create(name="b", sync_enabled=False)
+    synced = Contact.objects.create(name="c")
+    moment = sync_now()
+    Contact.objects.filter(pk=synced.pk).update(sync_status="synced", monday_last_synced=moment)
+    conflict = Contact.objects.create(name="d")
+    Contact.objects.filter(pk=conflict.pk).update(sync_status="conflict")
+    stats = api.get("/api/v1/sync/stats").json()
+    counts = {
+        name: stats["records"]["contact"][name]
+        for name in ("synced", "pending", "conflict", "disabled", "total")
+    }
+    assert counts == {"synced": 1, "pending": 1, "conflict": 1, "disabled": 1, "total": 4}
+    assert stats["records"]["organization"]["total"] == 0
+    assert stats["open_conflicts"] == 1
+    assert stats["last_synced"] == moment.isoformat().replace("+00:00", "Z")
+    assert stats["queue"]["pending"] == 3 + 1  # the disabled record's save wrote one too
+
+
+def test_the_stats_say_why_and_until_when_monday_is_not_called(api: APIClient) -> None:
+    assert api.get("/api/v1/sync/stats").json()["paused"] == ""
+    until = sync_now() + timedelta(minutes=5)
+    MondayAccount.objects.update_or_create(
+        id=1, defaults={"paused_until": until, "pause_reason": "The token is wrong."}
+    )
+    stats = api.get("/api/v1/sync/stats").json()
+    assert stats["paused"] == "The token is wrong."
+    assert stats["paused_until"] == until.isoformat().replace("+00:00", "Z")
+    MondayAccount.objects.update(paused_until=sync_now() - timedelta(seconds=1))
+    assert api.get("/api/v1/sync/stats").json()["paused_until"] is None

@@ -1,0 +1,253 @@
+"""Reading and writing contacts and organizations by API."""
+
+import uuid
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from npd.models import Contact, Organization
+from sync.models import SyncQueue
+from tests.api.conftest import url_of
+
+CONTACTS = "/api/v1/contacts/"
+ORGANIZATIONS = "/api/v1/organizations/"
+
+
+def updates_of(queries: CaptureQueriesContext, table: str) -> list[str]:
+    return [query["sql"] for query in queries.captured_queries if f'UPDATE "{table}"' in query["sql"]]
+
+
+def test_a_contact_is_created_read_changed_and_deleted(api: APIClient, organization: Organization) -> None:
+    body = {
+        "name": "Ada",
+        "email": "ada@x.test",
+        "organization": str(organization.pk),
+        "phone": "+44 20 7946 0000",
+    }
+    created = api.post(CONTACTS, body)
+    assert created.status_code == 201
+    assert {key: created.json()[key] for key in body} == body
+    url = f"{CONTACTS}{created.json()['id']}/"
+    assert api.get(url).json()["name"] == "Ada"
+    assert api.patch(url, {"notes": "n"}).json()["notes"] == "n"
+    assert api.put(url, {"name": "Ada L."}).json()["name"] == "Ada L."
+    assert api.delete(url).status_code == 204
+    assert api.get(url).status_code == 404
+
+
+def test_an_organization_is_created_with_all_its_fields(api: APIClient, contact: Contact) -> None:
+    body = {
+        "name": "Navy",
+        "aliases": ["US Navy", "USN"],
+        "billing_contact": str(contact.pk),
+        "address_street": "1 Pier",
+        "address_city": "Norfolk",
+        "address_state": "VA",
+        "address_zip": "23511",
+        "address_country": "USA",
+        "inventory_url": "https://navy.example/inventory",
+        "notes": "n",
+    }
+    created = api.post(ORGANIZATIONS, body)
+    assert created.status_code == 201
+    assert {key: created.json()[key] for key in body} == body
+
+
+def test_a_new_record_waits_for_its_board_and_says_why_and_until_when(api: APIClient) -> None:
+    created = api.post(CONTACTS, {"name": "Ada"}).json()
+    assert created["sync_status"] == "pending"
+    assert SyncQueue.objects.filter(entity_id=created["id"], status="pending").exists()
+    assert created["sync"]["words"]
+    assert created["sync"]["next_try"]
+
+
+def test_a_record_made_with_sync_off_answers_that_it_is_disabled(api: APIClient) -> None:
+    created = api.post(CONTACTS, {"name": "Ada", "sync_enabled": False})
+    assert created.json()["sync_status"] == "disabled"
+
+
+def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact: Contact) -> None:
+    answer = api.patch(url_of(contact), {"sync_enabled": False, "sync_direction": "npd_to_monday"}).json()
+    assert (answer["sync_enabled"], answer["sync_direction"], answer["sync_status"]) == (
+        False,
+        "npd_to_monday",
+        "disabled",
+    )
+
+
+def test_the_bookkeeping_can_be_sent_along_but_is_not_written(api: APIClient, contact: Contact) -> None:
+    whole = api.get(url_of(contact)).json()
+    whole |= {"monday_id": "99", "sync_status": "synced", "monday_last_synced": "2026-01-01T00:00:00Z"}
+    answer = api.put(url_of(contact), whole | {"notes": "new"})
+    assert answer.status_code == 200
+    contact.refresh_from_db()
+    assert contact.notes == "new"
+    assert (contact.monday_id, contact.sync_status, contact.monday_last_synced) == (None, "pending", None)
+
+
+def test_a_patch_writes_only_the_field_that_was_sent(api: APIClient, contact: Contact) -> None:
+    with CaptureQueriesContext(connection) as queries:
+        api.patch(url_of(contact), {"notes": "new"})
+    [update] = updates_of(queries, "contacts")
+    assert '"notes" = ' in update
+    assert not any(
+        f'"{name}" = ' in update for name in ("name", "email", "phone", "sync_status", "monday_id")
+    )
+
+
+def test_a_put_writes_only_what_differs_from_the_row(api: APIClient, contact: Contact) -> None:
+    whole = api.get(url_of(contact)).json() | {"phone": "1"}
+    with CaptureQueriesContext(connection) as queries:
+        api.put(url_of(contact), whole)
+    [update] = updates_of(queries, "contacts")
+    assert '"phone" = ' in update
+    assert not any(f'"{name}" = ' in update for name in ("name", "email", "notes"))
+
+
+def test_a_put_of_what_stands_there_writes_nothing(api: APIClient, contact: Contact) -> None:
+    SyncQueue.objects.all().delete()
+    whole = api.get(url_of(contact)).json()
+    with CaptureQueriesContext(connection) as queries:
+        assert api.put(url_of(contact), whole).status_code == 200
+    assert updates_of(queries, "contacts") == []
+    assert not SyncQueue.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"name": "x" * 256}, "name"),
+        ({"name": "  "}, "name"),
+        ({"name": None}, "name"),
+        ({"email": "not an address"}, "email"),
+        ({"organization": "not-an-id"}, "organization"),
+        ({"organization": str(uuid.uuid4())}, "organization"),
+        ({"sync_direction": "sideways"}, "sync_direction"),
+        ({"phone": "1" * 65}, "phone"),
+        ({"notes": "a\0b"}, "notes"),
+        ({"e_mail": "a@b.test"}, "e_mail"),
+    ],
+)
+def test_a_value_that_cannot_be_stored_is_refused_by_name(
+    api: APIClient, contact: Contact, body: dict[str, Any], field: str
+) -> None:
+    answer = api.patch(url_of(contact), body)
+    problem = answer.json()
+    assert answer.status_code == 400
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert [error["pointer"] for error in problem["errors"]] == [f"/{field}"]
+    assert problem["detail"].startswith(f"{field}: ")
+
+
+def test_an_alias_that_is_too_long_is_refused_by_its_place(
+    api: APIClient, organization: Organization
+) -> None:
+    answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
+    assert answer.json()["errors"][0]["pointer"] == "/aliases/1"
+
+
+def test_every_unknown_field_is_named_and_nothing_is_written(api: APIClient, contact: Contact) -> None:
+    answer = api.patch(url_of(contact), {"notes": "new", "e_mail": "a@b.test", "mobile": "1"})
+    assert answer.status_code == 400
+    assert [error["pointer"] for error in answer.json()["errors"]] == ["/e_mail", "/mobile"]
+    assert all(error["code"] == "unknown_field" for error in answer.json()["errors"])
+    contact.refresh_from_db()
+    assert contact.notes == "COBOL"
+
+
+@pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "{", '{"name": NaN}', "[" * 100_000])
+def test_a_body_that_is_no_object_is_refused_in_words(api: APIClient, body: str) -> None:
+    answer = api.post(CONTACTS, body, content_type="application/json")
+    assert answer.status_code == 400
+    assert answer.json()["detail"]
+
+
+def test_a_body_of_twenty_megabytes_is_not_read(api: APIClient) -> None:
+    answer = api.post(CONTACTS, {"name": "x", "notes": "x" * 20_000_000})
+    assert answer.status_code == 413
+    assert "Send less at once" in answer.json()["detail"]
+
+
+def test_an_id_that_is_none_answers_404(api: APIClient) -> None:
+    for unknown in (uuid.uuid4(), "nonsense", "1"):
+        answer = api.get(f"{CONTACTS}{unknown}/")
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_list_has_its_four_keys_and_pages(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Contact {number:03}") for number in range(7))
+    first = api.get(CONTACTS, {"page_size": 3}).json()
+    assert set(first) == {"count", "next", "previous", "results"}
+    assert (first["count"], first["previous"]) == (7, None)
+    second = api.get(first["next"]).json()
+    names = [record["name"] for record in first["results"] + second["results"]]
+    assert names == [f"Contact {number:03}" for number in range(6)]
+
+
+def test_a_page_holds_at_most_500_records(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Contact {number}") for number in range(502))
+    assert len(api.get(CONTACTS, {"page_size": 500}).json()["results"]) == 500
+    assert len(api.get(CONTACTS, {"page_size": 501}).json()["results"]) == 500
+
+
+def test_a_page_that_is_not_there_answers_404(api: APIClient, contact: Contact) -> None:
+    assert api.get(CONTACTS, {"page": 2}).status_code == 404
+
+
+def test_a_list_costs_as_many_queries_for_forty_records_as_for_two(api: APIClient) -> None:
+    organization = Organization.objects.create(name="Navy")
+
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as captured:
+            assert api.get(CONTACTS, {"page_size": 100}).status_code == 200
+        return len(captured)
+
+    Contact.objects.bulk_create(Contact(name=f"a{n}", organization=organization) for n in range(2))
+    few = queries()
+    Contact.objects.bulk_create(Contact(name=f"b{n}", organization=organization) for n in range(38))
+    assert queries() == few
+    # The token, the count, the page, and what describe_many needs.
+    assert few <= 8
+
+
+def test_lists_are_narrowed_by_status_organization_and_words(
+    api: APIClient, organization: Organization
+) -> None:
+    Contact.objects.create(name="Ada Lovelace", organization=organization, notes="engine")
+    Contact.objects.create(name="Ada Byron", sync_enabled=False)
+
+    def found(**query: Any) -> list[str]:
+        return [record["name"] for record in api.get(CONTACTS, query).json()["results"]]
+
+    assert found(sync_status="disabled") == ["Ada Byron"]
+    assert found(sync_status=["disabled", "pending"]) == ["Ada Byron", "Ada Lovelace"]
+    assert found(organization=str(organization.pk)) == ["Ada Lovelace"]
+    assert found(organization=str(uuid.uuid4())) == []
+    assert found(search="lovelace ENGINE") == ["Ada Lovelace"]
+    assert found(search="navy") == ["Ada Lovelace"]
+    assert found(search="100%") == []
+
+
+def test_lists_are_ordered_as_asked_and_then_by_id(api: APIClient) -> None:
+    Contact.objects.bulk_create(Contact(name="Same") for _ in range(5))
+    Contact.objects.create(name="Zoe")
+
+    def ids(order: str) -> list[str]:
+        return [record["id"] for record in api.get(CONTACTS, {"ordering": order}).json()["results"]]
+
+    same = sorted(str(pk) for pk in Contact.objects.filter(name="Same").values_list("pk", flat=True))
+    assert ids("name")[:5] == same
+    assert ids("-name")[1:] == same
+
+
+@pytest.mark.parametrize(
+    "query", [{"sync_status": "nope"}, {"organization": "nope"}, {"ordering": "notes"}, {"search": "a\0"}]
+)
+def test_a_filter_that_means_nothing_is_refused_by_name(api: APIClient, query: dict[str, str]) -> None:
+    answer = api.get(CONTACTS, query)
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "/" + next(iter(query))

@@ -1,0 +1,140 @@
+"""Which deliveries are taken: challenge, signature, token; closed by default."""
+
+import base64
+import json
+
+import jwt
+import pytest
+from pytest_django import Settings
+
+from sync.inbox import Received, receive
+from sync.models import SyncQueue, WebhookEvent
+from tests.inbox.conftest import BARE, PATH_TOKEN, SIGNING_SECRET, WITH_TOKEN, raw, signed
+
+
+def at_bare_door(delivery: bytes, authorization: str | None = None) -> Received:
+    return receive(delivery, authorization=authorization, path_token=None, path=BARE)
+
+
+def at_path_door(delivery: bytes, token: str = PATH_TOKEN, authorization: str | None = None) -> Received:
+    return receive(delivery, authorization=authorization, path_token=token, path=f"/webhooks/monday/{token}/")
+
+
+def assert_refused(received: Received, status: int, code: str) -> None:
+    assert (received.status, received.code, received.body) == (status, code, {})
+    assert received.sentence
+    assert not any(secret in received.sentence for secret in (SIGNING_SECRET, PATH_TOKEN))
+    assert not WebhookEvent.objects.exists()
+    assert not SyncQueue.objects.exists()
+
+
+def test_the_bare_door_takes_what_monday_signed(settings: Settings) -> None:
+    assert at_bare_door(raw(), signed(settings.SITE_URL + BARE)).status == 200
+    assert WebhookEvent.objects.count() == 1
+
+
+def test_the_bare_door_refuses_what_is_unsigned() -> None:
+    assert_refused(at_bare_door(raw()), 401, "unsigned")
+
+
+def test_the_bare_door_refuses_another_secret(settings: Settings) -> None:
+    forged = signed(settings.SITE_URL + BARE, secret="another-secret-0123456789abcdef0123")
+    assert_refused(at_bare_door(raw(), forged), 401, "bad_signature")
+
+
+def test_the_bare_door_refuses_a_signature_without_algorithm(settings: Settings) -> None:
+    header = base64.urlsafe_b64encode(b'{"alg":"none","typ":"JWT"}').rstrip(b"=").decode()
+    unsigned = f"{header}.{signed(settings.SITE_URL + BARE).split('.')[1]}."
+    assert_refused(at_bare_door(raw(), unsigned), 401, "bad_signature")
+
+
+def test_the_bare_door_refuses_another_algorithm(settings: Settings) -> None:
+    audience = settings.SITE_URL + BARE
+    other = jwt.encode({"aud": audience, "exp": 4_000_000_000}, SIGNING_SECRET * 2, algorithm="HS512")
+    assert_refused(at_bare_door(raw(), other), 401, "bad_signature")
+
+
+def test_the_bare_door_refuses_a_signature_for_another_address() -> None:
+    assert_refused(at_bare_door(raw(), signed("https://elsewhere.test" + BARE)), 401, "bad_signature")
+
+
+def test_the_bare_door_refuses_an_expired_signature_after_the_leeway(settings: Settings) -> None:
+    audience = settings.SITE_URL + BARE
+    assert_refused(at_bare_door(raw(), signed(audience, seconds=-61)), 401, "bad_signature")
+    assert at_bare_door(raw(), signed(audience, seconds=-30)).status == 200
+
+
+@pytest.mark.parametrize("nonsense", ["", "Bearer", "x", "a.b.c", "é", "x" * 100_000])
+def test_the_bare_door_refuses_what_is_no_signature(nonsense: str) -> None:
+    received = at_bare_door(raw(), nonsense)
+    assert_refused(received, 401, "bad_signature" if nonsense else "unsigned")
+
+
+def test_the_path_door_takes_an_unsigned_delivery() -> None:
+    assert at_path_door(raw()).status == 200
+
+
+def test_the_path_door_takes_a_good_signature_and_refuses_a_wrong_one(settings: Settings) -> None:
+    forged = signed(settings.SITE_URL + WITH_TOKEN, secret="another-secret-0123456789abcdef0123")
+    assert_refused(at_path_door(raw(), authorization=forged), 401, "bad_signature")
+    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN)).status == 200
+
+
+def test_the_path_door_does_not_ask_for_what_it_cannot_check(settings: Settings) -> None:
+    settings.MONDAY_SIGNING_SECRET = ""
+    assert at_path_door(raw(), authorization=signed(settings.SITE_URL + WITH_TOKEN)).status == 200
+
+
+@pytest.mark.parametrize("token", ["wrong", "test-webhook-toke", "test-webhook-token2", "é", "\udc80"])
+def test_the_path_door_refuses_another_token(token: str) -> None:
+    assert_refused(at_path_door(raw(), token), 401, "wrong_token")
+
+
+def test_a_signature_does_not_open_the_path_door_with_a_wrong_token(settings: Settings) -> None:
+    authorization = signed(f"{settings.SITE_URL}/webhooks/monday/wrong/")
+    assert_refused(at_path_door(raw(), "wrong", authorization), 401, "wrong_token")
+
+
+def test_without_either_secret_both_doors_are_closed(settings: Settings) -> None:
+    settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
+    for received in (
+        at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)),
+        at_path_door(raw(), ""),
+    ):
+        assert_refused(received, 403, "closed")
+        assert "MONDAY_SIGNING_SECRET" in received.sentence
+
+
+def test_each_door_is_closed_without_its_own_secret(settings: Settings) -> None:
+    settings.MONDAY_SIGNING_SECRET = ""
+    assert_refused(at_bare_door(raw(), "anything"), 403, "closed")
+    settings.MONDAY_SIGNING_SECRET, settings.MONDAY_WEBHOOK_TOKEN = SIGNING_SECRET, ""
+    assert_refused(at_path_door(raw(), ""), 403, "closed")
+    assert_refused(at_path_door(raw(), PATH_TOKEN), 403, "closed")
+
+
+def test_the_challenge_is_echoed_unsigned_at_both_doors_and_at_closed_ones(settings: Settings) -> None:
+    challenge = {"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}
+    delivery = json.dumps(challenge).encode()
+    assert at_bare_door(delivery) == at_path_door(delivery) == Received(200, challenge)
+    settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
+    assert at_bare_door(delivery) == at_path_door(delivery) == Received(200, challenge)
+
+
+def test_the_challenge_at_an_address_with_a_wrong_token_fails_so_that_its_registration_does() -> None:
+    assert_refused(at_path_door(b'{"challenge": "x"}', "wrong"), 401, "wrong_token")
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        {"challenge": 5},
+        {"challenge": ["x"]},
+        {"challenge": ""},
+        {"challenge": "x" * 1_001},
+        {"challenge": "x", "event": {"type": "create_pulse"}},
+        {"challenge": "x", "more": 1},
+    ],
+)
+def test_what_only_resembles_a_challenge_is_not_echoed(delivery: object) -> None:
+    assert_refused(at_bare_door(json.dumps(delivery).encode()), 401, "unsigned")

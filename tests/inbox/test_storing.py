@@ -1,0 +1,211 @@
+"""What becomes of a delivery that is taken: an inbox row and a wake-up, in one transaction."""
+
+import hashlib
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import DatabaseError
+from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
+
+from npd.models import Contact
+from sync.choices import Cause
+from sync.clock import sync_now
+from sync.inbox import Received, receive
+from sync.models import BoardLink, SyncQueue, WebhookEvent
+from sync.queue import SyncQueueService
+from tests.inbox.conftest import BARE, BOARD, PATH_TOKEN, WITH_TOKEN, body, raw, signed
+
+ITEM = "7786784003"
+
+
+def take(delivery: bytes) -> Received:
+    return receive(delivery, authorization=None, path_token=PATH_TOKEN, path=WITH_TOKEN)
+
+
+@pytest.fixture
+def linked() -> Contact:
+    """A contact that has the item, and no waiting row."""
+    contact = Contact.objects.create(name="Ada")
+    Contact.objects.filter(pk=contact.pk).update(monday_id=ITEM)
+    SyncQueue.objects.all().delete()
+    return contact
+
+
+def test_an_event_of_a_linked_item_wakes_its_record(
+    linked: Contact, woken: list[str], django_capture_on_commit_callbacks: DjangoCaptureOnCommitCallbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        assert take(raw()).status == 200
+        assert woken == []
+    row = SyncQueue.objects.get()
+    assert (row.entity_type, row.entity_id, row.direction) == ("contact", linked.pk, "to_npd")
+    assert row.causes == Cause.WEBHOOK
+    assert row.next_retry <= sync_now()
+    assert woken == ["contact"]
+
+
+def test_the_delivery_is_stored_as_received_and_not_weighed(linked: Contact) -> None:
+    delivery = body()
+    take(json.dumps(delivery).encode())
+    event = WebhookEvent.objects.get()
+    assert event.trigger_id == delivery["event"]["triggerUuid"]
+    assert (event.board_id, event.item_id, event.column_id, event.type) == (
+        BOARD,
+        ITEM,
+        "email",
+        "update_column_value",
+    )
+    assert event.body == delivery
+    assert (event.weighed_at, event.outcome) == (None, "")
+
+
+def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken: list[str]) -> None:
+    before = sync_now()
+    take(raw())
+    row = SyncQueue.objects.get()
+    assert (row.entity_type, row.entity_id, row.remote_id) == ("contact", None, ITEM)
+    assert timedelta(seconds=9) < row.next_retry - before < timedelta(seconds=11)
+
+
+@pytest.mark.parametrize("kind", ["archive_pulse", "delete_pulse", "restore_pulse"])
+def test_archived_deleted_and_restored_items_bear_their_id_under_another_key(
+    linked: Contact, kind: str
+) -> None:
+    take(raw(type=kind, pulseId=..., columnId=..., itemId=int(ITEM)))
+    assert SyncQueue.objects.get().entity_id == linked.pk
+    assert WebhookEvent.objects.get().column_id is None
+
+
+def test_a_delivery_that_comes_again_is_answered_with_200_and_stored_once(linked: Contact) -> None:
+    delivery = raw()
+    assert take(delivery).status == 200
+    SyncQueue.objects.all().delete()
+    assert take(delivery) == Received(200, {"received": "again"})
+    assert WebhookEvent.objects.count() == 1
+    assert not SyncQueue.objects.exists()
+
+
+def test_one_trigger_may_concern_several_items_columns_and_types(linked: Contact) -> None:
+    same = {"triggerUuid": "a" * 32}
+    for other in ({}, {"pulseId": 1}, {"columnId": "phone"}, {"type": "update_name", "columnId": ...}):
+        take(raw(**same, **other))
+    assert WebhookEvent.objects.count() == 4
+
+
+def test_a_delivery_without_a_trigger_id_is_named_by_its_content(linked: Contact) -> None:
+    delivery = raw(triggerUuid=..., type="archive_pulse", columnId=...)
+    take(delivery)
+    take(delivery)
+    take(raw(triggerUuid="x" * 65))
+    named = set(WebhookEvent.objects.values_list("trigger_id", flat=True))
+    assert hashlib.sha256(delivery).hexdigest() in named
+    assert len(named) == 2
+
+
+def test_many_events_of_one_item_are_one_waiting_row(linked: Contact) -> None:
+    for _ in range(5):
+        take(raw())
+    assert WebhookEvent.objects.count() == 5
+    assert SyncQueue.objects.count() == 1
+
+
+def test_an_event_of_an_unknown_board_is_kept_with_the_reason_and_not_asked_for_again() -> None:
+    assert take(raw(boardId=1)).status == 200
+    event = WebhookEvent.objects.get()
+    assert "no board link" in event.outcome
+    assert event.weighed_at is not None
+    assert not SyncQueue.objects.exists()
+
+
+def test_the_board_that_the_environment_names_is_the_one_that_counts(
+    linked: Contact, settings: Settings
+) -> None:
+    settings.MONDAY_CONTACTS_BOARD_ID = "4242"
+    take(raw(boardId=4242))
+    assert SyncQueue.objects.get().entity_id == linked.pk
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "create_column", "pulseId": ..., "columnId": "text_1"},
+        {"type": "create_update"},
+        {"type": "create_pulse", "parentItemId": 5},
+    ],
+)
+def test_an_event_that_concerns_no_record_is_kept_and_wakes_nobody(event: dict[str, Any]) -> None:
+    assert take(raw(**event)).status == 200
+    assert "nothing that a record holds" in WebhookEvent.objects.get().outcome
+    assert not SyncQueue.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "delivery", [b"", b"\xff", b"{", b"[" * 100_000, b'{"event": NaN}', b'{"event": 1e999}', b"1" * 5_000]
+)
+def test_what_is_not_json_is_refused(delivery: bytes) -> None:
+    received = take(delivery)
+    assert (received.status, received.code) == (400, "not_json")
+    assert not WebhookEvent.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "delivery",
+    [
+        [],
+        {},
+        {"event": []},
+        {"event": {}},
+        body(pulseId=...),
+        body(boardId=...),
+        body(type=...),
+        body(columnId="x" * 51),
+        body(pulseId="9" * 51),
+        body(type="x" * 51),
+    ],
+)
+def test_json_that_is_no_event_is_refused_in_a_sentence(delivery: Any) -> None:
+    received = take(json.dumps(delivery).encode())
+    assert (received.status, received.code) == (400, "not_an_event")
+    assert received.sentence.startswith("The webhook's body is not an event. ")
+    assert not WebhookEvent.objects.exists()
+
+
+def test_a_body_over_a_megabyte_is_refused() -> None:
+    received = take(raw(value={"text": "x" * 1_000_000}))
+    assert (received.status, received.code) == (413, "too_large")
+
+
+def test_texts_that_jsonb_cannot_hold_are_stored_without_what_it_cannot(linked: Contact) -> None:
+    take(raw(value={"te\0xt": "a\0b\ud800c"}))
+    assert WebhookEvent.objects.get().body["event"]["value"] == {"text": "ab?c"}
+    assert SyncQueue.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_when_the_wake_up_cannot_be_written_the_delivery_is_not_kept_either(
+    linked: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: Any, **named: Any) -> None:
+        raise DatabaseError("no room")
+
+    monkeypatch.setattr(SyncQueueService, "enqueue", fails)
+    delivery = raw()
+    with pytest.raises(DatabaseError):
+        take(delivery)
+    assert not WebhookEvent.objects.exists()
+    monkeypatch.undo()
+    take(delivery)
+    assert SyncQueue.objects.get().entity_id == linked.pk
+
+
+def test_a_delivery_costs_few_queries(
+    linked: Contact, settings: Settings, django_assert_max_num_queries: DjangoAssertNumQueries
+) -> None:
+    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
+    with django_assert_max_num_queries(7):  # savepoint, two links, event, record, row, release
+        take(raw())
+    authorization = signed(settings.SITE_URL + BARE)
+    with django_assert_max_num_queries(8):  # and the time
+        receive(raw(), authorization=authorization, path_token=None, path=BARE)
