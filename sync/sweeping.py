@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from sync import account, registry
 from sync.account import why_not
@@ -135,7 +136,10 @@ def unknown_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
 
 def _not_looked_at(entity_type: str, started: datetime) -> list[str]:
     """Rows of linked records that the sweep meant and that are not done, in one sentence a reason."""
-    rows = SyncQueue.objects.filter(entity_type=entity_type, entity_id__isnull=False)
+    meant = F("causes").bitand(int(Cause.SWEEP))
+    rows = SyncQueue.objects.annotate(meant=meant).filter(
+        entity_type=entity_type, entity_id__isnull=False, meant__gt=0
+    )
     waiting = rows.filter(status=QueueStatus.PENDING, last_attempt__gte=started).exclude(error_message="")
     dead = rows.filter(status=QueueStatus.FAILED, last_attempt__gte=started)
     untouched = rows.filter(status=QueueStatus.PENDING, next_retry__lte=sync_now())

@@ -1,0 +1,116 @@
+"""API calls for 1,000 changed contacts: this engine, and a push of one call a record, side by side.
+
+    python -m bench.calls [--records 1000]
+
+The gate is a ratio and holds on any machine; seconds are printed with the machine. Exit 1 when it is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.ground import Ground, ground, machine
+
+NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
+GATE = 0.03  # API calls per changed record
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one way of pushing took."""
+
+    name: str
+    records: int
+    calls: int
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """API calls a record."""
+        return self.calls / self.records
+
+
+def measure(name: str, records: int, place: Ground, push: Callable[[], None], title: str) -> Measured:
+    """Change every contact, push, count the calls that arrived, and make sure that all of it arrived."""
+    from npd.models import Contact
+
+    Contact.objects.update(role_title=title)
+    mark, begun = place.last_call(), time.monotonic()
+    push()
+    seconds = time.monotonic() - begun
+    on_board = [item["values"]["role_title"] for board in place.control("boards") for item in board["items"]]
+    if on_board.count(title) != records:
+        raise SystemExit(f"{name}: {on_board.count(title)} of {records} changes are on the board.")
+    return Measured(name, records, len(place.calls_since(mark)), seconds)
+
+
+def engine() -> None:
+    """What the worker does."""
+    from sync.draining import drain
+
+    drain()
+
+
+def naive() -> None:
+    """What most integrations do: for each record that was saved, one mutation with all its fields."""
+    from npd.models import Contact
+    from sync.account import client
+    from sync.boards import columns_of, link_of, mappings_of
+    from sync.connectors.monday.converters import converter
+    from sync.connectors.monday.documents import Change, change
+
+    link = link_of("contact")
+    if link is None:
+        raise SystemExit("monday_setup made no link for contacts.")
+    mappings = mappings_of(link)
+    columns = columns_of(link, mappings)
+    for contact in Contact.objects.all():
+        values = {
+            mapping.column_id: converter(mapping.converter).write(
+                {name: getattr(contact, name) for name in mapping.fields}, None
+            )
+            for mapping in mappings
+        }
+        client().execute(*change(link.board_id, [Change("r0", str(contact.monday_id), values)], columns))
+
+
+def prepare(records: int) -> None:
+    """Boards, and as many contacts as asked for on both sides."""
+    from npd.models import Contact
+    from sync.draining import drain
+    from sync.setup import set_up_all
+
+    list(set_up_all())
+    Contact.objects.bulk_create(
+        Contact(name=f"Person {number}", email=f"person{number}@example.com", phone="+12025550123", notes="…")
+        for number in range(records)
+    )
+    drain()
+
+
+def main() -> int:
+    """Measure both and print them side by side."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.calls", description="API calls per changed record."
+    )
+    parser.add_argument("--records", type=int, default=1000)
+    records = parser.parse_args().records
+    with ground(SITE_URL=NOWHERE) as place:
+        prepare(records)
+        ours = measure("NPD Sync", records, place, engine, "Changed once")
+        # Second, for its writes would be another writer's to the engine.
+        theirs = measure("one call a record", records, place, naive, "Changed twice")
+    print(f"{records:,} changed contacts on the sandbox ({machine()})")
+    print(f"{'':20}{'API calls':>12}{'per record':>12}{'seconds':>10}")
+    for one in (theirs, ours):
+        print(f"{one.name:20}{one.calls:>12,}{one.ratio:>12.3f}{one.seconds:>10.1f}")
+    passed = ours.ratio <= GATE
+    print(f"gate: at most {GATE} calls a record: {'held' if passed else 'MISSED'}")
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,125 @@
+"""Ground to measure on: a PostgreSQL of one's own, migrated, and a sandbox; both end with the process."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.processes import Child
+
+ROOT = Path(__file__).resolve().parent.parent
+TOKEN = "bench-token"
+START_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A running sandbox and a Django that is set up on an empty database."""
+
+    sandbox_url: str
+
+    def control(self, name: str, **body: Any) -> Any:
+        """Ask the sandbox something under /_control/; with a body it is a POST."""
+        url = f"{self.sandbox_url}/_control/{name}"
+        answer = requests.post(url, json=body, timeout=60) if body else requests.get(url, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def last_call(self) -> int:
+        """The number of the last API call so far."""
+        return max((int(call["id"]) for call in self.control("calls")), default=0)
+
+    def calls_since(self, mark: int) -> list[dict[str, Any]]:
+        """The API calls after that one."""
+        found: list[dict[str, Any]] = [call for call in self.control("calls") if int(call["id"]) > mark]
+        return found
+
+
+@contextmanager
+def ground(**variables: str) -> Iterator[Ground]:
+    """Start both, and set Django up with `variables` on top; everything is thrown away at the end."""
+    with tempfile.TemporaryDirectory(prefix="npd-bench-") as name:
+        Path(name).chmod(0o755)  # PostgreSQL runs as another account where we are root
+        postgres = EmbeddedPostgres(Path(name) / "pg")
+        sandbox = None
+        try:
+            postgres.start()
+            postgres.create_database("bench")
+            port = _free_port()
+            sandbox = _sandbox(port, Path(name))
+            url = f"http://127.0.0.1:{port}"
+            _wait_for(sandbox, url)
+            _set_up_django(
+                {"DATABASE_URL": postgres.url("bench"), "MONDAY_API_URL": f"{url}/v2", **variables}
+            )
+            yield Ground(url)
+        finally:
+            if sandbox is not None:
+                sandbox.stop(5)
+            postgres.stop()
+
+
+def machine() -> str:
+    """What was measured on, in a line."""
+    python = platform.python_version()
+    return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {python}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _sandbox(port: int, folder: Path) -> Child:
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN]
+    child = Child("sandbox", command, dict(os.environ), ROOT, folder / "sandbox.log")
+    child.start()
+    return child
+
+
+def _wait_for(child: Child, url: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except urllib.error.HTTPError:
+            return
+        except OSError:
+            if child.ended is not None or time.monotonic() > deadline:
+                raise SystemExit("\n".join(["The sandbox did not start:", *child.last_lines()])) from None
+            time.sleep(0.05)
+
+
+def _set_up_django(variables: dict[str, str]) -> None:
+    for name in list(os.environ):
+        if name.startswith(("DATABASE", "REDIS", "CELERY", "MONDAY_", "SITE_URL", "ALLOWED_HOSTS", "DEMO")):
+            del os.environ[name]
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "config.settings",
+        "SECRET_KEY": "only-for-measuring-" + "0123456789" * 4,
+        "CELERY_BROKER_URL": "memory://",
+        "MONDAY_API_KEY": TOKEN,
+        "LOG_LEVEL": "WARNING",
+        **variables,
+    }
+    import django
+    from django.core.management import call_command
+
+    django.setup()
+    call_command("migrate", verbosity=0, interactive=False)

@@ -1,0 +1,189 @@
+"""Makes the demo data: organizations and contacts as a CRM meets them after ten years. Needs Faker.
+
+    python -m data.make          writes data/organizations.jsonl and data/contacts.jsonl
+
+Everything comes from one seed, so the same Faker makes the same bytes. Nobody in it exists: e-mail addresses
+end in domains that RFC 2606 reserves for examples, telephone numbers come from ranges that regulators set
+aside for fiction (NANPA's 555-01xx, Ofcom's drama numbers, ARCEP's and the Bundesnetzagentur's).
+"""
+
+import json
+import random
+import re
+import unicodedata
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from faker import Faker
+
+from data.reach import email_for, phone_for
+
+FOLDER = Path(__file__).resolve().parent
+SEED = 20261120
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "demo.npd.example")
+LOCALES = {"en_US": 40, "de_DE": 15, "fr_FR": 15, "pl_PL": 12, "ja_JP": 10, "ar_AA": 8}
+COUNTRIES = {
+    "en_US": "United States",
+    "de_DE": "Deutschland",
+    "fr_FR": "France",
+    "pl_PL": "Polska",
+    "ja_JP": "日本",
+    "ar_AA": "الأردن",
+}
+STATES = {"en_US": "state", "de_DE": "state", "fr_FR": "region", "pl_PL": "region", "ja_JP": "prefecture"}
+ROLES = {
+    "en_US": ["Buyer", "Head of Purchasing", "Lab manager", "Accounts payable", "Facilities, nights", "CFO"],
+    "de_DE": ["Einkauf", "Geschäftsführer", "Laborleitung", "Buchhaltung", "Öffentlichkeitsarbeit"],
+    "fr_FR": ["Responsable achats", "Directrice générale", "Comptabilité", "Chargé d’études", "Secrétariat"],
+    "pl_PL": ["Główny księgowy", "Kierownik działu zakupów", "Asystentka zarządu", "Właściciel"],
+    "ja_JP": ["購買部長", "経理担当", "代表取締役", "研究員"],
+    "ar_AA": ["مدير المشتريات", "محاسب", "المدير العام", "مهندسة"],
+}
+# What Monday's long text holds: developer.monday.com/api-reference/reference/long-text
+LONGEST_NOTE = 2000  # characters
+
+Record = dict[str, Any]
+
+
+class People:
+    """Fake people and companies by locale; no name is given twice."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311 - made-up people, no secrets
+        self.by_locale = {locale: Faker(locale) for locale in LOCALES}
+        for number, fake in enumerate(self.by_locale.values()):
+            fake.seed_instance(seed + number)
+        self.taken: set[str] = set()
+
+    def locale(self) -> str:
+        """One of the six, by its share."""
+        return self.random.choices(list(LOCALES), list(LOCALES.values()))[0]
+
+    def once(self, locale: str, kind: str) -> str:
+        """A name or company that nobody else in the data has."""
+        while True:
+            name = tidy(str(getattr(self.by_locale[locale], kind)()))
+            if name.casefold() not in self.taken:
+                self.taken.add(name.casefold())
+                return name
+
+    def chance(self, share: float) -> bool:
+        """True in this share of cases."""
+        return self.random.random() < share
+
+    def note(self, locale: str) -> str:
+        """Mostly nothing or a line; sometimes paragraphs; now and then as much as Monday's column holds."""
+        fake, dice = self.by_locale[locale], self.random.random()
+        if dice < 0.35:
+            return ""
+        if dice < 0.90:
+            return tidy(fake.sentence(nb_words=10))
+        paragraphs = [tidy(fake.paragraph(nb_sentences=4)) for _ in range(3)]
+        if dice < 0.985:
+            return "\n\n".join(paragraphs)
+        while sum(map(len, paragraphs)) < LONGEST_NOTE:
+            paragraphs.append(tidy(fake.paragraph(nb_sentences=6)))
+        return "\n".join(paragraphs)[:LONGEST_NOTE].strip()
+
+
+def tidy(text: str) -> str:
+    """One line, in Unicode's composed form, as a careful person would have typed it."""
+    return unicodedata.normalize("NFC", re.sub(r"\s+", " ", text)).strip()
+
+
+def identity(kind: str, number: int) -> str:
+    """The same id in every run, so that a restarted demo finds its own records."""
+    return str(uuid.uuid5(NAMESPACE, f"{kind}/{number}"))
+
+
+def address(people: People, locale: str) -> Record:
+    """The five fields, some of them empty; a comma inside a street now and then."""
+    fake = people.by_locale[locale]
+    street = tidy(fake.street_address())
+    if people.chance(0.08):
+        street += ", 2nd floor" if locale == "en_US" else ", B 2"
+    state = STATES.get(locale)
+    return {
+        "address_street": street,
+        "address_city": tidy(fake.city()),
+        "address_state": tidy(getattr(fake, state)()) if state and people.chance(0.7) else "",
+        "address_zip": tidy(fake.postcode()) if people.chance(0.9) else "",
+        "address_country": COUNTRIES[locale] if people.chance(0.8) else "",
+    }
+
+
+def aliases(people: People, name: str) -> list[str]:
+    """Short names under which the company is known: its initials, its first word in capitals."""
+    words = re.findall(r"\w+", name)
+    candidates = ["".join(word[0] for word in words).upper(), words[0].upper(), f"{words[0]} {words[-1]}"]
+    wanted = people.random.choices([0, 1, 2], [65, 25, 10])[0]
+    return list(dict.fromkeys(alias for alias in candidates if alias != name and len(alias) > 1))[:wanted]
+
+
+def organizations(people: People, count: int) -> Iterator[tuple[str, Record]]:
+    """Each with the locale it is at home in."""
+    for number in range(count):
+        locale = people.locale()
+        name = people.once(locale, "company")
+        where = address(people, locale) if people.chance(0.88) else {}
+        yield (
+            locale,
+            {
+                "id": identity("organization", number),
+                "name": name,
+                "aliases": aliases(people, name),
+                **where,
+                "inventory_url": f"https://inventory.example.org/{number:04d}" if people.chance(0.3) else "",
+                "notes": people.note(locale),
+            },
+        )
+
+
+def contacts(people: People, homes: list[tuple[str, Record]], count: int) -> Iterator[Record]:
+    """Most work for an organization and share its locale; some for none."""
+    for number in range(count):
+        locale, home = people.random.choice(homes)
+        employed = people.chance(0.92)
+        name = people.once(locale, "name")
+        yield {
+            "id": identity("contact", number),
+            "name": name,
+            "email": email_for(people.random, name, number) if people.chance(0.94) else "",
+            "organization": home["id"] if employed else "",
+            "role_title": people.random.choice(ROLES[locale]) if people.chance(0.8) else "",
+            "phone": phone_for(people.random, locale) if people.chance(0.85) else "",
+            "notes": people.note(locale),
+        }
+
+
+def with_billing_contacts(people: People, companies: list[Record], persons: list[Record]) -> None:
+    """Give every third company one of its own people to send bills to."""
+    staff: dict[str, list[str]] = {}
+    for person in persons:
+        staff.setdefault(person["organization"], []).append(person["id"])
+    for company in companies:
+        if company["id"] in staff and people.chance(0.33):
+            company["billing_contact"] = people.random.choice(staff[company["id"]])
+
+
+def made(seed: int = SEED, companies: int = 400, persons: int = 2000) -> dict[str, str]:
+    """The files' contents by name: one JSON object a line, empty fields left out."""
+    people = People(seed)
+    homes = list(organizations(people, companies))
+    crowd = list(contacts(people, homes, persons))
+    firms = [record for _, record in homes]
+    with_billing_contacts(people, firms, crowd)
+    return {"organizations.jsonl": lines(firms), "contacts.jsonl": lines(crowd)}
+
+
+def lines(records: list[Record]) -> str:
+    """JSON lines."""
+    compact = [{key: value for key, value in record.items() if value not in ("", [])} for record in records]
+    return "".join(json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n" for record in compact)
+
+
+if __name__ == "__main__":
+    for file_name, text in made().items():
+        (FOLDER / file_name).write_text(text, encoding="utf-8")

@@ -1,0 +1,58 @@
+"""The demo, played once for all tests of this folder, with the real sandbox and all 2,400 records."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import ThreadingHTTPServer
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+from config.embedded.processes import Child
+from tests.setup.fixtures import serving
+from tests.support.sandbox import Sandbox
+from tests.support.site import sandbox_process
+
+PASSWORD, PAGE_TOKEN = "demo-password", "page-token-of-the-demo"
+
+
+@dataclass
+class Played:
+    """A demo that has run: what it runs on, what it printed."""
+
+    sandbox: Sandbox
+    said: str = ""
+
+    def command(self, *arguments: str) -> str:
+        """Run `manage.py demo …` once more and return what it printed."""
+        out = StringIO()
+        call_command("demo", *arguments, stdout=out)
+        return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def played(running_sandbox: list[Child], django_db_setup: None, django_db_blocker: Any) -> Iterator[Played]:
+    """`manage.py demo` on an empty database and an empty sandbox; both are empty again afterwards."""
+    if not running_sandbox or running_sandbox[0].ended is not None:
+        running_sandbox[:] = [sandbox_process()]
+    sandbox = Sandbox(f"http://127.0.0.1:{settings.SANDBOX_PORT}", settings.MONDAY_API_KEY, "")
+    sandbox.reset()
+    with django_db_blocker.unblock(), serving() as receiver, pytest.MonkeyPatch.context() as patch:
+        _point_at(patch, sandbox, receiver)
+        demo = Played(sandbox)
+        try:
+            demo.said = demo.command()
+            yield demo
+        finally:
+            sandbox.reset()
+            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=False)
+            sandbox.session.close()
+
+
+def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
+    patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
+    patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{receiver.server_address[1]}")
+    patch.setenv("ADMIN_PASSWORD", PASSWORD)
+    patch.setenv("NPD_TOKEN", PAGE_TOKEN)

@@ -1,0 +1,105 @@
+"""The sample data: reproducible, varied, and nobody's."""
+
+import json
+import re
+from collections import Counter
+from typing import Any
+
+import phonenumbers
+import pytest
+from django.core.validators import validate_email
+
+from data import make
+from npd.demo.records import contacts, organizations
+from sync import registry
+from sync.connectors.monday.converters import converter
+
+RESERVED = re.compile(r"(.+\.)?(example\.(com|org|net)|test)", re.IGNORECASE)
+FICTION = (
+    r"\+1\d{3}55501\d\d",  # NANPA
+    r"\+442079460\d{3}",  # Ofcom
+    r"\+33(199|261|353|465|536)\d{6}",  # ARCEP
+    r"\+49(3023125|6990009|4066969|2214710|8999998)\d{3}",  # Bundesnetzagentur
+)
+
+
+def rows(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (make.FOLDER / name).read_text(encoding="utf-8").splitlines()]
+
+
+def test_making_the_data_again_gives_the_same_bytes() -> None:
+    made = make.made()
+    stored = {name: (make.FOLDER / name).read_text(encoding="utf-8") for name in made}
+    assert made == stored
+
+
+def test_another_seed_gives_other_people() -> None:
+    again = make.made(seed=make.SEED + 1, companies=3, persons=3)
+    assert again != make.made(companies=3, persons=3)
+
+
+def test_there_are_2000_contacts_and_400_organizations_each_with_a_name_of_its_own() -> None:
+    for name, count in (("contacts.jsonl", 2000), ("organizations.jsonl", 400)):
+        names = {row["name"].casefold() for row in rows(name)}
+        assert len(names) == len(rows(name)) == count
+
+
+def test_every_email_is_in_a_domain_reserved_for_examples_and_used_once() -> None:
+    emails = [row["email"] for row in rows("contacts.jsonl") if "email" in row]
+    for email in emails:
+        validate_email(email)
+        assert RESERVED.fullmatch(email.rpartition("@")[2]), email
+    assert len({email.casefold() for email in emails}) == len(emails)
+
+
+def test_every_phone_number_is_in_a_range_set_aside_for_fiction() -> None:
+    for row in rows("contacts.jsonl"):
+        if "phone" in row:
+            number = phonenumbers.parse(row["phone"], "US")
+            e164 = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+            assert any(re.fullmatch(pattern, e164) for pattern in FICTION), row["phone"]
+
+
+@pytest.mark.parametrize(
+    ("what", "pattern"),
+    [
+        ("Latin letters with accents", "[À-ž]"),
+        ("Japanese", "[\u3040-\u30ff\u4e00-\u9fff]"),
+        ("Arabic", "[\u0600-\u06ff]"),
+        ("Polish letters", "[łńśż]"),
+    ],
+)
+def test_names_come_in_many_scripts(what: str, pattern: str) -> None:
+    names = [row["name"] for name in ("contacts.jsonl", "organizations.jsonl") for row in rows(name)]
+    assert sum(bool(re.search(pattern, name)) for name in names) >= 50, what
+
+
+def test_there_are_odd_phone_numbers_long_notes_empty_fields_and_aliases() -> None:
+    people, firms = rows("contacts.jsonl"), rows("organizations.jsonl")
+    shapes = Counter(re.sub(r"\d", "9", row["phone"]) for row in people if "phone" in row)
+    assert len(shapes) >= 15
+    assert max(len(row.get("notes", "")) for row in people) > 1900
+    for field in ("email", "phone", "organization", "role_title", "notes"):
+        assert sum(field not in row for row in people) >= 50, field
+    assert sum(bool(row.get("aliases")) for row in firms) >= 50
+    assert sum("," in row.get("address_street", "") for row in firms) >= 10
+    assert sum("billing_contact" in row for row in firms) >= 50
+
+
+@pytest.mark.parametrize("entity_type", ["contact", "organization"])
+def test_every_sample_record_says_the_same_on_monday(entity_type: str) -> None:
+    """Else the demo's linking would have to write."""
+    records = {"contact": contacts, "organization": organizations}[entity_type]()
+    for mapping in registry.entity(entity_type).mappings:
+        convert = converter(mapping.converter)
+        for record in records:
+            local = {name: getattr(record, name) for name in mapping.fields}
+            assert convert.limit(local) is None
+            assert convert.remote(convert.write(local, None)) == convert.local(local), local
+
+
+@pytest.mark.parametrize("entity_type", ["contact", "organization"])
+def test_every_sample_record_passes_npds_own_validation(entity_type: str) -> None:
+    records = {"contact": contacts, "organization": organizations}[entity_type]()
+    for record in records:
+        record.clean_fields(exclude=["organization", "billing_contact"])

@@ -1,0 +1,190 @@
+"""`manage.py demo` on the real sandbox, over HTTP."""
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from pghistory.models import Context
+from rest_framework.authtoken.models import Token
+
+from conflicts.models import SyncConflict
+from npd.demo.board import NoSandboxError, Sandbox
+from npd.demo.things import cast
+from npd.models import Contact, Organization
+from sync.choices import QueueStatus, RecordSyncStatus
+from sync.ledger import SyncStateService
+from sync.models import BoardLink, Intent, SyncQueue
+from tests.demo.conftest import PAGE_TOKEN, PASSWORD, Played
+
+pytestmark = pytest.mark.django_db
+
+
+def items(played: Played, entity_type: str) -> list[dict[str, Any]]:
+    board_id = BoardLink.objects.get(entity_type=entity_type).board_id
+    found = [board["items"] for board in played.sandbox.boards() if board["id"] == board_id]
+    return found[0]
+
+
+def test_npd_holds_the_sample_records(played: Played) -> None:
+    assert (Contact.objects.count(), Organization.objects.count()) == (2000, 400)
+
+
+def test_the_boards_hold_the_same_and_one_stranger(played: Played) -> None:
+    assert (len(items(played, "contact")), len(items(played, "organization"))) == (2001, 400)
+
+
+def test_every_record_is_linked_to_its_own_item(played: Played) -> None:
+    for entity_type, model in (("contact", Contact), ("organization", Organization)):
+        on_board = {item["values"]["npd_id"]: item["id"] for item in items(played, entity_type)}
+        linked = {str(pk): monday_id for pk, monday_id in model.objects.values_list("pk", "monday_id")}
+        on_board.pop("", None)
+        assert on_board == linked
+
+
+def test_all_but_the_things_to_try_is_in_sync(played: Played) -> None:
+    things = {cast().conflict, cast().held, cast().disabled, cast().failed}
+    for model in (Contact, Organization):
+        others = model.objects.exclude(pk__in=things)
+        assert set(others.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
+
+
+def test_linking_wrote_nothing(played: Played) -> None:
+    """What was written belongs to the things to try."""
+    things = {cast().conflict, cast().held, cast().disabled, cast().failed}
+    assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
+
+
+def test_linking_reads_a_hundred_records_a_call(played: Played) -> None:
+    calls = played.sandbox.control("calls", "GET")
+    looks = [call for call in calls if call["operation"] == "Look"]
+    assert len(looks) <= 24 + 20  # and a few for the things to try
+
+
+def test_progress_is_told(played: Played) -> None:
+    assert "2,400 records on both sides" in played.said
+    assert "linked 2,400 of 2,400." in played.said
+
+
+def test_a_conflict_waits_in_both_fields_that_were_changed_on_both_sides(played: Played) -> None:
+    conflict = SyncConflict.objects.get(resolved_at=None)
+    assert conflict.entity_id == cast().conflict
+    assert sorted(conflict.conflict_fields) == ["phone", "role_title"]
+    assert conflict.npd_data["role_title"] == "Director of Purchasing"
+    assert conflict.monday_data["role_title"] == "Head of Procurement"
+    assert conflict.base_data["role_title"]
+
+
+def test_an_email_that_monday_refuses_is_held_alone(played: Played) -> None:
+    contact = Contact.objects.get(pk=cast().held)
+    state = SyncStateService().describe(contact)
+    assert contact.email.startswith('"')
+    assert set(state.held) == {"email"}
+    assert state.status == RecordSyncStatus.PENDING
+    assert "e-mail" in state.words.lower() or "email" in state.words.lower()
+
+
+def test_a_record_is_disabled(played: Played) -> None:
+    assert Contact.objects.get(pk=cast().disabled).sync_status == RecordSyncStatus.DISABLED
+
+
+def test_a_row_has_failed_five_times_and_says_why(played: Played) -> None:
+    row = SyncQueue.objects.get(status=QueueStatus.FAILED)
+    assert (row.entity_id, row.attempts) == (cast().failed, 5)
+    assert "The item could not be saved" in row.error_message
+    assert played.sandbox.control("faults", "GET") == []
+
+
+def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> None:
+    strangers = [item for item in items(played, "contact") if not item["values"]["npd_id"]]
+    assert [item["name"] for item in strangers] == ["Somebody met at the fair"]
+    assert strangers[0]["values"]["email"] == ""
+
+
+def test_nothing_else_waits(played: Played) -> None:
+    waiting = SyncQueue.objects.filter(status__in=[QueueStatus.PENDING, QueueStatus.IN_PROGRESS])
+    assert not waiting.exists()
+
+
+def test_the_administrator_can_sign_in(played: Played) -> None:
+    assert Client().login(username="admin", password=PASSWORD)
+
+
+def test_the_board_page_may_look_at_the_queue_and_do_nothing_else(played: Played) -> None:
+    user = Token.objects.get(key=PAGE_TOKEN).user
+    assert user.get_all_permissions() == {"sync.view_syncqueue"}
+    assert (user.is_staff, user.has_usable_password()) == (False, False)
+
+
+def test_a_second_run_changes_nothing(played: Played) -> None:
+    def everything() -> list[Any]:
+        rows = [SyncQueue, SyncConflict, Contact, Token, get_user_model()]
+        return [list(model.objects.order_by("pk").values()) for model in rows] + [played.sandbox.boards()]
+
+    before = everything()
+    assert played.command() == ""
+    assert everything() == before
+
+
+def test_what_somebody_undid_is_not_done_again(played: Played) -> None:
+    Contact.objects.filter(pk=cast().disabled).update(sync_enabled=True)
+    played.command()
+    assert Contact.objects.get(pk=cast().disabled).sync_enabled
+
+
+def test_try_prints_addresses_that_are_there(played: Played) -> None:
+    lines = played.command("--try").splitlines()
+    assert lines[0] == "Try:"
+    client = Client()
+    client.login(username="admin", password=PASSWORD)
+    addresses = [line.strip() for line in lines if "http://" in line]
+    assert len(addresses) == 7
+    for address in addresses:
+        if address.startswith(played.sandbox.url):
+            assert played.sandbox.session.get(address, timeout=10).status_code == 200, address
+        else:
+            path = re.sub(r"^http://[^/]+", "", address)
+            assert client.get(path).status_code == 200, address
+
+
+def test_try_leads_to_the_conflicts_own_screen(played: Played) -> None:
+    conflict = SyncConflict.objects.get(resolved_at=None)
+    assert f"/conflicts/syncconflict/{conflict.pk}/screen/" in played.command("--try")
+
+
+def test_try_leaves_out_who_was_deleted(played: Played) -> None:
+    name = Contact.objects.get(pk=cast().held).name
+    assert name in played.command("--try")
+    Contact.objects.filter(pk=cast().held).delete()
+    assert name not in played.command("--try")
+
+
+def test_a_real_monday_account_is_never_filled(settings: Any) -> None:
+    settings.MONDAY_API_URL = "https://api.monday.com/v2"
+    with pytest.raises(NoSandboxError, match="never a real Monday account"):
+        Sandbox()
+    with pytest.raises(CommandError, match="never a real Monday account"):
+        call_command("demo")
+
+
+def test_a_sandbox_that_is_away_is_a_sentence(settings: Any) -> None:
+    settings.MONDAY_API_URL = "http://127.0.0.1:18264/v2"
+    with pytest.raises(CommandError, match=r"127\.0\.0\.1:18264|network"):
+        call_command("demo")
+
+
+def test_a_run_that_was_interrupted_while_linking_is_taken_up(played: Played) -> None:
+    Context.objects.filter(metadata__demo="disabled").update(metadata={})
+    said = played.command()
+    assert "linked 2,400 of 2,400." in said
+    assert "Waiting to be tried: disabled." in said
+
+
+def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None:
+    Context.objects.filter(metadata__demo__isnull=False).update(metadata={})
+    before = list(Contact.objects.order_by("pk").values())
+    played.command()
+    assert list(Contact.objects.order_by("pk").values()) == before
