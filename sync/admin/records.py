@@ -48,7 +48,7 @@ class SyncedModelAdmin(PageAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the sync state on every row of the page."""
         super().prepare_page(rows)
-        views = views_of(rows)
+        views = views_of(rows, rows[0].page_now) if rows else {}
         for row in rows:
             row.sync_view = views.get(row.pk)
 

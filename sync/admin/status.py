@@ -89,19 +89,18 @@ _BADGES = {
 }
 
 
-def views_of(records: Sequence[SyncedModel]) -> dict[UUID, SyncView]:
+def views_of(records: Sequence[SyncedModel], now: datetime) -> dict[UUID, SyncView]:
     """Return what a page shows of these records; the number of queries doesn't grow with theirs."""
     if not records:
         return {}
     states = SyncStateService().describe_many(records)
     conflicts = desk().open_of(records[0].entity_type(), [record.id for record in records])
-    now = sync_now()
     return {key: SyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
 
 
 def view_of(record: SyncedModel) -> SyncView:
     """Return what the record's own page shows."""
-    return views_of([record])[record.id]
+    return views_of([record], sync_now())[record.id]
 
 
 def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:

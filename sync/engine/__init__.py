@@ -18,6 +18,7 @@ from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
 from sync.engine.reading import read
 from sync.engine.settling import settle
+from sync.engine.stale_reads import read_suspects_again
 from sync.engine.subjects import Batch, Board, Outcome, Subject, load
 from sync.engine.writing import call_failed, write
 from sync.lease import Lease
@@ -63,10 +64,11 @@ def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
 def _look(batch: Batch) -> None:
     try:
         found = read(batch)
+        identify(batch, found)
+        read_suspects_again(batch)
     except MondayError as error:
         _read_failed(batch, error)
         return
-    identify(batch, found)
     settle_candidates(batch, found)
     for subject in batch.open:
         plan(batch.board, subject, subject.item)

@@ -19,7 +19,7 @@ from sync.claims import Claimed
 from sync.clock import sync_now
 from sync.connectors.monday.converters import CannotSplit, UnknownValue
 from sync.connectors.monday.items import Item, LookResult
-from sync.engine.reading import match_text_of_item, npd_id_of
+from sync.engine.reading import as_uuid, match_text_of_item, npd_id_of
 from sync.engine.subjects import Batch, converter_of
 from sync.enqueue import enqueue_many
 from sync.hooks import KIND_IDENTITY, Finding, desk
@@ -104,7 +104,7 @@ class Candidate:
 
     def _tombstone(self, item: Item) -> Tombstone | None:
         stones = Tombstone.objects.filter(entity_type=self.link.entity_type)
-        if (npd_id := _as_uuid(npd_id_of(self.batch, item))) is not None:
+        if (npd_id := as_uuid(npd_id_of(self.batch, item))) is not None:
             if self.model._default_manager.filter(pk=npd_id).exists():
                 return None
             if stone := stones.filter(entity_id=npd_id).first():
@@ -113,7 +113,7 @@ class Candidate:
 
     def _hits(self, item: Item) -> list[SyncedModel]:
         """Records that this item could be: by its NPD ID, else by the match rule."""
-        npd_id = _as_uuid(npd_id_of(self.batch, item))
+        npd_id = as_uuid(npd_id_of(self.batch, item))
         if npd_id is not None and (named := self.model._default_manager.filter(pk=npd_id).first()):
             return [named]
         match = self.batch.board.match
@@ -219,13 +219,6 @@ class Candidate:
 
 def _names(records: Sequence[SyncedModel]) -> str:
     return " or ".join(f"“{record}”" for record in records[:3])
-
-
-def _as_uuid(text: str) -> uuid.UUID | None:
-    try:
-        return uuid.UUID(text)
-    except ValueError:
-        return None
 
 
 def _set_settling(entity_id: uuid.UUID) -> None:

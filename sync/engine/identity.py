@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sync.connectors.monday.items import Item, LookResult
-from sync.engine.reading import match_text, match_text_of_item, npd_id_of
+from sync.engine.reading import as_uuid, match_text, match_text_of_item, npd_id_of
 from sync.engine.subjects import Batch, Outcome, Subject
 
 ACTIVE = "active"
@@ -13,7 +13,7 @@ ACTIVE = "active"
 
 def identify(batch: Batch, found: LookResult) -> None:
     """Give every open subject its item, mark it as one to be created, or end it with the reason."""
-    taken = _owners(batch, [*found.by_npd_id, *found.by_match])
+    taken = _owners(batch, [*found.by_npd_id, *found.by_match]) | _named(batch, found.by_match)
     for subject in batch.open:
         if subject.record.monday_id:
             _linked(batch, subject, found.linked.get(subject.record.monday_id))
@@ -26,6 +26,14 @@ def _owners(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
     ids = {item.id for item in items}
     rows = batch.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", "pk")
     return {str(item): str(pk) for item, pk in rows}
+
+
+def _named(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
+    """Items that bear the NPD ID of a record that is there: they are that record's, whatever their key says."""
+    names = {item.id: npd_id for item in items if (npd_id := as_uuid(npd_id_of(batch, item)))}
+    records = batch.board.model._default_manager.filter(pk__in=names.values())
+    there = set(records.values_list("pk", flat=True))
+    return {item_id: str(npd_id) for item_id, npd_id in names.items() if npd_id in there}
 
 
 def _linked(batch: Batch, subject: Subject, item: Item | None) -> None:
@@ -62,10 +70,11 @@ def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str
         ]
     if not hits:
         subject.creates = True
-    elif len(hits) == 1 and hits[0].id not in taken:
+    elif len(hits) == 1 and taken.get(hits[0].id, str(subject.id)) == str(subject.id):
         taken[hits[0].id] = str(subject.id)
         subject.item, subject.link_to = hits[0], hits[0].id
         subject.ledger.remote_state = hits[0].state
+        subject.say("link", f"Linked with the item “{hits[0].name}” on the board.")
     else:
         _who_is_this(batch, subject, hits, taken)
 

@@ -2,20 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection
+
 from sync.choices import LedgerDirection
-from sync.clock import SyncNow
 from sync.engine.findings import waiting_for_a_person
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.merge import Action
 from sync.models import SyncMetadata
 
+_COLUMNS = (
+    "base",
+    "altered",
+    "held",
+    "note",
+    "remote_state",
+    "remote_id",
+    "sync_batch_id",
+    "sync_duration_ms",
+    "api_calls_count",
+    "sync_direction",
+    "conflicts",
+    "error_count",
+    "last_error",
+)
+_UPDATE = f"""
+    UPDATE sync_metadata AS ledger
+    SET {", ".join(f"{name} = seen.{name}" for name in _COLUMNS)}, last_sync_attempt = sync_now()
+    FROM jsonb_populate_recordset(NULL::sync_metadata, %s::jsonb) AS seen
+    WHERE ledger.id = seen.id
+"""  # noqa: S608 - made of the names above
+
 
 def locked(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
+    """Lock the records' ledger rows in the order of their ids, made where they are missing."""
     entity_type = batch.board.link.entity_type
     missing = [SyncMetadata(entity_type=entity_type, entity_id=str(i), system="monday") for i in ids]
     SyncMetadata.objects.bulk_create(missing, ignore_conflicts=True)
@@ -26,6 +52,7 @@ def locked(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
 
 
 def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetadata], started: float) -> None:
+    """Write what the look found, by one statement; `started` is the monotonic time at which it began."""
     milliseconds = int((time.monotonic() - started) * 1000)
     rows = []
     for subject in subjects:
@@ -35,30 +62,20 @@ def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetad
         row.note, row.remote_state = subject.note, seen.remote_state
         row.remote_id = subject.record.monday_id
         row.sync_batch_id, row.sync_duration_ms, row.api_calls_count = batch.id, milliseconds, batch.calls
-        row.last_sync_attempt = SyncNow()
         row.sync_direction = _ledger_direction(subject)
         row.conflicts = _conflicts_of(subject, seen.conflicts)
         _note_failure(subject, row)
         subject.ledger = row
         rows.append(row)
     if rows:
-        fields = [
-            "base",
-            "altered",
-            "held",
-            "note",
-            "remote_state",
-            "remote_id",
-            "sync_batch_id",
-            "sync_duration_ms",
-            "api_calls_count",
-            "last_sync_attempt",
-            "sync_direction",
-            "conflicts",
-            "error_count",
-            "last_error",
-        ]
-        SyncMetadata.objects.bulk_update(rows, fields)
+        _update(rows)
+
+
+def _update(rows: Sequence[SyncMetadata]) -> None:
+    """One statement; Django's bulk_update takes 3 ms a row to build its CASE expressions."""
+    content = [{"id": row.pk} | {name: getattr(row, name) for name in _COLUMNS} for row in rows]
+    with connection.cursor() as cursor:
+        cursor.execute(_UPDATE, [json.dumps(content, cls=DjangoJSONEncoder)])
 
 
 def held_of(subject: Subject) -> dict[str, Any]:
@@ -68,7 +85,7 @@ def held_of(subject: Subject) -> dict[str, Any]:
     return {
         key: {
             "reason": p.hold,
-            "side": "npd" if p.write_raw is None and p.decision.action is Action.PULL else "monday",
+            "side": "monday" if p.decision.action is Action.PUSH else "npd",
             "local": p.local_raw,
             "column": p.mapping.column_id,
             "version": p.mapping.version,

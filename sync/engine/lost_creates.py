@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 from django.conf import settings
@@ -20,7 +21,7 @@ from sync.connectors.monday.items import Item, parse_look, parse_written
 from sync.engine.intents import IDEMPOTENCY_MINUTES
 from sync.engine.subjects import Board
 from sync.lease import Lease
-from sync.models import Intent, IntentState
+from sync.models import Intent, IntentState, Tombstone
 
 log = structlog.get_logger(__name__)
 
@@ -72,21 +73,29 @@ def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item]:
 
 def _link(lease: Lease, board: Board, intents: Sequence[Intent], found: dict[str, Item]) -> None:
     """Link what was made; the next look takes what the intent sent as the base, for the intent stays open till then."""
-    taken = set(
-        board.model._default_manager.filter(monday_id__in=[i.id for i in found.values()]).values_list(
-            "monday_id", flat=True
-        )
-    )
+    items = [item.id for item in found.values()]
+    owners = dict(board.model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
     with lease.held():
         for intent in intents:
             item = found.get(str(intent.entity_id))
-            if item is not None and item.id not in taken:
-                board.model._default_manager.filter(pk=intent.entity_id, monday_id=None).update(
-                    monday_id=item.id
-                )
-                Intent.objects.filter(pk=intent.pk).update(item_id=item.id, deadline=SyncNow())
-            elif item is not None:
-                Intent.objects.filter(pk=intent.pk).update(state=IntentState.LANDED, settled_at=SyncNow())
+            if item is not None:
+                _link_one(board, intent, item, owners.get(item.id))
+
+
+def _link_one(board: Board, intent: Intent, item: Item, owner: UUID | None) -> None:
+    """Link one record, if its webhook has not done it; of a record that is gone, the tombstone learns the item."""
+    records = board.model._default_manager.filter(pk=intent.entity_id)
+    linked = owner == intent.entity_id or (
+        owner is None and records.filter(monday_id=None).update(monday_id=item.id)
+    )
+    if linked:
+        Intent.objects.filter(pk=intent.pk).update(item_id=item.id, deadline=SyncNow())
+        return
+    Intent.objects.filter(pk=intent.pk).update(state=IntentState.LANDED, settled_at=SyncNow())
+    stones = Tombstone.objects.filter(
+        entity_type=intent.entity_type, entity_id=intent.entity_id, monday_id=None
+    )
+    stones.update(monday_id=item.id)
 
 
 def _wait_once_more(lease: Lease, missing: Sequence[Intent]) -> None:

@@ -205,7 +205,7 @@ def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
 def _stays_held(subject: Subject, planned: Planned) -> bool:
     """What Monday refused is not sent again until the value, the column or a person changes it."""
     held = subject.ledger.held.get(planned.mapping.key)
-    if not held or held.get("side") != "monday" or subject.causes & Cause.PERSON:
+    if not held or held["side"] != "monday" or subject.causes & Cause.PERSON:
         return False
     same_place = (held["column"], held["version"]) == (planned.mapping.column_id, planned.mapping.version)
     return bool(same_place and held["local"] == planned.local_raw)

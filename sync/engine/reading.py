@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from sync.account import client
 from sync.connectors.monday.documents import MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
@@ -61,6 +63,14 @@ def match_text_of_item(batch: Batch, item: Item) -> str:
 def npd_id_of(batch: Batch, item: Item) -> str:
     """Return the NPD ID that the item bears, or an empty text."""
     return (item.reading(batch.board.link.npd_id_column).text or "").strip()
+
+
+def as_uuid(text: str) -> UUID | None:
+    """Return the NPD ID in a text, or None where it is none."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
 
 
 def _with_further_pages(batch: Batch, result: LookResult) -> LookResult:

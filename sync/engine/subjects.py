@@ -64,10 +64,6 @@ class Board:
         """The mapping by which records and items are matched."""
         return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
 
-    def mapping(self, key: str) -> FieldMapping:
-        """Return a mapping by its key."""
-        return next(m for m in self.mappings if m.key == key)
-
 
 def converter_of(mapping: FieldMapping) -> Converter:
     """Return the mapping's converter."""

@@ -150,6 +150,7 @@ def _written(subject: Subject, item: Item) -> None:
     if subject.creates:
         subject.link_to, subject.item = item.id, item
         subject.ledger.remote_state = item.state
+        subject.say("create", f"Made the item “{item.name}” on the board.")
 
 
 def _whole_failed(

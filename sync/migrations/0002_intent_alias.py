@@ -4,15 +4,16 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('sync', '0001_initial'),
+        ("sync", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='intent',
-            name='alias',
-            field=models.CharField(blank=True, db_default='', max_length=20, verbose_name='alias in the document'),
+            model_name="intent",
+            name="alias",
+            field=models.CharField(
+                blank=True, db_default="", max_length=20, verbose_name="alias in the document"
+            ),
         ),
     ]

@@ -338,3 +338,71 @@ def test_no_secret_stands_in_what_is_stored(world: World) -> None:
     stored = json.dumps([*SyncQueue.objects.values("error_message", "reason", "payload")], default=str)
     stored += world.mon_pause().pause_reason
     assert world.sandbox.token not in stored
+
+
+def test_a_read_that_shows_what_our_write_replaced_is_read_once_more(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.engine import stale_reads
+
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    again: list[Any] = []
+    original = stale_reads.read_items
+    monkeypatch.setattr(stale_reads, "read_items", lambda *args: again.append(args) or original(*args))
+    world.edit(contact, "role_title", "Boss")
+    world.look(contact)
+    assert len(again) == 1
+    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
+    world.pass_time(minutes=3)
+    world.edit(contact, "role_title", "Chair")
+    world.look(contact)
+    assert len(again) == 1
+
+
+def test_a_lost_create_whose_webhook_came_first_takes_what_was_sent_as_its_base(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com", role_title="Boss")
+    world.sandbox.faults({"timeout": "after"})
+    world.work()
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.wait_out()
+    world.work()
+    assert len(world.sandbox.items()) == 1
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+
+
+def test_a_record_deleted_after_a_lost_create_leaves_a_tombstone_that_knows_the_item(world: World) -> None:
+    from sync.models import Tombstone
+
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "after"})
+    world.work()
+    key = contact.pk
+    contact.delete()
+    world.wait_out()
+    world.work()
+    world.contact("somebody else")
+    world.work()
+    assert Tombstone.objects.get(entity_id=key).monday_id == world.sandbox.item_named("Ann")["id"]  # type: ignore[index]
+
+
+def test_a_field_held_for_a_missing_column_flows_when_the_column_is_back(world: World) -> None:
+    from sync import account, registry
+    from sync.setup import set_up
+
+    contact = world.linked(role_title="Boss")
+    world.sandbox.query(
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role_title") { id } }', b=world.board_id()
+    )
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    assert world.status(contact) == "pending"
+    set_up(registry.entity("contact"), account.client())
+    world.look(contact)
+    assert world.status(contact) == "synced"
+    values = world.values(contact)
+    assert "Chair" in values.values()

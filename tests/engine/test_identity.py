@@ -169,3 +169,13 @@ def test_an_npd_id_that_someone_emptied_is_written_again(world: World) -> None:
     world.deliver()
     world.work()
     assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_an_item_that_bears_another_records_npd_id_is_not_taken_by_e_mail(world: World) -> None:
+    other = Contact(name="Other", sync_enabled=False)
+    other.save()
+    add(world, "Theirs", email=mail("ann@example.com"), npd_id=str(other.pk))
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    assert world.status(contact) == "conflict"
+    assert contact.monday_id is None

@@ -40,7 +40,6 @@ Whether to try again is a property of the class. Foreign errors (HTTP, JSON bodi
 older format) become these in codes.py, the one translating edge.
 """
 
-
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import ClassVar
