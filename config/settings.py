@@ -233,6 +233,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     if BROKER_IS_REDIS
     else {}
 )
+# A save waits for its wake-up no longer than this: to connect, and to write.
+WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
+    {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
+)
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
 

@@ -5,14 +5,21 @@ A lost wake-up costs latency and never data: the rows are the truth, and Beat sw
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from functools import lru_cache
 
 import structlog
+from celery import current_app
+from django.conf import settings
+from kombu import Connection
+from kombu.pools import producers
 
 log = structlog.get_logger(__name__)
 
 INTERVAL_SECONDS = 1.0
+POOL_WAIT_SECONDS = 0.1
 
 _last_sent: dict[str, float] = {}
 _guard = threading.Lock()
@@ -29,14 +36,15 @@ def board(entity_type: str) -> bool:
 
 
 def send(entity_type: str) -> bool:
-    """Send a wake-up now; a broker that is away is logged and survived."""
+    """Send a wake-up now; a broker that is away is logged and survived, within 200 ms."""
     from sync.tasks import work_board
 
     try:
-        work_board.apply_async((entity_type,), retry=False)
+        with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
+            work_board.apply_async((entity_type,), producer=producer, retry=False)
     except (
         Exception
-    ) as error:  # whatever the broker's library raises, the row is stored and a sweep will find it
+    ) as error:  # whatever the broker's library raises: the row is stored, a sweep will find it
         log.warning(
             "wake-up not sent; the next sweep takes the row",
             entity_type=entity_type,
@@ -44,3 +52,12 @@ def send(entity_type: str) -> bool:
         )
         return False
     return True
+
+
+@lru_cache(maxsize=1)
+def _connection(process_id: int) -> Connection:
+    """A connection of its own, one a process: it may give up far sooner than the one that a worker reads from."""
+    usual = current_app.connection_for_write()
+    return usual.clone(
+        transport_options={**(usual.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS}
+    )

@@ -44,7 +44,7 @@ class SyncQueue(models.Model):
     class Meta:
         db_table = "sync_queue"
         verbose_name = "queue row"
-        verbose_name_plural = "sync queue"
+        verbose_name_plural = "queue rows"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # The target of the outbox's upsert: what coalesces a hundred saves into one look.
             models.UniqueConstraint(

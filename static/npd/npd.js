@@ -1,0 +1,39 @@
+// "take the new one": puts the value that stands in the database into the field that a form kept back.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-npd-take]");
+  if (!button) return;
+  const field = document.getElementById(button.dataset.npdTake);
+  if (!field) return;
+  const value = button.dataset.value;
+  if (field.type === "checkbox") {
+    field.checked = value !== "";
+  } else {
+    if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
+      field.add(new Option(button.dataset.label, value));
+    }
+    field.value = value;
+  }
+  // Autocomplete fields are drawn by select2, which listens to jQuery's event and not to the browser's.
+  if (window.django && window.django.jQuery) window.django.jQuery(field).trigger("change");
+  field.dispatchEvent(new Event("change", { bubbles: true }));
+  field.focus();
+});
+
+// select2 names its box by what is chosen, so an empty one has no name: give it the field's label.
+const nameAutocomplete = (container) => {
+  const select = container.previousElementSibling;
+  const box = container.querySelector(".select2-selection");
+  const label = select?.labels?.[0] ?? select?.closest("div, fieldset")?.parentElement?.querySelector("label, h3");
+  if (!box || !label) return;
+  label.id ||= `npd-label-${select.id || select.name}`;
+  const chosen = box.querySelector(".select2-selection__rendered");
+  box.setAttribute("aria-labelledby", `${label.id} ${chosen?.id ?? ""}`.trim());
+  chosen?.setAttribute("aria-labelledby", label.id);
+};
+new MutationObserver((changes) => {
+  for (const node of changes.flatMap((change) => [...change.addedNodes])) {
+    if (node.nodeType === Node.ELEMENT_NODE && node.matches(".select2-container--admin-autocomplete, .select2-container")) {
+      nameAutocomplete(node);
+    }
+  }
+}).observe(document.documentElement, { childList: true, subtree: true });

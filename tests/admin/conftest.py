@@ -1,0 +1,42 @@
+"""A signed-in administrator, a configured Monday that nobody calls, and a world with every state."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from sync import wake
+from tests.admin import states
+
+
+@pytest.fixture(autouse=True)
+def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Configured, and played by a sandbox; no wake-up leaves the test."""
+    settings.MONDAY_API_KEY = "token-that-no-page-may-show"
+    settings.MONDAY_API_URL = "http://127.0.0.1:18241/v2"
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    monkeypatch.setattr(wake, "send", lambda entity_type: True)
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    """An administrator."""
+    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+
+
+@pytest.fixture
+def browser_of_person(person: User, client: Client) -> Client:
+    """The administrator's session."""
+    client.force_login(person)
+    return client
+
+
+@pytest.fixture
+def world(db: None) -> dict[str, Any]:
+    """Records in every state."""
+    return states.one_of_each()

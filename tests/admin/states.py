@@ -1,0 +1,175 @@
+"""Records in every state that the admin can show, written straight into the tables."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync import registry
+from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
+from sync.clock import SyncNow, sync_now
+from sync.connectors.monday.converters import converter
+from sync.models import BoardLink, Decision, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, SyncQueue
+
+
+def boards() -> dict[str, BoardLink]:
+    """Board links with the mappings that the models register, as the set-up makes them."""
+    MondayAccount.objects.get_or_create(id=1)
+    made = {}
+    for number, spec in enumerate(registry.entities(), start=1):
+        link = BoardLink.objects.create(
+            entity_type=spec.entity_type,
+            board_id=f"900{number}",
+            npd_id_column="npd_id",
+            match_key=spec.match_key,
+        )
+        for position, mapping in enumerate(spec.mappings):
+            FieldMapping.objects.create(
+                link=link, key=mapping.key, label=mapping.label, fields=list(mapping.fields),
+                column_id=mapping.column_id, converter=mapping.converter, position=position,
+            )  # fmt: skip
+        made[spec.entity_type] = link
+    return made
+
+
+def contact(name: str, **values: Any) -> Contact:
+    """A contact, whose outbox row is gone as if it had been worked."""
+    made = Contact.objects.create(name=name, **values)
+    SyncQueue.objects.filter(entity_id=made.id).delete()
+    return made
+
+
+def mark(record: SyncedModel, status: RecordSyncStatus, item: str | None = None) -> None:
+    """Write the bookkeeping columns, which no trigger takes for a change."""
+    last = SyncNow() if status == RecordSyncStatus.SYNCED else None
+    type(record)._default_manager.filter(pk=record.pk).update(
+        sync_status=status, monday_id=item, monday_last_synced=last
+    )
+    record.refresh_from_db()
+
+
+def ledger(record: SyncedModel, status: SyncStatus, **values: Any) -> SyncMetadata:
+    """The record's ledger entry."""
+    return SyncMetadata.objects.create(
+        entity_type=record.entity_type(), entity_id=str(record.pk), remote_id=record.monday_id,
+        sync_status=status, last_sync_attempt=sync_now(), **values,
+    )  # fmt: skip
+
+
+def synced(name: str, item: str, **values: Any) -> Contact:
+    """A contact that is the same on both sides."""
+    made = contact(name, **values)
+    mark(made, RecordSyncStatus.SYNCED, item)
+    base = {}
+    for mapping in registry.entity("contact").mappings:
+        local = {name: getattr(made, name) for name in mapping.fields}
+        remote = converter(mapping.converter).write(local, None)
+        base[mapping.key] = {
+            "local": local,
+            "remote": remote,
+            "item": item,
+            "column": mapping.key,
+            "version": 1,
+        }
+    ledger(made, SyncStatus.COMPLETED, base=base, last_successful_sync=sync_now())
+    return made
+
+
+def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300) -> Contact:
+    """A contact whose second try comes in five minutes."""
+    made = contact(name)
+    due = sync_now() + timedelta(seconds=seconds)
+    SyncQueue.objects.create(
+        entity_type="contact",
+        entity_id=made.id,
+        attempts=1,
+        next_retry=due,
+        error_message=reason,
+        reason=reason,
+    )
+    ledger(made, SyncStatus.PENDING, note=reason)
+    return made
+
+
+def dead(name: str, error: str = "Monday refused the item: invalid value.") -> Contact:
+    """A contact whose tries are used up."""
+    made = contact(name)
+    SyncQueue.objects.create(
+        entity_type="contact", entity_id=made.id, attempts=5, status=QueueStatus.FAILED, error_message=error
+    )
+    ledger(made, SyncStatus.FAILED, last_error=error, error_count=5)
+    return made
+
+
+def conflicting(name: str, item: str, field: str = "phone") -> tuple[Contact, SyncConflict]:
+    """A contact of which both sides changed one field."""
+    made = contact(name, phone="+44 20 7946 0812")
+    mark(made, RecordSyncStatus.CONFLICT, item)
+    ledger(made, SyncStatus.COMPLETED, conflicts={"fields": [field]})
+    found = SyncConflict.objects.create(
+        entity_type="contact", entity_id=made.id, monday_item_id=item, conflict_fields=[field],
+        npd_data={field: "+44 20 7946 0812"}, base_data={field: "+44 20 7946 0018"},
+        monday_data={field: "+44 20 7946 0018 ext. 4"},
+    )  # fmt: skip
+    found.refresh_from_db()
+    return made, found
+
+
+def held(name: str, item: str) -> Contact:
+    """A contact whose e-mail Monday refuses."""
+    made = contact(name, email="nobody@invalid")
+    mark(made, RecordSyncStatus.PENDING, item)
+    ledger(
+        made, SyncStatus.COMPLETED, held={"email": {"reason": "Monday refuses this e-mail: it isn't valid."}},
+    )  # fmt: skip
+    return made
+
+
+def disabled(name: str) -> Contact:
+    """A contact whose sync is off."""
+    made = contact(name, sync_enabled=False)
+    ledger(made, SyncStatus.SKIPPED)
+    return made
+
+
+def candidate(item: str, seconds: int = 240) -> SyncQueue:
+    """An item of the contacts board that no record has."""
+    return SyncQueue.objects.create(
+        entity_type="contact", remote_id=item, direction=QueueDirection.TO_NPD, causes=Cause.WEBHOOK,
+        next_retry=sync_now() + timedelta(seconds=seconds),
+        reason="It has no e-mail yet, so nobody can say whether it is known.",
+    )  # fmt: skip
+
+
+def decided(record: SyncedModel, sentence: str, actor: str = "") -> Decision:
+    """A line of the record's log."""
+    return Decision.objects.create(
+        entity_type=record.entity_type(), entity_id=record.pk, kind="pull", sentence=sentence, actor=actor
+    )
+
+
+def one_of_each() -> dict[str, Any]:
+    """A small world with every state."""
+    boards()
+    made: dict[str, Any] = {
+        "synced": synced(
+            "Zoë Ångström", "5001", email="zoe@example.com", phone="+46 8 123 45", notes="Line\nLine"
+        ),
+        "waiting": waiting("李小龍"),
+        "dead": dead("Petra Keller"),
+        "held": held("محمد علي", "5004"),
+        "disabled": disabled("Otto Off"),
+        "candidate": candidate("7001"),
+    }
+    made["conflicting"], made["conflict"] = conflicting("Ann Clash", "5006")
+    made["organization"] = Organization.objects.create(name="Example Ltd", aliases=["Example, Inc.", "ExCo"])
+    Contact.objects.filter(pk=made["synced"].pk).update(organization=made["organization"])
+    SyncQueue.objects.filter(entity_id=made["synced"].pk).delete()
+    mark(made["synced"], RecordSyncStatus.SYNCED, "5001")
+    contact("One Way", sync_direction=SyncDirection.NPD_TO_MONDAY)
+    decided(
+        made["synced"], "Phone came from Monday: “+46 8 123 45” replaced an empty value.", "Bob, on Monday"
+    )
+    return made

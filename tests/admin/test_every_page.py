@@ -1,0 +1,159 @@
+"""The first page, the banner, the sidebar, the guide."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from rest_framework.authtoken.models import TokenProxy
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import MondayAccount, SyncMetadata, SyncQueue
+from tests.admin import states
+from tests.admin.test_records import words_of
+
+GUIDE = "/admin/sync/mondayaccount/connect/"
+
+
+def tile(html: str, label: str, path: str) -> int:
+    """The number on the tile that leads to `path`."""
+    found = re.search(rf'href="{re.escape(path)}">(.*?)</a>', html, re.DOTALL)
+    assert found, f"no tile leads to {path}"
+    text = words_of(found[1])
+    assert label in text
+    return int(text.split()[-1].replace(",", ""))
+
+
+def test_the_first_page_counts_what_is_there(browser_of_person: Client, world: dict[str, Any]) -> None:
+    html = browser_of_person.get("/admin/").content.decode()
+    for status, label in (
+        ("synced", "Synced"),
+        ("pending", "Pending"),
+        ("conflict", "Conflict"),
+        ("disabled", "Disabled"),
+    ):
+        path = f"/admin/npd/contact/?sync_status__exact={status}"
+        listed = browser_of_person.get(path).content.decode()
+        rows = len(re.findall(r'<tr class="data-row', listed))
+        assert tile(html, label, path) == Contact.objects.filter(sync_status=status).count() == rows > 0
+
+
+def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, world: dict[str, Any]) -> None:
+    MondayAccount.objects.update(
+        pause_reason="Monday refuses the token.", paused_until=states.sync_now() + states.timedelta(minutes=1)
+    )
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert "1 conflict to settle" in text
+    assert "1 row stopped after all tries The newest: Monday refused the item" in text
+    assert "1 field of 1 record can’t flow The newest: Monday refuses this e-mail" in text
+    assert "Organizations and Contacts: no sync now Monday refuses the token. Tried again at" in text
+    assert re.search(r"Contact item 7001 It has no e-mail yet.* Next look: in [34] minutes", text)
+
+
+def test_the_first_page_says_when_nothing_needs_a_person(browser_of_person: Client) -> None:
+    states.boards()
+    states.synced("Ann", "5001")
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert "Nothing needs a person." in text
+    assert "None waits." in text
+    assert "Nothing waits in the queue." in text
+
+
+def test_the_first_page_of_a_new_installation_opens(browser_of_person: Client) -> None:
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert "No records yet." in text
+    assert "There is no board for contact records yet: run `manage.py monday_setup`." in text
+
+
+def test_the_sidebar_counts_open_conflicts(browser_of_person: Client, world: dict[str, Any]) -> None:
+    def badge() -> str:
+        html = browser_of_person.get("/admin/auth/group/").content.decode()
+        found = re.search(r'<a href="/admin/conflicts/syncconflict/".*?</a>', html, re.DOTALL)
+        assert found
+        return words_of(found[0])
+
+    assert badge().split() == ["Conflicts", "1"]
+    SyncConflict.objects.update(resolved_at=states.sync_now())
+    assert badge().split() == ["Conflicts"]
+
+
+def test_the_sidebar_shows_only_what_the_person_may_see(client: Client, world: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    html = client.get("/admin/").content.decode()
+    assert 'href="/admin/npd/contact/"' in html
+    assert 'href="/admin/sync/webhookevent/"' not in html
+    assert 'href="/admin/conflicts/syncconflict/"' not in html
+    assert "Petra" not in html
+    assert "7001" not in html
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/admin/npd/contact/", "/admin/auth/user/add/", GUIDE])
+def test_every_page_says_that_monday_is_the_sandbox(
+    browser_of_person: Client, world: dict[str, Any], path: str
+) -> None:
+    html = browser_of_person.get(path).content.decode()
+    assert "Monday is played by the sandbox at" in html
+    assert 'href="http://127.0.0.1:18241/"' in html
+    assert f'href="{GUIDE}"' in html
+
+
+def test_the_banner_is_gone_when_monday_itself_is_called(browser_of_person: Client, settings: Any) -> None:
+    settings.MONDAY_API_URL = "https://api.monday.com/v2"
+    assert "npd-banner" not in browser_of_person.get("/admin/").content.decode()
+
+
+def test_without_a_token_the_banner_says_the_next_step(browser_of_person: Client, settings: Any) -> None:
+    settings.MONDAY_API_KEY = ""
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert "Monday isn’t connected: saves are kept and wait." in text
+    assert "played by the sandbox" not in text
+
+
+def test_a_password_in_the_sandboxs_address_is_not_shown(browser_of_person: Client, settings: Any) -> None:
+    settings.MONDAY_API_URL = "http://user:hidden@127.0.0.1:18241/v2?token=hidden"
+    html = browser_of_person.get("/admin/").content.decode()
+    assert "hidden@" not in html
+    assert "token=hidden" not in html
+    assert 'href="http://127.0.0.1:18241/"' in html
+
+
+def test_the_guide_says_what_is_set_and_never_the_value(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_WEBHOOK_TOKEN = "webhook-token-that-no-page-may-show"
+    settings.MONDAY_SIGNING_SECRET = ""
+    html = browser_of_person.get(GUIDE).content.decode()
+    text = words_of(html)
+    assert "MONDAY_API_KEY Set" in text
+    assert "MONDAY_WEBHOOK_TOKEN Set" in text
+    assert "MONDAY_SIGNING_SECRET Not set" in text
+    assert "manage.py monday_setup" in text
+    assert "that-no-page-may-show" not in html
+
+
+def test_the_guide_needs_a_sign_in(client: Client, db: None) -> None:
+    assert client.get(GUIDE).status_code == 302
+
+
+def test_tokens_that_are_kept_in_clear_have_no_page() -> None:
+    assert TokenProxy not in admin.site._registry
+
+
+def test_no_page_of_another_application_is_left_without_the_theme(browser_of_person: Client) -> None:
+    for model, model_admin in admin.site._registry.items():
+        assert any(base.__module__.startswith("unfold") for base in type(model_admin).__mro__), model
+
+
+def test_the_figures_are_read_from_the_tables(browser_of_person: Client, world: dict[str, Any]) -> None:
+    SyncQueue.objects.filter(status="failed").delete()
+    SyncMetadata.objects.update(held={})
+    SyncConflict.objects.update(resolved_at=states.sync_now())
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert "Nothing needs a person." in text

@@ -1,0 +1,264 @@
+"""Contacts and organizations in the admin: badges, actions, the sync panel."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.choices import Cause, RecordSyncStatus
+from sync.models import SyncQueue
+from tests.admin import states
+
+LIST = "/admin/npd/contact/"
+
+
+def words_of(html: str) -> str:
+    """The page's text, without tags and icons."""
+    text = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", html)
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)).replace("&#x27;", "'")
+
+
+def row_of(html: str, name: str) -> str:
+    """The text of the list's row that names a record."""
+    rows = [row for row in re.findall(r'<tr class="data-row.*?</tr>', html, re.DOTALL) if name in row]
+    assert len(rows) == 1, f"{len(rows)} rows name {name}"
+    return words_of(rows[0])
+
+
+def change_page(record: Any) -> str:
+    return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
+
+
+def post_action(client: Client, action: str, *records: Any) -> str:
+    data = {"action": action, "_selected_action": [str(record.pk) for record in records]}
+    return words_of(client.post(LIST, data, follow=True).content.decode())
+
+
+def test_the_list_says_every_state_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
+    html = browser_of_person.get(LIST).content.decode()
+    assert "Synced" in row_of(html, "Zoë Ångström")
+    assert re.search(r"Pending Next try in [45] minutes\..*Monday answered 500", row_of(html, "李小龍"))
+    assert re.search(r"Stopped .*Monday refused the item", row_of(html, "Petra Keller"))
+    assert "Conflict Phone" in row_of(html, "Ann Clash")
+    assert "Disabled Sync is off for this record." in row_of(html, "Otto Off")
+    assert "Monday refuses this e-mail" in row_of(html, "محمد علي")
+
+
+def test_a_conflict_badge_leads_to_its_screen(browser_of_person: Client, world: dict[str, Any]) -> None:
+    screen = reverse("admin:conflicts_syncconflict_screen", args=[world["conflict"].pk])
+    for url in (LIST, change_page(world["conflicting"])):
+        assert f'href="{screen}"' in browser_of_person.get(url).content.decode()
+    assert browser_of_person.get(screen).status_code == 200
+
+
+def test_several_conflicts_lead_to_their_list(browser_of_person: Client, world: dict[str, Any]) -> None:
+    record = world["conflicting"]
+    SyncConflict.objects.create(
+        entity_type="contact", entity_id=record.pk, monday_item_id="9", kind="identity", conflict_fields=[],
+        npd_data={"candidates": []}, monday_data={},
+    )  # fmt: skip
+    listed = reverse("admin:conflicts_syncconflict_changelist") + f"?entity_id__exact={record.pk}"
+    assert f'href="{listed}"' in browser_of_person.get(change_page(record)).content.decode()
+    assert browser_of_person.get(listed).status_code == 200
+
+
+def test_the_item_is_linked_and_opens_beside_the_admin(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    html = browser_of_person.get(LIST).content.decode()
+    assert re.search(
+        r'href="http://127.0.0.1:18241/board/\d+/pulses/5001" target="_blank" rel="noopener"', html
+    )
+
+
+def test_the_number_of_queries_does_not_grow_with_the_page(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    browser_of_person.get(LIST)
+    with CaptureQueriesContext(connection) as few:
+        browser_of_person.get(LIST)
+    for number in range(40):
+        states.synced(f"Person {number}", f"8{number}", organization=world["organization"])
+        states.waiting(f"Waiting {number}")
+    with CaptureQueriesContext(connection) as many:
+        assert browser_of_person.get(LIST).status_code == 200
+    assert len(many) == len(few)
+    assert len(many) <= 15
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("q=zoe@example", "Zoë Ångström"),
+        ("q=5001", "Zoë Ångström"),
+        ("sync_status__exact=conflict", "Ann Clash"),
+        ("sync_status__exact=disabled", "Otto Off"),
+        ("sync_enabled__exact=0", "Otto Off"),
+        ("sync_direction__exact=npd_to_monday", "One Way"),
+        ("q=Example+Ltd", "Zoë Ångström"),
+    ],
+)
+def test_search_and_filters_find_the_one_record(
+    browser_of_person: Client, world: dict[str, Any], query: str, name: str
+) -> None:
+    html = browser_of_person.get(f"{LIST}?{query}").content.decode()
+    assert row_of(html, name)
+    assert len(re.findall(r'<tr class="data-row', html)) == 1
+
+
+def test_the_organization_filter_keeps_its_contacts(browser_of_person: Client, world: dict[str, Any]) -> None:
+    html = browser_of_person.get(
+        f"{LIST}?organization__id__exact={world['organization'].pk}"
+    ).content.decode()
+    assert row_of(html, "Zoë Ångström")
+    assert "Ann Clash" not in html
+
+
+def test_organizations_are_found_by_their_other_names(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    html = browser_of_person.get("/admin/npd/organization/?q=exco").content.decode()
+    assert row_of(html, "Example Ltd")
+
+
+def test_an_empty_list_says_what_would_stand_there(browser_of_person: Client) -> None:
+    text = words_of(browser_of_person.get(LIST).content.decode())
+    assert "No contacts here" in text
+    text = words_of(browser_of_person.get(f"{LIST}?q=nobody").content.decode())
+    assert "Nothing is found for “nobody”" in text
+
+
+def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_not(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    mirrored = states.contact("Mirrored", sync_direction="monday_to_npd")
+    text = post_action(browser_of_person, "sync_now", world["synced"], world["disabled"], mirrored)
+    assert "Sync of 2 contacts started." in text
+    assert "1 not sent:" in text
+    rows = SyncQueue.objects.filter(
+        status="pending", entity_id__in=[world["synced"].pk, world["disabled"].pk]
+    )
+    assert {row.causes & Cause.PERSON for row in rows} == {int(Cause.PERSON)}
+    assert rows.count() == 2
+
+
+def test_sync_now_without_monday_says_what_to_do(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    assert "Nothing was sent. Monday isn't configured" in post_action(
+        browser_of_person, "sync_now", world["synced"]
+    )
+
+
+def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
+    browser_of_person: Client, person: User, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    assert "Sync turned off for 1 contact." in post_action(browser_of_person, "turn_sync_off", record)
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_status) == (False, RecordSyncStatus.DISABLED)
+    assert "Sync was off for all of them already." in post_action(browser_of_person, "turn_sync_off", record)
+    assert "Sync turned on for 1 contact." in post_action(browser_of_person, "turn_sync_on", record)
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_status) == (True, RecordSyncStatus.PENDING)
+    assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
+    page = words_of(browser_of_person.get(change_page(record)).content.decode())
+    assert "Dora Demo changed sync with Monday from off to on" in page
+
+
+def test_the_button_on_the_record_sends_it_and_returns(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["disabled"]
+    url = reverse("admin:npd_contact_sync_now", args=[record.pk])
+    assert f'action="{url}"' in browser_of_person.get(change_page(record)).content.decode()
+    answer = browser_of_person.post(url, follow=True)
+    assert answer.redirect_chain == [(change_page(record), 302)]
+    assert "“Otto Off” is sent to Monday now." in words_of(answer.content.decode())
+
+
+def test_the_button_never_answers_a_link(browser_of_person: Client, world: dict[str, Any]) -> None:
+    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
+    assert browser_of_person.get(url).status_code == 405
+    assert not SyncQueue.objects.filter(entity_id=world["synced"].pk).exists()
+
+
+def test_the_panel_shows_both_sides_the_base_and_what_is_held(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    page = words_of(browser_of_person.get(change_page(world["synced"])).content.decode())
+    assert "Both sides agree." in page
+    assert re.search(r"Email zoe@example.com zoe@example.com zoe@example.com", page)
+    assert "Bob, on Monday : Phone came from Monday" in page
+    page = words_of(browser_of_person.get(change_page(world["held"])).content.decode())
+    assert "Email is held Monday refuses this e-mail: it isn't valid. The other fields flow." in page
+
+
+def test_the_panel_says_why_a_record_waits_and_until_when(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    page = words_of(browser_of_person.get(change_page(world["waiting"])).content.decode())
+    assert re.search(r"Pending .*Monday answered 500.* Next try in [45] minutes\.", page)
+
+
+def test_the_history_says_who_changed_what(browser_of_person: Client, world: dict[str, Any]) -> None:
+    record = world["synced"]
+    record.phone = "+46 9"
+    record.save()
+    page = words_of(browser_of_person.get(change_page(record)).content.decode())
+    assert "a script changed phone from “+46 8 123 45” to “+46 9”" in page
+    assert "changed organization from (empty) to “Example Ltd”" in page
+
+
+def test_a_new_contact_can_be_added_and_has_no_panel(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    page = browser_of_person.get("/admin/npd/contact/add/").content.decode()
+    assert "Both sides" not in page
+    answer = browser_of_person.post(
+        "/admin/npd/contact/add/",
+        {"name": "New", "notes": "a\r\nb", "sync_enabled": "on", "sync_direction": "bidirectional"},
+    )
+    assert answer.status_code == 302
+    assert Contact.objects.get(name="New").notes == "a\nb"
+
+
+def test_deleting_a_linked_record_says_that_its_item_stays(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    url = reverse("admin:npd_contact_delete", args=[world["synced"].pk])
+    answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
+    assert "stays on Monday until deletes are synced" in words_of(answer.content.decode())
+    listed = words_of(browser_of_person.get("/admin/sync/tombstone/").content.decode())
+    assert "Deleted in NPD; its item stays on Monday until deletes are synced." in listed
+
+
+def test_who_may_only_look_has_no_buttons(client: Client, world: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    page = client.get(change_page(world["synced"]))
+    assert page.status_code == 200
+    assert "sync-now" not in page.content.decode()
+    assert client.post(reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])).status_code == 403
+    data = {"action": "turn_sync_off", "_selected_action": [str(world["synced"].pk)]}
+    client.post(LIST, data)
+    world["synced"].refresh_from_db()
+    assert world["synced"].sync_enabled
+
+
+def test_autocomplete_finds_organizations(browser_of_person: Client, world: dict[str, Any]) -> None:
+    query = {"app_label": "npd", "model_name": "contact", "field_name": "organization", "term": "exam"}
+    found = browser_of_person.get("/admin/autocomplete/", query).json()["results"]
+    assert [row["text"] for row in found] == ["Example Ltd"]
+    assert Organization.objects.count() == 1

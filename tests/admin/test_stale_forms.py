@@ -1,0 +1,254 @@
+"""A form that was open while something else changed the record loses nothing of either."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pghistory
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from npd.models import Contact, Organization
+from sync.models import SyncQueue
+from tests.admin import states
+from tests.admin.forms import values_of
+
+
+@pytest.fixture
+def ann(db: None) -> Contact:
+    """A contact that both sides agree on."""
+    states.boards()
+    return states.synced(
+        "Ann", "5001", email="ann@example.com", phone="+44 1", role_title="Engineer", notes="One\nTwo"
+    )
+
+
+def page_of(record: Any) -> str:
+    return reverse(f"admin:npd_{record._meta.model_name}_change", args=[record.pk])
+
+
+def opened(client: Client, record: Any) -> dict[str, str]:
+    """The form as a person sees it."""
+    return values_of(client.get(page_of(record)), f"{record._meta.model_name}_form")
+
+
+def meanwhile(record: Any, **values: Any) -> None:
+    """The sync writes while the form is open."""
+    with pghistory.context(cause="sync"), transaction.atomic():
+        type(record).objects.filter(pk=record.pk).update(**values)
+
+
+def save(client: Client, record: Any, form: dict[str, str]) -> Any:
+    return client.post(page_of(record), form | {"_save": "Save"})
+
+
+def test_a_field_that_the_sync_changed_keeps_its_new_value_when_another_is_edited(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    assert save(browser_of_person, ann, form | {"role_title": "Head"}).status_code == 302
+    ann.refresh_from_db()
+    assert (ann.phone, ann.role_title) == ("+44 2", "Head")
+
+
+def test_saving_without_a_change_writes_nothing(browser_of_person: Client, ann: Contact) -> None:
+    before = ann.updated_at
+    form = opened(browser_of_person, ann)
+    assert form["notes"] == "One\r\nTwo"
+    assert save(browser_of_person, ann, form).status_code == 302
+    ann.refresh_from_db()
+    assert ann.updated_at == before
+    assert ann.notes == "One\nTwo"
+    assert not SyncQueue.objects.filter(entity_id=ann.pk).exists()
+    assert "No fields changed" in str(LogEntry.objects.latest("id"))
+
+
+def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    answer = save(browser_of_person, ann, form | {"phone": "+44 3", "role_title": "Head"})
+    text = answer.content.decode()
+    assert answer.status_code == 200
+    assert "Phone changed meanwhile: it is now “+44 2” (by Monday sync, " in text
+    assert "You typed “+44 3”. Save again to keep yours, or" in text
+    assert 'data-value="+44 2"' in text
+    again = values_of(answer, "contact_form")
+    assert (again["phone"], again["role_title"]) == ("+44 3", "Head")
+    ann.refresh_from_db()
+    assert (ann.phone, ann.role_title) == ("+44 2", "Engineer")
+
+
+def test_the_second_save_is_a_knowing_overwrite(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    told = values_of(save(browser_of_person, ann, form | {"phone": "+44 3"}), "contact_form")
+    assert save(browser_of_person, ann, told).status_code == 302
+    ann.refresh_from_db()
+    assert ann.phone == "+44 3"
+
+
+def test_the_second_save_is_told_again_when_the_field_moved_once_more(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    told = values_of(save(browser_of_person, ann, form | {"phone": "+44 3"}), "contact_form")
+    meanwhile(ann, phone="+44 4")
+    answer = save(browser_of_person, ann, told)
+    assert "it is now “+44 4”" in answer.content.decode()
+
+
+def test_taking_the_new_value_after_being_told_leaves_the_database_as_it_is(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    told = values_of(save(browser_of_person, ann, form | {"phone": "+44 3"}), "contact_form")
+    assert save(browser_of_person, ann, told | {"phone": "+44 2"}).status_code == 302
+    ann.refresh_from_db()
+    assert ann.phone == "+44 2"
+
+
+def test_both_changed_to_the_same_value_is_no_error(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    assert save(browser_of_person, ann, form | {"phone": "+44 2"}).status_code == 302
+    ann.refresh_from_db()
+    assert ann.phone == "+44 2"
+
+
+def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2", sync_enabled=False)
+    answer = save(browser_of_person, ann, form | {"email": "no e-mail"})
+    again = values_of(answer, "contact_form")
+    assert "Enter a valid email address" in answer.content.decode()
+    assert (again["email"], again["phone"]) == ("no e-mail", "+44 2")
+    assert "sync_enabled" not in again
+
+
+def test_an_old_value_that_breaks_a_rule_does_not_stop_other_fields(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    meanwhile(ann, email="not an address")
+    form = opened(browser_of_person, ann)
+    assert save(browser_of_person, ann, form | {"role_title": "Head"}).status_code == 302
+    ann.refresh_from_db()
+    assert (ann.email, ann.role_title) == ("not an address", "Head")
+
+
+def test_outer_white_space_that_a_browser_drops_is_not_a_change(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    meanwhile(ann, role_title=" Engineer ", notes="  One\n")
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, role_title="Head")
+    assert save(browser_of_person, ann, form | {"role_title": "Engineer"}).status_code == 302
+    ann.refresh_from_db()
+    assert (ann.role_title, ann.notes) == ("Head", "  One\n")
+
+
+def test_emptying_a_field_that_changed_meanwhile_is_told(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    answer = save(browser_of_person, ann, form | {"phone": ""})
+    assert "it is now “+44 2”" in answer.content.decode()
+    assert "You typed (empty)." in answer.content.decode()
+
+
+def test_a_relation_is_named_and_not_numbered(browser_of_person: Client, ann: Contact) -> None:
+    old, new = Organization.objects.create(name="Old Ltd"), Organization.objects.create(name="New Ltd")
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, organization=old)
+    answer = save(browser_of_person, ann, form | {"organization": str(new.pk)})
+    assert "Organization changed meanwhile: it is now “Old Ltd”" in answer.content.decode()
+    assert "You typed “New Ltd”" in answer.content.decode()
+
+
+def test_switching_sync_off_is_checked_like_any_field(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, sync_direction="npd_to_monday")
+    form.pop("sync_enabled")
+    answer = save(browser_of_person, ann, form | {"sync_direction": "none"})
+    text = answer.content.decode()
+    assert "it is now “NPD to Monday only”" in text
+    assert "You typed “No sync”" in text
+    again = values_of(answer, "contact_form")
+    assert save(browser_of_person, ann, again).status_code == 302
+    ann.refresh_from_db()
+    assert (ann.sync_enabled, ann.sync_direction) == (False, "none")
+
+
+def test_other_names_may_hold_commas_and_are_one_a_line(browser_of_person: Client, db: None) -> None:
+    firm = Organization.objects.create(name="Example", aliases=["Example, Inc.", "ExCo"])
+    form = opened(browser_of_person, firm)
+    assert form["aliases"] == "Example, Inc.\r\nExCo"
+    assert save(browser_of_person, firm, form | {"name": "Example Ltd"}).status_code == 302
+    firm.refresh_from_db()
+    assert (firm.name, firm.aliases) == ("Example Ltd", ["Example, Inc.", "ExCo"])
+    form = opened(browser_of_person, firm)
+    save(browser_of_person, firm, form | {"aliases": "Example, Inc.\r\n\r\n  ExCo \r\nNew"})
+    firm.refresh_from_db()
+    assert firm.aliases == ["Example, Inc.", "ExCo", "New"]
+
+
+def test_a_form_that_does_not_say_what_it_showed_is_not_saved(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    form.pop("_shown")
+    answer = save(browser_of_person, ann, form | {"phone": "+44 3"})
+    assert "Nothing was saved" in answer.content.decode()
+    again = values_of(answer, "contact_form")
+    assert again["phone"] == "+44 3"
+    assert save(browser_of_person, ann, again).status_code == 302
+    ann.refresh_from_db()
+    assert ann.phone == "+44 3"
+
+
+def test_markup_in_a_value_stays_text_in_the_message(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="<img src=x>")
+    answer = save(browser_of_person, ann, form | {"phone": '"><script>'})
+    assert "<img src=x>" not in answer.content.decode()
+    assert '"><script>' not in answer.content.decode()
+    assert "&lt;img src=x&gt;" in answer.content.decode()
+
+
+def test_a_record_that_was_deleted_meanwhile_is_said(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    url = page_of(ann)
+    ann.delete()
+    answer = browser_of_person.post(url, form | {"_save": "Save"}, follow=True)
+    assert "Perhaps it was deleted" in answer.content.decode()
+
+
+def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_written(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    form = opened(browser_of_person, ann)
+    with CaptureQueriesContext(connection) as seen:
+        save(browser_of_person, ann, form | {"phone": "+44 3"})
+    statements = [query["sql"] for query in seen.captured_queries]
+    locked = next(n for n, sql in enumerate(statements) if "FOR NO KEY UPDATE" in sql)
+    written = next(n for n, sql in enumerate(statements) if 'UPDATE "contacts" SET' in sql)
+    assert locked < written
+    columns = statements[written].split("SET")[-1].split("WHERE")[0]
+    assert '"phone"' in columns
+    assert '"email"' not in columns
+
+
+def test_the_log_names_only_what_the_person_changed(browser_of_person: Client, ann: Contact) -> None:
+    form = opened(browser_of_person, ann)
+    meanwhile(ann, phone="+44 2")
+    save(browser_of_person, ann, form | {"role_title": "Head"})
+    assert LogEntry.objects.latest("id").get_change_message() == "Changed Role."
