@@ -51,9 +51,7 @@ class SyncConflict(models.Model):
     detected_at = models.DateTimeField(db_default=SyncNow(), db_index=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
     # NULL until it is resolved: a contract of this table.
-    resolution_type = models.CharField(
-        max_length=50, choices=ResolutionType.choices, null=True, blank=True
-    )
+    resolution_type = models.CharField(max_length=50, choices=ResolutionType.choices, null=True, blank=True)
     kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
     base_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     notes: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)

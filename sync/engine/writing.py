@@ -267,9 +267,11 @@ def _guilty(sent: Sequence[Planned], error: MondayError) -> Planned | None:
 
 
 def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
-    planned.hold = error.sentence
+    convert = converter_of(planned.mapping)
+    value = convert.display(convert.local(planned.local_raw))
+    planned.hold = f"Monday refused “{value}”. {error.sentence} The record's other fields flow."
     planned.send_raw = planned.write_raw = None
-    subject.say("held", f"Monday refused {planned.mapping.label}: {error.sentence}", planned.mapping.key)
+    subject.say("held", f"{planned.mapping.label}: {planned.hold}", planned.mapping.key)
 
 
 def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned], error: MondayError) -> None:

@@ -396,7 +396,8 @@ def test_a_field_held_for_a_missing_column_flows_when_the_column_is_back(world: 
 
     contact = world.linked(role_title="Boss")
     world.sandbox.query(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role_title") { id } }', b=world.board_id()
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role_title") { id } }',
+        b=world.board_id(),
     )
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     world.work()
