@@ -1,6 +1,6 @@
 """What Beat does and how often.
 
-Beat copies it into its tables at its start, where an administrator can change it.
+Beat copies it into its tables at its start; the admin shows when each part last ran.
 """
 
 from typing import Any

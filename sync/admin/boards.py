@@ -52,8 +52,8 @@ class BoardLinkAdmin(ModelAdmin):
 
     list_display = ("title", "board", "state", "mapped")
     inlines = (FieldMappingInline,)
-    fields = ("title", "state", "board", "id_column", "matched_by", "new_items", "webhook_lines")
-    readonly_fields = fields
+    fields = ("title", "state", "board", "id_column", "matched_by", "creates_records", "webhook_lines")
+    readonly_fields = tuple(name for name in fields if name != "creates_records")
     list_per_page = 50
     empty_title = "No boards yet"
     empty_words = "Run `manage.py monday_setup`: it makes the boards, or takes over those that are there."
@@ -106,11 +106,6 @@ class BoardLinkAdmin(ModelAdmin):
     def matched_by(self, link: BoardLink) -> str:
         """Return by what a record and an item that don't know each other are matched."""
         return link.match_key
-
-    @admin.display(description="New items")
-    def new_items(self, link: BoardLink) -> str:
-        """Return what becomes of an item that no record has."""
-        return "become records" if link.creates_records else "wait: this board may not make records"
 
     @admin.display(description="Mapped fields")
     def mapped(self, link: BoardLink) -> str:

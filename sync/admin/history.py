@@ -50,6 +50,8 @@ def history_of(record: SyncedModel, limit: int = 50) -> list[Line]:
 def changes_of(record: SyncedModel, limit: int = 50) -> list[Line]:
     """Return the changes of a record's row with their authors, newest first."""
     events = _events(record, limit + 1)
+    if not events:
+        return []
     actors = _actors(events)
     labels = _labels_of_relations(record, events)
     lines = []
@@ -64,6 +66,8 @@ def changes_of(record: SyncedModel, limit: int = 50) -> list[Line]:
 def last_change(record: SyncedModel, attname: str) -> LastChange | None:
     """Return who gave a field its present value, as far as the last fifty changes of the record tell."""
     events = _events(record, 50)
+    if not events:
+        return None
     present = getattr(record, attname)
     newest = next(
         (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from sync.engine.subjects import Outcome, Subject
 from sync.hooks import KIND_FIELDS, KIND_IDENTITY, FieldConflict, Finding
+from sync.merge import Action
 
 
 def findings_of(subject: Subject) -> Iterator[Finding]:
@@ -51,7 +52,17 @@ def _rejected(subject: Subject) -> dict[str, str]:
 def _closing(subject: Subject) -> str:
     if not subject.record.may_sync:
         return "Sync was turned off for this record."
-    return "Both sides say the same now."
+    moved = (Action.PUSH, Action.PULL)
+    known = [
+        p.decision.reason
+        for key in _open_fields(subject)
+        if (p := subject.planned.get(key)) and p.decision.action in moved
+    ]
+    return f"It was settled: {'; '.join(dict.fromkeys(known))}." if known else "Both sides say the same now."
+
+
+def _open_fields(subject: Subject) -> list[str]:
+    return [key for conflict in subject.conflicts if conflict.kind == KIND_FIELDS for key in conflict.fields]
 
 
 def _identity(subject: Subject) -> Iterator[Finding]:

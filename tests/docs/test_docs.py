@@ -1,0 +1,159 @@
+"""What the documentation names is there: files, headings, commands, options, variables, tables."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.core.management import get_commands, load_command_class
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+OURS = ("npd", "sync", "conflicts")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+SPAN = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|<(?:img|a|source)\b[^>]*\b(?:src|href|srcset)=\"([^\"]+)\"")
+MAKE = re.compile(r"^(?:\$ |[A-Z_]+=\S+ )*make ([a-z][a-z-]*)", re.MULTILINE)
+MANAGE = re.compile(r"manage\.py ([a-z_]+)")
+READS = {"str", "bool", "int", "float", "list", "get"}
+# Given by `make run` to its own processes; nobody has to set them.
+HANDED_OVER = {"EMBEDDED", "DEMO", "ADMIN_PASSWORD"}
+FOR_COMPOSE = {"POSTGRES_PASSWORD"}
+
+
+def names_of(pages: list[Path]) -> list[str]:
+    return [str(page.relative_to(ROOT)) for page in pages]
+
+
+def prose(page: Path) -> str:
+    """The page without its blocks of code, in which a bracket is no link."""
+    return FENCED.sub("", page.read_text())
+
+
+def code(page: Path) -> str:
+    """The page's blocks and spans of code, one a line."""
+    text = page.read_text()
+    return "\n".join([*FENCED.findall(text), *SPAN.findall(FENCED.sub("", text))])
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors that GitHub gives the page's headings."""
+    found = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in found}
+
+
+def links(page: Path) -> Iterator[str]:
+    for markdown, html in LINK.findall(prose(page)):
+        target = markdown or html
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def our_commands() -> set[str]:
+    return {name for name, app in get_commands().items() if app in OURS}
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def variables_in_the_example() -> set[str]:
+    return set(re.findall(r"^#?([A-Z][A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+def variables_read(path: Path) -> Iterator[str]:
+    """Every variable that a module of config/ asks the environment for by its name."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        name: ast.expr | None = None
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value) == "os.environ":
+            name = node.slice
+        elif isinstance(node, ast.Call) and node.args:
+            name = _name_asked_for(node)
+        if isinstance(name, ast.Constant) and isinstance(name.value, str):
+            yield name.value
+
+
+def _name_asked_for(call: ast.Call) -> ast.expr | None:
+    asks = isinstance(call.func, ast.Attribute) and call.func.attr in READS
+    if asks and ast.unparse(call.func.value) in ("env", "self.env", "os.environ"):  # type: ignore[attr-defined]
+        return call.args[0]
+    if ast.unparse(call.func) == "port_of":
+        return call.args[1]
+    return None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
+    dead = []
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in headings(file)):
+            dead.append(target)
+    assert not dead
+
+
+def test_every_page_of_the_documentation_is_linked_from_another() -> None:
+    reached = {(page.parent / target.partition("#")[0]).resolve() for page in PAGES for target in links(page)}
+    lonely = [page for page in PAGES if page.resolve() not in reached and page.name != "README.md"]
+    assert not names_of(lonely)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_make_target_that_is_named_exists(page: Path) -> None:
+    assert not set(MAKE.findall(code(page))) - make_targets()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_management_command_that_is_named_exists(page: Path) -> None:
+    assert not set(MANAGE.findall(code(page))) - set(get_commands())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_option_that_is_named_belongs_to_its_command(page: Path) -> None:
+    wrong = []
+    for name in our_commands():
+        known = load_command_class(get_commands()[name], name).create_parser("manage.py", name).format_help()
+        for options in re.findall(rf"\b{name}((?: --[a-z-]+)+)", code(page)):
+            wrong += [f"{name} {option}" for option in options.split() if option not in known]
+    assert not wrong
+
+
+def test_every_command_of_ours_is_in_the_reference() -> None:
+    text = code(ROOT / "docs/reference/commands.md")
+    assert not [name for name in our_commands() if not re.search(rf"\b{name}\b", text)]
+    assert not make_targets() - set(MAKE.findall(text)) - {"python"}
+
+
+def test_the_example_environment_names_exactly_what_the_settings_read() -> None:
+    read = {name for path in (ROOT / "config").rglob("*.py") for name in variables_read(path)}
+    assert read - HANDED_OVER | FOR_COMPOSE == variables_in_the_example()
+    assert read >= HANDED_OVER
+
+
+def test_the_reference_explains_every_variable_of_the_example() -> None:
+    explained = set(re.findall(r"\b[A-Z][A-Z_]+\b", code(ROOT / "docs/reference/environment.md")))
+    assert not variables_in_the_example() - explained
+
+
+def test_the_reference_names_every_table_of_ours() -> None:
+    text = code(ROOT / "docs/reference/tables.md")
+    tables = {model._meta.db_table for app in OURS for model in apps.get_app_config(app).get_models()}
+    assert not {table for table in tables if not re.search(rf"\b{table}\b", text)}
+
+
+def test_no_decision_is_missing_from_the_list_and_none_is_longer_than_a_page() -> None:
+    decisions = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+    numbers = [int(page.name[:4]) for page in decisions]
+    assert numbers == list(range(1, len(numbers) + 1))
+    listed = set(links(ROOT / "docs/decisions/README.md"))
+    assert {page.name for page in decisions} <= listed
+    assert not [page.name for page in decisions if len(page.read_text().splitlines()) > 40]
+
+
+def test_every_picture_says_in_words_what_it_shows() -> None:
+    silent = [tag for page in PAGES for tag in re.findall(r"<img[^>]*>", prose(page)) if ' alt="' not in tag]
+    silent += [page.name for page in PAGES if "![](" in prose(page)]
+    assert not silent
