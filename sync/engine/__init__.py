@@ -17,10 +17,11 @@ from sync.engine.identity import identify
 from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
 from sync.engine.reading import read
+from sync.engine.refusals import call_failed
 from sync.engine.settling import settle
 from sync.engine.stale_reads import read_suspects_again
 from sync.engine.subjects import Batch, Board, Outcome, Subject, load
-from sync.engine.writing import call_failed, write
+from sync.engine.writing import write
 from sync.lease import Lease
 from sync.models import Decision, Tombstone
 

@@ -95,6 +95,11 @@ class Planned:
     asked: FieldConflict | None = None
 
 
+def column_value(planned: Planned) -> Any:
+    """Return what is sent to the field's column."""
+    return converter_of(planned.mapping).write(planned.send_raw or {}, planned.remote_raw)
+
+
 @dataclass
 class Subject:
     """A record under a look; `outcome` says how its rows end, `note` why it is not in sync."""
