@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 
 from sync import account, finish, lease, registry, wake
 from sync.boards import link_of
@@ -211,6 +212,16 @@ def _by_type() -> dict[str, dict[str, int]]:
         return found
 
 
+def _release(held: Lease) -> None:
+    """Give the board back, over a new connection where PostgreSQL has ended ours; else the lease runs out."""
+    try:
+        held.release()
+    except (OperationalError, InterfaceError):
+        connection.close()
+        with suppress(OperationalError, InterfaceError):
+            held.release()
+
+
 @dataclass
 class _Run:
     """One call of process()."""
@@ -237,7 +248,7 @@ class _Run:
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
         finally:
-            held.release()
+            _release(held)
 
     def _lease(self, link: BoardLink) -> Lease | None:
         while (held := lease.take(link)) is None and self.wait_for_lease and time.monotonic() < self.until:

@@ -121,9 +121,12 @@ def _guilty(sent: Sequence[Planned], error: MondayError) -> Planned | None:
 def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
     convert = converter_of(planned.mapping)
     value = convert.display(convert.local(planned.local_raw))
-    planned.hold = f"Monday refused “{value}”. {error.sentence} The record's other fields flow."
+    why = error.message.rstrip(" .")
+    planned.hold = f"Monday refused “{value}”: {why}. {error.advice} The record's other fields flow."
     planned.send_raw = planned.write_raw = None
-    subject.say("held", f"{planned.mapping.label}: {planned.hold}", planned.mapping.key)
+    subject.say(
+        "held", f"{planned.mapping.label}: {planned.hold}", planned.mapping.key, request=error.request_id
+    )
 
 
 def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned], error: MondayError) -> None:

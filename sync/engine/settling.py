@@ -138,14 +138,7 @@ def _pushed(subject: Subject, planned: Planned, item: Any) -> dict[str, Any]:
     _move_base(subject, planned, item.id, planned.send_raw, answered)
     sent, stands = convert.local(planned.send_raw or {}), convert.remote(answered)
     before = convert.display(convert.remote(planned.remote_raw)) if planned.remote_raw is not None else ""
-    subject.say(
-        "push",
-        _moved(planned, "sent to Monday", before, convert.display(sent)),
-        planned.mapping.key,
-        before=before,
-        after=convert.display(sent),
-        overridden=planned.decision.overrides,
-    )
+    _log_move(subject, planned, ("push", "sent to Monday"), before, convert.display(sent))
     if reading.known and sent != stands:
         subject.ledger.altered[planned.mapping.key] = {
             "reason": f"Monday made “{convert.display(stands)}” of “{convert.display(sent)}”. Change it on either side."
@@ -166,21 +159,36 @@ def _pulled(
     answered = convert.raw_of(item.reading(planned.mapping.column_id)) if sent else planned.remote_raw
     _move_base(subject, planned, item.id, planned.write_raw, answered)
     before, after = (convert.display(convert.local(raw)) for raw in (planned.local_raw, planned.write_raw))
-    subject.say(
-        "pull",
-        _moved(planned, "taken over from Monday", before, after),
-        planned.mapping.key,
-        before=before,
-        after=after,
-        overridden=planned.decision.overrides,
-    )
+    _log_move(subject, planned, ("pull", "taken over from Monday"), before, after)
     _note_choice(subject, planned, after)
     return dict(planned.write_raw)
 
 
-def _moved(planned: Planned, how: str, before: str, after: str) -> str:
+def _log_move(subject: Subject, planned: Planned, way: tuple[str, str], before: str, after: str) -> None:
+    """One line in the record's log; what a person chose stands in the log of its conflict already."""
+    if planned.choice:
+        return
+    kind, how = way
     was = f" (was “{before}”)" if before else ""
-    return f"{planned.mapping.label} “{after}”{was} {how}: {planned.decision.reason}."
+    subject.say(
+        kind,
+        f"{planned.mapping.label} “{after}”{was} {how}: {planned.decision.reason}.",
+        planned.mapping.key,
+        actor=_editor(subject, planned) if kind == "pull" else "",
+        before=before,
+        after=after,
+        overridden=planned.decision.overrides,
+    )
+
+
+def _editor(subject: Subject, planned: Planned) -> str:
+    """Who edited the column on Monday, as far as the webhooks of this look tell."""
+    for stored in reversed(subject.events):
+        told = stored.body.get("event", {})
+        column = "name" if stored.type == "update_name" else told.get("columnId")
+        if column == planned.mapping.column_id and told.get("userId"):
+            return f"Monday user {told['userId']}"
+    return ""
 
 
 def _note_choice(subject: Subject, planned: Planned, result: str) -> None:

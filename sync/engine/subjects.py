@@ -187,8 +187,8 @@ class Subject:
         """Whether the look goes on for this subject."""
         return self.outcome is Outcome.OPEN
 
-    def say(self, kind: str, sentence: str, key: str = "", **values: Any) -> None:
-        """Add a line to the record's decision log."""
+    def say(self, kind: str, sentence: str, key: str = "", *, actor: str = "", **values: Any) -> None:
+        """Add a line to the record's decision log; without an actor it is whoever asked for the look."""
         self.log.append(
             DecisionRow(
                 entity_type=self.record.entity_type(),
@@ -198,7 +198,7 @@ class Subject:
                 kind=kind,
                 sentence=sentence,
                 values=values,
-                actor=str(self.claimed.payload.get("by", "")),
+                actor=actor or str(self.claimed.payload.get("by", "")),
             )
         )
 

@@ -116,7 +116,7 @@ def test_an_error_names_its_alias_and_its_column() -> None:
     error = error_from(body, request_id="req-1")
     assert (error.path_alias, error.column_id, error.column_type) == ("u3", "status1", "color")
     assert error.sentence == (
-        "label does not exist (column status1). Correct the value in NPD, or change the column on the board."
+        "Label does not exist (column status1). Correct the value in NPD, or change the column on the board."
         " [Monday request req-1]"
     )
 
@@ -126,7 +126,7 @@ def test_a_pointer_to_the_api_s_documentation_is_left_out_for_people() -> None:
         "invalid value. Please check our API documentation for the correct data structure. https://x.test"
     )
     error = error_from(failed(message, "ColumnValueException"))
-    assert error.sentence == "invalid value. Correct the value in NPD, or change the column on the board."
+    assert error.sentence == "Invalid value. Correct the value in NPD, or change the column on the board."
 
 
 def test_a_name_that_is_too_long_is_held_as_the_name_s_own_field() -> None:

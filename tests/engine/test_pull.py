@@ -120,6 +120,17 @@ def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
     assert Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title").exists()
 
 
+def test_the_log_says_which_monday_user_edited(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.sandbox.act(
+        "edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012
+    )
+    world.deliver()
+    world.work()
+    line = Decision.objects.get(entity_id=contact.pk, kind="pull")
+    assert line.actor == "Monday user 67210012"
+
+
 def test_a_save_between_read_and_settle_is_not_overwritten(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,10 +107,14 @@ class MondayError(Exception):
         subject = f" (column {self.column_id})" if self.column_id else ""
         wait = f" Monday asks to wait {self.wait_seconds:.0f} s." if self.wait_seconds else ""
         trace = f" [Monday request {self.request_id}]" if self.request_id else ""
-        return f"{self.message.rstrip(' .')}{subject}. {self.advice}{wait}{trace}"
+        return f"{_capital(self.message.rstrip(' .'))}{subject}. {self.advice}{wait}{trace}"
 
     def __str__(self) -> str:
         return self.sentence
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 class RecordRefused(MondayError):

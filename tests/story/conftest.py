@@ -1,0 +1,159 @@
+"""The site as in the rest of the tests, and what stories do to its processes."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
+
+from config.embedded.plan import web_command, worker_command
+from config.embedded.processes import Child
+from npd.models import Contact
+from sync.clock import CREATE_SYNC_NOW
+from sync.models import BoardLease
+from tests.support.sandbox import Sandbox
+from tests.support.site import CHILDREN_NAME, Site, log_of, started
+
+Staff = Callable[..., Child]
+
+
+@contextmanager
+def own_sandbox(running: list[Child], *options: str) -> Iterator[Sandbox]:
+    """A sandbox with options of its own, on the run's port; the usual one comes back at its next use."""
+    for child in running:
+        child.stop(5)
+    command = [sys.executable, "-m", "sandbox", "--port", str(settings.SANDBOX_PORT)]
+    command += ["--token", settings.MONDAY_API_KEY, *options]
+    url = f"http://127.0.0.1:{settings.SANDBOX_PORT}"
+    running[:] = [started("sandbox", command, dict(os.environ), f"{url}/")]
+    found = Sandbox(url, settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+    try:
+        yield found
+    finally:
+        found.session.close()
+        running[0].stop(5)
+
+
+@pytest.fixture
+def staff(site: Site) -> Iterator[Staff]:
+    """Starts further workers: `staff("worker-2", VARIABLE=…)`. They end with the test."""
+    hired: list[Child] = []
+
+    def hire(name: str, **variables: str) -> Child:
+        hired.append(started(name, worker_command(), site.processes.env | variables))
+        site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)))
+        return hired[-1]
+
+    yield hire
+    for child in hired:
+        child.stop(5)
+
+
+@pytest.fixture
+def later(site: Site) -> Iterator[Callable[[float], None]]:
+    """Moves the clock of database and sandbox: `later(90)`. Only while no live worker has a call in the air."""
+
+    def move(seconds: float) -> None:
+        moved = f"clock_timestamp() + interval ''{seconds} seconds''"
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+        site.sandbox.control("clock", offset_seconds=seconds)
+
+    yield move
+    site.processes.rest()  # the clock goes back: nobody may be at work
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_SYNC_NOW)
+
+
+@contextmanager
+def worker_asleep(site: Site) -> Iterator[None]:
+    """Nothing is synced for a while, as when two people are faster than the worker."""
+    group = site.processes.children["worker"].pid
+    site.wait_for("the worker has nothing in hand", lambda: not in_hand())
+    os.killpg(group, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(group, signal.SIGCONT)
+
+
+def in_hand() -> bool:
+    """Whether a row is due or being worked on, or any of our processes in a transaction."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress'"
+            " OR (status = 'pending' AND next_retry <= sync_now()))"
+            " OR EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle')",
+            [CHILDREN_NAME],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@contextmanager
+def web_with(site: Site, **variables: str) -> Iterator[None]:
+    """The web process with another environment; the usual one comes back at the next test."""
+    site.processes.children.pop("web").stop()
+    env = site.processes.env | variables
+    site.processes.children["web"] = started("web", web_command(), env, site.path("/healthz"))
+    try:
+        yield
+    finally:
+        site.processes.children.pop("web").stop()
+
+
+def terminate_connections() -> int:
+    """PostgreSQL ends every connection of our processes, the broker's among them; returns how many."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s",
+            [CHILDREN_NAME],
+        )
+        return int(cursor.fetchone()[0])
+
+
+def sweep_every_second() -> None:
+    """What an administrator may do to beat's schedule, so that a test needn't wait ten seconds for it."""
+    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
+    PeriodicTask.objects.filter(task="sync.sweep").update(interval=interval)
+    PeriodicTasks.update_changed()
+
+
+def leases() -> int:
+    """How many boards a worker holds."""
+    return BoardLease.objects.exclude(token=None).count()
+
+
+def sweeps() -> int:
+    """How many of beat's sweeps the worker has begun in this run."""
+    return log_of("worker").read_text(errors="replace").count("Task sync.sweep")
+
+
+def synced(*names: str) -> bool:
+    """Whether all these contacts, or all there are, say that both sides agree."""
+    contacts = Contact.objects.filter(name__in=names) if names else Contact.objects.all()
+    return contacts.exists() and not contacts.exclude(sync_status="synced").exists()
+
+
+def save(site: Site, **values: Any) -> dict[str, Any]:
+    """A person saves a new contact over the API; the answer."""
+    answer = site.api.post(site.path("/api/v1/contacts/"), json=values, timeout=10)
+    assert answer.status_code == 201, answer.text
+    saved: dict[str, Any] = answer.json()
+    return saved
+
+
+def read(site: Site, contact: dict[str, Any]) -> dict[str, Any]:
+    """The contact as the API shows it now."""
+    found: dict[str, Any] = site.api.get(site.path(f"/api/v1/contacts/{contact['id']}/"), timeout=10).json()
+    return found
+
+
+def names_on_board(site: Site) -> list[str]:
+    """The names of all items, doubles too."""
+    return sorted(item["name"] for item in site.sandbox.items())

@@ -1,0 +1,177 @@
+"""The demo, played by one person with two windows: NPD's admin, and the board."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from playwright.sync_api import Locator, Page, expect
+
+from config.embedded.processes import Child
+from tests.story.conftest import own_sandbox, worker_asleep
+from tests.story.pictures import LARGEST, Album
+from tests.story.seed import HEROINE, seed
+from tests.support.sandbox import Sandbox
+from tests.support.site import Site
+
+COUNTRY = " SE"  # the board's editor takes it with the number, and shows the number only
+
+
+@pytest.fixture
+def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
+    """The sandbox as `make run` starts it: its items link to their records."""
+    secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
+    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
+        yield found
+
+
+def test_a_person_plays_the_demo_story(site: Site, page: Page, tmp_path: Path) -> None:
+    seed(site)
+    # The board marks what changed in the last ten seconds: that shall be the story's edits, not the seeding.
+    site.sandbox.control("clock", offset_seconds=12)
+    album = Album(tmp_path)
+    sign_in(site, page)
+    open_record(page)
+    board = open_board(page)
+    an_edit_in_npd_shows_on_the_board(page, board)
+    album.take(board, "board")
+    an_edit_on_the_board_shows_in_npd(page, board)
+    album.take(page, "record")
+    album.take(page, "record-sides", at=page.get_by_role("heading", name="Both sides"))
+    with worker_asleep(site):
+        both_change_the_same_fields(page, board)
+    the_badge_leads_to_the_conflict(page, album)
+    settle_it_by_keys(page, album)
+    both_sides_show_the_result(page, board)
+    album.take(page, "record-settled", at=page.get_by_role("heading", name="Both sides"))
+    assert max(album.sizes().values()) <= LARGEST
+
+
+def sign_in(site: Site, page: Page) -> None:
+    page.goto("/admin/")
+    page.get_by_label("Username").fill(site.username)
+    page.get_by_label("Password").fill(site.password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Sync health")).to_be_visible()
+
+
+def sidebar(page: Page, name: str) -> None:
+    # The name of a link there begins with its icon's.
+    page.get_by_role("link", name=re.compile(f"{name}$")).first.click()
+
+
+def open_record(page: Page) -> None:
+    sidebar(page, "Contacts")
+    page.get_by_role("link", name=HEROINE, exact=True).click()
+    expect(page.get_by_label("Sync state")).to_contain_text("Synced")
+
+
+def open_board(page: Page) -> Page:
+    """The person's second window: the record's item on the board."""
+    with page.expect_popup() as popup:
+        page.get_by_role("link", name=re.compile("Open the item of .* on Monday")).first.click()
+    board = popup.value
+    board.set_viewport_size({"width": 1280, "height": 800})
+    expect(board.locator("#live")).to_have_text("live")
+    return board
+
+
+def save(page: Page, **values: str) -> None:
+    for name, value in values.items():
+        page.locator(f"[name={name}]").fill(value)
+    page.get_by_role("button", name="Save and continue editing").click()
+    expect(page.get_by_text(re.compile("was changed successfully"))).to_be_visible()
+
+
+def cell(board: Page, column: str) -> Locator:
+    return board.locator("tr", has_text=HEROINE).locator(f"td[data-title='{column}'] button.cell")
+
+
+def type_into(board: Page, column: str, text: str) -> None:
+    cell(board, column).click()
+    editor = board.locator(".editor")
+    editor.fill(text)
+    editor.press("Enter")
+    expect(editor).to_have_count(0)
+    expect(cell(board, column)).to_have_text(text.removesuffix(COUNTRY))
+
+
+def an_edit_in_npd_shows_on_the_board(page: Page, board: Page) -> None:
+    save(page, role_title="Head of purchasing")
+    expect(cell(board, "Role")).to_have_text("Head of purchasing")
+    expect(board.locator("tr", has_text=HEROINE)).to_contain_text("just now · NPD Sync")
+
+
+def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
+    type_into(board, "Notes", "Call in the morning. Orders in spring and autumn.")
+    expect(board.locator("#deliveries li").first).to_contain_text("200 in")
+    reload_until(page, "[name=notes]", "Call in the morning. Orders in spring and autumn.")
+    reload_until_synced(page)
+    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text(
+        "taken over from Monday"
+    )
+
+
+def both_change_the_same_fields(page: Page, board: Page) -> None:
+    save(page, role_title="Director of purchasing", phone="+46 31 701 23 99")
+    type_into(board, "Role", "Chief buyer")
+    type_into(board, "Phone", f"+46 31 701 55 00{COUNTRY}")
+
+
+def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
+    """From the list's badge to the screen, back, and from the record to the screen again."""
+    sidebar(page, "Contacts")
+    row = page.get_by_role("row").filter(has_text=HEROINE)
+    badge = row.get_by_role("link", name="Conflict")
+    wait_with_reloads(page, badge)
+    expect(row).to_contain_text("Role")
+    album.take(page, "contacts")
+    sidebar(page, "Sync health")
+    expect(page.get_by_text("1 conflict to settle").first).to_be_visible()
+    album.take(page, "health")
+    page.go_back()
+    badge.click()
+    expect(page.locator("#cfl-form")).to_be_visible()
+    page.get_by_role("link", name="Record", exact=True).click()
+    expect(page.get_by_label("Sync state")).to_contain_text("Conflict")
+    page.get_by_role("link", name="Settle the conflict").click()
+    expect(page.locator("[data-row]")).to_have_count(2)
+
+
+def settle_it_by_keys(page: Page, album: Album) -> None:
+    """Monday's phone number, NPD's role."""
+    expect(page.locator(".cfl-current")).to_have_count(1)  # the page listens to keys
+    choices = {"Phone": "3", "Role": "1"}
+    for legend in page.locator("[data-row] .cfl-field b").all_inner_texts():
+        page.keyboard.press(choices[legend])
+    expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
+    album.take(page, "conflict")
+    page.keyboard.press("Enter")
+    expect(page.locator(".cfl-tag", has_text="Settled")).to_be_visible()
+
+
+def both_sides_show_the_result(page: Page, board: Page) -> None:
+    expect(cell(board, "Role")).to_have_text("Director of purchasing")
+    expect(cell(board, "Phone")).to_have_text("+46 31 701 55 00")
+    page.get_by_role("link", name=HEROINE).first.click()
+    reload_until_synced(page)
+    expect(page.locator("[name=role_title]")).to_have_value("Director of purchasing")
+    assert page.locator("[name=phone]").input_value().replace(" ", "") == "+46317015500"
+
+
+def reload_until(page: Page, field: str, value: str) -> None:
+    """The record's page stands still: a person reloads it."""
+    wait_with_reloads(page, page.locator(f"{field}", has_text=value))
+
+
+def reload_until_synced(page: Page) -> None:
+    wait_with_reloads(page, page.get_by_label("Sync state").filter(has_text="Synced"))
+
+
+def wait_with_reloads(page: Page, wanted: Locator, times: int = 40) -> None:
+    for _ in range(times):
+        if wanted.count():
+            return
+        page.reload()
+    expect(wanted).to_be_visible()

@@ -1,0 +1,159 @@
+"""What real processes do when all goes well, and when one of them, the broker or PostgreSQL goes away."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+from django.conf import settings as used
+
+from config.embedded.processes import Child
+from npd.models import Contact
+from sync import wake
+from sync.models import Intent, WebhookEvent
+from tests.story.conftest import (
+    Staff,
+    leases,
+    names_on_board,
+    own_sandbox,
+    read,
+    save,
+    sweep_every_second,
+    sweeps,
+    synced,
+    terminate_connections,
+    web_with,
+)
+from tests.support.sandbox import Sandbox
+from tests.support.site import Site
+
+PEOPLE = [f"Person {number:02}" for number in range(20)]
+NO_BROKERS = {  # nobody listens there
+    "redis": "redis://127.0.0.1:9/0",
+    "sqla+postgresql+psycopg": "sqla+postgresql+psycopg://postgres@/broker?host=/nonexistent",
+}
+
+
+class TestWithUnsignedWebhooks:
+    @pytest.fixture
+    def sandbox(self, running_sandbox: list[Child]) -> Iterator[Sandbox]:
+        """Monday as the owner of a personal token meets it."""
+        with own_sandbox(running_sandbox) as found:
+            yield found
+
+    def test_an_edit_comes_back_through_the_door_with_the_token(self, site: Site) -> None:
+        there_and_back(site)
+
+
+def test_an_edit_comes_back_through_the_bare_door_by_its_signature(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with web_with(site, MONDAY_WEBHOOK_TOKEN=""):
+        monkeypatch.setattr(used, "MONDAY_WEBHOOK_TOKEN", "")
+        site.manage("monday_setup")
+        there_and_back(site)
+
+
+def there_and_back(site: Site) -> None:
+    """A save goes to the board, an edit on the board comes back, each within a few seconds."""
+    contact = save(site, name="Zoë Ångström", email="zoe@example.com", role_title="Buyer")
+    item = site.wait_for("the item", lambda: site.sandbox.item_named("Zoë Ångström"), 5)
+    site.wait_for("the link", lambda: read(site, contact)["sync_status"] == "synced", 5)
+    site.sandbox.act("edit", item_id=item["id"], column_id="role_title", text="Head of purchasing")
+    site.wait_for("the edit", lambda: read(site, contact)["role_title"] == "Head of purchasing", 5)
+    site.wait_for("both agree", lambda: read(site, contact)["sync_status"] == "synced", 5)
+    assert WebhookEvent.objects.filter(item_id=item["id"], column_id="role_title").exists()
+
+
+@pytest.mark.parametrize("applied", [True, False], ids=["the creates took effect", "they never arrived"])
+def test_a_worker_killed_in_the_middle_of_its_call_loses_and_doubles_nothing(
+    site: Site, later: Callable[[float], None], applied: bool
+) -> None:
+    if applied:
+        site.sandbox.control("latency", mutation_ms=50)
+    else:
+        site.sandbox.faults({"timeout": "before", "seconds": 30, "on": "create_item"})
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    wake.send("contact")
+    site.wait_for(
+        "the creates are announced", lambda: Intent.objects.filter(state="open").count() == len(PEOPLE)
+    )
+    site.processes.end("worker", signal.SIGKILL)
+    site.wait_for("Monday is done with the call", lambda: creates(site), 10)
+    assert len(names_on_board(site)) == (len(PEOPLE) if applied else 0)
+    assert Contact.objects.filter(monday_id=None).count() == len(PEOPLE)
+    site.sandbox.control("latency", mutation_ms=0)
+
+    later(used.MONDAY_TIMEOUT_SECONDS * 2 + used.MONDAY_SETTLE_SECONDS + 5)
+    site.processes.work()
+    wake.send("contact")
+    site.wait_for("everybody is synced", synced, 30)
+    assert names_on_board(site) == PEOPLE
+    assert len(creates(site)) == (1 if applied else 2)
+
+
+def creates(site: Site) -> list[object]:
+    """The calls with creates that Monday has finished with, whatever became of them."""
+    return [call for call in site.sandbox.calls() if "create_item" in call["fields"]]
+
+
+def test_without_the_broker_a_save_succeeds_at_once_and_a_sweep_sends_it(site: Site) -> None:
+    sweep_every_second()
+    kind = used.CELERY_BROKER_URL.partition(":")[0]
+    with web_with(site, CELERY_BROKER_URL=NO_BROKERS[kind]):
+        started = time.monotonic()
+        save(site, name="Saved without a wake-up")
+        assert time.monotonic() - started < 1.5
+        site.wait_for("the sweep sends it", lambda: synced("Saved without a wake-up"))
+    assert names_on_board(site) == ["Saved without a wake-up"]
+
+
+def test_all_processes_recover_when_postgresql_has_ended_their_connections(site: Site) -> None:
+    sweep_every_second()
+    save(site, name="Before")
+    site.wait_for("the first is synced", lambda: synced("Before"))
+    # A board that was held at that moment is free again when its lease ends, after a minute.
+    site.wait_for("no board is held", lambda: not leases())
+    children = dict(site.processes.children)
+    assert terminate_connections() > len(children) - 1
+    swept = sweeps()
+    save(site, name="After")
+    site.wait_for("the second is synced", lambda: synced("After"), 15)
+    site.wait_for("beat sends, the worker sweeps", lambda: sweeps() > swept, 20)
+    assert {name: child.ended for name, child in children.items()} == dict.fromkeys(children)
+
+
+def test_two_workers_at_once_make_one_item_per_record(site: Site, staff: Staff) -> None:
+    other = staff("worker-2")
+    site.sandbox.control("latency", mutation_ms=20)
+    for start in range(0, len(PEOPLE), 5):
+        Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE[start : start + 5])
+        for _ in range(4):  # one for each process of both pools
+            wake.send("contact")
+    site.wait_for("everybody is synced", synced, 20)
+    assert names_on_board(site) == PEOPLE
+    both = [site.processes.children["worker"], other]
+    assert all("sync.work_board" in "\n".join(child.last_lines(500)) for child in both)
+
+
+def test_without_beat_the_wake_up_alone_carries_a_save(site: Site) -> None:
+    site.processes.end("beat")
+    save(site, name="Carried by its wake-up")
+    site.wait_for("the contact is synced", lambda: synced("Carried by its wake-up"), 5)
+
+
+def test_without_worker_and_beat_the_cron_door_works_the_queue(site: Site) -> None:
+    site.processes.end("beat")
+    site.processes.end("worker")
+    for name in PEOPLE[:3]:
+        save(site, name=name)
+    answer = requests.post(
+        site.path("/cron/sync-queue"), headers={"Authorization": f"Bearer {used.CRON_SECRET}"}, timeout=30
+    )
+    told = answer.json()
+    # What its own webhooks wrote meanwhile is counted too, as waiting or looked at.
+    assert told["claimed"] == told["completed"] >= 3
+    assert told["failed"] == 0
+    assert names_on_board(site) == PEOPLE[:3]
+    assert synced()
