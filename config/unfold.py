@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import NoReverseMatch, reverse
 
-# What is done stays in the queue for a while; a person comes to see the rest.
-LIVE_ROWS = "?status__exact=pending&status__exact=in_progress&status__exact=failed"
-NEW_ITEMS = "?what=items&status__exact=pending"
+from sync.queue_views import LIVE_ROWS, NEW_ITEMS
+
+CONFLICTS, QUEUE = "conflicts_syncconflict", "sync_syncqueue"
 
 
 def own_styles(request: HttpRequest) -> str:
@@ -29,10 +31,12 @@ def favicon(request: HttpRequest) -> str:
 
 
 def on_every_page(request: HttpRequest) -> dict[str, Any]:
-    """What every page of the admin knows: the banner that says with which Monday it talks."""
+    """What every page of the admin knows: its part of the site, and with which Monday the site talks."""
     from sync.admin.guide import banner
 
-    return banner() if request.user.is_authenticated else {}
+    if not request.user.is_authenticated:
+        return {}
+    return banner() | {"section": next((found for found in SECTIONS if found.holds(request)), None)}
 
 
 def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -81,78 +85,86 @@ def _conflicts_url() -> str:
         return ""
 
 
-def _item(
-    request: HttpRequest, title: str, icon: str, view: str, query: str = "", **more: Any
-) -> dict[str, Any]:
-    """One line of the sidebar, shown to those who may see the page behind it."""
-    app, model, _ = view.rsplit("_", 2)
-    link = reverse(f"admin:{view}")
-    here = request.path.startswith(link)
-    new_items = "what=items" in request.META.get("QUERY_STRING", "")
-    return {
-        "title": title,
-        "icon": icon,
-        "link": link + query,
-        "active": lambda _: here and ("sync_syncqueue" not in view or new_items == (query == NEW_ITEMS)),
-        "permission": lambda _: any(
+@dataclass(frozen=True)
+class Section:
+    """A part of the site: what the sidebar, the heading and the window's title call it."""
+
+    group: str
+    title: str
+    icon: str
+    model: str
+    query: str = ""
+
+    @property
+    def path(self) -> str:
+        """The address of its first page."""
+        return reverse(f"admin:{self.model}_changelist" if self.model else "admin:index")
+
+    @property
+    def link(self) -> str:
+        """The address with the filters that the sidebar sets."""
+        return f"{self.path}?{self.query}" if self.query else self.path
+
+    def holds(self, request: HttpRequest) -> bool:
+        """Whether the page asked for belongs to it."""
+        if not self.model:
+            return request.path == self.path
+        items = "what=items" in request.META.get("QUERY_STRING", "")
+        mine = items == (self.query == NEW_ITEMS) if self.model == QUEUE else True
+        return mine and request.path.startswith(self.path)
+
+    def may_be_seen(self, request: HttpRequest) -> bool:
+        """Whether this person may see the rows behind it."""
+        app, _, model = self.model.rpartition("_")
+        return not self.model or any(
             request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change")
-        ),
-        **more,
-    }
+        )
+
+
+SECTIONS = (
+    Section("", "Sync health", "monitor_heart", ""),
+    Section("Records", "Contacts", "person", "npd_contact"),
+    Section("Records", "Organizations", "apartment", "npd_organization"),
+    Section("Sync", "Conflicts", "call_split", CONFLICTS),
+    Section("Sync", "Queue", "queue", QUEUE, LIVE_ROWS),
+    Section("Sync", "New items", "fiber_new", QUEUE, NEW_ITEMS),
+    Section("Sync", "Boards", "view_kanban", "sync_boardlink"),
+    Section("Sync", "Monday account", "key", "sync_mondayaccount"),
+    Section("Journal", "Decisions", "history", "sync_decision"),
+    Section("Journal", "Ledger", "menu_book", "sync_syncmetadata"),
+    Section("Journal", "Calls that write", "send", "sync_intent"),
+    Section("Journal", "Webhooks received", "webhook", "sync_webhookevent"),
+    Section("Journal", "Deleted records", "delete", "sync_tombstone"),
+    Section("Journal", "Refused items", "block", "sync_refuseditem"),
+    Section("Administration", "Users", "badge", "auth_user"),
+    Section("Administration", "Groups", "group", "auth_group"),
+    Section("Administration", "API tokens", "vpn_key", "knox_authtoken"),
+    Section("Administration", "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
+)
 
 
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar."""
-    health = {"title": "Sync health", "icon": "monitor_heart", "link": reverse("admin:index")}
-    groups = [
-        ("", [health]),
-        (
-            "Records",
-            [
-                _item(request, "Contacts", "person", "npd_contact_changelist"),
-                _item(request, "Organizations", "apartment", "npd_organization_changelist"),
-            ],
-        ),
-        ("Sync", [*_conflicts_item(request), *_sync_items(request)]),
-        (
-            "Journal",
-            [
-                _item(request, "Decisions", "history", "sync_decision_changelist"),
-                _item(request, "Ledger", "menu_book", "sync_syncmetadata_changelist"),
-                _item(request, "Calls that write", "send", "sync_intent_changelist"),
-                _item(request, "Webhooks received", "webhook", "sync_webhookevent_changelist"),
-                _item(request, "Deleted records", "delete", "sync_tombstone_changelist"),
-                _item(request, "Refused items", "block", "sync_refuseditem_changelist"),
-            ],
-        ),
-        (
-            "Administration",
-            [
-                _item(request, "Users", "badge", "auth_user_changelist"),
-                _item(request, "Groups", "group", "auth_group_changelist"),
-                _item(request, "API tokens", "vpn_key", "knox_authtoken_changelist"),
-                _item(request, "Schedule", "calendar_clock", "django_celery_beat_periodictask_changelist"),
-            ],
-        ),
-    ]
-    return [{"title": title, "items": items, "separator": bool(title)} for title, items in groups]
-
-
-def _conflicts_item(request: HttpRequest) -> list[dict[str, Any]]:
-    if not _conflicts_url() or not request.user.has_perm("conflicts.view_syncconflict"):
-        return []
-    count = open_conflicts()
-    badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
-    return [_item(request, "Conflicts", "call_split", "conflicts_syncconflict_changelist", **badge)]
-
-
-def _sync_items(request: HttpRequest) -> list[dict[str, Any]]:
+    """The sidebar, with what this person may see."""
+    groups = groupby(SECTIONS, key=lambda section: section.group)
     return [
-        _item(request, "Queue", "queue", "sync_syncqueue_changelist", LIVE_ROWS),
-        _item(request, "New items", "fiber_new", "sync_syncqueue_changelist", NEW_ITEMS),
-        _item(request, "Boards", "view_kanban", "sync_boardlink_changelist"),
-        _item(request, "Monday account", "key", "sync_mondayaccount_changelist"),
+        {"title": title, "items": [_item(request, section) for section in sections], "separator": bool(title)}
+        for title, sections in groups
     ]
+
+
+def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
+    """One line of the sidebar."""
+    here, seen = section.holds(request), section.may_be_seen(request)
+    count = open_conflicts() if section.model == CONFLICTS and seen else 0
+    badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
+    return {
+        "title": section.title,
+        "icon": section.icon,
+        "link": section.link,
+        "active": lambda _: here,
+        "permission": lambda _: seen,
+        **badge,
+    }
 
 
 UNFOLD: dict[str, Any] = {

@@ -10,6 +10,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("go/<uuid:record_id>", go.to_record, name="go-to-record"),
+    path("api/v1/", RedirectView.as_view(pattern_name="docs")),
     path("api/v1/", include("npd.api.urls")),
     path("api/v1/sync/", include("sync.api.urls")),
     path("api/v1/sync/", include("conflicts.api.urls")),

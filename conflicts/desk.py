@@ -60,6 +60,21 @@ class Desk:
         if known:
             _bring_up_to_date(known)
 
+    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
+        """Let the conflicts of these records be chosen for anew; what was chosen stays as a suggestion."""
+        rows = SyncConflict.objects.select_for_update().filter(
+            entity_type=entity_type, entity_id__in=list(ids), resolved_at=None, choice__isnull=False
+        )
+        changed = [_handed_back(row, reason) for row in rows.order_by("id") if row.stored_choice.fields]
+        SyncConflict.objects.bulk_update(changed, ["choice", "choice_problem"])
+
+
+def _handed_back(conflict: SyncConflict, reason: str) -> SyncConflict:
+    choice = conflict.stored_choice
+    conflict.choice = choice.returning(dict.fromkeys(choice.fields, reason)).to_json()
+    conflict.choice_problem = reason
+    return conflict
+
 
 def _bring_up_to_date(known: Sequence[tuple[SyncConflict, Finding]]) -> None:
     events, now = history.Events(), sync_now()

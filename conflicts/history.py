@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pghistory
+
 from conflicts.choice import StoredChoice
 from conflicts.models import SyncConflict
 from conflicts.outcome import outcome, shown
@@ -23,18 +25,19 @@ class Events:
             base = conflict.base_data.get(key)
             leads_to = outcome(pick.choose, npd=pick.npd, base=base, monday=pick.monday, value=pick.value)
             what, label = shown(leads_to.value), _label(conflict, key)
-            sentence = f"{choice.by} chose {what} for {label}: {leads_to.where}."
+            sentence = f"Chose {what} for {label}: {leads_to.where}."
             values = {"npd": pick.npd, "base": base, "monday": pick.monday, "choose": pick.choose}
             self._add(conflict, key, "conflict_chosen", sentence, values=values, actor=choice.by)
 
     def settled(self, conflict: SyncConflict, key: str) -> None:
-        """A choice was applied."""
+        """A choice was applied: the sync did it, so the sync is the line's actor."""
         entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
-        label = _label(conflict, key)
-        sentence = f"The conflict on {label} is settled: {shown(result)}, as {entry['by']} chose."
-        self._add(
-            conflict, key, "conflict_settled", sentence, values={**entry, "result": result}, actor=entry["by"]
+        done = outcome(
+            entry["choose"], npd=entry["npd"], base=entry["base"], monday=entry["monday"], value=result
         )
+        label = _label(conflict, key)
+        sentence = f"Settled {label} as {entry['by']} chose: {shown(result)}, {done.written}."
+        self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def over(self, conflict: SyncConflict, key: str, note: str) -> None:
         """A field left its conflict by itself."""
@@ -43,16 +46,20 @@ class Events:
             f"The conflict on {_label(conflict, key)} is over{': ' + note if note else '.'}"
             f" NPD had {shown(entry['npd'])}, Monday had {shown(entry['monday'])}."
         )
-        self._add(conflict, key, "conflict_over", sentence, values=entry, actor="")
+        self._add(conflict, key, "conflict_over", sentence, values=entry)
 
     def handed_back(self, conflict: SyncConflict, key: str, choice: StoredChoice, reason: str) -> None:
         """A choice could not be applied."""
         sentence = f"{choice.by}'s choice for {_label(conflict, key)} was handed back: {reason}"
         values = {"choose": choice.fields[key].choose, "value": choice.fields[key].value}
-        self._add(conflict, key, "conflict_returned", sentence, values=values, actor=choice.by)
+        self._add(conflict, key, "conflict_returned", sentence, values=values)
 
     def save(self) -> None:
-        """Write the collected lines."""
+        """Write the collected lines, with the look that they belong to where one is under way."""
+        with pghistory.context() as told:
+            batch_id = told.metadata.get("batch")
+        for line in self.lines:
+            line.batch_id = batch_id
         Decision.objects.bulk_create(self.lines)
 
     def _add(
@@ -63,7 +70,7 @@ class Events:
         sentence: str,
         *,
         values: dict[str, Any],
-        actor: str,
+        actor: str = "",
     ) -> None:
         self.lines.append(
             Decision(

@@ -19,7 +19,7 @@ def is_over(finding: Finding) -> bool:
     """Whether a finding says that there is no conflict (any more)."""
     if finding.kind == ConflictKind.IDENTITY:
         return not finding.data
-    return not finding.fields
+    return not finding.fields and not finding.undecided
 
 
 def opened(finding: Finding, conflict_id: UUID) -> SyncConflict:
@@ -43,7 +43,7 @@ def opened(finding: Finding, conflict_id: UUID) -> SyncConflict:
 def bring_up_to_date(conflict: SyncConflict, finding: Finding, now: datetime, events: Events) -> None:
     """Settle what was applied, hand back what was rejected, take over the values, close what is over."""
     choice = conflict.stored_choice
-    still = {field.key for field in finding.fields}
+    still = {field.key for field in finding.fields} | set(finding.undecided)
     applied = [key for key in finding.applied if key in choice.fields]
     for key in applied:
         _settle(conflict, key, choice, finding.applied[key], now)
@@ -71,16 +71,21 @@ def _take_values(conflict: SyncConflict, finding: Finding) -> None:
         conflict.conflict_fields = []
         return
     conflict.monday_item_id = finding.monday_item_id
-    conflict.conflict_fields = [field.key for field in finding.fields]
-    conflict.npd_data = {field.key: field.npd for field in finding.fields}
-    conflict.monday_data = {field.key: field.monday for field in finding.fields}
-    conflict.base_data = {field.key: field.base for field in finding.fields}
-    conflict.notes = {field.key: field.note for field in finding.fields if field.note}
+    fields = [*finding.fields, *(_values(conflict, key) for key in finding.undecided)]
+    conflict.conflict_fields = [field.key for field in fields]
+    conflict.npd_data = {field.key: field.npd for field in fields}
+    conflict.monday_data = {field.key: field.monday for field in fields}
+    conflict.base_data = {field.key: field.base for field in fields}
+    conflict.notes = {field.key: field.note for field in fields if field.note}
 
 
 def _values(conflict: SyncConflict, key: str) -> FieldConflict:
     return FieldConflict(
-        key, conflict.npd_data.get(key), conflict.base_data.get(key), conflict.monday_data.get(key)
+        key,
+        conflict.npd_data.get(key),
+        conflict.base_data.get(key),
+        conflict.monday_data.get(key),
+        conflict.notes.get(key, ""),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import requests
 
 POLL_SECONDS = 3.0
-PATH = "/api/v1/sync/queue/?candidates=true&page_size=100"
+PATH = "/api/v1/sync/queue/?candidates=true&status=pending&page_size=100"
 State = dict[str, Any]
 
 

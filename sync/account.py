@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import F, Q
+from django.db.models import DateTimeField, F, Func, Q, Value
+from django.db.models.functions import Coalesce, Greatest
 
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.documents import probe
-from sync.connectors.monday.errors import MondayError, Scope
+from sync.connectors.monday.errors import DailyLimitReached, MondayError, Scope
 from sync.models import BoardLink, MondayAccount
 
 log = structlog.get_logger(__name__)
@@ -84,20 +86,40 @@ def workable_or_probe_due(link: BoardLink) -> bool:
     return not BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
 
 
+def hold(link: BoardLink, error: MondayError) -> None:
+    """Hold the board where an error concerns it, else every board."""
+    if error.scope in (Scope.BOARD, Scope.COLUMN):
+        block(link, error)
+    else:
+        pause(error)
+
+
 def pause(error: MondayError) -> None:
-    """Hold every board after a failure that concerns the account, and say why."""
+    """Hold every board after a failure that concerns the account, and say why; a longer wait is never shortened."""
     row = account()
-    seconds = error.wait_seconds or _wait(row.failures)
-    transport = error.scope in (Scope.TRANSPORT, Scope.UNREACHABLE)
+    limit = error.scope is Scope.LIMIT
+    until = (
+        _midnight() if isinstance(error, DailyLimitReached) and not error.wait_seconds else _later(error, row)
+    )
     MondayAccount.objects.filter(id=1).update(
-        paused_until=SyncNow() + timedelta(seconds=seconds),
+        paused_until=Greatest(Coalesce("paused_until", until), until),
         pause_reason=error.sentence,
-        needs_probe=error.scope is not Scope.LIMIT,
-        failures=F("failures") + (0 if error.scope is Scope.LIMIT else 1),
+        needs_probe=row.needs_probe or not limit,
+        failures=F("failures") + 1,
     )
-    log.warning(
-        "account paused", seconds=seconds, scope=str(error.scope), transport=transport, reason=error.sentence
+    log.warning("account paused", scope=str(error.scope), reason=error.sentence)
+
+
+def _later(error: MondayError, row: MondayAccount) -> Any:
+    return SyncNow() + timedelta(seconds=error.wait_seconds or _wait(row.failures))
+
+
+def _midnight() -> Any:
+    """Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits)."""
+    tomorrow = Func(
+        Value("day"), SyncNow(), Value("UTC"), function="date_trunc", output_field=DateTimeField()
     )
+    return tomorrow + timedelta(days=1)
 
 
 def _wait(failures: int) -> int:
@@ -160,8 +182,11 @@ def shrink_batches(size: int) -> None:
 
 
 def grow_batches() -> None:
-    """After a document went well: twice as many, until full batches again."""
-    limit = account().batch_limit
+    """After a document went well: no failures to remember, and twice as many records, until full batches again."""
+    row = account()
+    if row.failures and not row.needs_probe:
+        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, pause_reason="")
+    limit = row.batch_limit
     if limit is not None:
         doubled = limit * 2
         MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)

@@ -15,7 +15,7 @@ from django.db import connection
 
 from sync.choices import Cause, QueueStatus
 from sync.finish import give_back_lost
-from sync.lease import Lease
+from sync.lease import Lease, giving_way
 from sync.models import SyncQueue
 
 _DUE = """
@@ -23,7 +23,8 @@ _DUE = """
     WHERE status = 'pending' AND entity_type = %s AND next_retry <= sync_now()
       AND NOT EXISTS (
         SELECT 1 FROM sync_intents AS intent
-        WHERE intent.entity_id = row.entity_id AND intent.state = 'open' AND intent.deadline > sync_now())
+        WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
+          AND (intent.deadline > sync_now() OR intent.item_id = ''))
     ORDER BY priority, next_retry, id LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
@@ -73,7 +74,18 @@ def has_due(entity_type: str) -> bool:
 
 
 def claim(lease: Lease, size: int) -> list[Claimed]:
-    """Claim up to `size` records with a due row; raises LeaseLost."""
+    """Claim up to `size` records with a due row; raises LeaseLost.
+
+    A record whose create has an unknown outcome is not among them until that is found out about.
+    """
+    ids = giving_way(lambda: _take(lease, size))
+    lease.renew()
+    return _grouped(
+        SyncQueue.objects.filter(id__in=ids, status=QueueStatus.IN_PROGRESS, lease_token=lease.token)
+    )
+
+
+def _take(lease: Lease, size: int) -> list[int]:
     entity_type = lease.link.entity_type
     with lease.held():
         give_back_lost(entity_type, lease.token)
@@ -85,10 +97,7 @@ def claim(lease: Lease, size: int) -> list[Claimed]:
         records_in_claim = len({(row[1], None if row[1] else row[2]) for row in chosen})
         with connection.cursor() as cursor:
             cursor.execute(_TAKE, [lease.token, records_in_claim, ids])
-    lease.renew()
-    return _grouped(
-        SyncQueue.objects.filter(id__in=ids, status=QueueStatus.IN_PROGRESS, lease_token=lease.token)
-    )
+    return ids
 
 
 def _query(sql: str, params: list[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ from uuid import UUID
 from django.db import IntegrityError, connection, transaction
 
 from sync.choices import Cause
+from sync.marks import mark_failed
 from sync.models import SyncQueue
 
 BACKOFF_MINUTES = (1, 5, 15, 60)
@@ -39,7 +40,9 @@ _HAND_OVER = """
         priority = least(waiting.priority, leaving.priority),
         attempts = CASE WHEN waiting.causes & {save} = 0 THEN greatest(waiting.attempts, %s) ELSE waiting.attempts END,
         next_retry = CASE WHEN waiting.causes & {save} = 0 THEN greatest(waiting.next_retry, {when})
-                     ELSE waiting.next_retry END
+                     ELSE waiting.next_retry END,
+        causes = waiting.causes | leaving.causes, payload = leaving.payload || waiting.payload,
+        claim_alone = waiting.claim_alone OR %s
     FROM sync_queue AS leaving
     WHERE leaving.id = %s AND waiting.status = 'pending' AND waiting.entity_type = leaving.entity_type
       AND waiting.id <> leaving.id
@@ -62,19 +65,23 @@ def complete(rows: Iterable[SyncQueue], token: UUID, words: str = "") -> int:
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
     """Count a failure of the record itself; return whether it was the last and the row is a dead letter.
 
-    Of a record's rows the one with the most attempts goes on, the others end with it.
+    Of a record's rows that were due the one with the most attempts goes on, the others end with it. One that
+    was not due waits on as it did.
     """
-    leading = max(rows, key=lambda row: (row.attempts, -row.id))
-    complete([row for row in rows if row.id != leading.id], token, f"superseded by #{leading.id}")
-    if leading.attempts >= leading.max_attempts:
+    counted = [row for row in rows if row.counted] or list(rows)
+    leading = max(counted, key=lambda row: (row.attempts, -row.id))
+    complete([row for row in counted if row.id != leading.id], token, f"superseded by #{leading.id}")
+    give_back([row for row in rows if row not in counted], token, "")
+    dead = leading.attempts >= leading.max_attempts
+    if dead:
         with connection.cursor() as cursor:
             cursor.execute(_DEAD, [error, leading.id, token])
-        return True
-    minutes = BACKOFF_MINUTES[min(max(leading.attempts, 1), len(BACKOFF_MINUTES)) - 1]
-    _to_waiting(
-        leading, token, leading.attempts, (_BACKOFF, _jittered(minutes * 60)), error, "", Cause.FAILURE
-    )
-    return False
+    else:
+        minutes = BACKOFF_MINUTES[min(max(leading.attempts, 1), len(BACKOFF_MINUTES)) - 1]
+        _to_waiting(
+            leading, token, leading.attempts, (_BACKOFF, _jittered(minutes * 60)), error, "", Cause.FAILURE
+        )
+    return dead
 
 
 def _jittered(seconds: float) -> float:
@@ -123,7 +130,7 @@ def _to_waiting(
     alone: bool = False,
 ) -> None:
     """Make a row wait again; where a save has written another meanwhile, this one ends and hands over."""
-    if _handed_over(row, token, attempts, when):
+    if _handed_over(row, token, attempts, when, alone):
         return
     sql, seconds = when
     params: list[Any] = [
@@ -140,13 +147,15 @@ def _to_waiting(
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(_WAIT.format(when=sql), params)
     except IntegrityError:  # a save committed its row between the two statements
-        _handed_over(row, token, attempts, when)
+        _handed_over(row, token, attempts, when, alone)
 
 
-def _handed_over(row: SyncQueue, token: UUID, attempts: int, when: tuple[str, float | None]) -> bool:
+def _handed_over(
+    row: SyncQueue, token: UUID, attempts: int, when: tuple[str, float | None], alone: bool
+) -> bool:
     sql, seconds = when
     leaving = sql.replace("next_retry", "leaving.next_retry").replace("last_attempt", "leaving.last_attempt")
-    params: list[Any] = [attempts, *([seconds] if seconds is not None else []), row.id]
+    params: list[Any] = [attempts, *([seconds] if seconds is not None else []), alone, row.id]
     with connection.cursor() as cursor:
         cursor.execute(_HAND_OVER.format(save=int(Cause.SAVE), when=leaving), params)
         waiting = cursor.fetchone()
@@ -162,9 +171,11 @@ def give_back_lost(entity_type: str, token: UUID) -> None:
     A row that was claimed with others gets its attempt back and comes alone next; one that was alone keeps it.
     """
     lost = SyncQueue.objects.filter(entity_type=entity_type, status="in_progress").exclude(lease_token=token)
-    for row in lost.select_for_update():
+    for row in lost.select_for_update().order_by("entity_id", "id"):
         assert row.lease_token is not None
         if row.claim_size > 1:
             give_back([row], row.lease_token, "Its worker ended before it was done.", alone=True)
         else:
-            fail([row], row.lease_token, "The worker ended while it looked at this record alone.")
+            words = "The worker ended while it looked at this record alone."
+            dead = fail([row], row.lease_token, words)
+            mark_failed(entity_type, row.entity_id, words, dead=dead)

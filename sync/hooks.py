@@ -54,6 +54,7 @@ class FieldConflict:
 class Finding:
     """What a look found of one record and kind: the fields in conflict now, none when it is over.
 
+    `undecided` names fields that stay in conflict as they are, because a side could not be read.
     `applied` maps a field to the result that a stored choice led to; `rejected` maps a field to the
     reason for which its choice was handed back.
     """
@@ -63,6 +64,7 @@ class Finding:
     monday_item_id: str
     kind: str
     fields: Sequence[FieldConflict] = ()
+    undecided: Sequence[str] = ()
     applied: Mapping[str, str | None] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
     closing_note: str = ""
@@ -78,12 +80,18 @@ class ConflictDesk(Protocol):
     def record(self, findings: Sequence[Finding]) -> None:
         """Store what a look found: open, bring up to date, close. Runs inside the settle transaction."""
 
+    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
+        """No look will apply these records' choices any more: let their conflicts be chosen for anew."""
+
 
 class _NoDesk:
     """Stands in until one is registered: a conflict then can't be kept, which must not pass silently."""
 
     def open_of(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         return {}
+
+    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
+        pass
 
     def record(self, findings: Sequence[Finding]) -> None:
         if any(finding.fields for finding in findings):

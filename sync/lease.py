@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import TypeVar
 
-from django.db import transaction
+from django.db import OperationalError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Greatest
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 
 from sync.clock import SyncNow
 from sync.models import BoardLease, BoardLink
 
 STEP_SECONDS = 60
+LOCK_TIMEOUT_MS = 500
+"""Below PostgreSQL's deadlock_timeout (1 s): the engine gives way to a save and tries again, never the save."""
+TRIES = 20
+
+T = TypeVar("T")
 
 
 class LeaseLost(RuntimeError):
@@ -37,8 +44,13 @@ class Lease:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Open a transaction that holds the lease row, so that no stale owner can finish; raises LeaseLost."""
+        """Open a transaction that holds the lease row, so that no stale owner can finish; raises LeaseLost.
+
+        Its lock_timeout makes it give way to a save; see `giving_way`.
+        """
         with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
             if not self._mine().select_for_update().exists():
                 raise LeaseLost(
                     f"The lease of the {self.link.entity_type} board was taken by another worker."
@@ -51,6 +63,17 @@ class Lease:
 
     def _mine(self) -> QuerySet[BoardLease]:
         return BoardLease.objects.filter(link=self.link, token=self.token, expires__gt=SyncNow())
+
+
+def giving_way(work: Callable[[], T]) -> T:
+    """Run a transaction of the engine, again when it had to give way to a save."""
+    for _ in range(TRIES - 1):
+        try:
+            return work()
+        except OperationalError as error:
+            if not isinstance(error.__cause__, LockNotAvailable | DeadlockDetected):
+                raise
+    return work()
 
 
 def take(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:

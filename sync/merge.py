@@ -114,7 +114,7 @@ def _decide_known(field: Field) -> Decision:
         return _mirror(field, Action.PUSH)
     if field.way is Way.TO_NPD:
         return _mirror(field, Action.PULL)
-    return _both_ways(field)
+    return _as_picked(field, field.picked) if field.picked else _both_ways(field)
 
 
 def _stands(field: Field) -> bool:
@@ -158,8 +158,6 @@ def _first_match(field: Field) -> Decision:
 
 
 def _by_rule(field: Field, rule: FieldRule, reason: str) -> Decision:
-    if field.picked is not None:
-        return _as_picked(field, field.picked)
     if rule is FieldRule.NPD_WINS:
         return Decision(field.key, Action.PUSH, f"{reason}; NPD wins", overrides=True)
     if rule is FieldRule.MONDAY_WINS:

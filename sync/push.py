@@ -11,6 +11,7 @@ from sync.account import is_configured
 from sync.boards import link_of
 from sync.choices import Cause, Priority, SyncDirection
 from sync.enqueue import enqueue_many
+from sync.marks import mark_pending
 from sync.models import SyncedModel
 
 
@@ -51,6 +52,7 @@ def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
 
 
 def _enqueue(record: SyncedModel, by: str) -> None:
+    mark_pending(record.entity_type(), record.pk)
     enqueue_many(
         record.entity_type(),
         [record.pk],

@@ -22,7 +22,9 @@ from sync.connectors.monday.errors import MondayError
 from sync.engine import Tally, reconcile
 from sync.engine.lost_creates import settle_lost_creates
 from sync.enqueue import enqueue_item, enqueue_many
-from sync.lease import Lease, LeaseLost
+from sync.hooks import desk
+from sync.lease import Lease, LeaseLost, giving_way
+from sync.marks import mark_failed
 from sync.models import BoardLink, SyncQueue
 
 log = structlog.get_logger(__name__)
@@ -161,6 +163,10 @@ class SyncQueueService:
             SyncQueue.objects.filter(pk=row.pk).exclude(status=QueueStatus.COMPLETED).update(
                 status=QueueStatus.COMPLETED, finished_at=SyncNow(), error_message=f"cancelled by {by}"
             )
+            if row.entity_id is not None:
+                desk().hand_back(
+                    row.entity_type, [row.entity_id], f"{by} cancelled the look that was to carry it out."
+                )
         return SyncQueue.objects.get(pk=row_id)
 
     def _steerable(self, row_id: int) -> SyncQueue:
@@ -212,6 +218,16 @@ def _by_type() -> dict[str, dict[str, int]]:
         return found
 
 
+def _after_fault(held: Lease, claimed: list[Claimed], words: str) -> None:
+    with held.held():
+        for one in claimed:
+            if len(claimed) > 1:
+                finish.give_back(one.rows, held.token, words, alone=True)
+            else:
+                dead = finish.fail(one.rows, held.token, words)
+                mark_failed(held.link.entity_type, one.entity_id, words, dead=dead)
+
+
 def _release(held: Lease) -> None:
     """Give the board back, over a new connection where PostgreSQL has ended ours; else the lease runs out."""
     try:
@@ -256,14 +272,12 @@ class _Run:
         return held
 
     def _work(self, held: Lease) -> None:
-        if not self._lost_creates(held):
-            return
         lingered = not self.linger
         while True:
             if time.monotonic() > self.until:
                 wake.send(held.link.entity_type)
                 return
-            if not account.workable(held.link):
+            if not account.workable(held.link) or not self._lost_creates(held):
                 return
             claimed = claim(held, account.batch_size())
             if claimed:
@@ -279,7 +293,7 @@ class _Run:
         try:
             settle_lost_creates(held)
         except MondayError as error:
-            account.pause(error)
+            account.hold(held.link, error)
             return False
         return True
 
@@ -296,10 +310,5 @@ class _Run:
     def _after_fault(self, held: Lease, claimed: list[Claimed], error: Exception) -> None:
         fault = type(error).__name__
         words = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
-        with held.held():
-            for claim_ in claimed:
-                if len(claimed) > 1:
-                    finish.give_back(claim_.rows, held.token, words, alone=True)
-                else:
-                    finish.fail(claim_.rows, held.token, words)
+        giving_way(lambda: _after_fault(held, claimed, words))
         self.summary.failed += len(claimed) == 1

@@ -109,6 +109,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         self.title = f"Conflict of {name}"
         return {
             "name": name,
+            "page_name": name,
             "record": record,
             "record_url": record_url(conflict.entity_type, conflict.entity_id) if record else "",
             "monday_url": monday_url(conflict),

@@ -23,6 +23,7 @@ from rest_framework.authtoken.models import TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ class AuthTokenAdmin(KnoxTokenAdmin, ModelAdmin):
 class PeriodicTaskAdmin(ReadOnlyAdmin):
     """What runs by the clock, and when it last did."""
 
-    list_display = ("name", "task", "interval", "crontab", "enabled", "last_run_at", "total_run_count")
+    list_display = ("name", "runs", "enabled", "last_run_at", "total_run_count")
     list_select_related = ("interval", "crontab")
     ordering = ("name",)
     empty_title = "Nothing is scheduled yet"
     empty_words = "Beat writes its schedule here when it starts."
+
+    @admin.display(description="When")
+    def runs(self, task: PeriodicTask) -> str:
+        """Return the interval or the time of day."""
+        return str(task.interval or task.crontab or words.NOTHING)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.db.models import Model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -158,6 +158,23 @@ class RecordLinkMixin:
         names = names_of((row.entity_type, _uuid(row.entity_id)) for row in rows)
         for row in rows:
             row.page_names = names
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Call the row's page by its record, of which the row itself knows the id alone."""
+        row = kwargs.get("obj")
+        named = {"page_name": self.name_of_row(row)} if row is not None else {}
+        answer: HttpResponse = super().render_change_form(  # type: ignore[misc]
+            request, context | named, *args, **kwargs
+        )
+        return answer
+
+    def name_of_row(self, row: Any) -> str:
+        """Return the record's name; one that is gone is said so."""
+        key = _uuid(row.entity_id)
+        names = names_of([(row.entity_type, key)])
+        return names.get((row.entity_type, key), f"{row.entity_type}, deleted") if key else str(row)
 
     @admin.display(description="Record")
     def record(self, row: Any) -> SafeString | str:

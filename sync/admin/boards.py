@@ -92,7 +92,7 @@ class BoardLinkAdmin(ModelAdmin):
         except UnknownEntity:
             reason = f"No application keeps {link.entity_type} records."
         return (
-            words.badge("bad", "pause_circle", reason)
+            words.badge("bad", "pause_circle", words.plain(reason))
             if reason
             else words.badge("ok", "check_circle", "Flowing")
         )
@@ -136,7 +136,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     def state(self, account: MondayAccount) -> SafeString:
         """Return whether calls are made."""
         if account.paused_until and account.paused_until > sync_now():
-            return words.badge("bad", "pause_circle", account.pause_reason or "Paused")
+            return words.badge("bad", "pause_circle", words.plain(account.pause_reason) or "Paused")
         if account.needs_probe:
             return words.badge("wait", "schedule", "Will be probed before the next call")
         return words.badge("ok", "check_circle", "Calls are made")

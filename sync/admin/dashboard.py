@@ -13,11 +13,13 @@ from django.urls import NoReverseMatch, reverse
 from sync import registry
 from sync.account import why_not
 from sync.admin import words
-from sync.admin.queue import next_look, why
+from sync.admin.queue import item_called, next_look, why
 from sync.boards import item_url, link_of
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import SyncMetadata, SyncQueue
+from sync.newcomers import item_names, waiting_items
+from sync.queue_views import NEW_ITEMS
 from sync.registry import EntitySpec
 
 SHOWN_ITEMS = 5
@@ -68,6 +70,7 @@ class NewItem:
     """An item that no record has yet."""
 
     text: str
+    kind: str
     why: str
     when: str
     url: str
@@ -88,7 +91,7 @@ def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "tasks": tasks,
         "new_items": items,
         "new_items_total": total,
-        "new_items_url": _queue_url("what=items&status__exact=pending"),
+        "new_items_url": _queue_url(NEW_ITEMS),
         "sees_queue": sees_queue,
         "queue": queue_line() if sees_queue else "",
     }
@@ -107,7 +110,7 @@ def board_health(spec: EntitySpec) -> BoardHealth:
         Tile(label, counts.get(status, 0), f"{_list_url(spec)}?sync_status__exact={status.value}", icon, kind)
         for status, label, icon, kind in _WORDS
     ]
-    return BoardHealth(spec.board_title, sum(counts.values()), why_not(spec.entity_type), tiles)
+    return BoardHealth(spec.board_title, sum(counts.values()), words.plain(why_not(spec.entity_type)), tiles)
 
 
 def _list_url(spec: EntitySpec) -> str:
@@ -140,7 +143,7 @@ def _failed_rows() -> list[Task]:
     if not count:
         return []
     newest = failed.order_by("-created_at").first()
-    reason = words.shorten(newest.error_message, 160) if newest else ""
+    reason = words.shorten(words.plain(newest.error_message), 160) if newest else ""
     stopped = f"{words.counted(count, 'row')} stopped after all tries"
     return [
         Task(
@@ -164,23 +167,23 @@ def _held_fields() -> list[Task]:
     reason = next((str(held.get("reason", "")) for held in example.held.values()), "") if example else ""
     where = f"{words.counted(fields, 'field')} of {words.counted(records, 'record')} can’t flow"
     url = f"{reverse('admin:sync_syncmetadata_changelist')}?held=yes"
-    return [Task(where, f"The newest: {words.shorten(reason, 160)}", url, "Look", "front_hand")]
+    return [Task(where, f"The newest: {words.shorten(words.plain(reason), 160)}", url, "Look", "front_hand")]
 
 
 def new_items() -> tuple[list[NewItem], int]:
     """Return the next items that wait to become records, and how many there are in all."""
-    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, entity_id=None)
-    total, now = waiting.count(), sync_now()
-    links = {spec.entity_type: link_of(spec.entity_type) for spec in registry.entities()} if total else {}
+    waiting, now = waiting_items(), sync_now()
+    rows = list(waiting[:SHOWN_ITEMS])
+    names = item_names(row.remote_id for row in rows)
+    links = {spec.entity_type: link_of(spec.entity_type) for spec in registry.entities()} if rows else {}
     items = []
-    for row in waiting.order_by("next_retry")[:SHOWN_ITEMS]:
+    for row in rows:
         row.page_now = now  # type: ignore[attr-defined]
         link = links.get(row.entity_type)
         url = item_url(link, str(row.remote_id)) if link else ""
-        items.append(
-            NewItem(f"{row.entity_type.capitalize()} item {row.remote_id}", why(row), next_look(row), url)
-        )
-    return items, total
+        kind = row.entity_type.capitalize()
+        items.append(NewItem(item_called(row, names), kind, words.plain(why(row)), next_look(row), url))
+    return items, waiting.count()
 
 
 def queue_line() -> str:

@@ -12,6 +12,7 @@ from unfold.views import UnfoldModelAdminViewMixin
 
 from sync import registry
 from sync.account import is_configured, why_not
+from sync.admin import words
 
 MONDAY_HOST = "api.monday.com"
 
@@ -73,7 +74,7 @@ class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add what is set, and what stands in the way of each board."""
-        boards = [(spec.board_title, why_not(spec.entity_type)) for spec in registry.entities()]
+        boards = [(spec.board_title, words.plain(why_not(spec.entity_type))) for spec in registry.entities()]
         context: dict[str, Any] = super().get_context_data(
             variables=settings_in_words(), boards=boards, **kwargs
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import ForeignKey, Model
+from django.utils.safestring import SafeString
 from pghistory.core import event_models
 
 from sync.admin import words
@@ -29,6 +30,11 @@ class Line:
     by_sync: bool = False
     decided: bool = False
 
+    @property
+    def traced(self) -> SafeString:
+        """The sentence, with the id of Monday's request in small type."""
+        return words.traced(self.sentence)
+
 
 @dataclass(frozen=True)
 class LastChange:
@@ -40,15 +46,21 @@ class LastChange:
 
 def history_of(record: SyncedModel, limit: int = 50) -> list[Line]:
     """Return the newest things that happened to a record, newest first."""
+    decisions = SyncStateService().history(record, limit=limit)
     decided = [
-        Line(line.at, line.actor or SYNC_ACTOR, line.sentence, by_sync=True, decided=True)
-        for line in SyncStateService().history(record, limit=limit)
+        Line(line.at, line.actor or SYNC_ACTOR, line.sentence, by_sync=not line.actor, decided=True)
+        for line in decisions
     ]
-    return sorted([*changes_of(record, limit), *decided], key=lambda line: line.at, reverse=True)[:limit]
+    told = {str(line.batch_id) for line in decisions if line.batch_id}
+    lines = [*changes_of(record, limit, told=told), *decided]
+    return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
 
 
-def changes_of(record: SyncedModel, limit: int = 50) -> list[Line]:
-    """Return the changes of a record's row with their authors, newest first."""
+def changes_of(record: SyncedModel, limit: int = 50, *, told: Collection[str] = ()) -> list[Line]:
+    """Return the changes of a record's row with their authors, newest first.
+
+    `told` are looks whose decisions are shown: what these wrote stands there, field by field and with its reason.
+    """
     events = _events(record, limit + 1)
     if not events:
         return []
@@ -57,7 +69,7 @@ def changes_of(record: SyncedModel, limit: int = 50) -> list[Line]:
     lines = []
     for event, before in zip(events, [*events[1:], None], strict=True):
         sentence = _sentence(record, event, before, labels)
-        if sentence:
+        if sentence and _look_of(event) not in told:
             actor = actors[event.pgh_id]
             lines.append(Line(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC_ACTOR))
     return lines[:limit]
@@ -86,6 +98,11 @@ def _events(record: SyncedModel, limit: int) -> list[Any]:
         return []
     rows = models[0]._default_manager.filter(pgh_obj_id=record.pk)
     return list(rows.select_related("pgh_context").order_by("-pgh_id")[:limit])
+
+
+def _look_of(event: Any) -> str:
+    """Return the id of the look that made a change; empty where no look did."""
+    return str(event.pgh_context.metadata.get("batch", "")) if event.pgh_context else ""
 
 
 def _actors(events: Sequence[Any]) -> dict[int, str]:

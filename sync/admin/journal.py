@@ -12,7 +12,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, Ran
 
 from sync.admin import words
 from sync.admin.base import PageAdmin, ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
-from sync.admin.queue import EntityFilter
+from sync.admin.filters import EntityFilter
 from sync.choices import Cause, Priority, SyncStatus
 from sync.models import Decision, Intent, IntentState, RefusedItem, SyncMetadata, Tombstone, WebhookEvent
 from sync.queue import SyncQueueService
@@ -49,12 +49,17 @@ class RecordSearchMixin:
 class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """One decision a row, as a sentence."""
 
-    list_display = ("moment", "record", "kind_of_record", "sentence", "actor")
+    list_display = ("moment", "record", "kind_of_record", "said", "actor")
     list_filter = (EntityFilter, ("at", RangeDateTimeFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id")
     json_fields = ("values",)
     empty_title = "Nothing decided yet"
     empty_words = "Every change that a look sends, takes over or hands to a person is written down here."
+
+    @admin.display(description="Sentence")
+    def said(self, row: Decision) -> str:
+        """Return the sentence as a list shows it."""
+        return words.plain(row.sentence)
 
     @admin.display(description="When", ordering="at")
     def moment(self, row: Decision) -> SafeString | str:
@@ -89,7 +94,7 @@ class LedgerAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
         "seen",
         "agreed",
         "held_fields",
-        "last_error",
+        "trouble",
     )
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, HeldFilter)
     search_fields = ("remote_id", "last_error", "note", "entity_id")
@@ -113,6 +118,11 @@ class LedgerAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     def agreed(self, row: SyncMetadata) -> SafeString | str:
         """Return when both sides last agreed."""
         return words.time_tag(row.last_successful_sync, page_now(row))
+
+    @admin.display(description="Last error")
+    def trouble(self, row: SyncMetadata) -> str:
+        """Return the last error as a list shows it."""
+        return words.plain(row.last_error or "") or words.NOTHING
 
     @admin.display(description="Held fields")
     def held_fields(self, row: SyncMetadata) -> str:
@@ -185,8 +195,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     empty_words = "A record that is deleted in NPD is remembered here."
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Say first what the row means."""
-        return ["what_now", *super().get_fields(request, obj)]
+        """Say first what the row means; the engine's note says the same in other words."""
+        return ["what_now", *(name for name in super().get_fields(request, obj) if name != "note")]
 
     @admin.display(description="Record")
     def name(self, row: Tombstone) -> str:
@@ -207,8 +217,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
     def what_now(self, row: Tombstone) -> str:
         """Return what the row means."""
         if not row.monday_id:
-            return "Deleted in NPD; it had no item on Monday."
-        return row.note or "Deleted in NPD; its item stays on Monday until deletes are synced."
+            return "Deleted in NPD. It had no item on Monday."
+        return f"Deleted in NPD. {words.ITEM_STAYS}"
 
 
 @admin.register(RefusedItem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -9,17 +10,21 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
+from sync.admin.filters import EntityFilter, NewItemsFilter
 from sync.boards import item_url, link_of
 from sync.choices import Cause, QueueStatus
-from sync.models import SyncQueue
+from sync.models import SyncedModel, SyncQueue
+from sync.newcomers import item_names
 from sync.queue import QueueError, SyncQueueService
+from sync.queue_views import LIVE_ROWS
 
 _BADGES = {
     QueueStatus.PENDING: ("wait", "schedule"),
@@ -37,36 +42,11 @@ _CAUSES = {
 }
 
 
-class EntityFilter(RadioFilter):
-    """By the record's type."""
-
-    title = "type"
-    parameter_name = "entity_type"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the synced models."""
-        return [(spec.entity_type, spec.board_title) for spec in registry.entities()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen type."""
-        return queryset.filter(entity_type=self.value()) if self.value() else queryset
-
-
-class NewItemsFilter(RadioFilter):
-    """Rows of records, or items of the board that no record has yet."""
-
-    title = "what waits"
-    parameter_name = "what"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the two."""
-        return [("records", "Records"), ("items", "New items on the board")]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of the chosen kind."""
-        if self.value() == "items":
-            return queryset.filter(entity_id=None)
-        return queryset.filter(entity_id__isnull=False) if self.value() == "records" else queryset
+_SAID = (
+    *("id", "entity_id", "remote_id", "causes", "status"),
+    *("error_message", "reason", "attempts", "max_attempts"),
+)
+"""Columns that the page of a row says in words before its other columns."""
 
 
 def causes_in_words(causes: int) -> str:
@@ -75,8 +55,14 @@ def causes_in_words(causes: int) -> str:
 
 
 def why(row: SyncQueue) -> str:
-    """Return why a row stands as it does, in words."""
-    return row.error_message or row.reason
+    """Return why a row stands as it does, in words; when it is looked at next is said beside it."""
+    return row.error_message or words.without_time(row.reason)
+
+
+def item_called(row: SyncQueue, names: Mapping[str, str]) -> str:
+    """Return the item's name as a webhook told it, else its number."""
+    name = names.get(row.remote_id or "")
+    return f"“{words.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
 
 
 def next_look(row: SyncQueue) -> str:
@@ -121,13 +107,25 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Say the row in words first, then its columns."""
-        columns = super().get_fields(request, obj)
-        return [
-            "record_or_item",
-            "next_try",
-            "wrote_it",
-            *(name for name in columns if name not in ("id", "causes")),
-        ]
+        first = ["record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it"]
+        return [*first, *(name for name in super().get_fields(request, obj) if name not in _SAID)]
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the names of the page's new items on its rows."""
+        super().prepare_page(rows)
+        names = item_names(row.remote_id for row in rows if row.is_candidate)
+        for row in rows:
+            row.page_items = names
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Let the buttons lead back to the rows that are not done."""
+        listed = reverse("admin:sync_syncqueue_changelist")
+        answer: HttpResponse = super().render_change_form(
+            request, context | {"live_rows": f"{listed}?{LIVE_ROWS}"}, *args, **kwargs
+        )
+        return answer
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -148,13 +146,25 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Return the record, or the item that none has yet."""
         if not row.is_candidate:
             return self.record(row)
-        text = f"New item {row.remote_id}"
-        link = link_of(row.entity_type)
-        return (
-            words.external(item_url(link, str(row.remote_id)), text, f"{text}, on Monday, in a new tab")
-            if link
-            else text
-        )
+        return _item_link(row, str(row.remote_id), self.name_of_row(row))
+
+    def name_of_row(self, row: Any) -> str:
+        """Return the record's name, or the item's while no record has it."""
+        if not row.is_candidate:
+            return super().name_of_row(row)
+        names = getattr(row, "page_items", None)
+        return item_called(row, item_names([row.remote_id]) if names is None else names)
+
+    @admin.display(description="Monday item")
+    def item_on_monday(self, row: SyncQueue) -> SafeString | str:
+        """Return the item that the row is about, also where only the record knows it."""
+        item_id = row.remote_id or _item_of_record(row)
+        return _item_link(row, item_id, item_id) if item_id else "none yet"
+
+    @admin.display(description="Why")
+    def full_reason(self, row: SyncQueue) -> SafeString | str:
+        """Return the whole error or reason."""
+        return words.traced(why(row)) if why(row) else words.NOTHING
 
     @admin.display(description="Direction", ordering="direction")
     def way(self, row: SyncQueue) -> str:
@@ -176,7 +186,7 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Return the error, or the reason for which it waits."""
         text = why(row)
         return (
-            format_html('<span class="npd-text">{}</span>', words.shorten(text, 160))
+            format_html('<span class="npd-text">{}</span>', words.shorten(words.plain(text), 160))
             if text
             else words.NOTHING
         )
@@ -219,9 +229,12 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
             **self.admin_site.each_context(request),
             "title": "Cancel queue rows",
             "opts": self.opts,
-            "rows": [(row.pk, self.record_or_item(row), row.get_status_display(), why(row)) for row in rows],
+            "rows": [
+                (self.record_or_item(row), row.get_status_display(), words.plain(why(row))) for row in rows
+            ],
             "total": queryset.count(),
             "checkbox": ACTION_CHECKBOX_NAME,
+            "back": f"{request.path}?{LIVE_ROWS}",
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
             "select_across": request.POST.get("select_across", "0"),
         }
@@ -236,6 +249,25 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
             self.message_user(
                 request, f"{len(refused) - 5} more rows were left as they are.", messages.WARNING
             )
+
+
+def _item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
+    link = link_of(row.entity_type)
+    if link is None:
+        return text
+    return words.external(item_url(link, item_id), text, f"{text}, on Monday, in a new tab")
+
+
+def _item_of_record(row: SyncQueue) -> str:
+    """Return the number of the record's item; empty where it has none or is gone."""
+    if row.entity_id is None:
+        return ""
+    try:
+        model: type[SyncedModel] = registry.entity(row.entity_type).model
+    except registry.UnknownEntity:
+        return ""
+    found = model._default_manager.filter(pk=row.entity_id)
+    return found.values_list("monday_id", flat=True).first() or ""
 
 
 def _each(queryset: QuerySet[SyncQueue], act: Any) -> tuple[int, list[str]]:

@@ -41,6 +41,8 @@ class SyncedModelAdmin(PageAdmin):
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
+    delete_confirmation_template = "sync/delete_confirmation.html"
+    delete_selected_confirmation_template = "sync/delete_selected_confirmation.html"
     warn_unsaved_form = True
 
     # --- the list ---
@@ -141,7 +143,9 @@ class SyncedModelAdmin(PageAdmin):
             "sync_view": view,
             "sync_item": item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
             "sync_board": board_name(record.entity_type()),
-            "sync_held": [(labels.get(key, key), reason) for key, reason in view.state.held.items()],
+            "sync_held": [
+                (labels.get(key, key), words.traced(reason)) for key, reason in view.state.held.items()
+            ],
             "sync_history": history_of(record),
             "sync_last": words.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": self.has_change_permission(request, record),
@@ -179,6 +183,22 @@ class SyncedModelAdmin(PageAdmin):
         linked = getattr(obj, "monday_id", None)
         super().delete_model(request, obj)
         if linked:
-            self.message_user(
-                request, f"The item of “{obj}” stays on Monday until deletes are synced.", messages.INFO
-            )
+            self.message_user(request, f"“{obj}” is gone from NPD. {words.ITEM_STAYS}", messages.INFO)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Delete, and say what becomes of the items."""
+        linked = queryset.exclude(monday_id=None).exists()
+        super().delete_queryset(request, queryset)
+        if linked:
+            self.message_user(request, words.ITEMS_STAY, messages.INFO)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say before the deletion what becomes of the item."""
+        record = self.get_object(request, object_id)
+        stays = words.ITEM_STAYS if record is not None and record.monday_id else ""
+        answer: HttpResponse = super().delete_view(
+            request, object_id, (extra_context or {}) | {"item_stays": stays}
+        )
+        return answer

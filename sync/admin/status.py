@@ -45,8 +45,13 @@ class SyncView:
 
     @property
     def why(self) -> str:
-        """The reason, as a sentence."""
-        return self.state.words
+        """The reason, as a sentence; the time of the next look stands beside it."""
+        return words.without_time(self.state.words)
+
+    @property
+    def why_traced(self) -> SafeString:
+        """The reason with the id of Monday's request, for the record's own page."""
+        return words.traced(self.why)
 
     @property
     def fields_in_conflict(self) -> str:
@@ -78,7 +83,7 @@ class SyncView:
         if status == RecordSyncStatus.SYNCED:
             return ""
         tried = f"Next try {self.next_try}." if self.next_try and not self.stopped else ""
-        return " ".join(part for part in (tried, words.shorten(self.why, 120)) if part)
+        return " ".join(part for part in (tried, words.shorten(words.plain(self.why), 120)) if part)
 
 
 _BADGES = {

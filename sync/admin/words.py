@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 NOTHING = "–"
+ITEM_STAYS = "Its item stays on the board; deletes are not carried over to Monday yet."
+ITEMS_STAY = "Their items stay on the board; deletes are not carried over to Monday yet."
+_TRACE = re.compile(r"\s*(\[Monday request [^\]]*\])")
+_NEXT_LOOK = re.compile(r" It is looked at again at [\d:]+ UTC\.")
 _STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
 
@@ -46,6 +51,23 @@ def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
 def shorten(text: str, limit: int = 200) -> str:
     """Return at most `limit` characters of a text, with an ellipsis where something was cut."""
     return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def plain(text: str) -> str:
+    """Return a sentence without the id of Monday's request, which in a list is noise."""
+    return _TRACE.sub("", text)
+
+
+def traced(text: str) -> SafeString:
+    """Return a sentence with the id of Monday's request in small type: who asks Monday's support needs it."""
+    found = _TRACE.findall(text)
+    small = format_html(' <small class="npd-trace">{}</small>', " ".join(found)) if found else ""
+    return format_html("{}{}", plain(text), small)
+
+
+def without_time(text: str) -> str:
+    """Return a reason without the time of the next look, for where that is said beside it."""
+    return _NEXT_LOOK.sub("", text)
 
 
 def quoted(text: str | None, limit: int = 80) -> str:

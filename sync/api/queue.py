@@ -17,6 +17,7 @@ from sync.api.problems import Conflict
 from sync.api.views import ApiView
 from sync.choices import QueueDirection, QueueStatus
 from sync.models import SyncQueue
+from sync.newcomers import of_new_items
 from sync.queue import QueueError, SyncQueueService
 
 
@@ -60,11 +61,14 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     direction = django_filters.ChoiceFilter(choices=QueueDirection.choices)
     entity_id = django_filters.UUIDFilter()
     candidates = django_filters.BooleanFilter(
-        field_name="entity_id",
-        lookup_expr="isnull",
+        method="of_new_items",
         label="Candidates",
         help_text="true: only items that no record has yet.",
     )
+
+    def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
+        """Rows about new items, or the others."""
+        return queryset.filter(of_new_items()) if value else queryset.exclude(of_new_items())
 
 
 @extend_schema_view(

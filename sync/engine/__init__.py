@@ -13,6 +13,7 @@ from sync import account, finish
 from sync.claims import Claimed
 from sync.connectors.monday.errors import MondayError, Scope
 from sync.engine.candidates import settle_candidates
+from sync.engine.findings import findings_of_gone
 from sync.engine.identity import identify
 from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
@@ -22,7 +23,8 @@ from sync.engine.settling import settle
 from sync.engine.stale_reads import read_suspects_again
 from sync.engine.subjects import Batch, Board, Outcome, Subject, load
 from sync.engine.writing import write
-from sync.lease import Lease
+from sync.hooks import desk
+from sync.lease import Lease, giving_way
 from sync.models import Decision, Tombstone
 
 log = structlog.get_logger(__name__)
@@ -70,12 +72,12 @@ def _look(batch: Batch) -> None:
     except MondayError as error:
         _read_failed(batch, error)
         return
+    account.unblock(batch.board.link)
     settle_candidates(batch, found)
     for subject in batch.open:
         plan(batch.board, subject, subject.item)
         _without_item(batch, subject)
     write(batch)
-    account.unblock(batch.board.link)
     if all(subject.outcome is not Outcome.GIVEN_BACK for subject in batch.subjects):
         account.grow_batches()
 
@@ -91,44 +93,61 @@ def _without_item(batch: Batch, subject: Subject) -> None:
 
 
 def _read_failed(batch: Batch, error: MondayError) -> None:
-    """Nothing was written: rows go back with their attempt, or bisect a document that was refused."""
+    """Nothing was written: rows go back with their attempt, one by one where the document was refused."""
     log.warning(
-        "read failed", board=batch.board.link.entity_type, scope=str(error.scope), reason=error.sentence
+        "read failed",
+        board=batch.board.link.entity_type,
+        scope=str(error.scope),
+        reason=error.sentence,
     )
-    alone = len(batch.open) + len(batch.candidates) > 1
-    if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD):
-        for subject in batch.open:
-            subject.alone = alone
-            subject.end(Outcome.GIVEN_BACK if alone else Outcome.FAILED, error.sentence)
-    else:
+    refused = error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    alone = refused and len(batch.open) + len(batch.candidates) > 1
+    if not refused:
         call_failed(batch, batch.open, error)
+        if not batch.stopped:
+            account.hold(batch.board.link, error)
+    for subject in batch.open:
+        subject.alone = alone
+        subject.end(Outcome.GIVEN_BACK if alone else Outcome.FAILED, error.sentence)
+    batch.snoozed |= {claimed.rows[0].id for claimed in batch.candidates}
+    giving_way(lambda: _candidates_unread(batch, error.sentence, alone=alone, failed=refused and not alone))
+
+
+def _candidates_unread(batch: Batch, words: str, *, alone: bool, failed: bool) -> None:
     with batch.lease.held():
-        batch.snoozed = len(batch.candidates)
         for claimed in batch.candidates:
-            finish.give_back(claimed.rows, batch.lease.token, error.sentence)
+            if failed:
+                finish.fail(claimed.rows, batch.lease.token, words)
+            else:
+                finish.give_back(claimed.rows, batch.lease.token, words, alone=alone)
 
 
 def _settle_gone(batch: Batch) -> None:
     """A record that was deleted in NPD: its tombstone says what stays. Deletes are not carried to Monday yet."""
-    if not batch.gone:
-        return
+    if batch.gone:
+        giving_way(lambda: _store_gone(batch))
+
+
+def _store_gone(batch: Batch) -> None:
     words = "Deleted in NPD. Its item stays on Monday: deletes are not synced."
+    entity_type = batch.board.link.entity_type
+    ids = [claimed.entity_id for claimed in batch.gone if claimed.entity_id]
     with batch.lease.held():
-        for claimed in batch.gone:
-            assert claimed.entity_id is not None
-            stones = Tombstone.objects.filter(
-                entity_type=batch.board.link.entity_type, entity_id=claimed.entity_id
+        stones = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)
+        stones.update(note=words)
+        Decision.objects.bulk_create(
+            Decision(
+                entity_type=entity_type,
+                entity_id=stone.entity_id,
+                remote_id=stone.monday_id or "",
+                kind="delete",
+                sentence=words,
+                batch_id=batch.id,
             )
-            stones.update(note=words)
-            for stone in stones:
-                Decision.objects.create(
-                    entity_type=stone.entity_type,
-                    entity_id=stone.entity_id,
-                    remote_id=stone.monday_id or "",
-                    kind="delete",
-                    sentence=words,
-                    batch_id=batch.id,
-                )
+            for stone in stones
+        )
+        desk().record(list(findings_of_gone(entity_type, desk().open_of(entity_type, ids))))
+        for claimed in batch.gone:
             finish.complete(claimed.rows, batch.lease.token, words)
 
 
@@ -143,9 +162,12 @@ def _finish(batch: Batch) -> None:
 def _tally(batch: Batch) -> Tally:
     outcomes = [subject.outcome for subject in batch.subjects]
     return Tally(
-        completed=outcomes.count(Outcome.SETTLED) + len(batch.gone) + len(batch.candidates) - batch.snoozed,
+        completed=outcomes.count(Outcome.SETTLED)
+        + len(batch.gone)
+        + len(batch.candidates)
+        - len(batch.snoozed),
         failed=outcomes.count(Outcome.FAILED),
-        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED) + batch.snoozed,
+        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED) + len(batch.snoozed),
     )
 
 

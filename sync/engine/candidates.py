@@ -5,24 +5,27 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pghistory
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Max, Min
+from django.db.models import F, Func, Max, Min, TextField, Value
+from django.db.models.functions import Lower
 
 from sync import finish
-from sync.choices import Cause, Priority
+from sync.choices import Cause, Priority, SyncDirection
 from sync.claims import Claimed
 from sync.clock import sync_now
 from sync.connectors.monday.converters import CannotSplit, UnknownValue
 from sync.connectors.monday.items import Item, LookResult
 from sync.engine.reading import as_uuid, match_text_of_item, npd_id_of
-from sync.engine.subjects import Batch, converter_of
+from sync.engine.subjects import Batch, converter_of, raw_of
 from sync.enqueue import enqueue_many
 from sync.hooks import KIND_IDENTITY, Finding, desk
+from sync.lease import giving_way
 from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
 
 QUIET_SECONDS = 10
@@ -35,12 +38,16 @@ def settle_candidates(batch: Batch, found: LookResult) -> None:
         return
     last, first = _touched(batch)
     for claimed in batch.candidates:
-        item = found.linked.get(claimed.remote_id or "")
-        with pghistory.context(cause="sync", batch=str(batch.id)), batch.lease.held():
-            Candidate(batch, claimed, item).settle(
-                last.get(claimed.remote_id or ""),
-                first.get(claimed.remote_id or "") or claimed.rows[0].created_at,
-            )
+        giving_way(partial(_settle_one, batch, claimed, found, last, first))
+
+
+def _settle_one(
+    batch: Batch, claimed: Claimed, found: LookResult, last: dict[str, datetime], first: dict[str, datetime]
+) -> None:
+    item_id = claimed.remote_id or ""
+    candidate = Candidate(batch, claimed, found.linked.get(item_id))
+    with pghistory.context(cause="sync", batch=str(batch.id)), batch.lease.held():
+        candidate.settle(last.get(item_id), first.get(item_id) or claimed.rows[0].created_at)
 
 
 def _touched(batch: Batch) -> tuple[dict[str, datetime], dict[str, datetime]]:
@@ -72,6 +79,8 @@ class Candidate:
         named = now + timedelta(0) if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
         if named > now:
             return self._wait(named, now, f"It has no {self._key_label} yet, by which it could be matched.")
+        if npd_id_of(self.batch.board, self.item) is None:
+            return self._wait(now + timedelta(minutes=1), now, "Its NPD ID can't be read.")
         return self._decide(self.item)
 
     def _decide(self, item: Item) -> None:
@@ -104,7 +113,7 @@ class Candidate:
 
     def _tombstone(self, item: Item) -> Tombstone | None:
         stones = Tombstone.objects.filter(entity_type=self.link.entity_type)
-        if (npd_id := as_uuid(npd_id_of(self.batch, item))) is not None:
+        if (npd_id := as_uuid(npd_id_of(self.batch.board, item) or "")) is not None:
             if self.model._default_manager.filter(pk=npd_id).exists():
                 return None
             if stone := stones.filter(entity_id=npd_id).first():
@@ -113,15 +122,16 @@ class Candidate:
 
     def _hits(self, item: Item) -> list[SyncedModel]:
         """Records that this item could be: by its NPD ID, else by the match rule."""
-        npd_id = as_uuid(npd_id_of(self.batch, item))
+        npd_id = as_uuid(npd_id_of(self.batch.board, item) or "")
         if npd_id is not None and (named := self.model._default_manager.filter(pk=npd_id).first()):
             return [named]
         match = self.batch.board.match
         if match is None or not self._key:
             return []
         convert = converter_of(match)
-        found = self.model._default_manager.filter(**{f"{match.fields[0]}__iexact": self._key})
-        return [r for r in found if convert.local({n: getattr(r, n) for n in match.fields}) == self._key]
+        records = self.model._default_manager.annotate(match_key=_in_canonical_form(match.fields[0]))
+        found = records.filter(match_key=Lower(Value(self._key)))
+        return [r for r in found if convert.local(raw_of(r, match)) == self._key]
 
     def _link(self, record: SyncedModel, item: Item) -> None:
         self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
@@ -182,7 +192,8 @@ class Candidate:
         """Give the new record the item's values; a value that NPD can't take stays on the board and is held there."""
         problems: list[str] = []
         for mapping in self.batch.board.mappings:
-            if not mapping.column_id:
+            one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
+            if not mapping.column_id or (one_way and not mapping.required):
                 continue
             convert = converter_of(mapping)
             empty: dict[str, Any] = dict.fromkeys(mapping.fields, "")
@@ -206,15 +217,20 @@ class Candidate:
         )
 
     def _wait(self, until: datetime, now: datetime, reason: str) -> None:
-        words = f"{reason} It is looked at again at {until:%H:%M:%S} UTC."
-        self.batch.snoozed += 1
-        finish.snooze(self.claimed.rows, self.batch.lease.token, (until - now).total_seconds(), words)
+        self.batch.snoozed.add(self.claimed.rows[0].id)
+        finish.snooze(self.claimed.rows, self.batch.lease.token, (until - now).total_seconds(), reason)
 
     def _end(self, words: str) -> None:
         finish.complete(self.claimed.rows, self.batch.lease.token, words)
         WebhookEvent.objects.filter(item_id=self.claimed.remote_id, weighed_at=None).update(
             weighed_at=sync_now(), outcome=words[:200]
         )
+
+
+def _in_canonical_form(field: str) -> Lower:
+    """The field as the merge compares texts, in any case: a record must be found whatever form it is stored in."""
+    composed = Func(F(field), function="normalize", output_field=TextField())
+    return Lower(Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField()))
 
 
 def _names(records: Sequence[SyncedModel]) -> str:

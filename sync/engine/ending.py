@@ -7,29 +7,35 @@ from collections.abc import Sequence
 from sync import finish
 from sync.clock import SyncNow
 from sync.engine.subjects import Batch, Outcome, Subject
+from sync.hooks import desk
 from sync.models import Intent, IntentState, SyncQueue, WebhookEvent
 
 
 def end_rows(batch: Batch) -> None:
+    """End every subject's rows as its outcome says, and what hangs on them."""
     token = batch.lease.token
     settled = [row for s in batch.subjects if s.outcome is Outcome.SETTLED for row in s.claimed.rows]
     finish.complete(settled, token)
     for subject in batch.subjects:
         rows = subject.claimed.rows
         if subject.outcome is Outcome.FAILED:
-            finish.fail(rows, token, subject.words)
+            if finish.fail(rows, token, subject.words):
+                words = f"Your choice could not be carried out: {subject.words}"
+                desk().hand_back(batch.board.link.entity_type, [subject.id], words)
         elif subject.outcome is Outcome.SNOOZED:
             finish.snooze(rows, token, subject.wait_seconds, subject.words)
         elif subject.outcome is Outcome.GIVEN_BACK:
             finish.give_back(rows, token, subject.words, alone=subject.alone)
     _end_journal(batch)
-    _close_dead_letters(batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED])
+    _close_dead_letters(batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.planned])
 
 
 def _end_journal(batch: Batch) -> None:
     """Intents that were answered are applied, older ones were found out about; events have been weighed."""
     for subject in batch.subjects:
-        if subject.intent and subject.written:
+        if subject.intent and subject.unsure:
+            Intent.objects.filter(pk=subject.intent.pk).update(item_id=subject.item_id, deadline=SyncNow())
+        elif subject.intent and subject.written:
             Intent.objects.filter(pk=subject.intent.pk).update(
                 state=IntentState.APPLIED,
                 settled_at=SyncNow(),
@@ -37,14 +43,17 @@ def _end_journal(batch: Batch) -> None:
                 item_id=subject.written.id,
                 answer={"state": subject.written.state},
             )
-    looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.item is not None]
+    looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.planned]
     older = {intent.pk: s for s in looked for intent in s.intents}
     landed = [pk for pk, s in older.items() if pk in s.intents_found]
     Intent.objects.filter(pk__in=landed).update(state=IntentState.LANDED, settled_at=SyncNow())
     Intent.objects.filter(pk__in=[pk for pk in older if pk not in landed]).update(
         state=IntentState.VOID, settled_at=SyncNow()
     )
-    events = [event.pk for s in batch.subjects if s.outcome is Outcome.SETTLED for event in s.events]
+    weighed = [
+        s for s in batch.subjects if s.outcome is Outcome.SETTLED and (s.weighed or s.item is not None)
+    ]
+    events = [event.pk for s in weighed for event in s.events]
     outcome = f"weighed in look {batch.id}"
     WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(weighed_at=SyncNow(), outcome=outcome)
 

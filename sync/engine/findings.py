@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from uuid import UUID
 
-from sync.engine.subjects import Outcome, Subject
-from sync.hooks import KIND_FIELDS, KIND_IDENTITY, FieldConflict, Finding
+from sync.engine.subjects import Subject
+from sync.hooks import KIND_FIELDS, KIND_IDENTITY, FieldConflict, Finding, OpenConflict
 from sync.merge import Action
 
 
@@ -13,6 +14,19 @@ def findings_of(subject: Subject) -> Iterator[Finding]:
     """Yield one finding for every kind of conflict that this look opened, keeps or ends."""
     yield from _fields(subject)
     yield from _identity(subject)
+
+
+def findings_of_gone(entity_type: str, open_of: Mapping[UUID, list[OpenConflict]]) -> Iterator[Finding]:
+    """Yield what ends every open conflict of records that were deleted in NPD."""
+    for entity_id, conflicts in open_of.items():
+        for conflict in conflicts:
+            yield Finding(
+                entity_type,
+                entity_id,
+                conflict.monday_item_id,
+                conflict.kind,
+                closing_note="The record was deleted in NPD.",
+            )
 
 
 def waiting_for_a_person(subject: Subject) -> tuple[FieldConflict, ...]:
@@ -27,20 +41,30 @@ def waiting_for_a_person(subject: Subject) -> tuple[FieldConflict, ...]:
 
 
 def _fields(subject: Subject) -> Iterator[Finding]:
-    found = waiting_for_a_person(subject)
-    was_open = any(conflict.kind == KIND_FIELDS for conflict in subject.conflicts)
-    looked = bool(subject.planned) or subject.outcome is Outcome.SETTLED
-    if found or (was_open and looked):
+    found, unsure = waiting_for_a_person(subject), undecided(subject)
+    was_open = bool(_open_fields(subject))
+    if found or (was_open and (subject.planned or not subject.record.may_sync)):
         yield Finding(
             entity_type=subject.record.entity_type(),
             entity_id=subject.id,
             monday_item_id=subject.record.monday_id or "",
             kind=KIND_FIELDS,
             fields=found,
+            undecided=unsure,
             applied=subject.applied,
             rejected=_rejected(subject),
             closing_note=_closing(subject),
         )
+
+
+def undecided(subject: Subject) -> tuple[str, ...]:
+    """Return the fields in conflict that this look could not decide: they stay as they are, with their choices."""
+    decided = {conflict.key for conflict in waiting_for_a_person(subject)}
+    return tuple(
+        key
+        for key in _open_fields(subject)
+        if key not in decided and (planned := subject.planned.get(key)) and planned.hold
+    )
 
 
 def _rejected(subject: Subject) -> dict[str, str]:
@@ -74,7 +98,11 @@ def _identity(subject: Subject) -> Iterator[Finding]:
     else:
         current = None
     for conflict in subject.conflicts:
-        if conflict.kind == KIND_IDENTITY and conflict.monday_item_id != current and _answered(subject):
+        if (
+            conflict.kind == KIND_IDENTITY
+            and conflict.monday_item_id != current
+            and _answered(subject, conflict)
+        ):
             yield Finding(
                 kind,
                 subject.id,
@@ -84,7 +112,9 @@ def _identity(subject: Subject) -> Iterator[Finding]:
             )
 
 
-def _answered(subject: Subject) -> bool:
-    """A look that found, linked or will create the record's item, or a record whose sync is off."""
-    found = subject.item is not None or subject.creates or subject.identity is not None
-    return found or not subject.record.may_sync
+def _answered(subject: Subject, conflict: OpenConflict) -> bool:
+    """Whether it is known whose the item in question is, or that this record asks for none any more."""
+    if not subject.record.may_sync or conflict.monday_item_id in subject.owned_items:
+        return True
+    linked_now = subject.link_to is not None or subject.creates or subject.identity is not None
+    return linked_now or conflict.monday_item_id == subject.record.monday_id

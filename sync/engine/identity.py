@@ -30,7 +30,7 @@ def _owners(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
 
 def _named(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
     """Items that bear the NPD ID of a record that is there: they are that record's, whatever their key says."""
-    names = {item.id: npd_id for item in items if (npd_id := as_uuid(npd_id_of(batch, item)))}
+    names = {item.id: npd_id for item in items if (npd_id := as_uuid(npd_id_of(batch.board, item) or ""))}
     records = batch.board.model._default_manager.filter(pk__in=names.values())
     there = set(records.values_list("pk", flat=True))
     return {item_id: str(npd_id) for item_id, npd_id in names.items() if npd_id in there}
@@ -63,12 +63,19 @@ def _linked(batch: Batch, subject: Subject, item: Item | None) -> None:
 
 
 def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str, str]) -> None:
-    hits = [item for item in found.by_npd_id if npd_id_of(batch, item) == str(subject.id)]
+    hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(subject.id)]
     if not hits and (key := match_text(batch, subject)):
         hits = [
             item for item in found.by_match if item.state == ACTIVE and match_text_of_item(batch, item) == key
         ]
-    if not hits:
+    unread = [item for item in [*found.by_npd_id, *hits] if npd_id_of(batch.board, item) is None]
+    if unread:
+        subject.end(
+            Outcome.SETTLED,
+            note=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether it "
+            "is this record's. Nothing was created. Check that it is a text column that the token's user may see.",
+        )
+    elif not hits:
         subject.creates = True
     elif len(hits) == 1 and taken.get(hits[0].id, str(subject.id)) == str(subject.id):
         taken[hits[0].id] = str(subject.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import timedelta
@@ -11,8 +12,11 @@ from django.conf import settings
 
 from sync.clock import SyncNow
 from sync.engine.subjects import Batch, Outcome, Subject
+from sync.lease import LeaseLost
 from sync.models import FieldMapping, Intent, IntentState
 
+ANNOUNCED_SECONDS = 10
+"""A call is sent within milliseconds of its announcement, or not at all."""
 IDEMPOTENCY_MINUTES = 30
 """How long Monday replays an answer (developer.monday.com/api-reference/docs/idempotency)."""
 
@@ -27,6 +31,7 @@ def announce(
     deadline.
     """
     hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
+    batch.announced = time.monotonic()
     batch.lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
     with batch.lease.held():
         allowed = _still_allowed(batch, subjects)
@@ -36,6 +41,17 @@ def announce(
             subject.intent.body = body if number == 0 else None
         Intent.objects.bulk_create([s.intent for s in allowed if s.intent])
     return allowed
+
+
+def check_freshness(batch: Batch) -> None:
+    """Send nothing that was announced too long ago, as by a process that was frozen; raises LeaseLost.
+
+    By then another worker may hold the board, and the intent's deadline says nothing any more.
+    """
+    if time.monotonic() - batch.announced > ANNOUNCED_SECONDS:
+        raise LeaseLost(
+            "This process stood still between announcing a call and sending it; nothing was sent."
+        )
 
 
 def _still_allowed(batch: Batch, subjects: Sequence[Subject]) -> list[Subject]:

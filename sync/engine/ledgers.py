@@ -12,7 +12,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connection
 
 from sync.choices import LedgerDirection
-from sync.engine.findings import waiting_for_a_person
+from sync.engine.findings import undecided, waiting_for_a_person
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.merge import Action
 from sync.models import SyncMetadata
@@ -104,10 +104,13 @@ def _ledger_direction(subject: Subject) -> str:
 
 
 def _conflicts_of(subject: Subject, before: dict[str, Any]) -> dict[str, Any]:
-    kinds = dict(before) if not subject.planned and subject.outcome is not Outcome.SETTLED else {}
+    if not subject.record.may_sync:
+        return {}
+    looked = bool(subject.planned) or subject.identity is not None
+    kinds = {} if looked else dict(before)
     fields = [conflict.key for conflict in waiting_for_a_person(subject)]
-    if fields:
-        kinds["fields"] = fields
+    if fields or undecided(subject):
+        kinds["fields"] = [*fields, *undecided(subject)]
     if subject.identity:
         kinds["identity"] = [subject.identity["what"]]
     return kinds

@@ -16,9 +16,10 @@ from django.conf import settings
 from sync import account
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.documents import ITEMS_PER_READ, look
-from sync.connectors.monday.errors import MondayError
+from sync.connectors.monday.errors import MondayError, Scope
 from sync.connectors.monday.items import Item, parse_look, parse_written
 from sync.engine.intents import IDEMPOTENCY_MINUTES
+from sync.engine.reading import npd_id_of
 from sync.engine.subjects import Board
 from sync.lease import Lease
 from sync.models import Intent, IntentState, Tombstone
@@ -46,6 +47,9 @@ def _documents(lease: Lease) -> list[str]:
 
 def _settle_document(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
     found = _look_up(board, intents)
+    if found is None:
+        _look_later(lease, intents)
+        return
     log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(found))
     if found:
         _link(lease, board, intents, found)
@@ -56,8 +60,8 @@ def _settle_document(lease: Lease, board: Board, intents: Sequence[Intent]) -> N
         _give_up(lease, intents)
 
 
-def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item]:
-    """The items that bear the records' NPD IDs: record id → item."""
+def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item] | None:
+    """The items that bear the records' NPD IDs: record id → item; None where an NPD ID can't be read."""
     ids = [str(intent.entity_id) for intent in intents]
     found: dict[str, Item] = {}
     for start in range(0, len(ids), ITEMS_PER_READ):
@@ -65,7 +69,9 @@ def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item]:
         document = look(board.link.board_id, [], board.columns, board.link.npd_id_column, asked)
         result = parse_look(account.client().execute(*document), board.columns)
         for item in result.by_npd_id:
-            bears = (item.reading(board.link.npd_id_column).text or "").strip()
+            bears = npd_id_of(board, item)
+            if bears is None:
+                return None
             if bears in asked:
                 found.setdefault(bears, item)
     return found
@@ -108,6 +114,14 @@ def _wait_once_more(lease: Lease, missing: Sequence[Intent]) -> None:
     _give_up(lease, [intent for intent in missing if intent.looks > 0])
 
 
+def _look_later(lease: Lease, intents: Sequence[Intent]) -> None:
+    """Nothing can be told yet: the records stay unclaimed, and are looked for again."""
+    with lease.held():
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
+            deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+        )
+
+
 def _give_up(lease: Lease, intents: Sequence[Intent]) -> None:
     """Certainly not made: the next look makes each anew, from what its record says then, under a key of its own."""
     with lease.held():
@@ -144,11 +158,16 @@ def _send_again(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
             body["text"], body["variables"], idempotency_key=intents[0].idempotency_key
         )
     except MondayError as error:
-        if not error.outcome_unknown:
+        # A refused document says nothing of the first sending, but two look-ups have found nothing of it.
+        if error.scope is Scope.DOCUMENT:
             _give_up(lease, intents)
+        elif not error.outcome_unknown:
+            _look_later(lease, intents)
         raise
     aliases = {intent.alias: intent for intent in intents}
     written = parse_written(answer, list(aliases), board.columns)
     made = {str(aliases[a].entity_id): item for a, item in written.items() if isinstance(item, Item)}
     _link(lease, board, intents, made)
-    _give_up(lease, [i for i in intents if str(i.entity_id) not in made])
+    failed = {alias: result for alias, result in written.items() if isinstance(result, MondayError)}
+    _give_up(lease, [aliases[alias] for alias, error in failed.items() if not error.outcome_unknown])
+    _look_later(lease, [aliases[alias] for alias, error in failed.items() if error.outcome_unknown])

@@ -16,26 +16,26 @@ def end_quiet(board: Board, subjects: Iterable[Subject]) -> None:
     """End every subject that needs no call: an unchanged save, a record without sync, our own echo."""
     for subject in subjects:
         if not subject.record.may_sync and not subject.by_name:
+            # What Monday says meanwhile is not looked at: the first look after it is on again reads the item.
+            subject.ledger.remote_state = ""
             subject.end(Outcome.SETTLED, "Sync is off for this record.", note="")
-        elif subject.causes == Cause.SAVE and _local_stands(board, subject):
+        elif subject.causes == Cause.SAVE and not subject.events and _local_stands(board, subject):
             subject.end(Outcome.SETTLED, "Nothing that is synced changed.")
         elif subject.only_webhooks and _is_echo(board, subject):
+            subject.weighed = True
             subject.end(Outcome.SETTLED, "Monday told what was known already.")
 
 
 def _nothing_open(subject: Subject) -> bool:
-    return not (subject.conflicts or subject.intents or subject.ledger.held)
+    """Whether no conflict, intent, held field, dead letter or note calls for a look at both sides."""
+    unsettled = subject.conflicts or subject.intents or subject.ledger.held or subject.has_dead_letter
+    return not unsettled and not subject.ledger.note and subject.ledger.remote_state == "active"
 
 
 def _local_stands(board: Board, subject: Subject) -> bool:
-    """Whether NPD's half of every base is what the record says now."""
+    """Whether NPD's half of every base is what the record says now, and nothing else is open."""
     item_id = subject.record.monday_id
-    if (
-        not item_id
-        or not _nothing_open(subject)
-        or subject.ledger.remote_state != "active"
-        or subject.ledger.note
-    ):
+    if not item_id or not _nothing_open(subject):
         return False
     return all(_half_stands(subject, mapping, item_id) for mapping in board.mappings if mapping.column_id)
 
@@ -48,7 +48,7 @@ def _half_stands(subject: Subject, mapping: FieldMapping, item_id: str) -> bool:
 
 def _is_echo(board: Board, subject: Subject) -> bool:
     """Whether every value that webhooks told is the base's: our own write, mostly. No payload is written."""
-    if not _nothing_open(subject) or subject.ledger.remote_state != "active" or subject.ledger.note:
+    if not subject.events or not _local_stands(board, subject):
         return False
     try:
         return all(_is_known(board, subject, parse_event(event.body)) for event in subject.events)

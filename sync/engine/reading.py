@@ -7,7 +7,7 @@ from uuid import UUID
 from sync.account import client
 from sync.connectors.monday.documents import MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
-from sync.engine.subjects import Batch, Subject, converter_of, raw_of
+from sync.engine.subjects import Batch, Board, Subject, converter_of, raw_of
 
 PAGES = 20
 """Further pages that a look follows; a match key that more items than this hold is no key."""
@@ -60,9 +60,10 @@ def match_text_of_item(batch: Batch, item: Item) -> str:
     return str(convert.remote(convert.raw_of(reading)) or "")
 
 
-def npd_id_of(batch: Batch, item: Item) -> str:
-    """Return the NPD ID that the item bears, or an empty text."""
-    return (item.reading(batch.board.link.npd_id_column).text or "").strip()
+def npd_id_of(board: Board, item: Item) -> str | None:
+    """Return the NPD ID that the item bears, an empty text where it bears none, None where it can't be read."""
+    reading = item.reading(board.link.npd_id_column)
+    return (reading.text or "").strip() if reading.known else None
 
 
 def as_uuid(text: str) -> UUID | None:

@@ -25,7 +25,8 @@ from sync.models import Intent, IntentState
 def call_failed(batch: Batch, subjects: Sequence[Subject], error: MondayError) -> None:
     """End subjects whose call failed as a whole: what concerns the account or board costs them no attempt."""
     if isinstance(error, AnswerWithoutData):
-        intents.answered_without_data(subjects)
+        # Creates are left to the look-up by NPD ID, which waits for Monday's search to catch up.
+        intents.answered_without_data([subject for subject in subjects if not subject.creates])
         for subject in subjects:
             subject.alone = len(subjects) > 1
             subject.end(Outcome.GIVEN_BACK if subject.alone else Outcome.FAILED, error.sentence)
@@ -44,10 +45,9 @@ def _is_records_own(subjects: Sequence[Subject], error: MondayError) -> bool:
 
 
 def _hold_what_failed(batch: Batch, error: MondayError, size: int) -> None:
-    if error.scope in (Scope.BOARD, Scope.COLUMN):
-        account.block(batch.board.link, error)
-        return
-    account.pause(error)
+    """What concerns board or account holds it, and nothing more is sent in this look."""
+    batch.stopped = error.sentence
+    account.hold(batch.board.link, error)
     if error.scope is Scope.TRANSPORT:
         account.shrink_batches(size)
 
@@ -80,6 +80,7 @@ def _value_refused(batch: Batch, subject: Subject, error: MondayError) -> None:
     """Find the value that Monday refuses: by the column it names, as the only one sent, or by sending each alone."""
     _close_intent(subject, IntentState.REFUSED)
     if error.column_id == batch.board.link.npd_id_column:
+        batch.stopped = error.sentence
         account.block(batch.board.link, error)
         subject.end(Outcome.GIVEN_BACK, error.sentence)
         return
@@ -141,6 +142,7 @@ def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned], error: M
     key = uuid.uuid4().hex
     if not intents.announce(batch, [subject], key):
         return
+    intents.check_freshness(batch)
     batch.calls += 1
     try:
         answer = account.client().execute(*document, idempotency_key=key)
@@ -155,7 +157,7 @@ def _settle_each(batch: Batch, subject: Subject, rest: Sequence[Planned], result
     for number, planned in enumerate(rest):
         result = results[f"v{number}"]
         if isinstance(result, Item):
-            subject.written = result
+            subject.written = planned.answered = result
         elif result.scope in (Scope.FIELD, Scope.COLUMN):
             _hold_value(subject, planned, result)
         else:

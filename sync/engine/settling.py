@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pghistory
@@ -9,6 +10,7 @@ import structlog
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from sync.choices import Cause, Priority
+from sync.connectors.monday.items import Item
 from sync.engine import ledgers as ledgers_of
 from sync.engine import status
 from sync.engine.ending import end_rows
@@ -17,39 +19,34 @@ from sync.engine.planning import new_base
 from sync.engine.subjects import Batch, Outcome, Planned, Subject, converter_of, raw_of
 from sync.enqueue import enqueue_many
 from sync.hooks import desk
+from sync.lease import giving_way
 from sync.merge import Action
-from sync.models import Decision, SyncedModel
+from sync.models import Decision, SyncedModel, Tombstone
 
 log = structlog.get_logger(__name__)
 
-LOCK_TIMEOUT_MS = 500
-"""Below PostgreSQL's deadlock_timeout (1 s): a settle gives way to a save and is repeated, never the save."""
-TRIES = 20
+SECONDS_TO_LOOK_AGAIN = 10
 
 
 def settle(batch: Batch, started: float) -> None:
     """Settle every subject and end its rows; raises LeaseLost when another worker has the board."""
     if not batch.subjects:
         return
-    for attempt in range(1, TRIES + 1):
-        before = [subject.snapshot() for subject in batch.subjects]
-        try:
-            with pghistory.context(cause="sync", batch=str(batch.id)), batch.lease.held():
-                _settle_all(batch, started)
-                return
-        except OperationalError as busy:
-            if attempt == TRIES:
-                raise
-            for subject, state in zip(batch.subjects, before, strict=True):
-                subject.restore(state)
-            log.info("settle gave way to a save", attempt=attempt, error=type(busy).__name__)
+    before = [subject.snapshot() for subject in batch.subjects]
+
+    def attempt() -> None:
+        for subject, state in zip(batch.subjects, before, strict=True):
+            subject.restore(state)
+        with pghistory.context(cause="sync", batch=str(batch.id)), batch.lease.held():
+            _settle_all(batch, started)
+
+    giving_way(attempt)
 
 
 def _settle_all(batch: Batch, started: float) -> None:
     ids = sorted(subject.id for subject in batch.subjects)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(i) for i in ids)])
-        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
     model = batch.board.model
     locked = {
         r.pk: r
@@ -57,6 +54,7 @@ def _settle_all(batch: Batch, started: float) -> None:
     }
     ledgers = ledgers_of.locked(batch, ids)
     present = [s for s in batch.subjects if s.id in locked]
+    _tell_tombstones(batch, [s for s in batch.subjects if s.id not in locked])
     for subject in present:
         _settle_one(batch, subject, locked[subject.id])
     desk().record([finding for subject in present for finding in findings_of(subject)])
@@ -64,6 +62,15 @@ def _settle_all(batch: Batch, started: float) -> None:
     end_rows(batch)
     Decision.objects.bulk_create([_stamped(row, batch, s) for s in present for row in s.log])
     status.decide(batch, present)
+
+
+def _tell_tombstones(batch: Batch, deleted: Sequence[Subject]) -> None:
+    """Of a record that was deleted while its item was made, the tombstone learns the item."""
+    for subject in deleted:
+        if subject.written is not None:
+            Tombstone.objects.filter(
+                entity_type=batch.board.link.entity_type, entity_id=subject.id, monday_id=None
+            ).update(monday_id=subject.written.id)
 
 
 def _settle_one(batch: Batch, subject: Subject, record: SyncedModel) -> None:
@@ -106,7 +113,7 @@ def _write_record(batch: Batch, subject: Subject, record: SyncedModel) -> None:
 
 def _settle_field(subject: Subject, planned: Planned, record: SyncedModel) -> dict[str, Any]:
     """Move one field and its base; return what to write to the record."""
-    item = subject.written or subject.item
+    item = planned.answered or subject.written or subject.item
     if item is None or planned.hold or planned.conflict or not planned.mapping.column_id:
         return _settle_unmoved(subject, planned)
     action = planned.decision.action
@@ -118,7 +125,7 @@ def _settle_field(subject: Subject, planned: Planned, record: SyncedModel) -> di
     if action in (Action.PULL, Action.BOTH) and planned.write_raw is not None:
         return _pulled(subject, planned, record, item, sent=sent)
     if action is Action.AGREED:
-        _move_base(subject, planned, item.id, planned.local_raw, planned.remote_raw)
+        _agreed(subject, planned, item)
     elif action is Action.NOTHING and planned.base is not None:
         subject.ledger.base[planned.mapping.key] = planned.base
     return {}
@@ -134,12 +141,14 @@ def _settle_unmoved(subject: Subject, planned: Planned) -> dict[str, Any]:
 def _pushed(subject: Subject, planned: Planned, item: Any) -> dict[str, Any]:
     convert = converter_of(planned.mapping)
     reading = item.reading(planned.mapping.column_id)
-    answered = convert.raw_of(reading) if reading.known else planned.remote_raw
+    if not reading.known:
+        return _not_told(subject)
+    answered = convert.raw_of(reading)
     _move_base(subject, planned, item.id, planned.send_raw, answered)
     sent, stands = convert.local(planned.send_raw or {}), convert.remote(answered)
     before = convert.display(convert.remote(planned.remote_raw)) if planned.remote_raw is not None else ""
     _log_move(subject, planned, ("push", "sent to Monday"), before, convert.display(sent))
-    if reading.known and sent != stands:
+    if sent != stands:
         subject.ledger.altered[planned.mapping.key] = {
             "reason": f"Monday made “{convert.display(stands)}” of “{convert.display(sent)}”. Change it on either side."
         }
@@ -152,16 +161,48 @@ def _pulled(
 ) -> dict[str, Any]:
     """Write a value only where the record still holds the one that the merge saw; else a row waits."""
     convert = converter_of(planned.mapping)
-    if convert.local(raw_of(record, planned.mapping)) != convert.local(planned.local_raw):
+    if raw_of(record, planned.mapping) != planned.local_raw:
         enqueue_many(record.entity_type(), [record.pk], cause=Cause.SAVE, priority=Priority.EDIT)
         return {}
     assert planned.write_raw is not None
-    answered = convert.raw_of(item.reading(planned.mapping.column_id)) if sent else planned.remote_raw
+    reading = item.reading(planned.mapping.column_id)
+    if sent and not reading.known:
+        return _not_told(subject)
+    answered = convert.raw_of(reading) if sent else planned.remote_raw
     _move_base(subject, planned, item.id, planned.write_raw, answered)
     before, after = (convert.display(convert.local(raw)) for raw in (planned.local_raw, planned.write_raw))
     _log_move(subject, planned, ("pull", "taken over from Monday"), before, after)
     _note_choice(subject, planned, after)
     return dict(planned.write_raw)
+
+
+def _agreed(subject: Subject, planned: Planned, item: Item) -> None:
+    """Both sides say the same; of a new item's empty fields the answer tells whether Monday left them so."""
+    remote_raw = planned.remote_raw
+    if subject.creates:
+        reading = item.reading(planned.mapping.column_id)
+        if not reading.known:
+            _not_told(subject)
+            return
+        convert = converter_of(planned.mapping)
+        remote_raw = convert.raw_of(reading)
+        if convert.remote(remote_raw) != convert.local(planned.local_raw):
+            _look_once_more(subject, "Monday filled in something of its own.")
+            return
+    _move_base(subject, planned, item.id, planned.local_raw, remote_raw)
+
+
+def _not_told(subject: Subject) -> dict[str, Any]:
+    """The answer doesn't show the value: base and intent stay, and the next look finds out what stands there."""
+    subject.unsure = True
+    _look_once_more(subject, "Monday's answer didn't show what was written.")
+    return {}
+
+
+def _look_once_more(subject: Subject, words: str) -> None:
+    if subject.outcome is Outcome.SETTLED:
+        subject.wait_seconds = SECONDS_TO_LOOK_AGAIN
+        subject.end(Outcome.SNOOZED, words)
 
 
 def _log_move(subject: Subject, planned: Planned, way: tuple[str, str], before: str, after: str) -> None:

@@ -10,11 +10,11 @@ from uuid import UUID
 
 from sync import registry
 from sync.boards import columns_of, mappings_of
-from sync.choices import Cause, QueueDirection
+from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.claims import Claimed
 from sync.connectors.monday.converters import Converter, converter
 from sync.connectors.monday.items import Item
-from sync.hooks import FieldConflict, OpenConflict, desk
+from sync.hooks import KIND_IDENTITY, FieldConflict, OpenConflict, desk
 from sync.lease import Lease
 from sync.merge import Decision
 from sync.models import (
@@ -24,6 +24,7 @@ from sync.models import (
     IntentState,
     SyncedModel,
     SyncMetadata,
+    SyncQueue,
     WebhookEvent,
 )
 from sync.models import Decision as DecisionRow
@@ -93,6 +94,7 @@ class Planned:
     choice: str = ""
     conflict: FieldConflict | None = None
     asked: FieldConflict | None = None
+    answered: Item | None = None
 
 
 def column_value(planned: Planned) -> Any:
@@ -110,11 +112,15 @@ class Subject:
     intents: list[Intent] = field(default_factory=list)
     conflicts: list[OpenConflict] = field(default_factory=list)
     events: list[WebhookEvent] = field(default_factory=list)
+    weighed: bool = False
+    has_dead_letter: bool = False
+    owned_items: set[str] = field(default_factory=set)
     item: Item | None = None
     planned: dict[str, Planned] = field(default_factory=dict)
     write_npd_id: bool = False
     creates: bool = False
     bare: bool = False
+    unsure: bool = False
     link_to: str | None = None
     intent: Intent | None = None
     written: Item | None = None
@@ -133,6 +139,12 @@ class Subject:
     def id(self) -> UUID:
         """The record's id."""
         return self.record.pk
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that was read or written, or an empty text."""
+        item = self.written or self.item
+        return item.id if item else ""
 
     @property
     def causes(self) -> Cause:
@@ -203,7 +215,18 @@ class Subject:
         )
 
 
-_KEPT = ("record", "ledger", "planned", "outcome", "words", "note", "intent", "link_to")
+_KEPT = (
+    "unsure",
+    "wait_seconds",
+    "record",
+    "ledger",
+    "planned",
+    "outcome",
+    "words",
+    "note",
+    "intent",
+    "link_to",
+)
 
 
 @dataclass
@@ -217,7 +240,9 @@ class Batch:
     gone: list[Claimed] = field(default_factory=list)
     candidates: list[Claimed] = field(default_factory=list)
     calls: int = 0
-    snoozed: int = 0
+    snoozed: set[int] = field(default_factory=set)
+    stopped: str = ""
+    announced: float = 0.0
 
     @property
     def open(self) -> list[Subject]:
@@ -276,6 +301,16 @@ def _attach(batch: Batch) -> None:
         by_id[intent.entity_id].intents.append(intent)
     for entity_id, conflicts in desk().open_of(batch.board.link.entity_type, by_id).items():
         by_id[entity_id].conflicts = list(conflicts)
+    model, entity_type = batch.board.model, batch.board.link.entity_type
+    dead = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=by_id, status=QueueStatus.FAILED)
+    for dead_id in dead.values_list("entity_id", flat=True):
+        if dead_id is not None:
+            by_id[dead_id].has_dead_letter = True
+    asked = {c.monday_item_id for s in batch.subjects for c in s.conflicts if c.kind == KIND_IDENTITY}
+    if asked:
+        owned = set(model._default_manager.filter(monday_id__in=asked).values_list("monday_id", flat=True))
+        for subject in batch.subjects:
+            subject.owned_items = {str(item) for item in owned}
     by_item = {subject.record.monday_id: subject for subject in batch.subjects if subject.record.monday_id}
     events = WebhookEvent.objects.filter(
         weighed_at=None, item_id__in=by_item, board_id=batch.board.link.board_id

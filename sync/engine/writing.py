@@ -108,6 +108,10 @@ def _without_name(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _send(batch: Batch, subjects: Sequence[Subject], build: Build, *, keeps_body: bool = False) -> None:
+    if batch.stopped:
+        for subject in subjects:
+            subject.end(Outcome.GIVEN_BACK, batch.stopped)
+        return
     if not subjects:
         return
     key = uuid.uuid4().hex
@@ -118,6 +122,7 @@ def _send(batch: Batch, subjects: Sequence[Subject], build: Build, *, keeps_body
         intents.void(allowed)
         _send(batch, allowed, build, keeps_body=keeps_body)
         return
+    intents.check_freshness(batch)
     batch.calls += 1
     try:
         answer = account.client().execute(*document, idempotency_key=key)
@@ -152,10 +157,10 @@ def _whole_failed(
 ) -> None:
     """A document that Monday refused is bisected; one whose outcome is unknown never is."""
     log.warning("document failed", records=len(subjects), scope=str(error.scope), reason=error.sentence)
-    if error.scope is Scope.DOCUMENT:
+    if error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD, Scope.COLUMN):
         intents.void(subjects)
         if len(subjects) == 1:
-            subjects[0].end(Outcome.FAILED, error.sentence)
+            refused(batch, subjects[0], error)
             return
         half = len(subjects) // 2
         _send(batch, subjects[:half], build, keeps_body=keeps_body)

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any, ClassVar, Self
 
 import pgtrigger
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 
 from sync.choices import RecordSyncStatus, SyncDirection
@@ -55,6 +55,7 @@ class SyncedModel(models.Model):
 
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
     _loaded: dict[str, Any]
+    _committed: dict[str, Any]
 
     class Meta:
         abstract = True
@@ -74,46 +75,59 @@ class SyncedModel(models.Model):
     ) -> Self:
         """Remember what was loaded, to write only what differs from it."""
         instance = super().from_db(db, field_names, values, **kwargs)
-        instance._loaded = dict(zip(field_names, values, strict=False))
+        instance._loaded = _copied(zip(field_names, values, strict=False))
+        instance._committed = instance._loaded
         return instance
 
     def refresh_from_db(
         self, using: Any = None, fields: Iterable[str] | None = None, from_queryset: Any = None
     ) -> None:
         """Reload, and remember what was loaded."""
+        fields = None if fields is None else list(fields)
         super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
-        names = [f.attname for f in self._meta.concrete_fields if f.attname in self.__dict__]
-        self._loaded = getattr(self, "_loaded", {}) | {name: self.__dict__[name] for name in names}
+        names = self._names() if fields is None else self._attnames(fields)
+        self._loaded = getattr(self, "_loaded", {}) | self._now(names)
+        self._committed = getattr(self, "_committed", {}) | self._now(names)
 
     def changed_fields(self) -> list[str]:
-        """Return the attribute names whose value differs from what was loaded or last saved."""
-        loaded = getattr(self, "_loaded", {})
-        now = self.__dict__
-        return [
-            f.attname
-            for f in self._meta.concrete_fields
-            if f.attname in now and f.attname not in ("id", "created_at", "updated_at")
-            if f.attname not in loaded or loaded[f.attname] != now[f.attname]
-        ]
+        """Return the attribute names whose value differs from what was loaded, saved, or committed last.
+
+        Committed too, for a save whose transaction is rolled back has written nothing.
+        """
+        known = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
+        now = self._now(name for name in self._names() if name not in ("id", "created_at", "updated_at"))
+        return [name for name, value in now.items() if any(name not in k or k[name] != value for k in known)]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Insert, or update only what changed since it was loaded; nothing changed writes nothing."""
         if self._state.adding or kwargs.get("force_insert") or args:
             super().save(*args, **kwargs)
+            saved: Iterable[str] = self._names()
         else:
             asked = kwargs.pop("update_fields", None)
-            changed = self.changed_fields()
+            saved = self.changed_fields()
             if asked is not None:
-                changed = [name for name in changed if name in self._attnames(asked)]
-            super().save(update_fields=changed, **kwargs)
-        self._remember()
+                saved = [name for name in saved if name in self._attnames(asked)]
+            super().save(update_fields=saved, **kwargs)
+        self._remember(saved)
+
+    def _remember(self, names: Iterable[str]) -> None:
+        saved = self._now(names)
+        self._loaded = getattr(self, "_loaded", {}) | saved
+
+        def committed() -> None:
+            self._committed = getattr(self, "_committed", {}) | saved
+
+        transaction.on_commit(committed, using=self._state.db)
+
+    def _names(self) -> list[str]:
+        return [f.attname for f in self._meta.concrete_fields]
+
+    def _now(self, names: Iterable[str]) -> dict[str, Any]:
+        return _copied((name, self.__dict__[name]) for name in names if name in self.__dict__)
 
     def _attnames(self, names: Iterable[str]) -> set[str]:
         return {self._meta.get_field(name).attname for name in names}  # type: ignore[union-attr]
-
-    def _remember(self) -> None:
-        names = [f.attname for f in self._meta.concrete_fields]
-        self._loaded = {name: self.__dict__[name] for name in names if name in self.__dict__}
 
     @property
     def may_sync(self) -> bool:
@@ -124,6 +138,11 @@ class SyncedModel(models.Model):
     def entity_type(cls) -> str:
         """Return the model's name in lower case, as tables and the API call it."""
         return cls._meta.model_name or cls.__name__.lower()
+
+
+def _copied(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A copy that a change in place, as of a list, doesn't reach."""
+    return {name: list(value) if isinstance(value, list) else value for name, value in values}
 
 
 def unsynced(alias: str = "") -> Q:

@@ -11,7 +11,16 @@ from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.converters import converter
-from sync.models import BoardLink, Decision, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldMapping,
+    MondayAccount,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEvent,
+)
 
 
 def boards() -> dict[str, BoardLink]:
@@ -143,11 +152,20 @@ def candidate(item: str, seconds: int = 240) -> SyncQueue:
     )  # fmt: skip
 
 
-def decided(record: SyncedModel, sentence: str, actor: str = "") -> Decision:
+def decided(record: SyncedModel, sentence: str, actor: str = "", **values: Any) -> Decision:
     """A line of the record's log."""
     return Decision.objects.create(
-        entity_type=record.entity_type(), entity_id=record.pk, kind="pull", sentence=sentence, actor=actor
-    )
+        entity_type=record.entity_type(), entity_id=record.pk, kind="pull", sentence=sentence, actor=actor,
+        **values,
+    )  # fmt: skip
+
+
+def told_by_webhook(item: str, name: str) -> WebhookEvent:
+    """A delivery that tells an item's name."""
+    return WebhookEvent.objects.create(
+        trigger_id=name, board_id="9002", item_id=item, type="create_pulse",
+        body={"event": {"pulseId": int(item), "pulseName": name}},
+    )  # fmt: skip
 
 
 def one_of_each() -> dict[str, Any]:

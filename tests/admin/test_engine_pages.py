@@ -167,6 +167,36 @@ def test_a_rows_page_offers_what_can_be_done(browser_of_person: Client, world: d
     assert 'value="retry"' not in browser_of_person.get(f"{QUEUE}{waiting.pk}/change/").content.decode()
 
 
+def test_a_rows_page_is_called_by_its_record_and_says_why_and_which_item(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    states.mark(world["dead"], "pending", "5077")  # type: ignore[arg-type]
+    failed = SyncQueue.objects.get(status="failed")
+    html = browser_of_person.get(f"{QUEUE}{failed.pk}/change/").content.decode()
+    assert "<title>" in html
+    assert "Petra Keller | Queue | NPD Sync" in html
+    assert str(failed.entity_id) not in words_of(html)
+    text = words_of(html)
+    assert re.search(r"Monday item 5077 .*Why Monday refused the item: invalid value\. .*Tries 5 of 5", text)
+    assert "/pulses/5077" in html
+
+
+def test_retry_on_a_rows_page_lands_on_the_rows_that_are_not_done(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    done = SyncQueue.objects.create(entity_type="contact", entity_id=world["synced"].pk, status="completed")
+    failed = SyncQueue.objects.get(status="failed")
+    html = browser_of_person.get(f"{QUEUE}{failed.pk}/change/").content.decode()
+    form = re.search(r'<form method="post" action="([^"]*syncqueue/\?[^"]*)"', html)
+    assert form
+    data = {"action": "retry", "_selected_action": [str(failed.pk)]}
+    answer = browser_of_person.post(form[1].replace("&amp;", "&"), data, follow=True)
+    listed = answer.content.decode()
+    assert "1 row will be tried again now." in words_of(listed)
+    assert "Waiting" in row_of(listed, "Petra Keller")
+    assert f"/{done.pk}/change/" not in listed
+
+
 def test_direction_and_rule_of_a_mapping_are_a_persons_choice(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:

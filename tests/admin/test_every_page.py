@@ -52,7 +52,76 @@ def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, wor
     assert "1 row stopped after all tries The newest: Monday refused the item" in text
     assert "1 field of 1 record can’t flow The newest: Monday refuses this e-mail" in text
     assert "Organizations and Contacts: no sync now Monday refuses the token. Tried again at" in text
-    assert re.search(r"Contact item 7001 It has no e-mail yet.* Next look: in [34] minutes", text)
+    assert re.search(r"New item 7001 Contact It has no e-mail yet.* Next look: in [34] minutes", text)
+
+
+def test_a_new_item_is_called_by_its_name_and_says_its_time_once(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    told = "It has no e-mail yet. It is looked at again at 09:15:00 UTC."
+    SyncQueue.objects.filter(pk=world["candidate"].pk).update(reason=told)
+    states.told_by_webhook("7001", "Somebody")
+    states.told_by_webhook("7001", "Somebody met at the fair")
+    text = words_of(browser_of_person.get("/admin/").content.decode())
+    assert re.search(
+        r"“Somebody met at the fair” Contact It has no e-mail yet\. Next look: in [34] minutes\.", text
+    )
+    listed = words_of(browser_of_person.get("/admin/sync/syncqueue/?what=items").content.decode())
+    assert "“Somebody met at the fair”" in listed
+    assert "09:15" not in text + listed
+
+
+def test_an_item_that_is_a_records_own_is_no_new_item(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    states.candidate(world["synced"].monday_id)
+    assert "New items on the boards 1" in words_of(browser_of_person.get("/admin/").content.decode())
+    queue = "/admin/sync/syncqueue/?status__exact=pending&what="
+    assert browser_of_person.get(f"{queue}items").content.decode().count('<tr class="data-row') == 1
+    assert "New item 5001" in browser_of_person.get(f"{queue}records").content.decode()
+
+
+PAGES = [
+    ("/admin/npd/contact/", "Contacts"),
+    ("/admin/conflicts/syncconflict/", "Conflicts"),
+    ("/admin/sync/syncqueue/", "Queue"),
+    ("/admin/sync/syncqueue/?what=items&status__exact=pending", "New items"),
+    ("/admin/sync/boardlink/", "Boards"),
+    ("/admin/sync/intent/", "Calls that write"),
+    ("/admin/sync/tombstone/", "Deleted records"),
+    ("/admin/knox/authtoken/", "API tokens"),
+    ("/admin/django_celery_beat/periodictask/", "Schedule"),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), PAGES)
+def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
+    browser_of_person: Client, world: dict[str, Any], path: str, name: str
+) -> None:
+    html = browser_of_person.get(path).content.decode()
+    here = re.findall(r'<a [^>]*aria-current="page".*?</a>', html, re.DOTALL)
+    assert [words_of(link).split()[: len(name.split())] for link in here] == [name.split()]
+    heading = re.search(r"<h1.*?</h1>", html, re.DOTALL)
+    assert heading
+    crumbs = re.findall(r'<span class="npd-crumb[^>]*>(.*?)</span>', heading[0], re.DOTALL)
+    assert [words_of(crumb).strip() for crumb in crumbs][1:] == [name]
+    title = re.search(r"<title>(.*?)</title>", html, re.DOTALL)
+    assert title
+    assert title[1].strip() == f"{name} | NPD Sync"
+
+
+def test_a_name_is_escaped_once_in_the_heading_and_the_window(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = states.contact("Ann & <b>Bob</b>")
+    html = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
+    shown = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
+    assert re.search(rf"<title>\s*{shown} \| Contacts \| NPD Sync", html)
+    assert f'npd-crumb-page">{shown}</span>' in html
+
+
+def test_the_address_of_the_api_leads_to_its_pages(browser_of_person: Client) -> None:
+    assert browser_of_person.get("/api/v1/").headers["Location"] == "/api/v1/docs/"
 
 
 def test_the_first_page_says_when_nothing_needs_a_person(browser_of_person: Client) -> None:

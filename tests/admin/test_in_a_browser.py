@@ -125,6 +125,13 @@ def test_the_record_is_sent_from_its_page_with_the_keyboard(open_page: Any, worl
     assert SyncQueue.objects.get(entity_id=world["synced"].pk, status="pending").payload["by"] == "dora"
 
 
+def test_links_of_the_sidebar_are_named_by_their_words_alone(open_page: Any, world: dict[str, Any]) -> None:
+    page, _ = open_page(1280, "light")
+    page.goto("/admin/npd/contact/")
+    assert page.get_by_role("link", name="Contacts", exact=True).count() == 2  # sidebar and heading
+    assert page.get_by_role("link", name="Conflicts 1", exact=True).count() == 1
+
+
 def test_an_autocomplete_is_named_by_its_label(open_page: Any, world: dict[str, Any]) -> None:
     states.contact("Nobody yet")
     page, _ = open_page(1280, "light")

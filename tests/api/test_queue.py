@@ -48,6 +48,14 @@ def test_candidates_are_items_that_no_record_has_with_reason_and_next_try(api: A
     assert candidate.pk not in listed(api, candidates="false")
 
 
+def test_an_item_that_a_record_has_by_now_is_no_candidate(api: APIClient) -> None:
+    Contact.objects.create(name="Ann", monday_id="55")
+    early = row(entity_id=None, remote_id="55")
+    same_number = row(entity_type="organization", entity_id=None, remote_id="55")
+    assert listed(api, candidates="true") == [same_number.pk]
+    assert early.pk in listed(api, candidates="false")
+
+
 def test_a_status_that_does_not_exist_is_refused(api: APIClient) -> None:
     assert api.get(QUEUE, {"status": "lost"}).status_code == 400
 

@@ -1,6 +1,8 @@
+import uuid
 from dataclasses import replace
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import User
 from django.test.utils import CaptureQueriesContext
@@ -113,6 +115,32 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert conflict.resolved_data == {"phone": PHONE.monday}
     assert conflict.merge_selections["phone"]["choose"] == "monday"
     assert (conflict.choice, conflict.is_open) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("choose", "result", "settled"),
+    [
+        ("npd", PHONE.npd, "Settled Phone as Ada chose: “+44 20 7946 0812”, written on Monday."),
+        ("monday", PHONE.monday, "Settled Phone as Ada chose: “+44 20 7946 0999”, written in NPD."),
+        ("base", PHONE.base, "Settled Phone as Ada chose: “+44 20 7946 0018”, written in NPD and on Monday."),
+    ],
+)
+def test_choosing_is_one_line_and_settling_one_that_says_the_result_and_where_it_was_written(
+    contact: Contact, ada: User, choose: str, result: str, settled: str
+) -> None:
+    record(finding(contact, PHONE))
+    resolve(
+        conflict_of(contact).pk, by=ada, resolution_type="merge", seen=seen(PHONE),
+        selections={"phone": {"choose": choose}},
+    )  # fmt: skip
+    look = uuid.uuid4()
+    with pghistory.context(cause="sync", batch=str(look)):
+        record(finding(contact, applied={"phone": result}))
+
+    after, before = Decision.objects.filter(entity_id=contact.pk)
+    assert (before.actor, before.batch_id) == ("Ada", None)
+    assert before.sentence.startswith("Chose “")
+    assert (after.actor, after.sentence, after.batch_id) == ("", settled, look)
 
 
 def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: User) -> None:

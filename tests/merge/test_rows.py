@@ -101,8 +101,16 @@ def test_a_persons_choice_is_carried_out(picked: Picked, action: Action, value: 
     assert (decision.action, decision.value) == (action, value)
 
 
-def test_a_choice_says_nothing_about_a_field_that_is_no_longer_in_conflict() -> None:
-    assert decide(field("mine", "old", picked=Picked("monday"))).action is Action.PUSH
+def test_a_choice_counts_also_where_only_one_side_moved() -> None:
+    """As with an address that was edited on the board and can't be split."""
+    assert decide(field("old", "theirs", picked=Picked("npd"))).action is Action.PUSH
+    assert decide(field("mine", "old", picked=Picked("monday"))).action is Action.PULL
+
+
+@pytest.mark.parametrize("way", [Way.TO_MONDAY, Way.TO_NPD])
+def test_a_choice_writes_nothing_against_a_direction(way: Way) -> None:
+    mirrored = decide(field("mine", "theirs", way=way)).action
+    assert decide(field("mine", "theirs", way=way, picked=Picked("custom", "typed"))).action is mirrored
 
 
 def test_choosing_the_last_agreed_value_where_there_was_none_asks_again() -> None:

@@ -16,6 +16,8 @@ NAME_COLUMN = "name"
 KNOWN_TYPES = frozenset({"name", "text", "long_text", "email", "phone"})
 _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
 
+UNSTORABLE = "it holds characters that NPD can't store; type it anew on the board"
+
 Path = tuple[str | int, ...]
 
 
@@ -42,12 +44,15 @@ class Item:
     id: str
     name: str
     state: str
+    name_known: bool = True
     board_id: str | None = None
     updated_at: str | None = None
     values: Mapping[str, Reading] = field(default_factory=dict)
 
     def reading(self, column_id: str) -> Reading:
         """The value of a column ("name": the item's name); unknown, with a reason, if it wasn't answered."""
+        if column_id == NAME_COLUMN and not self.name_known:
+            return _unknown(NAME_COLUMN, "name", UNSTORABLE)
         if column_id == NAME_COLUMN:
             return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
         reason = "the column is missing from Monday's answer, or hidden from the token's user"
@@ -203,9 +208,11 @@ def _item(
 ) -> Item:
     board = node.get("board")
     own_errors = [error for error in errors if error.path[: len(path)] == path != error.path]
+    name = str(node.get("name") or "")
     return Item(
         id=str(node["id"]),
-        name=str(node.get("name") or ""),
+        name=storable(name),
+        name_known=storable(name) == name,
         state=str(node.get("state") or ""),
         board_id=str(board["id"]) if isinstance(board, Mapping) and board.get("id") else None,
         updated_at=node.get("updated_at"),
@@ -240,8 +247,24 @@ def _reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
         value = decoded(node.get("value"))
     except ValueError:
         return _unknown(column_id, column_type, "Monday's raw value is not JSON")
+    if not is_storable(node):
+        return _unknown(column_id, column_type, UNSTORABLE)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
     return Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
+
+
+def is_storable(value: Any) -> bool:
+    """Whether a database can hold every text in a JSON value: PostgreSQL knows no NUL, UTF-8 no lone surrogate."""
+    if isinstance(value, str):
+        return storable(value) == value and "\\u0000" not in value
+    if isinstance(value, Mapping):
+        return all(is_storable(entry) for entry in value.values())
+    return all(is_storable(entry) for entry in value) if isinstance(value, list) else True
+
+
+def storable(text: str) -> str:
+    """The text with a sign for each character that no database can hold."""
+    return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def decoded(value: Any) -> Any:
