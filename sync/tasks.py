@@ -16,4 +16,4 @@ def work_board(entity_type: str) -> None:
 @shared_task(name="sync.sweep", ignore_result=True)
 def sweep() -> None:
     """Work every board that has due rows: what a lost wake-up would have done."""
-    SyncQueueService().process()
+    SyncQueueService().process(linger=True)

@@ -22,17 +22,39 @@ INTERVAL_SECONDS = 1.0
 POOL_WAIT_SECONDS = 0.1
 
 _last_sent: dict[str, float] = {}
+_owed: set[str] = set()
 _guard = threading.Lock()
 
 
 def board(entity_type: str) -> bool:
-    """Send a wake-up for this type's board, at most one a second and process; return whether one went out."""
+    """Send a wake-up for this type's board, at most one a second and process; return whether one went out.
+
+    One that comes sooner is sent at the end of that second, for many together: the worker that the last one
+    woke may have gone to sleep again before this one's row was there.
+    """
     with _guard:
         now = time.monotonic()
-        if now - _last_sent.get(entity_type, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
+        left = _last_sent.get(entity_type, -INTERVAL_SECONDS) + INTERVAL_SECONDS - now
+        if left > 0:
+            _owe(entity_type, left)
             return False
         _last_sent[entity_type] = now
     return send(entity_type)
+
+
+def _owe(entity_type: str, seconds: float) -> None:
+    if entity_type not in _owed:
+        _owed.add(entity_type)
+        timer = threading.Timer(seconds, _pay, (entity_type,))
+        timer.daemon = True
+        timer.start()
+
+
+def _pay(entity_type: str) -> None:
+    with _guard:
+        _owed.discard(entity_type)
+        _last_sent[entity_type] = time.monotonic()
+    send(entity_type)
 
 
 def send(entity_type: str) -> bool:

@@ -73,7 +73,8 @@ def _plan_field(board: Board, subject: Subject, mapping: FieldMapping, item: Ite
     try:
         remote_raw = converter_of(mapping).raw_of(item.reading(mapping.column_id))
     except UnknownValue as unknown:
-        return _held(subject, mapping, local_raw, f"Its value on Monday is not known: {unknown}")
+        words = f"Its value on Monday is not known: {unknown}. Mend the column there, or run `manage.py monday_setup`."
+        return _held(subject, mapping, local_raw, words)
     base = _base_after_intents(subject, mapping, item, remote_raw)
     field = _field(subject, mapping, local_raw, remote_raw, base, item)
     planned = Planned(mapping, decide(field), local_raw, remote_raw, base=base)

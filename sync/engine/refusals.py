@@ -121,9 +121,10 @@ def _guilty(sent: Sequence[Planned], error: MondayError) -> Planned | None:
 
 def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
     convert = converter_of(planned.mapping)
-    value = convert.display(convert.local(planned.local_raw))
+    value = convert.display(convert.local(planned.send_raw or planned.local_raw))
+    advice = "Choose another value." if planned.choice else error.advice
     why = error.message.rstrip(" .")
-    planned.hold = f"Monday refused “{value}”: {why}. {error.advice} The record's other fields flow."
+    planned.hold = f"Monday refused “{value}”: {why}. {advice} The record's other fields flow."
     planned.send_raw = planned.write_raw = None
     subject.say(
         "held", f"{planned.mapping.label}: {planned.hold}", planned.mapping.key, request=error.request_id

@@ -162,7 +162,7 @@ def _pulled(
     """Write a value only where the record still holds the one that the merge saw; else a row waits."""
     convert = converter_of(planned.mapping)
     if raw_of(record, planned.mapping) != planned.local_raw:
-        enqueue_many(record.entity_type(), [record.pk], cause=Cause.SAVE, priority=Priority.EDIT)
+        enqueue_many(record.entity_type(), [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
         return {}
     assert planned.write_raw is not None
     reading = item.reading(planned.mapping.column_id)

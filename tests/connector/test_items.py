@@ -69,7 +69,7 @@ def test_an_error_at_an_item_s_values_makes_all_of_that_item_s_unknown() -> None
     blind = item("11") | {"column_values": None}
     first, second = parse_items(_answer({"linked": [blind, item("12")]}, failure), COLUMN_IDS)
     assert [first.reading(column_id).known for column_id in COLUMN_IDS] == [False, False, False]
-    assert "blocked" in first.reading("npd_id").reason
+    assert "Blocked" in first.reading("npd_id").reason
     assert second.reading("npd_id").known
 
 

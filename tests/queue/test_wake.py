@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery import current_app
 from kombu import Connection
 
 from npd.models import Contact
 from sync import wake
+from sync.tasks import work_board
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -18,6 +19,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def fresh() -> Iterator[None]:
     wake._last_sent.clear()
     yield
+    wait_for("no wake-up is owed", lambda: not wake._owed)
     wake._connection.cache_clear()
 
 
@@ -38,17 +40,20 @@ def silent_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def messages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     sent: list[Any] = []
-    monkeypatch.setattr(
-        current_app.tasks["sync.work_board"], "apply_async", lambda args, **kwargs: sent.append(args)
-    )
+    monkeypatch.setattr(work_board, "apply_async", lambda args, **kwargs: sent.append(args))
     return sent
 
 
-def test_many_saves_within_a_second_send_one_wake_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_saves_within_a_second_send_one_wake_up_at_once_and_one_at_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sent = messages(monkeypatch)
+    monkeypatch.setattr(wake, "INTERVAL_SECONDS", 3.0)
     for n in range(20):
         Contact.objects.create(name=f"P{n}")
     assert sent == [("contact",)]
+    wait_for("the second wake-up", lambda: len(sent) == 2)
+    assert wake._owed == set()
 
 
 def test_a_save_that_is_rolled_back_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -249,7 +249,7 @@ class OutcomeUnknown(MondayError):
     scope = Scope.TRANSPORT
     outcome_unknown = True
     retryable = True
-    advice = "Both sides are read again before anything is sent."
+    advice = "It is tried again by itself; both sides are read before anything is sent."
 
 
 class TimedOut(OutcomeUnknown):
@@ -262,6 +262,8 @@ class ConnectionLost(OutcomeUnknown):
 
 class ServerFailed(OutcomeUnknown):
     """Monday had an internal error."""
+
+    advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
 
 
 class StillRunning(OutcomeUnknown):
