@@ -41,4 +41,4 @@ reset: python ## delete the local data (asks first)
 	@exec $(BOOTSTRAP) embedded -m config.embedded.reset
 
 bench: python ## measure (each part prints its own table)
-	@for part in bench/[a-z]*.py; do echo "== $$part"; $(BOOTSTRAP) development "$$part" || exit 1; done
+	@$(BOOTSTRAP) development -m bench.calls

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import environ
+import psycopg
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -53,6 +54,22 @@ def embedded_is_away() -> bool:
     """Whether a failed connection means that `make run` is not running, and no server of one's own."""
     url = database_url()
     return url == NOWHERE or url == running().get("DATABASE_URL")
+
+
+def unreachable(error: Exception) -> str:
+    """A sentence for a database that can't be connected to, without its password; "" for any other failure."""
+    cause = error.__cause__
+    if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
+        return ""
+    parts = urlsplit(database_url())
+    server = parts.netloc.rpartition("@")[2] or "its socket"
+    reason = (str(cause).strip().splitlines() or ["it gave no reason"])[0].rstrip(".?")
+    if parts.password:
+        reason = reason.replace(parts.password, "[secret]")
+    return (
+        f"The database at {server}{parts.path} can't be reached: {reason}.\n"
+        "Is it running? Start it, or correct DATABASE_URL, and try again."
+    )
 
 
 def broker_url(database: str) -> str:

@@ -86,6 +86,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "config.addresses.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -246,16 +247,16 @@ CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
 
 
-LOGGING = logging_config(
-    level=env.str("LOG_LEVEL", "INFO"),
-    json_lines=not DEBUG,
-    secrets=[
-        SECRET_KEY,
-        CRON_SECRET,
-        MONDAY_API_KEY,
-        MONDAY_SIGNING_SECRET,
-        MONDAY_WEBHOOK_TOKEN,
-        urlsplit(DATABASE_URL).password or "",
-        urlsplit(CELERY_BROKER_URL).password or "",
-    ],
-)
+# --- What nobody may read ----------------------------------------------------------------------------------
+SECRET_TEXTS = [
+    SECRET_KEY,
+    CRON_SECRET,
+    MONDAY_API_KEY,
+    MONDAY_SIGNING_SECRET,
+    MONDAY_WEBHOOK_TOKEN,
+    urlsplit(DATABASE_URL).password or "",
+    urlsplit(CELERY_BROKER_URL).password or "",
+]
+LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not DEBUG, secrets=SECRET_TEXTS)
+DEFAULT_EXCEPTION_REPORTER = "config.debugging.SecretlessReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.debugging.SecretlessFilter"

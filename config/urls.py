@@ -1,9 +1,10 @@
 """The addresses of the site."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
+from config import addresses
 from sync.api import cron, docs, go, health, webhook
 
 urlpatterns = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("webhooks/monday/", webhook.monday, name="webhook"),
     path("webhooks/monday/<str:token>/", webhook.monday, name="webhook-with-token"),
     path("cron/sync-queue", cron.sync_queue, name="cron-sync-queue"),
+    re_path("^(?:api|webhooks)(?:/|$)", addresses.unknown),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
 ]

@@ -67,6 +67,8 @@ def _settled(conflict: SyncConflict) -> str:
     over = f"{_labels(conflict, by_itself)}: over by itself." if by_itself else ""
     if not conflict.merge_selections:
         over = "It is over by itself."
+    elif not by_itself:
+        note = ""  # it would say again that everything was settled
     return " ".join(filter(None, [_written(conflict), over, note]))
 
 

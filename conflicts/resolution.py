@@ -15,9 +15,10 @@ from conflicts.errors import BadResolution, NotWaiting, Sides, StaleSeen
 from conflicts.history import Events
 from conflicts.models import ConflictKind, ResolutionType, SyncConflict
 from conflicts.outcome import same, unified
-from conflicts.records import default_label, name_of, record_of
+from conflicts.records import default_label, mapped_fields, name_of, record_of
 from conflicts.validation import base_known, problem_with
 from sync import wake
+from sync.boards import link_of
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.enqueue import enqueue_many
@@ -46,6 +47,7 @@ def resolve(
     with transaction.atomic():
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         record = _must_wait(conflict)
+        _must_be_known(conflict, {*(selections or {}), *seen})
         chosen = _picks(conflict, resolution_type, selections or {}, seen)
         _must_be_fresh(conflict, resolution_type, chosen, seen)
         _must_be_possible(conflict, record, chosen)
@@ -103,6 +105,18 @@ def _must_wait(conflict: SyncConflict) -> SyncedModel:
             f"Sync is off for {name}, so nothing can be written. Switch it on at the record, then choose."
         )
     return record
+
+
+def _must_be_known(conflict: SyncConflict, keys: set[str]) -> None:
+    """Refuse names that no field has; a field that has left the conflict is stale and not unknown."""
+    known = {*conflict.conflict_fields, *mapped_fields(conflict.entity_type, link_of(conflict.entity_type))}
+    unknown = sorted(keys - known)
+    if unknown:
+        fields = ", ".join(conflict.conflict_fields)
+        problems = {
+            key: f"There is no field “{key}” in this conflict. Its fields: {fields}." for key in unknown
+        }
+        raise BadResolution("Nothing was stored.", problems)
 
 
 def _picks(

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from types import FrameType
@@ -11,19 +12,45 @@ import waitress
 from sandbox.app import Settings, build
 
 THREADS = 48
+OF_THE_ENVIRONMENT = ""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
+    """The options; secrets that are not on the command line come from the environment, which `ps` doesn't show.
+
+    A signing secret in the environment alone signs nothing: without the option, webhooks are those of a
+    personal token.
+    """
     parser = argparse.ArgumentParser(prog="python -m sandbox", description="A Monday.com simulator.")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--token", help="the API token that is accepted; without it, any token is")
-    parser.add_argument("--signing-secret", help="sign webhooks with this secret, as an app's webhooks are")
+    parser.add_argument(
+        "--token",
+        default=os.environ.get("MONDAY_API_KEY"),
+        help="the API token that is accepted (default: MONDAY_API_KEY of the environment); without any, every one is",
+    )
+    parser.add_argument(
+        "--signing-secret",
+        nargs="?",
+        const=OF_THE_ENVIRONMENT,
+        help="sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment",
+    )
     parser.add_argument("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
     parser.add_argument("--npd-url", help="where NPD is, for links from items to records")
-    parser.add_argument("--npd-token", help="NPD's API token, to show why an item waits")
+    parser.add_argument(
+        "--npd-token",
+        default=os.environ.get("NPD_TOKEN"),
+        help="NPD's API token, to show why an item waits (default: NPD_TOKEN of the environment)",
+    )
     parser.add_argument("--site-url", help="how others reach this sandbox (default: http://HOST:PORT)")
-    return parser.parse_args(given)
+    chosen = parser.parse_args(given)
+    if chosen.signing_secret == OF_THE_ENVIRONMENT:
+        chosen.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
+        if not chosen.signing_secret:
+            parser.error(
+                "--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them."
+            )
+    return chosen
 
 
 def main() -> int:
@@ -37,6 +64,7 @@ def main() -> int:
         data=options.data,
         npd_url=options.npd_url.rstrip("/") if options.npd_url else None,
         npd_token=options.npd_token,
+        host=options.host,
     )
     sandbox = build(settings)
     try:

@@ -1,7 +1,6 @@
 """`POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer."""
 
 import hmac
-import json
 import time
 import uuid
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from sandbox.graph.complexity import Budget
 from sandbox.graph.context import Context
 from sandbox.idempotency import Idempotency
 from sandbox.people import API_USER
-from sandbox.web import Request, Response, cut_connection, json_response
+from sandbox.web import Request, Response, cut_connection, decoded, json_response
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
@@ -92,7 +91,7 @@ class Api:
             raise errors.not_authenticated()
         body = request.body()
         try:
-            document = json.loads(body)
+            document = decoded(body)
         except ValueError:
             raise errors.bad_body("Request body must be a JSON with query.") from None
         if not isinstance(document, dict) or not isinstance(document.get("query"), str):

@@ -8,6 +8,7 @@ from sandbox.calls import Call, CallLog
 from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.events import Happening
+from sandbox.guard import Guard
 from sandbox.live import Live
 from sandbox.npd import Watcher
 from sandbox.pages.lines import call_line, delivery_line
@@ -30,6 +31,7 @@ class Settings:
     data: str | None = None
     npd_url: str | None = None
     npd_token: str | None = None
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def build(settings: Settings) -> Sandbox:
 
     control = Control(world, api, deliveries, lambda: live.publish("reset", {}))
     pages = Pages(world, live, settings.npd_url, history)
-    application = Application([route("POST", "/v2", api.post), *control.routes(), *pages.routes()])
+    routes = [route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    application = Application(routes, Guard(settings.host, settings.site_url))
     return Sandbox(application, live)
 
 

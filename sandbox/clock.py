@@ -4,6 +4,8 @@ import threading
 import time
 from datetime import UTC, datetime
 
+LONGEST_OFFSET = 50 * 365 * 86_400  # seconds; no date of ours leaves the years that everyone can write
+
 
 class Clock:
     """Every 'now' of the sandbox: `updated_at`, cursors, idempotency, retries, JWTs, limits."""
@@ -17,7 +19,9 @@ class Clock:
         return self._offset
 
     def set_offset(self, seconds: float) -> None:
-        """Make the sandbox's time real time plus `seconds`."""
+        """Make the sandbox's time real time plus `seconds`. ValueError for more than 50 years."""
+        if not abs(seconds) <= LONGEST_OFFSET:
+            raise ValueError(f"offset_seconds is at most 50 years ({LONGEST_OFFSET:,} s), back or ahead")
         self._offset = seconds
         self.moved.set()
 

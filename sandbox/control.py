@@ -10,9 +10,12 @@ from sandbox.faults import FaultError, fault_from
 from sandbox.model import Board, Item
 from sandbox.operations import items
 from sandbox.people import API_USER, PEOPLE, is_person
-from sandbox.web import BadRequestError, Request, Response, Route, json_response, route
+from sandbox.web import BadRequestError, Request, Response, Route, json_response, route, whole
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
+
+LONGEST_LATENCY = 600_000  # milliseconds
+LARGEST_AMOUNT = 1e15  # what no clock and no pause needs
 
 
 def guarded(handler: Callable[..., Response]) -> Callable[..., Response]:
@@ -21,8 +24,6 @@ def guarded(handler: Callable[..., Response]) -> Callable[..., Response]:
     def answer(request: Request, *ids: int) -> Response:
         if request.method != "DELETE" and not request.is_json():
             return json_response({"error": "Send this as application/json"}, 415)
-        if request.method == "DELETE" and (request.header("Sec-Fetch-Site") or "none") == "cross-site":
-            return json_response({"error": "Not from another site"}, 403)
         try:
             return handler(request, *ids)
         except FieldError as refused:
@@ -88,7 +89,7 @@ class Control:
 
     def change_board(self, request: Request) -> Response:
         """`{board_id, items_limit}`: how many items a board may hold."""
-        given = request.json()
+        given = request.object()
         with self._world.transaction():
             board = self._world.board(_number(given, "board_id"))
             board.items_limit = _number(given, "items_limit")
@@ -125,10 +126,10 @@ class Control:
 
     def set_latency(self, request: Request) -> Response:
         """`{call_ms, mutation_ms}`; what is left out stays."""
-        given = request.json()
-        for key in ("call_ms", "mutation_ms"):
-            if key in given:
-                setattr(self._api.latency, key, max(0.0, _amount(given, key)))
+        given = request.object()
+        wanted = {key: _latency(given, key) for key in ("call_ms", "mutation_ms") if key in given}
+        for key, milliseconds in wanted.items():
+            setattr(self._api.latency, key, milliseconds)
         return self.latency(request)
 
     def clock(self, request: Request) -> Response:
@@ -137,14 +138,17 @@ class Control:
 
     def set_clock(self, request: Request) -> Response:
         """`{offset_seconds}`: the sandbox's time is real time plus this."""
-        self._world.clock.set_offset(_amount(request.json(), "offset_seconds"))
+        seconds = _amount(request.object(), "offset_seconds")
+        try:
+            self._world.clock.set_offset(seconds)
+        except ValueError as bad:
+            raise BadRequestError(str(bad)) from None
         self._deliveries.clock_moved()
         return self.clock(request)
 
     def calls(self, request: Request) -> Response:
         """The API calls, oldest first; `?since=ID` leaves out those up to this id."""
-        since = request.query.get("since", "0")
-        return json_response(self._api.calls.since(int(since) if since.isdigit() else 0))
+        return json_response(self._api.calls.since(whole(request.query.get("since", "")) or 0))
 
     def webhooks(self, request: Request) -> Response:
         """The delivery log, and who subscribed to what."""
@@ -157,10 +161,12 @@ class Control:
 
     def load_items(self, request: Request) -> Response:
         """`{board_id, items: [{name, values, group_id?}], webhooks: false}`: the new ids, in order."""
-        given = request.json()
+        given = request.object()
         board_id, rows = _number(given, "board_id"), given.get("items")
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise BadRequestError("items is a list of objects with name and values")
+        for row in rows:
+            _check_item(row)
         if not given.get("webhooks", False):
             return json_response([str(one) for one in items.load_items(self._world, board_id, rows)])
         with self._world.transaction():
@@ -169,7 +175,7 @@ class Control:
                     self._world,
                     API_USER.id,
                     board_id,
-                    row.get("name", ""),
+                    row["name"],
                     row.get("values") or {},
                     group_id=row.get("group_id"),
                     create_labels=True,
@@ -180,11 +186,12 @@ class Control:
 
     def act(self, request: Request) -> Response:
         """What a person does on the page: `{action, user_id, …}`; `ACTIONS` names what there is to do."""
-        given = request.json()
+        given = request.object()
         user_id = _number(given, "user_id", PEOPLE[0].id)
         if not is_person(user_id):
             raise BadRequestError("user_id is nobody here")
-        action = ACTIONS.get(given.get("action"))
+        name = given.get("action")
+        action = ACTIONS.get(name) if isinstance(name, str) else None
         if action is None:
             raise BadRequestError(f"action is one of {', '.join(ACTIONS)}")
         item = action(self._world, user_id, given)
@@ -192,19 +199,33 @@ class Control:
             return json_response(self._item(self._world.boards[item.board_id], item))
 
 
-def _number(given: Any, key: str, default: int | None = None) -> int:
-    value = given.get(key, default) if isinstance(given, dict) else None
+def _number(given: dict[str, Any], key: str, default: int | None = None) -> int:
     try:
-        return int(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        return int(given.get(key, default))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         raise BadRequestError(f"{key} must be a whole number") from None
 
 
-def _amount(given: Any, key: str) -> float:
-    value = given.get(key) if isinstance(given, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _amount(given: dict[str, Any], key: str) -> float:
+    value = given.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_AMOUNT:
         raise BadRequestError(f"{key} must be a number")
     return float(value)
+
+
+def _latency(given: dict[str, Any], key: str) -> float:
+    milliseconds = _amount(given, key)
+    if not 0 <= milliseconds <= LONGEST_LATENCY:
+        raise BadRequestError(f"{key} is from 0 to {LONGEST_LATENCY:,} milliseconds")
+    return milliseconds
+
+
+def _check_item(row: dict[str, Any]) -> None:
+    _words(row, "name")
+    if not isinstance(row.get("values") or {}, dict):
+        raise BadRequestError("values is an object of values by column id")
+    if not isinstance(row.get("group_id"), str | None):
+        raise BadRequestError("group_id must be a string")
 
 
 def _words(given: dict[str, Any], key: str) -> str:
@@ -228,13 +249,13 @@ def _rename(world: World, user_id: int, given: dict[str, Any]) -> Item:
 
 
 def _add(world: World, user_id: int, given: dict[str, Any]) -> Item:
-    name, values = _words(given, "name").strip(), given.get("values") or {}
+    _check_item(given)
     return items.create_item(
         world,
         user_id,
         _number(given, "board_id"),
-        name,
-        values,
+        given["name"].strip(),
+        given.get("values") or {},
         group_id=given.get("group_id"),
         create_labels=True,
     )

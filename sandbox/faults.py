@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+LONGEST_SECONDS = 86_400
 BODIES: dict[int, dict[str, Any]] = {
     401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
     403: {
@@ -70,10 +71,21 @@ def fault_from(given: Any) -> Fault:
         raise FaultError("status is an HTTP status from 200 to 599")
     if not isinstance(given.get("count", 1), int) or given.get("count", 1) < 1:
         raise FaultError("count is a whole number from 1")
+    if not isinstance(given.get("on", "any"), str):
+        raise FaultError("on is any, query, mutation, or the name of a field")
+    if not _is_seconds(given.get("seconds", 0)):
+        raise FaultError(f"seconds is a number from 0 to {LONGEST_SECONDS}")
+    if not _is_seconds(given.get("retry_after") or 0):
+        raise FaultError(f"retry_after is a number of seconds from 0 to {LONGEST_SECONDS}")
     # A time-out is about whether the mutation was applied, so reads in between do not use it up.
     default_on = "mutation" if "timeout" in given else "any"
     wanted: dict[str, Any] = {"on": default_on} | given
     return Fault(**wanted)
+
+
+def _is_seconds(given: Any) -> bool:
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return is_number and 0 <= given <= LONGEST_SECONDS
 
 
 class Faults:

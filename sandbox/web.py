@@ -6,12 +6,13 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qs
 
 from waitress.channel import ClientDisconnected
 
 LARGEST_BODY = 30_000_000
+LONGEST_NUMBER = 18  # digits
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -51,9 +52,16 @@ class Request:
     def json(self) -> Any:
         """The body as JSON. BadRequestError when it is none."""
         try:
-            return json.loads(self.body() or b"{}")
-        except ValueError:
-            raise BadRequestError("the body is not JSON") from None
+            return decoded(self.body() or b"{}")
+        except ValueError as bad:
+            raise BadRequestError(f"the body is not JSON: {bad}") from None
+
+    def object(self) -> dict[str, Any]:
+        """The body as a JSON object. BadRequestError when it is none."""
+        found = self.json()
+        if not isinstance(found, dict):
+            raise BadRequestError("the body must be a JSON object")
+        return found
 
     def is_json(self) -> bool:
         return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
@@ -76,7 +84,24 @@ class Route:
 
 def route(method: str, path: str, handler: Handler) -> Route:
     """A route; `<id>` stands for a number, which the handler gets as an int."""
-    return Route(method, re.compile(path.replace("<id>", r"(\d+)") + r"\Z"), handler)
+    return Route(method, re.compile(path.replace("<id>", r"([0-9]{1,18})") + r"\Z"), handler)
+
+
+def decoded(text: str | bytes) -> Any:
+    """What JSON means. ValueError for what is none, and for half a character, which nothing can store."""
+    try:
+        found = json.loads(text)
+        json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("it holds half of a surrogate pair, which is no character") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return found
+
+
+def whole(text: str, otherwise: int | None = None) -> int | None:
+    """The whole number that a query parameter gives, or `otherwise` when it gives none."""
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else otherwise
 
 
 def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -93,11 +118,19 @@ def cut_connection() -> None:
     raise ClientDisconnected
 
 
+class Doorkeeper(Protocol):
+    """Who decides which requests are let in."""
+
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not."""
+
+
 class Application:
     """The WSGI application over a list of routes."""
 
-    def __init__(self, routes: list[Route]) -> None:
+    def __init__(self, routes: list[Route], guard: Doorkeeper) -> None:
         self._routes = routes
+        self._guard = guard
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         response = self._answer(Request(environ))
@@ -109,7 +142,7 @@ class Application:
 
     def _answer(self, request: Request) -> Response:
         try:
-            return self._dispatch(request)
+            return self._guard.refusal(request) or self._dispatch(request)
         except BadRequestError as bad:
             return json_response({"error": str(bad)}, 400)
         except ClientDisconnected:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -51,23 +52,32 @@ def account() -> MondayAccount:
     return MondayAccount.objects.get_or_create(id=1)[0]
 
 
+@dataclass(frozen=True)
+class Standstill:
+    """Why a board can't be worked now, as a sentence, and until when at least; `until` None: until set up."""
+
+    words: str = ""
+    until: datetime | None = None
+
+
 def why_not(entity_type: str) -> str:
     """Return why this type's board can't be worked now, as a sentence; an empty text when it can."""
+    return standstill(entity_type, link_of(entity_type)).words
+
+
+def standstill(entity_type: str, link: BoardLink | None) -> Standstill:
+    """Return what holds this type's board, `link` being its link; without words where it can be worked."""
     if not is_configured():
-        return "Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`."
-    link = link_of(entity_type)
+        return Standstill("Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`.")
     if link is None or not link.board_id or not link.npd_id_column:
-        return f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
-    now = sync_now()
-    return _words(account().pause_reason, account().paused_until, now) or _words(
-        link.blocked_reason, link.blocked_until, now
-    )
-
-
-def _words(reason: str, until: datetime | None, now: datetime) -> str:
-    if until is None or until <= now:
-        return ""
-    return f"{reason} Tried again at {until:%H:%M:%S} UTC."
+        return Standstill(f"There is no board for {entity_type} records yet: run `manage.py monday_setup`.")
+    row, now = account(), sync_now()
+    pauses = [(row.paused_until, row.pause_reason), (link.blocked_until, link.blocked_reason)]
+    held = [(until, reason) for until, reason in pauses if until is not None and until > now]
+    if not held:
+        return Standstill()
+    until, reason = held[0]
+    return Standstill(f"{reason} Tried again at {until:%H:%M:%S} UTC.", max(until for until, _ in held))
 
 
 def workable(link: BoardLink | None) -> bool:

@@ -16,6 +16,7 @@ from sync.claims import has_due
 from sync.clock import SyncNow, sync_now
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.queue import Summary, SyncQueueService
+from sync.registry import EntitySpec
 
 SLICE_SECONDS = 2.0
 
@@ -74,10 +75,11 @@ def _others_at_work(entity_type: str | None) -> bool:
 
 def left_over() -> list[str]:
     """What still stands in the queue, in words, by type: what waits and why, and the dead letters."""
-    return [line for spec in registry.entities() for line in _left(spec.entity_type)]
+    return [line for spec in registry.entities() for line in _left(spec)]
 
 
-def _left(entity_type: str) -> list[str]:
+def _left(spec: EntitySpec) -> list[str]:
+    entity_type = spec.entity_type
     rows = SyncQueue.objects.filter(entity_type=entity_type)
     found = rows.aggregate(
         waiting=Count("id", filter=Q(status=QueueStatus.PENDING)),
@@ -88,14 +90,19 @@ def _left(entity_type: str) -> list[str]:
     lines = []
     if found["waiting"]:
         reason = why_not(entity_type) or _unknown_outcome(entity_type) or _when(found["soonest"])
-        lines.append(f"{found['waiting']:,} {entity_type} waiting. {reason}")
+        lines.append(f"{_counted(found['waiting'], spec)} waiting. {reason}")
     if found["working"]:
-        lines.append(f"{found['working']:,} {entity_type} in another worker's hands.")
+        lines.append(f"{_counted(found['working'], spec)} in another worker's hands.")
     if found["failed"]:
         lines.append(
-            f"{found['failed']:,} {entity_type} failed for good: retry them in the admin's sync queue."
+            f"{_counted(found['failed'], spec)} failed for good: retry them in the admin's sync queue."
         )
     return lines
+
+
+def _counted(number: int, spec: EntitySpec) -> str:
+    options = spec.model._meta
+    return f"{number:,} {options.verbose_name if number == 1 else options.verbose_name_plural}"
 
 
 def _unknown_outcome(entity_type: str) -> str:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.account import why_not
+from sync.account import standstill
 from sync.boards import item_url, link_of, mappings_of
 from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
 from sync.connectors.monday.converters import converter
@@ -69,7 +69,8 @@ class _View:
         ids = list(ids)
         self.link: BoardLink | None = link_of(entity_type)
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
-        self.board_trouble = why_not(entity_type)
+        held = standstill(entity_type, self.link)
+        self.board_trouble, self.held_until = held.words, held.until
         ledgers = SyncMetadata.objects.filter(
             entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
         )
@@ -91,13 +92,17 @@ class _View:
             status=record.sync_status,
             ledger_status=self._ledger_status(record, ledger, rows),
             words=self._words(record, ledger, rows),
-            next_try=waiting.next_retry if waiting else None,
+            next_try=self._next_try(waiting) if waiting else None,
             attempts=waiting.attempts if waiting else 0,
             item_url=item_url(self.link, record.monday_id) if self.link and record.monday_id else None,
             conflict_fields=tuple((ledger.conflicts if ledger else {}).get("fields", ())),
             held=held,
             fields=tuple(self._field(record, ledger, mapping) for mapping in self.mappings),
         )
+
+    def _next_try(self, waiting: SyncQueue) -> datetime:
+        """The later of the row's own time and the end of a pause, before which no row is worked."""
+        return max(waiting.next_retry, self.held_until) if self.held_until else waiting.next_retry
 
     def _ledger_status(
         self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]

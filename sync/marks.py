@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.db.models import F
@@ -28,7 +29,12 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, dead: b
 
 def mark_pending(entity_type: str, entity_id: UUID) -> None:
     """A row of a person or of a failure waits: the record is not known to be in sync."""
+    mark_many_pending(entity_type, [entity_id])
+
+
+def mark_many_pending(entity_type: str, entity_ids: Sequence[UUID]) -> None:
+    """Make those of these records pending that are synced, in one statement."""
     records = registry.entity(entity_type).model._default_manager
-    records.filter(pk=entity_id, sync_status=RecordSyncStatus.SYNCED).update(
+    records.filter(pk__in=entity_ids, sync_status=RecordSyncStatus.SYNCED).update(
         sync_status=RecordSyncStatus.PENDING
     )

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from sync import wake
-from sync.account import is_configured
+from sync.account import is_configured, standstill
 from sync.boards import link_of
 from sync.choices import Cause, Priority, SyncDirection
 from sync.enqueue import enqueue_many
 from sync.marks import mark_pending
-from sync.models import SyncedModel
+from sync.models import SyncedModel, SyncMetadata
+
+GONE = ("archived", "deleted", "missing", "moved", "inactive")
+"""States of an item, in the ledger, in which nothing can be written to it."""
 
 
 class NotConfigured(RuntimeError):
@@ -21,11 +24,15 @@ class NotConfigured(RuntimeError):
 
 @dataclass(frozen=True)
 class PushAnswer:
-    """Whether a look was asked for, in words why not, and the item's id as it was before."""
+    """Whether a look was asked for, in words why not, and the item's id as it was before.
+
+    `waits` is why nothing will be sent for now although a look was asked for; empty where nothing is known.
+    """
 
     triggered: bool
     message: str
     monday_id: str | None
+    waits: str = ""
 
 
 def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
@@ -48,7 +55,19 @@ def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
             record.monday_id,
         )
     _enqueue(record, by)
-    return PushAnswer(True, f"“{record}” is sent to Monday now.", record.monday_id)
+    waits = standstill(record.entity_type(), link).words or _gone(record)
+    message = f"It waits: {waits}" if waits else f"“{record}” is sent to Monday now."
+    return PushAnswer(True, message, record.monday_id, waits)
+
+
+def _gone(record: SyncedModel) -> str:
+    """Why nothing can be written to the record's item, as its last look found; empty where it can."""
+    entry = SyncMetadata.objects.filter(
+        entity_type=record.entity_type(), system="monday", entity_id=str(record.pk), remote_state__in=GONE
+    ).first()
+    if entry is None:
+        return ""
+    return entry.note or f"its item on Monday is {entry.remote_state}, so nothing can be written there."
 
 
 def _enqueue(record: SyncedModel, by: str) -> None:

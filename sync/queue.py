@@ -179,13 +179,13 @@ class SyncQueueService:
 
     def get_queue_stats(self) -> dict[str, Any]:
         """Count rows by state; `pending` holds those in backoff or snooze too, `due` those that could go now."""
-        stats: dict[str, Any] = dict.fromkeys(QueueStatus.values, 0)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT status, count(*) FROM sync_queue GROUP BY status")
-            stats |= dict(cursor.fetchall())
+        by_type = _by_type()
+        stats: dict[str, Any] = {
+            status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values
+        }
         stats["due"] = self._due().count()
         stats["oldest_due_seconds"] = self.oldest_due_seconds()
-        stats["by_type"] = _by_type()
+        stats["by_type"] = by_type
         return stats
 
     def oldest_due_seconds(self) -> float:

@@ -15,14 +15,17 @@ from django.db.models import F
 
 from sync import account, registry
 from sync.boards import setting_of
-from sync.choices import SyncDirection
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.converters import converter
 from sync.connectors.monday.documents import probe
 from sync.connectors.monday.errors import MondayError
 from sync.connectors.monday.hooks import WebhooksIncomplete, ensure_webhooks
 from sync.connectors.monday.setup import BoardSetup, BoardSpec, ColumnSpec, ensure_board, plan_board
+from sync.enqueue import enqueue_many
+from sync.marks import mark_many_pending
 from sync.models import BoardLink, FieldMapping, RefusedItem
+from sync.models.synced import unsynced
 from sync.registry import EntitySpec
 
 NPD_ID_KEY = "npd_id"
@@ -67,7 +70,7 @@ def set_up(spec: EntitySpec, client: MondayClient) -> Outcome:
     link = _link(spec)
     done = _ensure_board(spec, link, client)
     board = ensure_board(client, _board_spec(spec, link))
-    done += _store(link, board)
+    done += _store(spec, link, board)
     words, problems = _register_webhooks(spec, link, client)
     return Outcome(spec, link, [*done, *words], problems)
 
@@ -163,7 +166,7 @@ def _board_spec(spec: EntitySpec, link: BoardLink) -> BoardSpec:
 
 
 @transaction.atomic
-def _store(link: BoardLink, board: BoardSetup) -> list[str]:
+def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> list[str]:
     """Write down what is on Monday now; a mapping that moved to another column gets a new version."""
     adopted = [] if link.npd_id_column else [f"uses the {words} that was there" for words in board.adopted]
     done = [*(f"made the {words}" for words in board.created), *adopted]
@@ -171,11 +174,31 @@ def _store(link: BoardLink, board: BoardSetup) -> list[str]:
     link.npd_id_column = board.columns[NPD_ID_KEY]
     link.blocked_until, link.blocked_reason = None, ""
     link.save()
-    for mapping in link.mappings.all():
-        column_id = board.columns.get(mapping.key)
-        if column_id and column_id != mapping.column_id:
-            done += _move(mapping, column_id)
-    return done
+    moved = [m for m in link.mappings.all() if board.columns.get(m.key, m.column_id) != m.column_id]
+    for mapping in moved:
+        done += _move(mapping, board.columns[mapping.key])
+    return [*done, *(_look_again(spec) if moved else [])]
+
+
+def _look_again(spec: EntitySpec) -> list[str]:
+    """A column made anew is empty, so no linked record is known to be in sync with it."""
+    records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
+    # In the order of ids, as looks lock them. NO KEY: others may go on pointing at these records.
+    locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
+    ids = list(locked.values_list("pk", flat=True))
+    if not ids:
+        return []
+    mark_many_pending(spec.entity_type, ids)
+    enqueue_many(
+        spec.entity_type,
+        ids,
+        cause=Cause.SWEEP,
+        priority=Priority.SWEEP,
+        direction=QueueDirection.TO_NPD,
+    )
+    options = spec.model._meta
+    noun = options.verbose_name if len(ids) == 1 else options.verbose_name_plural
+    return [f"{len(ids):,} {noun} will be looked at again"]
 
 
 def _move(mapping: FieldMapping, column_id: str) -> list[str]:

@@ -35,6 +35,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("browser")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """Empty the tables by DELETE after a test: for a few rows TRUNCATE of fifty tables takes forty times as long."""
+    from django.db.backends.postgresql.operations import DatabaseOperations
+
+    def sql_flush(self: object, style: object, tables: list[str], **options: object) -> list[str]:
+        deletes = [f'DELETE FROM "{table}"' for table in sorted(tables)]
+        # Without triggers and foreign keys: no outbox rows, and in any order.
+        return ["SET session_replication_role = replica", *deletes, "SET session_replication_role = DEFAULT"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        yield
+
+
 @pytest.fixture(scope="session")
 def running_sandbox() -> Iterator[list[Child]]:
     """The sandbox's process, kept for the run; a list of one, which `sandbox` replaces when it has ended."""

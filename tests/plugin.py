@@ -1,12 +1,15 @@
 """Gives the test run its servers before Django's settings are read, and says at the end which they were."""
 
 import os
+import signal
 from collections import Counter
 from collections.abc import Iterator
+from types import FrameType
 
 import pytest
 
 from config.embedded.processes import StartError
+from tests.support import guardian
 from tests.support import servers as test_servers
 
 SERVERS = pytest.StashKey[test_servers.Servers]()
@@ -17,6 +20,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
     """Start the servers. A wrapper runs before pytest-django, which reads the settings in the same hook."""
     options = early_config.known_args_namespace
     if not (options.help or options.version):
+        signal.signal(signal.SIGTERM, interrupt)
         try:
             found = test_servers.start()
         except StartError as error:
@@ -32,6 +36,12 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         if SERVERS in early_config.stash:
             early_config.stash[SERVERS].stop()
         raise
+
+
+def interrupt(number: int, frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that every fixture ends what it has started; a second signal changes nothing."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -54,6 +64,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Stop what was started."""
+    guardian.close()
     if SERVERS in config.stash:
         config.stash[SERVERS].stop()
 

@@ -10,6 +10,32 @@ from config.embedded.secrets import Secrets
 
 PYTHON = sys.executable
 NEW_ITEM_WAIT = "30"  # seconds; a person who tries the demo won't wait for five minutes
+# What a person may set for the run and `manage.py` in a second terminal must read alike.
+HANDED_ON = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "SITE_URL",
+    "SECRET_KEY",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "CRON_SECRET",
+    "STATIC_MANIFEST",
+    "LOG_LEVEL",
+    "READY_MAX_DUE_SECONDS",
+    "MONDAY_API_KEY",
+    "MONDAY_API_URL",
+    "MONDAY_API_VERSION",
+    "MONDAY_TIMEOUT_SECONDS",
+    "MONDAY_SETTLE_SECONDS",
+    "MONDAY_CONTACTS_BOARD_ID",
+    "MONDAY_ORGANIZATIONS_BOARD_ID",
+    "MONDAY_SIGNING_SECRET",
+    "MONDAY_WEBHOOK_TOKEN",
+    "NEW_ITEM_WAIT_SECONDS",
+    "API_THROTTLE",
+    "SYNC_NOW_THROTTLE",
+)
 
 
 @dataclass(frozen=True)
@@ -35,14 +61,14 @@ def plan_for(env: Mapping[str, str], secrets: Secrets) -> Plan:
     """Decide on a run from the environment. A MONDAY_API_KEY of one's own: no sandbox, no sample data."""
     web_port = port_of(env, "PORT", 8000)
     site = f"http://127.0.0.1:{web_port}"
-    variables = {"PORT": str(web_port)}
-    defaults = {
+    variables = {
+        "PORT": str(web_port),
         "SECRET_KEY": secrets.secret_key,
         "CRON_SECRET": secrets.cron_secret,
         "DEBUG": "true",
         "SITE_URL": site,
     }
-    variables |= {name: env.get(name) or value for name, value in defaults.items()}
+    variables |= {name: env[name] for name in HANDED_ON if env.get(name)}
     if not env.get("DATABASE_URL"):
         variables["EMBEDDED"] = "true"
     if env.get("MONDAY_API_KEY"):
@@ -76,8 +102,10 @@ def beat_command() -> list[str]:
     return [PYTHON, "-m", "celery", "-A", "config", "beat", "--loglevel=INFO", "--pidfile="]
 
 
-def sandbox_command(plan: Plan, var: Path, npd_token: str) -> list[str]:
-    """The simulator of Monday, whose boards live in var/; with the token it asks NPD why an item waits."""
+def sandbox_command(plan: Plan, var: Path) -> list[str]:
+    """The simulator of Monday, whose boards live in var/.
+
+    Its tokens are in its environment (MONDAY_API_KEY, NPD_TOKEN): `ps` shows a command line to everybody.
+    """
     command = [PYTHON, "-m", "sandbox", "--port", str(plan.sandbox_port), "--data", str(var / "sandbox.db")]
-    command += ["--token", plan.variables["MONDAY_API_KEY"]]
-    return [*command, "--npd-url", plan.site, "--npd-token", npd_token]
+    return [*command, "--npd-url", plan.site]

@@ -20,7 +20,9 @@ import environ
 from config import environment
 from config.embedded import leftovers, plan, ports
 from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.private import keep_private
 from config.embedded.processes import Child, StartError, stop_all
+from config.embedded.samples import SAMPLE_DATA, holds_sample_data
 from config.embedded.secrets import Secrets, secrets_of
 
 READY_SECONDS = 60
@@ -69,7 +71,9 @@ class Supervisor:
         self._write_run_file()
         self._run("The database", [plan.PYTHON, "-m", "config.embedded.prepare"])
         if self.plan.sandbox_port:
-            self._child("sandbox", plan.sandbox_command(self.plan, self.var, self.secrets.npd_token))
+            self._child(
+                "sandbox", plan.sandbox_command(self.plan, self.var), NPD_TOKEN=self.secrets.npd_token
+            )
         self._child("web", plan.web_command())
         if self.plan.sandbox_port:
             self._wait_for("sandbox", self.plan.board_page)
@@ -93,6 +97,8 @@ class Supervisor:
                 "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.",
                 "Check the connection: .venv/bin/python manage.py monday_check",
             ]
+            if self.postgres and holds_sample_data(self.postgres.url("npd")):
+                lines += ["", SAMPLE_DATA]
         say("\n".join([*lines, "", "Ctrl-C ends all of it; `make logs` shows what the processes say."]))
 
     def watch(self) -> NoReturn:
@@ -149,8 +155,8 @@ class Supervisor:
             lines = log.read_text(errors="replace").splitlines()[-10:]
             raise StartError("\n".join([f"{what} could not be prepared. The last lines of {log}:", *lines]))
 
-    def _child(self, name: str, command: list[str]) -> None:
-        child = Child(name, command, self.env, self.root, self.var / f"{name}.log")
+    def _child(self, name: str, command: list[str], **variables: str) -> None:
+        child = Child(name, command, {**self.env, **variables}, self.root, self.var / f"{name}.log")
         self.children[name] = child
         self._start(name)
 
@@ -244,7 +250,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, interrupt)
     try:
-        var.mkdir(exist_ok=True)
+        keep_private(var)
         with only_one(var) as lock:
             (var / "run.json").unlink(missing_ok=True)
             leftovers.end(var)

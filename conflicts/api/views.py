@@ -99,12 +99,12 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     )
     def resolve(self, request: Request, pk: Any) -> Response:
         """Store a choice for exactly the values seen; 409 with the values of now where these differ."""
+        if not self.get_queryset().filter(pk=pk).exists():
+            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
         form = ResolveSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
             conflict = resolve(pk, by=cast("User", request.user), **form.validated_data)
-        except SyncConflict.DoesNotExist as missing:
-            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.") from missing
         except BadResolution as error:
             problems = {"selections": error.problems} if error.problems else error.sentence
             raise ValidationError(problems) from error

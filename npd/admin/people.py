@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
@@ -19,12 +20,12 @@ from django_celery_beat.models import (
 )
 from knox.admin import AuthTokenAdmin as KnoxTokenAdmin
 from knox.models import AuthToken
-from rest_framework.authtoken.models import TokenProxy
+from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from sync.admin import words
-from sync.admin.base import ReadOnlyAdmin
+from sync.admin.base import KnownIdsMixin, ReadOnlyAdmin
 
 if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
@@ -36,7 +37,7 @@ admin.site.unregister(Group)
 
 
 @admin.register(User)
-class UserAdmin(_DjangoUserAdmin, ModelAdmin):
+class UserAdmin(KnownIdsMixin, _DjangoUserAdmin, ModelAdmin):
     """Who may sign in."""
 
     form = UserChangeForm
@@ -50,9 +51,22 @@ class UserAdmin(_DjangoUserAdmin, ModelAdmin):
         found: QuerySet[User] = super().get_queryset(request)
         return found.order_by("username")
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """What goes with a user, without the keys of tokens: a key is a token's whole text."""
+        listed, *others = super().get_deleted_objects(objs, request)
+        keys = Token.objects.filter(user__in=list(objs)).values_list("key", flat=True)
+        return without_keys(listed, list(keys)), *others
+
+
+def without_keys(listed: Any, keys: Collection[str]) -> Any:
+    """Return a nested list of texts with dots where these keys stood."""
+    if isinstance(listed, list):
+        return [without_keys(one, keys) for one in listed]
+    return "Token: •••" if any(key in str(listed) for key in keys) else listed
+
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
+class GroupAdmin(KnownIdsMixin, DjangoGroupAdmin, ModelAdmin):
     """What groups of users may do."""
 
     filter_horizontal = ()
@@ -69,10 +83,24 @@ admin.site.unregister(AuthToken)
 
 
 @admin.register(AuthToken)
-class AuthTokenAdmin(KnoxTokenAdmin, ModelAdmin):
+class AuthTokenAdmin(KnownIdsMixin, KnoxTokenAdmin, ModelAdmin):
     """Tokens for the API, of which only a hash is stored; a new one is shown once."""
 
     list_display = ("user", "token_key", "created", "expiry")
+    fields = ("user", "expiry")
+    raw_id_fields = ()
+    autocomplete_fields = ("user",)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AuthToken | None = None) -> tuple[str, ...]:
+        """Whose token it is stays as it was."""
+        return ("user",) if obj else ()
+
+    def save_model(self, request: HttpRequest, obj: AuthToken, form: Any, change: bool) -> None:
+        """Save, and show a new token the only time that this is possible."""
+        obj.save()
+        if not change:
+            text = f"The new token of {obj.user}: {form.token} Copy it now; it can't be shown again."
+            self.message_user(request, f"{text} Send it as “Authorization: Bearer …”.", messages.WARNING)
 
 
 @admin.register(PeriodicTask)

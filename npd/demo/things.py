@@ -112,3 +112,12 @@ THINGS: dict[str, Callable[[Sandbox, Contact], None]] = {
     "disabled": _disabled,
     "failed": _failed,
 }
+
+WORDS = (
+    "a conflict",
+    "a held e-mail",
+    "a record without sync",
+    "a change that failed",
+    "a stranger on the board",
+)
+"""What waits to be tried, the stranger of the seeding included."""

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from django.conf import settings
 from django.urls import reverse
+from pghistory.core import event_models
 
+from npd.demo.seeding import STRANGER
 from npd.demo.things import cast
 from npd.models import Contact
 from sync.boards import item_url, link_of
@@ -41,10 +43,16 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
         yield f"A change of {failed.name} failed five times; press Retry:", row
     if (off := _contact(cast().disabled)) is not None:
         yield f"{off.name} is not synced; switch it on, or press “Sync now” once:", _record(off)
-    board = item_url(link, "").removesuffix("/pulses/")
-    yield (
-        "“Somebody met at the fair” is on the board only; give it an e-mail and see a contact appear:",
-        board,
+    if not _stranger_came():
+        board = item_url(link, "").removesuffix("/pulses/")
+        yield f"“{STRANGER['name']}” is on the board only; give it an e-mail and see a contact appear:", board
+
+
+def _stranger_came() -> bool:
+    """Whether the item without a record became one, whatever has become of that since."""
+    return any(
+        events._default_manager.filter(name=STRANGER["name"]).exists()
+        for events in event_models(tracks_model=Contact)
     )
 
 

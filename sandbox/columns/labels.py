@@ -36,7 +36,7 @@ class Status(ColumnKind):
         return {"labels": {"0": "Working on it", "1": "Done", "2": "Stuck", "5": ""}, "done_colors": [1]}
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
-        if text.isdigit():
+        if text.isdecimal():
             return self._by_index(column, text)
         return self._by_label(column, text, writing)
 
@@ -126,7 +126,7 @@ class Dropdown(ColumnKind):
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        if parts and all(part.isdigit() for part in parts):
+        if parts and all(part.isdecimal() for part in parts):
             return self._by_ids(column, parts)
         return self._by_labels(column, parts, writing)
 

@@ -1,5 +1,6 @@
 """Numbers, dates and checkboxes."""
 
+import math
 import re
 from datetime import date, time
 from decimal import Decimal, InvalidOperation
@@ -31,7 +32,7 @@ class Numbers(ColumnKind):
             number = Decimal(text)
         except InvalidOperation:
             raise self.bad("this is not a number") from None
-        if not number.is_finite():
+        if not number.is_finite() or math.isinf(float(number)):
             raise self.bad("this is not a number")
         return text
 

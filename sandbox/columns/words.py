@@ -69,7 +69,7 @@ class Link(ColumnKind):
     def _value(self, url: str, words: str, writing: Writing) -> Any:
         if not url:
             return None
-        if not re.fullmatch(r"[a-z][a-z0-9+.-]*", urlsplit(url).scheme) or "//" not in url:
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*", _scheme(url)) or "//" not in url:
             raise self.bad("the url needs a scheme such as https://")
         return {"url": url, "text": words or url, "changed_at": writing.stamp}
 
@@ -88,3 +88,10 @@ class Link(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"url": raw["url"], "url_text": raw["text"]} if raw else {"url": None, "url_text": None}
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # half an IPv6 address
+        return ""

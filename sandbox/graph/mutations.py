@@ -1,6 +1,5 @@
 """Resolvers of Mutation. Each is its own transaction: of several in one request, what succeeded stays."""
 
-import json
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -10,6 +9,7 @@ from sandbox.graph.context import Context
 from sandbox.graph.queries import complexity, number
 from sandbox.model import Board, Column, Group, Hook, Item
 from sandbox.operations import boards, hooks, items
+from sandbox.web import decoded
 
 Resolver = Callable[..., Any]
 
@@ -200,7 +200,7 @@ def _decoded(given: Any) -> Any:
     if not isinstance(given, str):
         return given
     try:
-        return json.loads(given)
+        return decoded(given)
     except ValueError:
         raise errors.not_json(given) from None
 

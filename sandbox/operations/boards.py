@@ -1,6 +1,5 @@
 """Create and change boards, groups and columns."""
 
-import json
 import re
 import secrets
 import string
@@ -11,6 +10,7 @@ from sandbox.columns import first_settings, kind_of
 from sandbox.events import Happening
 from sandbox.model import Board, Column, Group
 from sandbox.operations.items import create_item, tell_board
+from sandbox.web import decoded
 from sandbox.world import World
 
 COLUMN_ID = re.compile(r"[a-z_]{1,20}")
@@ -129,7 +129,7 @@ def _decoded(defaults: Any) -> Any:
     if not isinstance(defaults, str):
         return defaults
     try:
-        return json.loads(defaults)
+        return decoded(defaults)
     except ValueError:
         raise errors.not_json(defaults) from None
 

@@ -11,7 +11,7 @@ from sandbox.live import Live
 from sandbox.model import Board, Item
 from sandbox.pages.layout import page, people_menu, tools_menu
 from sandbox.pages.rows import Looks, headings, row
-from sandbox.web import Request, Response, Route, html_response, route
+from sandbox.web import Request, Response, Route, html_response, route, whole
 from sandbox.world import World
 
 History = Callable[[], list[tuple[str, Any]]]
@@ -106,7 +106,7 @@ class Pages:
     def events(self, request: Request) -> Response:
         """The event stream; `?board=ID` for one board's rows."""
         board = request.query.get("board", "")
-        stream = self._live.stream(int(board) if board.isdigit() else None, self._history())
+        stream = self._live.stream(whole(board), self._history())
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-store"}
         return Response(200, b"", headers, stream)
 
@@ -148,7 +148,7 @@ class Listing:
         if focused is not None and focused in found:
             return found.index(focused) // PAGE_SIZE + 1
         last = max(1, -(-self._total // PAGE_SIZE))
-        return min(max(int(asked), 1), last) if asked.isdigit() else 1
+        return min(max(whole(asked) or 1, 1), last)
 
     def toolbar(self) -> str:
         states = "".join(_option(name, name.capitalize(), self._state) for name in STATES)

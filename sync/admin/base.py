@@ -9,9 +9,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.contrib import admin
-from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -38,7 +40,41 @@ class PageChangeList(ChangeList):
         self.model_admin.prepare_page(rows)
 
 
-class PageAdmin(ModelAdmin):
+class KnownIdsMixin:
+    """An action on ids that can be nobody's answers with a sentence."""
+
+    def response_action(
+        self, request: HttpRequest, queryset: QuerySet[Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse | None:
+        """Do the action, unless an id of the selection can't be one."""
+        strange = [
+            text
+            for text in request.POST.getlist(ACTION_CHECKBOX_NAME)
+            if not may_be_key(queryset.model, text)
+        ]
+        if not strange:
+            answer: HttpResponse | None = super().response_action(  # type: ignore[misc]
+                request, queryset, *args, **kwargs
+            )
+            return answer
+        messages.warning(
+            request,
+            f"Nothing was done: “{words.shorten(strange[0], 60)}” is no {queryset.model._meta.verbose_name}. "
+            "Reload the list and choose again.",
+        )
+        return HttpResponseRedirect(request.get_full_path())
+
+
+def may_be_key(model: type[Model], text: str) -> bool:
+    """Whether a text can be the primary key of a row."""
+    try:
+        model._meta.pk.clean(text, None)
+    except ValidationError:
+        return False
+    return "\0" not in text
+
+
+class PageAdmin(KnownIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
     list_per_page = 50

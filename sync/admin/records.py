@@ -19,6 +19,7 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilt
 from sync import wake
 from sync.admin import words
 from sync.admin.base import PageAdmin
+from sync.admin.deleted import DeletedMeanwhileMixin
 from sync.admin.history import history_of
 from sync.admin.stale import StaleSafeForm
 from sync.admin.status import SyncView, board_name, item_link, list_cell, view_of, views_of
@@ -33,7 +34,7 @@ SYNC_FILTERS: list[Any] = [
 ]
 
 
-class SyncedModelAdmin(PageAdmin):
+class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
     """What every synced model's admin has; a model's own admin adds its columns and fields."""
 
     form = StaleSafeForm
@@ -74,7 +75,8 @@ class SyncedModelAdmin(PageAdmin):
     @admin.action(description="Sync now", permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Push the selected records now, also those whose sync is off: a person asked for it by name."""
-        outcomes: Counter[str] = Counter()
+        refused: Counter[str] = Counter()
+        waiting: Counter[str] = Counter()
         started = 0
         for record in queryset:
             try:
@@ -82,13 +84,21 @@ class SyncedModelAdmin(PageAdmin):
             except NotConfigured as error:
                 self.message_user(request, f"Nothing was sent. {error}", messages.ERROR)
                 return
-            started += answer.triggered
-            outcomes.update([] if answer.triggered else [answer.message])
+            if not answer.triggered:
+                refused[answer.message] += 1
+            elif answer.waits:
+                waiting[answer.waits] += 1
+            else:
+                started += 1
         if started:
-            noun = words.counted(started, str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
-            self.message_user(request, f"Sync of {noun} started.", messages.SUCCESS)
-        for reason, count in outcomes.most_common(5):
+            self.message_user(request, f"Sync of {self._counted(started)} started.", messages.SUCCESS)
+        for reason, count in waiting.most_common(5):
+            self.message_user(request, f"Sync of {self._counted(count)} waits: {reason}", messages.WARNING)
+        for reason, count in refused.most_common(5):
             self.message_user(request, f"{count} not sent: {reason}", messages.WARNING)
+
+    def _counted(self, number: int) -> str:
+        return words.counted(number, str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
 
     @admin.action(description="Turn sync on", permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
@@ -112,8 +122,11 @@ class SyncedModelAdmin(PageAdmin):
                 self.log_change(request, record, message)
         wake.board(self.model.entity_type())
         state = "on" if on else "off"
-        noun = words.counted(len(records), str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
-        text = f"Sync turned {state} for {noun}." if records else f"Sync was {state} for all of them already."
+        text = (
+            f"Sync turned {state} for {self._counted(len(records))}."
+            if records
+            else f"Sync was {state} for all of them already."
+        )
         self.message_user(request, text, messages.SUCCESS if records else messages.INFO)
 
     # --- the record's page ---
@@ -173,9 +186,8 @@ class SyncedModelAdmin(PageAdmin):
         except NotConfigured as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.message_user(
-                request, answer.message, messages.SUCCESS if answer.triggered else messages.WARNING
-            )
+            sent = answer.triggered and not answer.waits
+            self.message_user(request, answer.message, messages.SUCCESS if sent else messages.WARNING)
         return HttpResponseRedirect(reverse(self._name("change"), args=[record.pk]))
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:

@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from sync.admin import words
+from sync.admin.base import may_be_key
 from sync.admin.history import last_change
 from sync.models import SyncedModel
 
@@ -52,6 +53,9 @@ class StaleSafeForm(_ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.initial = {
+            name: value for name, value in self.initial.items() if self._can_be_shown(name, value)
+        }
         self.in_database = {name: self._text(name, self.initial.get(name)) for name in self.fields}
         self.touched: list[str] = []
         self.kept: set[str] = set()
@@ -75,7 +79,23 @@ class StaleSafeForm(_ModelForm):
             shown = self._shown()
             for name in self.fields:
                 self._decide(name, shown)
+        for name in self.fields:
+            self._empty_what_cant_be_shown(name)
         return cleaned
+
+    def _can_be_shown(self, name: str, value: Any) -> bool:
+        """Whether the widget can look up what it is to show; of a relation, a text that can be a key."""
+        field = self.fields.get(name)
+        if not isinstance(field, forms.ModelChoiceField) or not value or isinstance(value, Model):
+            return True
+        return may_be_key(field.queryset.model, str(value))  # type: ignore[union-attr]
+
+    def _empty_what_cant_be_shown(self, name: str) -> None:
+        """Show the field empty, beside the error that says what was wrong with it."""
+        key = self.add_prefix(name)
+        if not self._can_be_shown(name, self.data.get(key)):
+            self.data = self.data.copy()  # type: ignore[attr-defined]
+            self.data[key] = ""  # type: ignore[index]
 
     def _shown(self) -> Mapping[str, str]:
         try:

@@ -53,6 +53,15 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
         *("created_at", "updated_at", "sync"),
     )
 
+    # What looks and triggers move by themselves, so that it may be older in a body that was read before.
+    MOVING: ClassVar[tuple[str, ...]] = (
+        "monday_id",
+        "monday_last_synced",
+        "sync_status",
+        "updated_at",
+        "sync",
+    )
+
     def to_internal_value(self, data: Any) -> Any:
         """The values to write; raises ValidationError that names every unknown field."""
         unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
@@ -60,7 +69,26 @@ class RecordSerializer(serializers.ModelSerializer[Any]):
             known = ", ".join(name for name, field in self.fields.items() if not field.read_only)
             message = f"There is no such field. Known: {known}."
             raise serializers.ValidationError({name: [message] for name in unknown}, code="unknown_field")
+        if self.instance is not None and isinstance(data, dict):
+            self._refuse_read_only(data)
         return super().to_internal_value(data)
+
+    def _refuse_read_only(self, data: dict[str, Any]) -> None:
+        """A body that was read may come back whole; what it says differently of a kept field is no wish."""
+        passed = () if self.partial else self.MOVING
+        refused = {
+            name: ["This is kept by the sync and can't be written. Leave it out."]
+            for name, field in self.fields.items()
+            if field.read_only and name in data and name not in passed and not self._stands(field, data[name])
+        }
+        if refused:
+            raise serializers.ValidationError(refused, code="read_only")
+
+    def _stands(self, field: serializers.Field[Any, Any, Any, Any], value: Any) -> bool:
+        if isinstance(field, serializers.SerializerMethodField):
+            return False
+        stored = field.get_attribute(self.instance)
+        return bool(value == (None if stored is None else field.to_representation(stored)))
 
     @extend_schema_field(RecordSyncSerializer)
     def get_sync(self, record: SyncedModel) -> Any:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection
 
 from sync import finish
 from sync.clock import SyncNow
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.hooks import desk
 from sync.models import Intent, IntentState, SyncQueue, WebhookEvent
+
+_APPLIED = """
+    UPDATE sync_intents AS intent SET state = 'applied', settled_at = sync_now(),
+        item_id = told.item_id, request_id = told.request_id
+    FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS told (id, item_id, request_id)
+    WHERE intent.id = told.id
+"""
 
 
 def end_rows(batch: Batch) -> None:
@@ -35,14 +45,7 @@ def _end_journal(batch: Batch) -> None:
     for subject in batch.subjects:
         if subject.intent and subject.unsure:
             Intent.objects.filter(pk=subject.intent.pk).update(item_id=subject.item_id, deadline=SyncNow())
-        elif subject.intent and subject.written:
-            Intent.objects.filter(pk=subject.intent.pk).update(
-                state=IntentState.APPLIED,
-                settled_at=SyncNow(),
-                request_id=subject.intent.request_id,
-                item_id=subject.written.id,
-                answer={"state": subject.written.state},
-            )
+    _applied([(s.intent, s.item_id) for s in batch.subjects if s.intent and s.written and not s.unsure])
     looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.planned]
     older = {intent.pk: s for s in looked for intent in s.intents}
     landed = [pk for pk, s in older.items() if pk in s.intents_found]
@@ -56,6 +59,18 @@ def _end_journal(batch: Batch) -> None:
     events = [event.pk for s in weighed for event in s.events]
     outcome = f"weighed in look {batch.id}"
     WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(weighed_at=SyncNow(), outcome=outcome)
+
+
+def _applied(answered: Sequence[tuple[Intent, str]]) -> None:
+    if not answered:
+        return
+    columns: list[Any] = [
+        [i.pk for i, _ in answered],
+        [item for _, item in answered],
+        [i.request_id for i, _ in answered],
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(_APPLIED, columns)
 
 
 def _close_dead_letters(batch: Batch, settled: Sequence[Subject]) -> None:

@@ -80,8 +80,7 @@ def _settle_one(batch: Batch, subject: Subject, record: SyncedModel) -> None:
         subject.drop(Outcome.GIVEN_BACK, "Its settings changed while it was looked at.")
         return
     try:
-        with transaction.atomic():
-            _write_record(batch, subject, record)
+        _write_record(subject, record)
     except OperationalError:
         raise
     except DatabaseError as refused:
@@ -98,14 +97,15 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
-def _write_record(batch: Batch, subject: Subject, record: SyncedModel) -> None:
+def _write_record(subject: Subject, record: SyncedModel) -> None:
     values: dict[str, Any] = {}
     for planned in subject.planned.values():
         values |= _settle_field(subject, planned, record)
     if subject.link_to and record.monday_id != subject.link_to:
         values["monday_id"] = subject.link_to
     if values:
-        type(record)._default_manager.filter(pk=record.pk).update(**values)
+        with transaction.atomic():
+            type(record)._default_manager.filter(pk=record.pk).update(**values)
         for name, value in values.items():
             setattr(record, name, value)
     subject.record = record

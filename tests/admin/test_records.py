@@ -15,7 +15,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, RecordSyncStatus
-from sync.models import SyncQueue
+from sync.models import MondayAccount, SyncQueue
 from tests.admin import states
 
 LIST = "/admin/npd/contact/"
@@ -268,3 +268,26 @@ def test_autocomplete_finds_organizations(browser_of_person: Client, world: dict
     found = browser_of_person.get("/admin/autocomplete/", query).json()["results"]
     assert [row["text"] for row in found] == ["Example Ltd"]
     assert Organization.objects.count() == 1
+
+
+@pytest.mark.parametrize("nobody", ["not-a-uuid", "9" * 40, "a\0b"])
+@pytest.mark.parametrize("listed", ["npd/contact", "sync/syncqueue", "auth/user"])
+def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client, listed: str, nobody: str) -> None:
+    action = {"npd/contact": "sync_now", "sync/syncqueue": "retry"}.get(listed, "delete_selected")
+    data = {"action": action, "_selected_action": [nobody]}
+    answer = browser_of_person.post(f"/admin/{listed}/", data, follow=True)
+    assert answer.status_code == 200
+    assert "Nothing was done: “" in words_of(answer.content.decode())
+
+
+def test_sync_now_says_that_it_waits_while_monday_is_paused(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    MondayAccount.objects.update(paused_until="2999-01-01T00:00:00Z", pause_reason="Too many calls.")
+    url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
+    text = words_of(browser_of_person.post(url, follow=True).content.decode())
+    assert "It waits: Too many calls. Tried again at 00:00:00 UTC." in text
+    assert "is sent to Monday now" not in text
+    text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
+    assert "Sync of 2 contacts waits: Too many calls." in text
+    assert "started" not in text

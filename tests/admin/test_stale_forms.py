@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pghistory
@@ -224,12 +225,48 @@ def test_markup_in_a_value_stays_text_in_the_message(browser_of_person: Client, 
     assert "&lt;img src=x&gt;" in answer.content.decode()
 
 
-def test_a_record_that_was_deleted_meanwhile_is_said(browser_of_person: Client, ann: Contact) -> None:
+def test_what_was_typed_into_the_form_of_a_record_that_was_deleted_meanwhile_is_kept_for_a_new_one(
+    browser_of_person: Client, ann: Contact
+) -> None:
+    firm = Organization.objects.create(name="Example Ltd")
     form = opened(browser_of_person, ann)
-    url = page_of(ann)
+    browser_of_person.post(reverse("admin:npd_contact_delete", args=[ann.pk]), {"post": "yes"})
+    form.pop("sync_enabled")
+    typed = form | {"notes": "A long <b>story</b>\r\nin two lines", "organization": str(firm.pk)}
+    answer = save(browser_of_person, ann, typed)
+    html = answer.content.decode()
+    assert answer.status_code == 200
+    assert re.search(r"“Ann” was deleted meanwhile by Dora Demo \(\d\d:\d\d UTC\)", html)
+    assert f'action="{reverse("admin:npd_contact_add")}"' in html
+    again = values_of(answer, "contact_form")
+    kept = ("name", "notes", "organization", "phone")
+    assert {name: again[name] for name in kept} == {name: typed[name] for name in kept}
+    assert "sync_enabled" not in again
+    assert browser_of_person.post(reverse("admin:npd_contact_add"), again).status_code == 302
+    made = Contact.objects.get(name="Ann")
+    assert made.pk != ann.pk
+    assert made.notes == "A long <b>story</b>\nin two lines"
+
+
+def test_deleting_a_record_that_is_gone_already_is_said(browser_of_person: Client, ann: Contact) -> None:
+    url = reverse("admin:npd_contact_delete", args=[ann.pk])
     ann.delete()
-    answer = browser_of_person.post(url, form | {"_save": "Save"}, follow=True)
+    answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
     assert "Perhaps it was deleted" in answer.content.decode()
+
+
+@pytest.mark.parametrize("nobody", ["nope", "a\0b", "12"])
+def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(
+    browser_of_person: Client, ann: Contact, nobody: str
+) -> None:
+    add = reverse("admin:npd_contact_add")
+    new = {"name": "New", "sync_direction": "bidirectional", "organization": nobody}
+    form = opened(browser_of_person, ann) | {"organization": nobody}
+    for answer in (browser_of_person.post(add, new), save(browser_of_person, ann, form)):
+        assert answer.status_code == 200
+        assert re.search(r"is not a valid UUID|Null characters are not allowed", answer.content.decode())
+    assert browser_of_person.get(add, {"organization": nobody}).status_code == 200
+    assert not Contact.objects.filter(name="New").exists()
 
 
 def test_the_record_is_read_under_its_lock_and_only_the_changed_column_is_written(

@@ -8,7 +8,7 @@ from rest_framework.test import APIClient
 from rest_framework.throttling import SimpleRateThrottle
 
 from npd.models import Contact, Organization
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, MondayAccount, SyncMetadata, SyncQueue
 from tests.api.conftest import url_of
 
 
@@ -84,3 +84,42 @@ def test_the_rates_are_settings(settings: Settings) -> None:
     rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
     assert rates == {"user": settings.API_THROTTLE, "sync-to-monday": settings.SYNC_NOW_THROTTLE}
     assert (settings.API_THROTTLE, settings.SYNC_NOW_THROTTLE) == ("3000/min", "60/min")
+
+
+def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
+    MondayAccount.objects.create(id=1, paused_until="2999-01-01T00:00:00Z", pause_reason="Too many calls.")
+    answer = api.post(url_of(contact, "sync-to-monday")).json()
+    assert answer["sync_triggered"] is True
+    assert answer["message"] == "It waits: Too many calls. Tried again at 00:00:00 UTC."
+
+
+def test_while_the_board_is_blocked_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
+    BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
+    assert (
+        api.post(url_of(contact, "sync-to-monday"))
+        .json()["message"]
+        .startswith("It waits: The board is archived.")
+    )
+
+
+@pytest.mark.parametrize("state", ["archived", "deleted", "missing", "moved", "inactive"])
+def test_of_an_item_that_is_gone_the_answer_says_why_nothing_is_sent(
+    api: APIClient, contact: Contact, state: str
+) -> None:
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), remote_state=state, note="Its item is gone."
+    )
+    answer = api.post(url_of(contact, "sync-to-monday")).json()
+    assert answer["sync_triggered"] is True
+    assert answer["message"] == "It waits: Its item is gone."
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending", priority=10).exists()
+
+
+def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: Contact) -> None:
+    assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
+    BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
+    assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
+    MondayAccount.objects.update(paused_until="2999-02-01T00:00:00Z", pause_reason="Too many calls.")
+    assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-02-01T00:00:00Z"
+    SyncQueue.objects.update(next_retry="2999-03-01T00:00:00Z")
+    assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-03-01T00:00:00Z"

@@ -46,6 +46,16 @@ def test_without_a_token_it_leaves_the_rows_and_says_why(contact: Contact, run: 
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 1
 
 
+def test_what_is_left_is_counted_with_its_plural(contact: Contact, run: Run, settings: Any) -> None:
+    Contact.objects.create(name="Bo")
+    SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
+    SyncQueue.objects.create(entity_type="organization", remote_id="2", status=QueueStatus.FAILED)
+    settings.MONDAY_API_KEY = ""
+    said = run("sync_drain")
+    assert "Left: 2 contacts waiting. Monday" in said
+    assert "Left: 2 organizations failed for good" in said
+
+
 def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> None:
     Contact.objects.create(name="Ada Byron")
     assert "There is no board for contact records yet: run `manage.py monday_setup`." in run("sync_drain")

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from conflicts.desk import Desk
 from conflicts.models import SyncConflict
+from conflicts.progress import progress_of
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync import hooks
@@ -115,6 +116,23 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert conflict.resolved_data == {"phone": PHONE.monday}
     assert conflict.merge_selections["phone"]["choose"] == "monday"
     assert (conflict.choice, conflict.is_open) == (None, False)
+
+
+def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(
+    contact: Contact, ada: User
+) -> None:
+    record(finding(contact, PHONE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
+    note = "Both sides agree now."
+    record(finding(contact, applied={"phone": PHONE.monday}, closing_note=note))
+    said = progress_of(conflict_of(contact)).sentence
+    assert said.startswith("Settled: Phone is")
+    assert note not in said
+
+    record(finding(contact, ROLE))
+    record(finding(contact, closing_note=note))
+    over = SyncConflict.objects.get(conflict_fields=["role_title"])
+    assert note in progress_of(over).sentence
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,21 @@ def test_try_leads_to_the_conflicts_own_screen(played: Played) -> None:
     assert f"/conflicts/syncconflict/{conflict.pk}/screen/" in played.command("--try")
 
 
+def test_all_that_waits_to_be_tried_is_named(played: Played) -> None:
+    assert (
+        "Waiting to be tried: a conflict, a held e-mail, a record without sync, a change that failed, "
+        "a stranger on the board." in played.said
+    )
+
+
+def test_try_leaves_out_the_stranger_who_became_a_contact(played: Played) -> None:
+    assert "Somebody met at the fair" in played.command("--try")
+    stranger = Contact.objects.create(name="Somebody met at the fair", email="fair@example.com")
+    assert "Somebody met at the fair" not in played.command("--try")
+    Contact.objects.filter(pk=stranger.pk).update(name="Ann Fair")
+    assert "Somebody met at the fair" not in played.command("--try")
+
+
 def test_try_leaves_out_who_was_deleted(played: Played) -> None:
     name = Contact.objects.get(pk=cast().held).name
     assert name in played.command("--try")
@@ -180,7 +195,9 @@ def test_a_run_that_was_interrupted_while_linking_is_taken_up(played: Played) ->
     Context.objects.filter(metadata__demo="disabled").update(metadata={})
     said = played.command()
     assert "linked 2,400 of 2,400." in said
-    assert "Waiting to be tried: disabled." in said
+    assert (
+        "Waiting to be tried: a conflict, a held e-mail, a record without sync, a change that failed" in said
+    )
 
 
 def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None:

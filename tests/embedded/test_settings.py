@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
+from django.db import OperationalError, connection
 from django.test import Client
 
 from config import environment
@@ -45,6 +46,26 @@ def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
     result = manage("check", **SERVERS)
     assert result.returncode == 1
     assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+
+
+def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password() -> None:
+    url = "postgresql://ada:open%20sesame@127.0.0.1:1/none"
+    result = manage("showmigrations", **SERVERS | {"DATABASE_URL": url, "SECRET_KEY": "k"})
+    assert result.returncode == 1
+    assert result.stderr.startswith("The database at 127.0.0.1:1/none can't be reached: ")
+    assert "refused" in result.stderr
+    assert "Is it running?" in result.stderr
+    assert "sesame" not in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.django_db
+def test_a_failure_of_a_database_that_answers_keeps_its_trace() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 1")
+        with pytest.raises(OperationalError) as failure:
+            cursor.execute("SELECT pg_sleep(5)")
+    assert environment.unreachable(failure.value) == ""
 
 
 def test_without_any_broker_the_sentence_names_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.core.management.base import CommandError
 
+from npd.models import Contact
+from sync.choices import Cause
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS
-from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem
+from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -307,3 +309,33 @@ def test_success_ends_a_pause_that_an_outage_has_left(monday: Sandbox, run: Run)
     run("monday_setup")
     account = MondayAccount.objects.get()
     assert (account.paused_until, account.pause_reason, account.failures) == (None, "", 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_column_that_was_made_anew_is_filled_and_nobody_says_synced_before(
+    monday: Sandbox, run: Run
+) -> None:
+    run("monday_setup")
+    people = [Contact.objects.create(name=name, phone="+44 20 7946 0018") for name in ("Ann", "Bo")]
+    off = Contact.objects.create(name="Otto", phone="+44 20 7946 0019")
+    run("sync_drain")
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    run("sync_drain")
+    board_id = contacts_link().board_id
+    monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=board_id)
+    said = run("monday_setup")
+    assert f"Contacts (board {board_id}): 2 contacts will be looked at again" in said
+    rows = SyncQueue.objects.filter(status="pending").values_list(
+        "entity_id", "direction", "priority", "causes"
+    )
+    assert set(rows) == {(person.pk, "to_npd", 30, int(Cause.SWEEP)) for person in people}
+    assert set(Contact.objects.exclude(pk=off.pk).values_list("sync_status", flat=True)) == {"pending"}
+    run("sync_drain")
+    phone = FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id
+    for person in people:
+        item = monday.item_named(person.name)
+        assert item is not None
+        assert "7946 0018" in item["values"][phone] or "2079460018" in item["values"][phone]
+        person.refresh_from_db()
+        assert (person.phone, person.sync_status) == ("+44 20 7946 0018", "synced")
+    assert "will be looked at again" not in run("monday_setup")

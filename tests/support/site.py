@@ -23,6 +23,7 @@ from django.db import connection
 from config.celery import app
 from config.embedded.plan import beat_command, web_command, worker_command
 from config.embedded.processes import Child, stop_all
+from tests.support import guardian
 from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER, ROOT
 from tests.support.waiting import wait_for
@@ -50,6 +51,7 @@ def started(name: str, command: list[str], env: dict[str, str], url: str | None 
     """A child that runs, and answers at `url`; its last lines are in the error when it doesn't."""
     child = Child(name, command, env, ROOT, log_of(name))
     child.start()
+    guardian.watch(child.pid)
     if url:
         wait_for(f"{name} answers at {url}", lambda: _answers(child, url), 30)
     return child

@@ -50,7 +50,7 @@ class Command(BaseCommand):
             seeding.link_all(self._say)
             for name in missing:
                 things.make(name, sandbox)
-            self._say(f"  Waiting to be tried: {', '.join(missing)}.")
+            self._say(f"  Waiting to be tried: {', '.join(things.WORDS)}.")
 
     def _set_up_boards(self) -> None:
         for outcome in set_up_all():

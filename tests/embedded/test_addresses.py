@@ -1,0 +1,95 @@
+"""The addresses that programs call, and what the page about a failure shows."""
+
+import json
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client, RequestFactory, override_settings
+from django.views.debug import technical_500_response
+
+from npd.models import Contact
+
+MEDIA_TYPE = "application/problem+json"
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def caller() -> Client:
+    """An administrator's program; CSRF is checked as in production."""
+    client = Client(enforce_csrf_checks=True)
+    user = User.objects.create_superuser("caller", password="x")
+    from rest_framework.authtoken.models import Token
+
+    client.defaults["HTTP_AUTHORIZATION"] = f"Token {Token.objects.create(user=user).key}"
+    return client
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_post_without_the_last_slash_keeps_its_body(caller: Client, debug: bool) -> None:
+    with override_settings(DEBUG=debug):
+        answer = caller.post("/api/v1/contacts", {"name": "Ada Slash"}, content_type="application/json")
+    assert answer.status_code == 201, answer.content
+    assert Contact.objects.get().name == "Ada Slash"
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> None:
+    body = json.dumps({"challenge": "c"})
+    for path in (
+        f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}",
+        "/webhooks/monday",
+        "/webhooks/monday/no",
+    ):
+        with override_settings(DEBUG=debug):
+            client = Client(enforce_csrf_checks=True)
+            bare, whole = (
+                client.post(address, body, content_type="application/json") for address in (path, f"{path}/")
+            )
+        assert bare.status_code == whole.status_code < 500
+        assert bare.content == whole.content
+    with override_settings(DEBUG=debug):
+        door = f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}"
+        assert Client().post(door, body, content_type="application/json").json() == {"challenge": "c"}
+
+
+def test_an_address_that_has_no_slash_stays_what_it_is(caller: Client) -> None:
+    assert caller.get("/api/v1/sync/stats").status_code == 200
+    assert caller.get("/api/v1/contacts").json() == caller.get("/api/v1/contacts/").json()
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/nothing/", "/api/", "/api", "/webhooks/else/"])
+def test_a_wrong_address_below_api_is_a_problem_in_json(caller: Client, path: str, debug: bool) -> None:
+    with override_settings(DEBUG=debug):
+        for answer in (caller.get(path), caller.post(path, {}, content_type="application/json")):
+            assert answer.status_code == 404
+            assert answer["Content-Type"] == MEDIA_TYPE
+            assert answer.json()["type"] == "urn:npd:not_found"
+
+
+def test_other_pages_are_still_sent_on_to_their_slash(client: Client) -> None:
+    assert client.get("/admin").status_code == 301
+
+
+def fail(**held: Any) -> None:
+    conninfo = f"host=h {held['params']['password']}"  # noqa: F841 - to be found in the trace
+    raise RuntimeError(f"no luck with {settings.MONDAY_API_KEY}")
+
+
+@pytest.mark.parametrize("accept", ["text/html", "text/plain"])
+def test_the_page_about_a_failure_shows_no_secret(rf: RequestFactory, accept: str) -> None:
+    names = ("DATABASE_URL", "CELERY_BROKER_URL", "A_REDIS", "MONDAY_ANYTHING", "A_WEBHOOK", "CRON_ANYTHING")
+    named = {name: f"hide-{'me'}-{name}" for name in names}  # the trace shows the lines of this file too
+    path = f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}/"
+    request = rf.get(path, headers={"accept": accept, "authorization": f"Token hide-{'me'}"})
+    with override_settings(**named):
+        try:
+            fail(params={"password": f"hide-{'me'}"}, url=settings.MONDAY_SIGNING_SECRET)
+        except RuntimeError as error:
+            page = technical_500_response(request, type(error), error, error.__traceback__)
+    text = page.content.decode()
+    assert "RuntimeError" in text
+    for secret in [f"hide-{'me'}", *filter(None, settings.SECRET_TEXTS)]:
+        assert secret not in text

@@ -1,0 +1,66 @@
+"""A test run that is ended leaves no process behind."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.support.servers import ROOT
+from tests.support.waiting import wait_for
+
+HOLDER = """
+import os, signal, subprocess, sys, time
+from tests.support import guardian
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+guardian.watch(child.pid)
+os.kill(child.pid, signal.SIGSTOP)
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+pytestmark = pytest.mark.processes
+
+
+def runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_a_stopped_process_ends_when_its_run_is_killed() -> None:
+    with subprocess.Popen([sys.executable, "-c", HOLDER], cwd=ROOT, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout
+        child = psutil.Process(int(holder.stdout.readline()))
+        assert runs(child)
+        holder.kill()
+    wait_for("the child has ended", lambda: not runs(child))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_worker_and_no_beat(number: int) -> None:
+    if number == signal.SIGKILL and sys.platform != "linux":
+        pytest.skip("the kernel's parent-death signal, which ends PostgreSQL, is Linux's")
+    test = (
+        "tests/embedded/test_fixtures.py::test_each_test_meets_an_empty_site_whose_beat_and_worker_are_awake"
+    )
+    env = {name: value for name, value in os.environ.items() if name != "TEST_SERVERS"}
+    command = [sys.executable, "-m", "pytest", "-q", test]
+    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as run:
+        process = psutil.Process(run.pid)
+
+        def family() -> list[psutil.Process]:
+            assert run.poll() is None, "the run ended by itself"
+            return process.children(recursive=True)
+
+        def has_beat() -> bool:
+            return any("beat" in word for one in family() for word in one.cmdline())
+
+        wait_for("beat runs", has_beat, 60)
+        children = family()
+        assert len(children) > 4
+        run.send_signal(number)
+        run.wait(40)
+    wait_for("all have ended", lambda: not [one for one in children if runs(one)], 30)

@@ -1,0 +1,139 @@
+"""Who may speak to the sandbox, and where its secrets come from."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from sandbox.__main__ import arguments
+from sandbox.guard import Guard
+from sandbox.web import Request
+from tests.sandbox.conftest import ROOT, Receiver, Simulator, free_port, wait_until
+
+
+def refused(guard: Guard, method: str = "GET", **headers: str) -> bool:
+    environ = {f"HTTP_{name.upper()}": value for name, value in headers.items()}
+    return guard.refusal(Request({"REQUEST_METHOD": method, **environ})) is not None
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8001", "127.0.0.1.evil.example", "[", "10.0.0.9"]
+)
+def test_a_name_that_is_not_ours_reads_and_changes_nothing(simulator: Simulator, host: str) -> None:
+    for method, path in (
+        ("GET", "/_control/boards"),
+        ("GET", "/"),
+        ("DELETE", "/_control/faults"),
+        ("POST", "/v2"),
+    ):
+        answer = simulator.session.request(method, simulator.url + path, headers={"Host": host}, timeout=5)
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:8001", "[::1]:8001", "LOCALHOST", "box.example:9"])
+def test_our_own_names_are_let_in(host: str) -> None:
+    assert not refused(Guard("127.0.0.1", "https://box.example"), host=host)
+
+
+def test_listening_everywhere_lets_in_addresses_and_names_without_a_dot() -> None:
+    guard = Guard("0.0.0.0", "http://0.0.0.0:8001")
+    assert not refused(guard, host="sandbox:8001")
+    assert not refused(guard, host="192.168.1.5:8001")
+    assert not refused(guard, host="[fd00::5]:8001")
+    assert refused(guard, host="evil.example:8001")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:1"},
+        {"Origin": "http://["},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+def test_the_page_of_another_site_changes_nothing(simulator: Simulator, headers: dict[str, str]) -> None:
+    simulator.control("faults", {"status": 500})
+    for method, path in (("DELETE", "faults"), ("POST", "reset")):
+        address = f"{simulator.url}/_control/{path}"
+        answer = simulator.session.request(method, address, json={}, headers=headers, timeout=5)
+        assert answer.status_code == 403
+    assert len(simulator.read("faults")) == 1
+    assert simulator.session.get(f"{simulator.url}/_control/faults", headers=headers, timeout=5).ok
+
+
+def test_the_boards_own_page_may_change(simulator: Simulator) -> None:
+    headers = {"Origin": simulator.url, "Sec-Fetch-Site": "same-origin"}
+    address = f"{simulator.url}/_control/reset"
+    assert simulator.session.post(address, json={}, headers=headers, timeout=5).ok
+
+
+def test_tokens_come_from_the_environment_but_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONDAY_API_KEY", "of-the-environment")
+    monkeypatch.setenv("NPD_TOKEN", "of-npd")
+    found = arguments(["--port", "1"])
+    assert (found.token, found.npd_token) == ("of-the-environment", "of-npd")
+    found = arguments(["--port", "1", "--token", "typed", "--npd-token", "typed-too"])
+    assert (found.token, found.npd_token) == ("typed", "typed-too")
+
+
+def test_the_environments_signing_secret_signs_only_when_asked_to(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONDAY_SIGNING_SECRET", "of-the-environment")
+    assert arguments(["--port", "1"]).signing_secret is None
+    assert arguments(["--port", "1", "--signing-secret"]).signing_secret == "of-the-environment"
+    assert arguments(["--port", "1", "--signing-secret", "typed"]).signing_secret == "typed"
+    monkeypatch.delenv("MONDAY_SIGNING_SECRET")
+    with pytest.raises(SystemExit):
+        arguments(["--port", "1", "--signing-secret"])
+    assert "MONDAY_SIGNING_SECRET is not set" in capsys.readouterr().err
+
+
+def test_a_running_sandbox_with_secrets_in_its_environment_takes_them_and_signs_nothing(
+    receiver: Receiver, start: Callable[..., Simulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MONDAY_SIGNING_SECRET", "a-secret-that-signs-nothing")
+    one = start()
+    board = one.board()
+    one.subscribe(board, receiver.url, "create_item")
+    one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
+    receiver.wait()
+    assert "Authorization" not in receiver.headers[0]
+
+
+def test_the_procfile_shows_no_secret_in_the_process_list() -> None:
+    line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("sandbox:"))
+    folder_less = line.partition(":")[2].replace("mkdir -p var && ", "").replace("--data var/sandbox.db", "")
+    port = free_port()
+    env = os.environ | {
+        "SANDBOX_PORT": str(port),
+        "MONDAY_API_KEY": "key-of-the-procfile",
+        "MONDAY_SIGNING_SECRET": "secret-of-the-procfile",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+    with subprocess.Popen(["/bin/sh", "-c", folder_less], cwd=ROOT, env=env) as process:
+        try:
+            wait_until(lambda: _status(port, "key-of-the-procfile") == 200, "the sandbox answers", 20)
+            assert _status(port, "another") == 401
+            command = " ".join(psutil.Process(process.pid).cmdline())
+            assert "sandbox" in command
+            assert "of-the-procfile" not in command
+        finally:
+            process.terminate()
+
+
+def _status(port: int, token: str) -> int:
+    address = f"http://127.0.0.1:{port}/v2"
+    try:
+        headers = {"Authorization": token}
+        return requests.post(address, json={"query": "{ me { id } }"}, headers=headers, timeout=5).status_code
+    except requests.ConnectionError:
+        return 0

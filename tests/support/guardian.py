@@ -1,0 +1,48 @@
+"""Kills what a test run has started when the run itself is killed.
+
+Between tests worker and beat are stopped (SIGSTOP), and a stopped process acts on no SIGTERM, which is what the
+kernel sends at its parent's end. So a small process waits for the end of the run, however it ends.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import psutil
+
+_guardians: list["subprocess.Popen[str]"] = []
+
+
+def watch(leader: int) -> None:
+    """Kill this process and its group, should they still be there when the run has ended."""
+    if not _guardians:
+        command = [sys.executable, __file__]
+        _guardians.append(
+            subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/")
+        )
+    told = _guardians[0].stdin
+    assert told
+    with contextlib.suppress(psutil.NoSuchProcess):
+        told.write(f"{leader} {psutil.Process(leader).create_time()}\n")
+        told.flush()
+
+
+def close() -> None:
+    """The run ends."""
+    while _guardians:
+        _guardians.pop().communicate(timeout=10)
+
+
+def guard() -> None:
+    """Listen until the run has ended, then kill what is left of it, but not who got a number again."""
+    for line in sys.stdin.read().splitlines():
+        leader, started = line.split()
+        with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError, PermissionError):
+            if psutil.Process(int(leader)).create_time() == float(started):
+                os.killpg(int(leader), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    guard()
