@@ -44,6 +44,23 @@ def interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+NEED_NO_SERVER = ("architecture", "connector", "docs", "embedded", "merge", "sandbox")
+LEFT_OUT = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """On real servers leave out the folders whose tests use none of them: the embedded run has them all."""
+    if os.environ.get("TEST_SERVERS") != "1" or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    root = config.rootpath / "tests"
+    left_out = [item for item in items if item.path.relative_to(root).parts[0] in NEED_NO_SERVER]
+    config.stash[LEFT_OUT] = len(left_out)
+    config.hook.pytest_deselected(items=left_out)
+    gone = set(left_out)
+    items[:] = [item for item in items if item not in gone]
+
+
 def pytest_report_header(config: pytest.Config) -> str:
     """The servers, at the top."""
     return f"servers: {config.stash[SERVERS].words}"
@@ -59,6 +76,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"skipped {count}: {reason}")
     if not reasons:
         terminalreporter.write_line("skipped: nothing")
+    if left_out := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(f"left out {left_out} that use neither server; `make test` runs them")
 
 
 @pytest.hookimpl(trylast=True)
