@@ -3,7 +3,6 @@
 PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) config/embedded/bootstrap.py
 ARGS ?=
-export PORT SANDBOX_PORT
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format logs reset bench python
