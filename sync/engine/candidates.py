@@ -76,7 +76,7 @@ class Candidate:
         now = sync_now()
         if last and (quiet := last + timedelta(seconds=QUIET_SECONDS)) > now:
             return self._wait(quiet, now, "Somebody is still filling it in.")
-        named = now + timedelta(0) if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
+        named = now if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
         if named > now:
             return self._wait(named, now, f"It has no {self._key_label} yet, by which it could be matched.")
         if npd_id_of(self.batch.board, self.item) is None:

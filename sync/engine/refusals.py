@@ -95,7 +95,7 @@ def _value_refused(batch: Batch, subject: Subject, error: MondayError) -> None:
     if guilty is None and not sent:
         subject.end(Outcome.FAILED, error.sentence)
     elif rest or subject.write_npd_id:
-        _send_each(batch, subject, rest, error)
+        _send_each(batch, subject, rest)
 
 
 def _create_refused(subject: Subject, guilty: Planned | None, error: MondayError) -> None:
@@ -131,7 +131,7 @@ def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
     )
 
 
-def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned], error: MondayError) -> None:
+def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned]) -> None:
     """Send each value of a refused change under an alias of its own, so that only the bad one is held."""
     assert subject.item is not None
     entries = [
