@@ -1,12 +1,19 @@
 """The engine's tables."""
 
+from sync.models.backfill import Backfill, BackfillState
 from sync.models.boards import BoardLease, BoardLink, FieldMapping, MondayAccount
+from sync.models.budget import ApiBudget, ApiReservation, ApiUsage
 from sync.models.journal import Intent, IntentState, RefusedItem, Tombstone, WebhookEvent
 from sync.models.ledger import Decision, SyncMetadata, SyncState
 from sync.models.queue import SyncQueue
 from sync.models.synced import SyncedModel
 
 __all__ = [
+    "ApiBudget",
+    "ApiReservation",
+    "ApiUsage",
+    "Backfill",
+    "BackfillState",
     "BoardLease",
     "BoardLink",
     "Decision",

@@ -27,6 +27,10 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
+    batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
+    read_points = models.FloatField("complexity points of a record read", null=True, blank=True)
+    write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
+    last_look = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_board_links"
@@ -43,7 +47,10 @@ class BoardLink(models.Model):
 
 
 class FieldMapping(models.Model):
-    """One or several NPD fields ↔ one Monday column; a new `version` makes the old base no base."""
+    """One or several NPD fields ↔ one Monday column; a new `version` makes the old base no base.
+
+    `options` is what the converter needs to know of the column: its type, labels, target board.
+    """
 
     id = models.BigAutoField(primary_key=True)
     link = models.ForeignKey(BoardLink, on_delete=models.CASCADE, related_name="mappings")
@@ -60,6 +67,7 @@ class FieldMapping(models.Model):
     required = models.BooleanField("NPD needs a value", db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
+    options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
 
     class Meta:
         db_table = "sync_field_mappings"
@@ -97,6 +105,12 @@ class MondayAccount(models.Model):
     batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)
     user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField(max_length=20, blank=True, db_default="")
+    version_kind = models.CharField(max_length=30, blank=True, db_default="")
+    tier = models.CharField("plan", max_length=30, blank=True, db_default="")
+    users: models.JSONField[Any, Any] = models.JSONField(
+        "users by id: name and e-mail", db_default=EMPTY, blank=True
+    )
+    users_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_monday_account"

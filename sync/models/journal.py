@@ -45,6 +45,9 @@ class Intent(models.Model):
     looks = models.SmallIntegerField("looked for since", db_default=0)
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
+    backfill = models.ForeignKey(
+        "sync.Backfill", null=True, blank=True, on_delete=models.CASCADE, related_name="intents"
+    )
     settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

@@ -17,8 +17,29 @@ class Complexity:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """What the headers RateLimit-Policy and RateLimit say; None for what they don't name.
+
+    `*_limit` is a window's whole allowance, `*_left` what remains of it, `*_reset` in how many seconds the window
+    ends (developer.monday.com/api-reference/docs/rate-limits).
+    """
+
+    minute_limit: int | None = None
+    minute_left: int | None = None
+    minute_reset: int | None = None
+    concurrency_limit: int | None = None
+    concurrency_left: int | None = None
+    points_limit: int | None = None
+    points_left: int | None = None
+    points_reset: int | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What Monday answered; `errors` are those of single fields, each with the alias that it concerns."""
+    """What Monday answered; `errors` are those of single fields, each with the alias that it concerns.
+
+    `seconds` is how long the call took.
+    """
 
     data: dict[str, Any] | None
     errors: tuple[MondayError, ...] = ()
@@ -26,6 +47,8 @@ class Answer:
     api_version: str | None = None
     complexity: Complexity | None = None
     replayed: bool = False
+    limits: Limits | None = None
+    seconds: float = 0.0
 
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:
         """The errors at or below one alias of the document."""
