@@ -41,3 +41,6 @@ reset: python ## delete the local data (asks first)
 
 bench: python ## measure (each part prints its own table)
 	@$(BOOTSTRAP) development -m bench.calls
+	@$(BOOTSTRAP) development -m bench.backfill
+	@$(BOOTSTRAP) development -m bench.limits
+	@$(BOOTSTRAP) development -m bench.sandbox

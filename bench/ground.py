@@ -73,6 +73,18 @@ def ground(**variables: str) -> Iterator[Ground]:
             postgres.stop()
 
 
+@contextmanager
+def sandbox_alone(folder: Path) -> Iterator[tuple[str, str]]:
+    """A sandbox that writes to disk, without anything of NPD's: its address and its token."""
+    port = _free_port()
+    child = _sandbox(port, folder, "--data", str(folder / "boards.db"))
+    try:
+        _wait_for(child, f"http://127.0.0.1:{port}")
+        yield f"http://127.0.0.1:{port}", TOKEN
+    finally:
+        child.stop(5)
+
+
 def machine() -> str:
     """What was measured on, in a line."""
     python = platform.python_version()
@@ -85,8 +97,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _sandbox(port: int, folder: Path) -> Child:
-    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN]
+def _sandbox(port: int, folder: Path, *options: str) -> Child:
+    command = [sys.executable, "-m", "sandbox", "--port", str(port), "--token", TOKEN, *options]
     child = Child("sandbox", command, dict(os.environ), ROOT, folder / "sandbox.log")
     child.start()
     return child

@@ -12,6 +12,11 @@ BEAT_SCHEDULE: dict[str, dict[str, Any]] = {
         # A worker that was away for an hour has one sweep to make, not 360.
         "options": {"expire_seconds": 10},
     },
+    "compare the allowance with Monday's figures": {
+        "task": "sync.refresh_allowance",
+        "schedule": 3600.0,
+        "options": {"expire_seconds": 600},
+    },
     "forget delivered messages": {
         "task": "config.embedded.tasks.forget_delivered_messages",
         "schedule": 300.0,

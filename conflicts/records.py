@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from conflicts.models import SyncConflict
 from sync import registry
 from sync.boards import item_url, link_of, mappings_of
-from sync.models import BoardLink, SyncedModel
+from sync.connectors.monday.converters import Converter
+from sync.engine.board import converter_for
+from sync.models import BoardLink, FieldMapping, SyncedModel
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,12 @@ class MappedField:
     fields: tuple[str, ...]
     converter: str
     required: bool
+    options: Mapping[str, Any] = field(default_factory=dict)
+    board_id: str = ""
+
+    def converter_for(self, record: SyncedModel) -> Converter:
+        """Return the field's converter for this record."""
+        return converter_for(self.converter, self.options, self.board_id, record)
 
 
 def default_label(entity_type: str, key: str) -> str:
@@ -34,7 +44,15 @@ def mapped_fields(entity_type: str, link: BoardLink | None) -> dict[str, MappedF
     """The mapped fields by key, as the board's set-up says, else as their application proposes."""
     rows = mappings_of(link) if link is not None else registry.entity(entity_type).mappings
     return {
-        row.key: MappedField(row.key, row.label, tuple(row.fields), row.converter, row.required)
+        row.key: MappedField(
+            row.key,
+            row.label,
+            tuple(row.fields),
+            row.converter,
+            row.required,
+            row.options if isinstance(row, FieldMapping) else {},
+            link.board_id if link is not None else "",
+        )
         for row in rows
     }
 

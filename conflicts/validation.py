@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 from django.core.exceptions import ValidationError
-from django.db import models
 
 from conflicts.choice import CUSTOM, Pick
 from conflicts.models import SyncConflict
 from conflicts.outcome import outcome
 from conflicts.records import MappedField, mapped_fields
 from sync.boards import link_of
-from sync.connectors.monday.converters import Local, converter
+from sync.connectors.monday.converters import Local
+from sync.engine.related import NotFound
+from sync.engine.typing_in import typed
+from sync.engine.values import cleaned
 from sync.models import SyncedModel, SyncMetadata
 
 
@@ -44,28 +44,22 @@ def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pi
 
 
 def _problem_with_text(mapped: MappedField, record: SyncedModel, text: str) -> str:
-    current = {name: _text(getattr(record, name)) for name in mapped.fields}
-    convert = converter(mapped.converter)
+    convert = mapped.converter_for(record)
     try:
-        raw = convert.from_text(text, current)
-    except ValueError as error:
+        raw = typed(convert, record, mapped.fields, text)
+        limit = convert.limit(raw)
+    except (ValueError, NotFound) as error:
         return f"{mapped.label}: {error}"
-    return _problem_in_npd(mapped, record, raw) or _problem_on_monday(mapped, convert.limit(raw))
+    return _problem_in_npd(mapped, record, raw) or _problem_on_monday(mapped, limit)
 
 
 def _problem_in_npd(mapped: MappedField, record: SyncedModel, raw: Local) -> str:
-    for name, value in raw.items():
-        field = cast("models.Field[object, object]", record._meta.get_field(name))
-        try:
-            field.clean(value or "", record)
-        except ValidationError as error:
-            return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
+    try:
+        cleaned(record, raw)
+    except ValidationError as error:
+        return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
     return ""
 
 
 def _problem_on_monday(mapped: MappedField, limit: str | None) -> str:
     return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
-
-
-def _text(value: object) -> str | None:
-    return str(value) if value not in (None, "") else None

@@ -10,6 +10,7 @@ from django.db import models
 
 from sync.models import SyncedModel
 from sync.models.synced import BOOKKEEPING
+from sync.triggers import wakes
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -43,6 +44,10 @@ class Organization(SyncedModel):
 
     class Meta(SyncedModel.Meta):
         db_table = "organizations"
+        triggers: ClassVar[list[Any]] = [
+            *SyncedModel.Meta.triggers,
+            *wakes("contact", "contacts", "organization"),
+        ]
         ordering: ClassVar[list[str]] = ["name", "id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the list in its order, and the look-up by name.
@@ -83,8 +88,14 @@ class Contact(SyncedModel):
             models.CheckConstraint(condition=~models.Q(name=""), name="contact_has_a_name"),
         ]
 
+    sync_related: ClassVar[tuple[str, ...]] = ("organization",)
+
     def __str__(self) -> str:
         return self.name
+
+    def sync_region(self) -> str:
+        """Return the country of the contact's organization, for telephone numbers without one."""
+        return self.organization.address_country if self.organization else ""
 
 
 def track_history() -> None:

@@ -1,6 +1,7 @@
 """`python -m sandbox`: run the simulator."""
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -10,8 +11,13 @@ from types import FrameType
 import waitress
 
 from sandbox.app import Settings, build
+from sandbox.plans import PLANS
 
-THREADS = 48
+# The largest plan lets 250 requests in at once, and open pages take a thread each.
+THREADS = 280
+CONNECTIONS = 1_000
+# A full collection walks every item of every board, and Python's defaults make one each few requests.
+GARBAGE = (50_000, 20, 100)
 OF_THE_ENVIRONMENT = ""
 
 
@@ -42,6 +48,11 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         default=os.environ.get("NPD_TOKEN"),
         help="NPD's API token, to show why an item waits (default: NPD_TOKEN of the environment)",
     )
+    parser.add_argument(
+        "--plan",
+        choices=list(PLANS),
+        help="refuse what is over this plan's published limits; without it nothing is limited",
+    )
     parser.add_argument("--site-url", help="how others reach this sandbox (default: http://HOST:PORT)")
     chosen = parser.parse_args(given)
     if chosen.signing_secret == OF_THE_ENVIRONMENT:
@@ -65,7 +76,9 @@ def main() -> int:
         npd_url=options.npd_url.rstrip("/") if options.npd_url else None,
         npd_token=options.npd_token,
         host=options.host,
+        plan=PLANS.get(options.plan),
     )
+    gc.set_threshold(*GARBAGE)
     sandbox = build(settings)
     try:
         server = waitress.create_server(
@@ -73,6 +86,8 @@ def main() -> int:
             host=options.host,
             port=options.port,
             threads=THREADS,
+            connection_limit=CONNECTIONS,
+            asyncore_use_poll=True,  # select() fails above 1,024 file descriptors
             channel_request_lookahead=1,
             ident="sandbox",
         )

@@ -9,13 +9,21 @@ from sandbox.clock import Clock
 from sandbox.control import Control
 from sandbox.events import Happening
 from sandbox.guard import Guard
+from sandbox.ingest.web import IngestWeb
 from sandbox.live import Live
 from sandbox.npd import Watcher
+from sandbox.operations import bulk
 from sandbox.pages.lines import call_line, delivery_line
+from sandbox.pages.tools import Tools
 from sandbox.pages.views import Pages
-from sandbox.people import API_USER
+from sandbox.plan_doors import PlanDoors
+from sandbox.plans import Plan
 from sandbox.web import Application, route
-from sandbox.webhooks.deliveries import Deliveries, Delivery
+from sandbox.webhooks.deliveries import Deliveries
+from sandbox.webhooks.delivery import Delivery
+from sandbox.webhooks.doors import WebhookDoors
+from sandbox.webhooks.sender import Sender
+from sandbox.webhooks.store import Store
 from sandbox.world import World
 
 LINES = 30
@@ -32,6 +40,7 @@ class Settings:
     npd_url: str | None = None
     npd_token: str | None = None
     host: str = "127.0.0.1"
+    plan: Plan | None = None
 
 
 @dataclass(frozen=True)
@@ -48,23 +57,40 @@ def build(settings: Settings) -> Sandbox:
     world.site_url = settings.site_url
     live = Live()
     deliveries = Deliveries(
-        world, settings.signing_secret, lambda delivery: live.publish(*_delivery_message(delivery))
+        world,
+        Sender(settings.signing_secret),
+        Store(settings.data),
+        lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
     )
-    calls = CallLog(lambda call: live.publish(*_call_message(call, api)))
-    api = Api(world, deliveries, calls, settings.token)
+    calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
+    api = Api(world, deliveries, calls, settings.token, settings.plan)
     watcher = _watcher(settings, live)
     world.listen(deliveries.hear)
     world.listen(lambda happened: _tell_pages(live, happened))
     deliveries.start()
+    bulk.resume(world)
 
     def history() -> list[tuple[str, Any]]:
-        first = [_call_message(call, api) for call in calls.last(LINES)]
-        first += [_delivery_message(delivery) for delivery in deliveries.last(LINES)]
+        first = [("call", _call_message(call, api)) for call in calls.last(LINES)]
+        first += [("delivery", _delivery_message(delivery)) for delivery in deliveries.last(LINES)]
         return first + ([("npd", watcher.state)] if watcher else [])
 
-    control = Control(world, api, deliveries, lambda: live.publish("reset", {}))
-    pages = Pages(world, live, settings.npd_url, history)
-    routes = [route("POST", "/v2", api.post), *control.routes(), *pages.routes()]
+    def reset_done() -> None:
+        api.ingest.clear()
+        live.publish("reset", {})
+
+    control = Control(world, api, deliveries, reset_done)
+    plan = PlanDoors(api.limits, lambda: live.publish("tools", {}))
+    doors = WebhookDoors(world, deliveries, lambda: live.publish("tools", {}))
+    pages = Pages(world, live, settings.npd_url, history, Tools(world.clock, api, deliveries))
+    routes = [
+        route("POST", "/v2", api.post),
+        *control.routes(),
+        *IngestWeb(world, api.ingest).routes(),
+        *doors.routes(),
+        *plan.routes(),
+        *pages.routes(),
+    ]
     application = Application(routes, Guard(settings.host, settings.site_url))
     return Sandbox(application, live)
 
@@ -79,14 +105,12 @@ def _watcher(settings: Settings, live: Live) -> Watcher | None:
     return watcher
 
 
-def _call_message(call: Call, api: Api) -> tuple[str, Any]:
-    left, limit = api.budget.left()
-    spent = f"{left:,} of {limit:,} complexity points left this minute"
-    return "call", {"id": f"call-{call.id}", "html": call_line(call), "spent": spent}
+def _call_message(call: Call, api: Api) -> dict[str, str]:
+    return {"id": f"call-{call.id}", "html": call_line(call), "spent": api.limits.sentence()}
 
 
-def _delivery_message(delivery: Delivery) -> tuple[str, Any]:
-    return "delivery", {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
+def _delivery_message(delivery: Delivery) -> dict[str, str]:
+    return {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
 
 
 def _tell_pages(live: Live, happened: list[Happening]) -> None:
@@ -94,5 +118,5 @@ def _tell_pages(live: Live, happened: list[Happening]) -> None:
         if one.item is None:
             live.publish("board", {"kind": one.kind}, one.board_id)
         else:
-            about = {"id": one.item.id, "kind": one.kind, "by_npd": one.user_id == API_USER.id}
+            about = {"id": one.item.id, "kind": one.kind, "by": one.user_id}
             live.publish("item", about, one.board_id)

@@ -22,6 +22,7 @@ class Call:
     operation: str | None = None
     fields: list[tuple[str, str]] = field(default_factory=list)
     complexity: int = 0
+    only_complexity: bool = False
     request_id: str = ""
     idempotency_key: str | None = None
     replayed: bool = False

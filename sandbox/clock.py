@@ -12,6 +12,7 @@ class Clock:
 
     def __init__(self) -> None:
         self._offset = 0.0
+        self._stamped = (0, "")  # the last second that was asked for, and its text
         self.moved = threading.Event()
 
     @property
@@ -34,7 +35,12 @@ class Clock:
 
     def stamp(self) -> str:
         """Now as Monday writes dates: `2026-01-31T18:00:00Z`, whole seconds."""
-        return self.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        second, text = self._stamped
+        now = int(self.time())
+        if now != second:
+            text = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+            self._stamped = (now, text)
+        return text
 
 
 def milliseconds(moment: datetime) -> str:

@@ -49,6 +49,11 @@ class Cursors:
             raise errors.cursor_expired()
         return self._page(world, rest, limit)
 
+    def clear(self) -> None:
+        """Forget all listings."""
+        with self._lock:
+            self._open.clear()
+
     def _page(self, world: World, rest: Rest, limit: int) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")

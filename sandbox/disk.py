@@ -8,47 +8,109 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
-from sandbox.model import Activity, Board, Hook, Item, board_from, item_from, item_to, plain
+from sandbox.model import (
+    Activity,
+    Board,
+    Hook,
+    Item,
+    Job,
+    Tag,
+    Update,
+    board_from,
+    board_to,
+    item_from,
+    item_to,
+)
 
-TABLES = """
-CREATE TABLE IF NOT EXISTS boards (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS items (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS hooks (id INTEGER PRIMARY KEY, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS activity (id TEXT PRIMARY KEY, document TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
-"""
+DOCUMENTS = {
+    "boards": "INTEGER",
+    "items": "INTEGER",
+    "hooks": "INTEGER",
+    "activity": "TEXT",
+    "tags": "INTEGER",
+    "updates": "INTEGER",
+    "jobs": "TEXT",
+}
+COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
+TABLES = "\n".join(
+    f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, document TEXT NOT NULL);"
+    for table, kind in DOCUMENTS.items()
+)
+
+
+Rows = dict[str, dict[Any, Any]]  # by table: rows by id
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Disk:
-    """The store below `World`; callers hold the world's lock."""
+    """The store below `World`; callers hold the world's lock.
+
+    What is put within a transaction is written at its end, and while somebody holds back the writing, when the first
+    of them ends: statements and commits of single rows were a third of what a change costs.
+    """
 
     def __init__(self, path: str | None) -> None:
         self._db = sqlite3.connect(path or ":memory:", check_same_thread=False, isolation_level=None)
         # A killed process loses nothing in this mode; only a power cut could, and this is a sandbox.
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.executescript(TABLES)
+        self._db.executescript(TABLES + COUNTERS)
+        self._fresh: Rows = {}  # of the transaction that is open
+        self._waiting: Rows = {}  # of those that ended
+        self._is_open = False
+        self._holding = 0
 
     def begin(self) -> None:
-        self._db.execute("BEGIN")
+        self._is_open = True
 
     def commit(self) -> None:
-        self._db.execute("COMMIT")
+        for table, rows in self._fresh.items():
+            self._waiting.setdefault(table, {}).update(rows)
+        self.rollback()
+        if not self._holding:
+            self._write()
 
     def rollback(self) -> None:
-        self._db.execute("ROLLBACK")
+        self._fresh, self._is_open = {}, False
+
+    def hold(self) -> None:
+        """Write nothing until `let_go`."""
+        self._holding += 1
+
+    def let_go(self) -> None:
+        """Write what waits, also what others hold back: nobody's wait grows by it."""
+        self._holding -= 1
+        self._write()
+
+    def _write(self) -> None:
+        if not self._waiting:
+            return
+        with self._db:
+            self._db.execute("BEGIN")
+            for table, rows in self._waiting.items():
+                self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows.items())  # noqa: S608
+        self._waiting = {}
 
     def put_board(self, board: Board) -> None:
-        self._put("boards", [(board.id, _dump(plain(board)))])
+        self._put("boards", [(board.id, _dump(board_to(board)))])
 
     def put_items(self, items: Iterable[Item]) -> None:
         self._put("items", [(item.id, _dump(item_to(item))) for item in items])
 
     def put_hook(self, hook: Hook) -> None:
-        self._put("hooks", [(hook.id, _dump(plain(hook)))])
+        self._put("hooks", [(hook.id, _dump(vars(hook)))])
 
     def put_activity(self, row: Activity) -> None:
-        self._put("activity", [(row.id, _dump(plain(row)))])
+        self._put("activity", [(row.id, _dump(vars(row)))])
+
+    def put_tag(self, tag: Tag) -> None:
+        self._put("tags", [(tag.id, _dump(vars(tag)))])
+
+    def put_update(self, update: Update) -> None:
+        self._put("updates", [(update.id, _dump(vars(update)))])
+
+    def put_job(self, job: Job) -> None:
+        self._put("jobs", [(job.id, _dump(vars(job)))])
 
     def put_counter(self, name: str, value: int) -> None:
         self._put("counters", [(name, value)])
@@ -65,19 +127,33 @@ class Disk:
     def activity(self) -> list[Activity]:
         return [Activity(**document) for document in self._documents("activity")]
 
+    def tags(self) -> list[Tag]:
+        return [Tag(**document) for document in self._documents("tags")]
+
+    def updates(self) -> list[Update]:
+        return [Update(**document) for document in self._documents("updates")]
+
+    def jobs(self) -> list[Job]:
+        return [Job(**document) for document in self._documents("jobs")]
+
     def counters(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT name, value FROM counters"))
 
     def clear(self) -> None:
         """Forget everything but the counters, so that no id is ever given twice."""
-        for table in ("boards", "items", "hooks", "activity"):
+        for rows in (self._waiting, self._fresh):
+            for table in DOCUMENTS:
+                rows.pop(table, None)
+        for table in DOCUMENTS:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 -- our own table names
 
     def close(self) -> None:
         self._db.close()
 
     def _put(self, table: str, rows: list[tuple[Any, Any]]) -> None:
-        self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows)  # noqa: S608
+        self._fresh.setdefault(table, {}).update(rows)
+        if not self._is_open:
+            self.commit()
 
     def _documents(self, table: str) -> list[dict[str, Any]]:
         rows = self._db.execute(f"SELECT document FROM {table} ORDER BY id")  # noqa: S608
@@ -85,4 +161,4 @@ class Disk:
 
 
 def _dump(document: dict[str, Any]) -> str:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(document)

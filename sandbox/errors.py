@@ -103,6 +103,27 @@ def bad_value(reason: str, column_type: str) -> FieldError:
     )
 
 
+def user_not_found(user_id: int) -> FieldError:
+    """Monday publishes the code for an unknown user but no body; the words are ours."""
+    return FieldError("There is no user with this id", "InvalidUserIdException", user_id=user_id)
+
+
+def item_too_large() -> FieldError:
+    """Monday publishes the limit (about 64 KB of values an item) but no body; the words are ours."""
+    return FieldError("The values of this item would take more than 64 KB", "ColumnValueException")
+
+
+def last_group(board_id: int, group_id: str) -> FieldError:
+    """A board keeps one group. Monday publishes the code and 409, no body; the words are ours."""
+    return FieldError(
+        "The last group of a board cannot be deleted",
+        "DeleteLastGroupException",
+        409,
+        board_id=board_id,
+        group_id=group_id,
+    )
+
+
 def email_not_valid() -> FieldError:
     return FieldError("email is not valid", "ColumnValueException")
 
@@ -146,6 +167,55 @@ def not_authenticated() -> RequestError:
 
 def bad_body(details: str) -> RequestError:
     return RequestError(400, "Invalid GraphQL request", "INVALID_GRAPHQL_REQUEST", details=details)
+
+
+def address_limit(seconds: int) -> RequestError:
+    """Monday publishes the code and no body; the words are ours."""
+    return RequestError(429, "IP rate limit exceeded", "IP_RATE_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def minute_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Minute rate limit exceeded", "MINUTE_RATE_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def concurrency_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Too many concurrent requests", "MAX_CONCURRENCY_EXCEEDED", retry_after=seconds)
+
+
+def daily_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Daily limit exceeded", "DAILY_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def complexity_limit(seconds: int) -> RequestError:
+    return RequestError(
+        429, "Complexity budget exhausted", "COMPLEXITY_BUDGET_EXHAUSTED", retry_after=seconds
+    )
+
+
+def query_too_complex(cost: int, limit: int) -> RequestError:
+    """One request over its own limit: no wait helps. Documented as a code inside an HTTP 200, without a body."""
+    return RequestError(
+        200,
+        f"Query has complexity of {cost}, which exceeds max complexity of {limit}",
+        "maxComplexityExceeded",
+    )
+
+
+def field_limit(field: str, seconds: int) -> FieldError:
+    """A limit that hits one field of an answer; the others are there."""
+    refusal = FieldError(
+        "Concurrency limit exceeded for the field", "FIELD_LIMIT_EXCEEDED", 429, entity=field
+    )
+    refusal.extensions["retry_in_seconds"] = seconds
+    return refusal
+
+
+def subgraph_limit(field: str) -> FieldError:
+    """The same of a part of Monday's that has its own words for it."""
+    refusal = FieldError(f"Rate limit already blocked for board-{field}-errors", "tooManyRequests", 400)
+    del refusal.extensions["error_data"]
+    refusal.extensions["service"] = "data-structure"
+    return refusal
 
 
 def idempotency_conflict() -> RequestError:

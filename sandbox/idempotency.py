@@ -13,7 +13,8 @@ from sandbox.clock import Clock
 from sandbox.web import Response
 
 LIFETIME_SECONDS = 1800
-LARGEST_ANSWER = 1_000_000
+LARGEST_ANSWER = 1_000_000  # bytes
+LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
 
 
 @dataclass
@@ -34,7 +35,8 @@ class Idempotency:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, Kept] = {}  # in the order of their first requests
+        self._bytes = 0
         self._lock = threading.Lock()
 
     def claim(self, key: str, body: bytes) -> Replay | None:
@@ -51,12 +53,16 @@ class Idempotency:
             return Replay(kept.answer, kept.digest != digest)
 
     def keep(self, key: str, answer: Response) -> None:
-        """Keep the first answer; answers over 1 MB run but are not kept."""
+        """Keep the first answer; one over 1 MB, or for which there is no room, was given but is not kept."""
         with self._lock:
-            if key in self._kept and len(answer.body) <= LARGEST_ANSWER:
-                self._kept[key].answer = answer
-            else:
-                self._kept.pop(key, None)
+            kept = self._kept.get(key)
+            if kept is None:
+                return
+            if len(answer.body) > LARGEST_ANSWER or self._bytes + len(answer.body) > LARGEST_TOTAL:
+                del self._kept[key]
+                return
+            kept.answer = answer
+            self._bytes += len(answer.body)
 
     def release(self, key: str) -> None:
         """The request came to nothing: the key is free again."""
@@ -68,7 +74,13 @@ class Idempotency:
     def clear(self) -> None:
         with self._lock:
             self._kept.clear()
+            self._bytes = 0
 
     def _forget_old(self) -> None:
         oldest = self._clock.time() - LIFETIME_SECONDS
-        self._kept = {key: kept for key, kept in self._kept.items() if kept.since > oldest}
+        while self._kept:
+            key, kept = next(iter(self._kept.items()))
+            if kept.since > oldest:
+                return
+            del self._kept[key]
+            self._bytes -= len(kept.answer.body) if kept.answer is not None else 0

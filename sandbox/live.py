@@ -33,12 +33,13 @@ class Live:
         self.watched = threading.Event()
 
     def publish(self, event: str, content: Any, board_id: int | None = None) -> None:
-        """Tell the pages of this board, or all pages."""
-        message = f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
+        """Tell the pages of this board, or all pages; a function's content is made only where somebody looks."""
         with self._lock:
-            for viewer in self._viewers:
-                if board_id is None or viewer.board_id in (None, board_id):
-                    viewer.inbox.put(message)
+            viewers = [v for v in self._viewers if board_id is None or v.board_id in (None, board_id)]
+        if viewers:
+            message = _message(event, content() if callable(content) else content)
+            for viewer in viewers:
+                viewer.inbox.put(message)
 
     def close(self) -> None:
         """End all streams, so that none holds up the end of the server."""
@@ -53,7 +54,7 @@ class Live:
         try:
             yield b"retry: 1000\n\n"
             for event, content in first:
-                yield f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
+                yield _message(event, content)
             yield from self._messages(viewer)
         finally:
             self._leave(viewer)
@@ -82,3 +83,7 @@ class Live:
                 self._viewers.remove(viewer)
             if not self._viewers:
                 self.watched.clear()
+
+
+def _message(event: str, content: Any) -> bytes:
+    return f"event: {event}\ndata: {json.dumps(content, ensure_ascii=False)}\n\n".encode()

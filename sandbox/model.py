@@ -1,7 +1,9 @@
 """What stands on the boards: plain data, without behaviour or I/O."""
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
+
+from sandbox.names import NOTHING, Names
 
 
 @dataclass
@@ -13,6 +15,8 @@ class Column:
     description: str | None = None
     archived: bool = False
     revision: int = 1
+    # Not kept: the world puts its own here.
+    names: Names = field(default=NOTHING, compare=False, repr=False)
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Item:
     creator_id: int
     changed_by: int
     state: str = "active"
+    parent_id: int | None = None
     cells: dict[str, Cell] = field(default_factory=dict)
 
     def raw(self, column_id: str) -> Any:
@@ -64,6 +69,7 @@ class Board:
     workspace_id: int | None = None
     state: str = "active"
     items_limit: int = 10_000
+    type: str = "board"
     columns: list[Column] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
 
@@ -83,7 +89,7 @@ class Board:
 
 @dataclass
 class Hook:
-    """A webhook subscription. `signed_app` would be the app's; the sandbox plays one app per run."""
+    """A webhook subscription."""
 
     id: int
     board_id: int
@@ -108,6 +114,46 @@ class Activity:
     item_id: int | None = None
 
 
+@dataclass
+class Tag:
+    """A tag of the account, for all boards."""
+
+    id: int
+    name: str
+    color: str
+
+
+@dataclass
+class Update:
+    """What somebody wrote under an item; with `parent_id` a reply to another update. `body` is HTML."""
+
+    id: int
+    item_id: int
+    body: str
+    text_body: str
+    creator_id: int
+    created_at: str
+    edited_at: str
+    parent_id: int | None = None
+    deleted: bool = False
+
+
+@dataclass
+class Job:
+    """A bulk operation: one of `bulk_archive_items` and `bulk_delete_items`."""
+
+    id: str
+    board_id: int
+    user_id: int
+    state: str
+    item_ids: list[int]
+    created_at: str
+    updated_at: str
+    status: str = "PENDING"
+    succeeded: list[int] = field(default_factory=list)
+    failed: list[int] = field(default_factory=list)
+
+
 def board_from(document: dict[str, Any]) -> Board:
     columns = [Column(**c) for c in document.pop("columns")]
     groups = [Group(**g) for g in document.pop("groups")]
@@ -125,6 +171,6 @@ def item_from(document: dict[str, Any]) -> Item:
     return Item(**document, cells=cells)
 
 
-def plain(row: Board | Hook | Activity) -> dict[str, Any]:
-    """A row as JSON-able data."""
-    return asdict(row)
+def board_to(board: Board) -> dict[str, Any]:
+    columns = [{k: v for k, v in vars(column).items() if k != "names"} for column in board.columns]
+    return vars(board) | {"columns": columns, "groups": [vars(group) for group in board.groups]}

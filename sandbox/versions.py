@@ -15,10 +15,16 @@ class Version:
     kind: str
     display_name: str
 
+    @property
+    def before_2026_10(self) -> bool:
+        """Whether users still have the fields that 2026-10 removed."""
+        return self.value < CURRENT
+
 
 VERSIONS = (
     Version("2025-01", "deprecated", "Deprecated"),
     Version("2025-04", "deprecated", "Deprecated"),
+    Version("2026-01", "deprecated", "Deprecated"),
     Version("2026-04", "previous_maintenance", "Previous maintenance"),
     Version(MAINTENANCE, "maintenance", "Maintenance"),
     Version(CURRENT, "current", "Current"),

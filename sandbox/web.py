@@ -1,10 +1,11 @@
 """Just enough web: requests, responses, routes, and the WSGI application around them."""
 
+import gzip
 import json
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any, Protocol
 from urllib.parse import parse_qs
@@ -13,6 +14,7 @@ from waitress.channel import ClientDisconnected
 
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits
+SMALLEST_PACKED = 1_024  # bytes; below, packing saves nothing
 JSON_TYPE = "application/json; charset=utf-8"
 
 
@@ -42,9 +44,24 @@ class Request:
         value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
         return value
 
-    def body(self) -> bytes:
+    @property
+    def address(self) -> str:
+        """The network address that it comes from."""
+        found: str = self._environ.get("REMOTE_ADDR", "")
+        return found
+
+    def takes_gzip(self) -> bool:
+        """Whether Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110 section 12.5.3)."""
+        for coding in (self.header("Accept-Encoding") or "").lower().split(","):
+            name, _, weight = coding.partition(";")
+            if name.strip() == "gzip":
+                return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight)
+        return False
+
+    def body(self, largest: int = LARGEST_BODY) -> bytes:
+        """The whole body. BadRequestError when it is longer than `largest` bytes."""
         length = int(self._environ.get("CONTENT_LENGTH") or 0)
-        if length > LARGEST_BODY:
+        if length > largest:
             raise BadRequestError("the body is too large")
         content: bytes = self._environ["wsgi.input"].read(length)
         return content
@@ -90,10 +107,12 @@ def route(method: str, path: str, handler: Handler) -> Route:
 def decoded(text: str | bytes) -> Any:
     """What JSON means. ValueError for what is none, and for half a character, which nothing can store."""
     try:
-        found = json.loads(text)
-        json.dumps(found, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValueError("it holds half of a surrogate pair, which is no character") from None
+        words = text.decode() if isinstance(text, bytes) else text
+        found = json.loads(words)
+        if "\\u" in words:  # only an escape can still hold half a character
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise ValueError("it holds bytes or half of a surrogate pair that are no character") from None
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
     return found
@@ -133,7 +152,8 @@ class Application:
         self._guard = guard
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        response = self._answer(Request(environ))
+        request = Request(environ)
+        response = _packed(self._answer(request), request)
         headers = dict(response.headers)
         if response.stream is None:
             headers["Content-Length"] = str(len(response.body))
@@ -159,6 +179,14 @@ class Application:
         if found:
             return json_response({"error": f"{request.method} is not allowed here"}, 405)
         return json_response({"error": f"There is nothing at {request.path}"}, 404)
+
+
+def _packed(response: Response, request: Request) -> Response:
+    """The same, compressed where the client takes that and it is worth it."""
+    if response.stream is not None or len(response.body) < SMALLEST_PACKED or not request.takes_gzip():
+        return response
+    headers = response.headers | {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+    return replace(response, body=gzip.compress(response.body, 1), headers=headers)
 
 
 def _as_iterator(stream: Iterable[bytes]) -> Iterator[bytes]:

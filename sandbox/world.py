@@ -5,14 +5,25 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from sandbox import errors
+from sandbox.below import Below
 from sandbox.clock import Clock
+from sandbox.directory import Directory
 from sandbox.disk import Disk
 from sandbox.events import Happening
-from sandbox.model import Activity, Board, Hook, Item
+from sandbox.lookup import Lookups
+from sandbox.model import Activity, Board, Hook, Item, Job, Tag, Update
 
-FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001}
+FIRST_IDS = {
+    "board": 70001,
+    "item": 8000000001,
+    "hook": 466700001,
+    "tag": 20001,
+    "update": 3836300001,
+}
+STATES = ("active", "archived", "deleted")
 Listener = Callable[[list[Happening]], None]
 
 
@@ -26,9 +37,18 @@ class World:
         self.items: dict[int, Item] = {}
         self.hooks: dict[int, Hook] = {}
         self.activity: dict[int, list[Activity]] = {}
+        self.tags: dict[int, Tag] = {}
+        self.updates: dict[int, Update] = {}
+        self.jobs: dict[str, Job] = {}
+        self.log_delay_seconds = 0.0
+        self.names = Directory(self)
+        self.below = Below(self.items, self.updates)
+        self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
+        self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
         self._listeners: list[Listener] = []
         self._happened: list[Happening] = []
+        self._new_tags: list[int] = []
         self._lock = threading.RLock()
         self._depth = 0
         self._disk = Disk(path)
@@ -61,13 +81,27 @@ class World:
         for listener in self._listeners if happened else []:
             listener(happened)
 
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Transactions whose rows reach the disk together at the end, so before the request is answered."""
+        with self._lock:
+            self._disk.hold()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._disk.let_go()
+
     def _leave(self, outermost: bool, kept: bool) -> list[Happening]:
         self._depth -= 1
         if not outermost:
             return []
         happened, self._happened = self._happened, []
+        new_tags, self._new_tags = self._new_tags, []
         if not kept:
             self._disk.rollback()
+            for tag_id in new_tags:  # made on the way to a value that was refused
+                self.tags.pop(tag_id, None)
             return []
         self._disk.commit()
         return happened
@@ -98,9 +132,12 @@ class World:
         return found
 
     def state_of(self, item: Item) -> str:
-        """An item on an archived or deleted board is as inactive as its board."""
-        board = self.boards[item.board_id]
-        return item.state if item.state != "active" else board.state
+        """A subitem is as inactive as its item, an item as its board."""
+        if item.state != "active":
+            return item.state
+        if item.parent_id is not None:
+            return self.state_of(self.items[item.parent_id])
+        return self.boards[item.board_id].state
 
     def items_of(self, board_id: int, states: tuple[str, ...] = ("active",)) -> list[Item]:
         """A board's items in board order."""
@@ -108,7 +145,18 @@ class World:
         return [item for item in items if item.state in states]
 
     def active_count(self, board_id: int) -> int:
-        return sum(1 for _, i in self._order.get(board_id, []) if self.items[i].state == "active")
+        """How many items of the board are neither archived nor deleted."""
+        return len(self._active.get(board_id, ()))
+
+    def found(self, board: Board, column_id: str, words: list[str]) -> list[Item] | None:
+        """The items of a board, in its order, that may say one of these words; None when all may."""
+        ids: set[int] = set()
+        for one in words:
+            some = self.lookups.find(board, column_id, one)
+            if some is None:
+                return None
+            ids |= some
+        return sorted((self.items[i] for i in ids), key=lambda item: (item.rank, item.id))
 
     def rank_beside(self, item: Item, after: bool) -> float:
         """A rank just before or after `item`."""
@@ -137,18 +185,55 @@ class World:
     def put_board(self, board: Board) -> None:
         self.boards[board.id] = board
         self._order.setdefault(board.id, [])
+        for column in board.columns:
+            column.names = self.names
         self._disk.put_board(board)
 
     def put_items(self, items: list[Item]) -> None:
         for item in items:
             if item.id not in self.items:
                 bisect.insort(self._order[item.board_id], (item.rank, item.id))
+                self.below.add_item(item)
             self.items[item.id] = item
+            self._count(item)
+            self.lookups.put(item)
         self._disk.put_items(items)
+
+    def rehome(self, item: Item, board_id: int, rank: float) -> None:
+        """Put an item onto another board; its own fields follow here, its cells are the caller's."""
+        order = self._order[item.board_id]
+        del order[bisect.bisect_left(order, (item.rank, item.id))]
+        self._active.get(item.board_id, set()).discard(item.id)
+        self.lookups.drop(item.board_id, item.id)
+        item.board_id, item.rank = board_id, rank
+        bisect.insort(self._order[board_id], (rank, item.id))
+        self.put_items([item])
+
+    def _count(self, item: Item) -> None:
+        active = self._active.setdefault(item.board_id, set())
+        if item.state == "active":
+            active.add(item.id)
+        else:
+            active.discard(item.id)
 
     def put_hook(self, hook: Hook) -> None:
         self.hooks[hook.id] = hook
         self._disk.put_hook(hook)
+
+    def put_tag(self, tag: Tag) -> None:
+        self._new_tags.append(tag.id)
+        self.tags[tag.id] = tag
+        self._disk.put_tag(tag)
+
+    def put_update(self, update: Update) -> None:
+        if update.id not in self.updates:
+            self.below.add_update(update)
+        self.updates[update.id] = update
+        self._disk.put_update(update)
+
+    def put_job(self, job: Job) -> None:
+        self.jobs[job.id] = job
+        self._disk.put_job(job)
 
     def log(
         self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None
@@ -170,8 +255,15 @@ class World:
     def reset(self) -> None:
         """Forget all boards; ids go on from where they were, so that none is given twice."""
         with self.transaction():
-            for table in (self.boards, self.items, self.hooks, self.activity, self._order):
+            tables: tuple[dict[Any, Any], ...] = (
+                self.boards, self.items, self.hooks, self.activity, self.tags, self.updates, self.jobs,
+                self._order, self._active,
+            )  # fmt: skip
+            for table in tables:
                 table.clear()
+            self.below.clear()
+            self.lookups.clear()
+            self.log_delay_seconds = 0.0
             self._disk.clear()
 
     def close(self) -> None:
@@ -180,11 +272,20 @@ class World:
 
     def _load(self) -> None:
         self.boards = {board.id: board for board in self._disk.boards()}
-        self.items = {item.id: item for item in self._disk.items()}
+        self.items.update((item.id, item) for item in self._disk.items())
         self.hooks = {hook.id: hook for hook in self._disk.hooks()}
+        self.tags = {tag.id: tag for tag in self._disk.tags()}
+        self.updates.update((update.id, update) for update in self._disk.updates())
+        self.jobs = {job.id: job for job in self._disk.jobs()}
+        for update in self.updates.values():
+            self.below.add_update(update)
         self._order = {board_id: [] for board_id in self.boards}
+        for column in (column for board in self.boards.values() for column in board.columns):
+            column.names = self.names
         for item in self.items.values():
             self._order[item.board_id].append((item.rank, item.id))
+            self.below.add_item(item)
+            self._count(item)
         for order in self._order.values():
             order.sort()
         for row in sorted(self._disk.activity(), key=lambda row: row.created_at):

@@ -1,4 +1,4 @@
-"""The Monday account for all workers: is it configured, is it paused, and the probe that ends a pause."""
+"""The Monday account for all workers: configured, paused, with room to call; and the probe that ends a pause."""
 
 from __future__ import annotations
 
@@ -9,14 +9,18 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import DateTimeField, F, Func, Q, Value
+from django.db.models import Case, DateTimeField, F, Func, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
+from sync import budget
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
+from sync.connectors.monday import platform
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.documents import probe
-from sync.connectors.monday.errors import DailyLimitReached, MondayError, Scope
+from sync.connectors.monday.errors import BudgetExhausted, DailyLimitReached, MondayError, Scope
+from sync.connectors.monday.pacing import FULL_BATCH
+from sync.connectors.monday.platform import Greeting
 from sync.models import BoardLink, MondayAccount
 
 log = structlog.get_logger(__name__)
@@ -24,7 +28,6 @@ log = structlog.get_logger(__name__)
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 """Seconds before the first, second … probe after a failure; later ones come every five minutes."""
 LATER_PROBE_WAIT = 300
-FULL_BATCH = 100
 
 
 def is_configured() -> bool:
@@ -32,14 +35,24 @@ def is_configured() -> bool:
     return bool(settings.MONDAY_API_KEY)
 
 
-def client() -> MondayClient:
-    """Return the process's client for the configured token."""
-    return _client(
+def client(*, urgent: bool = False) -> budget.Metered:
+    """Return the process's client for the configured token, metered by the allowance that all workers share.
+
+    Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
+    use what is kept for what a person clicked.
+    """
+    return _metered(
         settings.MONDAY_API_URL,
         settings.MONDAY_API_KEY,
         settings.MONDAY_API_VERSION,
         settings.MONDAY_TIMEOUT_SECONDS,
+        urgent,
     )
+
+
+@lru_cache(maxsize=8)
+def _metered(url: str, token: str, version: str, timeout: float, urgent: bool) -> budget.Metered:
+    return budget.Metered(_client(url, token, version, timeout), urgent=urgent)
 
 
 @lru_cache(maxsize=4)
@@ -54,19 +67,32 @@ def account() -> MondayAccount:
 
 @dataclass(frozen=True)
 class Standstill:
-    """Why a board can't be worked now, as a sentence, and until when at least; `until` None: until set up."""
+    """Why a board can't be worked now, as a sentence, and until when at least; `until` None: until set up.
+
+    `passing` where nothing is wrong: the board gathers changes to save calls of the day, or waits out a minute.
+    """
 
     words: str = ""
     until: datetime | None = None
+    passing: bool = False
 
 
 def why_not(entity_type: str) -> str:
-    """Return why this type's board can't be worked now, as a sentence; an empty text when it can."""
+    """Return why this type's board can't be worked now, as a sentence; empty when it can or will soon."""
+    found = standstill(entity_type, link_of(entity_type))
+    return "" if found.passing else found.words
+
+
+def why_waits(entity_type: str) -> str:
+    """Return why due rows of this type wait, as a sentence: what `why_not` says, or that changes are gathered."""
     return standstill(entity_type, link_of(entity_type)).words
 
 
-def standstill(entity_type: str, link: BoardLink | None) -> Standstill:
-    """Return what holds this type's board, `link` being its link; without words where it can be worked."""
+def standstill(entity_type: str, link: BoardLink | None, *, urgent: bool = False) -> Standstill:
+    """Return what holds this type's board, `link` being its link; without words where it can be worked.
+
+    `urgent`: for something that a person clicked, which beats pacing and may use the reserve.
+    """
     if not is_configured():
         return Standstill("Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`.")
     if link is None or not link.board_id or not link.npd_id_column:
@@ -75,18 +101,28 @@ def standstill(entity_type: str, link: BoardLink | None) -> Standstill:
     pauses = [(row.paused_until, row.pause_reason), (link.blocked_until, link.blocked_reason)]
     held = [(until, reason) for until, reason in pauses if until is not None and until > now]
     if not held:
-        return Standstill()
+        short = budget.held(link, urgent=urgent)
+        return Standstill(short.words, short.until, short.passing) if short else Standstill()
     until, reason = held[0]
     return Standstill(f"{reason} Tried again at {until:%H:%M:%S} UTC.", max(until for until, _ in held))
 
 
 def workable(link: BoardLink | None) -> bool:
-    """Whether rows of this board are due at all: configured, and neither account nor board paused."""
+    """Whether rows of this board are due at all: configured, not paused, with room for a look, and not gathering."""
     if link is None or not is_configured() or not link.board_id or not link.npd_id_column:
         return False
     held = Q(paused_until__gt=SyncNow())
     blocked = BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
-    return not blocked and not MondayAccount.objects.filter(held).exists()
+    return not blocked and not MondayAccount.objects.filter(held).exists() and budget.held(link) is None
+
+
+def free_since(link: BoardLink) -> datetime | None:
+    """Since when a board that can be worked could be: the end of a pause or of its window; None: long since."""
+    paused = MondayAccount.objects.filter(id=1).values_list("paused_until", flat=True).first()
+    moments = [
+        moment for moment in (paused, link.blocked_until, budget.free_since(link)) if moment is not None
+    ]
+    return max(moments, default=None)
 
 
 def workable_or_probe_due(link: BoardLink) -> bool:
@@ -105,7 +141,13 @@ def hold(link: BoardLink, error: MondayError) -> None:
 
 
 def pause(error: MondayError) -> None:
-    """Hold every board after a failure that concerns the account, and say why; a longer wait is never shortened."""
+    """Hold every board after a failure that concerns the account, and say why; a longer wait is never shortened.
+
+    Calls that were in the air together fail together: that is one failure. An allowance without room is no
+    pause: it says by itself when there is room again, and for whom.
+    """
+    if isinstance(error, BudgetExhausted):
+        return
     row = account()
     limit = error.scope is Scope.LIMIT
     until = (
@@ -115,7 +157,7 @@ def pause(error: MondayError) -> None:
         paused_until=Greatest(Coalesce("paused_until", until), until),
         pause_reason=error.sentence,
         needs_probe=row.needs_probe or not limit,
-        failures=F("failures") + 1,
+        failures=Case(When(paused_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
     )
     log.warning("account paused", scope=str(error.scope), reason=error.sentence)
 
@@ -158,14 +200,16 @@ def ready() -> bool:
     turn = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
         Q(paused_until=None) | Q(paused_until__lte=SyncNow())
     )
-    took = turn.update(paused_until=SyncNow() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5))
-    return bool(took) and _probe()
+    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
+    return bool(turn.update(paused_until=until)) and _probe(until)
 
 
-def _probe() -> bool:
+def _probe(turn_ends: datetime) -> bool:
     try:
-        answer = client().execute(*probe())
+        answer = client(urgent=True).execute(*probe())
     except MondayError as error:
+        # The turn is over; only a wait that was set meanwhile stands.
+        MondayAccount.objects.filter(id=1, paused_until=turn_ends).update(paused_until=SyncNow())
         pause(error)
         return False
     me = (answer.data or {}).get("me") or {}
@@ -181,8 +225,39 @@ def _probe() -> bool:
     return True
 
 
+def greet(*, urgent: bool = False) -> Greeting:
+    """Ask who the token's user is, for plan, version and limits, and what is used of today; keep all of it.
+
+    Corrects the allowance by Monday's own figures. Raises MondayError.
+    """
+    found = platform.greet(client(urgent=urgent))
+    row = account()
+    told = {
+        "user_id": found.user_id,
+        "version_answered": found.version_value,
+        "version_kind": found.version_kind,
+        "tier": found.tier,
+    }
+    MondayAccount.objects.filter(id=1).update(**{name: value for name, value in told.items() if value})
+    budget.correct(found, row.tier)
+    return found
+
+
+def refresh() -> None:
+    """Compare the allowance with Monday's own figures, once an hour; a failure pauses the account as any does."""
+    budget.forget_old_usage()
+    if not is_configured() or not ready():
+        return
+    try:
+        greet(urgent=True)  # also when the day is used up: a limit that was raised is learned here
+    except MondayError as error:
+        log.warning("allowance not refreshed", reason=error.sentence)
+        if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
+            pause(error)
+
+
 def batch_size() -> int:
-    """How many records a document may carry now."""
+    """How many records a document may carry after failures of the account."""
     return account().batch_limit or FULL_BATCH
 
 

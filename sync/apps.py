@@ -7,6 +7,9 @@ class SyncConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from sync import signals
+        from django.core.checks import register
 
+        from sync import checks, signals
+
+        register(checks.relations_wake)
         signals.connect()

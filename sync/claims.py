@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from sync.choices import Cause, QueueStatus
+from sync.choices import Cause, Priority, QueueStatus
 from sync.finish import give_back_lost
 from sync.lease import Lease, giving_way
 from sync.models import SyncQueue
@@ -21,10 +21,14 @@ from sync.models import SyncQueue
 _DUE = """
     SELECT id, entity_id, remote_id, claim_alone FROM sync_queue AS row
     WHERE status = 'pending' AND entity_type = %s AND next_retry <= sync_now()
-      AND NOT EXISTS (
+      AND priority <= %s AND NOT EXISTS (
         SELECT 1 FROM sync_intents AS intent
         WHERE intent.entity_id = row.entity_id AND intent.state = 'open'
           AND (intent.deadline > sync_now() OR intent.item_id = ''))
+      AND (entity_id IS NOT NULL OR NOT EXISTS (
+        SELECT 1 FROM sync_backfills AS backfill
+        WHERE backfill.entity_type = row.entity_type AND backfill.state IN ('started', 'uploaded', 'listed')
+          AND backfill.seen_at > sync_now() - interval '3 minutes'))
     ORDER BY priority, next_retry, id LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
@@ -73,23 +77,45 @@ def has_due(entity_type: str) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def claim(lease: Lease, size: int) -> list[Claimed]:
-    """Claim up to `size` records with a due row; raises LeaseLost.
+def claim(lease: Lease, size: int, *, only_urgent: bool = False) -> list[Claimed]:
+    """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
 
-    A record whose create has an unknown outcome is not among them until that is found out about.
+    A record whose create has an unknown outcome is not among them until that is found out about; nor, while a
+    backfill is at work, are items that no record has: mostly they are its own, and it will tell.
     """
-    ids = giving_way(lambda: _take(lease, size))
+    ids = giving_way(lambda: _take(lease, size, Priority.PERSON if only_urgent else max(Priority)))
     lease.renew()
     return _grouped(
         SyncQueue.objects.filter(id__in=ids, status=QueueStatus.IN_PROGRESS, lease_token=lease.token)
     )
 
 
-def _take(lease: Lease, size: int) -> list[int]:
+def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claimed]:
+    """Claim these records whatever is open of them, those without a row too; raises LeaseLost.
+
+    A row that a save holds is passed over; its record then comes without that row.
+    """
+    taken = giving_way(lambda: _take_records(lease, ids))
+    lease.renew()
+    rows = SyncQueue.objects.filter(id__in=taken, status=QueueStatus.IN_PROGRESS, lease_token=lease.token)
+    claimed = {one.entity_id: one for one in _grouped(rows)}
+    return [claimed.get(entity_id) or Claimed(entity_id, None, []) for entity_id in ids]
+
+
+def _take_records(lease: Lease, ids: Sequence[UUID]) -> list[int]:
+    with lease.held():
+        give_back_lost(lease.link.entity_type, lease.token)
+        rows = sorted(row[0] for row in _query(_SIBLINGS, [lease.link.entity_type, list(ids)]))
+        with connection.cursor() as cursor:
+            cursor.execute(_TAKE, [lease.token, len(ids), rows])
+    return rows
+
+
+def _take(lease: Lease, size: int, priority: int) -> list[int]:
     entity_type = lease.link.entity_type
     with lease.held():
         give_back_lost(entity_type, lease.token)
-        due = _query(_DUE, [entity_type, size])
+        due = _query(_DUE, [entity_type, int(priority), size])
         chosen = _one_batch(due)
         records = [row[1] for row in chosen if row[1] is not None]
         siblings = _query(_SIBLINGS, [entity_type, records]) if records else []

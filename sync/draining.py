@@ -9,7 +9,8 @@ from datetime import datetime
 from django.db.models import Count, Max, Min, Q
 
 from sync import registry
-from sync.account import why_not, workable
+from sync.account import why_waits, workable
+from sync.backfill import open_backfill
 from sync.boards import link_of
 from sync.choices import QueueStatus
 from sync.claims import has_due
@@ -89,7 +90,12 @@ def _left(spec: EntitySpec) -> list[str]:
     )
     lines = []
     if found["waiting"]:
-        reason = why_not(entity_type) or _unknown_outcome(entity_type) or _when(found["soonest"])
+        reason = (
+            why_waits(entity_type)
+            or _in_a_backfill(entity_type)
+            or _unknown_outcome(entity_type)
+            or _when(found["soonest"])
+        )
         lines.append(f"{_counted(found['waiting'], spec)} waiting. {reason}")
     if found["working"]:
         lines.append(f"{_counted(found['working'], spec)} in another worker's hands.")
@@ -103,6 +109,14 @@ def _left(spec: EntitySpec) -> list[str]:
 def _counted(number: int, spec: EntitySpec) -> str:
     options = spec.model._meta
     return f"{number:,} {options.verbose_name if number == 1 else options.verbose_name_plural}"
+
+
+def _in_a_backfill(entity_type: str) -> str:
+    """Records that are on their way to the board in bulk are looked at when it is known what became of them."""
+    backfill = open_backfill(entity_type)
+    if backfill is None:
+        return ""
+    return f"A backfill is putting {backfill.rows:,} of them on the board; see `manage.py sync_backfill`."
 
 
 def _unknown_outcome(entity_type: str) -> str:

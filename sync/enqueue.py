@@ -13,8 +13,9 @@ from sync.choices import Cause, Operation, Priority, QueueDirection
 
 # DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
 _RECORDS = """
-    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes)
-    SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s
+    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => %(seconds)s)
     FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id
     ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
     DO UPDATE SET
@@ -44,6 +45,7 @@ def enqueue_many(
     direction: QueueDirection = QueueDirection.TO_MONDAY,
     operation: Operation = Operation.UPDATE,
     payload: Mapping[str, Any] | None = None,
+    due_in_seconds: float = 0,
 ) -> None:
     """Say of many records that they may differ, in one statement, in the caller's transaction."""
     params: dict[str, Any] = {
@@ -54,6 +56,7 @@ def enqueue_many(
         "payload": json.dumps(dict(payload or {})),
         "priority": int(priority),
         "cause": int(cause),
+        "seconds": due_in_seconds,
     }
     with connection.cursor() as cursor:
         cursor.execute(_RECORDS, params)

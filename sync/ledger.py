@@ -11,7 +11,7 @@ from uuid import UUID
 from sync.account import standstill
 from sync.boards import item_url, link_of, mappings_of
 from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
-from sync.connectors.monday.converters import converter
+from sync.engine.showing import Shown
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 
 
@@ -53,7 +53,7 @@ class SyncStateService:
         """Return how records of one model stand, in a few queries whatever their number."""
         if not records:
             return {}
-        view = _View(type(records[0]).entity_type(), [record.pk for record in records])
+        view = _View(type(records[0]).entity_type(), records)
         return {record.pk: view.state(record) for record in records}
 
     def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
@@ -65,10 +65,11 @@ class SyncStateService:
 class _View:
     """Everything that the states of a page of records rest on."""
 
-    def __init__(self, entity_type: str, ids: Iterable[UUID]) -> None:
-        ids = list(ids)
+    def __init__(self, entity_type: str, records: Sequence[SyncedModel]) -> None:
+        ids = [record.pk for record in records]
         self.link: BoardLink | None = link_of(entity_type)
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
+        self.shown = Shown(self.link, records) if self.link else None
         held = standstill(entity_type, self.link)
         self.board_trouble, self.held_until = held.words, held.until
         ledgers = SyncMetadata.objects.filter(
@@ -157,14 +158,15 @@ class _View:
         return next((mapping.label for mapping in self.mappings if mapping.key == key), key)
 
     def _field(self, record: SyncedModel, ledger: SyncMetadata | None, mapping: FieldMapping) -> FieldState:
-        convert = converter(mapping.converter)
+        assert self.shown is not None
         entry: dict[str, Any] | None = (ledger.base if ledger else {}).get(mapping.key)
         notes = [ledger.held, ledger.altered] if ledger else []
+        local, base_local, base_remote = self.shown.sides(record, mapping, entry)
         return FieldState(
             key=mapping.key,
             label=mapping.label,
-            local=convert.display(convert.local({name: getattr(record, name) for name in mapping.fields})),
-            base_local=convert.display(convert.local(entry["local"])) if entry else "",
-            base_remote=convert.display(convert.remote(entry["remote"])) if entry else "",
+            local=local,
+            base_local=base_local,
+            base_remote=base_remote,
             note=next((str(found[mapping.key]["reason"]) for found in notes if mapping.key in found), ""),
         )

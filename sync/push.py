@@ -55,7 +55,7 @@ def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
             record.monday_id,
         )
     _enqueue(record, by)
-    waits = standstill(record.entity_type(), link).words or _gone(record)
+    waits = standstill(record.entity_type(), link, urgent=True).words or _gone(record)
     message = f"It waits: {waits}" if waits else f"“{record}” is sent to Monday now."
     return PushAnswer(True, message, record.monday_id, waits)
 

@@ -4,55 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-import structlog
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection, transaction
+from django.db import transaction
 
-from sync import account, finish, lease, registry, wake
-from sync.boards import link_of
+from sync import queue_stats, registry, wake
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
-from sync.claims import Claimed, claim, has_due
 from sync.clock import SyncNow
-from sync.connectors.monday.errors import MondayError
-from sync.engine import Tally, reconcile
-from sync.engine.lost_creates import settle_lost_creates
 from sync.enqueue import enqueue_item, enqueue_many
 from sync.hooks import desk
-from sync.lease import Lease, LeaseLost, giving_way
-from sync.marks import mark_failed
-from sync.models import BoardLink, SyncQueue
+from sync.models import SyncQueue
+from sync.working import Run, Summary
 
-log = structlog.get_logger(__name__)
-
-LINGER_SECONDS = 1.0
-"""A wake-up that found the board leased ended at once: its holder looks once more after so long."""
-LEASE_WAIT_SECONDS = 0.2
+__all__ = ["QueueError", "Summary", "SyncQueueService"]
 
 
 class QueueError(RuntimeError):
     """A row can't be steered that way; the message says why and what to do."""
-
-
-@dataclass
-class Summary:
-    """What a run of the queue did, in records."""
-
-    claimed: int = 0
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-    def add(self, claimed: int, tally: Tally) -> None:
-        """Count one look."""
-        self.claimed += claimed
-        self.completed += tally.completed
-        self.failed += tally.failed
-        self.waiting += tally.waiting
 
 
 class SyncQueueService:
@@ -100,7 +70,7 @@ class SyncQueueService:
         board is held a second longer, for wake-ups that found it taken.
         """
         limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
-        run = _Run(Summary(), time.monotonic() + limit, wait_for_lease, linger)
+        run = Run(Summary(), time.monotonic() + limit, wait_for_lease, linger)
         for spec in list(registry.entities()):
             if entity_type in (None, spec.entity_type):
                 run.board(spec.entity_type)
@@ -179,136 +149,8 @@ class SyncQueueService:
 
     def get_queue_stats(self) -> dict[str, Any]:
         """Count rows by state; `pending` holds those in backoff or snooze too, `due` those that could go now."""
-        by_type = _by_type()
-        stats: dict[str, Any] = {
-            status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values
-        }
-        stats["due"] = self._due().count()
-        stats["oldest_due_seconds"] = self.oldest_due_seconds()
-        stats["by_type"] = by_type
-        return stats
+        return queue_stats.stats()
 
     def oldest_due_seconds(self) -> float:
         """Return for how many seconds the row that is due longest has been due; 0 when none is."""
-        return _age(self._due().order_by("next_retry").values_list("next_retry", flat=True).first())
-
-    def _due(self) -> Any:
-        waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
-        return waiting.filter(entity_type__in=self._workable())
-
-    def _workable(self) -> list[str]:
-        types = [spec.entity_type for spec in registry.entities()]
-        return [entity_type for entity_type in types if account.workable(link_of(entity_type))]
-
-
-def _age(moment: Any) -> float:
-    if moment is None:
-        return 0.0
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT extract(epoch FROM sync_now() - %s)", [moment])
-        return float(cursor.fetchone()[0])
-
-
-def _by_type() -> dict[str, dict[str, int]]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT entity_type, status, count(*) FROM sync_queue GROUP BY 1, 2")
-        found: dict[str, dict[str, int]] = {}
-        for entity_type, status, count in cursor.fetchall():
-            found.setdefault(entity_type, {})[status] = count
-        return found
-
-
-def _after_fault(held: Lease, claimed: list[Claimed], words: str) -> None:
-    with held.held():
-        for one in claimed:
-            if len(claimed) > 1:
-                finish.give_back(one.rows, held.token, words, alone=True)
-            else:
-                dead = finish.fail(one.rows, held.token, words)
-                mark_failed(held.link.entity_type, one.entity_id, words, dead=dead)
-
-
-def _release(held: Lease) -> None:
-    """Give the board back, over a new connection where PostgreSQL has ended ours; else the lease runs out."""
-    try:
-        held.release()
-    except (OperationalError, InterfaceError):
-        connection.close()
-        with suppress(OperationalError, InterfaceError):
-            held.release()
-
-
-@dataclass
-class _Run:
-    """One call of process()."""
-
-    summary: Summary
-    until: float
-    wait_for_lease: bool
-    linger: bool
-
-    def board(self, entity_type: str) -> None:
-        link = link_of(entity_type)
-        if (
-            link is None
-            or not has_due(entity_type)
-            or not account.workable_or_probe_due(link)
-            or not account.ready()
-        ):
-            return
-        held = self._lease(link)
-        if held is None:
-            return
-        try:
-            self._work(held)
-        except LeaseLost as lost:
-            log.warning("board lost", board=entity_type, reason=str(lost))
-        finally:
-            _release(held)
-
-    def _lease(self, link: BoardLink) -> Lease | None:
-        while (held := lease.take(link)) is None and self.wait_for_lease and time.monotonic() < self.until:
-            time.sleep(LEASE_WAIT_SECONDS)
-        return held
-
-    def _work(self, held: Lease) -> None:
-        lingered = not self.linger
-        while True:
-            if time.monotonic() > self.until:
-                wake.send(held.link.entity_type)
-                return
-            if not account.workable(held.link) or not self._lost_creates(held):
-                return
-            claimed = claim(held, account.batch_size())
-            if claimed:
-                self._look(held, claimed)
-            elif lingered:
-                return
-            else:
-                held.renew()
-                time.sleep(LINGER_SECONDS)
-                lingered = True
-
-    def _lost_creates(self, held: Lease) -> bool:
-        try:
-            settle_lost_creates(held)
-        except MondayError as error:
-            account.hold(held.link, error)
-            return False
-        return True
-
-    def _look(self, held: Lease, claimed: list[Claimed]) -> None:
-        """A fault of our own costs a batch nothing: its records come alone next, where it counts."""
-        try:
-            self.summary.add(len(claimed), reconcile(held, claimed))
-        except LeaseLost:
-            raise
-        except Exception as error:
-            log.exception("look failed", board=held.link.entity_type, records=len(claimed))
-            self._after_fault(held, claimed, error)
-
-    def _after_fault(self, held: Lease, claimed: list[Claimed], error: Exception) -> None:
-        fault = type(error).__name__
-        words = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
-        giving_way(lambda: _after_fault(held, claimed, words))
-        self.summary.failed += len(claimed) == 1
+        return queue_stats.oldest_due_seconds()

@@ -5,7 +5,7 @@ The application that owns a model registers it in its AppConfig; the engine work
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sync.models import SyncedModel
@@ -13,7 +13,12 @@ from sync.models import SyncedModel
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """One field mapping as an application proposes it; `monday_setup` makes or adopts its column."""
+    """One field mapping as an application proposes it; `monday_setup` makes or adopts its column.
+
+    An `optional` one is never made: set-up adopts a column of that id or title where the board has one whose
+    type is in `column_types`, which gives the converter for each type that will do, the best first. `converter`
+    is the one for a column made by hand later, and counts where `column_types` is empty.
+    """
 
     key: str
     label: str
@@ -21,6 +26,12 @@ class MappingSpec:
     converter: str
     column_id: str
     required: bool = False
+    optional: bool = False
+    column_types: Mapping[str, str] = field(default_factory=dict)
+
+    def converter_for(self, column_type: str) -> str | None:
+        """Return the converter for a column of this type, None where such a column doesn't fit."""
+        return self.column_types.get(column_type)
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,11 @@ class EntitySpec:
     def entity_type(self) -> str:
         """The model's name in lower case."""
         return self.model.entity_type()
+
+    @property
+    def name_field(self) -> str | None:
+        """The field that is the item's name, and by which a text column on another board names a record."""
+        return next((mapping.fields[0] for mapping in self.mappings if mapping.converter == "name"), None)
 
 
 class UnknownEntity(LookupError):
@@ -61,6 +77,12 @@ def entity(entity_type: str) -> EntitySpec:
     except KeyError as missing:
         known = ", ".join(sorted(_entities)) or "none"
         raise UnknownEntity(f"No synced model is called “{entity_type}”. Known: {known}.") from missing
+
+
+def name_field(model: type[SyncedModel]) -> str | None:
+    """Return the model's field that is an item's name; None where it has none, or isn't registered."""
+    spec = _entities.get(model.entity_type())
+    return spec.name_field if spec else None
 
 
 def entities() -> Iterator[EntitySpec]:

@@ -6,31 +6,28 @@ the environment names is used and not replaced.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
 
-from sync import account, registry
+from sync import account, directory, registry
 from sync.boards import setting_of
-from sync.choices import Cause, Priority, QueueDirection, SyncDirection
-from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.converters import converter
-from sync.connectors.monday.documents import probe
+from sync.choices import Cause, Priority, QueueDirection
+from sync.connectors.monday.answers import Api
 from sync.connectors.monday.errors import MondayError
 from sync.connectors.monday.hooks import WebhooksIncomplete, ensure_webhooks
-from sync.connectors.monday.setup import BoardSetup, BoardSpec, ColumnSpec, ensure_board, plan_board
+from sync.connectors.monday.setup import BoardSetup, BoardSpec, ensure_board, plan_board
 from sync.enqueue import enqueue_many
 from sync.marks import mark_many_pending
-from sync.models import BoardLink, FieldMapping, RefusedItem
+from sync.models import BoardLink, MondayAccount, RefusedItem
 from sync.models.synced import unsynced
 from sync.registry import EntitySpec
+from sync.setup_columns import NPD_ID_KEY, NPD_ID_TITLE, board_spec, make_mappings, optional_keys, store
 
-NPD_ID_KEY = "npd_id"
-NPD_ID_TITLE = "NPD ID"
-NAME_TYPE = "name"
+__all__ = ["NOT_CONFIGURED", "NPD_ID_TITLE", "Outcome", "SetupError", "set_up", "set_up_all", "webhook_url"]
+
 NOT_CONFIGURED = (
     "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
     "My access tokens) and run `manage.py monday_setup` again."
@@ -51,28 +48,38 @@ class Outcome:
     problems: list[str] = field(default_factory=list)
 
 
-def set_up_all() -> Iterator[Outcome]:
-    """Set up every registered model, one after another; raises SetupError, MondayError."""
+def set_up_all(requested: Collection[str] = ()) -> Iterator[Outcome]:
+    """Set up every registered model, one after another; raises SetupError, MondayError.
+
+    `requested` names optional columns to be made, such as "contact.organization".
+    """
     if not account.is_configured():
         raise SetupError(NOT_CONFIGURED)
-    client = account.client()
-    _greet(client)
+    _check_requested(requested)
+    account.greet(urgent=True)
+    _end_pause()
+    client = account.client(urgent=True)
+    directory.refresh(client)
     for spec in registry.entities():
-        yield set_up(spec, client)
+        yield set_up(spec, client, requested)
 
 
-def set_up(spec: EntitySpec, client: MondayClient) -> Outcome:
+def set_up(spec: EntitySpec, client: Api, requested: Collection[str] = ()) -> Outcome:
     """Make or adopt the board and its columns, then register what is missing of its webhooks.
 
     A webhook that can't be registered is a problem of the outcome; everything else is done by then.
     Raises SetupError for a board that is gone, MondayError.
     """
-    link = _link(spec)
+    link, _ = BoardLink.objects.get_or_create(
+        entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
+    )
+    make_mappings(spec, link)
     done = _ensure_board(spec, link, client)
-    board = ensure_board(client, _board_spec(spec, link))
-    done += _store(spec, link, board)
-    words, problems = _register_webhooks(spec, link, client)
-    return Outcome(spec, link, [*done, *words], problems)
+    keys = [name.partition(".")[2] for name in requested if name.partition(".")[0] == spec.entity_type]
+    board = ensure_board(client, board_spec(spec, link, keys))
+    words, problems = _store(spec, link, board)
+    hooks, without = _register_webhooks(spec, link, client)
+    return Outcome(spec, link, [*done, *words, *hooks], [*problems, *without])
 
 
 def webhook_url() -> str:
@@ -81,43 +88,22 @@ def webhook_url() -> str:
     return f"{settings.SITE_URL}/webhooks/monday/" + (f"{token}/" if token else "")
 
 
-def _greet(client: MondayClient) -> None:
-    """Ask who the token's user is, by whom our own edits are known; an answer ends a pause for being away."""
-    answer = client.execute(*probe())
-    me = (answer.data or {}).get("me") or {}
-    row = account.account()
-    row.user_id, row.version_answered = str(me.get("id") or ""), answer.api_version or ""
-    if row.needs_probe:
-        row.paused_until, row.pause_reason, row.needs_probe, row.failures = None, "", False, 0
-    row.save()
+def _check_requested(requested: Collection[str]) -> None:
+    known = optional_keys()
+    for name in requested:
+        if name not in known:
+            choices = ", ".join(known) or "none"
+            raise SetupError(f"There is no optional column “{name}”. Those that can be made: {choices}.")
 
 
-def _link(spec: EntitySpec) -> BoardLink:
-    """The model's link with all its mappings, in the database from here on."""
-    link, _ = BoardLink.objects.get_or_create(
-        entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
+def _end_pause() -> None:
+    """An answer ends a pause for being away."""
+    MondayAccount.objects.filter(id=1, needs_probe=True).update(
+        paused_until=None, pause_reason="", needs_probe=False, failures=0
     )
-    for position, mapping in enumerate(spec.mappings):
-        FieldMapping.objects.get_or_create(
-            link=link,
-            key=mapping.key,
-            defaults={
-                "label": mapping.label,
-                "fields": list(mapping.fields),
-                "converter": mapping.converter,
-                "required": mapping.required,
-                "position": position,
-                "column_id": NAME_TYPE if _column_type(mapping.converter) == NAME_TYPE else "",
-            },
-        )
-    return link
 
 
-def _column_type(converter_name: str) -> str:
-    return converter(converter_name).column_type
-
-
-def _ensure_board(spec: EntitySpec, link: BoardLink, client: MondayClient) -> list[str]:
+def _ensure_board(spec: EntitySpec, link: BoardLink, client: Api) -> list[str]:
     """Have a board, its id stored before anything else can fail, so that no run makes a second one."""
     wanted = setting_of(spec.entity_type) or link.board_id
     if wanted and plan_board(client, BoardSpec(spec.entity_type, spec.board_title, wanted, [])).board is None:
@@ -149,35 +135,29 @@ def _begin_with_board(link: BoardLink, board: BoardSetup) -> None:
         link.save()
 
 
-def _board_spec(spec: EntitySpec, link: BoardLink) -> BoardSpec:
-    preferred = {mapping.key: mapping.column_id for mapping in spec.mappings}
-    columns = [
-        ColumnSpec(
-            key=mapping.key,
-            title=mapping.label,
-            type=_column_type(mapping.converter),
-            preferred_id=mapping.column_id or preferred.get(mapping.key, mapping.key),
-        )
-        for mapping in link.mappings.all()
-        if _column_type(mapping.converter) != NAME_TYPE and mapping.direction != SyncDirection.NONE
-    ]
-    npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", link.npd_id_column or NPD_ID_KEY)
-    return BoardSpec(spec.entity_type, spec.board_title, link.board_id, [*columns, npd_id])
-
-
 @transaction.atomic
-def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> list[str]:
-    """Write down what is on Monday now; a mapping that moved to another column gets a new version."""
+def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> tuple[list[str], list[str]]:
+    """Write down what is on Monday now; return what was done and what is wrong, both in words."""
     adopted = [] if link.npd_id_column else [f"uses the {words} that was there" for words in board.adopted]
-    done = [*(f"made the {words}" for words in board.created), *adopted]
-    link.group_id = link.group_id or board.group_id or ""
-    link.npd_id_column = board.columns[NPD_ID_KEY]
+    done = [*(f"made the {words}" for words in board.created), *adopted, *_choose_group(link, board)]
+    link.npd_id_column = board.columns[NPD_ID_KEY].id
     link.blocked_until, link.blocked_reason = None, ""
-    link.save()
-    moved = [m for m in link.mappings.all() if board.columns.get(m.key, m.column_id) != m.column_id]
-    for mapping in moved:
-        done += _move(mapping, board.columns[mapping.key])
-    return [*done, *(_look_again(spec) if moved else [])]
+    link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
+    stored = store(spec, link, board)
+    again = _look_again(spec) if stored.look_again else []
+    return [*done, *stored.done, *again], stored.problems
+
+
+def _choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
+    """New items go to the topmost group, unless a person named another that still takes items."""
+    before, group_id = link.group_id, board.group_id or ""
+    if before in board.groups:
+        return []
+    link.group_id = group_id
+    if not before:
+        return []
+    title = board.groups.get(group_id, group_id)
+    return [f"new items go to the group “{title}” now, for the group {before} is archived or deleted"]
 
 
 def _look_again(spec: EntitySpec) -> list[str]:
@@ -201,18 +181,7 @@ def _look_again(spec: EntitySpec) -> list[str]:
     return [f"{len(ids):,} {noun} will be looked at again"]
 
 
-def _move(mapping: FieldMapping, column_id: str) -> list[str]:
-    stored = FieldMapping.objects.filter(pk=mapping.pk)
-    if not mapping.column_id:
-        stored.update(column_id=column_id)
-        return []
-    stored.update(column_id=column_id, version=F("version") + 1)
-    return [f"{mapping.label} is now in the column {column_id} (it was {mapping.column_id}, which is gone)"]
-
-
-def _register_webhooks(
-    spec: EntitySpec, link: BoardLink, client: MondayClient
-) -> tuple[list[str], list[str]]:
+def _register_webhooks(spec: EntitySpec, link: BoardLink, client: Api) -> tuple[list[str], list[str]]:
     """Register what is missing; return what was done and what could not be, both in words."""
     known = {hook_id: str(kept["fingerprint"]) for hook_id, kept in link.webhooks.items()}
     try:

@@ -10,11 +10,11 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from sync import account, registry
-from sync.account import why_not
+from sync.account import why_not, why_waits
 from sync.boards import link_of
 from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import sync_now
-from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.answers import Api
 from sync.connectors.monday.documents import Item, first_page, next_page, parse_page
 from sync.connectors.monday.errors import CursorExpired, MondayError
 from sync.draining import Drained, Progress, drain
@@ -103,7 +103,7 @@ def look_at_unknown(spec: EntitySpec, item_ids: Iterable[str]) -> None:
             )
 
 
-def board_items(client: MondayClient, link: BoardLink) -> Iterator[Item]:
+def board_items(client: Api, link: BoardLink) -> Iterator[Item]:
     """Yield the board's active items, 500 a call, anew where the cursor expires. Raises MondayError."""
     for listing in range(LISTINGS):
         try:
@@ -115,7 +115,7 @@ def board_items(client: MondayClient, link: BoardLink) -> Iterator[Item]:
             return
 
 
-def _pages(client: MondayClient, link: BoardLink) -> Iterator[Item]:
+def _pages(client: Api, link: BoardLink) -> Iterator[Item]:
     # Which items there are is all that is asked; a look reads their values.
     columns = [link.npd_id_column]
     page = parse_page(client.execute(*first_page(link.board_id, columns)), columns)
@@ -148,6 +148,6 @@ def _not_looked_at(entity_type: str, started: datetime) -> list[str]:
         example = (waiting.first() or dead.first()).error_message  # type: ignore[union-attr]
         lines.append(f"{count:,} {entity_type} records could not be looked at. For example: {example}")
     if count := untouched.count():
-        reason = why_not(entity_type) or "Run `manage.py sync_reconcile` again."
+        reason = why_waits(entity_type) or "Run `manage.py sync_reconcile` again."
         lines.append(f"{count:,} {entity_type} records were not reached. {reason}")
     return lines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
+from sync import account
 from sync.queue import SyncQueueService
 
 
@@ -17,3 +18,9 @@ def work_board(entity_type: str) -> None:
 def sweep() -> None:
     """Work every board that has due rows: what a lost wake-up would have done."""
     SyncQueueService().process(linger=True)
+
+
+@shared_task(name="sync.refresh_allowance", ignore_result=True)
+def refresh_allowance() -> None:
+    """Compare what is used of Monday's allowance with Monday's own figures."""
+    account.refresh()

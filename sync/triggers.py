@@ -7,6 +7,8 @@ records they settle in `npd.settling`; those alone make no outbox row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pgtrigger
 
 from sync.choices import Cause, Priority
@@ -94,6 +96,111 @@ UPDATED = _upsert(
     "update",
     "SELECT new_values.id FROM {cond_joined_values}",
 )
+
+# Only where a column shows the relation: its item, or, as a text, its name.
+_POINTING = """
+    SELECT array_agg(DISTINCT pointing.id) INTO woken
+    FROM (
+        SELECT new_values.id, old_values.__NAME__ IS DISTINCT FROM new_values.__NAME__ AS renamed,
+            (old_values.monday_id, old_values.sync_enabled, old_values.sync_direction) IS DISTINCT FROM
+            (new_values.monday_id, new_values.sync_enabled, new_values.sync_direction) AS switched
+        FROM {cond_joined_values}
+    ) AS seen
+    JOIN __TABLE__ AS pointing ON pointing.__COLUMN__ = seen.id
+    JOIN sync_board_links AS link ON link.entity_type = '__TYPE__'
+    JOIN sync_field_mappings AS mapping
+        ON mapping.link_id = link.id AND mapping.column_id <> '' AND '__FIELD__' = ANY (mapping.fields)
+    WHERE pointing.sync_enabled AND pointing.sync_direction <> 'none'
+        AND CASE mapping.converter WHEN 'relation_name' THEN seen.renamed ELSE seen.switched END;
+"""
+# The records are locked before the queue's rows, in the order of their ids, as everywhere.
+_WAKE = """
+    IF woken IS NOT NULL THEN
+        UPDATE __TABLE__ AS pointing SET sync_status = 'pending'
+        FROM (SELECT id FROM __TABLE__ WHERE id = ANY (woken) AND sync_status = 'synced'
+              ORDER BY id FOR NO KEY UPDATE) AS locked
+        WHERE pointing.id = locked.id;
+        INSERT INTO sync_queue (entity_type, entity_id, direction, operation, priority, causes)
+        SELECT '__TYPE__', id, 'to_monday', 'update', __SWEEP__, __DEPENDENCY__ FROM unnest(woken) AS id
+        ORDER BY id
+        ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
+        DO UPDATE SET
+            priority = least(sync_queue.priority, excluded.priority),
+            next_retry = least(sync_queue.next_retry, excluded.next_retry),
+            causes = sync_queue.causes | excluded.causes;
+    END IF;
+"""
+NAME_AS_COMPARED = (
+    r"btrim(regexp_replace(normalize(__NAME__), "
+    r"'[\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+', ' ', 'g'))"
+)
+"""A name as relations by name compare it: composed (NFC), every run of white space (as Python has it) one space."""
+_AWAITING = (
+    """
+    IF EXISTS (SELECT 1 FROM sync_awaited_relations WHERE entity_type = '__TYPE__') THEN
+        SELECT array_agg(DISTINCT awaiting.entity_id) INTO woken
+        FROM sync_awaited_relations AS awaiting JOIN (
+            __TARGETS__
+        ) AS come ON come.target = awaiting.target
+        WHERE awaiting.entity_type = '__TYPE__' AND awaiting.target_type = '{meta.model_name}';
+"""
+    + _WAKE.replace("\n    ", "\n        ")
+    + """
+    END IF;
+"""
+)
+
+
+# ruff: noqa: S608 - statements made of names that applications declare, for migrations
+def _awaiting(*values: str, name: str) -> str:
+    """Wake those whose cell names one of these rows, in the words of `AwaitedRelation.target`."""
+    targets = [
+        f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
+        f" UNION SELECT 'name ' || lower({NAME_AS_COMPARED.replace('__NAME__', name)}) FROM {rows}"
+        for rows in values
+    ]
+    return _AWAITING.replace("__TARGETS__", " UNION ".join(targets))
+
+
+def wakes(entity_type: str, table: str, field: str, *, name: str = "name") -> list[pgtrigger.Trigger]:
+    """Return the triggers of a synced table at which a relation points, for its model's `Meta.triggers`.
+
+    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is this
+    table's column that stands for a record where a board shows the relation as text. A record whose item, name or
+    sync switch changes wakes those that point at it, whichever way the row changed, where a column shows it;
+    one that comes, goes or gets an item or a name wakes those whose cell on the board names just that.
+    """
+
+    def made(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
+        words = {
+            "__TYPE__": entity_type,
+            "__TABLE__": table,
+            "__COLUMN__": f"{field}_id",
+            "__FIELD__": field,
+            "__NAME__": name,
+            "__SWEEP__": str(int(Priority.SWEEP)),
+            "__DEPENDENCY__": str(int(Cause.DEPENDENCY)),
+        }
+        for word, meant in words.items():
+            sql = sql.replace(word, meant)
+        return _Statement(
+            name=f"wake_{entity_type}_{field}_{when}",
+            operation=operation,
+            condition=condition,
+            declare=[("woken", "uuid[]")],
+            func=_function(sql),
+        )
+
+    seen = pgtrigger.AnyChange(name, "monday_id", "sync_enabled", "sync_direction")
+    both = [
+        f"(SELECT {side}.* FROM {{cond_joined_values}}) AS {side}" for side in ("old_values", "new_values")
+    ]
+    changed = _POINTING + _WAKE + _awaiting(*both, name=name)
+    return [
+        made("new", pgtrigger.Insert, _awaiting("new_values", name=name)),
+        made("changed", pgtrigger.Update, changed, seen),
+        made("gone", pgtrigger.Delete, _awaiting("old_values", name=name)),
+    ]
 
 
 def _function(statements: str) -> pgtrigger.Func:

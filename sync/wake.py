@@ -57,13 +57,13 @@ def _pay(entity_type: str) -> None:
     send(entity_type)
 
 
-def send(entity_type: str) -> bool:
-    """Send a wake-up now; a broker that is away is logged and survived, within 200 ms."""
+def send(entity_type: str, *, in_seconds: float = 0.0) -> bool:
+    """Send a wake-up, for now or for later; a broker that is away is logged and survived, within 200 ms."""
     from sync.tasks import work_board
 
     try:
         with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
-            work_board.apply_async((entity_type,), producer=producer, retry=False)
+            work_board.apply_async((entity_type,), producer=producer, retry=False, countdown=in_seconds)
     except (
         Exception
     ) as error:  # whatever the broker's library raises: the row is stored, a sweep will find it

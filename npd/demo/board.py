@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 
-from sync.connectors.monday.converters import Local, converter
+from sync.connectors.monday.converters import converter
+from sync.engine.values import raw_of
 from sync.models import BoardLink, FieldMapping, SyncedModel
 
 SECONDS = 60.0
@@ -84,11 +85,7 @@ def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, 
 def _item(link: BoardLink, mappings: Sequence[FieldMapping], record: SyncedModel) -> dict[str, Any]:
     values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
     for mapping in mappings:
-        value = converter(mapping.converter).write(_local(mapping, record), None)
+        value = converter(mapping.converter).write(raw_of(record, mapping), None)
         if value is not None:
             values[mapping.column_id] = value
     return {"name": values.pop("name"), "values": values}
-
-
-def _local(mapping: FieldMapping, record: SyncedModel) -> Local:
-    return {name: getattr(record, name) for name in mapping.fields}

@@ -4,6 +4,7 @@ Shapes and clearing rules: developer.monday.com/api-reference/reference (one pag
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from sandbox import errors
 from sandbox.model import Column
 
 EMPTY: tuple[Any, ...] = ({}, "")
+EMPTY_OBJECT: tuple[Any, ...] = ({},)
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,17 @@ class ColumnKind:
     type = "unsupported"
     old_type = "unsupported"
     graphql_type = "UnsupportedValue"
+    # What `text` is when the cell is empty: "" for most types, null for some.
+    empty_text: str | None = ""
+    # Compare values that mean an empty cell in filter rules.
+    blank_choices: tuple[str, ...] = ("", "$$$blank$$$")
+    filterable = True
+    # What clears a cell in `column_values`, beside null.
+    clearings: tuple[Any, ...] = EMPTY
 
     def parse(self, column: Column, given: Any, writing: Writing) -> Any:
         """The raw value of what `column_values` holds for this column. Raises ColumnValueException."""
-        if given is None or given in EMPTY:
+        if given is None or given in self.clearings:
             return None
         if isinstance(given, str):
             return self.parse_simple(column, given, writing)
@@ -49,12 +58,20 @@ class ColumnKind:
         raise self.bad("objects are not supported for this column type")
 
     def text(self, column: Column, raw: Any) -> str:
-        """What the API shows as `text`."""
+        """The cell in words, "" when it is empty."""
         raise NotImplementedError
 
+    def api_text(self, column: Column, raw: Any) -> str | None:
+        """What the API gives as `text`."""
+        return self.text(column, raw) or self.empty_text
+
     def label(self, column: Column, raw: Any) -> str:
-        """What filter rules compare with; the text for most types."""
+        """What `items_page_by_column_values` compares with; the text for most types."""
         return self.text(column, raw)
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        """What the filter rule `any_of` compares with: ids for choices, else the label."""
+        return {self.label(column, raw)} - {""}
 
     def edit_text(self, column: Column, raw: Any) -> str:
         """What a person finds in the cell's editor."""
@@ -98,3 +115,11 @@ def text_in(kind: ColumnKind, given: dict[str, Any], key: str) -> str:
     if not isinstance(found, str):
         raise kind.bad(f'"{key}" must be a string')
     return found
+
+
+def ids_in(kind: ColumnKind, given: list[Any]) -> list[int]:
+    """The ids of a list of numbers or digits, each once, in order."""
+    for one in given:
+        if isinstance(one, bool) or not re.fullmatch(r"\d{1,18}", str(one)):
+            raise kind.bad("an id must be a number")
+    return list(dict.fromkeys(int(one) for one in given))

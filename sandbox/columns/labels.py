@@ -25,11 +25,17 @@ COLOURS = (
 
 
 class Status(ColumnKind):
-    """One label by index; digits are read as an index, so a numeric label must be given by its index."""
+    """One label by index (developer.monday.com/api-reference/reference/status).
+
+    Digits are read as an index, in a simple string and in `{"label"}` alike, so a label that is a number must be
+    given by its index, and can't be made by a write.
+    """
 
     type = "status"
     old_type = "color"
     graphql_type = "StatusValue"
+    empty_text = None
+    blank_choices = ("", "$$$blank$$$", str(EMPTY_INDEX))
 
     @staticmethod
     def default_settings() -> dict[str, Any]:
@@ -46,7 +52,7 @@ class Status(ColumnKind):
         label = given.get("label")
         if not isinstance(label, str) or not label:
             raise self.bad("an index or a label is expected")
-        return self._by_label(column, label, writing)
+        return self.parse_simple(column, label, writing)
 
     def _by_index(self, column: Column, index: str) -> Any:
         if index not in column.settings["labels"]:
@@ -97,6 +103,9 @@ class Status(ColumnKind):
             "update_id": None,
         }
 
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {str(raw["index"])} if raw else set()
+
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
             return None
@@ -119,6 +128,7 @@ class Dropdown(ColumnKind):
 
     type = old_type = "dropdown"
     graphql_type = "DropdownValue"
+    empty_text = None
 
     @staticmethod
     def default_settings() -> dict[str, Any]:
@@ -143,7 +153,7 @@ class Dropdown(ColumnKind):
         for one in ids:
             if one not in known:
                 raise self._unknown(column, one)
-        return {"ids": [int(one) for one in ids]} if ids else None
+        return self._value(column, [int(one) for one in ids])
 
     def _by_labels(self, column: Column, names: list[str], writing: Writing) -> Any:
         ids = {label["name"]: label["id"] for label in column.settings["labels"]}
@@ -155,7 +165,15 @@ class Dropdown(ColumnKind):
             column.settings["labels"].append({"id": ids[name], "name": name})
         if missing:
             writing.keep_column(column)
-        return {"ids": [ids[name] for name in names]} if names else None
+        return self._value(column, [ids[name] for name in names])
+
+    def _value(self, column: Column, ids: list[int]) -> Any:
+        """Each label once; the column's settings may say how many at most."""
+        chosen = list(dict.fromkeys(ids))
+        most = column.settings.get("label_limit_count")
+        if column.settings.get("limit_select") and isinstance(most, int) and len(chosen) > most:
+            raise self.bad(f"this column takes at most {most} of its labels")
+        return {"ids": chosen} if chosen else None
 
     def _unknown(self, column: Column, label: str) -> errors.FieldError:
         known = ", ".join(f"{one['id']}: {one['name']}" for one in column.settings["labels"])
@@ -175,6 +193,9 @@ class Dropdown(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"values": [{"id": one["id"], "label": one["name"]} for one in self._names(column, raw)]}
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {str(one) for one in raw["ids"]} if raw else set()
 
     def payload(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"chosenValues": self._names(column, raw)}

@@ -6,8 +6,10 @@ from datetime import date, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from sandbox.columns.base import ColumnKind, Writing, text_in
+from sandbox.columns.base import EMPTY_OBJECT, ColumnKind, Writing, text_in
 from sandbox.model import Column
+
+MOST_DIGITS = 9
 
 
 class Numbers(ColumnKind):
@@ -37,7 +39,11 @@ class Numbers(ColumnKind):
         return text
 
     def text(self, column: Column, raw: Any) -> str:
-        return raw or ""
+        """With as many digits as the column's settings say under `precision`, else as it was written."""
+        precision = column.settings.get("precision")
+        if raw is None or not isinstance(precision, int) or not 0 <= precision <= MOST_DIGITS:
+            return raw or ""
+        return f"{Decimal(raw):.{precision}f}"
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         unit = column.settings.get("unit") or {}
@@ -102,6 +108,7 @@ class Checkbox(ColumnKind):
     type = "checkbox"
     old_type = "boolean"
     graphql_type = "CheckboxValue"
+    clearings = ()
 
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
         checked = given.get("checked")
@@ -119,3 +126,34 @@ class Checkbox(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         return {"checked": bool(raw)}
+
+
+class Rating(ColumnKind):
+    """1 to the scale of the column, 5 unless its settings say otherwise.
+
+    Source: developer.monday.com/api-reference/reference/rating.
+    """
+
+    type = old_type = "rating"
+    graphql_type = "RatingValue"
+    clearings = EMPTY_OBJECT
+    blank_choices = ("", "0")
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        rating = given.get("rating")
+        if rating is None:
+            return None
+        if isinstance(rating, bool) or not re.fullmatch(r"\d{1,2}", str(rating)):
+            raise self.bad('"rating" must be a whole number')
+        if not 1 <= int(rating) <= int(column.settings.get("limit") or 5):
+            raise self.bad("the rating is outside the column's scale")
+        return {"rating": int(rating), "changed_at": writing.stamp}
+
+    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
+        return self.parse_object(column, {"rating": text.strip() or None}, writing)
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(raw["rating"]) if raw else ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"rating": raw["rating"] if raw else None}

@@ -70,6 +70,7 @@ class Phone(ColumnKind):
 
     type = old_type = "phone"
     graphql_type = "PhoneValue"
+    clearings = ("",)
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         number, _, country = text.strip().rpartition(" ")
@@ -78,6 +79,8 @@ class Phone(ColumnKind):
         return self._value(number, country, writing)
 
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        if "phone" not in given:
+            raise self.bad('"phone" is missing')
         country = text_in(self, given, "countryShortName")
         return self._value(text_in(self, given, "phone"), country, writing)
 
@@ -95,6 +98,9 @@ class Phone(ColumnKind):
 
     def edit_text(self, column: Column, raw: Any) -> str:
         return f"{raw['phone']} {raw['countryShortName']}".strip() if raw else ""
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {raw["countryShortName"]} - {""} if raw else set()
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         if not raw:

@@ -1,10 +1,8 @@
 """Complexity points. Monday publishes totals (10,000 for a create) and no formula: this one is plausible.
 
-The minute's budget is counted, and no request is refused for it. Source of the figures:
-developer.monday.com/api-reference/docs/rate-limits.
+Source of the figures: developer.monday.com/api-reference/docs/rate-limits and development-best-practices.
 """
 
-import threading
 from typing import Any
 
 from graphql import (
@@ -17,10 +15,6 @@ from graphql import (
 )
 from graphql.language import FragmentDefinitionNode, OperationDefinitionNode, OperationType, SelectionSetNode
 
-from sandbox.clock import Clock
-from sandbox.graph.context import Spent
-
-MINUTE_BUDGET = 10_000_000
 MUTATION_POINTS = 10_000
 COLUMN_VALUES_POINTS = 12
 FREE = ("complexity", "__typename")
@@ -32,14 +26,14 @@ Fragments = dict[str, FragmentDefinitionNode]
 def points(operation: OperationDefinitionNode, fragments: Fragments, variables: dict[str, Any]) -> int:
     """What a request costs."""
     if operation.operation == OperationType.MUTATION:
-        fields = _fields(operation.selection_set, fragments)
+        fields = opened(operation.selection_set, fragments)
         return sum(MUTATION_POINTS for field in fields if field.name.value not in FREE)
     return _points(operation.selection_set, fragments, variables, 1)
 
 
 def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
     total = 0
-    for field in _fields(selections, fragments):
+    for field in opened(selections, fragments):
         name = field.name.value
         if field.selection_set is None or name in FREE:
             continue
@@ -52,20 +46,21 @@ def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[
     return total
 
 
-def _fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
+def opened(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
     """The fields of a selection, fragments opened."""
     fields: list[FieldNode] = []
     for node in selections.selections:
         if isinstance(node, FieldNode):
             fields.append(node)
         elif isinstance(node, InlineFragmentNode):
-            fields += _fields(node.selection_set, fragments)
+            fields += opened(node.selection_set, fragments)
         elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
-            fields += _fields(fragments[node.name.value].selection_set, fragments)
+            fields += opened(fragments[node.name.value].selection_set, fragments)
     return fields
 
 
 def _count(field: FieldNode, variables: dict[str, Any]) -> int:
+    """How many rows a listing may have: what is asked for, and never fewer than none."""
     given = {argument.name.value: argument.value for argument in field.arguments or ()}
     ids, limit = given.get("ids"), given.get("limit")
     if isinstance(ids, ListValueNode):
@@ -73,33 +68,7 @@ def _count(field: FieldNode, variables: dict[str, Any]) -> int:
     if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
         return len(variables[ids.name.value])
     if isinstance(limit, IntValueNode):
-        return int(limit.value)
+        return max(0, int(limit.value))
     if isinstance(limit, VariableNode) and isinstance(variables.get(limit.name.value), int):
-        return int(variables[limit.name.value])
+        return max(0, int(variables[limit.name.value]))
     return DEFAULT_LIMIT if ids is None else 1
-
-
-class Budget:
-    """The minute's allowance: a window of 60 seconds from its first call."""
-
-    def __init__(self, clock: Clock, limit: int = MINUTE_BUDGET) -> None:
-        self._clock = clock
-        self._limit = limit
-        self._left = limit
-        self._ends = 0.0
-        self._lock = threading.Lock()
-
-    def spend(self, cost: int) -> Spent:
-        """Take `cost` points; what is left never shows below 0."""
-        with self._lock:
-            now = self._clock.time()
-            if now >= self._ends or self._ends - now > 60:
-                self._left, self._ends = self._limit, now + 60
-            before = self._left
-            self._left = max(0, before - cost)
-            return Spent(cost, before, self._left, max(1, round(self._ends - now)))
-
-    def left(self) -> tuple[int, int]:
-        """What is left now, and the limit."""
-        with self._lock:
-            return (self._limit if self._clock.time() >= self._ends else self._left), self._limit

@@ -1,52 +1,29 @@
 """Resolvers of Query, and of the fields of boards and items."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from sandbox import errors, versions
+from sandbox.columns import shown_settings
 from sandbox.cursors import Page
-from sandbox.filters import having_values, matching, ordered
-from sandbox.graph.context import Context
+from sandbox.filters import in_board, matching, ordered
+from sandbox.graph.common import Resolver, context_of, number, part
+from sandbox.graph.logs import activity_logs
 from sandbox.graph.shapes import column_values
-from sandbox.model import Activity, Board, Column, Group, Hook, Item
-from sandbox.people import ACCOUNT_ID, Person, person
+from sandbox.model import Board, Column, Group, Hook, Item, Tag
+from sandbox.people import Person, person
+from sandbox.whole_values import with_values
+from sandbox.world import World
 
-Resolver = Callable[..., Any]
-Row = TypeVar("Row")
 IDS_LIMIT = 100
-LOG_LIMIT = 10_000
-ACCOUNT = {
-    "id": ACCOUNT_ID,
-    "name": "Sandbox",
-    "slug": "sandbox",
-    "tier": "pro",
-    "country_code": "US",
-    "first_day_of_the_week": "monday",
-    "show_timeline_weekends": True,
-    "plan": {"max_users": 10, "period": "monthly", "tier": "pro", "version": 1},
-}
-
-
-def number(given: Any) -> int:
-    """An id as Monday numbers its things; ids that are no number belong to nothing."""
-    try:
-        return int(given)
-    except (TypeError, ValueError):
-        return -1
-
-
-def account(_: Any, info: Any) -> Any:
-    return ACCOUNT
 
 
 def me(_: Any, info: Any) -> Person:
-    return _context(info).user
+    return context_of(info).user
 
 
 def version(_: Any, info: Any) -> versions.Version:
-    return _context(info).version
+    return context_of(info).version
 
 
 def all_versions(_: Any, info: Any) -> Any:
@@ -54,27 +31,25 @@ def all_versions(_: Any, info: Any) -> Any:
 
 
 def complexity(_: Any, info: Any) -> Any:
-    return _context(info).spent
+    return context_of(info).spent
 
 
 def boards(_: Any, info: Any, **wanted: Any) -> list[Board]:
+    """Newest first. Boards of subitems are listed like any other."""
     state, ids, kind = wanted.get("state", "active"), wanted.get("ids"), wanted.get("board_kind")
-    found = list(_context(info).world.boards.values())
-    if ids is not None:
-        numbers = {number(one) for one in ids}
-        found = [board for board in found if board.id in numbers]
+    known = _world(info).boards
+    numbers = known if ids is None else dict.fromkeys(number(one) for one in ids)
+    found = [known[one] for one in numbers if one in known]
     found = [b for b in found if state in ("all", b.state) and kind in (None, b.kind)]
-    return _slice(sorted(found, key=lambda board: -board.id), wanted)
+    return part(sorted(found, key=lambda board: -board.id), wanted)
 
 
 def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
     """Archived and deleted items are shown too, unless `exclude_nonactive`; unknown ids are left out."""
-    world, ids = _context(info).world, wanted.get("ids")
+    world, ids = _world(info), wanted.get("ids")
     if ids is None:
-        found = sorted(
-            world.items.values(), key=lambda item: item.id, reverse=bool(wanted.get("newest_first"))
-        )
-        return _slice([item for item in found if world.state_of(item) == "active"], wanted)
+        known = reversed(world.items.values()) if wanted.get("newest_first") else world.items.values()
+        return part([item for item in known if world.state_of(item) == "active"], wanted)
     if len(ids) > IDS_LIMIT:
         raise errors.invalid_argument(f"items takes at most {IDS_LIMIT} ids")
     found = [world.items[i] for i in dict.fromkeys(number(one) for one in ids) if i in world.items]
@@ -82,29 +57,27 @@ def items(_: Any, info: Any, **wanted: Any) -> list[Item]:
         found = [item for item in found if world.state_of(item) == "active"]
     if wanted.get("newest_first"):
         found.sort(key=lambda item: -item.id)
-    return _slice(found, wanted)
+    return part(found, wanted)
 
 
 def items_page_by_column_values(_: Any, info: Any, board_id: str, **wanted: Any) -> Page:
-    context = _context(info)
+    context = context_of(info)
     board = context.world.active_board(number(board_id))
     columns, cursor, limit = wanted.get("columns"), wanted.get("cursor"), wanted["limit"]
     if cursor and columns:
         raise errors.invalid_argument("columns and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, limit)
-    test = having_values(board, columns or [])
-    found = [item for item in context.world.items_of(board.id) if test(item)]
-    return context.cursors.first(context.world, found, limit)
+    return context.cursors.first(context.world, with_values(context.world, board, columns or []), limit)
 
 
 def next_items_page(_: Any, info: Any, cursor: str, limit: int) -> Page:
-    context = _context(info)
+    context = context_of(info)
     return context.cursors.next(context.world, cursor, limit)
 
 
 def webhooks(_: Any, info: Any, board_id: str, **wanted: Any) -> list[Hook]:
-    world = _context(info).world
+    world = _world(info)
     board = world.board(number(board_id))
     return [hook for hook in world.hooks.values() if hook.board_id == board.id and not hook.deleted]
 
@@ -119,103 +92,63 @@ def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[
     return [group for group in board.visible_groups() if ids is None or group.id in ids]
 
 
+def board_tags(board: Board, info: Any) -> list[Tag]:
+    """Only the tags of private boards are kept with their board at Monday; here all are public."""
+    return []
+
+
 def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
-    return _items_page(info, board, wanted, lambda item: True)
+    return _items_page(info, board, wanted, None)
 
 
 def group_items_page(group: Group, info: Any, **wanted: Any) -> Page:
-    world = _context(info).world
-    board = next(board for board in world.boards.values() if any(one is group for one in board.groups))
-    return _items_page(info, board, wanted, lambda item: item.group_id == group.id)
+    boards = _world(info).boards.values()
+    board = next(board for board in boards if any(one is group for one in board.groups))
+    return _items_page(info, board, wanted, group.id)
 
 
-def _items_page(info: Any, board: Board, wanted: dict[str, Any], test: Callable[[Item], bool]) -> Page:
-    context, cursor, query = _context(info), wanted.get("cursor"), wanted.get("query_params")
+def _items_page(info: Any, board: Board, wanted: dict[str, Any], group_id: str | None) -> Page:
+    context, cursor, query = context_of(info), wanted.get("cursor"), wanted.get("query_params")
     if cursor and query:
         raise errors.invalid_argument("query_params and cursor exclude each other")
     if cursor:
         return context.cursors.next(context.world, cursor, wanted["limit"])
     if query and len(query.get("ids") or []) > IDS_LIMIT:
         raise errors.invalid_argument(f"query_params takes at most {IDS_LIMIT} ids")
-    meant = matching(board, query)
-    active = context.world.items_of(board.id) if board.state == "active" else []
-    found = [item for item in active if test(item) and meant(item)]
-    return context.cursors.first(
-        context.world, ordered(board, found, (query or {}).get("order_by")), wanted["limit"]
-    )
-
-
-def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]]:
-    """Newest first; rows about the board itself pass the filter on items, as they do at Monday."""
-    rows = reversed(_context(info).world.activity.get(board.id, []))
-    since, until = _ticks(wanted.get("from")), _ticks(wanted.get("to"))
-    kept = [row for row in rows if _in_time(row, since, until) and _asked_for(row, wanted)]
-    limit = min(wanted["limit"], LOG_LIMIT)
-    return [_log_row(row) for row in _slice(kept, wanted | {"limit": limit})]
-
-
-def _asked_for(row: Activity, wanted: dict[str, Any]) -> bool:
-    filters = {
-        "column_ids": row.data.get("column_id"),
-        "group_ids": row.data.get("group_id"),
-        "user_ids": str(row.user_id),
-    }
-    if any(wanted.get(key) is not None and value not in wanted[key] for key, value in filters.items()):
-        return False
-    items = wanted.get("item_ids")
-    return items is None or row.item_id is None or str(row.item_id) in items
-
-
-def _in_time(row: Activity, since: int | None, until: int | None) -> bool:
-    return (since is None or row.created_at >= since) and (until is None or row.created_at <= until)
-
-
-def _ticks(moment: str | None) -> int | None:
-    if moment is None:
-        return None
-    try:
-        return int(datetime.fromisoformat(moment).timestamp() * 1e7)
-    except ValueError:
-        raise errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
-
-
-def _log_row(row: Activity) -> dict[str, str]:
-    return {
-        "id": row.id,
-        "event": row.event,
-        "entity": row.entity,
-        "data": json.dumps(row.data, ensure_ascii=False),
-        "user_id": str(row.user_id),
-        "account_id": str(ACCOUNT_ID),
-        "created_at": str(row.created_at),
-    }
+    meant = matching(context.world, board, context.user.id, query)
+    found = [item for item in in_board(context.world, board, query) if meant(item)]
+    if group_id is not None:
+        found = [item for item in found if item.group_id == group_id]
+    found = ordered(board, found, (query or {}).get("order_by"))
+    return context.cursors.first(context.world, found, wanted["limit"])
 
 
 def item_column_values(item: Item, info: Any, **wanted: Any) -> list[dict[str, Any]]:
-    board = _context(info).world.boards[item.board_id]
+    board = _world(info).boards[item.board_id]
     return column_values(board, item, wanted.get("ids"), wanted.get("types"))
+
+
+def item_subitems(item: Item, info: Any) -> list[Item]:
+    return [child for child in _world(info).below.children(item) if child.state == "active"]
+
+
+def item_linked_items(item: Item, info: Any, link_to_item_column_id: str, linked_board_id: str) -> list[Item]:
+    """The items of another board that this one is connected to by one of its columns."""
+    board = _world(info).boards[item.board_id]
+    found = column_values(board, item, [link_to_item_column_id], ["board_relation"])
+    linked = [one for value in found for one in value["linked_items"]]
+    return [one for one in linked if one.board_id == number(linked_board_id)]
 
 
 def item_path(item: Item) -> str:
     return f"/board/{item.board_id}/pulses/{item.id}"
 
 
-def _context(info: Any) -> Context:
-    context: Context = info.context
-    return context
-
-
-def _slice(rows: list[Row], wanted: dict[str, Any]) -> list[Row]:
-    limit, page = wanted.get("limit") or 25, wanted.get("page") or 1
-    return rows[(page - 1) * limit : page * limit]
-
-
-def _world(info: Any) -> Any:
-    return _context(info).world
+def _world(info: Any) -> World:
+    return context_of(info).world
 
 
 QUERY: dict[str, Resolver] = {
-    "account": account,
     "me": me,
     "version": version,
     "versions": all_versions,
@@ -230,6 +163,7 @@ BOARD: dict[str, Resolver] = {
     "board_kind": lambda board, info: board.kind,
     "columns": board_columns,
     "groups": board_groups,
+    "tags": board_tags,
     "top_group": lambda board, info: board.visible_groups()[0],
     "items_count": lambda board, info: _world(info).active_count(board.id),
     "items_page": board_items_page,
@@ -239,7 +173,6 @@ BOARD: dict[str, Resolver] = {
     "subscribers": lambda board, info: [person(board.creator_id)],
     "permissions": lambda board, info: "everyone",
     "access_level": lambda board, info: "edit",
-    "type": lambda board, info: "board",
     "hierarchy_type": lambda board, info: "classic",
     "url": lambda board, info: f"{_world(info).site_url}/board/{board.id}",
 }
@@ -250,22 +183,20 @@ ITEM: dict[str, Resolver] = {
     ),
     "column_values": item_column_values,
     "creator": lambda item, info: person(item.creator_id),
-    "parent_item": lambda item, info: None,
+    "linked_items": item_linked_items,
+    "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
     "relative_link": lambda item, info: item_path(item),
     "state": lambda item, info: _world(info).state_of(item),
+    "subitems": item_subitems,
+    "subscribers": lambda item, info: [person(item.creator_id)],
     "url": lambda item, info: _world(info).site_url + item_path(item),
 }
 COLUMN: dict[str, Resolver] = {
+    "settings": lambda column, info: shown_settings(column),
     "settings_str": lambda column, info: json.dumps(column.settings, ensure_ascii=False),
     "width": lambda column, info: None,
 }
 GROUP: dict[str, Resolver] = {"items_page": group_items_page}
-USER: dict[str, Resolver] = {
-    "account": account,
-    "created_at": lambda user, info: "2026-01-05T09:00:00Z",
-    "time_zone_identifier": lambda user, info: "Etc/UTC",
-    "url": lambda user, info: f"{_world(info).site_url}/users/{user.id}",
-}
 WEBHOOK: dict[str, Resolver] = {
     "config": lambda hook, info: None if hook.config is None else json.dumps(hook.config)
 }

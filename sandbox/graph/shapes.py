@@ -28,7 +28,7 @@ def column_value(item: Item, column: Column) -> dict[str, Any]:
         "type": column.type,
         "column": column,
         "is_leaf": True,
-        "text": kind.text(column, raw),
+        "text": kind.api_text(column, raw),
         "value": kind.value(raw),
         "updated_at": None if cell is None else _with_offset(cell.updated_at),
         **kind.fields(column, raw),

@@ -15,6 +15,8 @@ def check(world: World, board_id: int, url: str, event: str, config: Any) -> Non
     board = world.boards.get(board_id)
     if board is None or board.state != "active":
         raise errors.invalid_argument("Board not found", board_id=board_id)
+    if board.type == "sub_items_board":
+        raise errors.invalid_argument("Creating webhook on subitems board isn't allowed", board_id=board_id)
     if len(url) > URL_LIMIT or urlsplit(url).scheme not in ("http", "https"):
         raise errors.invalid_argument(f"url must be an http address of at most {URL_LIMIT} characters")
     if config is not None and not isinstance(config, dict):
@@ -23,6 +25,10 @@ def check(world: World, board_id: int, url: str, event: str, config: Any) -> Non
         column_id = (config or {}).get("columnId")
         if not isinstance(column_id, str) or board.column(column_id) is None:
             raise errors.invalid_argument("config needs the columnId of a column of this board")
+    if event == "item_moved_to_specific_group":
+        group_id = (config or {}).get("groupId")
+        if not isinstance(group_id, str) or board.group(group_id) is None:
+            raise errors.invalid_argument("config needs the groupId of a group of this board")
 
 
 def create(

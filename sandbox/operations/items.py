@@ -1,19 +1,37 @@
 """Create, change, move, archive, delete and restore items."""
 
-import copy
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from sandbox import errors
-from sandbox.columns import Writing, kind_of
-from sandbox.events import Happening
-from sandbox.model import Board, Cell, Column, Group, Item
-from sandbox.people import NOBODY
+from sandbox.model import Board, Cell, Group, Item
+from sandbox.operations.cells import (
+    Parsed,
+    check_name,
+    check_size,
+    parsing,
+    payloads,
+    rename,
+    write_cell,
+)
+from sandbox.operations.load import load_items
+from sandbox.operations.reflections import reflect
+from sandbox.operations.telling import group_of, log, tell, tell_board, wanted_group
 from sandbox.world import World
 
-NAME_LIMIT = 255
-Parsed = dict[str, Any]
+__all__ = [
+    "change_values",
+    "check_active",
+    "check_name",
+    "create_item",
+    "load_items",
+    "move_item",
+    "place_item",
+    "set_state",
+    "tell",
+    "tell_board",
+]
+
 STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
 STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": "restore_pulse"}
 
@@ -36,20 +54,46 @@ def create_item(
     with world.transaction():
         board = world.active_board(board_id)
         check_name(name)
-        if world.active_count(board_id) >= board.items_limit:
-            raise errors.items_limit(board_id, board.items_limit)
-        group = _group(board, group_id)
+        group = wanted_group(board, group_id)
         rank = _rank(world, board, beside)
         with parsing(world, board, values, create_labels) as parsed:
-            stamp = world.clock.stamp()
-            item_id = world.next_id("item")
-            item = Item(
-                item_id, board_id, group.id, name, rank or float(item_id), stamp, stamp, user_id, user_id
-            )
-            item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
-            world.put_items([item])
-        _tell_created(world, board, item, group, parsed)
-        return item
+            check_size(None, parsed)
+            return place_item(world, user_id, board, group, name, parsed, rank=rank)
+
+
+def place_item(
+    world: World,
+    user_id: int,
+    board: Board,
+    group: Group,
+    name: str,
+    parsed: Parsed,
+    *,
+    rank: float | None = None,
+    parent_id: int | None = None,
+) -> Item:
+    """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
+    if world.active_count(board.id) >= board.items_limit:
+        raise errors.items_limit(board.id, board.items_limit)
+    stamp, item_id = world.clock.stamp(), world.next_id("item")
+    place = float(item_id) if rank is None else rank
+    item = Item(item_id, board.id, group.id, name, place, stamp, stamp, user_id, user_id, parent_id=parent_id)
+    item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
+    world.put_items([item])
+    shown = payloads(board, parsed)
+    log(
+        world,
+        "create_pulse",
+        item,
+        user_id,
+        group_name=group.title,
+        group_color=group.color,
+        column_values_json=shown,
+    )
+    tell(world, "create_item", item, user_id, column_values=shown)
+    for column in (column for column in board.columns if column.type == "board_relation"):
+        reflect(world, user_id, item, column, None, parsed.get(column.id))
+    return item
 
 
 def change_values(
@@ -67,18 +111,18 @@ def change_values(
     """
     with world.transaction():
         board = world.boards[item.board_id]
-        _check_active(world, item)
+        check_active(world, item)
         with parsing(world, board, values, create_labels, parse) as parsed:
             name = values.get("name", item.name)
             check_name(name)
-        moved = [_write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
-        if any([*moved, _rename(world, user_id, item, name)]):
-            item.updated_at, item.changed_by = world.clock.stamp(), user_id
-            world.put_items([item])
+            check_size(item, parsed)
+        moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
+        if any([*moved, rename(world, user_id, item, name)]):
+            _touch(world, item, user_id)
     return item
 
 
-def set_state(world: World, user_id: int, item_id: int | None, state: str) -> Item:
+def set_state(world: World, user_id: int, item_id: int | None, state: str, *, logged: bool = True) -> Item:
     """Archive, delete or restore ("active") an item; the state it has already changes nothing."""
     with world.transaction():
         item = world.item(item_id)
@@ -87,9 +131,10 @@ def set_state(world: World, user_id: int, item_id: int | None, state: str) -> It
             return item
         if previous == "deleted" and state == "archived":
             raise errors.item_inactive(item.board_id, item.id)
-        item.state, item.updated_at, item.changed_by = state, world.clock.stamp(), user_id
-        world.put_items([item])
-        _log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
+        item.state = state
+        _touch(world, item, user_id)
+        if logged:
+            log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
         tell(world, STATE_EVENTS[state], item, user_id, value=state, previous=previous)
         return item
 
@@ -98,196 +143,34 @@ def move_item(world: World, user_id: int, item_id: int | None, group_id: str) ->
     """Put an item into another group of its board."""
     with world.transaction():
         item = world.item(item_id)
-        _check_active(world, item)
+        check_active(world, item)
         board = world.boards[item.board_id]
-        group = _group(board, group_id)
-        source, item.group_id = item.group_id, group.id
-        if source != group.id:
-            item.updated_at, item.changed_by = world.clock.stamp(), user_id
-            world.put_items([item])
-            _log(world, "move_pulse_into_group", item, user_id, source_group=source, dest_group=_named(group))
-            tell(world, "item_moved_to_any_group", item, user_id, source_group_id=source)
+        group = wanted_group(board, group_id)
+        source = group_of(board, item)
+        if source is group:
+            return item
+        item.group_id = group.id
+        _touch(world, item, user_id)
+        groups = {
+            "source_group": _named(source),
+            "dest_group": _named(group),
+            "pulse": {"id": item.id, "name": item.name},
+        }
+        log(world, "move_pulse_from_group", item, user_id, **groups)
+        log(world, "move_pulse_into_group", item, user_id, **groups)
+        tell(world, "item_moved_to_any_group", item, user_id, source_group_id=source.id)
         return item
 
 
-def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
-    """Put items on a board as if they had always been there: no logs, no webhooks, no items limit."""
-    with world.transaction():
-        board = world.active_board(board_id)
-        stamp = world.clock.stamp()
-        ids = world.next_ids("item", len(rows))
-        # Numbers that were always there may be older than Monday's check of them.
-        writing = Writing(
-            stamp, True, unchecked_phones=True, keep_column=lambda column: world.put_board(board)
-        )
-        items = [_loaded(board, row, item_id, stamp, writing) for row, item_id in zip(rows, ids, strict=True)]
-        world.put_items(items)
-        if world.active_count(board_id) > board.items_limit:
-            board.items_limit = world.active_count(board_id)
-            world.put_board(board)
-        tell_board(world, board_id)
-        return list(ids)
-
-
-def _loaded(board: Board, row: Mapping[str, Any], item_id: int, stamp: str, writing: Writing) -> Item:
-    name, group = row["name"], _group(board, row.get("group_id"))
-    check_name(name)
-    rank = float(item_id)
-    item = Item(item_id, board.id, group.id, name, rank, stamp, stamp, board.creator_id, NOBODY)
-    for column_id, given in (row.get("values") or {}).items():
-        column = _column(board, column_id)
-        raw = kind_of(column.type).parse(column, given, writing)
-        if raw is not None:
-            item.cells[column_id] = Cell(raw, stamp)
-    return item
-
-
-@contextmanager
-def parsing(
-    world: World, board: Board, values: Mapping[str, Any], create_labels: bool, parse: str = "parse"
-) -> Iterator[Parsed]:
-    """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
-    columns = {key: _column(board, key) for key in values if key != "name"}
-    kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
-    writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
-    try:
-        yield {key: getattr(kind_of(c.type), parse)(c, values[key], writing) for key, c in columns.items()}
-    except errors.FieldError:
-        for key, settings in kept.items():
-            columns[key].settings = settings
-        raise
-
-
-def check_name(name: Any) -> None:
-    """An item's name has 1 to 255 characters."""
-    if not isinstance(name, str) or not name:
-        raise errors.bad_value("an item needs a name", "name")
-    if len(name) > NAME_LIMIT:
-        raise errors.name_too_long(name)
-
-
-def tell(world: World, kind: str, item: Item, user_id: int, **more: Any) -> None:
-    """Say that something happened to an item, as it stands now."""
-    board = world.boards[item.board_id]
-    group = next((g for g in board.groups if g.id == item.group_id), board.groups[0])
-    world.tell(
-        Happening(
-            kind=kind,
-            board_id=board.id,
-            user_id=user_id,
-            seconds=world.clock.time(),
-            item=item,
-            item_name=item.name,
-            group=group,
-            is_top_group=_is_top(board, group),
-            **more,
-        )
-    )
-
-
-def tell_board(world: World, board_id: int) -> None:
-    """Say that a board changed in a way that Monday has no webhook for; the page redraws itself."""
-    world.tell(Happening("board_changed", board_id, 0, world.clock.time()))
-
-
-def _tell_created(world: World, board: Board, item: Item, group: Group, parsed: Parsed) -> None:
-    payloads = {}
-    for key, raw in parsed.items():
-        column = _column(board, key)
-        payloads[key] = kind_of(column.type).payload(column, raw)
-    _log(
-        world,
-        "create_pulse",
-        item,
-        item.creator_id,
-        group_name=group.title,
-        group_color=group.color,
-        column_values_json=payloads,
-    )
-    tell(world, "create_item", item, item.creator_id, column_values=payloads)
-
-
-def _write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any) -> bool:
-    board = world.boards[item.board_id]
-    column = _column(board, column_id)
-    kind = kind_of(column.type)
-    old = item.raw(column_id)
-    if kind.same(old, raw):
-        return False
-    item.cells[column_id] = Cell(raw, world.clock.stamp())
-    value, previous = kind.payload(column, raw), kind.payload(column, old)
-    _log(
-        world,
-        "update_column_value",
-        item,
-        user_id,
-        column_id=column_id,
-        column_type=kind.old_type,
-        column_title=column.title,
-        value=value,
-        previous_value=previous,
-        textual_value=kind.text(column, raw),
-        is_column_with_hide_permissions=False,
-    )
-    tell(
-        world,
-        "change_column_value",
-        item,
-        user_id,
-        column=column,
-        column_type=kind.old_type,
-        value=value,
-        previous=previous,
-    )
-    return True
-
-
-def _rename(world: World, user_id: int, item: Item, name: str) -> bool:
-    if name == item.name:
-        return False
-    previous, item.name = item.name, name
-    _log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
-    tell(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
-    return True
-
-
-def _log(world: World, event: str, item: Item, user_id: int, **data: Any) -> None:
-    board = world.boards[item.board_id]
-    top = _is_top(board, next((g for g in board.groups if g.id == item.group_id), board.groups[0]))
-    about = {
-        "board_id": board.id,
-        "group_id": item.group_id,
-        "is_top_group": top,
-        "pulse_id": item.id,
-        "pulse_name": item.name,
-    }
-    world.log(board.id, event, about | data, user_id, item.id)
-
-
-def _check_active(world: World, item: Item) -> None:
+def check_active(world: World, item: Item) -> None:
+    """Refuse a write to an item that is archived or deleted, or whose board is."""
     if world.state_of(item) != "active":
         raise errors.item_inactive(item.board_id, item.id)
 
 
-def _column(board: Board, column_id: str) -> Column:
-    column = board.column(column_id)
-    if column is None:
-        raise errors.column_not_found(column_id)
-    return column
-
-
-def _group(board: Board, group_id: str | None) -> Group:
-    if group_id is None:
-        return board.visible_groups()[0]
-    group = board.group(group_id)
-    if group is None:
-        raise errors.group_not_found(group_id, board.id)
-    return group
-
-
-def _is_top(board: Board, group: Group) -> bool:
-    visible = board.visible_groups()
-    return bool(visible) and visible[0].id == group.id
+def _touch(world: World, item: Item, user_id: int) -> None:
+    item.updated_at, item.changed_by = world.clock.stamp(), user_id
+    world.put_items([item])
 
 
 def _named(group: Group) -> dict[str, str]:

@@ -33,7 +33,7 @@ def page(title: str, crumb: str, header: str, main: str, *, board_id: int | None
 <title>{escape(title)} · Monday sandbox</title>
 <link rel="icon" href="{ICON}">
 <link rel="stylesheet" href="/static/board.css">
-<script src="/static/board.js" defer></script>
+<script type="module" src="/static/board.js"></script>
 </head>
 <body{board}>
 <section class="banner" aria-label="About this page">{BANNER}</section>
@@ -45,7 +45,9 @@ def page(title: str, crumb: str, header: str, main: str, *, board_id: int | None
 <main>
 {main}
 </main>
-<p id="message" class="message" role="status" hidden></p>
+<div id="message" class="message" hidden><span role="status"></span>
+<button type="button" class="button" id="undo" hidden>Undo</button></div>
+<p id="news" class="unseen" role="log" aria-label="What others changed"></p>
 </body>
 </html>
 """
@@ -55,25 +57,20 @@ def page(title: str, crumb: str, header: str, main: str, *, board_id: int | None
 
 def people_menu() -> str:
     """Whom to play."""
-    options = "".join(f'<option value="{one.id}">{escape(one.name)}</option>' for one in PEOPLE)
-    return f'<label class="mute small">play as <select id="person" class="button">{options}</select></label>'
+    options = "".join(
+        f'<option value="{one.id}">{escape(one.name)}, {escape(one.title)}</option>' for one in PEOPLE
+    )
+    return (
+        '<label class="me"><span class="face" id="face" aria-hidden="true"></span>'
+        f'<span class="mute small">You play</span> <select id="person" class="button">{options}</select></label>'
+    )
 
 
 def tools_menu() -> str:
-    """Faults for the next calls, and the reset."""
-    faults = (
-        ("Next call answers 500", '{"status": 500}'),
-        ("Next call answers 429, wait 10 s", '{"status": 429, "retry_after": 10}'),
-        ("Next write is lost on the way", '{"timeout": "before"}'),
-        ("Next write is done, its answer lost", '{"timeout": "after"}'),
-    )
-    buttons = "".join(
-        f'<button class="button" type="button" data-fault="{escape(fault)}">{escape(words)}</button>'
-        for words, fault in faults
-    )
-    return f"""<details class="menu">
-<summary class="button">Faults</summary>
-<div class="sheet">{buttons}
-<button class="button" type="button" id="clear-faults">No more faults</button></div>
-</details>
-<button class="button" type="button" id="reset">Reset…</button>"""
+    """The button of the drawer, and the drawer, whose inside is fetched when it is opened."""
+    return """<button class="button" type="button" id="tools-button" aria-expanded="false"
+aria-controls="tools">Faults &amp; tools</button>
+<section id="tools" class="drawer" aria-labelledby="tools-title" hidden tabindex="-1">
+<div class="line"><h2 id="tools-title">Faults &amp; tools</h2><span class="grow"></span>
+<button class="button quiet" type="button" id="tools-close" aria-label="Close faults and tools">✕</button></div>
+<div id="tools-inside"></div></section>"""

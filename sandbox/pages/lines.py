@@ -1,10 +1,15 @@
-"""API calls and webhooks as lines of the side log."""
+"""API calls and webhooks as lines of the side log; each opens to its details."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from html import escape
 
 from sandbox.calls import Call
-from sandbox.webhooks.deliveries import RETRIES, Delivery
+from sandbox.webhooks.deliveries import DELETED, RETRIES
+from sandbox.webhooks.delivery import DELAYED, DROPPED, GIVEN_UP, HELD, RETRYING, Delivery
+
+Details = list[tuple[str, str]]
+WORDS = {"timeout": "timeout", DELETED: "not sent"}
 
 
 def call_line(call: Call) -> str:
@@ -20,10 +25,11 @@ def call_line(call: Call) -> str:
     notes += sorted({code for code in call.errors if code})
     if call.fault:
         notes.append(f"fault: {call.fault}")
-    return (
-        f'<li id="call-{call.id}"><span class="tag {_call_kind(call)}">{call.status or "cut"}</span> '
-        f'{escape(words)} <span class="mute">· {escape(" · ".join(notes))}</span></li>'
+    summary = (
+        f'<span class="tag {_call_kind(call)}">{call.status or "cut"}</span> '
+        f'{escape(words)} <span class="mute">· {escape(" · ".join(notes))}</span>'
     )
+    return _line(f"call-{call.id}", summary, _call_details(call))
 
 
 def _call_kind(call: Call) -> str:
@@ -32,27 +38,77 @@ def _call_kind(call: Call) -> str:
     return "warn" if call.errors else "ok"
 
 
+def _call_details(call: Call) -> Details:
+    errors = Counter(code or "an error without a code" for code in call.errors)
+    found = [
+        ("At", _moment(call.at)),
+        ("Operation", f"{call.kind or 'none'} {call.operation or ''}".strip()),
+        ("Fields", f"{len(call.fields)} at the root"),
+        ("Complexity", f"{call.complexity:,} points"),
+        ("Took", f"{call.ms:,.1f} ms"),
+        ("Answer", f"HTTP {call.status}" if call.status else "the connection was cut"),
+        ("Errors", ", ".join(f"{count} × {code}" for code, count in errors.items())),
+        ("Fault", call.fault),
+        ("Idempotency-Key", call.idempotency_key or ""),
+        ("Request id", call.request_id),
+    ]
+    return [(term, words) for term, words in found if words]
+
+
 def delivery_line(delivery: Delivery) -> str:
     """An `<li>` for one webhook delivery."""
     event = delivery.body["event"]
     kind, words = _delivery_state(delivery)
     about = f" · {delivery.about}" if delivery.about else ""
-    return (
-        f'<li id="delivery-{delivery.id}"><span class="tag {kind}">{escape(words)}</span> '
-        f'{escape(event["type"])}<span class="mute">{escape(about)}{escape(_retry(delivery))}</span></li>'
+    shows = delivery.rule and delivery.state not in (DROPPED, HELD, DELAYED)  # these say it themselves
+    rule = f' <span class="tag">{escape(delivery.rule)}</span>' if shows else ""
+    summary = (
+        f'<span class="tag {kind}">{escape(words)}</span>{rule} '
+        f'{escape(event["type"])}<span class="mute">{escape(about)}{escape(_retry(delivery))}</span>'
     )
+    return _line(f"delivery-{delivery.id}", summary, _delivery_details(delivery))
 
 
 def _delivery_state(delivery: Delivery) -> tuple[str, str]:
+    if delivery.state in (DROPPED, HELD, DELAYED):
+        return "warn", delivery.state
     if not delivery.tries:
         return "", "sending"
     last = delivery.tries[-1]
     if last["status"] == 200:
         return "ok", f"200 in {last['ms']:,} ms"
-    return "bad", str(last["status"] or ("timeout" if last["error"] == "timeout" else "no answer"))
+    return "bad", str(last["status"] or WORDS.get(last["error"], "no answer"))
 
 
 def _retry(delivery: Delivery) -> str:
-    if delivery.state == "retrying":
+    if delivery.state == RETRYING:
         return f" · retry {len(delivery.tries)} of {RETRIES} within a minute"
-    return " · given up" if delivery.state == "given up" else ""
+    return " · given up" if delivery.state == GIVEN_UP else ""
+
+
+def _delivery_details(delivery: Delivery) -> Details:
+    event = delivery.body["event"]
+    tries = "; ".join(
+        f"{_moment(one['at'])} {one['status'] or one['error']} in {one['ms']:,} ms"
+        for one in delivery.tries[-5:]
+    )
+    found = [
+        ("Event", f"{delivery.event}, sent as {event['type']}"),
+        ("To", f"{delivery.host} (webhook {delivery.webhook_id})"),
+        ("State", delivery.state),
+        ("Next try", _moment(delivery.next_try) if delivery.next_try is not None else ""),
+        ("Tries", tries or "none yet"),
+        ("Rule", delivery.rule),
+        ("Trigger", event["triggerUuid"]),
+    ]
+    return [(term, words) for term, words in found if words]
+
+
+def _line(key: str, summary: str, details: Details) -> str:
+    rows = "".join(f"<div><dt>{term}</dt><dd>{escape(words)}</dd></div>" for term, words in details)
+    return f'<li id="{key}"><details><summary>{summary}</summary><dl>{rows}</dl></details></li>'
+
+
+def _moment(seconds: float) -> str:
+    """UTC, by the sandbox's clock."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%H:%M:%S")

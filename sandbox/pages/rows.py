@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from sandbox.columns import kind_of
 from sandbox.model import Board, Column, Item
-from sandbox.people import API_USER, NOBODY, person
+from sandbox.pages.cells import NPD_ID_TITLE, cell
+from sandbox.people import API_USER, NOBODY, is_person, person
 
 FRESH_SECONDS = 10
-NPD_ID_TITLE = "NPD ID"
-STATE_WORDS = {"archived": "archived", "deleted": "deleted"}
+STATE_WORDS = {"archived": "archived", "deleted": "in the trash"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Looks:
 
 def row(board: Board, item: Item, looks: Looks) -> str:
     """A `<tr>`."""
-    cells = "".join(_cell(column, item) for column in board.visible_columns() if column.type != "name")
+    cells = "".join(cell(column, item) for column in shown_columns(board))
     fresh = _fresh(item, looks.now)
     classes = " ".join(
         name
@@ -38,70 +38,53 @@ def row(board: Board, item: Item, looks: Looks) -> str:
         )
         if on
     )
-    return (
-        f'<tr id="item-{item.id}" class="{classes}" data-item="{item.id}" data-state="{item.state}">'
-        f'<th scope="row" data-title="Item">{_name(item, looks.now)}'
-        f'<span class="under small">{_npd(board, item, looks)}{_actions(item)}</span></th>{cells}</tr>'
+    about = (
+        f'data-item="{item.id}" data-state="{item.state}" data-group="{escape(item.group_id)}" '
+        f'data-by="{escape(_who(item))}"'
     )
+    return (
+        f'<tr id="item-{item.id}" class="{classes}" role="row" {about}>'
+        f'<th scope="row" role="rowheader" data-title="Item">{_name(item)}'
+        f'<span class="under small">{_npd(board, item, looks)}{_just(item) if fresh else ""}{_actions(item)}'
+        f"</span></th>{cells}</tr>"
+    )
+
+
+def shown_columns(board: Board) -> list[Column]:
+    """The columns of the table, the item's name left out."""
+    return [column for column in board.visible_columns() if column.type != "name"]
 
 
 def headings(board: Board) -> str:
     """The table's head."""
-    titles = ["Item", *(column.title for column in board.visible_columns() if column.type != "name")]
-    return "<tr>" + "".join(f'<th scope="col">{escape(title)}</th>' for title in titles) + "</tr>"
+    titles = ["Item", *(column.title for column in shown_columns(board))]
+    cells = "".join(f'<th scope="col" role="columnheader">{escape(title)}</th>' for title in titles)
+    return f'<tr role="row">{cells}</tr>'
 
 
-def _name(item: Item, now: datetime) -> str:
+def groups_of(board: Board) -> str:
+    """The board's groups as JSON, for the menu that moves items."""
+    return json.dumps([{"id": group.id, "title": group.title} for group in board.visible_groups()])
+
+
+def _name(item: Item) -> str:
     name = escape(item.name)
-    tags = ""
-    if item.state in STATE_WORDS:
-        tags += f' <span class="tag bad">{STATE_WORDS[item.state]}</span>'
-    if _fresh(item, now):
-        kind = "ok" if item.changed_by == API_USER.id else ""
-        tags += f' <span class="tag {kind} just">just now · {escape(person(item.changed_by).name)}</span>'
     if item.state != "active":
-        return f'<span class="still">{name}</span>{tags}'
+        return f'<span class="still">{name}</span> <span class="tag bad">{STATE_WORDS[item.state]}</span>'
     return (
-        f'<button type="button" class="cell" data-column="name" data-type="name" data-edit="{name}" '
-        f'aria-label="Name: {name}. Edit">{name}</button>{tags}'
+        f'<button type="button" class="cell" tabindex="-1" data-column="name" data-type="name" '
+        f'data-value="{escape(json.dumps(item.name, ensure_ascii=False))}" aria-label="Name: {name}">{name}'
+        "</button>"
     )
 
 
-def _cell(column: Column, item: Item) -> str:
-    kind, raw = kind_of(column.type), item.raw(column.id)
-    text, title = kind.text(column, raw), escape(column.title)
-    shown = _shown(column, text)
-    if item.state != "active":
-        return f'<td data-title="{title}"><span class="still">{shown}</span></td>'
-    state = f' aria-pressed="{"true" if raw else "false"}"' if column.type == "checkbox" else ""
-    options = f' data-options="{escape(json.dumps(_options(column)))}"' if _options(column) else ""
-    words = f"{column.title} of {item.name}: {text or 'empty'}. Edit"
-    return (
-        f'<td data-title="{title}"><button type="button" class="cell" data-column="{escape(column.id)}" '
-        f'data-type="{column.type}" data-edit="{escape(kind.edit_text(column, raw))}"{options}{state} '
-        f'aria-label="{escape(words)}">{shown}</button></td>'
-    )
+def _just(item: Item) -> str:
+    kind = "ok" if item.changed_by == API_USER.id else ""
+    return f'<span class="tag {kind} just">just now · {escape(_who(item))}</span>'
 
 
-def _shown(column: Column, text: str) -> str:
-    if column.type == "checkbox":
-        return "☑" if text else "☐"
-    if not text:
-        return '<span class="mute">–</span>'
-    if column.title == NPD_ID_TITLE and len(text) > 12:
-        return f'<span class="mute small" title="{escape(text)}">{escape(text[:8])}…</span>'
-    if column.type in ("status", "dropdown"):
-        return f'<span class="tag">{escape(text)}</span>'
-    return f'<span class="clip" title="{escape(text)}">{escape(text)}</span>'
-
-
-def _options(column: Column) -> list[str]:
-    labels = column.settings.get("labels")
-    if column.type == "status" and isinstance(labels, dict):
-        return ["", *(label for label in labels.values() if label)]
-    if column.type == "dropdown" and isinstance(labels, list):
-        return ["", *(label["name"] for label in labels)]
-    return []
+def _who(item: Item) -> str:
+    return person(item.changed_by).name if is_person(item.changed_by) else ""
 
 
 def _npd(board: Board, item: Item, looks: Looks) -> str:
@@ -113,7 +96,8 @@ def _npd(board: Board, item: Item, looks: Looks) -> str:
         return f'<span class="mute">linked</span> {waiting}'
     address = f"{looks.npd_url}/go/{quote(npd_id, safe='')}"
     words = f"Open {item.name} in NPD"
-    return f'<a href="{escape(address)}" aria-label="{escape(words)}">In NPD ↗</a> {waiting}'
+    link = f'<a class="stop" href="{escape(address)}" tabindex="-1" aria-label="{escape(words)}">In NPD ↗</a>'
+    return f"{link} {waiting}"
 
 
 def npd_id_of(board: Board, item: Item) -> str:
@@ -123,13 +107,16 @@ def npd_id_of(board: Board, item: Item) -> str:
 
 
 def _actions(item: Item) -> str:
-    wanted = (
-        [("archive", "Archive"), ("delete", "Delete")] if item.state == "active" else [("restore", "Restore")]
-    )
-    return "".join(
-        f'<button type="button" class="button quiet" data-action="{action}" '
-        f'aria-label="{words} {escape(item.name)}">{words}</button>'
-        for action, words in wanted
+    """What can be done with the item: a menu, or the way back of one that is gone."""
+    name = escape(item.name)
+    if item.state != "active":
+        return (
+            f'<button type="button" class="button quiet stop" tabindex="-1" data-action="restore" '
+            f'aria-label="Restore {name}">Restore</button>'
+        )
+    return (
+        f'<button type="button" class="button quiet stop more" tabindex="-1" data-menu aria-haspopup="menu" '
+        f'aria-label="More for {name}">⋯</button>'
     )
 
 

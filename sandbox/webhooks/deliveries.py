@@ -1,150 +1,228 @@
 """Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
 
 Like Monday: one POST per event, anything but 200 is tried again, no order is promised
-(developer.monday.com/api-reference/reference/webhooks).
+(developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle and hold them.
 """
 
 import heapq
 import itertools
-import json
-import secrets
+import random
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
-
-import jwt
-import requests
 
 from sandbox.clock import Clock
 from sandbox.events import Happening
-from sandbox.people import ACCOUNT_ID
-from sandbox.webhooks.payloads import body, wants
+from sandbox.webhooks.delivery import DELAYED, DELIVERED, DROPPED, GIVEN_UP, HELD, RETRYING, WAITING, Delivery
+from sandbox.webhooks.payloads import body
+from sandbox.webhooks.rules import Rule, Rules
+from sandbox.webhooks.sender import Sender
+from sandbox.webhooks.store import Store
+from sandbox.webhooks.subscriptions import wants
 from sandbox.world import World
 
 RETRY_SECONDS = 60
 RETRIES = 30
-TIMEOUT_SECONDS = 180
 WORKERS = 16
 LOG_LENGTH = 2_000
-
-
-@dataclass
-class Delivery:
-    """One event on its way to one address."""
-
-    id: int
-    webhook_id: int
-    board_id: int
-    url: str
-    user_id: int
-    about: str
-    body: dict[str, Any]
-    tries: list[dict[str, Any]] = field(default_factory=list)
-    state: str = "waiting"
-    next_try: float | None = None
-
-    def shown(self) -> dict[str, Any]:
-        """For the log: the address without its path, which may hold a secret."""
-        event = self.body["event"]
-        return {
-            "id": self.id,
-            "webhook_id": self.webhook_id,
-            "board_id": self.board_id,
-            "host": "/".join(self.url.split("/")[:3]),
-            "type": event["type"],
-            "about": self.about,
-            "trigger_uuid": event["triggerUuid"],
-            "user_id": self.user_id,
-            "state": self.state,
-            "tries": self.tries,
-            "next_try": self.next_try,
-            "body": self.body,
-        }
+DELETED = "the webhook was deleted"
+RELEASES = ("send", "double", "drop", "shuffle")
+Train = list[Delivery]  # sent one after another, in this order
 
 
 class Deliveries:
     """The pool. `changed` is called with a delivery whenever its state moves."""
 
-    def __init__(self, world: World, signing_secret: str | None, changed: Callable[[Delivery], None]) -> None:
+    def __init__(
+        self, world: World, sender: Sender, store: Store, changed: Callable[[Delivery], None]
+    ) -> None:
         self._world = world
         self._clock: Clock = world.clock
-        self._secret = signing_secret
+        self._sender = sender
+        self._store = store
         self._changed = changed
+        self.rules = Rules()
         self._log: OrderedDict[int, Delivery] = OrderedDict()
-        self._due: list[tuple[float, int, Delivery]] = []
-        self._numbers = itertools.count(1)
+        self._due: list[tuple[float, int, Train]] = []
+        self._held: dict[int, Delivery] = {}
+        self._shuffling: dict[int, Train] = {}
+        self._forgotten = 0  # deliveries up to this number are no more
+        self._places = itertools.count()
         self._wake = threading.Condition()
-        self._local = threading.local()
+        self._numbers = itertools.count(1 + self._load())
 
     def start(self) -> None:
         for _ in range(WORKERS):
             threading.Thread(target=self._work, daemon=True, name="webhooks").start()
 
+    def _load(self) -> int:
+        """Take up what waited when the sandbox ended; the highest number among it."""
+        waited = self._store.load()
+        with self._wake:
+            for delivery in waited:
+                self._log[delivery.id] = delivery
+                if delivery.state == HELD:
+                    self._held[delivery.id] = delivery
+                else:
+                    self._schedule([delivery], delivery.next_try or self._clock.time())
+        return max((delivery.id for delivery in waited), default=0)
+
     def hear(self, happened: list[Happening]) -> None:
         """Queue what subscribers want to know; a listener of the world."""
-        hooks = list(self._world.hooks.values())
-        for happening in happened:
+        hooks = [hook for hook in list(self._world.hooks.values()) if not hook.deleted]
+        queued: list[Delivery] = []
+        for happening in happened if hooks else []:
             for hook in hooks:
                 if wants(hook, happening):
-                    self._queue(hook.id, hook.url, happening, body(hook, happening))
+                    found = Delivery(
+                        id=0,
+                        webhook_id=hook.id,
+                        board_id=hook.board_id,
+                        url=hook.url,
+                        event=hook.event,
+                        user_id=happening.user_id,
+                        about=_about(happening),
+                        body=body(hook.id, happening),
+                    )
+                    queued += self._queue(found)
+        self._tell(queued)
 
-    def _queue(self, hook_id: int, url: str, happening: Happening, content: dict[str, Any]) -> None:
-        about = happening.item_name
-        if happening.column is not None:
-            about = f"{happening.column.title} · {about}".strip(" ·")
+    def _queue(self, delivery: Delivery) -> list[Delivery]:
+        """Number it and send it on its way, as the rules have it; it, and its twins."""
+        rule = self.rules.hit(delivery.event, delivery.webhook_id)
         with self._wake:
-            delivery = Delivery(
-                next(self._numbers), hook_id, happening.board_id, url, happening.user_id, about, content
-            )
-            self._log[delivery.id] = delivery
-            while len(self._log) > LOG_LENGTH:
-                self._log.popitem(last=False)
-            self._schedule(delivery, self._clock.time())
-        self._changed(delivery)
+            delivery.id = next(self._numbers)
+            self._enter(delivery)
+            if rule is None:
+                self._schedule([delivery], self._clock.time())
+                return [delivery]
+            delivery.rule = rule.rule
+            return self._obey(rule, delivery)
 
-    def _schedule(self, delivery: Delivery, moment: float) -> None:
-        delivery.next_try = moment
-        heapq.heappush(self._due, (moment, delivery.id, delivery))
-        self._wake.notify()
+    def _obey(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
+        now = self._clock.time()
+        touched = [delivery]
+        if rule.rule == "drop":
+            delivery.state = DROPPED
+        elif rule.rule == "double":
+            touched += self._twins(delivery, rule.times - 1, rule.fresh_uuid)
+            for one in touched:
+                self._schedule([one], now)
+        elif rule.rule == "delay":
+            self._schedule([delivery], now + rule.seconds)
+            delivery.state = DELAYED
+        else:
+            self._hold(delivery)
+            if rule.rule == "reorder":
+                touched += self._collect(rule, delivery)
+        return touched
+
+    def _collect(self, rule: Rule, delivery: Delivery) -> Train:
+        """Keep it with the others of its rule; once they are complete, they leave in another order."""
+        together = self._shuffling.setdefault(rule.id, [])
+        together.append(delivery)
+        if len(together) < rule.n:
+            return []
+        del self._shuffling[rule.id]
+        leaving = [one for one in together if self._held.pop(one.id, None)]
+        self._schedule(shuffled(leaving, rule.seed), self._clock.time())
+        return leaving
+
+    def _twins(self, delivery: Delivery, count: int, fresh_uuid: bool) -> Train:
+        twins = [delivery.again(next(self._numbers), fresh_uuid) for _ in range(count)]
+        for twin in twins:
+            self._enter(twin)
+        return twins
+
+    def _hold(self, delivery: Delivery) -> None:
+        delivery.state = HELD
+        self._held[delivery.id] = delivery
+
+    def _enter(self, delivery: Delivery) -> None:
+        self._log[delivery.id] = delivery
+        while len(self._log) > LOG_LENGTH:
+            self._log.popitem(last=False)
+
+    def _schedule(self, train: Train, moment: float) -> None:
+        for delivery in train:
+            delivery.next_try = moment
+            if delivery.state == HELD:
+                delivery.state = WAITING
+        if train:
+            heapq.heappush(self._due, (moment, next(self._places), train))
+            self._wake.notify()
+
+    def release(self, how: str = "send", ids: list[int] | None = None, seed: int = 0) -> int:
+        """Let held deliveries go (those with these ids; None: all) one after another; how many there were.
+
+        `how` sends them as they came, sends each twice, drops them, or sends them in another order. Without
+        `ids` the rules that hold end too, so that what comes later is sent as usual.
+        """
+        if ids is None:
+            self.rules.clear(("hold", "reorder"))
+        with self._wake:
+            chosen = [one for one in self._held.values() if ids is None or one.id in ids]
+            for one in chosen:
+                del self._held[one.id]
+            for together in self._shuffling.values():
+                together[:] = [one for one in together if one.id in self._held]
+            if how == "drop":
+                for one in chosen:
+                    one.state, one.rule = DROPPED, "drop"
+                leaving = []
+            elif how == "double":
+                leaving = [twin for one in chosen for twin in (one, *self._twins(one, 1, False))]
+            else:
+                leaving = shuffled(chosen, seed) if how == "shuffle" else chosen
+            self._schedule(leaving, self._clock.time())
+        self._tell(leaving or chosen)
+        return len(chosen)
+
+    def held(self) -> int:
+        """How many deliveries are kept until they are released."""
+        with self._wake:
+            return len(self._held)
 
     def clock_moved(self) -> None:
         """Look again at what is due."""
         with self._wake:
             self._wake.notify_all()
 
-    def log(self) -> list[dict[str, Any]]:
+    def log(self) -> list[Delivery]:
         """Deliveries, oldest first."""
         with self._wake:
-            return [delivery.shown() for delivery in self._log.values()]
+            return list(self._log.values())
 
     def last(self, count: int) -> list[Delivery]:
         """The last deliveries, oldest first."""
-        with self._wake:
-            return list(self._log.values())[-count:]
+        return self.log()[-count:]
 
     def clear(self) -> None:
-        """Forget the log and everything that waits."""
+        """Forget the log, the rules, and everything that waits."""
+        self.rules.clear()
         with self._wake:
-            self._log.clear()
-            self._due.clear()
+            for kept in (self._log, self._due, self._held, self._shuffling):
+                kept.clear()
+            self._forgotten = next(self._numbers)
+            self._store.clear()
 
     def handshake(self, url: str) -> bool:
-        """Whether the address answers a challenge with the same JSON; challenges are never signed."""
-        challenge = {"challenge": secrets.token_urlsafe(39)}
-        try:
-            answer = self._session().post(url, json=challenge, timeout=10, allow_redirects=False)
-            return bool(answer.status_code == 200 and answer.json() == challenge)
-        except (requests.RequestException, ValueError):
-            return False
+        """Whether the address answers a challenge as Monday wants it."""
+        return self._sender.handshake(url)
+
+    def _tell(self, deliveries: list[Delivery]) -> None:
+        if deliveries:
+            self._store.keep(*deliveries)
+        for delivery in deliveries:
+            self._changed(delivery)
 
     def _work(self) -> None:
         while True:
-            self._deliver(self._next())
+            for delivery in self._next():
+                self._deliver(delivery)
 
-    def _next(self) -> Delivery:
+    def _next(self) -> Train:
         with self._wake:
             while True:
                 wait = self._due[0][0] - self._clock.time() if self._due else None
@@ -153,62 +231,50 @@ class Deliveries:
                 self._wake.wait(wait)
 
     def _deliver(self, delivery: Delivery) -> None:
-        delivery.body["event"]["isRetry"] = bool(delivery.tries)
-        if "retryCount" in delivery.body["event"]:
-            delivery.body["event"]["retryCount"] = len(delivery.tries)
-        started = time.monotonic()
-        status, error = self._post(delivery)
-        with self._wake:
-            milliseconds = round((time.monotonic() - started) * 1000)
-            delivery.tries.append(
-                {"at": self._clock.time(), "status": status, "ms": milliseconds, "error": error}
+        if self._gone(delivery):
+            status, error, spent = None, DELETED, 0.0
+        else:
+            event = delivery.body["event"]
+            event["isRetry"] = bool(delivery.tries)
+            if "retryCount" in event:
+                event["retryCount"] = len(delivery.tries)
+            started = time.monotonic()
+            status, error = self._sender.post(
+                delivery.url, delivery.body, delivery.user_id, self._clock.time()
             )
-            delivery.next_try = None
-            if status == 200:
-                delivery.state = "delivered"
-            elif len(delivery.tries) > RETRIES or self._gone(delivery):
-                delivery.state = "given up"
-            else:
-                delivery.state = "retrying"
-                self._schedule(delivery, self._clock.time() + RETRY_SECONDS)
-        self._changed(delivery)
+            spent = time.monotonic() - started
+        with self._wake:
+            self._settle(delivery, status, error, round(spent * 1000))
+        if delivery.id > self._forgotten:
+            self._tell([delivery])
+
+    def _settle(self, delivery: Delivery, status: int | None, error: str, milliseconds: int) -> None:
+        now = self._clock.time()
+        delivery.tries.append({"at": now, "status": status, "ms": milliseconds, "error": error})
+        delivery.next_try = None
+        if status == 200:
+            delivery.state = DELIVERED
+        elif len(delivery.tries) > RETRIES or self._gone(delivery):
+            delivery.state = GIVEN_UP
+        elif delivery.id > self._forgotten:
+            delivery.state = RETRYING
+            self._schedule([delivery], now + RETRY_SECONDS)
 
     def _gone(self, delivery: Delivery) -> bool:
         hook = self._world.hooks.get(delivery.webhook_id)
         return hook is None or hook.deleted
 
-    def _post(self, delivery: Delivery) -> tuple[int | None, str]:
-        content = json.dumps(delivery.body, ensure_ascii=False).encode()
-        headers = {"Content-Type": "application/json"}
-        if self._secret:
-            headers["Authorization"] = self._token(delivery)
-        try:
-            answer = self._session().post(
-                delivery.url, data=content, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
-            )
-        except requests.Timeout:
-            return None, "timeout"
-        except requests.RequestException as failure:
-            # The failure's text holds the whole address, secret path included: its name is enough.
-            return None, type(failure).__name__
-        return answer.status_code, ""
 
-    def _token(self, delivery: Delivery) -> str:
-        now = int(self._clock.time())
-        claims = {
-            "accountId": ACCOUNT_ID,
-            "userId": delivery.user_id,
-            "aud": delivery.url,
-            "iat": now,
-            "exp": now + 300,
-            "shortLivedToken": secrets.token_hex(16),
-        }
-        return jwt.encode(claims, self._secret or "", algorithm="HS256")
+def shuffled(train: Train, seed: int) -> Train:
+    """The same in an order that `seed` gives, and never the one they came in, where there are two."""
+    order = list(train)
+    source = random.Random(seed)  # noqa: S311 -- an order that repeats is wanted
+    while len(train) > 1 and order == train:
+        source.shuffle(order)
+    return order
 
-    def _session(self) -> requests.Session:
-        if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-            # A proxy of the environment must not stand between two processes of one machine.
-            self._local.session.trust_env = False
-        session: requests.Session = self._local.session
-        return session
+
+def _about(happening: Happening) -> str:
+    if happening.column is None:
+        return happening.item_name
+    return f"{happening.column.title} · {happening.item_name}".strip(" ·")

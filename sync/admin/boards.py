@@ -10,7 +10,7 @@ from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
-from sync.account import why_not
+from sync.account import why_not, why_waits
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin
 from sync.admin.guide import ConnectMonday
@@ -89,13 +89,14 @@ class BoardLinkAdmin(ModelAdmin):
         """Return whether the board is worked, and why not."""
         try:
             reason = why_not(link.entity_type)
+            gathering = why_waits(link.entity_type)
         except UnknownEntity:
-            reason = f"No application keeps {link.entity_type} records."
-        return (
-            words.badge("bad", "pause_circle", words.plain(reason))
-            if reason
-            else words.badge("ok", "check_circle", "Flowing")
-        )
+            gathering = reason = f"No application keeps {link.entity_type} records."
+        if reason:
+            return words.badge("bad", "pause_circle", words.plain(reason))
+        if gathering:
+            return words.badge("wait", "schedule", gathering)
+        return words.badge("ok", "check_circle", "Flowing")
 
     @admin.display(description="Column of the NPD ID")
     def id_column(self, link: BoardLink) -> str:

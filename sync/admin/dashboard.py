@@ -10,8 +10,8 @@ from django.db.models import Count, Model
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-from sync import registry
-from sync.account import why_not
+from sync import budget, registry
+from sync.account import is_configured, why_not, why_waits
 from sync.admin import words
 from sync.admin.queue import item_called, next_look, why
 from sync.boards import item_url, link_of
@@ -45,11 +45,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class BoardHealth:
-    """One model and its board."""
+    """One model and its board; `reason` is what is wrong, `gathering` why changes wait though nothing is."""
 
     title: str
     total: int
     reason: str
+    gathering: str = ""
     tiles: list[Tile] = field(default_factory=list)
 
 
@@ -94,6 +95,7 @@ def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "new_items_url": _queue_url(NEW_ITEMS),
         "sees_queue": sees_queue,
         "queue": queue_line() if sees_queue else "",
+        "allowance": budget.forecast().words if sees_queue and is_configured() else "",
     }
 
 
@@ -110,7 +112,9 @@ def board_health(spec: EntitySpec) -> BoardHealth:
         Tile(label, counts.get(status, 0), f"{_list_url(spec)}?sync_status__exact={status.value}", icon, kind)
         for status, label, icon, kind in _WORDS
     ]
-    return BoardHealth(spec.board_title, sum(counts.values()), words.plain(why_not(spec.entity_type)), tiles)
+    reason = why_not(spec.entity_type)
+    gathering = "" if reason else why_waits(spec.entity_type)
+    return BoardHealth(spec.board_title, sum(counts.values()), words.plain(reason), gathering, tiles)
 
 
 def _list_url(spec: EntitySpec) -> str:

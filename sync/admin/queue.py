@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,6 +16,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
+from sync.account import Standstill, standstill
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
 from sync.admin.filters import EntityFilter, NewItemsFilter
@@ -56,7 +57,21 @@ def causes_in_words(causes: int) -> str:
 
 def why(row: SyncQueue) -> str:
     """Return why a row stands as it does, in words; when it is looked at next is said beside it."""
-    return row.error_message or words.without_time(row.reason)
+    said = row.error_message or words.without_time(row.reason)
+    return said or (held_by(row).words if row.status == QueueStatus.PENDING else "")
+
+
+def held_by(row: SyncQueue) -> Standstill:
+    """Return what holds the row's board, as its page has found out, else now."""
+    found: dict[str, Standstill] = getattr(row, "page_held", None) or standstills([row])
+    return found[row.entity_type]
+
+
+def standstills(rows: Iterable[SyncQueue]) -> dict[str, Standstill]:
+    """Return what holds the boards of these rows, by type; a type that no application keeps is held by nothing."""
+    known = {spec.entity_type for spec in registry.entities()}
+    types = {row.entity_type for row in rows}
+    return {kind: standstill(kind, link_of(kind)) if kind in known else Standstill() for kind in types}
 
 
 def item_called(row: SyncQueue, names: Mapping[str, str]) -> str:
@@ -69,6 +84,9 @@ def next_look(row: SyncQueue) -> str:
     """Return when the row is looked at next, in words."""
     if row.status == QueueStatus.PENDING:
         now = page_now(row)
+        held = held_by(row).until if row.next_retry <= now else None
+        if held is not None and held > now:
+            return words.when(held, now)
         return "as soon as a worker is free" if row.next_retry <= now else words.when(row.next_retry, now)
     if row.status == QueueStatus.FAILED:
         return "when a person retries it"
@@ -114,8 +132,9 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Put the names of the page's new items on its rows."""
         super().prepare_page(rows)
         names = item_names(row.remote_id for row in rows if row.is_candidate)
+        held = standstills(row for row in rows if row.status == QueueStatus.PENDING)
         for row in rows:
-            row.page_items = names
+            row.page_items, row.page_held = names, held
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any

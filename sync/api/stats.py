@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync import account, registry
+from sync import account, budget, registry
 from sync.api.permissions import ModelPermissions
 from sync.api.queue import QueueStatsSerializer
 from sync.api.views import ApiView
@@ -32,6 +32,25 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     total = serializers.IntegerField()
     last_synced = serializers.DateTimeField(allow_null=True)
     board = serializers.CharField(help_text="Why the board can't be worked now; empty when it can.")
+    window_seconds = serializers.FloatField(
+        help_text="For how long changes are gathered before the next look; 0: each goes out at once."
+    )
+
+
+class AllowanceSerializer(serializers.Serializer[Any]):
+    """Calls to Monday of the UTC day; null where the plan's limit isn't known."""
+
+    used = serializers.FloatField(
+        help_text="By everyone who uses the account; a refused call counts a tenth."
+    )
+    limit = serializers.IntegerField(allow_null=True)
+    left = serializers.FloatField(allow_null=True)
+    reserve = serializers.IntegerField(help_text="What is kept of it for what a person clicked.")
+    forecast_ends_at = serializers.DateTimeField(
+        source="ends_at", allow_null=True, help_text="At the rate of the last hour, if before midnight UTC."
+    )
+    words = serializers.CharField()
+    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last told its own figure.")
 
 
 class SyncStatsSerializer(serializers.Serializer[Any]):
@@ -40,6 +59,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
     open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
+    budget = AllowanceSerializer()
     monday_configured = serializers.BooleanField()
     paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
     paused_until = serializers.DateTimeField(allow_null=True)
@@ -66,6 +86,7 @@ def sync_stats() -> dict[str, Any]:
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
         "open_conflicts": sum(counts[RecordSyncStatus.CONFLICT] for counts in records.values()),
+        "budget": budget.forecast(),
         "monday_configured": account.is_configured(),
         **_pause(),
         "last_synced": max(latest, default=None),
@@ -84,7 +105,8 @@ def _counts(spec: EntitySpec) -> dict[str, Any]:
         **counts,
         "total": sum(counts.values()),
         "last_synced": max(latest, default=None),
-        "board": account.why_not(spec.entity_type),
+        "board": account.why_waits(spec.entity_type),
+        "window_seconds": budget.window_of(),
     }
 
 

@@ -15,13 +15,16 @@ from sync.connectors.monday.errors import MondayError, Scope
 from sync.engine.candidates import settle_candidates
 from sync.engine.findings import findings_of_gone
 from sync.engine.identity import identify
+from sync.engine.loading import load
 from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
 from sync.engine.reading import read
 from sync.engine.refusals import call_failed
+from sync.engine.relations import find_related
 from sync.engine.settling import settle
 from sync.engine.stale_reads import read_suspects_again
-from sync.engine.subjects import Batch, Board, Outcome, Subject, load
+from sync.engine.subjects import Batch, Board, Outcome, Subject
+from sync.engine.tagging import make_tags
 from sync.engine.writing import write
 from sync.hooks import desk
 from sync.lease import Lease, giving_way
@@ -73,10 +76,12 @@ def _look(batch: Batch) -> None:
         _read_failed(batch, error)
         return
     account.unblock(batch.board.link)
+    find_related(batch, found)
     settle_candidates(batch, found)
     for subject in batch.open:
-        plan(batch.board, subject, subject.item)
+        plan(batch, subject, subject.item)
         _without_item(batch, subject)
+    make_tags(batch)
     write(batch)
     if all(subject.outcome is not Outcome.GIVEN_BACK for subject in batch.subjects):
         account.grow_batches()

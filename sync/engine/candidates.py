@@ -6,13 +6,12 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pghistory
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connection, transaction
-from django.db.models import F, Func, Max, Min, TextField, Value
+from django.db.models import Max, Min, Value
 from django.db.models.functions import Lower
 
 from sync import finish
@@ -22,7 +21,9 @@ from sync.clock import sync_now
 from sync.connectors.monday.converters import CannotSplit, UnknownValue
 from sync.connectors.monday.items import Item, LookResult
 from sync.engine.reading import as_uuid, match_text_of_item, npd_id_of
-from sync.engine.subjects import Batch, converter_of, raw_of
+from sync.engine.related import NotFound
+from sync.engine.subjects import Batch
+from sync.engine.values import cleaned, in_canonical_form, raw_of, to_store
 from sync.enqueue import enqueue_many
 from sync.hooks import KIND_IDENTITY, Finding, desk
 from sync.lease import giving_way
@@ -128,8 +129,8 @@ class Candidate:
         match = self.batch.board.match
         if match is None or not self._key:
             return []
-        convert = converter_of(match)
-        records = self.model._default_manager.annotate(match_key=_in_canonical_form(match.fields[0]))
+        convert = self.batch.board.converter(match)
+        records = self.model._default_manager.annotate(match_key=Lower(in_canonical_form(match.fields[0])))
         found = records.filter(match_key=Lower(Value(self._key)))
         return [r for r in found if convert.local(raw_of(r, match)) == self._key]
 
@@ -195,13 +196,15 @@ class Candidate:
             one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
             if not mapping.column_id or (one_way and not mapping.required):
                 continue
-            convert = converter_of(mapping)
-            empty: dict[str, Any] = dict.fromkeys(mapping.fields, "")
+            convert = self.batch.board.converter(mapping, record)
             try:
-                values = convert.to_local(convert.raw_of(item.reading(mapping.column_id)), empty)
-                for name, value in values.items():
-                    setattr(record, name, record._meta.get_field(name).clean(value or "", record))  # type: ignore[union-attr]
-            except (UnknownValue, CannotSplit, ValidationError) as refused:
+                told = convert.to_local(
+                    convert.raw_of(item.reading(mapping.column_id)), raw_of(record, mapping)
+                )
+                values = cleaned(record, self.batch.related.completed(self.model, told))
+                for name, value in to_store(self.model, values).items():
+                    setattr(record, name, value)
+            except (UnknownValue, CannotSplit, ValidationError, NotFound) as refused:
                 if mapping.required:
                     problems.append(f"{mapping.label}: {refused}")
         return problems
@@ -225,12 +228,6 @@ class Candidate:
         WebhookEvent.objects.filter(item_id=self.claimed.remote_id, weighed_at=None).update(
             weighed_at=sync_now(), outcome=words[:200]
         )
-
-
-def _in_canonical_form(field: str) -> Lower:
-    """The field as the merge compares texts, in any case: a record must be found whatever form it is stored in."""
-    composed = Func(F(field), function="normalize", output_field=TextField())
-    return Lower(Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField()))
 
 
 def _names(records: Sequence[SyncedModel]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -13,10 +13,11 @@ from django.db import connection
 
 from sync.choices import LedgerDirection
 from sync.engine.findings import undecided, waiting_for_a_person
-from sync.engine.subjects import Batch, Outcome, Subject
+from sync.engine.subjects import Batch, Outcome, Planned, Subject
 from sync.merge import Action
 from sync.models import SyncMetadata
 
+LEFT_OUT = "left out"
 _COLUMNS = (
     "base",
     "altered",
@@ -85,7 +86,7 @@ def held_of(subject: Subject) -> dict[str, Any]:
     return {
         key: {
             "reason": p.hold,
-            "side": "monday" if p.decision.action is Action.PUSH else "npd",
+            "side": _side(p),
             "local": p.local_raw,
             "column": p.mapping.column_id,
             "version": p.mapping.version,
@@ -93,6 +94,18 @@ def held_of(subject: Subject) -> dict[str, Any]:
         for key, p in subject.planned.items()
         if p.hold
     }
+
+
+def _side(planned: Planned) -> str:
+    """On which side the value is stuck; “left out” is a relation that doesn't keep its record from being in sync."""
+    if planned.left_out:
+        return LEFT_OUT
+    return "monday" if planned.decision.action is Action.PUSH else "npd"
+
+
+def is_stuck(held: Mapping[str, Any]) -> bool:
+    """Whether a field is held that should flow."""
+    return any(entry.get("side") != LEFT_OUT for entry in held.values())
 
 
 def _ledger_direction(subject: Subject) -> str:

@@ -14,6 +14,7 @@ import structlog
 from django.conf import settings
 
 from sync import account
+from sync.budget import sending
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.documents import ITEMS_PER_READ, look
 from sync.connectors.monday.errors import MondayError, Scope
@@ -39,8 +40,13 @@ def settle_lost_creates(lease: Lease) -> None:
 
 
 def _documents(lease: Lease) -> list[str]:
+    # The rows of a backfill are its own business (sync/backfill).
     lost = Intent.objects.filter(
-        entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow()
+        entity_type=lease.link.entity_type,
+        state=IntentState.OPEN,
+        item_id="",
+        deadline__lte=SyncNow(),
+        backfill=None,
     )
     return list(lost.order_by().values_list("idempotency_key", flat=True).distinct())
 
@@ -66,8 +72,11 @@ def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item] | None:
     found: dict[str, Item] = {}
     for start in range(0, len(ids), ITEMS_PER_READ):
         asked = ids[start : start + ITEMS_PER_READ]
-        document = look(board.link.board_id, [], board.columns, board.link.npd_id_column, asked)
-        result = parse_look(account.client().execute(*document), board.columns)
+        document = look(
+            board.link.board_id, [], board.columns, board.link.npd_id_column, asked, types=board.types
+        )
+        with sending(board.link, len(asked)):
+            result = parse_look(account.client().execute(*document), board.columns)
         for item in result.by_npd_id:
             bears = npd_id_of(board, item)
             if bears is None:
@@ -85,10 +94,10 @@ def _link(lease: Lease, board: Board, intents: Sequence[Intent], found: dict[str
         for intent in intents:
             item = found.get(str(intent.entity_id))
             if item is not None:
-                _link_one(board, intent, item, owners.get(item.id))
+                link_one(board, intent, item, owners.get(item.id))
 
 
-def _link_one(board: Board, intent: Intent, item: Item, owner: UUID | None) -> None:
+def link_one(board: Board, intent: Intent, item: Item, owner: UUID | None) -> None:
     """Link one record, if its webhook has not done it; of a record that is gone, the tombstone learns the item."""
     records = board.model._default_manager.filter(pk=intent.entity_id)
     linked = owner == intent.entity_id or (
@@ -154,9 +163,10 @@ def _send_again(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
             deadline=SyncNow() + timedelta(seconds=hard)
         )
     try:
-        answer = account.client().execute(
-            body["text"], body["variables"], idempotency_key=intents[0].idempotency_key
-        )
+        with sending(board.link, len(intents), writes=True):
+            answer = account.client().execute(
+                body["text"], body["variables"], idempotency_key=intents[0].idempotency_key
+            )
     except MondayError as error:
         # A refused document says nothing of the first sending, but two look-ups have found nothing of it.
         if error.scope is Scope.DOCUMENT:

@@ -1,30 +1,32 @@
-"""From both sides' values to what a look does with each field: the merge's decision, made concrete."""
+"""From both sides' values to the merge's decision on each field; carrying.py makes it concrete."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
 
-from django.core.exceptions import ValidationError
-from django.db.models import Field as ModelField
-
-from sync.choices import Cause, SyncDirection
-from sync.connectors.monday.converters import CannotSplit, UnknownValue
+from sync.choices import SyncDirection
+from sync.connectors.monday.converters import Converter, UnknownValue
 from sync.connectors.monday.items import Item
-from sync.engine.subjects import Board, Planned, Subject, converter_of, raw_of
-from sync.hooks import KIND_FIELDS, Choice, FieldConflict
+from sync.engine.board import Board
+from sync.engine.carrying import carry, choice_of, sides, stays_held, typed_by
+from sync.engine.planned import Planned
+from sync.engine.related import NotFound
+from sync.engine.subjects import Batch, Subject
+from sync.engine.values import raw_of, relation_of
+from sync.hooks import Choice
 from sync.merge import Action, Base, Decision, Field, FieldRule, Picked, Way, decide
-from sync.models import FieldMapping
+from sync.models import FieldMapping, SyncedModel
 
 
-def plan(board: Board, subject: Subject, item: Item | None) -> None:
+def plan(batch: Batch, subject: Subject, item: Item | None) -> None:
     """Decide every mapped field of a subject against its item; None is an item that is to be created."""
-    for mapping in board.mappings:
-        planned = _plan_field(board, subject, mapping, item)
+    for mapping in batch.board.mappings:
+        planned = _plan_field(batch, subject, mapping, item)
         if planned is not None:
             subject.planned[mapping.key] = planned
-    if item is not None and board.link.npd_id_column:
-        subject.write_npd_id = _npd_id_differs(board, subject, item)
+    if item is not None and batch.board.link.npd_id_column:
+        subject.write_npd_id = _npd_id_differs(batch.board, subject, item)
 
 
 def _npd_id_differs(board: Board, subject: Subject, item: Item) -> bool:
@@ -62,236 +64,155 @@ def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: An
     }
 
 
-def _plan_field(board: Board, subject: Subject, mapping: FieldMapping, item: Item | None) -> Planned | None:
+def _plan_field(batch: Batch, subject: Subject, mapping: FieldMapping, item: Item | None) -> Planned | None:
+    convert = batch.board.converter(mapping, subject.record)
     local_raw = raw_of(subject.record, mapping)
+    planned = Planned(mapping, convert, Decision(mapping.key, Action.UNDECIDED), local_raw)
     if not mapping.column_id:
-        return _held(
-            subject, mapping, local_raw, "It has no column on the board. Run `manage.py monday_setup`."
-        )
+        return _undecided(planned, "It has no column on the board. Run `manage.py monday_setup`.")
+    way = way_of(subject, mapping)
     if item is None:
-        return _planned_create(subject, mapping, local_raw)
+        return _plan_create(batch, subject, planned, way)
     try:
-        remote_raw = converter_of(mapping).raw_of(item.reading(mapping.column_id))
+        planned.remote_raw = convert.raw_of(item.reading(mapping.column_id))
+        convert.remote(planned.remote_raw)
     except UnknownValue as unknown:
         words = f"Its value on Monday is not known: {unknown}. Mend the column there, or run `manage.py monday_setup`."
-        return _held(subject, mapping, local_raw, words)
-    base = _base_after_intents(subject, mapping, item, remote_raw)
-    field = _field(subject, mapping, local_raw, remote_raw, base, item)
-    planned = Planned(mapping, decide(field), local_raw, remote_raw, base=base)
-    return _concrete(subject, planned, field)
+        return _unknown(planned, way, words)
+    try:
+        convert.local(local_raw)
+    except UnknownValue as unknown:
+        return _local_unknown(batch, subject, planned, way, unknown)
+    return _decided(batch, subject, planned, way, item)
 
 
-def _planned_create(subject: Subject, mapping: FieldMapping, local_raw: dict[str, Any]) -> Planned | None:
-    convert = converter_of(mapping)
-    if way_of(subject, mapping) not in (Way.BOTH, Way.TO_MONDAY) and mapping.column_id != "name":
-        return None
-    planned = Planned(
-        mapping, Decision(mapping.key, Action.PUSH, "new on Monday"), local_raw, send_raw=local_raw
+def _decided(batch: Batch, subject: Subject, planned: Planned, way: Way, item: Item) -> Planned:
+    try:
+        planned.base = _base_after_intents(subject, planned, item)
+        field = _field(batch, subject, planned, way)
+    except UnknownValue as unknown:
+        return _unknown(planned, way, f"The value last agreed on is not known any more: {unknown}.")
+    planned.decision = decide(field)
+    return carry(batch, subject, planned, field)
+
+
+def _unknown(planned: Planned, way: Way, words: str) -> Planned:
+    """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
+    if way is Way.NONE:
+        planned.decision = Decision(planned.mapping.key, Action.NOTHING, "its direction lets nothing flow")
+        return planned
+    return _undecided(planned, words)
+
+
+def _undecided(planned: Planned, reason: str) -> Planned:
+    planned.decision = Decision(planned.mapping.key, Action.UNDECIDED, reason)
+    return planned.held(reason)
+
+
+def _local_unknown(
+    batch: Batch, subject: Subject, planned: Planned, way: Way, unknown: UnknownValue
+) -> Planned:
+    """A related record without an item: the relation waits for it, or is left out where it will get none."""
+    if way is Way.TO_NPD:
+        return _mirrored_over_unknown(batch, subject, planned)
+    related = _related(subject, planned.mapping)
+    if related is None or way is Way.NONE:
+        return _unknown(planned, way, f"NPD's value can't be sent: {unknown}.")
+    words, planned.left_out = batch.related.why_without_item(related)
+    if planned.left_out and subject.ledger.held.get(planned.mapping.key, {}).get("reason") != words:
+        subject.say("held", f"{planned.mapping.label}: {words}", planned.mapping.key)
+    return _undecided(planned, words)
+
+
+def _mirrored_over_unknown(batch: Batch, subject: Subject, planned: Planned) -> Planned:
+    """One way to NPD the source alone counts: it is mirrored over a value that could not be sent."""
+    field = Field(
+        planned.mapping.key,
+        local="(a value that Monday can't show)",
+        remote=planned.convert.remote(planned.remote_raw),
+        way=Way.TO_NPD,
+        required=planned.mapping.required,
     )
+    planned.decision = decide(field)
+    return carry(batch, subject, planned, field)
+
+
+def _related(subject: Subject, mapping: FieldMapping) -> SyncedModel | None:
+    if relation_of(type(subject.record), mapping.fields) is None:
+        return None
+    return getattr(subject.record, mapping.fields[0])  # type: ignore[no-any-return]
+
+
+def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> Planned | None:
+    mapping, convert, local_raw = planned.mapping, planned.convert, planned.local_raw
+    if way not in (Way.BOTH, Way.TO_MONDAY) and mapping.column_id != "name":
+        return None
+    planned.decision = Decision(mapping.key, Action.PUSH, "new on Monday")
+    try:
+        empty = convert.local(local_raw) is None
+    except UnknownValue as unknown:
+        return _local_unknown(batch, subject, planned, way, unknown)
     if reason := convert.limit(local_raw):
-        return _hold(planned, reason)
-    if convert.local(local_raw) is None:
-        return Planned(mapping, Decision(mapping.key, Action.AGREED, "empty on both sides"), local_raw)
-    if _stays_held(subject, planned):
-        return _hold(planned, subject.ledger.held[mapping.key]["reason"])
+        return planned.held(reason)
+    if empty:
+        planned.decision = Decision(mapping.key, Action.AGREED, "empty on both sides")
+    elif stays_held(subject, planned):
+        return planned.held(subject.ledger.held[mapping.key]["reason"])
+    else:
+        planned.send_raw = local_raw
     return planned
 
 
-def _base_after_intents(
-    subject: Subject, mapping: FieldMapping, item: Item, remote_raw: Any
-) -> dict[str, Any] | None:
+def _base_after_intents(subject: Subject, planned: Planned, item: Item) -> dict[str, Any] | None:
     """An intent without an answer: a remote value equal to what it sent is our own write, and the base takes it."""
-    convert = converter_of(mapping)
+    mapping, convert = planned.mapping, planned.convert
     base = base_of(subject, mapping, item.id)
     for intent in subject.intents:
         entry = intent.values.get(mapping.key)
         if entry and entry["column"] == mapping.column_id and entry["version"] == mapping.version:
-            landed = convert.local(entry["local"]) == convert.remote(remote_raw)
+            landed = convert.local(entry["local"]) == convert.remote(planned.remote_raw)
             if landed:
-                base = new_base(mapping, item.id, entry["local"], remote_raw)
+                base = new_base(mapping, item.id, entry["local"], planned.remote_raw)
                 subject.intents_found[intent.pk] = item.id
     return base
 
 
-def _field(
-    subject: Subject,
-    mapping: FieldMapping,
-    local_raw: dict[str, Any],
-    remote_raw: Any,
-    base: dict[str, Any] | None,
-    item: Item,
-) -> Field:
-    convert = converter_of(mapping)
+def _field(batch: Batch, subject: Subject, planned: Planned, way: Way) -> Field:
+    mapping, convert, base = planned.mapping, planned.convert, planned.base
     field = Field(
         key=mapping.key,
-        local=convert.local(local_raw),
-        remote=convert.remote(remote_raw),
-        base=_pair(mapping, base),
-        way=way_of(subject, mapping),
+        local=convert.local(planned.local_raw),
+        remote=convert.remote(planned.remote_raw),
+        base=_pair(convert, base),
+        way=way,
         rule=FieldRule(mapping.rule),
         first_match=FieldRule(mapping.first_match),
         required=mapping.required,
-        left_base=_pair(mapping, subject.ledger.base.get(mapping.key)) if base is None else None,
+        left_base=_pair(convert, subject.ledger.base.get(mapping.key)) if base is None else None,
     )
-    choice = _choice_of(subject, mapping.key)
-    return field if choice is None else _with_choice(subject, field, choice, local_raw, mapping)
+    choice = choice_of(subject, mapping.key)
+    return field if choice is None else _with_choice(batch, subject, planned, field, choice)
 
 
-def _pair(mapping: FieldMapping, entry: dict[str, Any] | None) -> Base | None:
+def _pair(convert: Converter, entry: dict[str, Any] | None) -> Base | None:
     if entry is None:
         return None
-    convert = converter_of(mapping)
     return Base(convert.local(entry["local"]), convert.remote(entry["remote"]))
 
 
-def _choice_of(subject: Subject, key: str) -> Choice | None:
-    return next(
-        (c.choices[key] for c in subject.conflicts if c.kind == KIND_FIELDS and key in c.choices), None
-    )
-
-
-def _with_choice(
-    subject: Subject, field: Field, choice: Choice, local_raw: dict[str, Any], mapping: FieldMapping
-) -> Field:
+def _with_choice(batch: Batch, subject: Subject, planned: Planned, field: Field, choice: Choice) -> Field:
     """A choice holds for exactly the values that its author saw."""
-    convert = converter_of(mapping)
-    now = (convert.display(field.local) or None, convert.display(field.remote) or None)
-    if now != (choice.seen_npd or None, choice.seen_monday or None):
+    npd, _, monday = sides(planned, field)
+    if (npd, monday) != (choice.seen_npd or None, choice.seen_monday or None):
         subject.rejected[field.key] = (
             "The values changed after you chose. Look at them again and choose anew."
         )
         return field
     if choice.choose == "custom":
         try:
-            value = convert.local(convert.from_text(choice.value or "", local_raw))
-        except ValueError as refused:
+            value = planned.convert.local(typed_by(batch, subject, planned, choice))
+        except (ValueError, NotFound) as refused:
             subject.rejected[field.key] = str(refused)
             return field
         return replace(field, picked=Picked("custom", value))
     return replace(field, picked=Picked(choice.choose))
-
-
-def _concrete(subject: Subject, planned: Planned, field: Field) -> Planned:  # noqa: PLR0911 - a table
-    """Give the decision its raw values, and hold what can't be written on the side it should go to."""
-    action = planned.decision.action
-    if not subject.record.may_sync:
-        return _by_name_only(planned)
-    if field.picked and action in (Action.PUSH, Action.PULL, Action.BOTH):
-        planned.choice = field.picked.choose
-        planned.asked = _field_conflict(planned, field, "")
-    match action:
-        case Action.PUSH:
-            return _push(subject, planned, planned.local_raw)
-        case Action.PULL:
-            return _pull(subject, planned, field)
-        case Action.BOTH:
-            return _both(subject, planned)
-        case Action.CONFLICT:
-            return _conflict(planned, field, planned.decision.reason)
-        case Action.HOLD | Action.UNDECIDED:
-            return _hold(planned, planned.decision.reason)
-        case _:
-            return planned
-
-
-def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
-    if _stays_held(subject, planned):
-        return _hold(planned, subject.ledger.held[planned.mapping.key]["reason"])
-    if reason := converter_of(planned.mapping).limit(raw):
-        return _hold(planned, reason)
-    planned.send_raw = raw
-    return planned
-
-
-def _stays_held(subject: Subject, planned: Planned) -> bool:
-    """What Monday refused is not sent again until the value, the column or a person changes it."""
-    held = subject.ledger.held.get(planned.mapping.key)
-    if not held or held["side"] != "monday" or subject.causes & Cause.PERSON:
-        return False
-    same_place = (held["column"], held["version"]) == (planned.mapping.column_id, planned.mapping.version)
-    return bool(same_place and held["local"] == planned.local_raw)
-
-
-def _pull(subject: Subject, planned: Planned, field: Field) -> Planned:
-    convert = converter_of(planned.mapping)
-    try:
-        raw = dict(convert.to_local(planned.remote_raw, planned.local_raw))
-    except CannotSplit as unsure:
-        if planned.choice != "monday":
-            return _conflict(planned, field, str(unsure))
-        raw = dict(convert.from_text(convert.display(field.remote), planned.local_raw))
-    return _into_npd(subject, planned, raw)
-
-
-def _both(subject: Subject, planned: Planned) -> Planned:
-    raw = _chosen_raw(subject, planned)
-    planned = _into_npd(subject, planned, raw)
-    return planned if planned.hold else _push(subject, planned, raw)
-
-
-def _chosen_raw(subject: Subject, planned: Planned) -> dict[str, Any]:
-    if planned.choice == "base" and planned.base is not None:
-        return dict(planned.base["local"])
-    choice = _choice_of(subject, planned.mapping.key)
-    typed = (choice.value if choice else "") or ""
-    return {k: v or "" for k, v in converter_of(planned.mapping).from_text(typed, planned.local_raw).items()}
-
-
-def _into_npd(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
-    """Take a value over if NPD's own constraints allow it, else hold it with the reason."""
-    try:
-        cleaned = {
-            name: _model_field(subject, name).clean(value or "", subject.record)
-            for name, value in raw.items()
-        }
-    except ValidationError as refused:
-        return _hold(
-            planned, f"NPD can't take Monday's value: {' '.join(refused.messages)} Correct it on the board."
-        )
-    planned.write_raw = cleaned
-    return planned
-
-
-def _model_field(subject: Subject, name: str) -> ModelField[Any, Any]:
-    return subject.record._meta.get_field(name)  # type: ignore[return-value]
-
-
-def _conflict(planned: Planned, field: Field, note: str) -> Planned:
-    planned.decision = Decision(field.key, Action.CONFLICT, note)
-    planned.conflict = _field_conflict(planned, field, note)
-    return planned
-
-
-def _field_conflict(planned: Planned, field: Field, note: str) -> FieldConflict:
-    display = converter_of(planned.mapping).display
-    return FieldConflict(
-        key=field.key,
-        npd=display(field.local) or None,
-        base=display(field.base.local) or None if field.base else None,
-        monday=display(field.remote) or None,
-        note=note,
-    )
-
-
-def _by_name_only(planned: Planned) -> Planned:
-    """A record without sync that a person pushes by name: what NPD changed is sent, nothing else happens."""
-    action = planned.decision.action
-    if action is Action.PUSH:
-        planned.send_raw = planned.local_raw
-        reason = converter_of(planned.mapping).limit(planned.local_raw)
-        return _hold(planned, reason) if reason else planned
-    if action is Action.CONFLICT:
-        return _hold(planned, "It was changed on Monday too, so it was not sent. Turn sync on to settle it.")
-    if action in (Action.PULL, Action.BOTH):
-        planned.decision = Decision(planned.mapping.key, Action.NOTHING, "sync is off")
-    return planned
-
-
-def _hold(planned: Planned, reason: str) -> Planned:
-    planned.hold = reason
-    planned.send_raw = planned.write_raw = None
-    return planned
-
-
-def _held(subject: Subject, mapping: FieldMapping, local_raw: dict[str, Any], reason: str) -> Planned:
-    return _hold(Planned(mapping, Decision(mapping.key, Action.UNDECIDED, reason), local_raw), reason)

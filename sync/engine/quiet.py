@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from sync.choices import Cause
 from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.webhooks import BadEvent, Event, Kind, parse_event
+from sync.engine.ledgers import is_stuck
 from sync.engine.planning import base_of
-from sync.engine.subjects import Board, Outcome, Subject, converter_of, raw_of
+from sync.engine.subjects import Board, Outcome, Subject, raw_of
 from sync.models import FieldMapping
 
 
@@ -28,7 +29,9 @@ def end_quiet(board: Board, subjects: Iterable[Subject]) -> None:
 
 def _nothing_open(subject: Subject) -> bool:
     """Whether no conflict, intent, held field, dead letter or note calls for a look at both sides."""
-    unsettled = subject.conflicts or subject.intents or subject.ledger.held or subject.has_dead_letter
+    unsettled = (
+        subject.conflicts or subject.intents or is_stuck(subject.ledger.held) or subject.has_dead_letter
+    )
     return not unsettled and not subject.ledger.note and subject.ledger.remote_state == "active"
 
 
@@ -37,13 +40,20 @@ def _local_stands(board: Board, subject: Subject) -> bool:
     item_id = subject.record.monday_id
     if not item_id or not _nothing_open(subject):
         return False
-    return all(_half_stands(subject, mapping, item_id) for mapping in board.mappings if mapping.column_id)
+    return all(
+        _half_stands(board, subject, mapping, item_id) for mapping in board.mappings if mapping.column_id
+    )
 
 
-def _half_stands(subject: Subject, mapping: FieldMapping, item_id: str) -> bool:
+def _half_stands(board: Board, subject: Subject, mapping: FieldMapping, item_id: str) -> bool:
     base = base_of(subject, mapping, item_id)
-    convert = converter_of(mapping)
-    return base is not None and convert.local(base["local"]) == convert.local(raw_of(subject.record, mapping))
+    convert = board.converter(mapping, subject.record)
+    try:
+        return base is not None and convert.local(base["local"]) == convert.local(
+            raw_of(subject.record, mapping)
+        )
+    except UnknownValue:
+        return False
 
 
 def _is_echo(board: Board, subject: Subject) -> bool:
@@ -60,7 +70,7 @@ def _is_known(board: Board, subject: Subject, event: Event) -> bool:
     told = _told(board, event)
     if told is None:
         return False
-    return all(_equals_base(subject, mapping, value, kind) for mapping, value, kind in told)
+    return all(_equals_base(board, subject, mapping, value, kind) for mapping, value, kind in told)
 
 
 def _told(board: Board, event: Event) -> list[tuple[FieldMapping, object, str]] | None:
@@ -77,9 +87,11 @@ def _told(board: Board, event: Event) -> list[tuple[FieldMapping, object, str]] 
     return [] if event.kind in (Kind.MOVED, Kind.OTHER) else None
 
 
-def _equals_base(subject: Subject, mapping: FieldMapping, value: object, column_type: str) -> bool:
+def _equals_base(
+    board: Board, subject: Subject, mapping: FieldMapping, value: object, column_type: str
+) -> bool:
     base = base_of(subject, mapping, subject.record.monday_id or "")
-    convert = converter_of(mapping)
+    convert = board.converter(mapping, subject.record)
     try:
         return base is not None and convert.event(
             value, column_type or convert.column_type

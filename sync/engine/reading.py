@@ -5,9 +5,10 @@ from __future__ import annotations
 from uuid import UUID
 
 from sync.account import client
+from sync.budget import sending
 from sync.connectors.monday.documents import MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
-from sync.engine.subjects import Batch, Board, Subject, converter_of, raw_of
+from sync.engine.subjects import Batch, Board, Subject, raw_of
 
 PAGES = 20
 """Further pages that a look follows; a match key that more items than this hold is no key."""
@@ -32,11 +33,13 @@ def read(batch: Batch) -> LookResult:
         board.columns,
         board.link.npd_id_column,
         [str(s.id) for s in unlinked],
-        MatchColumn(match.column_id, converter_of(match).column_type) if match else None,
+        MatchColumn(match.column_id, board.converter(match).column_type) if match else None,
         sorted(set(values)),
+        board.types,
     )
     batch.calls += 1
-    result = parse_look(client().execute(*document), board.columns)
+    with sending(board.link, len(linked) + len(unlinked)):
+        result = parse_look(client().execute(*document), board.columns)
     return _with_further_pages(batch, result)
 
 
@@ -45,7 +48,8 @@ def match_text(batch: Batch, subject: Subject) -> str:
     match = batch.board.match
     if match is None:
         return ""
-    return str(converter_of(match).local(raw_of(subject.record, match)) or "")
+    convert = batch.board.converter(match, subject.record)
+    return str(convert.local(raw_of(subject.record, match)) or "")
 
 
 def match_text_of_item(batch: Batch, item: Item) -> str:
@@ -56,7 +60,7 @@ def match_text_of_item(batch: Batch, item: Item) -> str:
     reading = item.reading(match.column_id)
     if not reading.known:
         return ""
-    convert = converter_of(match)
+    convert = batch.board.converter(match)
     return str(convert.remote(convert.raw_of(reading)) or "")
 
 
@@ -82,7 +86,9 @@ def _with_further_pages(batch: Batch, result: LookResult) -> LookResult:
             if cursor is None:
                 break
             batch.calls += 1
-            page = parse_page(client().execute(*next_page(cursor, batch.board.columns)), batch.board.columns)
+            document = next_page(cursor, batch.board.columns, types=batch.board.types)
+            with sending(batch.board.link, 0):
+                page = parse_page(client().execute(*document), batch.board.columns)
             found[part] = [*found[part], *page.items]
             cursor = page.cursor
     return LookResult(linked=result.linked, by_npd_id=found["by_npd_id"], by_match=found["by_match"])

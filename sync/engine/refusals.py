@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sync import account
+from sync.budget import sending
 from sync.connectors.monday.documents import Change, change
 from sync.connectors.monday.errors import (
     AnswerWithoutData,
@@ -18,7 +19,8 @@ from sync.connectors.monday.errors import (
 )
 from sync.connectors.monday.items import Item, parse_written
 from sync.engine import intents
-from sync.engine.subjects import Batch, Outcome, Planned, Subject, column_value, converter_of
+from sync.engine.planned import creates_labels
+from sync.engine.subjects import Batch, Outcome, Planned, Subject, column_value
 from sync.models import Intent, IntentState
 
 
@@ -120,8 +122,7 @@ def _guilty(sent: Sequence[Planned], error: MondayError) -> Planned | None:
 
 
 def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
-    convert = converter_of(planned.mapping)
-    value = convert.display(convert.local(planned.send_raw or planned.local_raw))
+    value = planned.shown(planned.send_raw or planned.local_raw)
     advice = "Choose another value." if planned.choice else error.advice
     why = error.message.rstrip(" .")
     planned.hold = f"Monday refused “{value}”: {why}. {advice} The record's other fields flow."
@@ -139,14 +140,21 @@ def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned]) -> None:
     ]
     if subject.write_npd_id:
         entries.append(Change("npdid", subject.item.id, {batch.board.link.npd_id_column: str(subject.id)}))
-    document = change(batch.board.link.board_id, entries, batch.board.columns)
+    document = change(
+        batch.board.link.board_id,
+        entries,
+        batch.board.columns,
+        batch.board.types,
+        create_labels=creates_labels(rest),
+    )
     key = uuid.uuid4().hex
     if not intents.announce(batch, [subject], key):
         return
     intents.check_freshness(batch)
     batch.calls += 1
     try:
-        answer = account.client().execute(*document, idempotency_key=key)
+        with sending(batch.board.link, len(entries), writes=True):
+            answer = account.client().execute(*document, idempotency_key=key)
     except MondayError as failed:
         call_failed(batch, [subject], failed)
         return

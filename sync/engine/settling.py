@@ -10,22 +10,27 @@ import structlog
 from django.db import DatabaseError, OperationalError, connection, transaction
 
 from sync.choices import Cause, Priority
+from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.items import Item
 from sync.engine import ledgers as ledgers_of
 from sync.engine import status
 from sync.engine.ending import end_rows
 from sync.engine.findings import findings_of
 from sync.engine.planning import new_base
-from sync.engine.subjects import Batch, Outcome, Planned, Subject, converter_of, raw_of
+from sync.engine.related import ACTIVE
+from sync.engine.relations import keep_awaited, wake_pointing
+from sync.engine.subjects import Batch, Outcome, Planned, Subject
+from sync.engine.values import still_holds, to_store
 from sync.enqueue import enqueue_many
 from sync.hooks import desk
 from sync.lease import giving_way
 from sync.merge import Action
-from sync.models import Decision, SyncedModel, Tombstone
+from sync.models import Decision, SyncedModel, SyncMetadata, Tombstone
 
 log = structlog.get_logger(__name__)
 
 SECONDS_TO_LOOK_AGAIN = 10
+_UNTOLD = object()
 
 
 def settle(batch: Batch, started: float) -> None:
@@ -47,6 +52,8 @@ def _settle_all(batch: Batch, started: float) -> None:
     ids = sorted(subject.id for subject in batch.subjects)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('npd.settling', %s, true)", [",".join(str(i) for i in ids)])
+        # A related record that was deleted meanwhile is this record's failure, and not the commit's.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     model = batch.board.model
     locked = {
         r.pk: r
@@ -58,10 +65,18 @@ def _settle_all(batch: Batch, started: float) -> None:
     for subject in present:
         _settle_one(batch, subject, locked[subject.id])
     desk().record([finding for subject in present for finding in findings_of(subject)])
+    back = [s.id for s in present if _came_back(s, ledgers[str(s.id)])]
     ledgers_of.store(batch, present, ledgers, started)
+    keep_awaited(batch, present)
+    wake_pointing(batch, back)
     end_rows(batch)
     Decision.objects.bulk_create([_stamped(row, batch, s) for s in present for row in s.log])
     status.decide(batch, present)
+
+
+def _came_back(subject: Subject, stored: SyncMetadata) -> bool:
+    """Whether the item was gone at the last look and is there again."""
+    return subject.ledger.remote_state == ACTIVE and stored.remote_state not in ("", ACTIVE)
 
 
 def _tell_tombstones(batch: Batch, deleted: Sequence[Subject]) -> None:
@@ -139,11 +154,10 @@ def _settle_unmoved(subject: Subject, planned: Planned) -> dict[str, Any]:
 
 
 def _pushed(subject: Subject, planned: Planned, item: Any) -> dict[str, Any]:
-    convert = converter_of(planned.mapping)
-    reading = item.reading(planned.mapping.column_id)
-    if not reading.known:
+    convert = planned.convert
+    answered = _answer(planned, item)
+    if answered is _UNTOLD:
         return _not_told(subject)
-    answered = convert.raw_of(reading)
     _move_base(subject, planned, item.id, planned.send_raw, answered)
     sent, stands = convert.local(planned.send_raw or {}), convert.remote(answered)
     before = convert.display(convert.remote(planned.remote_raw)) if planned.remote_raw is not None else ""
@@ -160,36 +174,42 @@ def _pulled(
     subject: Subject, planned: Planned, record: SyncedModel, item: Any, *, sent: bool
 ) -> dict[str, Any]:
     """Write a value only where the record still holds the one that the merge saw; else a row waits."""
-    convert = converter_of(planned.mapping)
-    if raw_of(record, planned.mapping) != planned.local_raw:
+    if not still_holds(record, planned.local_raw):
         enqueue_many(record.entity_type(), [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
         return {}
     assert planned.write_raw is not None
-    reading = item.reading(planned.mapping.column_id)
-    if sent and not reading.known:
+    answered = _answer(planned, item) if sent else planned.remote_raw
+    if answered is _UNTOLD:
         return _not_told(subject)
-    answered = convert.raw_of(reading) if sent else planned.remote_raw
     _move_base(subject, planned, item.id, planned.write_raw, answered)
-    before, after = (convert.display(convert.local(raw)) for raw in (planned.local_raw, planned.write_raw))
+    before, after = planned.shown(planned.local_raw), planned.shown(planned.write_raw)
     _log_move(subject, planned, ("pull", "taken over from Monday"), before, after)
     _note_choice(subject, planned, after)
-    return dict(planned.write_raw)
+    return to_store(type(record), planned.write_raw)
 
 
 def _agreed(subject: Subject, planned: Planned, item: Item) -> None:
     """Both sides say the same; of a new item's empty fields the answer tells whether Monday left them so."""
     remote_raw = planned.remote_raw
     if subject.creates:
-        reading = item.reading(planned.mapping.column_id)
-        if not reading.known:
+        remote_raw = _answer(planned, item)
+        if remote_raw is _UNTOLD:
             _not_told(subject)
             return
-        convert = converter_of(planned.mapping)
-        remote_raw = convert.raw_of(reading)
-        if convert.remote(remote_raw) != convert.local(planned.local_raw):
+        if planned.convert.remote(remote_raw) != planned.convert.local(planned.local_raw):
             _look_once_more(subject, "Monday filled in something of its own.")
             return
     _move_base(subject, planned, item.id, planned.local_raw, remote_raw)
+
+
+def _answer(planned: Planned, item: Item) -> Any:
+    """The raw value that Monday's answer shows, or _UNTOLD where it doesn't."""
+    try:
+        raw = planned.convert.raw_of(item.reading(planned.mapping.column_id))
+        planned.convert.remote(raw)
+    except UnknownValue:
+        return _UNTOLD
+    return raw
 
 
 def _not_told(subject: Subject) -> dict[str, Any]:

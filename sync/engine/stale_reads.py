@@ -6,11 +6,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from sync.account import client
+from sync.budget import sending
 from sync.clock import SyncNow
 from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.documents import read_items
 from sync.connectors.monday.items import parse_items
-from sync.engine.subjects import Batch, Subject, converter_of
+from sync.engine.subjects import Batch, Subject
 from sync.models import Intent, IntentState
 
 WINDOW = timedelta(minutes=2)
@@ -23,8 +24,10 @@ def read_suspects_again(batch: Batch) -> None:
     if not suspects:
         return
     batch.calls += 1
-    document = read_items([subject.item.id for subject in suspects if subject.item], batch.board.columns)
-    items = {item.id: item for item in parse_items(client().execute(*document), batch.board.columns)}
+    ids = [subject.item.id for subject in suspects if subject.item]
+    document = read_items(ids, batch.board.columns, batch.board.types)
+    with sending(batch.board.link, len(suspects)):
+        items = {item.id: item for item in parse_items(client().execute(*document), batch.board.columns)}
     for subject in suspects:
         if subject.item is not None:
             subject.item = items.get(subject.item.id, subject.item)
@@ -51,9 +54,9 @@ def _shows_old(batch: Batch, by_id: dict[UUID, Subject], intent: Intent, key: st
     mapping = next((m for m in batch.board.mappings if (m.key, m.column_id) == (key, entry["column"])), None)
     if subject.item is None or mapping is None:
         return False
-    convert = converter_of(mapping)
+    convert = batch.board.converter(mapping, subject.record)
     try:
         now = convert.remote(convert.raw_of(subject.item.reading(entry["column"])))
+        return now == convert.remote(entry["read"]) and now != convert.local(entry["local"])
     except UnknownValue:
         return False
-    return now == convert.remote(entry["read"]) and now != convert.local(entry["local"])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sync.choices import Cause, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
+from sync.engine.ledgers import is_stuck
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.merge import Action
 from sync.models import Intent, IntentState, SyncMetadata, SyncQueue
@@ -42,7 +43,7 @@ def _status_of(subject: Subject, something_open: bool) -> str:
         return RecordSyncStatus.DISABLED
     if subject.ledger.conflicts:
         return RecordSyncStatus.CONFLICT
-    clean = not (something_open or subject.ledger.held or subject.ledger.altered or subject.note)
+    clean = not (something_open or is_stuck(subject.ledger.held) or subject.ledger.altered or subject.note)
     settled = subject.outcome is Outcome.SETTLED and bool(subject.record.monday_id)
     return (
         RecordSyncStatus.SYNCED
@@ -56,7 +57,7 @@ def _moved_apart(subject: Subject) -> bool:
     return any(
         p.decision.action is not Action.NOTHING and p.mapping.key not in subject.ledger.base
         for p in subject.planned.values()
-        if p.mapping.column_id and subject.item is not None
+        if p.mapping.column_id and subject.item is not None and not p.left_out
     )
 
 

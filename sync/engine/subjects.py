@@ -2,34 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sync import registry
-from sync.boards import columns_of, mappings_of
-from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.choices import Cause, QueueDirection
 from sync.claims import Claimed
-from sync.connectors.monday.converters import Converter, converter
 from sync.connectors.monday.items import Item
-from sync.hooks import KIND_IDENTITY, FieldConflict, OpenConflict, desk
+from sync.engine.board import Board
+from sync.engine.planned import Planned, column_value
+from sync.engine.related import Related
+from sync.engine.values import raw_of
+from sync.hooks import OpenConflict
 from sync.lease import Lease
-from sync.merge import Decision
+from sync.models import Decision as DecisionRow
 from sync.models import (
-    BoardLink,
-    FieldMapping,
     Intent,
-    IntentState,
     SyncedModel,
     SyncMetadata,
-    SyncQueue,
     WebhookEvent,
 )
-from sync.models import Decision as DecisionRow
 
-Raw = Mapping[str, Any]
+__all__ = ["Batch", "Board", "Outcome", "Planned", "Subject", "column_value", "raw_of"]
 
 
 class Outcome(StrEnum):
@@ -40,66 +35,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     GIVEN_BACK = "given back"
     SNOOZED = "snoozed"
-
-
-@dataclass(frozen=True)
-class Board:
-    """A board link with its mappings, as a look uses them."""
-
-    link: BoardLink
-    mappings: Sequence[FieldMapping]
-    model: type[SyncedModel]
-
-    @classmethod
-    def of(cls, link: BoardLink) -> Board:
-        """Read the link's mappings."""
-        return cls(link, mappings_of(link), registry.entity(link.entity_type).model)
-
-    @property
-    def columns(self) -> list[str]:
-        """The column ids that a look reads."""
-        return columns_of(self.link, self.mappings)
-
-    @property
-    def match(self) -> FieldMapping | None:
-        """The mapping by which records and items are matched."""
-        return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
-
-
-def converter_of(mapping: FieldMapping) -> Converter:
-    """Return the mapping's converter."""
-    return converter(mapping.converter)
-
-
-def raw_of(record: SyncedModel, mapping: FieldMapping) -> dict[str, Any]:
-    """Return NPD's raw values of a mapping, as a base keeps them."""
-    return {name: getattr(record, name) for name in mapping.fields}
-
-
-@dataclass
-class Planned:
-    """What a look does with one field: the decision with the raw values that it rests on.
-
-    `conflict` is there when a person has to decide; `asked` when one has, and `choice` says what.
-    """
-
-    mapping: FieldMapping
-    decision: Decision
-    local_raw: dict[str, Any]
-    remote_raw: Any = None
-    send_raw: dict[str, Any] | None = None
-    write_raw: dict[str, Any] | None = None
-    base: dict[str, Any] | None = None
-    hold: str = ""
-    choice: str = ""
-    conflict: FieldConflict | None = None
-    asked: FieldConflict | None = None
-    answered: Item | None = None
-
-
-def column_value(planned: Planned) -> Any:
-    """Return what is sent to the field's column."""
-    return converter_of(planned.mapping).write(planned.send_raw or {}, planned.remote_raw)
 
 
 @dataclass
@@ -243,78 +178,9 @@ class Batch:
     snoozed: set[int] = field(default_factory=set)
     stopped: str = ""
     announced: float = 0.0
+    related: Related = field(default_factory=Related)
 
     @property
     def open(self) -> list[Subject]:
         """The subjects for which the look goes on."""
         return [subject for subject in self.subjects if subject.open]
-
-
-def load(batch: Batch, claimed: Sequence[Claimed]) -> None:
-    """Read what NPD knows of the claimed records, in a handful of queries whatever their number."""
-    model, entity_type = batch.board.model, batch.board.link.entity_type
-    items = [c.remote_id for c in claimed if c.entity_id is None]
-    owners = {
-        r.monday_id: r.pk for r in model._default_manager.filter(monday_id__in=items).only("id", "monday_id")
-    }
-    rows: dict[UUID, list[Any]] = {}
-    for claim in claimed:
-        owner = claim.entity_id or owners.get(claim.remote_id)
-        if owner is None:
-            batch.candidates.append(claim)
-        else:
-            rows.setdefault(owner, []).extend(claim.rows)
-    records = model._default_manager.in_bulk(list(rows))
-    ledgers = _ledgers(entity_type, list(records))
-    for entity_id, found in rows.items():
-        claim = Claimed(entity_id, None, found)
-        if entity_id not in records:
-            batch.gone.append(claim)
-            continue
-        ledger = ledgers.get(str(entity_id)) or SyncMetadata(
-            entity_type=entity_type, entity_id=str(entity_id)
-        )
-        batch.subjects.append(Subject(claim, records[entity_id], _plain(ledger)))
-    _attach(batch)
-
-
-def _ledgers(entity_type: str, ids: list[UUID]) -> dict[str, SyncMetadata]:
-    found = SyncMetadata.objects.filter(
-        entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
-    )
-    return {ledger.entity_id: ledger for ledger in found}
-
-
-def _plain(ledger: SyncMetadata) -> SyncMetadata:
-    """A ledger row that is not stored yet holds database defaults; give it plain values."""
-    if ledger.pk is None:
-        for name in ("base", "held", "altered", "conflicts"):
-            setattr(ledger, name, {})
-        ledger.note = ledger.remote_state = ledger.last_error = ""
-        ledger.error_count = 0
-    return ledger
-
-
-def _attach(batch: Batch) -> None:
-    by_id = {subject.id: subject for subject in batch.subjects}
-    for intent in Intent.objects.filter(entity_id__in=by_id, state=IntentState.OPEN).order_by("created_at"):
-        by_id[intent.entity_id].intents.append(intent)
-    for entity_id, conflicts in desk().open_of(batch.board.link.entity_type, by_id).items():
-        by_id[entity_id].conflicts = list(conflicts)
-    model, entity_type = batch.board.model, batch.board.link.entity_type
-    dead = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=by_id, status=QueueStatus.FAILED)
-    for dead_id in dead.values_list("entity_id", flat=True):
-        if dead_id is not None:
-            by_id[dead_id].has_dead_letter = True
-    asked = {c.monday_item_id for s in batch.subjects for c in s.conflicts if c.kind == KIND_IDENTITY}
-    if asked:
-        owned = set(model._default_manager.filter(monday_id__in=asked).values_list("monday_id", flat=True))
-        for subject in batch.subjects:
-            subject.owned_items = {str(item) for item in owned}
-    by_item = {subject.record.monday_id: subject for subject in batch.subjects if subject.record.monday_id}
-    events = WebhookEvent.objects.filter(
-        weighed_at=None, item_id__in=by_item, board_id=batch.board.link.board_id
-    )
-    for event in events.order_by("id"):
-        if event.item_id in by_item:
-            by_item[event.item_id].events.append(event)

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from sync import account
+from sync.budget import sending
 from sync.connectors.monday.client import Answer
 from sync.connectors.monday.documents import Change, Create, Document, change, create
 from sync.connectors.monday.errors import (
@@ -20,8 +21,9 @@ from sync.connectors.monday.errors import (
 )
 from sync.connectors.monday.items import Item, parse_written
 from sync.engine import intents
+from sync.engine.planned import creates_labels
 from sync.engine.refusals import call_failed, refused
-from sync.engine.subjects import Batch, Outcome, Subject, column_value, converter_of
+from sync.engine.subjects import Batch, Outcome, Subject, column_value
 from sync.models import Intent, IntentState
 
 log = structlog.get_logger(__name__)
@@ -81,7 +83,13 @@ def _values(batch: Batch, subject: Subject) -> dict[str, Any]:
 def _changes(batch: Batch) -> Build:
     def build(subjects: Sequence[Subject]) -> Document:
         entries = [Change(f"r{n}", s.item.id, _values(batch, s)) for n, s in enumerate(subjects) if s.item]
-        return change(batch.board.link.board_id, entries, batch.board.columns)
+        return change(
+            batch.board.link.board_id,
+            entries,
+            batch.board.columns,
+            batch.board.types,
+            create_labels=_create_labels(subjects),
+        )
 
     return build
 
@@ -92,15 +100,25 @@ def _creates(batch: Batch) -> Build:
             Create(f"r{n}", _name(s), _without_name(_values(batch, s))) for n, s in enumerate(subjects)
         ]
         return create(
-            batch.board.link.board_id, batch.board.link.group_id or None, entries, batch.board.columns
+            batch.board.link.board_id,
+            batch.board.link.group_id or None,
+            entries,
+            batch.board.columns,
+            batch.board.types,
+            create_labels=_create_labels(subjects),
         )
 
     return build
 
 
+def _create_labels(subjects: Sequence[Subject]) -> bool:
+    """Whether a value that is sent may be a label that its column doesn't have yet."""
+    return any(creates_labels(s.planned.values()) for s in subjects)
+
+
 def _name(subject: Subject) -> str:
     planned = next(p for p in subject.planned.values() if p.mapping.column_id == "name")
-    return str(converter_of(planned.mapping).write(planned.local_raw, None))
+    return str(planned.convert.write(planned.local_raw, None))
 
 
 def _without_name(values: dict[str, Any]) -> dict[str, Any]:
@@ -125,7 +143,8 @@ def _send(batch: Batch, subjects: Sequence[Subject], build: Build, *, keeps_body
     intents.check_freshness(batch)
     batch.calls += 1
     try:
-        answer = account.client().execute(*document, idempotency_key=key)
+        with sending(batch.board.link, len(subjects), writes=True):
+            answer = account.client().execute(*document, idempotency_key=key)
     except MondayError as error:
         _whole_failed(batch, subjects, build, error, keeps_body)
         return

@@ -39,7 +39,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='boardlink',
             name='read_points',
-            field=models.FloatField(blank=True, null=True, verbose_name='complexity points of a record read'),
+            field=models.FloatField(blank=True, null=True, verbose_name="complexity points of a look's read"),
         ),
         migrations.AddField(
             model_name='boardlink',

@@ -6,12 +6,14 @@ from sync.models.budget import ApiBudget, ApiReservation, ApiUsage
 from sync.models.journal import Intent, IntentState, RefusedItem, Tombstone, WebhookEvent
 from sync.models.ledger import Decision, SyncMetadata, SyncState
 from sync.models.queue import SyncQueue
+from sync.models.relations import AwaitedRelation
 from sync.models.synced import SyncedModel
 
 __all__ = [
     "ApiBudget",
     "ApiReservation",
     "ApiUsage",
+    "AwaitedRelation",
     "Backfill",
     "BackfillState",
     "BoardLease",

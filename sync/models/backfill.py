@@ -23,12 +23,23 @@ class BackfillState(models.TextChoices):
 
 
 class Backfill(models.Model):
-    """One bulk import job of Monday's; its rows are open intents that name it."""
+    """One bulk import job of Monday's; its rows are open intents that name it.
+
+    Started, without rows: it asks for the board, to announce them. `key` is the idempotency key under which the job
+    was started at `job_at`; `put_at` says that the file was about to be sent. The file's address is kept nowhere.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField(max_length=50)
     board_id = models.CharField(max_length=50)
+    group_id = models.CharField(max_length=50, blank=True, db_default="")
     job_id = models.CharField(max_length=100, blank=True, db_default="")
+    key = models.CharField("idempotency key", max_length=64, blank=True, db_default="")
+    job_at = models.DateTimeField("job started", null=True, blank=True)
+    put_at = models.DateTimeField("file about to be sent", null=True, blank=True)
+    look_at = models.DateTimeField("Monday is asked again", null=True, blank=True)
+    polls = models.SmallIntegerField(db_default=0)
+    tries = models.SmallIntegerField("files refused", db_default=0)
     state = models.CharField(max_length=20, choices=BackfillState.choices, db_default=BackfillState.STARTED)
     rows = models.IntegerField(db_default=0)
     counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
@@ -47,6 +58,11 @@ class Backfill(models.Model):
                 name="sync_backfills_one_open_a_board",
             )
         ]
+
+    @property
+    def open(self) -> bool:
+        """Whether something is left to do for it."""
+        return self.state not in (BackfillState.DONE, BackfillState.FAILED)
 
     def __str__(self) -> str:
         return f"{self.rows} {self.entity_type} records · {self.state}"

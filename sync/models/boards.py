@@ -28,7 +28,7 @@ class BoardLink(models.Model):
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    read_points = models.FloatField("complexity points of a record read", null=True, blank=True)
+    read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)
 
@@ -111,6 +111,9 @@ class MondayAccount(models.Model):
         "users by id: name and e-mail", db_default=EMPTY, blank=True
     )
     users_at = models.DateTimeField(null=True, blank=True)
+    tags: models.JSONField[Any, Any] = models.JSONField(
+        "tags by id, as far as looks have met them", db_default=EMPTY, blank=True
+    )
 
     class Meta:
         db_table = "sync_monday_account"

@@ -58,7 +58,7 @@ class ApiReservation(models.Model):
 
 
 class ApiUsage(models.Model):
-    """What was spent in five minutes on one board (an empty type: on none), for the forecast and the charts."""
+    """What was spent in one minute on one board (an empty type: on none), for the forecast and for pacing."""
 
     id = models.BigAutoField(primary_key=True)
     slot = models.DateTimeField(db_default=SyncNow())

@@ -54,6 +54,8 @@ class SyncedModel(models.Model):
     updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
 
     BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
+    sync_related: ClassVar[tuple[str, ...]] = ()
+    """Relations that `sync_region` follows; a look reads them with its records, in one query."""
     _loaded: dict[str, Any]
     _committed: dict[str, Any]
 
@@ -133,6 +135,10 @@ class SyncedModel(models.Model):
     def may_sync(self) -> bool:
         """Whether looks may touch this record at all."""
         return self.sync_enabled and self.sync_direction != SyncDirection.NONE
+
+    def sync_region(self) -> str:
+        """Return the country of telephone numbers that name none, as a code or name; empty: the setting's."""
+        return ""
 
     @classmethod
     def entity_type(cls) -> str:

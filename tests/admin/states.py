@@ -11,6 +11,7 @@ from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.converters import converter
+from sync.engine.values import raw_of
 from sync.models import (
     BoardLink,
     Decision,
@@ -73,7 +74,9 @@ def synced(name: str, item: str, **values: Any) -> Contact:
     mark(made, RecordSyncStatus.SYNCED, item)
     base = {}
     for mapping in registry.entity("contact").mappings:
-        local = {name: getattr(made, name) for name in mapping.fields}
+        if mapping.optional:
+            continue
+        local = raw_of(made, mapping)
         remote = converter(mapping.converter).write(local, None)
         base[mapping.key] = {
             "local": local,

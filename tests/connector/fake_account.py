@@ -9,11 +9,11 @@ from typing import Any
 from sync.connectors.monday.answers import Answer
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.codes import error_from
-from sync.connectors.monday.errors import MondayError
+from sync.connectors.monday.errors import MondayError, TimedOut
 
 
 class FakeAccount(MondayClient):
-    """Answers the documents of boards.py and doctor.py without HTTP."""
+    """Answers the documents of boards.py without HTTP."""
 
     def __init__(self) -> None:
         super().__init__("https://monday.test/v2", "token")
@@ -22,9 +22,8 @@ class FakeAccount(MondayClient):
         self.used_column_ids: set[str] = set()
         self.unreachable_events: set[str] = set()
         self.failing: dict[str, MondayError] = {}
-        self.served_version = "2026-10"
-        self.kinds = {"2026-10": "current"}
-        self.user: dict[str, str] | None = {"id": "2", "name": "Sync"}
+        self.lost_answers: set[str] = set()
+        self._replays: dict[str, Answer] = {}
         self.writes: list[str] = []
         self._next = 100
 
@@ -36,8 +35,22 @@ class FakeAccount(MondayClient):
             if f" {root}(" in document or f" {root} " in document:
                 if root in self.failing:
                     raise self.failing[root]
-                return play(variables)
+                return self._played_once(root, play, variables, idempotency_key)
         raise AssertionError(f"the fake account doesn't know this document: {document}")
+
+    def _played_once(
+        self, root: str, play: Callable[[Mapping[str, Any]], Answer], sent: Mapping[str, Any], key: str | None
+    ) -> Answer:
+        """Replay what a key has done; lose the first answer where the test says so, after it was done."""
+        if key is not None and key in self._replays:
+            return self._replays[key]
+        answer = play(sent)
+        if key is not None:
+            self._replays[key] = answer
+        if root in self.lost_answers:
+            self.lost_answers.remove(root)
+            raise TimedOut("Monday did not answer within 30 s")
+        return answer
 
     def add_board(self, board_id: str, *columns: dict[str, Any], state: str = "active") -> None:
         """A board with a name column, these columns and one group."""
@@ -53,20 +66,14 @@ class FakeAccount(MondayClient):
         return {
             "create_board": self._create_board,
             "create_column": self._create_column,
+            "create_group": self._create_group,
             "create_webhook": self._create_webhook,
             "delete_webhook": self._delete_webhook,
             "webhooks": lambda _: Answer({"webhooks": list(self.hooks.values())}),
-            "me": self._examined,
             "boards": lambda sent: Answer(
                 {"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]}
             ),
         }
-
-    def _examined(self, _: Mapping[str, Any]) -> Answer:
-        versions = [{"kind": kind, "value": value} for value, kind in self.kinds.items()]
-        return Answer(
-            {"me": self.user, "version": None, "versions": versions}, api_version=self.served_version
-        )
 
     def _create_board(self, sent: Mapping[str, Any]) -> Answer:
         board_id = self._new_id("board")
@@ -84,8 +91,14 @@ class FakeAccount(MondayClient):
         column_id = sent.get("id") or f"{sent['type']}_{self._next}"
         self.writes.append("column")
         column = {"id": column_id, "title": sent["title"], "type": sent["type"], "archived": False}
+        column["settings"] = sent.get("defaults") or "{}"
         self.boards[sent["board"]]["columns"].append(column)
-        return Answer({"create_column": {"id": column_id}})
+        return Answer({"create_column": column})
+
+    def _create_group(self, sent: Mapping[str, Any]) -> Answer:
+        group = {"id": self._new_id("group"), "title": sent["title"], "archived": False, "deleted": False}
+        self.boards[sent["board"]]["groups"].append(group)
+        return Answer({"create_group": group})
 
     def _create_webhook(self, sent: Mapping[str, Any]) -> Answer:
         if sent["event"] in self.unreachable_events:

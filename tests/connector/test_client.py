@@ -13,7 +13,9 @@ import requests
 import responses
 
 from sync.connectors.monday import errors
+from sync.connectors.monday.answers import Limits
 from sync.connectors.monday.client import Complexity, MondayClient
+from sync.connectors.monday.keys import KeyReused
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"
@@ -166,6 +168,123 @@ def test_a_wait_until_a_date_in_the_past_is_none_at_all(client: MondayClient) ->
 
 
 @responses.activate
+def test_a_wait_until_a_date_is_counted_on_the_server_s_own_clock(client: MondayClient) -> None:
+    dates = {"Date": "Wed, 21 Oct 2015 07:28:00 GMT", "Retry-After": "Wed, 21 Oct 2015 07:28:42 GMT"}
+    responses.post(URL, status=429, body="", headers=dates)
+    with pytest.raises(errors.LimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == 42
+
+
+@responses.activate
+def test_without_retry_after_the_wait_is_the_spent_limit_s(client: MondayClient) -> None:
+    left = '"minuteRate";r=0;t=38, "concurrency";r=249, "complexityMinute";r=4950000;t=45'
+    responses.post(URL, status=429, body="", headers={"RateLimit": left})
+    with pytest.raises(errors.LimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == 38
+
+
+POLICY = (
+    '"minuteRate";q=5000;w=60, "concurrency";q=250;qu="concurrent-requests", '
+    '"complexityMinute";q=5000000;w=60;qu="content-bytes"'
+)
+LEFT = '"minuteRate";r=4999, "concurrency";r=249, "complexityMinute";r=4950000;t=45'
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("policy", "left", "expected"),
+    [
+        (POLICY, LEFT, Limits(5000, 4999, None, 250, 249, 5_000_000, 4_950_000, 45)),
+        (POLICY, None, Limits(minute_limit=5000, concurrency_limit=250, points_limit=5_000_000)),
+        (None, "minuteRate;r=7;t=3", Limits(minute_left=7, minute_reset=3)),
+        (None, '"minuteRate" ; r=7 ;t = 3,"brandNew";r=1', Limits(minute_left=7, minute_reset=3)),
+        (None, '"minuteRate";r=many;t=', None),
+        ("nonsense, ;;; =", '"brandNew";r=1', None),
+        (None, None, None),
+    ],
+)
+def test_the_limits_of_the_headers_are_read_as_far_as_they_are_known(
+    client: MondayClient, policy: str | None, left: str | None, expected: Limits | None
+) -> None:
+    told = {"RateLimit-Policy": policy, "RateLimit": left}
+    responses.post(URL, json={"data": {}}, headers={name: text for name, text in told.items() if text})
+    assert client.execute(QUERY, {}).limits == expected
+
+
+@responses.activate
+def test_an_answer_says_how_long_it_took(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {}})
+    assert 0 < client.execute(QUERY, {}).seconds < client.timeout
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["<html>bad gateway</html>", "{}", '{"errors": [{"message": "no"}]}'])
+def test_an_error_without_an_id_in_its_body_bears_the_one_of_the_header(
+    client: MondayClient, body: str
+) -> None:
+    responses.post(URL, status=502, body=body, headers={"X-Request-Id": "req-7"})
+    with pytest.raises(errors.ServerFailed, match="req-7"):
+        client.execute(QUERY, {})
+
+
+@responses.activate
+def test_each_mutation_goes_out_with_a_key_and_no_query_does(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {}})
+    for document in (MUTATION, MUTATION, QUERY):
+        client.execute(document, {})
+    first, second, query = (call.request.headers.get("Idempotency-Key") for call in responses.calls)
+    assert None not in (first, second)
+    assert first != second
+    assert query is None
+
+
+@responses.activate
+def test_a_key_is_good_for_one_body_only(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {}})
+    client.execute(MUTATION, {"a": "1", "b": "2"}, idempotency_key="k")
+    client.execute(MUTATION, {"b": "2", "a": "1"}, idempotency_key="k")
+    with pytest.raises(KeyReused):
+        client.execute(MUTATION, {"a": "1", "b": "3"}, idempotency_key="k")
+    sent = [call.request.body for call in responses.calls]
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+
+
+@responses.activate
+def test_a_query_answered_by_another_version_is_refused_and_keeps_its_answer(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {"me": {"id": "1"}}}, headers={"API-Version": "2026-07"})
+    with pytest.raises(errors.WrongVersion, match="2026-10 was asked for, 2026-07 answered") as caught:
+        client.execute(QUERY, {})
+    assert caught.value.scope is errors.Scope.ACCOUNT
+    assert caught.value.answer is not None
+    assert caught.value.answer.data == {"me": {"id": "1"}}
+
+
+@responses.activate
+def test_a_mutation_answered_by_another_version_keeps_its_results(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {"a": {"id": "1"}}}, headers={"API-Version": "2026-07"})
+    assert client.execute(MUTATION, {}).data == {"a": {"id": "1"}}
+
+
+@responses.activate
+def test_an_answer_that_names_no_version_is_taken(client: MondayClient) -> None:
+    responses.post(URL, json={"data": {}})
+    assert client.execute(QUERY, {}).api_version is None
+
+
+@responses.activate
+@pytest.mark.parametrize("data", [None, []])
+def test_a_limit_in_a_query_s_answer_is_no_empty_answer(client: MondayClient, data: Any) -> None:
+    limit = failed("Slow down", "FIELD_LIMIT_EXCEEDED", ["items"], retry_in_seconds=15)
+    responses.post(URL, json={"data": data, "errors": [limit]})
+    with pytest.raises(errors.FieldLimitReached) as caught:
+        client.execute(QUERY, {})
+    assert (caught.value.wait_seconds, caught.value.path_alias) == (15, "items")
+
+
+@responses.activate
 @pytest.mark.parametrize("body", ["<html>welcome</html>", "[1, 2]", '"text"', "{}", ""])
 def test_a_success_that_is_no_graphql_answer_has_an_unknown_outcome(client: MondayClient, body: str) -> None:
     responses.post(URL, body=body)
@@ -273,6 +392,14 @@ def test_an_answer_that_is_cut_off_has_an_unknown_outcome(serve: Serve) -> None:
         connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"data": {')
 
     with pytest.raises(errors.ConnectionLost):
+        MondayClient(serve(cut), TOKEN).execute(MUTATION, {})
+
+
+def test_an_answer_that_is_cut_off_still_tells_its_request(serve: Serve) -> None:
+    def cut(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX-Request-Id: req-8\r\nContent-Length: 500\r\n\r\n{")
+
+    with pytest.raises(errors.ConnectionLost, match="req-8"):
         MondayClient(serve(cut), TOKEN).execute(MUTATION, {})
 
 

@@ -2,9 +2,17 @@
 
 from typing import Any
 
+import phonenumbers
 import pytest
 
-from sync.connectors.monday.converters import CONVERTERS, CannotSplit, Converter, UnknownValue, converter
+from sync.connectors.monday.converters import (
+    CONVERTERS,
+    CannotSplit,
+    Converter,
+    Options,
+    UnknownValue,
+    converter,
+)
 from sync.connectors.monday.documents import Reading
 
 ADDRESS = {
@@ -35,8 +43,8 @@ def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_a_column_of_another_type_is_not_read(name: str) -> None:
-    with pytest.raises(UnknownValue, match="numbers"):
-        converter(name).raw_of(Reading("c", "numbers", value="42"))
+    with pytest.raises(UnknownValue, match="mirror"):
+        converter(name).raw_of(Reading("c", "mirror", value="42"))
 
 
 def test_an_unknown_converter_is_an_error() -> None:
@@ -164,8 +172,23 @@ def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that
     assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
 
 
+@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
+def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number(region: str) -> None:
+    example = phonenumbers.example_number(region)
+    assert example is not None
+    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+    cell = {"phone": number.removeprefix("+"), "countryShortName": region}
+    assert converter("phone").remote(cell) == number
+
+
+def test_digits_that_only_look_like_another_country_s_number_stay_what_they_are() -> None:
+    phone = converter("phone")
+    assert phone.remote({"phone": "5551234567", "countryShortName": "US"}) == "+15551234567"
+    assert phone.remote({"phone": "5551234567", "countryShortName": ""}) == "+15551234567"
+
+
 def test_the_default_region_is_a_setting() -> None:
-    assert converter("phone", default_region="GB").local({"phone": "020 7946 0958"}) == "+442079460958"
+    assert converter("phone", Options(region="GB")).local({"phone": "020 7946 0958"}) == "+442079460958"
 
 
 @pytest.mark.parametrize(
@@ -225,9 +248,9 @@ def test_an_address_with_another_number_of_pieces_is_never_guessed() -> None:
 
 def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:
     address = converter("address")
-    typed = address.from_text("12 Main St, Springfield", ADDRESS)
-    assert typed == EMPTY_ADDRESS | {"address_street": "12 Main St, Springfield"}
-    assert address.local(typed) == "12 Main St, Springfield"
+    typed = address.from_text("14 Main St, Springfield", ADDRESS)
+    assert typed == EMPTY_ADDRESS | {"address_street": "14 Main St, Springfield"}
+    assert address.local(typed) == "14 Main St, Springfield"
 
 
 @pytest.mark.parametrize(

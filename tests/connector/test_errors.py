@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,13 @@ from typing import Any
 import pytest
 
 from sync.connectors.monday import errors, hooks
+from sync.connectors.monday.code_table import PUBLISHED, Known
 from sync.connectors.monday.codes import CODES, error_from, is_known
 from sync.connectors.monday.errors import MondayError, Scope
 from tests.connector.bodies import failed
+
+ROOT = Path(__file__).resolve().parents[2]
+CONNECTOR, SANDBOX = ROOT / "sync/connectors/monday", ROOT / "sandbox"
 
 
 def _tree(base: type[MondayError]) -> Iterator[type[MondayError]]:
@@ -84,7 +89,7 @@ def test_an_error_inside_an_answer_becomes_the_class_that_says_what_it_concerns(
         (403, errors.PermissionMissing),
         (404, errors.WrongAddress),
         (409, errors.StillRunning),
-        (413, errors.DocumentRefused),
+        (413, errors.TooComplex),
         (423, errors.BoardLocked),
         (429, errors.LimitReached),
         (500, errors.ServerFailed),
@@ -157,19 +162,134 @@ def test_a_half_made_set_of_webhooks_keeps_what_stands() -> None:
     assert "req-9" in error.sentence
 
 
-def _published_codes(node: Any) -> Iterator[str]:
+def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:
+    codes = [known.code for known in PUBLISHED]
+    assert len(codes) == len(set(codes))
+    assert all(re.search(r"developer\.monday|mondaycom/mcp|topic \d+|published", k.source) for k in PUBLISHED)
+
+
+@pytest.mark.parametrize("known", PUBLISHED, ids=lambda known: known.code)
+def test_a_code_becomes_the_class_of_the_table_in_the_present_and_in_the_older_form(known: Known) -> None:
+    older = {"error_code": known.code, "error_message": "No.", "status_code": 200, "error_data": {}}
+    for body in (failed("No.", known.code, ["r0"], retryAfterMs=1), older):
+        error = error_from(body, http_status=200)
+        assert isinstance(error, known.error) or known.code == "RATE_LIMIT_EXCEEDED"
+        assert error.code == known.code
+
+
+def _raised_somewhere(error: type[MondayError]) -> bool:
+    """Whether the connector makes errors of this very class: by the table, by hand, or as an ancestor only."""
+    named = rf"\b{error.__name__}\b"
+    others = [path for path in CONNECTOR.rglob("*.py") if path.parent.name != "errors"]
+    return any(re.search(named, path.read_text()) for path in others)
+
+
+@pytest.mark.parametrize("error", sorted(set(_tree(MondayError)), key=str))
+def test_no_class_of_the_tree_stands_there_unused(error: type[MondayError]) -> None:
+    by_the_budget = error is errors.BudgetExhausted
+    assert by_the_budget or error.__subclasses__() or _raised_somewhere(error)
+
+
+def test_every_code_that_the_sandbox_can_answer_has_a_class() -> None:
+    sources = [path.read_text() for path in SANDBOX.rglob("*.py")]
+    pattern = r'"((?:[A-Z][a-zA-Z]+Exception)|(?:[A-Z]+(?:_[A-Z]+)*_(?:EXCEEDED|EXHAUSTED|CONFLICT|FAILED|REQUEST)))"'
+    codes = {code for source in sources for code in re.findall(pattern, source)}
+    assert len(codes) > 10
+    reasons_of_jobs = {"AUTHORIZATION_FAILED", "BOARD_CAPACITY_EXCEEDED", "ACCOUNT_CAPACITY_EXCEEDED"}
+    assert codes - set(CODES) - reasons_of_jobs == set()
+
+
+def _codes_in(node: Any) -> Iterator[str]:
     if isinstance(node, dict):
         for key, value in node.items():
             if key in ("code", "error_code") and isinstance(value, str):
                 yield value
-            yield from _published_codes(value)
+            yield from _codes_in(value)
+
+
+def _beside_the_schema(name: str) -> Path:
+    schema = os.environ.get("MONDAY_SCHEMA")
+    found = Path(schema).parent.joinpath(name) if schema else None
+    if found is None or not found.is_file():
+        pytest.skip(f"MONDAY_SCHEMA names no folder with Monday's error bodies ({name})")
+    return found
 
 
 def test_every_published_error_code_has_a_class() -> None:
-    schema = os.environ.get("MONDAY_SCHEMA")
-    published = Path(schema).with_name("errors.json") if schema else None
-    if published is None or not published.is_file():
-        pytest.skip("MONDAY_SCHEMA names no folder with Monday's error bodies (errors.json)")
-    codes = set(_published_codes(json.loads(published.read_text())))
+    codes = set(_codes_in(json.loads(_beside_the_schema("errors.json").read_text())))
     assert codes
     assert codes - set(CODES) == set()
+
+
+def test_every_code_in_the_facts_about_monday_has_a_class() -> None:
+    text = _beside_the_schema("../MONDAY.md").read_text()
+    pattern = r"`([A-Z][A-Za-z]+Exception|[A-Z]+(?:_[A-Z]+)*_(?:EXCEEDED|EXHAUSTED|CONFLICT|BLOCKED|AUTHENTICATED))`"
+    codes = set(re.findall(pattern, text))
+    assert len(codes) > 15
+    assert codes - set(CODES) == set()
+
+
+def _bodies(node: Any, status: int) -> Iterator[tuple[int, Any]]:
+    """Every error body of the published file with its HTTP status."""
+    if not isinstance(node, dict):
+        return
+    status = node["http"] if isinstance(node.get("http"), int) else status
+    if isinstance(node.get("errors"), list):
+        yield from ((status, entry) for entry in node["errors"])
+    elif "error_code" in node or ("message" in node and "extensions" in node):
+        yield status, node
+    for value in node.values():
+        yield from _bodies(value, status)
+
+
+def test_every_published_body_becomes_an_error_of_its_own_class_with_a_sentence() -> None:
+    bodies = list(_bodies(json.loads(_beside_the_schema("errors.json").read_text()), 200))
+    assert len(bodies) > 30
+    for status, body in bodies:
+        error = error_from(body, http_status=status)
+        assert error.sentence.endswith((".", "]"))
+        assert error.scope in Scope
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (failed("Slow down", "rateLimitsAgain", retry_in_seconds=7), errors.LimitReached),
+        (failed("Slow down", "rateLimitsAgain", ["r0"], retry_in_seconds=7), errors.FieldLimitReached),
+        (failed("Slow down", "rateLimitsAgain", ["r0"], status_code=429), errors.FieldLimitReached),
+        (failed("Oops", "NewFault", ["r0"], status_code=500), errors.ServerFailed),
+        ({"error_message": "Internal server error", "status_code": 500}, errors.ServerFailed),
+        (failed("No", "NewRefusal", ["r0"], status_code=403), errors.BoardForbidden),
+        (failed("Later", "NewLock", ["r0"], status_code=423), errors.BoardLocked),
+        (failed("Group not found", "ResourceNotFoundException"), errors.GroupGone),
+        (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PermissionMissing),
+        (failed("No", "USER_ACCESS_DENIED"), errors.UserDenied),
+        ({"message": "Your ip is restricted"}, errors.AddressForbidden),
+        (failed("Too many jobs", "RATE_LIMIT_EXCEEDED", retryAfterMs=90_000), errors.JobLimitReached),
+        (failed("Rate limit exceeded", "RATE_LIMIT_EXCEEDED"), errors.MinuteLimitReached),
+    ],
+)
+def test_what_a_code_does_not_tell_is_read_from_the_rest_of_the_error(
+    body: Any, expected: type[MondayError]
+) -> None:
+    assert type(error_from(body, http_status=200)) is expected
+
+
+def test_a_refusal_that_no_wait_helps_asks_for_none() -> None:
+    gone = error_from(failed("Item not found", "InvalidItemIdException"), http_status=200, retry_after=38)
+    assert gone.wait_seconds is None
+    assert "wait" not in gone.sentence
+
+
+def test_an_answer_of_the_edge_is_told_in_a_clear_sentence() -> None:
+    error = error_from(None, http_status=503, request_id="req-503")
+    assert error.sentence == (
+        "Monday answered HTTP 503 (Service Unavailable) without a reason. Monday has trouble; nothing is lost, and it "
+        "is tried again by itself. [Monday request req-503]"
+    )
+
+
+def test_our_own_budget_says_that_nothing_was_sent_and_until_when() -> None:
+    error = errors.BudgetExhausted("Today's calls are used up", wait_seconds=60)
+    assert (error.scope, error.retryable, error.outcome_unknown) == (Scope.LIMIT, True, False)
+    assert "60 s" in error.sentence

@@ -7,7 +7,9 @@ import pytest
 from sync.connectors.monday import errors
 from sync.connectors.monday.answers import Answer
 from sync.connectors.monday.codes import error_from
+from sync.connectors.monday.converters import CONVERTERS, converter
 from sync.connectors.monday.documents import items_from, parse_items, parse_look, parse_page, parse_written
+from sync.connectors.monday.items import KNOWN_TYPES
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 
 
@@ -77,6 +79,18 @@ def test_a_hole_in_a_list_doesn_t_shift_the_errors_of_its_neighbours() -> None:
     failure = failed("blocked", "tooManyRequests", ["linked", 1, "column_values", 0])
     (read,) = parse_items(_answer({"linked": [None, item("12")]}, failure), COLUMN_IDS)
     assert not read.reading("npd_id").known
+
+
+@pytest.mark.parametrize("deeper", [[], ["column_values"], ["column_values", 0, "value"]])
+def test_an_item_that_an_error_left_out_is_not_an_item_that_is_gone(deeper: list[str | int]) -> None:
+    """`column_values` is non-null in Monday's schema, so an error in it nulls the whole item."""
+    failure = failed("blocked", "tooManyRequests", ["linked", 0, *deeper])
+    with pytest.raises(errors.FieldLimitReached):
+        parse_items(_answer({"linked": [None, item("12")]}, failure), COLUMN_IDS)
+    page = {"cursor": None, "items": [None]}
+    failure = failed("Internal server error", "INTERNAL_SERVER_ERROR", ["by_npd_id", "items", 0, *deeper])
+    with pytest.raises(errors.ServerFailed):
+        parse_look(_answer({"by_npd_id": page}, failure), COLUMN_IDS)
 
 
 def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
@@ -153,8 +167,41 @@ def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> No
     assert isinstance(written["u2"], errors.OutcomeUnknown)
 
 
+def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() -> None:
+    """The mutation ran; an error in the non-null `column_values` of its item nulls the alias all the same."""
+    failure = failed("blocked", "FIELD_LIMIT_EXCEEDED", ["r0", "column_values"], retry_in_seconds=15)
+    written = parse_written(_answer({"r0": None}, failure), ["r0"], COLUMN_IDS)["r0"]
+    assert isinstance(written, errors.UnreadableAnswer)
+    assert written.outcome_unknown
+    assert "Blocked" in written.sentence
+
+
 def test_a_written_item_with_an_unreadable_value_is_written_all_the_same() -> None:
     failure = failed("blocked", "tooManyRequests", ["u0", "column_values", 0])
     written = parse_written(_answer({"u0": item("11")}, failure), ["u0"], COLUMN_IDS)["u0"]
     assert not isinstance(written, errors.MondayError)
     assert not written.reading("npd_id").known
+
+
+def test_a_typed_column_s_own_fields_come_with_its_reading() -> None:
+    columns = [
+        column("s", "status", '{"index":1}', "Done", index=1, label="Done"),
+        column("d", "dropdown", '{"ids":[2]}', "a, b", values=[{"id": "2", "label": "a, b"}]),
+        column("r", "board_relation", None, linked_item_ids=["44"]),
+        column("t", "tags", '{"tag_ids":[3]}', "VIP", tags=[{"id": "3", "name": "VIP"}]),
+    ]
+    (read,) = items_from([item(columns=columns)], ["s", "d", "r", "t"])
+    assert all(read.reading(column_id).known for column_id in ("s", "d", "r", "t"))
+    assert read.reading("d").extra == {"values": [{"id": "2", "label": "a, b"}]}
+    assert (read.reading("r").value, read.reading("r").extra) == (None, {"linked_item_ids": ["44"]})
+
+
+def test_a_label_that_can_t_be_stored_makes_its_value_unknown() -> None:
+    values = [{"id": "2", "label": "a\x00b"}]
+    (read,) = items_from([item(columns=[column("d", "dropdown", '{"ids":[2]}', values=values)])], ["d"])
+    assert not read.reading("d").known
+    assert "can't store" in read.reading("d").reason
+
+
+def test_each_type_that_a_converter_makes_a_column_of_can_be_read() -> None:
+    assert {converter(name).column_type for name in CONVERTERS} == KNOWN_TYPES

@@ -1,11 +1,18 @@
 """Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
 
+from dataclasses import replace
+
 import pytest
 
 from sync.connectors.monday import errors
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS, WebhooksIncomplete, ensure_webhooks, url_fingerprint
-from sync.connectors.monday.setup import BoardSpec, ColumnSpec, ensure_board, plan_board
+from sync.connectors.monday.setup import BoardSetup, BoardSpec, ColumnSpec, ensure_board, plan_board
 from tests.connector.fake_account import FakeAccount
+
+
+def _ids(made: BoardSetup) -> dict[str, str]:
+    return {key: column.id for key, column in made.columns.items()}
+
 
 COLUMNS = [
     ColumnSpec("name", "Name", "name"),
@@ -27,7 +34,7 @@ def _spec(board_id: str | None = None) -> BoardSpec:
 def test_without_a_board_one_is_made_with_all_columns(account: FakeAccount) -> None:
     made = ensure_board(account, _spec())
     assert made.made_board
-    assert made.columns == {"name": "name", "email": "npd_email", "notes": "npd_notes"}
+    assert _ids(made) == {"name": "name", "email": "npd_email", "notes": "npd_notes"}
     assert made.group_id == "topics"
     assert len(made.created) == 3
 
@@ -36,14 +43,14 @@ def test_a_second_run_finds_everything_and_writes_nothing(account: FakeAccount) 
     first = ensure_board(account, _spec())
     account.writes.clear()
     second = ensure_board(account, _spec(first.board_id))
-    assert (second.columns, second.created, second.made_board) == (first.columns, [], False)
+    assert (_ids(second), second.created, second.made_board) == (_ids(first), [], False)
     assert account.writes == []
 
 
 def test_columns_that_a_person_made_are_adopted_by_title_and_type(account: FakeAccount) -> None:
     account.add_board("7", {"id": "email_x", "title": " EMAIL ", "type": "email", "archived": False})
     made = ensure_board(account, _spec("7"))
-    assert made.columns["email"] == "email_x"
+    assert _ids(made)["email"] == "email_x"
     assert made.adopted == ["column “Name” (name)", "column “ EMAIL ” (email_x)"]
     assert made.created == ["column “Notes” (npd_notes)"]
 
@@ -54,7 +61,7 @@ def test_the_preferred_id_goes_before_the_title(account: FakeAccount) -> None:
         {"id": "email_x", "title": "Email", "type": "email", "archived": False},
         {"id": "npd_email", "title": "Renamed", "type": "email", "archived": False},
     )
-    assert ensure_board(account, _spec("7")).columns["email"] == "npd_email"
+    assert _ids(ensure_board(account, _spec("7")))["email"] == "npd_email"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +77,7 @@ def test_a_column_of_another_type_or_an_archived_one_is_not_adopted(
     account.add_board("7", column)
     account.used_column_ids = {"npd_email"}
     made = ensure_board(account, _spec("7"))
-    assert made.columns["email"] not in ("npd_email", None)
+    assert _ids(made)["email"] != "npd_email"
 
 
 def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -> None:
@@ -78,7 +85,7 @@ def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -
     spec = BoardSpec(
         "contact", "Contacts", "7", [ColumnSpec("a", "Email", "email"), ColumnSpec("b", "Email", "email")]
     )
-    columns = ensure_board(account, spec).columns
+    columns = _ids(ensure_board(account, spec))
     assert columns["a"] != columns["b"]
 
 
@@ -102,7 +109,7 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(account: FakeAccount) -
     assert account.writes == []
 
 
-@pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.ServerFailed, errors.BoardForbidden])
+@pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.Unreachable, errors.BoardForbidden])
 def test_only_a_refused_id_is_tried_again_without_it(
     account: FakeAccount, error: type[errors.MondayError]
 ) -> None:
@@ -112,6 +119,111 @@ def test_only_a_refused_id_is_tried_again_without_it(
     with pytest.raises(error):
         ensure_board(account, _spec("7"))
     assert account.calls == calls + 2
+
+
+@pytest.mark.parametrize("lost", ["create_board", "create_column"])
+def test_a_lost_answer_is_asked_for_once_more_and_makes_nothing_twice(
+    account: FakeAccount, lost: str
+) -> None:
+    account.lost_answers = {lost}
+    made = ensure_board(account, _spec())
+    assert len(made.created) == 3
+    assert list(account.boards) == [made.board_id]
+    assert account.writes.count("board") == 1
+    assert account.writes.count("column") == 2
+
+
+def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
+    account.lost_answers = {"create_webhook"}
+    ensure_webhooks(account, "7", URL, {})
+    assert len(account.hooks) == len(WEBHOOK_EVENTS)
+
+
+def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
+    account.failing["create_board"] = errors.ServerFailed("Internal Server Error")
+    with pytest.raises(errors.ServerFailed):
+        ensure_board(account, _spec())
+    assert account.calls == 2
+
+
+ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "tags", "text"), optional=True)
+RELATION = ColumnSpec(
+    "org",
+    "Organization",
+    "board_relation",
+    "org",
+    ("board_relation", "text"),
+    optional=True,
+    target_board="9",
+)
+
+
+def _with(*columns: ColumnSpec) -> BoardSpec:
+    return BoardSpec("contact", "Contacts", "7", [*columns, *COLUMNS])
+
+
+def _column(column_id: str, title: str, kind: str, settings: object = None) -> dict[str, object]:
+    return {"id": column_id, "title": title, "type": kind, "archived": False, "settings": settings}
+
+
+def test_an_optional_column_is_never_made_by_itself(account: FakeAccount) -> None:
+    account.add_board("7")
+    made = ensure_board(account, _with(ALIASES, RELATION))
+    assert set(made.columns) == {"name", "email", "notes"}
+    assert made.unfit == {}
+
+
+def test_an_optional_column_is_adopted_in_the_best_type_that_is_there(account: FakeAccount) -> None:
+    labels = {"labels": [{"id": 1, "label": "Navy"}]}
+    account.add_board("7", _column("a", "Aliases", "text"), _column("b", "ALIASES ", "dropdown", labels))
+    found = ensure_board(account, _with(ALIASES)).columns["aliases"]
+    assert (found.id, found.type, found.settings) == ("b", "dropdown", labels)
+
+
+def test_an_optional_column_of_an_unfit_type_is_named_and_left(account: FakeAccount) -> None:
+    account.add_board("7", _column("a", "Aliases", "date"))
+    made = ensure_board(account, _with(ALIASES))
+    assert "aliases" not in made.columns
+    assert made.unfit == {"aliases": "column “Aliases” (a) is of type date, not dropdown, tags, text"}
+
+
+@pytest.mark.parametrize("settings", [{"boardIds": [9, 8]}, '{"boardIds": ["9"]}'])
+def test_a_relation_to_the_right_board_is_adopted_in_both_forms_of_its_settings(
+    account: FakeAccount, settings: object
+) -> None:
+    account.add_board("7", _column("r", "Organization", "board_relation", settings))
+    assert ensure_board(account, _with(RELATION)).columns["org"].id == "r"
+
+
+@pytest.mark.parametrize("settings", [{"boardIds": [8]}, {}, None, "rubbish"])
+def test_a_relation_to_another_board_is_named_and_left(account: FakeAccount, settings: object) -> None:
+    account.add_board("7", _column("r", "Organization", "board_relation", settings))
+    made = ensure_board(account, _with(RELATION))
+    assert made.unfit == {"org": "column “Organization” (r) leads to another board than 9"}
+
+
+def test_a_relation_that_was_asked_for_is_made_with_its_board(account: FakeAccount) -> None:
+    account.add_board("7")
+    made = ensure_board(account, _with(replace(RELATION, optional=False)))
+    assert made.columns["org"].type == "board_relation"
+    assert made.columns["org"].target_boards == {"9"}
+
+
+def test_what_is_needed_chooses_its_column_before_what_is_welcome(account: FakeAccount) -> None:
+    account.add_board("7", _column("x", "Notes", "text"))
+    needed = ColumnSpec("notes", "Notes", "text")
+    welcome = ColumnSpec("aliases", "Notes", "text", types=("text",), optional=True)
+    made = ensure_board(account, BoardSpec("contact", "Contacts", "7", [welcome, needed]))
+    assert _ids(made) == {"notes": "x"}
+
+
+def test_a_board_whose_groups_are_all_gone_gets_one(account: FakeAccount) -> None:
+    account.add_board("7")
+    for group in account.boards["7"]["groups"]:
+        group["deleted"] = True
+    made = ensure_board(account, _spec("7"))
+    assert made.groups[made.group_id or ""] == "Contacts"
+    assert ensure_board(account, _spec("7")).group_id == made.group_id
 
 
 def test_each_event_gets_one_webhook_and_a_second_run_none(account: FakeAccount) -> None:

@@ -77,6 +77,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("day", "31.01.2026", "YYYY-MM-DD"),
     ("site", {"url": "b.test", "text": "x"}, "scheme"),
     ("role", {"text": "x"}, "a string is expected"),
+    ("phone", {}, "is missing"),
+    ("ticked", "true", "simple strings are not supported"),
+    ("ticked", "", "simple strings are not supported"),
+    ("ticked", {}, "is expected"),
 ]
 
 
@@ -101,7 +105,7 @@ def test_each_type_is_cleared_by_what_monday_s_page_of_it_says(
     assert simulator.cell(item, column)["text"] != ""
     assert "errors" not in simulator.change(board, item, {column: clearing})
     cell = simulator.cell(item, column)
-    assert (cell["text"], cell["value"]) == ("", None)
+    assert (cell["text"], cell["value"]) == (None if column in ("stage", "kinds") else "", None)
 
 
 def test_an_empty_string_sets_a_number_to_zero_and_only_null_clears_it(
@@ -148,9 +152,26 @@ def test_a_refused_mutation_leaves_no_new_label_behind(simulator: Simulator, boa
     assert "Brand new" not in refused["message"]
 
 
-def test_a_number_in_a_status_is_an_index_and_not_a_label(simulator: Simulator, board: str) -> None:
+@pytest.mark.parametrize("written", ["2026", {"label": "2026"}])
+def test_a_number_in_a_status_is_an_index_and_not_a_label(
+    simulator: Simulator, board: str, written: Any
+) -> None:
     item = simulator.item(board)
-    assert "doesn't exist" in simulator.change(board, item, {"stage": "2026"})["errors"][0]["message"]
+    answer = simulator.ask(
+        "mutation ($b: ID!, $i: ID!, $v: JSON!) { change_multiple_column_values(board_id: $b, item_id: $i,"
+        " column_values: $v, create_labels_if_missing: true) { id } }",
+        b=board,
+        i=item,
+        v=json.dumps({"stage": written}),
+    )
+    assert "doesn't exist" in answer["errors"][0]["message"]
+
+
+def test_an_item_holds_64_kilobytes_of_values_and_no_more(simulator: Simulator, board: str) -> None:
+    item = simulator.item(board, role="x" * 60_000)
+    (error,) = simulator.change(board, item, {"npd_id": "x" * 6_000})["errors"]
+    assert (error["extensions"]["code"], "64 KB" in error["message"]) == ("ColumnValueException", True)
+    assert "errors" not in simulator.change(board, item, {"role": "x", "npd_id": "x" * 6_000})
 
 
 def test_one_column_can_be_written_by_json_and_by_a_simple_string(simulator: Simulator, board: str) -> None:

@@ -121,12 +121,42 @@ def test_a_fault_may_wait_for_a_field_and_bring_its_own_body(simulator: Simulato
 
 
 @pytest.mark.parametrize(
-    "fault", [{}, {"status": 500, "timeout": "after"}, {"timeout": "during"}, {"status": 5}]
+    "fault",
+    [
+        {},
+        {"status": 500, "timeout": "after"},
+        {"timeout": "during"},
+        {"status": 5},
+        {"status": True},
+        {"status": 500, "seconds": 5},
+        {"status": 500, "count": True},
+        {"status": 500, "skip": -1},
+        {"status": 500, "sometimes": True},
+        {"limit": "yearly"},
+        {"limit": ["daily"]},
+        {"limit": "daily", "retry_in": 1.5},
+        {"limit": "daily", "header": "no"},
+        {"slow": -1},
+        {"slow": "very"},
+        {"partial": {}},
+        {"partial": {"aliases": ["r1"], "every": 2}},
+        {"partial": {"aliases": "r1"}},
+        {"partial": {"every": 0}},
+        {"partial": {"every": 2, "code": 5}},
+        {"partial": {"every": 2, "applied": 1}},
+        {"partial": {"every": 2, "at": 3}},
+        {"cursor": "lost"},
+        {"listing": "short"},
+        {"listing": -1},
+        {"listing": True},
+        {"stale": -1},
+    ],
 )
 def test_what_is_no_fault_is_refused_in_words(simulator: Simulator, fault: dict[str, object]) -> None:
     answer = simulator.session.post(f"{simulator.url}/_control/faults", json=fault, timeout=5)
     assert answer.status_code == 400
-    assert answer.json()["error"]
+    assert len(answer.json()["error"]) > 10
+    assert simulator.read("faults") == []
 
 
 def test_latency_is_paid_for_each_mutation(simulator: Simulator, board: str) -> None:
@@ -176,3 +206,30 @@ def test_only_json_changes_anything(simulator: Simulator, board: str) -> None:
     )
     assert form.status_code == 415
     assert len(simulator.read("boards")) == 1
+
+
+def test_an_answer_is_packed_for_who_takes_it_and_when_it_is_worth_it(
+    simulator: Simulator, board: str
+) -> None:
+    for n in range(20):
+        simulator.item(board, f"Person of a longer name {n}")
+    document = "{ boards { items_page { items { id name } } } }"
+    packed = simulator.post(document, Accept_Encoding="gzip")
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert int(packed.headers["Content-Length"]) < len(packed.content)
+    plain = simulator.post(document, Accept_Encoding="identity")
+    assert "Content-Encoding" not in plain.headers
+    assert plain.json()["data"] == packed.json()["data"]
+    refused = simulator.post(document, Accept_Encoding="br, gzip;q=0")
+    assert "Content-Encoding" not in refused.headers
+    assert "Content-Encoding" not in simulator.post("{ me { id } }", Accept_Encoding="gzip").headers
+
+
+def test_an_answer_over_a_megabyte_is_given_once_and_not_kept(simulator: Simulator, board: str) -> None:
+    item = simulator.item(board, "A" * 250)
+    change = 'r%d: change_simple_column_value(board_id: "%s", item_id: "%s", column_id: "role", value: "%d") { %s }'
+    names = " ".join(f"n{n}: name" for n in range(40))
+    document = f"mutation {{ {' '.join(change % (n, board, item, n, names) for n in range(120))} }}"
+    answers = [simulator.post(document, Idempotency_Key="big") for _ in range(2)]
+    assert all(len(answer.content) > 1_000_000 for answer in answers)
+    assert "Idempotency-Replayed" not in answers[1].headers

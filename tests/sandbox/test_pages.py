@@ -1,15 +1,19 @@
 """The board page as the server sends it, and its live updates."""
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from typing import Any
 
 import pytest
 import requests
 
-from tests.sandbox.conftest import Simulator, wait_until
+from tests.sandbox.conftest import COLUMNS, Simulator, wait_until
 
 
 def page(simulator: Simulator, path: str) -> str:
@@ -72,6 +76,128 @@ def test_what_a_person_mistypes_is_refused_in_words(simulator: Simulator, board:
     answer = simulator.session.post(f"{simulator.url}/_control/actions", json=body, timeout=5)
     assert answer.status_code == 400
     assert answer.json() == {"error": "email is not valid", "code": "ColumnValueException"}
+
+
+WRITTEN = {
+    "role": "Buyer", "notes": "two\nlines", "amount": "12.50", "email": "a@b.test Ada", "phone": "+46317015500 SE",
+    "day": "2026-12-01 10:30", "site": "https://b.test words", "ticked": "v", "stage": "Stuck",
+    "kinds": "Buyer, Partner",
+    "owner": "Tom Okafor, Noor Haddad", "land": "Sweden", "place": "57.7 11.9 Main hall", "tags": "spring, autumn",
+    "trip": "2026-12-01 2026-12-05", "hour": "09:05", "week": "2026-12-07 2026-12-13",
+}  # fmt: skip
+MORE = {
+    "owner": "people", "land": "country", "place": "location", "tags": "tags", "trip": "timeline", "hour": "hour",
+    "week": "week",
+}  # fmt: skip
+
+
+def edit(simulator: Simulator, item: str, **more: Any) -> dict[str, str]:
+    values: dict[str, str] = simulator.control("actions", {"action": "edit", "item_id": item, **more})[
+        "values"
+    ]
+    return values
+
+
+def held(simulator: Simulator, board: str, item: str, column: str) -> Any:
+    """What the cell's button says that the cell holds."""
+    row = page(simulator, f"/board/{board}/row/{item}")
+    (button,) = re.findall(rf'data-column="{column}" [^>]*', row)
+    found = re.search(r'data-value="([^"]*)"', button)
+    return json.loads(unescape(found[1])) if found else None
+
+
+@pytest.mark.parametrize("column", WRITTEN)
+def test_what_a_cell_holds_can_be_written_back_to_undo_an_edit(simulator: Simulator, column: str) -> None:
+    board = simulator.board(COLUMNS | MORE)
+    item = simulator.item(board)
+    before = edit(simulator, item, column_id=column, text=WRITTEN[column])[column]
+    kept = held(simulator, board, item, column)
+    assert before
+    assert kept is not None
+    assert edit(simulator, item, column_id=column, value=None)[column] == ""
+    assert held(simulator, board, item, column) is None
+    assert edit(simulator, item, column_id=column, value=kept)[column] == before
+
+
+@pytest.mark.parametrize("column", ["stage", "kinds", "owner", "land", "tags"])
+def test_what_a_picker_offers_is_what_it_takes(simulator: Simulator, column: str) -> None:
+    board = simulator.board(COLUMNS | MORE)
+    item = simulator.item(board)
+    text = edit(simulator, item, column_id=column, text=WRITTEN[column])[column]
+    offer = json.loads(page(simulator, f"/board/{board}/choices?column={column}"))
+    row = page(simulator, f"/board/{board}/row/{item}")
+    chosen = json.loads(unescape(re.findall(rf'data-column="{column}" [^>]*data-chosen="([^"]*)"', row)[0]))
+    names = {choice["key"]: choice["name"] for choice in offer["choices"]}
+    assert sorted(names[key] for key in chosen) == sorted(text.split(", "))
+    other = next(key for key in names if key not in chosen) if column not in ("kinds", "tags") else chosen[0]
+    assert edit(simulator, item, column_id=column, chosen=[other])[column] == names[other]
+    assert edit(simulator, item, column_id=column, chosen=[])[column] == ""
+    if offer["makes_new"]:
+        assert edit(simulator, item, column_id=column, chosen=[], made=["Brand new"])[column] == "Brand new"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"column_id": "stage", "chosen": "1"},
+        {"column_id": "stage", "chosen": ["77"]},
+        {"column_id": "land", "chosen": [], "made": ["Atlantis"]},
+        {"column_id": "land", "chosen": ["XX"]},
+        {"column_id": "owner", "chosen": ["person-1"]},
+        {"column_id": "role", "chosen": ["1"]},
+        {"column_id": "none", "chosen": ["1"]},
+    ],
+)
+def test_what_no_picker_offers_is_refused(simulator: Simulator, given: dict[str, Any]) -> None:
+    item = simulator.item(simulator.board(COLUMNS | MORE))
+    body = {"action": "edit", "item_id": item, **given}
+    answer = simulator.session.post(f"{simulator.url}/_control/actions", json=body, timeout=5)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+
+
+def test_groups_stand_in_board_order_and_a_folded_one_gives_its_place_to_the_next(
+    simulator: Simulator, board: str
+) -> None:
+    group = simulator.data(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old & new", relative_to: "topics",'
+        " position_relative_method: after_at) { id } }",
+        b=board,
+    )["create_group"]["id"]
+    rows = [{"name": f"First {n:03}", "group_id": "topics"} for n in range(120)]
+    rows += [{"name": f"Second {n}", "group_id": group} for n in range(3)]
+    simulator.control("items", {"board_id": board, "items": rows})
+    first = page(simulator, f"/board/{board}/list")
+    assert first.count("<tr id=") == 100
+    assert "Second 0" not in first
+    folded = page(simulator, f"/board/{board}/list?closed=topics")
+    assert folded.count("<tr id=") == 3
+    assert "Old &amp; new" in folded
+    assert "120 items" in folded
+    assert "1–3 of 3" in folded
+
+
+def test_rows_are_fetched_together_with_the_counts_of_the_tabs(simulator: Simulator, board: str) -> None:
+    ids = [simulator.item(board, name) for name in ("Ada", "Bo", "Cy")]
+    simulator.control("actions", {"action": "delete", "item_id": ids[2]})
+    answer = json.loads(page(simulator, f"/board/{board}/rows?ids={','.join(ids)},12,x"))
+    assert sorted(answer["rows"]) == sorted(ids)
+    assert answer["counts"] == {"active": 2, "archived": 0, "deleted": 1, "all": 3}
+    assert 'data-action="restore"' in answer["rows"][ids[2]]
+
+
+def test_a_line_of_the_log_opens_to_what_was_asked_and_answered(simulator: Simulator, board: str) -> None:
+    with requests.get(f"{simulator.url}/events?board={board}", stream=True, timeout=10) as stream:
+        lines = stream.iter_lines(chunk_size=1, decode_unicode=True)
+        assert next(lines) == "retry: 1000"
+        simulator.data(
+            'mutation Two ($b: ID!) { a: create_item(board_id: $b, item_name: "A") { id }'
+            ' b: create_item(board_id: $b, item_name: "B") { id } }',
+            b=board,
+        )
+        line = next(one for one in islice(lines, 100) if "2 × create_item" in one)
+    for words in ("mutation Two", "2 at the root", "points", "HTTP 200", "Request id"):
+        assert words in line
 
 
 def test_open_pages_hear_of_calls_and_changes(simulator: Simulator, board: str) -> None:

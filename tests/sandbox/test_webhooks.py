@@ -9,7 +9,8 @@ import pytest
 from tests.sandbox.conftest import Receiver, Simulator, free_port, wait_until
 
 SECRET = "a signing secret for the tests of the sandbox"
-PERSON = 67210011
+PERSON, TOM = 67210011, 67210012
+MORE = {"owner": "people", "land": "country", "place": "location", "trip": "timeline"}
 API_USER = 67210000
 
 
@@ -62,6 +63,10 @@ def test_a_new_item_is_a_create_pulse_with_its_values(
         ("email", "email", "a@b.test", {"email": "a@b.test", "text": "a@b.test"}),
         ("phone", "phone", "+12025550169 US", {"phone": "+12025550169", "countryShortName": "US"}),
         ("day", "date", "2026-01-31", {"date": "2026-01-31", "time": None, "icon": None}),
+        ("owner", "multiple-person", "Tom Okafor", {"personsAndTeams": [{"id": TOM, "kind": "person"}]}),
+        ("land", "country", "Sweden", {"countryCode": "SE", "countryName": "Sweden"}),
+        ("place", "location", "57.7 11.9 Hall", {"lat": "57.7", "lng": "11.9", "address": "Hall"}),
+        ("trip", "timerange", "2026-01-31 2026-02-02", {"from": "2026-01-31", "to": "2026-02-02"}),
     ],
 )
 def test_a_changed_cell_is_an_update_column_value_under_its_old_type_name(
@@ -74,6 +79,12 @@ def test_a_changed_cell_is_an_update_column_value_under_its_old_type_name(
     value: str,
     shown: dict[str, Any],
 ) -> None:
+    if column in MORE:
+        simulator.data(
+            "mutation ($b: ID!, $i: String, $y: ColumnType!) {"
+            ' create_column(board_id: $b, title: "More", id: $i, column_type: $y) { id } }',
+            b=board, i=column, y=MORE[column],
+        )  # fmt: skip
     item = simulator.item(board)
     heard.wait()
     act(simulator, "edit", item_id=item, column_id=column, text=value)

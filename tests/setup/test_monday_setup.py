@@ -127,7 +127,12 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     changed = FieldMapping.objects.filter(link__entity_type="contact", key="email")
     changed.update(rule="npd_wins", direction="npd_to_monday", label="Mail", position=9)
-    BoardLink.objects.filter(entity_type="contact").update(creates_records=False, group_id="elsewhere")
+    made = monday.query(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Elsewhere") { id } }',
+        b=contacts_link().board_id,
+    )
+    elsewhere = made["data"]["create_group"]["id"]
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=False, group_id=elsewhere)
     run("monday_setup")
     assert changed.values_list("rule", "direction", "label", "position").get() == (
         "npd_wins",
@@ -135,7 +140,7 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
         "Mail",
         9,
     )
-    assert (contacts_link().creates_records, contacts_link().group_id) == (False, "elsewhere")
+    assert (contacts_link().creates_records, contacts_link().group_id) == (False, elsewhere)
 
 
 def test_a_board_named_in_the_settings_is_used_with_the_columns_it_has(
@@ -264,7 +269,7 @@ def test_a_run_after_the_address_was_mended_makes_each_webhook_once(
 def test_a_run_that_was_interrupted_after_making_the_board_goes_on_with_that_board(
     monday: Sandbox, run: Run
 ) -> None:
-    monday.control("faults", status=500, on="create_column")
+    monday.faults(*[{"status": 500, "on": "create_column"}] * 2)  # one is asked for again
     with pytest.raises(CommandError):
         run("monday_setup")
     run("monday_setup")
@@ -339,3 +344,66 @@ def test_a_column_that_was_made_anew_is_filled_and_nobody_says_synced_before(
         person.refresh_from_db()
         assert (person.phone, person.sync_status) == ("+44 20 7946 0018", "synced")
     assert "will be looked at again" not in run("monday_setup")
+
+
+def test_a_group_that_is_gone_is_replaced_and_said(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    topmost = contacts_link().group_id
+    BoardLink.objects.filter(entity_type="contact").update(group_id="gone")
+    said = run("monday_setup")
+    assert "for the group gone is archived or deleted" in said
+    assert contacts_link().group_id == topmost
+
+
+def test_a_mapped_column_that_changed_its_type_is_said_and_a_fitting_one_made(
+    monday: Sandbox, run: Run
+) -> None:
+    run("monday_setup")
+    link = contacts_link()
+    FieldMapping.objects.filter(link=link, key="phone").update(column_id="role_title")
+    said = run("monday_setup")
+    assert "Phone is now in the column phone" in said
+    phone = link.mappings.get(key="phone")
+    assert columns_of(monday, link.board_id)[phone.column_id] == "phone"
+
+
+def test_what_monday_knows_of_the_columns_is_kept_with_the_mappings(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    email = contacts_link().mappings.get(key="email")
+    assert email.options["column_type"] == "email"
+    assert isinstance(email.options["settings"], dict)
+    assert contacts_link().mappings.get(key="name").options == {}
+
+
+def test_plan_version_and_users_of_the_account_are_remembered_and_told(monday: Sandbox, run: Run) -> None:
+    said = run("monday_setup")
+    row = MondayAccount.objects.get()
+    assert (row.version_answered, row.version_kind) == ("2026-10", "current")
+    assert row.users[row.user_id]["email"]
+    assert row.users_at is not None
+    assert "Monday answers as API version 2026-10 (current)" in said
+
+
+def test_a_version_that_is_about_to_end_is_a_warning(monday: Sandbox, run: Run, settings: Any) -> None:
+    settings.MONDAY_API_VERSION = "2026-07"
+    said = run("monday_setup")
+    assert "WARNING: Monday is about to end this API version." in said
+
+
+@pytest.mark.parametrize("asked", ["2025-01", "1999-01"])
+def test_a_version_that_monday_replaces_by_another_stops_the_set_up(
+    monday: Sandbox, run: Run, settings: Any, asked: str
+) -> None:
+    settings.MONDAY_API_VERSION = asked
+    with pytest.raises(CommandError, match=f"API version {asked} was asked for, 2026-.. answered"):
+        run("monday_setup")
+    assert monday.boards() == []
+
+
+def test_every_mutation_of_the_set_up_goes_out_with_a_key_of_its_own(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    sent = [call for call in monday.calls() if call["kind"] == "mutation"]
+    keys = [call["idempotency_key"] for call in sent]
+    assert len(keys) > 10
+    assert None not in keys
+    assert len(set(keys)) == len(keys)

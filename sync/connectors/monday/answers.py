@@ -1,7 +1,10 @@
-"""What Monday answered to one document, as a value."""
+"""What Monday answered to one document, as a value, and what everything that asks Monday needs of a client."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from sync.connectors.monday.errors import MondayError
 
@@ -53,3 +56,12 @@ class Answer:
     def errors_of(self, alias: str) -> tuple[MondayError, ...]:
         """The errors at or below one alias of the document."""
         return tuple(error for error in self.errors if error.path_alias == alias)
+
+
+class Api(Protocol):
+    """Whatever sends a document to Monday: MondayClient, or one around it that keeps the account's budget."""
+
+    def execute(
+        self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None
+    ) -> Answer:
+        """Send one document and return its answer; raises MondayError where it failed as a whole."""

@@ -4,12 +4,14 @@ It sends one document at a time and never repeats a request by itself: whether s
 decided by the caller, who knows what the document does.
 """
 
+from __future__ import annotations
+
 import json
+import re
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -18,6 +20,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import AuthBase
 from requests.structures import CaseInsensitiveDict
 
+from sync.connectors.monday import headers as told
 from sync.connectors.monday.answers import Answer, Complexity
 from sync.connectors.monday.codes import error_from
 from sync.connectors.monday.errors import (
@@ -25,11 +28,14 @@ from sync.connectors.monday.errors import (
     MondayError,
     Scope,
     UnreadableAnswer,
+    WrongVersion,
 )
+from sync.connectors.monday.keys import UsedKeys
 from sync.connectors.monday.transport import transport_error
 
 _CHUNK_BYTES = 65_536
 _CONNECT_SECONDS = 10.0
+_VERSION = re.compile(r"\d{4}-\d{2}")
 # Errors of a field that ran: in a mutation they say nothing of the other aliases.
 _SCOPES_OF_EXECUTION = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope.BOARD})
 
@@ -81,6 +87,7 @@ class MondayClient:
         self.calls = 0
         self._auth = _Token(token)
         self._session = session or _session()
+        self._keys = UsedKeys()
         self._counter = threading.Lock()
 
     def __repr__(self) -> str:
@@ -92,40 +99,67 @@ class MondayClient:
         """Send one document and return its answer, errors of single fields included.
 
         Raises MondayError where the request failed as a whole: no connection, no answer, an HTTP error, or
-        an answer with errors and no data. An idempotency key lets Monday replay a mutation's answer for 30
-        minutes (developer.monday.com/api-reference/docs/idempotency).
+        an answer with errors and no data; WrongVersion where a query was answered by another API version than
+        the one asked for (a mutation's results stand, and the next query tells). An idempotency key lets
+        Monday replay a mutation's answer for 30 minutes (developer.monday.com/api-reference/docs/idempotency);
+        a mutation without one gets one of its own. Raises KeyReused, before anything is sent, for a key that
+        went out with another body.
         """
-        status, headers, body = self._send(document, variables, idempotency_key)
-        payload = _decode(body, status)
+        is_mutation = document.lstrip().startswith("mutation")
+        key = (idempotency_key or uuid.uuid4().hex) if is_mutation else None
+        # Sorted, so that a body that was stored as JSON and read again is the same, byte for byte.
+        body = json.dumps({"query": document, "variables": dict(variables)}, sort_keys=True).encode()
+        if key:
+            self._keys.check(key, body)
+        started = time.monotonic()
+        status, headers, content = self._send(body, key)
+        payload = _decode(content, status)
         if status != 200:
             raise _failure(payload, status, headers)
         if payload is None:
-            raise UnreadableAnswer("Monday's answer was not JSON", http_status=status)
-        return _answer(payload, headers, is_mutation=document.lstrip().startswith("mutation"))
+            raise UnreadableAnswer(
+                "Monday's answer was not JSON", http_status=status, request_id=told.request_id(headers)
+            )
+        answer = _answer(payload, headers, time.monotonic() - started, is_mutation=is_mutation)
+        if not is_mutation:
+            self._check_version(answer)
+        return answer
 
     def close(self) -> None:
         """Close the pooled connections."""
         self._session.close()
 
-    def _send(
-        self, document: str, variables: Mapping[str, Any], idempotency_key: str | None
-    ) -> tuple[int, CaseInsensitiveDict[str], bytes]:
+    def _check_version(self, answer: Answer) -> None:
+        served = (answer.api_version or "").strip()
+        if not served or served == self.version or not _VERSION.fullmatch(self.version):
+            return
+        error = WrongVersion(
+            f"API version {self.version} was asked for, {served} answered",
+            request_id=answer.request_id,
+            http_status=200,
+        )
+        error.answer = answer
+        raise error
+
+    def _send(self, body: bytes, key: str | None) -> tuple[int, CaseInsensitiveDict[str], bytes]:
         deadline = time.monotonic() + self.timeout
+        answered: CaseInsensitiveDict[str] = CaseInsensitiveDict()
         with self._counter:
             self.calls += 1
         try:
             with self._session.post(
                 self.url,
-                data=json.dumps({"query": document, "variables": dict(variables)}).encode(),
-                headers=self._headers(idempotency_key),
+                data=body,
+                headers=self._headers(key),
                 auth=self._auth,
                 timeout=(min(_CONNECT_SECONDS, self.timeout), self.timeout),
                 stream=True,
                 allow_redirects=False,
             ) as response:
-                return response.status_code, response.headers, b"".join(_until(deadline, response))
+                answered = response.headers
+                return response.status_code, answered, b"".join(_until(deadline, response))
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-            raise transport_error(error, self.timeout) from error
+            raise transport_error(error, self.timeout, told.request_id(answered)) from error
 
     def _headers(self, idempotency_key: str | None) -> dict[str, str]:
         headers = {
@@ -165,7 +199,14 @@ def _decode(body: bytes, status: int) -> dict[str, Any] | None:
 
 def _failure(payload: dict[str, Any] | None, status: int, headers: Mapping[str, str]) -> MondayError:
     errors = _errors(payload or {}, status, headers)
-    return errors[0] if errors else error_from(None, http_status=status, retry_after=_retry_after(headers))
+    if errors:
+        return errors[0]
+    return error_from(
+        None,
+        http_status=status,
+        request_id=_request_id(payload or {}, headers),
+        retry_after=told.retry_after(headers, status),
+    )
 
 
 def _errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> list[MondayError]:
@@ -173,26 +214,26 @@ def _errors(payload: Mapping[str, Any], status: int, headers: Mapping[str, str])
     found = list(entries) if isinstance(entries, list) else []
     if payload.get("error_code") or payload.get("error_message"):
         found = [payload]  # the format before 2025-01, which may repeat its message in `errors`
-    return [
-        error_from(
-            entry, http_status=status, request_id=_request_id(payload), retry_after=_retry_after(headers)
-        )
-        for entry in found
-    ]
+    request_id, wait = _request_id(payload, headers), told.retry_after(headers, status)
+    return [error_from(entry, http_status=status, request_id=request_id, retry_after=wait) for entry in found]
 
 
-def _answer(payload: Mapping[str, Any], headers: Mapping[str, str], *, is_mutation: bool) -> Answer:
+def _answer(
+    payload: Mapping[str, Any], headers: Mapping[str, str], seconds: float, *, is_mutation: bool
+) -> Answer:
     errors = _errors(payload, 200, headers)
     data = payload.get("data")
     if not isinstance(data, dict):
-        raise _without_data(errors, _request_id(payload), is_mutation)
+        raise _without_data(errors, _request_id(payload, headers), is_mutation)
     return Answer(
         data=data,
         errors=tuple(errors),
-        request_id=_request_id(payload),
+        request_id=_request_id(payload, headers),
         api_version=headers.get("API-Version"),
         complexity=_complexity(data.get("complexity")),
         replayed=headers.get("Idempotency-Replayed", "").lower() == "true",
+        limits=told.limits(headers),
+        seconds=seconds,
     )
 
 
@@ -212,25 +253,11 @@ def _without_data(errors: list[MondayError], request_id: str | None, is_mutation
     return errors[0]
 
 
-def _request_id(payload: Mapping[str, Any]) -> str | None:
+def _request_id(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:
+    """The id by which Monday's support finds the request: of the body, else of a header."""
     extensions = payload.get("extensions")
     request_id = extensions.get("request_id") if isinstance(extensions, dict) else None
-    return str(request_id) if request_id else None
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds of the Retry-After header, which is a number or a date (RFC 9110 section 10.2.3)."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.replace(".", "", 1).isdigit():
-        return float(text)
-    try:
-        until = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    until = until if until.tzinfo else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return str(request_id) if request_id else told.request_id(headers)
 
 
 def _complexity(node: Any) -> Complexity | None:

@@ -1,26 +1,22 @@
-"""Monday's error codes, each with its class and its source: the one edge where foreign errors become ours."""
+"""The one edge where Monday's errors become ours; code_table.py says what each code stands for."""
 
+from __future__ import annotations
+
+import http.client
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sync.connectors.monday.code_table import PUBLISHED, STATUSES, STATUSES_INSIDE
 from sync.connectors.monday.errors import (
-    AccountBlocked,
-    AddressLimitReached,
-    BoardForbidden,
-    BoardFull,
+    AddressForbidden,
     BoardGone,
-    BoardLocked,
     ColumnGone,
     ColumnUnsupported,
-    ComplexityExhausted,
-    ConcurrencyLimitReached,
-    CursorExpired,
-    DailyLimitReached,
     DocumentRefused,
     FieldLimitReached,
-    FieldRefused,
+    GroupGone,
     ItemInactive,
     ItemNotFound,
     LimitReached,
@@ -31,69 +27,12 @@ from sync.connectors.monday.errors import (
     PermissionMissing,
     RecordRefused,
     ServerFailed,
-    StillRunning,
-    TimedOut,
-    VersionRefused,
     WrongAddress,
 )
 
-# Codes as they come in `extensions.code` (formerly `error_code`). "docs" stands for
-# developer.monday.com/api-reference/docs/error-handling; "mcp" for the error fixtures in
-# github.com/mondaycom/mcp, which show the spelling on the wire where the docs differ; "community n" for
-# topics of community.monday.com.
-CODES: dict[str, type[MondayError]] = {
-    "NOT_AUTHENTICATED": NotAuthenticated,  # community 115326, body of HTTP 401
-    "UserUnauthorizedException": BoardForbidden,  # docs; inside a 200 with status_code 403
-    "USER_UNAUTHORIZED": BoardForbidden,  # docs, newer spelling of the same
-    "missingRequiredPermissions": PermissionMissing,  # docs
-    "API_TEMPORARILY_BLOCKED": AccountBlocked,  # docs
-    "InvalidVersionException": VersionRefused,  # developer.monday.com/api-reference/docs/api-versioning
-    "COMPLEXITY_BUDGET_EXHAUSTED": ComplexityExhausted,  # mcp
-    "ComplexityException": ComplexityExhausted,  # docs, 2024-10 and earlier
-    "MINUTE_RATE_LIMIT_EXCEEDED": MinuteLimitReached,  # mcp
-    "RATE_LIMIT_EXCEEDED": MinuteLimitReached,  # reference/ingest-items-api-reference, with retryAfterMs
-    "MAX_CONCURRENCY_EXCEEDED": ConcurrencyLimitReached,  # mcp
-    "maxConcurrencyExceeded": ConcurrencyLimitReached,  # docs
-    "TooManyConcurrentRequestsException": ConcurrencyLimitReached,  # community 88176, an item's lock
-    "DAILY_LIMIT_EXCEEDED": DailyLimitReached,  # mcp
-    "IP_RATE_LIMIT_EXCEEDED": AddressLimitReached,  # docs
-    "FIELD_LIMIT_EXCEEDED": FieldLimitReached,  # docs/migrating-to-version-2025-04
-    "tooManyRequests": FieldLimitReached,  # mcp, a subgraph's limit inside a 200
-    "IDEMPOTENCY_CONFLICT": StillRunning,  # docs/idempotency
-    "InvalidItemIdException": ItemNotFound,  # community 109452
-    "InvalidBoardIdException": BoardGone,  # docs
-    "InvalidColumnIdException": ColumnGone,  # community 92703
-    "ItemsLimitationException": BoardFull,  # docs
-    "ItemNameTooLongException": NameRefused,  # docs
-    "ColumnValueException": FieldRefused,  # docs; narrowed by _column_value
-    "CorrectedValueException": FieldRefused,  # docs
-    "InvalidUserIdException": FieldRefused,  # docs
-    "ResourceNotFoundException": RecordRefused,  # docs; narrowed by _resource_not_found
-    "InvalidArgumentException": RecordRefused,  # docs/migrating-to-version-2025-04; narrowed
-    "RecordInvalidException": RecordRefused,  # docs
-    "DeleteLastGroupException": RecordRefused,  # docs
-    "CursorException": CursorExpired,  # community 70289
-    "CursorExpiredError": CursorExpired,  # docs
-    "GRAPHQL_VALIDATION_FAILED": DocumentRefused,  # community 116967, HTTP 400
-    "GRAPHQL_PARSE_FAILED": DocumentRefused,  # not published; the usual code beside the one above
-    "INVALID_GRAPHQL_REQUEST": DocumentRefused,  # community 118566, HTTP 400
-    "undefinedField": DocumentRefused,  # community 101399, 2024-10 and earlier, HTTP 200
-    "JsonParseException": DocumentRefused,  # docs, HTTP 400
-    "INTERNAL_SERVER_ERROR": ServerFailed,  # docs, HTTP 500
-    "InternalServerError": ServerFailed,  # docs, older spelling
-}
-
-# For answers whose body names no code that we know.
-_STATUSES: dict[int, type[MondayError]] = {
-    401: NotAuthenticated,
-    403: PermissionMissing,
-    404: WrongAddress,
-    405: WrongAddress,
-    408: TimedOut,
-    409: StillRunning,
-    423: BoardLocked,
-    429: LimitReached,
-}
+CODES: dict[str, type[MondayError]] = {known.code: known.error for known in PUBLISHED}
+# Roots that tell of the account and not of a board: who may not read them lacks a scope.
+_ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
 
 
 @dataclass(frozen=True)
@@ -102,6 +41,8 @@ class _Facts:
     message: str
     data: Mapping[str, Any]
     extensions: Mapping[str, Any]
+    path: tuple[str | int, ...] = ()
+    status: int | None = None
 
 
 def is_known(code: str) -> bool:
@@ -122,17 +63,23 @@ def error_from(
     """
     facts = _facts(error)
     refused = _class_of(facts, http_status)
-    path = error.get("path") if isinstance(error, Mapping) else None
     return refused(
-        facts.message or f"Monday answered HTTP {http_status} without a reason",
+        facts.message or _without_reason(http_status),
         code=facts.code,
         request_id=request_id,
         http_status=http_status,
-        wait_seconds=_wait(facts.extensions, retry_after),
-        path=path if isinstance(path, list) else (),
+        wait_seconds=_wait(facts.extensions, retry_after) if refused.retryable else None,
+        path=facts.path,
         column_id="name" if refused is NameRefused else _text(facts.data.get("column_id")),
         column_type=_text(facts.data.get("column_type")),
     )
+
+
+def _without_reason(http_status: int | None) -> str:
+    if http_status is None:
+        return "Monday gave no reason"
+    phrase = http.client.responses.get(http_status)
+    return f"Monday answered HTTP {http_status}" + (f" ({phrase})" if phrase else "") + " without a reason"
 
 
 def _facts(error: Any) -> _Facts:
@@ -144,20 +91,29 @@ def _facts(error: Any) -> _Facts:
     message = str(error.get("message") or error.get("error_message") or "").split(
         " Please check our API doc"
     )[0]
+    path, status = error.get("path"), extensions.get("status_code", error.get("status_code"))
     return _Facts(
         code=str(extensions.get("code") or error.get("error_code") or ""),
         message=f"{message}: {details}" if details else message,
         data=_mapping(extensions.get("error_data") or error.get("error_data")),
         extensions=extensions,
+        path=tuple(path) if isinstance(path, list) else (),
+        status=status if isinstance(status, int) else None,
     )
 
 
 def _class_of(facts: _Facts, http_status: int | None) -> type[MondayError]:
+    """By the code; where we know none, by the message, the HTTP status and what an answer inside a 200 says."""
     known = CODES.get(facts.code)
     narrow = _NARROWED.get(facts.code)
     if known is not None:
         return (narrow(facts) if narrow else None) or known
-    return _class_of_status(http_status) or _class_of_message(facts.message) or RecordRefused
+    return (
+        _class_of_message(facts.message)
+        or _class_of_status(http_status)
+        or _class_inside(facts)
+        or RecordRefused
+    )
 
 
 def _class_of_status(http_status: int | None) -> type[MondayError] | None:
@@ -167,14 +123,47 @@ def _class_of_status(http_status: int | None) -> type[MondayError] | None:
         return ServerFailed
     if 300 <= http_status < 400:
         return WrongAddress
-    return _STATUSES.get(http_status, DocumentRefused)
+    return STATUSES.get(http_status, DocumentRefused)
+
+
+def _class_inside(facts: _Facts) -> type[MondayError] | None:
+    """Of an error that came with HTTP 200. Codes of limits are spelled in several ways, their wait is not."""
+    limited = facts.status == 429 or "retry_in_seconds" in facts.extensions
+    if limited and not facts.path:
+        return LimitReached
+    if limited:
+        return FieldLimitReached
+    if facts.status is not None and facts.status >= 500:
+        return ServerFailed
+    return STATUSES_INSIDE.get(facts.status or 0)
 
 
 def _class_of_message(message: str) -> type[MondayError] | None:
-    """Errors without a code: a syntax error ("Parse error on …", community 82381) and the old 401 (82701)."""
+    """Errors without a code: a syntax error (community 82381), the old 401 (82701), an IP that isn't let in."""
     if message.startswith("Parse error"):
         return DocumentRefused
+    if "ip is restricted" in message.lower():
+        return AddressForbidden  # developer.monday.com/api-reference/docs/error-handling, HTTP 401
     return NotAuthenticated if message.lower() == "not authenticated" else None
+
+
+def _unauthorized(facts: _Facts) -> type[MondayError] | None:
+    """What the token's user may not do is the board's affair, but where the account was asked for."""
+    return PermissionMissing if facts.path and facts.path[0] in _ACCOUNT_ROOTS else None
+
+
+def _job_limit(facts: _Facts) -> type[MondayError] | None:
+    """The hour's limit of bulk jobs says `retryAfterMs`; without it the code reads as any rate limit."""
+    return None if "retryAfterMs" in facts.extensions else MinuteLimitReached
+
+
+# In this order: an item is "not found in board".
+_RESOURCES: tuple[tuple[str, type[MondayError]], ...] = (
+    ("column", ColumnGone),
+    ("group", GroupGone),
+    ("item", ItemNotFound),
+    ("board", BoardGone),
+)
 
 
 def _resource_not_found(facts: _Facts) -> type[MondayError] | None:
@@ -182,7 +171,7 @@ def _resource_not_found(facts: _Facts) -> type[MondayError] | None:
     words = f"{facts.data.get('resource_type') or ''} {facts.message}".lower()
     if "not found" not in words:
         return None
-    for word, refused in (("column", ColumnGone), ("item", ItemNotFound), ("board", BoardGone)):
+    for word, refused in _RESOURCES:
         if re.search(rf"\b{word}\b", words):
             return refused
     return None
@@ -196,6 +185,9 @@ def _column_value(facts: _Facts) -> type[MondayError] | None:
 
 
 _NARROWED: dict[str, Callable[[_Facts], type[MondayError] | None]] = {
+    "UserUnauthorizedException": _unauthorized,
+    "USER_UNAUTHORIZED": _unauthorized,
+    "RATE_LIMIT_EXCEEDED": _job_limit,
     "ResourceNotFoundException": _resource_not_found,
     "InvalidArgumentException": _resource_not_found,
     "ColumnValueException": _column_value,

@@ -1,15 +1,17 @@
 """The GraphQL documents that move records: reads of a batch, and writes of many records as aliased mutations.
 
 Values travel in variables only, and a text depends on nothing but its shape and its aliases, so that Monday's
-side and the tests can cache it. The answers are read in items.py.
+side and the tests can cache it. The answers are read in items.py. `types` are the types of the columns that
+are read, by which fragments.py adds what some of them need.
 """
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from sync.connectors.monday.fragments import COMPLEXITY, item_fields
 from sync.connectors.monday.items import (
     Item,
     LookResult,
@@ -25,7 +27,6 @@ from sync.connectors.monday.items import (
 __all__ = [
     "ITEMS_PER_PAGE",
     "ITEMS_PER_READ",
-    "ITEM_FIELDS",
     "Change",
     "Create",
     "Document",
@@ -51,18 +52,6 @@ __all__ = [
 ITEMS_PER_READ = 100  # ids in one `items` query (developer.monday.com/api-reference/reference/items)
 ITEMS_PER_PAGE = 500  # items in one page (developer.monday.com/api-reference/reference/items-page)
 
-ITEM_FIELDS = """
-fragment ItemFields on Item {
-  id name state updated_at
-  board { id }
-  column_values(ids: $columns) {
-    id type text value
-    ... on EmailValue { email label }
-    ... on PhoneValue { phone country_short_name }
-  }
-}
-"""
-_COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
 _BOARD = "board: boards(ids: [$board], limit: 1, state: all) { id state }"
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
@@ -109,9 +98,9 @@ class _Part:
     variables: Mapping[str, Any]
 
 
-def read_items(ids: Sequence[str], column_ids: Sequence[str]) -> Document:
+def read_items(ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
     """Up to 100 items by id, archived and deleted ones too; unknown ids are simply absent from the answer."""
-    return _query([_linked(ids)], column_ids)
+    return _query([_linked(ids)], column_ids, types)
 
 
 def look(
@@ -122,6 +111,7 @@ def look(
     npd_ids: Sequence[str],
     match: MatchColumn | None = None,
     match_values: Sequence[str] = (),
+    types: Collection[str] = (),
 ) -> Document:
     """Everything that a batch needs to know in one request; each part is there only if it asks something.
 
@@ -139,45 +129,73 @@ def look(
         parts.append(_by_match(match, match_values))
     if not parts:
         raise ValueError("A look needs at least one item, NPD ID or match value to ask for.")
-    return _query([_Part("$board: ID!", _BOARD, {"board": board_id}), *parts], column_ids)
+    return _query([_Part("$board: ID!", _BOARD, {"board": board_id}), *parts], column_ids, types)
 
 
-def first_page(board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE) -> Document:
+def first_page(
+    board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+) -> Document:
     """The first page of a board's active items; `items.parse_page` reads it."""
     page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
     text = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
     variables = {"board": board_id, "limit": limit}
-    return _query([_Part("$board: ID!, $limit: Int!", text, variables)], column_ids)
+    return _query([_Part("$board: ID!, $limit: Int!", text, variables)], column_ids, types)
 
 
-def next_page(cursor: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE) -> Document:
+def next_page(
+    cursor: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+) -> Document:
     """The page behind a cursor, which lives 60 minutes from the first page."""
     text = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
     variables = {"cursor": cursor, "limit": limit}
-    return _query([_Part("$cursor: String!, $limit: Int!", text, variables)], column_ids)
+    return _query([_Part("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
 
 
-def change(board_id: str, changes: Sequence[Change], column_ids: Sequence[str]) -> Document:
-    """One mutation for many items, each under its alias; Monday runs them one after another."""
-    declarations, fields = [], []
+def change(
+    board_id: str,
+    changes: Sequence[Change],
+    column_ids: Sequence[str],
+    types: Collection[str] = (),
+    *,
+    create_labels: bool = False,
+) -> Document:
+    """One mutation for many items, each under its alias; Monday runs them one after another.
+
+    With `create_labels` a status or dropdown label that the column lacks is made, which needs permission to
+    change the board's structure.
+    """
+    declarations: list[str] = []
+    fields: list[str] = []
     variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
+    labels = _labels(create_labels, declarations, variables)
     for entry in changes:
         alias = _checked(entry.alias)
         declarations.append(f"$item_{alias}: ID!, $values_{alias}: JSON!")
         fields.append(
             f"{alias}: change_multiple_column_values(board_id: $board, item_id: $item_{alias},"
-            f" column_values: $values_{alias}) {{ ...ItemFields }}"
+            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"item_{alias}": entry.item_id, f"values_{alias}": _json(entry.values)}
-    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables)
+    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
 
 
 def create(
-    board_id: str, group_id: str | None, creates: Sequence[Create], column_ids: Sequence[str]
+    board_id: str,
+    group_id: str | None,
+    creates: Sequence[Create],
+    column_ids: Sequence[str],
+    types: Collection[str] = (),
+    *,
+    create_labels: bool = False,
 ) -> Document:
-    """One mutation that makes many items; without a group they go to the board's topmost one."""
-    declarations, fields = [], []
+    """One mutation that makes many items; without a group they go to the board's topmost one.
+
+    `create_labels` as in `change`.
+    """
+    declarations: list[str] = []
+    fields: list[str] = []
     variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
+    labels = _labels(create_labels, declarations, variables)
     in_group = "group_id: $group, " if group_id else ""
     if group_id:
         declarations.append("$group: String!")
@@ -188,15 +206,15 @@ def create(
         declarations.append(f"$name_{alias}: String!, $values_{alias}: JSON!")
         fields.append(
             f"{alias}: create_item(board_id: $board, {in_group}item_name: $name_{alias},"
-            f" column_values: $values_{alias}) {{ ...ItemFields }}"
+            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"name_{alias}": entry.name, f"values_{alias}": _json(filled)}
-    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables)
+    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
 
 
 def probe() -> Document:
     """The cheapest call that says whether token, account and API are well."""
-    return Document(f"query Probe {{ me {{ id }} {_COMPLEXITY} }}", {})
+    return Document(f"query Probe {{ me {{ id }} {COMPLEXITY} }}", {})
 
 
 def _linked(ids: Sequence[str]) -> _Part:
@@ -231,23 +249,37 @@ def _by_match(match: MatchColumn, values: Sequence[str]) -> _Part:
     return _Part("$by_match: ItemsQuery", text, {"by_match": {"rules": rules, "operator": "or"}})
 
 
-def _query(parts: Sequence[_Part], column_ids: Sequence[str]) -> Document:
+def _query(parts: Sequence[_Part], column_ids: Sequence[str], types: Collection[str]) -> Document:
     declarations = ", ".join([part.declarations for part in parts] + ["$columns: [String!]"])
     fields = "\n  ".join(part.text for part in parts if part.text)
     variables: dict[str, Any] = {"columns": list(column_ids)}
     for part in parts:
         variables |= part.variables
-    return Document(f"query Look({declarations}) {{\n  {_COMPLEXITY}\n  {fields}\n}}{ITEM_FIELDS}", variables)
+    text = f"query Look({declarations}) {{\n  {COMPLEXITY}\n  {fields}\n}}{item_fields(types)}"
+    return Document(text, variables)
+
+
+def _labels(create: bool, declarations: list[str], variables: dict[str, Any]) -> str:
+    """The argument that lets Monday make missing labels; nothing where none can be missing."""
+    if not create:
+        return ""
+    declarations.append("$labels: Boolean")
+    variables["labels"] = True
+    return ", create_labels_if_missing: $labels"
 
 
 def _mutation(
-    common: str, declarations: Sequence[str], fields: Sequence[str], variables: Mapping[str, Any]
+    common: str,
+    declarations: Sequence[str],
+    fields: Sequence[str],
+    variables: Mapping[str, Any],
+    types: Collection[str],
 ) -> Document:
     if not fields:
         raise ValueError("A write needs at least one record.")
     declared = ", ".join([common, *declarations])
-    body = "\n  ".join([_COMPLEXITY, *fields])
-    return Document(f"mutation Write({declared}) {{\n  {body}\n}}{ITEM_FIELDS}", variables)
+    body = "\n  ".join([COMPLEXITY, *fields])
+    return Document(f"mutation Write({declared}) {{\n  {body}\n}}{item_fields(types)}", variables)
 
 
 def _checked(alias: str) -> str:

@@ -4,12 +4,21 @@ Monday's API doesn't tell a webhook's address, so the caller remembers the ids o
 with a fingerprint of the address. Webhooks that others made are never touched.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sync.connectors.monday.boards import CREATE_WEBHOOK, DELETE_WEBHOOK, READ_WEBHOOKS, ask
-from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.answers import Api
+from sync.connectors.monday.boards import (
+    CREATE_WEBHOOK,
+    DELETE_WEBHOOK,
+    READ_WEBHOOKS,
+    ask,
+    execute_once,
+    make,
+)
 from sync.connectors.monday.documents import Document
 from sync.connectors.monday.errors import BoardRefused, MondayError, WebhookAddressUnreachable
 
@@ -64,14 +73,14 @@ def url_fingerprint(url: str) -> str:
     return hashlib.sha256(url.encode()).hexdigest()[:16]
 
 
-def read_webhooks(client: MondayClient, board_id: str) -> dict[str, str]:
+def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
     """The board's webhooks, ours and others': id and event."""
-    nodes = ask(client, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
+    nodes = ask(api, Document(READ_WEBHOOKS, {"board": board_id}), "webhooks")
     return {str(node["id"]): str(node["event"]) for node in nodes if node}
 
 
 def ensure_webhooks(
-    client: MondayClient, board_id: str, url: str, known: Mapping[str, str]
+    api: Api, board_id: str, url: str, known: Mapping[str, str]
 ) -> tuple[list[Hook], list[str]]:
     """Bring our webhooks on a board up to date: one per needed event, all to `url`.
 
@@ -84,17 +93,17 @@ def ensure_webhooks(
             f"A webhook's address can have {URL_CHARACTERS} characters; this one has {len(url)}."
         )
     fingerprint = url_fingerprint(url)
-    existing = read_webhooks(client, board_id)
+    existing = read_webhooks(api, board_id)
     ours = [Hook(key, event, known[key]) for key, event in existing.items() if key in known]
     good, stale = _sorted_out(ours, fingerprint)
     progress = _Progress(hooks=[*good.values(), *stale])
     try:
         for event in WEBHOOK_EVENTS:
             if event not in good:
-                _make(client, board_id, url, event, progress)
+                _make(api, board_id, url, event, progress)
         # Only now, so that a failure leaves no gap without any webhook.
         for hook in stale:
-            _remove(client, hook, progress)
+            _remove(api, hook, progress)
     except MondayError as error:
         raise WebhooksIncomplete(error, progress.hooks) from error
     return progress.hooks, progress.words
@@ -112,8 +121,9 @@ def _sorted_out(ours: Sequence[Hook], fingerprint: str) -> tuple[dict[str, Hook]
     return good, stale
 
 
-def _make(client: MondayClient, board_id: str, url: str, event: str, progress: _Progress) -> None:
-    answer = client.execute(CREATE_WEBHOOK, {"board": board_id, "url": url, "event": event})
+def _make(api: Api, board_id: str, url: str, event: str, progress: _Progress) -> None:
+    variables = {"board": board_id, "url": url, "event": event}
+    answer = execute_once(api, Document(CREATE_WEBHOOK, variables))
     node = (answer.data or {}).get("create_webhook")
     if node is None:
         errors = answer.errors_of("create_webhook") or answer.errors
@@ -130,8 +140,8 @@ def _make(client: MondayClient, board_id: str, url: str, event: str, progress: _
     progress.words.append(f"created webhook {event} on board {board_id}")
 
 
-def _remove(client: MondayClient, hook: Hook, progress: _Progress) -> None:
-    ask(client, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
+def _remove(api: Api, hook: Hook, progress: _Progress) -> None:
+    make(api, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
     progress.hooks.remove(hook)
     progress.words.append(
         f"deleted webhook {hook.event} ({hook.id}), which went to another address or stood twice"

@@ -13,7 +13,11 @@ from sync.connectors.monday.answers import Answer
 from sync.connectors.monday.errors import BoardGone, MondayError, UnreadableAnswer
 
 NAME_COLUMN = "name"
-KNOWN_TYPES = frozenset({"name", "text", "long_text", "email", "phone"})
+KNOWN_TYPES = frozenset(
+    {"name", "text", "long_text", "email", "phone", "link", "status", "dropdown", "date", "numbers"}
+    | {"checkbox", "people", "country", "location", "board_relation", "tags"}
+)
+"""The column types that some converter reads."""
 _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
 
 UNSTORABLE = "it holds characters that NPD can't store; type it anew on the board"
@@ -134,10 +138,17 @@ def parse_written(
 def items_from(
     node: Any, column_ids: Sequence[str], errors: Sequence[MondayError] = (), path: Path = ()
 ) -> list[Item]:
-    """Items out of a list (or a single one) of an answer; `path` is where the list stands in the answer."""
+    """Items out of a list (or a single one) of an answer; `path` is where the list stands in the answer.
+
+    Raises the error for which an item was left out: it must not look like one that isn't there.
+    """
     if isinstance(node, Mapping):
         return [_item(node, column_ids, errors, path)]
     entries = node if isinstance(node, list) else []
+    for error in errors:
+        index = error.path[len(path)] if error.path[: len(path)] == path != error.path else None
+        if isinstance(index, int) and index < len(entries) and entries[index] is None:
+            raise error
     return [
         _item(entry, column_ids, errors, (*path, index))
         for index, entry in enumerate(entries)
@@ -150,9 +161,12 @@ def _written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | Mo
     if isinstance(node, Mapping):
         return _item(node, column_ids, answer.errors, (alias,))
     errors = answer.errors_of(alias)
-    if errors:
-        return errors[0]
-    return UnreadableAnswer("Monday answered nothing for this record", request_id=answer.request_id)
+    own = next((error for error in errors if len(error.path) == 1), None)
+    if own is not None:
+        return own
+    # An error below the alias comes from reading the item: the write itself was carried out.
+    reason = errors[0].message if errors else "Monday answered nothing for this record"
+    return UnreadableAnswer(reason, request_id=answer.request_id, path=(alias,))
 
 
 def _list_of(answer: Answer, path: Path, column_ids: Sequence[str]) -> list[Item]:

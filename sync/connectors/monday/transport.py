@@ -12,13 +12,17 @@ from sync.connectors.monday.errors import ConnectionLost, MondayError, TimedOut,
 Failure = requests.RequestException | HTTPError
 
 
-def transport_error(error: Failure, timeout: float) -> MondayError:
-    """Tell failures before the connection was made, which certainly changed nothing, from all others."""
+def transport_error(error: Failure, timeout: float, request_id: str | None = None) -> MondayError:
+    """Tell failures before the connection was made, which certainly changed nothing, from all others.
+
+    `request_id` is what the answer's headers told, where they came before it broke off.
+    """
     if _never_connected(error):
         return Unreachable(f"No connection to Monday could be made ({_kind(error)})")
     if isinstance(error, requests.Timeout | ReadTimeoutError):
-        return TimedOut(f"Monday did not answer within {timeout:g} s")
-    return ConnectionLost(f"The connection to Monday broke before the answer was complete ({_kind(error)})")
+        return TimedOut(f"Monday did not answer within {timeout:g} s", request_id=request_id)
+    message = f"The connection to Monday broke before the answer was complete ({_kind(error)})"
+    return ConnectionLost(message, request_id=request_id)
 
 
 def _never_connected(error: Failure) -> bool:

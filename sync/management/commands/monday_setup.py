@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import wake
+from sync.account import account
 from sync.connectors.monday.errors import MondayError
+from sync.connectors.monday.platform import NOT_FOR_LONG
 from sync.setup import Outcome, SetupError, set_up_all
+from sync.setup_columns import missing_columns
 
 
 class Command(BaseCommand):
@@ -17,7 +21,15 @@ class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One option."""
+        """Which columns to make beyond those that are always there, and whether to print the boards."""
+        parser.add_argument(
+            "--with",
+            action="append",
+            default=[],
+            dest="requested",
+            metavar="KEY",
+            help="also make the column of an optional field, such as contact.organization; may be given again",
+        )
         parser.add_argument(
             "--print-env", action="store_true", help="print the board ids as NAME=value lines, for .env"
         )
@@ -26,7 +38,7 @@ class Command(BaseCommand):
         """Set up, and say what was done; exit 1 with the rest done when something is missing."""
         outcomes: list[Outcome] = []
         try:
-            for outcome in set_up_all():
+            for outcome in set_up_all(options["requested"]):
                 outcomes.append(outcome)
                 self._tell(outcome)
         except (SetupError, MondayError) as error:
@@ -34,6 +46,8 @@ class Command(BaseCommand):
         if options["print_env"]:
             for outcome in outcomes:
                 self.stdout.write(f"{outcome.entity.board_setting}={outcome.link.board_id}")
+        else:
+            self._tell_account(outcomes)
         problems = [problem for outcome in outcomes for problem in outcome.problems]
         if problems:
             raise CommandError("\n".join(problems))
@@ -46,3 +60,22 @@ class Command(BaseCommand):
             self.stdout.write(f"{board}: nothing to do.")
         for words in outcome.done:
             self.stdout.write(f"{board}: {words}")
+
+    def _tell_account(self, outcomes: Sequence[Outcome]) -> None:
+        row = account()
+        version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'kind not told'})"
+        plan = f", plan {row.tier}" if row.tier else ""
+        self.stdout.write(
+            f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}."
+        )
+        if row.version_kind in NOT_FOR_LONG:
+            self.stdout.write(
+                "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it calls "
+                "current; `manage.py monday_check` names it."
+            )
+        more = [name for outcome in outcomes for name in missing_columns(outcome.entity, outcome.link)]
+        if more:
+            self.stdout.write(
+                f"Not synced for want of a column: {', '.join(more)}. Make the column on the board and run this "
+                f"again, or have it made: `manage.py monday_setup --with {more[0]}`."
+            )

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sync.connectors.monday.converters.base import Canonical, Local, UnknownValue
+from sync.connectors.monday.converters.base import Canonical, Local, Plain, UnknownValue
 from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
     known_value,
     only_field,
+    only_text,
     text_at,
 )
 from sync.connectors.monday.items import Reading
@@ -17,13 +18,13 @@ from sync.connectors.monday.items import Reading
 _ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
 
 
-class EmailConverter:
+class EmailConverter(Plain):
     """What a base keeps is `{"email", "text"}`, or None for an empty cell."""
 
     column_type = "email"
 
     def local(self, raw: Local) -> Canonical:
-        return canonical_address(only_field(raw)[1])
+        return canonical_address(only_text(raw)[1])
 
     def remote(self, raw: Any) -> Canonical:
         return canonical_address(text_at(raw, "email"))
@@ -37,13 +38,13 @@ class EmailConverter:
         return {"email": address, "text": label if isinstance(label, str) else address}
 
     def write(self, raw_local: Local, existing_remote_raw: Any) -> Any:
-        address = canonical_text(only_field(raw_local)[1])
+        address = canonical_text(only_text(raw_local)[1])
         if address is None:
             return None
         return {"email": address, "text": _own_label(existing_remote_raw) or address}
 
     def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_field(current_local)
+        name, current = only_text(current_local)
         address = canonical_text(text_at(remote_raw, "email"))
         return {name: current if canonical_address(current) == canonical_address(address) else address}
 
@@ -52,12 +53,6 @@ class EmailConverter:
         if address is not None and not _ADDRESS.match(address):
             raise ValueError(f"{address} is not an e-mail address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
-
-    def limit(self, raw_local: Local) -> str | None:
-        return None
-
-    def display(self, canonical: Canonical) -> str:
-        return str(canonical or "")
 
     def event(self, payload_value: Any, column_type: str) -> Canonical:
         value = event_value(payload_value, column_type, "email")

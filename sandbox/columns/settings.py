@@ -1,0 +1,91 @@
+"""Column settings: what a new column starts with, what may be changed, and the two forms readers see.
+
+The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as objects, where
+`id` is what values are kept by and `index` only the place in the list
+(developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
+"""
+
+from typing import Any
+
+from sandbox import errors
+from sandbox.columns.labels import COLOURS, STATUS_LABEL_LENGTH, STATUS_LABELS_LIMIT, Dropdown, Status
+from sandbox.model import Column
+
+LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
+
+
+def first_settings(column_type: str, defaults: Any) -> dict[str, Any]:
+    """The settings of a new column: `defaults` over what its type starts with."""
+    labelled = LABELLED.get(column_type)
+    settings: dict[str, Any] = labelled() if labelled else {}
+    if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
+        defaults = defaults["settings"]
+    return settings | (checked_settings(column_type, defaults) if isinstance(defaults, dict) else {})
+
+
+def checked_settings(column_type: str, given: Any) -> dict[str, Any]:
+    """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
+    if not isinstance(given, dict):
+        raise errors.invalid_argument("settings must be a JSON object")
+    checked = dict(given)
+    if column_type in LABELLED and "labels" in checked:
+        checked["labels"] = _labels(column_type, checked["labels"])
+    if column_type == "board_relation":
+        checked["boardIds"] = _board_ids(checked)
+    return checked
+
+
+def shown_settings(column: Column) -> dict[str, Any]:
+    """What `Column.settings` shows."""
+    labels = column.settings.get("labels")
+    if column.type == "status" and isinstance(labels, dict):
+        done = column.settings.get("done_colors", [])
+        shown = [
+            _status_label(place, int(key), label, done) for place, (key, label) in enumerate(labels.items())
+        ]
+        return {key: value for key, value in column.settings.items() if key != "done_colors"} | {
+            "labels": shown
+        }
+    if column.type == "dropdown" and isinstance(labels, list):
+        names = [{"id": one["id"], "label": one["name"], "is_deactivated": False} for one in labels]
+        return column.settings | {"labels": names}
+    return column.settings
+
+
+def _status_label(place: int, key: int, label: str, done: list[int]) -> dict[str, Any]:
+    return {
+        "id": key,
+        "color": key,
+        "hex": COLOURS[key % len(COLOURS)],
+        "label": label,
+        "index": place,
+        "is_done": key in done,
+        "is_deactivated": False,
+    }
+
+
+def _board_ids(given: dict[str, Any]) -> list[int]:
+    boards = given.get("boardIds") or []
+    if not isinstance(boards, list) or not all(str(one).isdecimal() for one in boards):
+        raise errors.invalid_argument("boardIds must be a list of board ids")
+    return [int(one) for one in boards]
+
+
+def _labels(column_type: str, labels: Any) -> Any:
+    """Labels as any form of `defaults` gives them: `{"1": "Done"}`, `[{"label", "index"}]`, `["Done"]`."""
+    pairs = [(str(key), label) for key, label in labels.items()] if isinstance(labels, dict) else []
+    for place, label in enumerate(labels if isinstance(labels, list) else []):
+        if isinstance(label, dict):
+            name = label.get("label", label.get("name", ""))
+            pairs.append((str(label.get("id", label.get("index", place + 1))), name))
+        else:
+            pairs.append((str(place + 1), label))
+    if not all(key.isdecimal() and isinstance(name, str) for key, name in pairs):
+        raise errors.invalid_argument("labels must be words with whole numbers as their ids")
+    if column_type == "dropdown":
+        return [{"id": int(key), "name": name} for key, name in pairs]
+    if len(pairs) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for _, name in pairs):
+        raise errors.invalid_argument(
+            f"A status column has at most {STATUS_LABELS_LIMIT} labels of {STATUS_LABEL_LENGTH} characters"
+        )
+    return dict(pairs)

@@ -1,0 +1,238 @@
+"""The account's limits: who may call now, and what each call uses up.
+
+developer.monday.com/api-reference/docs/rate-limits: a request counts one call, also one that fails; one that a
+limit refuses, or that asks for nothing but its complexity, a tenth. All tokens of the account share the counters.
+"""
+
+import math
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox import errors
+from sandbox.clock import Clock
+from sandbox.errors import RequestError
+from sandbox.people import API_USER, PEOPLE
+from sandbox.plans import ADDRESS_SECONDS, DEFAULT_POINTS, MINUTE_SECONDS, QUERY_POINTS, Plan
+from sandbox.usage import Usage
+
+CALL, LITTLE = 10, 1  # tenths of a call
+CONCURRENCY_WAIT = 15  # seconds, as in Monday's own example of the error
+
+
+@dataclass(frozen=True)
+class Spent:
+    """Complexity points: the request's own, and the minute's allowance around it."""
+
+    query: int
+    before: int
+    after: int
+    reset_in_x_seconds: int
+
+
+class Window:
+    """A time of some seconds that begins with its first use; the next use after its end begins another."""
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+        self._ends = 0.0
+        self.used = 0
+
+    def roll(self, now: float) -> "Window":
+        """Forget what was used when the window is over, or when the clock was set back behind it."""
+        if not 0 < self._ends - now <= self._seconds:
+            self._ends, self.used = 0.0, 0
+        return self
+
+    def use(self, amount: int, now: float) -> None:
+        self.roll(now)
+        self._ends = self._ends or now + self._seconds
+        self.used += amount
+
+    def seconds_left(self, now: float) -> int:
+        """Until it ends, from 1; its whole length while it has not begun."""
+        return max(1, math.ceil(self._ends - now)) if self.is_open else self._seconds
+
+    @property
+    def is_open(self) -> bool:
+        return self._ends > 0
+
+
+@dataclass
+class Visit:
+    """One request being answered; `tenths` of a call are what it comes to in the end."""
+
+    tenths: int = CALL
+
+
+class Limits:
+    """Without a plan everything is counted and nothing refused."""
+
+    def __init__(self, clock: Clock, plan: Plan | None = None) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._first_plan = plan
+        self.plan = plan
+        self.usage = Usage(clock)
+        self.refused: Counter[str] = Counter()
+        self._running = 0
+        self._life = 0  # goes up at a reset: what was counted before is not taken back after it
+        self._start_windows()
+
+    def _start_windows(self) -> None:
+        self._minute, self._points = Window(MINUTE_SECONDS), Window(MINUTE_SECONDS)
+        self._addresses: dict[str, Window] = {}
+
+    def set_plan(self, plan: Plan | None) -> None:
+        """From now on these limits, with new windows; what was used today stays used."""
+        with self._lock:
+            self.plan = plan
+            self._start_windows()
+
+    def reset(self) -> None:
+        """As at the start."""
+        with self._lock:
+            self.plan, self._life = self._first_plan, self._life + 1
+            self.usage.clear()
+            self.refused.clear()
+            self._start_windows()
+
+    @contextmanager
+    def visit(self, address: str) -> Iterator[Visit]:
+        """Count a request while it is answered. RequestError (429) where a limit does not let it in."""
+        visit, moment = Visit(), self._clock.time()
+        self._enter(address, moment)
+        counted_in = self._life
+        try:
+            yield visit
+        finally:
+            with self._lock:
+                self._running -= 1
+                if visit.tenths != CALL and counted_in == self._life:
+                    self.usage.add(visit.tenths - CALL, API_USER.id, moment)
+
+    def _enter(self, address: str, now: float) -> None:
+        with self._lock:
+            refusal = self._refusal(address, now)
+            self.usage.add(CALL if refusal is None else LITTLE, API_USER.id, now)
+            if refusal is not None:
+                raise self._noted(refusal)
+            self._running += 1
+
+    def _refusal(self, address: str, now: float) -> RequestError | None:
+        """Why this request is not let in. Each window has counted it, also when it is not."""
+        here = self._addresses.setdefault(address, Window(ADDRESS_SECONDS))
+        here.use(1, now)
+        self._minute.use(1, now)
+        if self.plan is None:
+            return None
+        if here.used > self.plan.address:
+            return errors.address_limit(here.seconds_left(now))
+        if self._minute.used > self.plan.minute:
+            return errors.minute_limit(self._minute.seconds_left(now))
+        if self._running >= self.plan.concurrent:
+            return errors.concurrency_limit(CONCURRENCY_WAIT)
+        if self.usage.today() + CALL > self.plan.day * CALL:
+            return errors.daily_limit(self.usage.seconds_left())
+        return None
+
+    def spend(self, cost: int) -> Spent:
+        """Take complexity points before anything runs. RequestError where they do not suffice."""
+        if cost > QUERY_POINTS:
+            raise self._noted(errors.query_too_complex(cost, QUERY_POINTS))
+        with self._lock:
+            now = self._clock.time()
+            window = self._points.roll(now)
+            before = max(0, self.points_limit - window.used)
+            if self.plan is not None and cost > before:
+                raise self._noted(errors.complexity_limit(window.seconds_left(now)))
+            if cost:
+                window.use(cost, now)
+            return Spent(cost, before, max(0, before - cost), window.seconds_left(now))
+
+    def _noted(self, refusal: RequestError) -> RequestError:
+        self.refused[refusal.errors[0]["extensions"]["code"]] += 1
+        return refusal
+
+    @property
+    def points_limit(self) -> int:
+        """Complexity points a minute."""
+        return DEFAULT_POINTS if self.plan is None else self.plan.points
+
+    def points_left(self) -> tuple[int, int]:
+        """The points left in this minute, and the limit."""
+        with self._lock:
+            return max(0, self.points_limit - self._points.roll(self._clock.time()).used), self.points_limit
+
+    def sentence(self) -> str:
+        """What is left, for the people who look at the log of calls."""
+        left, limit = self.points_left()
+        words = f"{left:,} of {limit:,} complexity points left this minute"
+        if self.plan is None:
+            return words
+        calls = max(0, self.plan.day - math.ceil(self.usage.today() / CALL))
+        return f"{words}, {calls:,} of {self.plan.day:,} calls left today"
+
+    def set_lag(self, seconds: int) -> None:
+        """How old the figures of `platform_api` are from now on."""
+        with self._lock:
+            self.usage.lag = float(seconds)
+
+    def set_used(self, calls: int) -> None:
+        """Make it so many calls today, whatever it was."""
+        with self._lock:
+            lag = self.usage.lag
+            self.usage.clear()
+            self.usage.lag = lag
+            self._life += 1
+            self.usage.add(calls * CALL, API_USER.id, self._clock.time())
+
+    def use_by_others(self, calls: int) -> None:
+        """Count calls of the account's other tokens, now."""
+        with self._lock:
+            self.usage.add(calls * CALL, PEOPLE[0].id, self._clock.time())
+
+    @contextmanager
+    def figures(self) -> Iterator[Usage]:
+        """What was used, while no other thread counts."""
+        with self._lock:
+            yield self.usage
+
+    def headers(self) -> dict[str, str]:
+        """RateLimit-Policy and RateLimit as Monday's rate-limits page shows them; none without a plan."""
+        with self._lock:
+            if self.plan is None:
+                return {}
+            now, plan = self._clock.time(), self.plan
+            minute, points = self._minute.roll(now), self._points.roll(now)
+            left = [max(0, one) for one in (plan.minute - minute.used, plan.points - points.used)]
+            minute_end = f";t={minute.seconds_left(now)}" if left[0] == 0 else ""
+            points_end = f";t={points.seconds_left(now)}" if points.is_open else ""
+            free = max(0, plan.concurrent - self._running)
+        return {
+            "RateLimit-Policy": f'"minuteRate";q={plan.minute};w={MINUTE_SECONDS}, '
+            f'"concurrency";q={plan.concurrent};qu="concurrent-requests", '
+            f'"complexityMinute";q={plan.points};w={MINUTE_SECONDS};qu="content-bytes"',
+            "RateLimit": f'"minuteRate";r={left[0]}{minute_end}, "concurrency";r={free}, '
+            f'"complexityMinute";r={left[1]}{points_end}',
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """The plan, its limits, and what is used of them."""
+        with self._lock:
+            now = self._clock.time()
+            return {
+                "plan": self.plan.name if self.plan else None,
+                "limits": self.plan.shown() if self.plan else None,
+                "used": {
+                    "day": self.usage.today() / CALL,
+                    "minute": self._minute.roll(now).used,
+                    "concurrent": self._running,
+                    "points": self._points.roll(now).used,
+                },
+                "refused": dict(self.refused),
+                "lag": self.usage.lag,
+            }

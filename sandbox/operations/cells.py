@@ -1,0 +1,109 @@
+"""Write column values and names: parsed as a whole first, so that a refusal changes nothing."""
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sandbox import errors
+from sandbox.columns import Writing, kind_of
+from sandbox.model import Board, Cell, Item
+from sandbox.operations.reflections import reflect
+from sandbox.operations.telling import column_of, log, tell
+from sandbox.world import World
+
+NAME_LIMIT = 255
+# About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
+ITEM_BYTES = 65_536
+SMALL_VALUES = ITEM_BYTES // 100
+Parsed = dict[str, Any]
+
+
+@contextmanager
+def parsing(
+    world: World, board: Board, values: Mapping[str, Any], create_labels: bool, parse: str = "parse"
+) -> Iterator[Parsed]:
+    """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
+    columns = {key: column_of(board, key) for key in values if key != "name"}
+    kept = {key: copy.deepcopy(column.settings) for key, column in columns.items()} if create_labels else {}
+    writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
+    try:
+        yield {key: getattr(kind_of(c.type), parse)(c, values[key], writing) for key, c in columns.items()}
+    except errors.FieldError:
+        for key, settings in kept.items():
+            columns[key].settings = settings
+        raise
+
+
+def check_name(name: Any) -> None:
+    """An item's name has 1 to 255 characters."""
+    if not isinstance(name, str) or not name:
+        raise errors.bad_value("an item needs a name", "name")
+    if len(name) > NAME_LIMIT:
+        raise errors.name_too_long(name)
+
+
+def check_size(item: Item | None, parsed: Parsed) -> None:
+    """Refuse values with which the item would hold more than 64 KB."""
+    raws = ({key: cell.raw for key, cell in item.cells.items()} if item else {}) | parsed
+    if _bytes(parsed.values()) > SMALL_VALUES and _bytes(raws.values()) > ITEM_BYTES:
+        raise errors.item_too_large()
+
+
+def _bytes(raws: Iterable[Any]) -> int:
+    return sum(len(json.dumps(raw, ensure_ascii=False).encode()) for raw in raws if raw is not None)
+
+
+def write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any) -> bool:
+    """Put a raw value into a cell and say so; False, and nothing said, when it says the same already."""
+    board = world.boards[item.board_id]
+    column = column_of(board, column_id)
+    kind = kind_of(column.type)
+    old = item.raw(column_id)
+    if kind.same(old, raw):
+        return False
+    item.cells[column_id] = Cell(raw, world.clock.stamp())
+    value, previous = kind.payload(column, raw), kind.payload(column, old)
+    log(
+        world,
+        "update_column_value",
+        item,
+        user_id,
+        column_id=column_id,
+        column_type=kind.old_type,
+        column_title=column.title,
+        value=value,
+        previous_value=previous,
+        textual_value=kind.text(column, raw),
+        is_column_with_hide_permissions=False,
+    )
+    tell(
+        world,
+        "change_column_value",
+        item,
+        user_id,
+        column=column,
+        column_type=kind.old_type,
+        value=value,
+        previous=previous,
+    )
+    if column.type == "board_relation":
+        reflect(world, user_id, item, column, old, raw)
+    return True
+
+
+def rename(world: World, user_id: int, item: Item, name: str) -> bool:
+    """Give an item another name and say so; False when it has it already."""
+    if name == item.name:
+        return False
+    previous, item.name = item.name, name
+    log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
+    tell(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
+    return True
+
+
+def payloads(board: Board, parsed: Parsed) -> dict[str, Any]:
+    """Raw values as webhooks and logs show them."""
+    columns = {key: column_of(board, key) for key in parsed}
+    return {key: kind_of(columns[key].type).payload(columns[key], raw) for key, raw in parsed.items()}

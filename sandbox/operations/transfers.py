@@ -1,0 +1,124 @@
+"""Duplicate an item, and move one to another board."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sandbox import errors
+from sandbox.columns import Writing, kind_of
+from sandbox.model import Board, Cell, Column, Item
+from sandbox.operations.cells import NAME_LIMIT
+from sandbox.operations.items import check_active, place_item
+from sandbox.operations.subitems import list_children
+from sandbox.operations.telling import group_of, log, tell_board, wanted_group
+from sandbox.operations.updates import create_update
+from sandbox.world import World
+
+COPY = " (copy)"
+Mapped = Sequence[Mapping[str, Any]]
+
+
+def duplicate_item(
+    world: World, user_id: int, item_id: int, *, with_updates: bool = False, parent: Item | None = None
+) -> Item:
+    """A copy right below the item: its cells, whatever identity they hold, and its subitems."""
+    with world.transaction():
+        item = world.item(item_id)
+        check_active(world, item)
+        board = world.boards[item.board_id]
+        raws = {key: cell.raw for key, cell in item.cells.items() if _copied(board, key)}
+        name = item.name if parent else item.name[: NAME_LIMIT - len(COPY)] + COPY
+        copy = place_item(
+            world, user_id, board, group_of(board, item), name, raws,
+            rank=world.rank_beside(item, after=True),
+            parent_id=parent.id if parent else item.parent_id,
+        )  # fmt: skip
+        children = [child for child in world.below.children(item) if child.state == "active"]
+        for child in children:
+            duplicate_item(world, user_id, child.id, parent=copy)
+        if children:
+            list_children(world, copy)
+        if item.parent_id is not None and parent is None:
+            list_children(world, world.items[item.parent_id])
+        for update in world.below.updates(item) if with_updates else ():
+            create_update(world, user_id, update.body, item_id=copy.id)
+        return copy
+
+
+def _copied(board: Board, column_id: str) -> bool:
+    column = board.column(column_id)
+    return column is not None and column.type != "subtasks"
+
+
+def move_to_board(
+    world: World,
+    user_id: int,
+    item_id: int,
+    board_id: int,
+    group_id: str,
+    mapping: Mapped | None = None,
+    subitems_mapping: Mapped | None = None,
+) -> Item:
+    """Put an item onto another board, its id unchanged.
+
+    `mapping` says which column becomes which (`target` None: dropped); without it, columns of the same type
+    and title go together. What Monday tells webhooks of it is not published; the sandbox sends none.
+    """
+    with world.transaction():
+        item, board = world.item(item_id), world.active_board(board_id)
+        check_active(world, item)
+        if item.parent_id is not None:
+            raise errors.invalid_argument("A subitem moves with its item", item_id=item_id)
+        if subitems_mapping or world.below.children(item):
+            raise errors.invalid_argument("The sandbox moves no item with subitems", item_id=item_id)
+        group, source = wanted_group(board, group_id), world.boards[item.board_id]
+        if world.active_count(board_id) >= board.items_limit:
+            raise errors.items_limit(board_id, board.items_limit)
+        cells = _moved_cells(world, item, board, _pairs(source, board, mapping))
+        log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
+        item.cells, item.group_id = cells, group.id
+        item.updated_at, item.changed_by = world.clock.stamp(), user_id
+        world.rehome(item, board_id, float(world.next_id("item")))
+        log(world, "move_pulse_into_board", item, user_id, source_board_id=source.id)
+        tell_board(world, source.id)
+        tell_board(world, board_id)
+        return item
+
+
+def _pairs(source: Board, target: Board, mapping: Mapped | None) -> list[tuple[Column, Column]]:
+    if mapping is None:
+        titled = {(column.type, column.title): column for column in target.visible_columns()}
+        found = [(one, titled.get((one.type, one.title))) for one in source.visible_columns()]
+        return [(one, other) for one, other in found if other is not None and one.type != "name"]
+    pairs = []
+    for given in mapping:
+        one, other = source.column(given["source"]), target.column(given.get("target") or "")
+        if one is None or (given.get("target") and other is None):
+            raise errors.column_not_found(given["source"] if one is None else given["target"])
+        if other is not None and one.type != other.type:
+            raise errors.invalid_argument("Columns of different types cannot be mapped", column_id=one.id)
+        if other is not None:
+            pairs.append((one, other))
+    return pairs
+
+
+def _moved_cells(
+    world: World, item: Item, target: Board, pairs: list[tuple[Column, Column]]
+) -> dict[str, Cell]:
+    """The cells on the other board. Labels go by their words, and are made there when they are missing."""
+    stamp = world.clock.stamp()
+    writing = Writing(stamp, True, keep_column=lambda column: world.put_board(target))
+    cells = {}
+    for one, other in pairs:
+        raw, kind = item.raw(one.id), kind_of(one.type)
+        if raw is not None and one.type == "status":
+            raw = (
+                kind.parse_object(other, {"label": kind.text(one, raw)}, writing)
+                if kind.text(one, raw)
+                else None
+            )
+        elif raw is not None and one.type == "dropdown":
+            labels = [label["label"] for label in kind.fields(one, raw)["values"]]
+            raw = kind.parse_object(other, {"labels": labels}, writing)
+        if raw is not None:
+            cells[other.id] = Cell(raw, stamp)
+    return cells

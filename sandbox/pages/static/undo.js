@@ -1,0 +1,32 @@
+// Take back one's own last edits, newest first.
+
+import { act, attempt, say } from "./talk.js";
+
+const LONGEST = 50;
+const edits = [];
+
+// Remember how to take back an edit: an action and its content, and what to call it.
+export function remember(words, action, more) {
+  edits.push({ words, action, more });
+  if (edits.length > LONGEST) edits.shift();
+}
+
+export async function undo() {
+  const last = edits.pop();
+  if (!last) {
+    say("There is nothing to undo");
+    return;
+  }
+  if (await attempt(act(last.action, last.more))) say(`Undone: ${last.words}`);
+}
+
+export function start() {
+  document.getElementById("undo").addEventListener("click", undo);
+  document.addEventListener("keydown", (event) => {
+    const typing = event.target.closest("input, textarea, select");
+    if (event.key === "z" && (event.ctrlKey || event.metaKey) && !event.shiftKey && !typing) {
+      event.preventDefault();
+      undo();
+    }
+  });
+}

@@ -1,0 +1,58 @@
+"""How far today's calls will last, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sync.budget import store, usage
+from sync.connectors.monday.budget import midnight_after
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Calls of the UTC day: used (everyone's), the limit, left of it, and the reserve for what people click.
+
+    `ends_at` is when all but the reserve is used up at the rate of the last hour, None where that is not before
+    midnight UTC, or the limit isn't known; `as_of` when Monday last told its own figure.
+    """
+
+    used: float
+    limit: int | None
+    left: float | None
+    reserve: int
+    ends_at: datetime | None
+    words: str
+    as_of: datetime | None
+
+
+def forecast() -> Forecast:
+    """How the day's allowance stands, and when it ends at this rate."""
+    books = store.read()
+    budget, used = books.budget, float(books.budget.used_today)
+    limit, left, spare = budget.allowance.day, budget.day_left(urgent=True), budget.day_left()
+    if limit is None or left is None or spare is None:
+        words = f"{used:,.0f} calls to Monday today. How many the plan allows a day isn't known."
+        return Forecast(used, None, None, 0, None, words, budget.reported_at)
+    midnight = midnight_after(books.now)
+    ends = _ends(books.now, spare, usage.last_hour().calls)
+    if ends is not None and ends >= midnight:
+        ends = None
+    words = f"{used:,.0f} of today's {limit:,} calls to Monday are used. {_outlook(spare, ends, midnight)}"
+    return Forecast(used, limit, left, budget.day_reserve, ends, words, budget.reported_at)
+
+
+def _ends(now: datetime, spare: float, calls_an_hour: float) -> datetime | None:
+    if spare < 1:
+        return now
+    return now + timedelta(hours=spare / calls_an_hour) if calls_an_hour else None
+
+
+def _outlook(spare: float, ends: datetime | None, midnight: datetime) -> str:
+    if spare < 1:
+        return (
+            f"What is left is kept for what people ask for; everything else goes on at {midnight:%H:%M} UTC."
+        )
+    if ends is not None:
+        return f"At this rate the allowance ends at {ends:%H:%M} UTC."
+    return "At this rate it lasts until midnight UTC."

@@ -1,0 +1,158 @@
+"""May a board be looked at now? Room for a read and a write, and the window in which changes are gathered."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sync.budget import boards, store, usage
+from sync.budget.boards import Demand, Learned
+from sync.budget.store import Books
+from sync.choices import Priority
+from sync.connectors.monday import pacing
+from sync.connectors.monday.budget import LOOK_CALLS, MINUTE_RESERVE, Kind, Wait, midnight_after, reserve
+from sync.models import BoardLink
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A look that there is room for; `only_urgent`: only by the part that is kept for what a person clicked."""
+
+    size: int
+    points: int
+    urgent: bool = False
+    only_urgent: bool = False
+    calls: int = LOOK_CALLS
+
+
+@dataclass(frozen=True)
+class Held:
+    """Why a board is passed over, as a sentence, and until when.
+
+    `passing` where nothing is wrong: it gathers changes to save calls of the day, or a minute's allowance is used.
+    """
+
+    words: str
+    until: datetime
+    passing: bool = True
+
+
+def held(link: BoardLink, *, urgent: bool = False) -> Held | None:
+    """What the allowance or pacing holds this board by; None where it may be looked at.
+
+    `urgent`: as for a row that a person's click has just written.
+    """
+    books = store.read()
+    if not books.budget.allowance.known:
+        return None
+    known = boards.learned(link.pk)
+    demand = boards.demand_of(link.entity_type, known.size)
+    if urgent:
+        demand = Demand(max(1, demand.rows), int(Priority.PERSON), demand.oldest)
+    found = offer(books, known, demand)
+    if isinstance(found, Wait):
+        return Held(no_room(found), found.until, found.kind is not Kind.DAY)
+    return None if found.urgent else _paced(books, known, demand)
+
+
+def free_since(link: BoardLink) -> datetime | None:
+    """Since when the allowance has let this board be looked at, at the earliest; None where no limit is known.
+
+    A board that was just looked at is worked on, in the portions that a minute allows.
+    """
+    books = store.read()
+    if not books.budget.allowance.known:
+        return None
+    today = midnight_after(books.now) - timedelta(days=1)
+    last_look = boards.learned(link.pk).last_look
+    return max(today, last_look + timedelta(seconds=window_of(books))) if last_look else today
+
+
+def window_of(books: Books | None = None) -> float:
+    """The seconds for which every board gathers changes before its next look; 0: none."""
+    books = books or store.read()
+    left = books.budget.day_left()
+    if left is None:
+        return 0.0
+    hour = usage.last_hour()
+    rest = (midnight_after(books.now) - books.now).total_seconds()
+    limit = books.budget.allowance.day or 0
+    return pacing.window_seconds(pacing.Day(limit, left, hour.calls, hour.boards, rest))
+
+
+def offer(books: Books, known: Learned, demand: Demand) -> Offer | Wait:
+    """The next look of a board, as large as there is room for, or what leaves none."""
+    found = _offer(books, known, demand.rows, urgent=False)
+    if demand.priority != Priority.PERSON:
+        return found
+    if isinstance(found, Offer):
+        return Offer(found.size, found.points, urgent=True)
+    kept = _offer(books, known, demand.rows, urgent=True)
+    return kept if isinstance(kept, Wait) else Offer(kept.size, kept.points, urgent=True, only_urgent=True)
+
+
+def _offer(books: Books, known: Learned, rows: int, *, urgent: bool) -> Offer | Wait:
+    budget = books.budget
+    wanted = min(known.size, max(1, rows))
+    room = budget.points_room(urgent=urgent)
+    fits = pacing.size_that_fits(room, known.read_points, known.write_points)
+    full = min(wanted, _fresh_size(books, known))
+    size = min(wanted, fits)
+    if size < full and (size == 0 or (not urgent and pacing.is_crumb(size, full))):
+        return Wait(Kind.POINTS, budget.points.ends or books.now + timedelta(seconds=1))
+    size = max(1, size)
+    points = math.ceil(known.read_points + size * known.write_points)
+    found = budget.wait(LOOK_CALLS, points, books.now, books.in_air, urgent=urgent)
+    return found or Offer(size, points)
+
+
+def _fresh_size(books: Books, known: Learned) -> int:
+    """How many records would fit into a minute of which nothing is spent."""
+    limit = books.budget.allowance.points
+    room = None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
+    return pacing.size_that_fits(room, known.read_points, known.write_points)
+
+
+def _paced(books: Books, known: Learned, demand: Demand) -> Held | None:
+    """A full batch never waits, nor does a change that has waited for a whole window already."""
+    if (
+        known.last_look is None
+        or not demand.rows
+        or demand.rows >= min(known.size, _fresh_size(books, known))
+    ):
+        return None
+    window = timedelta(seconds=window_of(books))
+    if not window:
+        return None
+    until = known.last_look + window
+    if demand.oldest is not None:
+        until = min(until, demand.oldest + window)
+    until = min(until, midnight_after(books.now))
+    return Held(_gathering(window, until), until) if until > books.now else None
+
+
+def _gathering(window: timedelta, until: datetime) -> str:
+    return (
+        f"The day's allowance is tight: changes of this board go out every {span(window.total_seconds())}; "
+        f"the next at {until:%H:%M:%S} UTC."
+    )
+
+
+def span(seconds: float) -> str:
+    """A length of time in words: seconds below two minutes, else minutes."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} seconds"
+    minutes = round(seconds / 60)
+    return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"
+
+
+def no_room(wait: Wait) -> str:
+    """The reason of a wait, as a sentence."""
+    reasons = {
+        Kind.DAY: "Today's calls to Monday are used up, but for those kept for what a person asks for.",
+        Kind.MINUTE: "This minute's calls to Monday are used up.",
+        Kind.POINTS: "This minute's complexity points at Monday are used up.",
+        Kind.CONCURRENCY: "As many calls to Monday are in the air as may be.",
+    }
+    return f"{reasons[wait.kind]} It goes on by itself at {wait.until:%H:%M:%S} UTC."

@@ -1,0 +1,98 @@
+"""Not now: a limit was reached, or no answer says what became of the request."""
+
+from __future__ import annotations
+
+from sync.connectors.monday.errors.base import MondayError, Scope
+
+
+class LimitReached(MondayError):
+    """A rate limit; the request was not carried out."""
+
+    scope = Scope.LIMIT
+    retryable = True
+    advice = "It is sent again by itself after the wait."
+
+
+class BudgetExhausted(LimitReached):
+    """The shared allowance has no room for the call, so it was not sent; `wait_seconds` says until when."""
+
+    advice = "It goes out by itself as soon as there is room."
+
+
+class ComplexityExhausted(LimitReached):
+    """The complexity points of this minute are used up."""
+
+
+class MinuteLimitReached(LimitReached):
+    """Too many requests within a minute."""
+
+
+class ConcurrencyLimitReached(LimitReached):
+    """Too many requests at the same time."""
+
+
+class DailyLimitReached(LimitReached):
+    advice = "The account's calls for today are used up; it goes on by itself after midnight UTC."
+
+
+class AddressLimitReached(LimitReached):
+    """Too many requests from this network address."""
+
+
+class JobLimitReached(LimitReached):
+    """The account's bulk jobs of this hour are used up; calls of other kinds are not concerned.
+
+    100 starts an hour (developer.monday.com/api-reference/reference/ingest-items-api-reference).
+    """
+
+    advice = "The import goes on by itself after the wait."
+
+
+class FieldLimitReached(LimitReached):
+    """One field of the answer was left out because of a limit; null there says nothing of the value."""
+
+
+class OutcomeUnknown(MondayError):
+    """The request was sent, and whether it took effect is not known."""
+
+    scope = Scope.TRANSPORT
+    outcome_unknown = True
+    retryable = True
+    advice = "It is tried again by itself; both sides are read before anything is sent."
+
+
+class TimedOut(OutcomeUnknown):
+    """No complete answer within the client's timeout."""
+
+
+class ConnectionLost(OutcomeUnknown):
+    """The connection broke after the request may have been sent."""
+
+
+class ServerFailed(OutcomeUnknown):
+    """Monday had an internal error."""
+
+    advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
+
+
+class StillRunning(OutcomeUnknown):
+    """An earlier request with the same idempotency key is still being carried out."""
+
+
+class UnreadableAnswer(OutcomeUnknown):
+    """The answer came with HTTP 200 but is not a GraphQL answer."""
+
+
+class AnswerWithoutData(OutcomeUnknown):
+    """A mutation was answered by errors without `data`; what succeeded stays, but isn't told.
+
+    Seen with several aliased mutations in one request (community topic 109452, 2025-02).
+    """
+
+
+class Unreachable(MondayError):
+    """No connection was made, so nothing was sent."""
+
+    scope = Scope.UNREACHABLE
+    retryable = True
+    advice = "Check the network and MONDAY_API_URL; it is tried again by itself."

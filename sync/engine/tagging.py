@@ -1,0 +1,71 @@
+"""Tags that a look needs and that Monday doesn't have yet: made before the values that name them are sent.
+
+Making one that is there already finds it (developer.monday.com/api-reference/reference/tags-1), so this call may be
+repeated and needs no intent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+
+from sync import account
+from sync.connectors.monday.errors import MondayError, Scope
+from sync.connectors.monday.tags import create_tags, parse_tags
+from sync.engine.planned import Planned
+from sync.engine.refusals import call_failed
+from sync.engine.subjects import Batch, Subject
+
+_REFUSALS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
+"""Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
+
+
+def make_tags(batch: Batch) -> None:
+    """Make what is missing in one call; a value with a tag that Monday refuses is held alone."""
+    _learn_read_tags(batch)
+    needing = [(subject, planned) for subject in batch.open for planned in _needing(subject)]
+    names = sorted({name for _, planned in needing for name in _missing(planned)})
+    if not names:
+        return
+    try:
+        refused = _made(batch, names)
+    except MondayError as error:
+        call_failed(batch, [subject for subject in batch.open if _needing(subject)], error)
+        return
+    for _, planned in needing:
+        if left := [name for name in _missing(planned) if name in refused]:
+            why = refused[left[0]]
+            planned.held(
+                f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
+            )
+
+
+def _learn_read_tags(batch: Batch) -> None:
+    """Remember the tags that the items bear, by which their webhooks are understood without a call."""
+    read = [p.remote_raw for s in batch.subjects for p in s.planned.values() if p.mapping.converter == "tags"]
+    batch.board.directory.learn_tags({t: name for raw in read if raw for t, name in raw["names"].items()})
+
+
+def _needing(subject: Subject) -> list[Planned]:
+    return [planned for planned in subject.planned.values() if _missing(planned)]
+
+
+def _missing(planned: Planned) -> list[str]:
+    return planned.convert.missing(planned.send_raw) if planned.send_raw is not None else []
+
+
+def _made(batch: Batch, names: Sequence[str]) -> dict[str, MondayError]:
+    """Make these tags and learn their ids; return what was refused, found by halving; raises MondayError."""
+    batch.calls += 1
+    try:
+        document = create_tags(names, batch.board.link.board_id)
+        answer = account.client().execute(*document, idempotency_key=uuid.uuid4().hex)
+        batch.board.directory.learn_tags(parse_tags(answer, names))
+    except MondayError as error:
+        if error.scope not in _REFUSALS:
+            raise
+        if len(names) == 1:
+            return {names[0]: error}
+        half = len(names) // 2
+        return _made(batch, names[:half]) | _made(batch, names[half:])
+    return {}

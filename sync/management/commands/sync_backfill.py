@@ -1,0 +1,138 @@
+"""manage.py sync_backfill: put the records that have no item on their boards in bulk."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import time
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from sync import registry
+from sync.backfill import Impossible, Preview, drive, open_backfill, preview, run
+from sync.backfill.telling import cost, lines_of, outcome
+from sync.connectors.monday.errors import MondayError
+from sync.models import Backfill, BackfillState
+from sync.registry import EntitySpec, UnknownEntity
+
+STALE_SECONDS = 120
+"""After a person's answer took so long, the board is looked at anew before anything is written."""
+BAR = 30
+
+
+class Command(BaseCommand):
+    """Show what would be done, ask, and do it through Monday's bulk imports."""
+
+    help = "Puts the records that have no item on their boards in bulk, after showing what that would do."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Which types, and how."""
+        parser.add_argument("types", nargs="*", metavar="TYPE", help="contact, organization …; default: all")
+        parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
+        parser.add_argument("--yes", action="store_true", help="do it without asking")
+        parser.add_argument(
+            "--resume", action="store_true", help="take up a backfill whose process ended, and finish it"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Preview and run, type by type; exit 1 when something could not be done."""
+        specs = self._specs(options["types"])
+        failed = 0
+        try:
+            for spec in specs:
+                work = self._resume if options["resume"] else self._backfill
+                failed += not work(spec, **options)
+        except (Impossible, MondayError) as error:
+            raise CommandError(f"{error} {self._how_to_go_on(specs)}".strip()) from error
+        if failed:
+            raise CommandError("Not everything was put on the boards; each problem is named above.")
+
+    def _specs(self, types: list[str]) -> list[EntitySpec]:
+        try:
+            return [registry.entity(one) for one in types] or list(registry.entities())
+        except UnknownEntity as unknown:
+            raise CommandError(str(unknown)) from unknown
+
+    def _how_to_go_on(self, specs: list[EntitySpec]) -> str:
+        begun = any(open_backfill(spec.entity_type) for spec in specs)
+        return "Then take it up with `manage.py sync_backfill --resume`." if begun else ""
+
+    def _resume(self, spec: EntitySpec, **options: Any) -> bool:
+        backfill = open_backfill(spec.entity_type)
+        if backfill is None:
+            self.stdout.write(f"{spec.board_title}: no backfill is open.")
+            return True
+        begun = f"{backfill.created_at:%Y-%m-%d %H:%M} UTC"
+        self.stdout.write(f"{spec.board_title}: taking up the backfill of {begun} ({backfill}).")
+        return self._told(drive(backfill, wait=self._wait, tell=self._tell))
+
+    def _backfill(self, spec: EntitySpec, **options: Any) -> bool:
+        if open_backfill(spec.entity_type) is not None:
+            raise Impossible(f"A backfill of {spec.entity_type} records is open already.")
+        seen = self._preview(spec)
+        for line in lines_of(seen):
+            self.stdout.write(line)
+        if options["dry_run"] or not seen.records:
+            return True
+        if seen.too_many:
+            return False
+        if not (options["yes"] or self._confirmed(seen)):
+            self.stdout.write("Nothing was written.")
+            return True
+        done = run(self._fresh(seen), by=getpass.getuser(), wait=self._wait, tell=self._tell)
+        told = [self._told(backfill) for backfill in done]
+        return all(told)
+
+    def _preview(self, spec: EntitySpec) -> Preview:
+        return preview(
+            spec, lambda done, of: self._progress(f"{done:,} of {of:,} records looked at …", done / of)
+        )
+
+    def _fresh(self, seen: Preview) -> Preview:
+        """What was seen may have changed while a person thought about it."""
+        return self._preview(seen.spec) if seen.age_seconds > STALE_SECONDS else seen
+
+    def _confirmed(self, seen: Preview) -> bool:
+        if not sys.stdin.isatty():
+            raise Impossible("Nothing was written: to do it without being asked, add --yes.")
+        answer = input(f"Do this now ({cost(seen)})? [y/N] ")
+        return answer.strip().lower() in ("y", "yes")
+
+    def _told(self, backfill: Backfill) -> bool:
+        self._end_of_bar()
+        for line in outcome(backfill):
+            self.stdout.write(line)
+        return backfill.state == BackfillState.DONE
+
+    def _tell(self, backfill: Backfill) -> None:
+        if backfill.state == BackfillState.UPLOADED:
+            percent = int(backfill.counts.get("progress", 0))
+            self._progress(f"Monday is importing {backfill.rows:,} rows: {percent} %.", percent / 100)
+        elif backfill.state == BackfillState.LISTED:
+            self._progress("Monday is done; its items are being linked …", 1.0)
+
+    def _wait(self, seconds: float, words: str) -> None:
+        self._progress(words)
+        time.sleep(seconds)
+
+    def _progress(self, words: str, part: float | None = None) -> None:
+        """On a terminal one line that changes; elsewhere a line whenever there is something new to say."""
+        if not self.stdout.isatty():
+            if words != getattr(self, "_said", ""):
+                self.stdout.write(words)
+                self.stdout.flush()
+        else:
+            self._part = self._part if part is None else part
+            full = round(self._part * BAR)
+            self.stdout.write(f"\r\033[K[{'█' * full}{'·' * (BAR - full)}] {words}", ending="")
+            self.stdout.flush()
+        self._said = words
+
+    _part = 0.0
+    _said = ""
+
+    def _end_of_bar(self) -> None:
+        if self.stdout.isatty() and self._said:
+            self.stdout.write("")
+        self._said = ""

@@ -1,0 +1,113 @@
+"""What a backfill says before it writes anything: the engine's own decisions, and the price."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact, Organization
+from sync.backfill import Impossible
+from sync.backfill.telling import lines_of
+from sync.models import ApiBudget, Backfill, Intent, SyncQueue
+from tests.backfill.conftest import Import
+
+
+def on_the_board(bulk: Import, name: str, entity_type: str = "contact", **values: Any) -> None:
+    bulk.world.sandbox.act("add", board_id=bulk.world.board_id(entity_type), name=name, values=values)
+
+
+def test_records_are_sorted_as_the_engine_would_decide_them(bulk: Import) -> None:
+    new = bulk.world.contact("New", email="new@example.com")
+    named = bulk.world.contact("Named")
+    two_hits = bulk.world.contact("Two", email="two@example.com")
+    nameless = bulk.world.contact("  ", email="nameless@example.com")
+    on_the_board(bulk, "Other name", npd_id=str(named.pk))
+    for name in ("A", "B"):
+        on_the_board(bulk, name, email="two@example.com")
+    seen = bulk.preview()
+    assert seen.create.ids == [new.pk]
+    assert seen.link.ids == [named.pk]
+    assert seen.ambiguous.ids == [two_hits.pk]
+    assert seen.invalid.ids == [nameless.pk]
+    assert "name is empty" in seen.invalid.samples[0]
+    assert "2 items on the board could be this contact" in seen.ambiguous.samples[0]
+
+
+def test_the_match_rule_finds_an_item_by_its_e_mail(bulk: Import) -> None:
+    contact = bulk.world.contact("Ann", email="Ann@Example.com")
+    on_the_board(bulk, "Ann on the board", email={"email": "Ann@example.COM", "text": "work"})
+    seen = bulk.preview()
+    assert seen.link.ids == [contact.pk]
+    assert "Ann on the board" in seen.link.samples[0]
+    bulk.run()
+    bulk.world.work()
+    contact.refresh_from_db()
+    assert contact.monday_id
+    assert len(bulk.on_board()) == 1
+
+
+def test_two_records_with_one_key_are_not_created_both_without_asking(bulk: Import) -> None:
+    first, second = (bulk.world.contact(name, email="info@example.com") for name in ("One", "Two"))
+    seen = bulk.preview()
+    assert (seen.create.ids, seen.ambiguous.ids) == ([first.pk], [second.pk])
+    bulk.run()
+    bulk.world.work()
+    assert bulk.on_board() == ["One"]
+    assert bulk.world.status(second) == "conflict"
+
+
+def test_an_item_that_two_records_match_is_promised_to_one(bulk: Import) -> None:
+    records = [Organization.objects.create(name="Novus") for _ in range(2)]
+    on_the_board(bulk, "Novus", "organization")
+    seen = bulk.preview("organization")
+    assert (len(seen.link.ids), len(seen.ambiguous.ids)) == (1, 1)
+    assert {*seen.link.ids, *seen.ambiguous.ids} == {record.pk for record in records}
+
+
+def test_records_that_may_not_be_sent_are_not_considered(bulk: Import) -> None:
+    bulk.world.contact("Off", sync_enabled=False)
+    bulk.world.contact("None", sync_direction="none")
+    bulk.world.contact("Down", sync_direction="monday_to_npd")
+    bulk.world.linked("Linked", email="linked@example.com")
+    assert bulk.preview().records == 0
+
+
+def test_a_preview_writes_nothing_anywhere(bulk: Import) -> None:
+    bulk.contacts(5)
+    rows = list(SyncQueue.objects.values())
+    bulk.preview()
+    assert list(SyncQueue.objects.values()) == rows
+    assert not Backfill.objects.exists()
+    assert not Intent.objects.exists()
+    assert bulk.on_board() == []
+    assert not Contact.objects.exclude(sync_status="pending").exists()
+
+
+def test_the_price_is_said_as_calls_share_of_the_day_and_minutes(bulk: Import) -> None:
+    ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 1000})
+    bulk.contacts(1200)
+    seen = bulk.preview()
+    assert (seen.jobs, seen.calls) == (1, 10)
+    assert any(
+        "about 10 API calls (1.0% of the day's allowance) and 3 minutes" in line for line in lines_of(seen)
+    )
+
+
+def test_a_field_that_is_left_out_is_named_with_its_record(bulk: Import) -> None:
+    bulk.world.contact("Ann", notes="x" * 2_500)
+    seen = bulk.preview()
+    assert len(seen.create.ids) == len(seen.left_out.ids) == 1
+    assert "Ann: Notes: notes: 2,500 characters" in seen.left_out.samples[0]
+
+
+def test_a_board_without_room_for_all_is_told_apart(bulk: Import) -> None:
+    bulk.contacts(5)
+    bulk.world.sandbox.control("boards", board_id=int(bulk.world.board_id()), items_limit=3)
+    seen = bulk.preview()
+    assert seen.too_many == 2
+    assert any("Nothing will be written." in line for line in lines_of(seen))
+
+
+def test_without_a_board_it_says_what_to_do(bulk: Import, settings: Any) -> None:
+    settings.MONDAY_API_KEY = ""
+    with pytest.raises(Impossible, match="monday_setup"):
+        bulk.preview()

@@ -1,0 +1,200 @@
+"""The allowance as arithmetic: no schedule of calls makes Monday refuse one, and nothing is lost track of."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sync.connectors.monday.answers import Answer, Complexity, Limits
+from sync.connectors.monday.budget import (
+    LOOK_CALLS,
+    PLANS,
+    Allowance,
+    Budget,
+    InAir,
+    Kind,
+    allowance_of,
+    midnight_after,
+    reserve,
+)
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+NOTHING = InAir()
+SMALL = Allowance(day=400, minute=20, points=1_000, concurrency=2)
+
+
+@dataclass
+class Monday:
+    """Monday's side of the minute: it begins when the first call is received and lasts 60 seconds."""
+
+    allowance: Allowance
+    calls: int = 0
+    points: int = 0
+    ends: datetime | None = None
+    refused: int = 0
+    by_day: dict[str, int] = field(default_factory=dict)
+
+    def counted(self, now: datetime) -> Decimal:
+        """Calls of the UTC day of `now`."""
+        return Decimal(self.by_day.get(now.date().isoformat(), 0))
+
+    def receive(self, now: datetime, points: int, *, headers: bool) -> Answer:
+        if self.ends is None or now >= self.ends:
+            self.calls, self.points, self.ends = 0, 0, now + timedelta(seconds=60)
+        day = now.date().isoformat()
+        self.by_day[day] = self.by_day.get(day, 0) + 1
+        self.calls += 1
+        self.points += points
+        minute, most, a_day = self.allowance.minute, self.allowance.points, self.allowance.day
+        assert minute
+        assert most
+        assert a_day
+        self.refused += self.calls > minute or self.points > most or self.by_day[day] > a_day
+        reset = int((self.ends - now).total_seconds())
+        limits = (
+            Limits(minute_limit=minute, minute_left=minute - self.calls, points_limit=most)
+            if headers
+            else None
+        )
+        complexity = Complexity(points, most - self.points + points, most - self.points, reset)
+        return Answer(data={}, limits=limits, complexity=complexity)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    steps=st.lists(
+        st.tuples(
+            st.floats(0, 50),  # seconds between two looks
+            st.floats(0, 4),  # on the way to Monday
+            st.floats(0, 4),  # on the way back
+            st.integers(1, 400),  # points that the call really costs, at most what was reserved
+        ),
+        min_size=1,
+        max_size=80,
+    ),
+    headers=st.booleans(),
+    start=st.sampled_from([NOON, NOON.replace(hour=23, minute=58, second=30)]),
+)
+def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
+    steps: list[tuple[float, float, float, int]], headers: bool, start: datetime
+) -> None:
+    monday, budget, now = Monday(SMALL), Budget(SMALL, patience=10), start
+    for pause, there, back, points in steps:
+        now += timedelta(seconds=pause)
+        budget = budget.at(now, NOTHING, monday.counted(now))
+        if budget.wait(1, points, now, NOTHING, urgent=True) is not None:
+            continue
+        budget = budget.spend(1, points, now)
+        in_air = InAir(1, 1, points)
+        now += timedelta(seconds=there)
+        answer = monday.receive(now, points, headers=headers)
+        now += timedelta(seconds=back)
+        budget = budget.at(now, in_air, monday.counted(now) - 1).answered(answer, points, now, NOTHING)
+    assert monday.refused == 0
+    assert budget.day is not None
+    assert budget.day_calls >= monday.by_day.get(budget.day.isoformat(), 0)
+
+
+def test_a_minute_of_ours_never_ends_before_mondays() -> None:
+    budget = Budget(SMALL, patience=10).spend(1, 10, NOON)
+    received = NOON + timedelta(seconds=3)
+    seen = Answer(data={}, complexity=Complexity(10, 1_000, 990, 59))
+    after = budget.answered(seen, 10, received + timedelta(seconds=1), NOTHING)
+    assert after.points.ends is not None
+    assert received + timedelta(seconds=60) <= after.points.ends <= received + timedelta(seconds=62)
+    assert after.minute.ends is not None
+    assert after.minute.ends >= received + timedelta(seconds=60)
+
+
+def test_a_call_in_the_air_when_the_minute_ends_counts_in_the_next() -> None:
+    budget = Budget(SMALL, patience=10).spend(5, 500, NOON)
+    later = NOON + timedelta(minutes=5)
+    assert budget.at(later, NOTHING).minute.spent == 0
+    carried = budget.at(later, InAir(1, 2, 300))
+    assert (carried.minute.spent, carried.points.spent) == (2, 300)
+
+
+def test_the_reserve_is_for_what_a_person_clicked() -> None:
+    plan = PLANS["standard"]
+    assert plan.day
+    assert plan.minute
+    day = replace(Budget(plan), day=NOON.date(), day_calls=Decimal(plan.day - 50))
+    waits = day.wait(LOOK_CALLS, 0, NOON, NOTHING, urgent=False)
+    assert waits is not None
+    assert (waits.kind, waits.until) == (Kind.DAY, midnight_after(NOON))
+    assert day.wait(LOOK_CALLS, 0, NOON, NOTHING, urgent=True) is None
+    minute = Budget(plan, day=NOON.date()).spend(plan.minute - 20, 0, NOON)
+    assert minute.wait(1, 0, NOON, NOTHING, urgent=False) is not None
+    assert minute.wait(1, 0, NOON, NOTHING, urgent=True) is None
+
+
+def test_live_reservations_are_the_calls_in_the_air() -> None:
+    budget = Budget(SMALL, day=NOON.date())
+    assert budget.wait(2, 0, NOON, InAir(1, 2, 0), urgent=False) is None
+    full = budget.wait(2, 0, NOON, InAir(2, 4, 0), urgent=True)
+    assert full is not None
+    assert full.kind is Kind.CONCURRENCY
+
+
+def test_limits_that_are_not_known_are_not_kept() -> None:
+    spent = Budget(day=NOON.date()).spend(10**6, 10**9, NOON)
+    assert spent.wait(2, 10**6, NOON, InAir(500, 1_000, 10**9), urgent=False) is None
+    assert spent.day_left() is None
+
+
+def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
+    told = Limits(minute_limit=5_000, minute_left=4_999, concurrency_limit=250, points_limit=5_000_000)
+    learned = Budget().spend(1, 0, NOON).answered(Answer(data={}, limits=told), 0, NOON, NOTHING).allowance
+    assert learned == Allowance(None, 5_000, 5_000_000, 250)
+
+
+def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
+    budget = Budget(SMALL, day=NOON.date(), day_calls=Decimal(100))
+    reported = budget.reported(180, Decimal(90), NOON)
+    assert (reported.others_calls, reported.used_today) == (90, 190)
+    assert budget.reported(50, Decimal(90), NOON).used_today == 100
+
+
+def test_another_tokens_calls_of_this_minute_are_seen_in_the_answer() -> None:
+    budget = Budget(SMALL, day=NOON.date()).spend(1, 10, NOON)
+    told = Limits(minute_limit=20, minute_left=4)
+    answer = Answer(data={}, limits=told, complexity=Complexity(10, 300, 290, 50))
+    seen = budget.answered(answer, 10, NOON + timedelta(seconds=1), NOTHING)
+    assert (seen.minute.spent, seen.points.spent) == (16, 710)
+
+
+def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
+    budget = Budget(SMALL, day=NOON.date()).spend(1, 400, NOON)
+    refused = budget.refused(Kind.POINTS, 30, 400, NOON, NOTHING)
+    assert refused.day_calls == Decimal("0.1")
+    wait = refused.wait(1, 1, NOON, NOTHING, urgent=True)
+    assert wait is not None
+    assert wait.until == NOON + timedelta(seconds=31)
+    assert refused.at(wait.until, NOTHING).wait(1, 1, wait.until, NOTHING, urgent=True) is None
+
+
+def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
+    midnight = datetime(2026, 11, 21, tzinfo=UTC)
+    full = Budget(SMALL, day=NOON.date(), day_calls=Decimal(400), others_calls=Decimal(9))
+    assert full.at(midnight + timedelta(seconds=1), NOTHING).used_today == 409
+    assert full.at(midnight + timedelta(seconds=6), InAir(1, 2, 0)).used_today == 2
+    assert full.at(midnight + timedelta(seconds=6), NOTHING, Decimal(3)).used_today == 3
+
+
+@pytest.mark.parametrize("tier", ["free", "standard", "basic", "pro", "enterprise", "Pro", " FREE "])
+def test_every_published_plan_is_known(tier: str) -> None:
+    assert allowance_of(tier).known
+
+
+def test_a_plan_without_published_limits_has_none() -> None:
+    assert not allowance_of("").known
+    assert not allowance_of("galactic").known
+
+
+@given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))
+def test_the_reserve_is_never_less_than_its_share_and_less_than_one_more(limit: int, share: float) -> None:
+    kept = reserve(limit, share)
+    assert limit * share - 1e-3 <= kept < limit * share + 1.001

@@ -1,0 +1,80 @@
+"""The breaker that all workers share: how an outage is waited out, and by whom it is probed."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import responses
+
+from sync import account
+from sync.clock import sync_now
+from sync.connectors.monday.errors import BudgetExhausted, ConnectionLost, MinuteLimitReached
+from sync.models import MondayAccount
+
+pytestmark = pytest.mark.django_db
+
+ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
+
+
+def rest() -> float:
+    """Seconds that the account is still paused for."""
+    until = account.account().paused_until
+    assert until is not None
+    return (until - sync_now()).total_seconds()
+
+
+def time_passes() -> None:
+    """The pause is over."""
+    MondayAccount.objects.update(paused_until=sync_now() - timedelta(seconds=1))
+
+
+def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_five(settings: Any) -> None:
+    settings.MONDAY_TIMEOUT_SECONDS = 30.0
+    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
+    account.pause(ConnectionLost("gone"))
+    waits = [rest()]
+    for _ in range(9):
+        time_passes()
+        assert not account.ready()
+        waits.append(rest())
+    assert [round(wait) for wait in waits] == [5, 10, 20, 40, 60, 60, 60, 60, 60, 300]
+
+
+def test_calls_that_fail_together_are_one_failure() -> None:
+    account.pause(ConnectionLost("gone"))
+    account.pause(ConnectionLost("gone"))
+    assert account.account().failures == 1
+    assert round(rest()) <= 10
+
+
+def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
+    account.pause(MinuteLimitReached("slow down", wait_seconds=90))
+    account.pause(ConnectionLost("gone"))
+    assert round(rest()) == 90
+
+
+@responses.activate
+def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
+    settings.MONDAY_API_URL = "https://monday.test/v2"
+    responses.post("https://monday.test/v2", json=ANSWER)
+    account.pause(ConnectionLost("gone"))
+    assert not account.ready()
+    time_passes()
+    assert account.ready()
+    assert account.ready()
+    assert len(responses.calls) == 1
+    row = account.account()
+    assert (row.paused_until, row.needs_probe, row.failures, row.user_id) == (None, False, 0, "7")
+
+
+def test_while_one_worker_probes_no_other_calls(settings: Any) -> None:
+    account.pause(ConnectionLost("gone"))
+    time_passes()
+    until = sync_now() + timedelta(seconds=35)
+    MondayAccount.objects.update(paused_until=until)  # the turn of the one that probes
+    assert not account.ready()
+
+
+def test_an_allowance_without_room_is_no_pause() -> None:
+    account.pause(BudgetExhausted("no room", wait_seconds=30))
+    assert account.account().paused_until is None

@@ -1,0 +1,168 @@
+"""A board while the day's allowance is tight: changes are gathered, and everybody is told until when."""
+
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+
+from npd.models import Contact
+from sync import account, budget
+from sync.boards import link_of
+from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.ledger import SyncStateService
+from sync.models import ApiUsage, BoardLink
+from sync.push import push_by_name
+from sync.queue import SyncQueueService
+from tests.budget.conftest import Planned
+from tests.engine.conftest import World
+
+
+@pytest.fixture
+def tight(world: World, monday: Planned) -> Contact:
+    """Ann, and Bob, in sync at noon; the last hour took 100 calls, which 850 for twelve hours don't bear."""
+    world.contact("Bob", role_title="Boss")
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    ApiUsage.objects.create(
+        slot=sync_now() - timedelta(minutes=30), entity_type="contact", calls=100, looks=50
+    )
+    return contact
+
+
+def edit(contact: Contact, title: str) -> None:
+    """Somebody saves another role."""
+    Contact.objects.filter(pk=contact.pk).update(role_title=title)
+
+
+def gathering(world: World, contact: Contact) -> None:
+    """A look was just made; another change waits."""
+    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    edit(contact, "Chair")
+    world.work()
+    assert world.status(contact) == "pending"
+
+
+def stand_still() -> None:
+    """Stop the database's clock; the window shrinks a little with every moment."""
+    stopped = CREATE_SYNC_NOW.replace("clock_timestamp()", f"timestamptz ''{sync_now().isoformat()}''")
+    with connection.cursor() as cursor:
+        cursor.execute(stopped)
+
+
+def test_changes_are_gathered_until_the_window_ends_and_then_go_out_together(
+    world: World, tight: Contact
+) -> None:
+    gathering(world, tight)
+    calls = world.calls()
+    window = budget.window_of()
+    assert 60 < window < 600
+    edit(tight, "Chief")
+    world.pass_time(seconds=window / 2)
+    world.work()
+    assert world.calls() == calls
+    world.pass_time(seconds=window)
+    world.work()
+    assert world.calls() == calls + 2
+    assert (world.status(tight), world.values(tight)["role_title"]) == ("synced", "Chief")
+
+
+def test_the_first_change_after_a_quiet_time_goes_at_once(world: World, tight: Contact) -> None:
+    world.pass_time(minutes=20)
+    edit(tight, "Chair")
+    world.work()
+    assert world.status(tight) == "synced"
+
+
+def test_a_change_never_waits_for_more_than_one_window(world: World, tight: Contact) -> None:
+    gathering(world, tight)
+    world.pass_time(seconds=budget.window_of() + 5)
+    BoardLink.objects.filter(entity_type="contact").update(last_look=sync_now())
+    world.work()
+    assert world.status(tight) == "synced"
+
+
+def test_a_persons_click_beats_pacing_and_takes_the_rest_along(world: World, tight: Contact) -> None:
+    other = Contact.objects.get(name="Bob")
+    gathering(world, tight)
+    answer = push_by_name(other, "lead")
+    assert answer.waits == ""
+    world.work()
+    assert world.status(tight) == "synced"
+
+
+def test_a_full_batch_does_not_wait(world: World, tight: Contact) -> None:
+    other = Contact.objects.get(name="Bob")
+    BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)
+    gathering(world, tight)
+    edit(other, "Chair")
+    world.work()
+    assert (world.status(tight), world.status(other)) == ("synced", "synced")
+
+
+def test_a_click_does_not_beat_a_pause(world: World, tight: Contact) -> None:
+    gathering(world, tight)
+    row = account.account()
+    row.paused_until, row.pause_reason = sync_now() + timedelta(minutes=5), "Monday asks to wait."
+    row.save()
+    assert "Monday asks to wait." in push_by_name(tight, "lead").waits
+    world.work()
+    assert world.status(tight) == "pending"
+
+
+def test_everything_that_speaks_of_due_rows_means_the_same(world: World, tight: Contact) -> None:
+    gathering(world, tight)
+    queue = SyncQueueService()
+    assert queue.get_queue_stats()["due"] == 0
+    assert queue.oldest_due_seconds() == 0
+    assert not account.workable(link_of("contact"))
+    world.pass_time(seconds=budget.window_of() + 1)
+    assert queue.get_queue_stats()["due"] == 1
+    # Not due for all the time that the row stood there: a worker could not have taken it sooner.
+    assert queue.oldest_due_seconds() < 30
+
+
+def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_client: Client) -> None:
+    gathering(world, tight)
+    stand_still()
+    said = account.why_waits("contact")
+    assert "The day's allowance is tight: changes of this board go out every" in said
+    until = account.standstill("contact", link_of("contact")).until
+    assert until is not None
+    assert f"the next at {until:%H:%M:%S} UTC" in said
+    assert account.why_not("contact") == ""  # nothing is wrong
+    state = SyncStateService().describe(tight)
+    assert (state.words, state.next_try) == (said, until)
+    plain = said.replace("'", "&#x27;")
+    health = admin_client.get("/admin/").content.decode()
+    assert plain in health
+    assert "of today&#x27;s 1,000 calls to Monday are used" in health
+    assert "no sync now" not in health
+    assert plain in admin_client.get("/admin/sync/syncqueue/?status__exact=pending").content.decode()
+    assert plain in admin_client.get("/admin/sync/boardlink/").content.decode()
+    out = StringIO()
+    call_command("sync_drain", stdout=out)
+    assert f"Left: 1 contact waiting. {said}" in out.getvalue()
+
+
+def test_the_api_tells_the_allowance_and_the_window(
+    world: World, tight: Contact, admin_client: Client
+) -> None:
+    stats: dict[str, Any] = admin_client.get("/api/v1/sync/stats").json()
+    told = stats["budget"]
+    assert (told["limit"], told["reserve"]) == (1_000, 50)
+    assert told["used"] + told["left"] == 1_000
+    assert told["as_of"]
+    assert "At this rate the allowance ends at" in told["words"]
+    assert told["forecast_ends_at"]
+    assert stats["records"]["contact"]["window_seconds"] > 60
+
+
+def test_a_quiet_boards_forecast_lasts_until_midnight(world: World, monday: Planned) -> None:
+    monday.limits(plan="standard")
+    found = budget.forecast()
+    assert found.ends_at is None
+    assert found.words.endswith("At this rate it lasts until midnight UTC.")

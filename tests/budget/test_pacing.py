@@ -1,0 +1,160 @@
+"""Pacing over simulated days: the allowance lasts until midnight, and nobody waits without a need."""
+
+import random
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sync.connectors.monday import pacing
+from sync.connectors.monday.pacing import Day, next_size, size_after_timeout, size_that_fits, window_seconds
+
+DAY = 86_400
+STEP = 5
+
+
+@dataclass
+class Simulated:
+    """A day of edits on two boards; a look takes two calls, sweeps take one a quarter of an hour."""
+
+    limit: int
+    edited: Callable[[int, int], bool]
+    left: float = 0.0
+    calls: list[int] = field(default_factory=list)
+    gaps: list[int] = field(default_factory=list)
+    waits: list[int] = field(default_factory=list)
+    refusals: int = 0
+
+    def run(self) -> "Simulated":
+        self.left = self.limit * 0.95
+        last, since = {0: -DAY, 1: -DAY}, {}
+        for now in range(0, DAY, STEP):
+            if now % 900 == 0:
+                self._spend(now, 1)
+            self.calls = [call for call in self.calls if call > now - 3_600]
+            for board in (0, 1):
+                if self.edited(now, board):
+                    since.setdefault(board, now)
+                if board in since and now >= last[board] + self._window(now, last):
+                    self._spend(now, 2)
+                    if last[board] >= 0:
+                        self.gaps.append(now - last[board])
+                    self.waits.append(now - since.pop(board))
+                    last[board] = now
+        return self
+
+    def _window(self, now: int, last: dict[int, int]) -> float:
+        boards = sum(moment > now - 3_600 for moment in last.values())
+        return window_seconds(Day(self.limit, self.left, len(self.calls), boards, DAY - now))
+
+    def _spend(self, now: int, calls: int) -> None:
+        self.refusals += self.left < calls
+        self.left -= calls
+        self.calls += [now] * calls
+
+
+@pytest.mark.parametrize(("limit", "least", "most"), [(1_000, 360, 450), (10_000, 35, 45)])
+def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(
+    limit: int, least: int, most: int
+) -> None:
+    day = Simulated(limit, lambda now, board: True).run()
+    assert day.refusals == 0
+    assert least <= statistics.mean(day.gaps) <= most
+    assert least <= statistics.median(day.gaps) <= most
+    # A change is never held much longer than the rest of the day makes necessary.
+    assert max(day.waits) <= 1.5 * most
+    # And what there is gets used.
+    assert day.left < limit * 0.05
+
+
+def test_on_a_quiet_day_nobody_waits() -> None:
+    chance = random.Random(3)
+    moments = {board: _office_hours(chance, 50) for board in (0, 1)}
+    day = Simulated(1_000, lambda now, board: now in moments[board]).run()
+    assert len(day.waits) > 90
+    assert max(day.waits) == 0
+
+
+def test_after_a_burst_the_window_closes_again() -> None:
+    def edited(now: int, board: int) -> bool:
+        return 9 * 3_600 <= now < 10 * 3_600 or now == 15 * 3_600
+
+    day = Simulated(1_000, edited).run()
+    assert max(day.waits) > 60
+    assert day.waits[-2:] == [0, 0]
+    assert day.left > 500
+
+
+def test_the_first_change_after_a_quiet_time_goes_at_once() -> None:
+    day = Simulated(1_000, lambda now, board: now == 12 * 3_600).run()
+    assert day.waits == [0, 0]
+
+
+def _office_hours(chance: random.Random, edits: int) -> set[int]:
+    return {chance.randrange(8 * 3_600, 18 * 3_600) // STEP * STEP for _ in range(edits)}
+
+
+@given(
+    limit=st.integers(10, 25_000),
+    used=st.floats(0, 1),
+    last_hour=st.floats(0, 5_000),
+    boards=st.integers(0, 20),
+    seconds=st.floats(1, DAY),
+)
+def test_a_window_is_never_negative_and_never_longer_than_a_day(
+    limit: int, used: float, last_hour: float, boards: int, seconds: float
+) -> None:
+    window = window_seconds(Day(limit, limit * used, last_hour, boards, seconds))
+    assert 0 <= window <= DAY
+
+
+@given(limit=st.integers(100, 25_000), hour=st.floats(0, 5_000), more=st.floats(0, 5_000))
+def test_more_calls_in_the_last_hour_never_make_the_window_smaller(
+    limit: int, hour: float, more: float
+) -> None:
+    few = window_seconds(Day(limit, limit / 2, hour, 2, DAY / 2))
+    assert window_seconds(Day(limit, limit / 2, hour + more, 2, DAY / 2)) >= few
+
+
+def _calls(a_mutation: float, timeout: float, looks: int) -> Iterator[tuple[int, bool]]:
+    """Full batches, each mutation taking so long: (records, timed out)."""
+    size = pacing.FULL_BATCH
+    for _ in range(looks):
+        seconds = size * a_mutation
+        timed_out = seconds > timeout
+        yield size, timed_out
+        size = size_after_timeout(size) if timed_out else next_size(size, size, seconds, timeout)
+
+
+@pytest.mark.parametrize("a_mutation", [0.05, 0.2, 0.3, 0.6, 1.2])
+def test_no_call_times_out_twice_and_batches_settle_below_the_target(a_mutation: float) -> None:
+    calls = list(_calls(a_mutation, 30.0, 60))
+    assert sum(timed_out for _, timed_out in calls) <= 1
+    largest = 20 / a_mutation
+    assert all(size <= largest * 1.11 for size, _ in calls[-20:])
+    assert max(size for size, _ in calls[-20:]) >= min(100, largest * 0.85)
+
+
+@given(st.integers(1, 100), st.integers(1, 100), st.floats(0, 60), st.sampled_from([3.0, 5.0, 30.0]))
+def test_a_size_stays_between_one_and_a_hundred(
+    size: int, records: int, seconds: float, timeout: float
+) -> None:
+    found = next_size(size, records, seconds, timeout)
+    assert 1 <= found <= 100
+    if seconds > pacing.target_seconds(timeout):
+        assert found <= size
+    elif records >= size:
+        assert found > size or found == 100
+
+
+@given(st.integers(0, 10_000_000), st.floats(0, 100_000), st.floats(1, 50_000))
+def test_what_fits_into_the_minutes_rest_costs_no_more_than_that(
+    room: int, read: float, write: float
+) -> None:
+    size = size_that_fits(room, read, write)
+    assert 0 <= size <= 100
+    assert size == 0 or read + size * write <= room + 1
+    assert size * write <= 5_000_000

@@ -1,0 +1,127 @@
+"""Many workers, one allowance: together they spend no more than there is."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from sync import budget
+from sync.budget import store
+from sync.connectors.monday.answers import Answer, Complexity, Limits
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.errors import BudgetExhausted
+from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Answering(MondayClient):
+    """Answers everything, with what each call cost."""
+
+    def __init__(self, points: int) -> None:
+        super().__init__("https://monday.test/v2", "token")
+        self.points = points
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        self.calls += 1
+        return Answer(data={}, complexity=Complexity(self.points, 10**6, 10**6 - self.points, 60))
+
+
+def many(work: Any, workers: int = 6) -> list[Any]:
+    """Let so many threads do the same at once, each over its own connection."""
+
+    def once(number: int) -> Any:
+        try:
+            return work()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(once, range(workers)))
+
+
+def board() -> BoardLink:
+    """A board on which something is due."""
+    link = BoardLink.objects.create(
+        entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email"
+    )
+    SyncQueue.objects.create(entity_type="contact", remote_id="1")
+    return link
+
+
+def known(**limits: int) -> None:
+    """The limits of the account."""
+    ApiBudget.objects.update_or_create(
+        id=1,
+        defaults={"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0, **limits},
+    )
+
+
+def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
+    link = board()
+    known(minute_limit=102)  # 3 of which are kept for people
+
+    def turns() -> int:
+        return sum(budget.take_turn(link) is not None for _ in range(15))
+
+    assert sum(many(turns)) == 49
+    assert ApiBudget.objects.get().minute_calls == 98
+    assert ApiReservation.objects.count() == 49
+
+
+def test_workers_in_the_air_are_no_more_than_may_be_at_once() -> None:
+    link = board()
+    known(concurrency_limit=4)
+    assert sum(turn is not None for turn in many(lambda: budget.take_turn(link))) == 4
+
+
+def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
+    known(minute_limit=10)  # one of which is kept for people
+    client = Answering(points=40)
+    waits: list[float | None] = []
+
+    def call() -> int:
+        made = 0
+        for _ in range(3):
+            try:
+                budget.Metered(client).execute("query { me { id } }", {})
+                made += 1
+            except BudgetExhausted as full:
+                waits.append(full.wait_seconds)
+        return made
+
+    assert sum(many(call)) == client.calls == 9
+    assert all(wait is not None and 0 < wait <= 120 for wait in waits)
+    budget.Metered(client, urgent=True).execute("query { me { id } }", {})
+    row = ApiBudget.objects.get()
+    assert (row.minute_calls, row.day_calls, row.points) == (10, 10, 400)
+    assert sum(ApiUsage.objects.values_list("calls", flat=True)) == 10
+    assert ApiReservation.objects.count() == 0
+
+
+def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> None:
+    known(minute_limit=10)
+
+    class Broken(Answering):
+        def execute(self, *args: Any, **more: Any) -> Answer:
+            raise RuntimeError("a fault")
+
+    with pytest.raises(RuntimeError, match="a fault"):
+        budget.Metered(Broken(points=1)).execute("query { me { id } }", {})
+    assert ApiBudget.objects.get().minute_calls == 1
+    assert ApiReservation.objects.count() == 0
+
+
+def test_the_limits_that_an_answer_tells_hold_from_the_next_call_on() -> None:
+    class Telling(Answering):
+        def execute(self, *args: Any, **more: Any) -> Answer:
+            return Answer(data={}, limits=Limits(minute_limit=1_000, minute_left=0, minute_reset=30))
+
+    client = budget.Metered(Telling(points=1))
+    client.execute("query { me { id } }", {})
+    with pytest.raises(BudgetExhausted) as full:
+        client.execute("query { me { id } }", {})
+    assert full.value.wait_seconds is not None
+    assert 25 < full.value.wait_seconds <= 31
+    assert store.read().budget.allowance.minute == 1_000

@@ -1,0 +1,293 @@
+"""The worker under Monday's limits: nothing is refused, nobody's row pays for it, and a person goes first."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync import account, budget
+from sync.boards import link_of
+from sync.budget import store
+from sync.ledger import SyncStateService
+from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
+from sync.push import push_by_name
+from sync.queue import SyncQueueService
+from sync.tasks import work_board
+from tests.budget.conftest import Planned
+from tests.engine.conftest import World
+
+
+def edit(contact: Contact, title: str) -> None:
+    """Somebody saves another role."""
+    Contact.objects.filter(pk=contact.pk).update(role_title=title)
+
+
+def spent(**values: Any) -> None:
+    """As if so much had been spent."""
+    with store.opened():
+        pass
+    ApiBudget.objects.filter(id=1).update(**values)
+
+
+def test_without_known_limits_nothing_is_reserved_and_calls_are_counted(world: World) -> None:
+    before = world.calls()
+    used = budget.forecast().used
+    world.linked("Ann")
+    assert ApiReservation.objects.count() == 0
+    assert budget.forecast().used - used == world.calls() - before
+    assert budget.forecast().limit is None
+
+
+def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(
+    world: World, monday: Planned
+) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    used, looks = budget.forecast().used, sum(ApiUsage.objects.values_list("looks", flat=True))
+    edit(contact, "Chair")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert budget.forecast().used == used + 2
+    assert sum(ApiUsage.objects.values_list("looks", flat=True)) == looks + 1
+    assert ApiReservation.objects.count() == 0
+    link = BoardLink.objects.get(entity_type="contact")
+    assert link.write_points == 10_000
+    assert link.last_look is not None
+
+
+def test_our_count_of_the_minute_is_mondays(world: World, monday: Planned) -> None:
+    monday.limits(plan="standard")
+    for number in range(3):
+        world.contact(f"P{number}")
+        world.work()
+    counted = world.sandbox.control("plan", "GET")["used"]
+    row = ApiBudget.objects.get()
+    assert (row.minute_limit, row.concurrency_limit, row.points_limit) == (1_000, 40, 10_000_000)
+    assert row.points == counted["points"]
+    assert row.minute_calls == counted["minute"]
+
+
+def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard", minute=50)
+    row = ApiBudget.objects.get()
+    spent(minute_calls=48, minute_ends=row.minute_ends)
+    edit(contact, "Chair")
+    calls = world.calls()
+    world.work()
+    assert world.calls() == calls
+    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
+    assert SyncQueueService().get_queue_stats()["due"] == 0
+    assert SyncQueueService().oldest_due_seconds() == 0
+    assert account.account().paused_until is None
+    assert world.status(contact) == "pending"
+    assert "minute" in SyncStateService().describe(contact).words
+    world.pass_time(seconds=110)
+    world.work()
+    assert world.status(contact) == "synced"
+    assert monday.refused == 0
+
+
+def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(
+    world: World, monday: Planned
+) -> None:
+    clicked, waiting = world.linked("Ann", role_title="Boss"), world.linked("Bob", role_title="Boss")
+    monday.limits(plan="standard")
+    spent(day_calls=960)
+    for contact in (clicked, waiting):
+        edit(contact, "Chair")
+    world.work()
+    assert (world.status(clicked), world.status(waiting)) == ("pending", "pending")
+    assert "Today's calls" in account.why_not("contact")
+    answer = push_by_name(clicked, "lead")
+    assert answer.waits == ""
+    world.work()
+    assert (world.status(clicked), world.status(waiting)) == ("synced", "pending")
+    assert (world.row(waiting).status, world.row(waiting).attempts) == ("pending", 0)
+
+
+def test_after_midnight_the_day_begins_anew(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    spent(day_calls=1_000)
+    edit(contact, "Chair")
+    world.work()
+    assert world.status(contact) == "pending"
+    until = account.standstill("contact", link_of("contact")).until
+    assert until is not None
+    assert (until.hour, until.minute) == (0, 0)
+    world.pass_time(hours=12, seconds=10)
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(
+    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = [world.linked(f"P{number}", role_title="Boss") for number in range(4)]
+    monday.limits(plan="standard", minute=60)
+    row = ApiBudget.objects.get()
+    # Room for the read and the write, and none for the halves of a document that is refused.
+    spent(minute_calls=60 - 2 - 2, minute_ends=row.minute_ends)
+    world.sandbox.faults({"status": 400, "on": "mutation", "count": 1})
+    Contact.objects.update(role_title="Chair")
+    world.work()
+    assert {world.row(contact).status for contact in contacts} == {"pending"}
+    assert {world.row(contact).attempts for contact in contacts} == {0}
+    assert account.account().paused_until is None
+    assert ApiReservation.objects.count() == 0
+    world.pass_time(seconds=110)
+    world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert monday.refused == 0
+
+
+def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard", concurrent=1)
+    edit(contact, "Chair")
+    link = link_of("contact")
+    assert link is not None
+    dead = budget.take_turn(link)
+    assert dead is not None
+    assert budget.take_turn(link) is None
+    world.pass_time(minutes=5)
+    world.work()
+    assert world.status(contact) == "synced"
+    assert ApiReservation.objects.count() == 0
+
+
+def test_a_turn_that_is_not_used_goes_back_whole(world: World, monday: Planned) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    edit(contact, "Chair")
+    before = store.read().budget
+    link = link_of("contact")
+    assert link is not None
+    turn = budget.take_turn(link)
+    assert turn is not None
+    assert store.read().budget.day_calls == before.day_calls + 2
+    with turn:
+        pass
+    after = store.read().budget
+    assert (after.day_calls, after.minute.spent) == (before.day_calls, before.minute.spent)
+    assert after.points.spent == before.points.spent
+
+
+def test_a_connection_that_was_never_made_costs_nothing(world: World, monday: Planned, settings: Any) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    used = budget.forecast().used
+    edit(contact, "Chair")
+    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
+    world.work()
+    assert budget.forecast().used == used
+
+
+def test_the_calls_of_the_accounts_other_tokens_are_taken_from_the_day(world: World, monday: Planned) -> None:
+    world.linked("Ann")
+    monday.limits(plan="standard")
+    before = budget.forecast()
+    world.sandbox.control("plan", others=120)
+    world.pass_time(minutes=10)  # Monday's figure is some minutes old
+    account.greet()
+    after = budget.forecast()
+    assert 119 <= after.used - before.used <= 122
+    assert after.as_of is not None
+    assert after.limit == 1_000
+
+
+def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: Planned) -> None:
+    monday.limits(plan="standard")
+    for number in range(5):
+        world.contact(f"P{number}")
+        world.work()
+        account.greet()
+    assert ApiBudget.objects.get().others_calls == 0
+
+
+def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_rest(
+    world: World, monday: Planned
+) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    monday.limits(plan="standard")
+    world.sandbox.control("plan", used=1_000)
+    edit(contact, "Chair")
+    used = budget.forecast().used
+    world.work()
+    assert monday.refused == 1
+    assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
+    assert ApiUsage.objects.filter(rejections=1).count() == 1
+    assert budget.forecast().left == 0
+    assert ApiBudget.objects.get().day_calls < used + 1
+
+
+def test_a_bigger_plan_is_noticed(world: World, monday: Planned) -> None:
+    monday.limits(plan="free")
+    assert ApiBudget.objects.get().points_limit == 1_000_000
+    monday.limits(plan="pro")
+    row = ApiBudget.objects.get()
+    assert (row.day_limit, row.minute_limit, row.points_limit) == (10_000, 2_500, 10_000_000)
+    assert account.account().tier == "pro"
+
+
+def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
+    from sync.tasks import refresh_allowance
+
+    monday.limits(plan="standard")
+    world.pass_time(days=9)
+    refresh_allowance()
+    assert ApiUsage.objects.count() == 1
+    assert budget.forecast().limit == 1_000
+
+
+def test_the_document_fits_into_what_is_left_of_the_minutes_points(
+    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(30)]
+    world.work()
+    world.deliver()
+    world.work()
+    monday.limits(plan="free", points=250_000)
+    world.pass_time(seconds=110)
+    Contact.objects.update(role_title="Chair")
+    sent: list[float] = []
+    monkeypatch.setattr(
+        work_board, "apply_async", lambda *args, **more: sent.append(more.get("countdown", 0))
+    )
+    world.work()
+    assert [seconds for seconds in sent if 30 < seconds < 110], (
+        "nobody comes back when the next minute begins"
+    )
+    done = sum(world.status(contact) == "synced" for contact in contacts)
+    assert 10 <= done < 30
+    for _ in range(3):
+        world.pass_time(seconds=110)
+        world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert monday.refused == 0
+
+
+def test_slow_mutations_make_documents_smaller_and_no_call_times_out_twice(
+    world: World, settings: Any
+) -> None:
+    for number in range(60):
+        world.contact(f"P{number}", role_title="Boss")
+    world.work()
+    world.deliver()
+    world.work()
+    # 0.6 s a mutation and 30 s a call, twenty times as fast.
+    settings.MONDAY_TIMEOUT_SECONDS = 1.5
+    settings.MONDAY_SETTLE_SECONDS = 5.0
+    world.sandbox.control("latency", mutation_ms=30)
+    before = max(call["id"] for call in world.sandbox.calls())
+    Contact.objects.update(role_title="Chair")
+    for _ in range(6):
+        world.work()
+        world.pass_time(seconds=60)
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    slow = [call for call in world.sandbox.calls(since=before) if call["kind"] == "mutation"]
+    assert sum(call["ms"] > 1_500 for call in slow) == 1
+    limit = BoardLink.objects.get(entity_type="contact").batch_limit
+    assert limit is not None
+    assert limit <= 36

@@ -1,0 +1,116 @@
+"""One cell of a sandbox board, for converters: what was written is read back as a document would read it."""
+
+import json
+from functools import cache
+from typing import Any
+
+from graphql import FieldNode, FragmentDefinitionNode, InlineFragmentNode, parse, visit
+from graphql.language.visitor import Visitor
+
+from sandbox.columns import KINDS, Writing, first_settings, shown_settings
+from sandbox.graph.shapes import column_value
+from sandbox.model import Cell, Column, Item
+from sandbox.names import Names
+from sync.connectors.monday.converters import Canonical, Converter, Options, converter
+from sync.connectors.monday.documents import Reading, items_from
+from sync.connectors.monday.fragments import item_fields
+
+PEOPLE = {"7": "ada@npd.test", "8": "Bob@NPD.test", "9": "cleo@npd.test"}
+TEAMS = {3: "Sales"}
+TAGS = {"1": "Key account", "2": "Old, cold", "3": "VIP"}
+ITEMS = {"44": "ACME", "45": "Zoë Ltd"}
+STAMP = "2026-11-20T08:00:00Z"
+ORGANIZATIONS = 8
+READ_BY = {"relation": "board_relation", "relation_name": "text", "list_text": "text", "address": "text"}
+
+
+class KnownNames(Names):
+    """The account's people, teams, tags and items."""
+
+    def person(self, person_id: int) -> str | None:
+        return PEOPLE.get(str(person_id))
+
+    def team(self, team_id: int) -> str | None:
+        return TEAMS.get(team_id)
+
+    def tag(self, tag_id: int) -> str | None:
+        return TAGS.get(str(tag_id))
+
+    def item(self, item_id: int) -> Item | None:
+        return _item(item_id) if str(item_id) in ITEMS else None
+
+
+class BoardCell:
+    """A cell of one column type; `write` takes what a mutation sends, and refuses what Monday refuses."""
+
+    def __init__(self, column_type: str, settings: dict[str, Any] | None = None) -> None:
+        if column_type == "board_relation":
+            settings = {"boardIds": [ORGANIZATIONS], **(settings or {})}
+        self._column = Column("c", "Column", column_type, first_settings(column_type, settings))
+        self._column.names = KnownNames()
+        self._kind = KINDS[column_type]
+        self.raw: Any = None
+
+    @property
+    def options(self) -> Options:
+        """What a converter is told of this column and of the account."""
+        settings = json.loads(json.dumps(shown_settings(self._column)))
+        return Options(settings=settings, people=PEOPLE, tags=TAGS, items=ITEMS)
+
+    def write(self, value: Any) -> Reading:
+        """Set the cell by the JSON of `column_values`, labels made where they are missing."""
+        sent = json.loads(json.dumps(value))
+        new = self._kind.parse(self._column, sent, Writing(STAMP, create_labels=True))
+        if new is None or self.raw is None or not self._kind.same(self.raw, new):
+            self.raw = new
+        return self.read()
+
+    def edit(self, raw: Any) -> Reading:
+        """Put a raw value there that a person made on the board."""
+        self.raw = raw
+        return self.read()
+
+    def read(self) -> Reading:
+        """The cell as the connector's documents read it."""
+        item = _item(1)
+        item.cells["c"] = Cell(self.raw, STAMP)
+        node = column_value(item, self._column)
+        # The sandbox finds tags by a resolver of its own, in the world that this cell has none of.
+        node |= {"tags": [{"id": str(tag), "name": TAGS[str(tag)]} for tag in node.get("tag_ids", [])]}
+        asked = {key: node[key] for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
+        answered = json.loads(json.dumps(asked))
+        (read,) = items_from([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
+        return read.reading("c")
+
+    def told(self, convert: Converter) -> Canonical:
+        """What a webhook about the cell, as it is now, says in canonical form."""
+        payload = json.loads(json.dumps(self._kind.payload(self._column, self.raw)))
+        return convert.event(payload, self._kind.old_type)
+
+
+def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCell, Converter]:
+    """An empty cell of the column that this converter would make, and the converter."""
+    cell = BoardCell(READ_BY.get(name, name), settings)
+    return cell, converter(name, cell.options)
+
+
+def _item(item_id: int) -> Item:
+    name = ITEMS.get(str(item_id), "Item")
+    return Item(item_id, ORGANIZATIONS, "topics", name, 1.0, STAMP, STAMP, creator_id=7, changed_by=7)
+
+
+@cache
+def _typed(type_name: str) -> list[str]:
+    """The fields that the documents ask of this type, out of the fragment itself."""
+    found: list[str] = []
+
+    class Fields(Visitor):
+        def enter_inline_fragment(self, node: InlineFragmentNode, *_: Any) -> None:
+            if node.type_condition is not None and node.type_condition.name.value == type_name:
+                found.extend(n.name.value for n in node.selection_set.selections if isinstance(n, FieldNode))
+
+    every = ["board_relation", "checkbox", "dropdown", "status", "tags"]
+    (fragment,) = parse(item_fields(every)).definitions
+    assert isinstance(fragment, FragmentDefinitionNode)
+    visit(fragment, Fields())
+    return found

@@ -1,0 +1,529 @@
+"""Converters of the typed columns, case by case: what is compared, sent, kept, and refused in words."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sync.connectors.monday.converters import CONVERTERS, Options, UnknownValue, converter
+from sync.connectors.monday.documents import Reading
+from tests.connector.board_cell import ITEMS, PEOPLE, TAGS, cell_for
+
+PERSONS = Options(people=PEOPLE)
+TAGGED = Options(tags=TAGS)
+STATUS = Options(
+    settings={
+        "labels": [
+            {"id": 0, "label": "Working  on it", "index": 2, "is_deactivated": False},
+            {"id": 1, "label": "Done", "index": 0, "is_deactivated": False},
+            {"id": 7, "label": "2024", "index": 1, "is_deactivated": False},
+            {"id": 9, "label": "Gone", "index": 3, "is_deactivated": True},
+            {"id": 5, "label": "", "index": 4, "is_deactivated": False},
+        ]
+    }
+)
+DROPDOWN = Options(settings={"labels": [{"id": 1, "label": "Navy"}, {"id": 2, "label": "Smith, Sons"}]})
+ADA, BOB, SALES = {"id": "7", "kind": "person"}, {"id": "8", "kind": "person"}, {"id": "3", "kind": "team"}
+GIZA = {"lat": "29.9772", "lng": "31.1325", "address": "Giza"}
+ACME = {"id": "u-1", "item": "44", "name": "ACME"}
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value", "sent"),
+    [
+        (
+            "link",
+            Options(),
+            "example.org/x",
+            {"url": "https://example.org/x", "text": "https://example.org/x"},
+        ),
+        (
+            "link",
+            Options(),
+            "http://Example.org",
+            {"url": "http://Example.org", "text": "http://Example.org"},
+        ),
+        (
+            "link",
+            Options(),
+            "mailto:ada@npd.test",
+            {"url": "mailto:ada@npd.test", "text": "mailto:ada@npd.test"},
+        ),
+        (
+            "link",
+            Options(),
+            "localhost:8000/x",
+            {"url": "https://localhost:8000/x", "text": "https://localhost:8000/x"},
+        ),
+        ("link", Options(), "http://intranet/x", {"url": "http://intranet/x", "text": "http://intranet/x"}),
+        ("status", STATUS, "Done", {"label": "Done"}),
+        ("status", STATUS, " Working on it", {"label": "Working  on it"}),
+        ("status", STATUS, "2024", {"index": "7"}),
+        ("status", STATUS, "Brand new", {"label": "Brand new"}),
+        ("dropdown", DROPDOWN, ["Navy", "Army", "Navy"], {"labels": ["Navy", "Army"]}),
+        ("dropdown", DROPDOWN, "Navy", {"labels": ["Navy"]}),
+        ("dropdown", DROPDOWN, ["Smith, Sons", "Navy"], {"ids": ["2", "1"]}),
+        ("date", Options(), "2026-01-31", {"date": "2026-01-31"}),
+        ("numbers", Options(), " 007.50 ", "7.5"),
+        ("numbers", Options(), "0", "0"),
+        ("checkbox", Options(), True, {"checked": "true"}),
+        ("checkbox", Options(), False, None),
+        ("people", PERSONS, "ADA@npd.test, bob@npd.test", {"personsAndTeams": [ADA, BOB]}),
+        ("people", PERSONS, ["bob@NPD.test"], {"personsAndTeams": [BOB]}),
+        ("country", Options(), "u.s.a.", {"countryCode": "US", "countryName": "United States"}),
+        ("country", Options(), "Côte d’Ivoire", {"countryCode": "CI", "countryName": "Ivory Coast"}),
+        ("country", Options(), "XK", {"countryCode": "XK", "countryName": "Kosovo"}),
+        ("location", Options(), "29.9772, 31.1325, Giza", GIZA),
+        ("location", Options(), "29.9772 31.1325", {"lat": "29.9772", "lng": "31.1325"}),
+        ("relation", Options(), ACME, {"item_ids": ["44"]}),
+        ("relation_name", Options(), {"id": "u-2", "item": None, "name": " Zoë  Ltd"}, "Zoë Ltd"),
+        ("tags", TAGGED, ["VIP", "Old, cold"], {"tag_ids": [3, 2]}),
+        ("list_text", Options(), ["ACME", "Ajax Ltd"], "ACME, Ajax Ltd"),
+        ("list_text", Options(), "ACME\nAjax Ltd,", "ACME, Ajax Ltd"),
+    ],
+)
+def test_a_value_is_sent_in_its_column_s_form(name: str, options: Options, value: Any, sent: Any) -> None:
+    assert converter(name, options).limit({"field": value}) is None
+    assert converter(name, options).write({"field": value}, None) == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("link", "https://Example.org/", "example.org"),
+        ("link", "HTTPS://example.org/Path", "https://example.org/Path"),
+        ("numbers", "4.50", "4.5"),
+        ("numbers", "-0.0", "0"),
+        ("numbers", "1e3", "1000"),
+        ("country", "USA", "United States of America"),
+        ("country", "Vietnam", "Viet Nam"),
+        ("country", "holland", "NL"),
+        ("location", "29.97720 31.1325 Giza", "29.9772, 31.1325, Giza"),
+        ("status", "Done ", "Done"),
+        ("dropdown", ["b", "a", "b"], ["a", "b"]),
+        ("people", "bob@npd.test, Ada@npd.test", ["ada@npd.test", "BOB@npd.test"]),
+        ("list_text", "a, b", ["b", "a"]),
+        ("checkbox", None, False),
+        ("relation", ACME, {"item": "44"}),
+    ],
+)
+def test_values_are_equal_by_what_they_say(name: str, one: Any, other: Any) -> None:
+    convert = converter(name)
+    assert convert.local({"field": one}) == convert.local({"field": other})
+
+
+@pytest.mark.parametrize(
+    ("name", "one", "other"),
+    [
+        ("link", "http://example.org", "https://example.org"),
+        ("link", "https://example.org/Path", "https://example.org/path"),
+        ("link", "https://Ada@example.org", "https://ada@example.org"),
+        ("numbers", "4.50", "4.51"),
+        ("numbers", "10", "1"),
+        ("status", "done", "Done"),
+        ("dropdown", "a, b", ["a", "b"]),
+        ("country", "Republic of the Congo", "Democratic Republic of the Congo"),
+        ("country", "North Korea", "South Korea"),
+        ("location", "29.9772 31.1325", "31.1325 29.9772"),
+    ],
+)
+def test_values_that_say_different_things_are_not_equal(name: str, one: Any, other: Any) -> None:
+    convert = converter(name)
+    assert convert.local({"field": one}) != convert.local({"field": other})
+
+
+@pytest.mark.parametrize(
+    ("name", "existing", "value", "sent"),
+    [
+        (
+            "link",
+            {"url": "https://a.test", "text": "Our shop"},
+            "https://b.test",
+            {"url": "https://b.test", "text": "Our shop"},
+        ),
+        (
+            "link",
+            {"url": "https://a.test", "text": "https://A.test/"},
+            "https://b.test",
+            {"url": "https://b.test", "text": "https://b.test"},
+        ),
+        (
+            "date",
+            {"date": "2026-01-31", "time": "18:00:00", "icon": "fa-star"},
+            "2026-02-01",
+            {"date": "2026-02-01", "time": "18:00:00", "icon": "fa-star"},
+        ),
+        ("people", {"personsAndTeams": [ADA, SALES]}, "bob@npd.test", {"personsAndTeams": [BOB, SALES]}),
+        ("people", {"personsAndTeams": [ADA, SALES]}, "", {"personsAndTeams": [SALES]}),
+        (
+            "country",
+            {"countryCode": "CZ", "countryName": "Czech Republic"},
+            "CZE",
+            {"countryCode": "CZ", "countryName": "Czech Republic"},
+        ),
+    ],
+)
+def test_the_parts_that_npd_doesn_t_know_go_back_as_they_were_read(
+    name: str, existing: Any, value: Any, sent: Any
+) -> None:
+    assert converter(name, PERSONS).write({"field": value}, existing) == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "value", "words"),
+    [
+        ("link", Options(), "nowhere", "inventory url: “nowhere” is not a web address"),
+        ("link", Options(), "https://", "is not a web address"),
+        ("link", Options(), "see notes", "inventory url: “see notes” is not a web address"),
+        ("status", STATUS, "x" * 31, "31 characters; a status label on Monday holds 30"),
+        ("status", STATUS, "2025", "Monday reads “2025” as an index"),
+        ("status", STATUS, "Gone" * 8, "holds 30"),
+        (
+            "status",
+            Options(settings={"labels": {str(n): f"label {n}" for n in range(40)}}),
+            "One more",
+            "its 40 labels already",
+        ),
+        ("dropdown", DROPDOWN, ["Smith, Jones"], "“Smith, Jones” holds a comma"),
+        ("dropdown", DROPDOWN, ["Smith, Sons", "Army"], "add “Army” to the column first"),
+        (
+            "dropdown",
+            Options(settings={"labels": [], "limit_select": True, "label_limit_count": 1}),
+            ["a", "b"],
+            "2 labels; the column on Monday takes 1",
+        ),
+        ("date", Options(), "next week", "“next week” is not a day"),
+        ("date", Options(), "2026-02-30", "“2026-02-30” is not a day"),
+        ("date", Options(), "2026-01-31T10:00:00Z", "is not a day"),
+        ("numbers", Options(), "about 5", "“about 5” is not a number"),
+        ("numbers", Options(), "1_000", "is not a number"),
+        ("numbers", Options(), "1e309", "too large"),
+        (
+            "people",
+            PERSONS,
+            "ada@npd.test, eve@npd.test",
+            "nobody in the Monday account has the e-mail address eve@npd.test",
+        ),
+        (
+            "people",
+            Options(people=PEOPLE, settings={"max_people_allowed": "1"}),
+            "ada@npd.test, bob@npd.test",
+            "2 people; the column on Monday takes 1",
+        ),
+        ("country", Options(), "Atlantis", "“Atlantis” is not a country"),
+        ("location", Options(), "Giza", "only with its latitude and longitude"),
+        ("location", Options(), "90 10 Pole", "latitude 90 is not between -90 and 90"),
+        ("location", Options(), "10 180.5", "longitude 180.5 is not within"),
+        ("list_text", Options(), ["Smith, Jones"], "“Smith, Jones” holds a comma"),
+        ("list_text", Options(), ["x" * 70_000], "70,000 bytes"),
+        ("relation_name", Options(), {"name": "x" * 70_000}, "70,000 bytes"),
+    ],
+)
+def test_what_monday_can_t_hold_is_told_before_it_is_sent(
+    name: str, options: Options, value: Any, words: str
+) -> None:
+    told = converter(name, options).limit({"inventory_url": value})
+    assert told is not None
+    assert told.startswith("inventory url: ")
+    assert words in told
+
+
+@pytest.mark.parametrize("value", ["89.9999 180", "-89.9999 -180 Corner"])
+def test_places_at_the_edge_of_the_earth_are_sent(value: str) -> None:
+    cell, convert = cell_for("location")
+    assert convert.limit({"place": value}) is None
+    assert convert.remote(convert.raw_of(cell.write(convert.write({"place": value}, None)))) == value
+
+
+def test_a_location_s_fields_are_told_by_their_names_in_any_order() -> None:
+    convert = converter("location")
+    fields = {"place_address": "Giza", "place_lat": "29.9772", "place_lng": "31.1325"}
+    assert convert.write(fields, None) == GIZA
+    moved = convert.to_local(GIZA | {"lng": "31.14"}, dict(reversed(fields.items())))
+    assert moved == fields | {"place_lng": "31.14"}
+    with pytest.raises(ValueError, match="one field, or three"):
+        convert.local({"a": "1", "b": "2"})
+
+
+def test_an_address_that_monday_made_up_is_none() -> None:
+    convert = converter("location")
+    assert convert.remote({"lat": 1.5, "lng": -2, "address": "unknown"}) == "1.5 -2"
+
+
+@pytest.mark.parametrize(
+    ("name", "reading", "words"),
+    [
+        ("status", Reading("c", "status", value=None), "which label"),
+        ("status", Reading("c", "status", value={"index": 3}, extra={"label": None}), "without its label"),
+        ("dropdown", Reading("c", "dropdown", value={"ids": [3]}), "label 3"),
+        ("people", Reading("c", "people", value={"personsAndTeams": [{"id": 1, "kind": "robot"}]}), "form"),
+        ("board_relation", Reading("c", "board_relation", value=None), "which items"),
+        ("tags", Reading("c", "tags", value={"tag_ids": [9]}), "tag 9"),
+        ("location", Reading("c", "location", value={"lat": "1"}), "form"),
+        ("numbers", Reading("c", "numbers", value={"number": 4}), "form"),
+        ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "form"),
+        ("country", Reading("c", "country", value={"name": "France"}), "form"),
+    ],
+)
+def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(
+    name: str, reading: Reading, words: str
+) -> None:
+    convert = converter("relation" if name == "board_relation" else name)
+    with pytest.raises(UnknownValue, match=words):
+        convert.remote(convert.raw_of(reading))
+
+
+def test_a_person_whose_address_isn_t_known_is_unknown_and_not_nobody() -> None:
+    convert = converter("people", PERSONS)
+    with pytest.raises(UnknownValue, match="user 99"):
+        convert.remote({"personsAndTeams": [ADA, {"id": "99", "kind": "person"}]})
+    assert convert.remote({"personsAndTeams": [SALES]}) is None
+
+
+def test_a_status_without_text_is_empty_whatever_its_index() -> None:
+    cell, convert = cell_for("status")
+    assert convert.remote(convert.raw_of(cell.write({"index": "5"}))) is None
+    named, convert = cell_for("status", {"labels": {"5": "Nothing yet", "1": "Done"}})
+    assert convert.remote(convert.raw_of(named.write({"index": "5"}))) == "Nothing yet"
+
+
+def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:
+    old = Options(settings={"labels": {"0": "Working on it", "7": "2024", "5": ""}})
+    assert converter("status", old).write({"field": "2024"}, None) == {"index": "7"}
+    assert converter("status", old).event({"index": 0, "post_id": None}, "color") == "Working on it"
+    names = Options(settings={"labels": [{"id": 4, "name": "Smith, Sons"}]})
+    assert converter("dropdown", names).write({"field": ["Smith, Sons"]}, None) == {"ids": ["4"]}
+
+
+def test_only_columns_of_labels_have_labels_made() -> None:
+    assert {name for name in CONVERTERS if converter(name).creates_labels} == {"status", "dropdown"}
+
+
+def test_a_list_keeps_the_place_and_spelling_of_what_stays() -> None:
+    convert = converter("list_text")
+    assert convert.to_local("Beta, ALPHA, Gamma", {"aliases": ["Beta", "Delta"]}) == {
+        "aliases": ["Beta", "ALPHA", "Gamma"]
+    }
+    people = converter("people", PERSONS)
+    both = {"personsAndTeams": [ADA, BOB]}
+    assert people.to_local(both, {"owner": "BOB@npd.test"}) == {"owner": "BOB@npd.test, ada@npd.test"}
+    assert people.to_local(both, {"owner": "bob@npd.test,Ada@npd.test"}) == {
+        "owner": "bob@npd.test,Ada@npd.test"
+    }
+
+
+def test_a_field_of_one_takes_no_two_labels() -> None:
+    convert = converter("dropdown")
+    two = {"values": [{"id": "1", "label": "Navy"}, {"id": "2", "label": "Army"}]}
+    with pytest.raises(UnknownValue, match="several labels"):
+        convert.to_local(two, {"branch": ""})
+    assert convert.to_local(two, {"branch": []}) == {"branch": ["Navy", "Army"]}
+
+
+def test_a_text_of_elements_takes_none_that_holds_a_comma() -> None:
+    with pytest.raises(UnknownValue, match="“Old, cold” holds a comma"):
+        converter("tags").to_local({"tag_ids": ["2"], "names": {"2": "Old, cold"}}, {"tags": ""})
+
+
+def test_tags_without_an_id_are_named_so_that_they_can_be_made_first() -> None:
+    convert = converter("tags", TAGGED)
+    assert convert.missing({"tags": ["VIP", "New one"]}) == ["New one"]
+    with pytest.raises(UnknownValue, match="New one"):
+        convert.write({"tags": ["VIP", "New one"]}, None)
+    assert [name for name in CONVERTERS if converter(name).missing({"field": None})] == []
+
+
+def test_a_tag_that_monday_has_in_other_capitals_is_that_tag() -> None:
+    convert = converter("tags", TAGGED)
+    assert convert.missing({"tags": ["vip"]}) == ["vip"]
+    assert convert.write({"tags": ["vip"]}, None) == {"tag_ids": [3]}
+
+
+def test_a_long_text_that_is_no_link_is_told_at_once() -> None:
+    text = "a." * 30_000 + " b"
+    assert "is not a web address" in (converter("link").limit({"inventory_url": text}) or "")
+    assert converter("link").local({"inventory_url": text}) == text
+
+
+def test_of_two_things_with_one_name_the_one_that_is_there_stays() -> None:
+    twins = Options(tags={"4": "VIP", "12": "VIP"}, people={"5": "ada@npd.test", "77": "ada@npd.test"})
+    assert converter("tags", twins).write({"f": ["VIP"]}, None) == {"tag_ids": [4]}
+    here = {"tag_ids": ["12"], "names": {"12": "VIP"}}
+    assert converter("tags", twins).write({"f": ["VIP"]}, here) == {"tag_ids": [12]}
+    person = {"id": "77", "kind": "person"}
+    assert converter("people", twins).write({"f": "ada@npd.test"}, {"personsAndTeams": [person]}) == {
+        "personsAndTeams": [person]
+    }
+
+
+def test_a_relation_waits_for_the_related_record_s_item() -> None:
+    convert = converter("relation")
+    with pytest.raises(UnknownValue, match="organization: ACME has no item on its board yet"):
+        convert.local({"organization": {"id": "u-1", "item": None, "name": "ACME"}})
+    assert convert.local({"organization": None}) is None
+
+
+def test_several_connected_items_are_unknown_where_npd_holds_one() -> None:
+    convert = converter("relation")
+    raw = convert.raw_of(Reading("c", "board_relation", extra={"linked_item_ids": ["44", "45"]}))
+    assert raw == {"item_ids": ["44", "45"]}
+    with pytest.raises(UnknownValue, match="2 items where NPD holds one"):
+        convert.remote(raw)
+
+
+def test_a_relation_is_pulled_as_the_item_or_the_name_that_it_names() -> None:
+    assert converter("relation").to_local({"item_ids": ["45"]}, {"organization": ACME}) == {
+        "organization": {"item": "45"}
+    }
+    assert converter("relation").to_local({"item_ids": ["44"]}, {"organization": ACME}) == {
+        "organization": ACME
+    }
+    assert converter("relation").to_local(None, {"organization": ACME}) == {"organization": None}
+    assert converter("relation_name").to_local("Zoë  Ltd", {"organization": ACME}) == {
+        "organization": {"name": "Zoë Ltd"}
+    }
+    assert converter("relation_name").to_local(" ACME ", {"organization": ACME}) == {"organization": ACME}
+
+
+def test_a_relation_is_shown_and_typed_by_name_where_the_name_is_known() -> None:
+    convert = converter("relation", Options(items=ITEMS))
+    assert convert.display("44") == "ACME"
+    assert convert.from_text("Zoë Ltd", {"organization": ACME}) == {"organization": {"item": "45"}}
+    assert convert.from_text("", {"organization": ACME}) == {"organization": None}
+    assert converter("relation").display("44") == "item 44"
+    with pytest.raises(ValueError, match="no related record is known"):
+        convert.from_text("Nobody Inc", {"organization": ACME})
+    twice = converter("relation", Options(items={"44": "ACME", "46": "ACME"}))
+    with pytest.raises(ValueError, match="several records"):
+        twice.from_text("ACME", {"organization": None})
+
+
+@pytest.mark.parametrize(
+    ("current", "pulled"),
+    [
+        ("US", "FR"),
+        ("USA", "FRA"),
+        ("United States", "France"),
+        ("usa", "France"),
+        ("", "France"),
+        (None, "France"),
+    ],
+)
+def test_a_country_is_pulled_in_the_form_that_the_field_had(current: str | None, pulled: str) -> None:
+    raw = {"countryCode": "FR", "countryName": "France"}
+    assert converter("country").to_local(raw, {"country": current}) == {"country": pulled}
+
+
+def test_a_country_that_iso_gave_up_still_reads_as_itself() -> None:
+    convert = converter("country")
+    raw = convert.raw_of(
+        Reading("c", "country", value={"countryCode": "AN", "countryName": "Netherlands Antilles"})
+    )
+    pulled = convert.to_local(raw, {"country": "Aruba"})
+    assert convert.local(pulled) == convert.remote(raw) == "AN"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("link", "nowhere", "https://example.org"),
+        ("date", "31.1.2026", "2026-01-31"),
+        ("numbers", "1,5", "1234.5"),
+        ("checkbox", "perhaps", "neither yes nor no"),
+        ("people", "eve@npd.test", "nobody's e-mail address"),
+        ("country", "Atlantis", "not a country"),
+        ("location", "Giza", "latitude, longitude"),
+    ],
+)
+def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        converter(name, PERSONS).from_text(text, {"field": ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "current", "taken"),
+    [
+        ("checkbox", "Yes", False, True),
+        ("checkbox", "", True, False),
+        ("numbers", "1e2", None, "100"),
+        ("dropdown", "Navy, Army", [], ["Navy", "Army"]),
+        ("dropdown", "Navy", "", "Navy"),
+        ("list_text", "a\nb", ["b"], ["b", "a"]),
+        ("status", " ", "Done", None),
+    ],
+)
+def test_a_typed_value_is_taken_in_the_form_of_the_field(
+    name: str, text: str, current: Any, taken: Any
+) -> None:
+    assert converter(name).from_text(text, {"field": current}) == {"field": taken}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "column_type", "expected"),
+    [
+        (
+            "status",
+            {"label": {"index": 0, "text": "Working on it", "is_done": False}, "post_id": None},
+            "color",
+            "Working on it",
+        ),
+        ("status", {"label": None, "post_id": None}, "color", None),
+        (
+            "dropdown",
+            {"chosenValues": [{"id": 1, "name": "b"}, {"id": 2, "name": "a"}]},
+            "dropdown",
+            ("a", "b"),
+        ),
+        ("date", {"date": "2021-10-11", "icon": None, "time": None}, "date", "2021-10-11"),
+        ("numbers", {"value": 42, "unit": None}, "numeric", "42"),
+        ("numbers", {"value": 0}, "numeric", "0"),
+        ("numbers", {}, "numeric", None),
+        ("checkbox", {"checked": True, "changed_at": "x"}, "boolean", "yes"),
+        ("checkbox", {"checked": "false"}, "boolean", None),
+        ("link", {"url": "https://b.test", "text": "Shop", "changed_at": None}, "link", "https://b.test"),
+        ("people", {"personsAndTeams": [{"id": 7, "kind": "person"}]}, "multiple-person", ("ada@npd.test",)),
+        ("people", {}, "multiple-person", None),
+        ("country", {"countryCode": "us", "countryName": "United States"}, "country", "US"),
+        ("location", {"lat": 1.5, "lng": 2, "address": "X"}, "location", "1.5 2 X"),
+        ("relation", {"linkedPulseIds": [{"linkedPulseId": 44}]}, "board-relation", "44"),
+        ("relation", {"linkedPulseIds": []}, "board-relation", None),
+        ("tags", {"tag_ids": [3, 1]}, "tag", ("Key account", "VIP")),
+        ("list_text", {"value": "b, a"}, "text", ("a", "b")),
+        ("relation_name", {"text": "ACME"}, "long-text", "ACME"),
+    ],
+)
+def test_a_webhook_s_value_is_read_by_its_old_type_name(
+    name: str, value: Any, column_type: str, expected: Any
+) -> None:
+    assert converter(name, Options(people=PEOPLE, tags=TAGS)).event(value, column_type) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "column_type"),
+    [
+        ("status", {"label": {"index": 3}}, "color"),
+        ("status", {"post_id": 5}, "color"),
+        ("dropdown", {"ids": [9]}, "dropdown"),
+        ("date", "31 Jan", "date"),
+        ("numbers", {"value": 0.12345678901234568}, "numeric"),
+        ("numbers", {"value": 12345678901234567}, "numeric"),
+        ("numbers", {"value": True}, "numeric"),
+        ("link", "Shop", "link"),
+        ("people", {"personsAndTeams": [{"id": 99, "kind": "person"}]}, "multiple-person"),
+        ("relation", {"linkedPulseIds": [{"linkedPulseId": 1}, {"linkedPulseId": 2}]}, "board-relation"),
+        ("relation", {"linkedPulseIds": [{}]}, "board-relation"),
+        ("tags", {"tag_ids": ["x"]}, "tag"),
+        ("country", "France", "country"),
+    ],
+)
+def test_a_webhook_s_value_that_can_t_be_decoded_is_unknown_and_not_empty(
+    name: str, value: Any, column_type: str
+) -> None:
+    with pytest.raises(UnknownValue):
+        converter(name, Options(people=PEOPLE, tags=TAGS)).event(value, column_type)
+
+
+def test_the_reference_names_every_converter() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/reference/columns.md").read_text()
+    rows = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(CONVERTERS)

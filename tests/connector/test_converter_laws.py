@@ -1,0 +1,281 @@
+"""What holds of every value of every column type, with the sandbox's columns as the board."""
+
+import datetime as dt
+import json
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sync.connectors.monday.converters import CONVERTERS, UnknownValue, converter
+from sync.connectors.monday.converters.spellings import name_of
+from sync.connectors.monday.documents import Reading
+from tests.connector.board_cell import ITEMS, PEOPLE, TAGS, cell_for
+
+# Without lone surrogates and NUL, which neither JSON over HTTP nor PostgreSQL carry.
+CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+TEXTS = st.text(CHARACTERS, max_size=30) | st.text(" ,\n\r\t\u00a0aä\u0308éZß.0", max_size=20)
+WORDS = st.text(CHARACTERS, min_size=1, max_size=20)
+DAYS = st.dates(dt.date(1970, 1, 1), dt.date(2999, 12, 31)).map(dt.date.isoformat)
+# No more digits than a webhook, which carries floating-point numbers, keeps for certain.
+NUMBERS = (
+    st.builds("{}e{}".format, st.integers(-(10**15) + 1, 10**15 - 1), st.integers(-20, 0))
+    | st.from_regex(r"\A[+-]?[0-9]{1,8}(\.[0-9]{0,7})?\Z")
+    | st.sampled_from(["0", "-0", "-0.00", "007", ".5", "5.", "1e3", "1E-7", "4.50"])
+)
+DEGREES = st.decimals(-180, 180, places=6, allow_nan=False).map(str)
+LINKS = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["https://", "http://", "HTTPS://", ""]),
+    st.sampled_from(["example.org", "Example.ORG", "a.b.example.org:8080", "localhost", "ü.example"]),
+    st.sampled_from(["", "/", "/Path/x", "?q=1", "#top", "/a?b=c#d", "//"]),
+    st.sampled_from(["", "", "x", "%20"]),
+)
+COUNTRIES = st.sampled_from(
+    ["US", "GBR", "UK", "usa", "Viet Nam", "Côte d'Ivoire", "South Korea", "Korea, South"]
+) | (st.sampled_from(["DE", "FR", "BR", "CD", "KR", "LA", "TZ", "VE", "PS", "MK"]).map(name_of))
+PLACES = st.one_of(
+    st.fixed_dictionaries({"lat": DEGREES, "address": TEXTS, "lng": DEGREES}),
+    st.fixed_dictionaries({"place": st.builds("{} {} {}".format, DEGREES, DEGREES, TEXTS)}),
+)
+LABELS = st.lists(TEXTS, max_size=4) | TEXTS
+EMAILS = st.lists(st.sampled_from([*PEOPLE.values(), "ADA@npd.test"]), max_size=4)
+RELATED = st.sampled_from(
+    [None, *({"id": f"uuid-{key}", "item": key, "name": name} for key, name in ITEMS.items())]
+)
+
+
+def _of(values: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return values.map(lambda value: {"field": value})
+
+
+VALUES: dict[str, st.SearchStrategy[dict[str, Any]]] = {
+    "text": _of(TEXTS),
+    "long_text": _of(TEXTS),
+    "email": _of(st.from_regex(r"\A[A-Za-z0-9_%+-]{1,12}@[A-Za-z0-9]{1,8}\.[A-Za-z]{2,5}\Z")),
+    "link": _of(LINKS),
+    "status": _of(TEXTS | st.sampled_from(["Done", "Stuck", "2024"])),
+    "dropdown": _of(LABELS),
+    "date": _of(DAYS),
+    "numbers": _of(NUMBERS),
+    "checkbox": _of(st.booleans()),
+    "people": _of(EMAILS | EMAILS.map(", ".join)),
+    "country": _of(COUNTRIES),
+    "location": PLACES,
+    "relation": _of(RELATED),
+    "relation_name": _of(RELATED),
+    "tags": _of(st.lists(st.sampled_from([*TAGS.values(), " VIP "]), max_size=4)),
+    "list_text": _of(st.lists(TEXTS, max_size=4) | TEXTS),
+}
+CASES = st.sampled_from(sorted(VALUES)).flatmap(lambda name: VALUES[name].map(lambda value: (name, value)))
+Case = tuple[str, dict[str, Any]]
+
+
+def test_every_converter_is_held_to_these_laws() -> None:
+    elsewhere = {"name", "phone", "address"}  # in test_converter_properties.py
+    assert set(VALUES) | elsewhere == set(CONVERTERS)
+
+
+@given(CASES)
+def test_what_is_written_reads_back_as_the_same_value(case: Case) -> None:
+    name, local = case
+    cell, convert = cell_for(name)
+    assume(convert.limit(local) is None)
+    raw = convert.raw_of(cell.write(convert.write(local, None)))
+    canonical = convert.local(local)
+    assert convert.remote(raw) == canonical
+    assert convert.remote(json.loads(json.dumps(raw))) == canonical
+    assert convert.to_local(raw, local) == local
+    assert cell.told(convert) == canonical
+
+
+@given(CASES)
+def test_what_is_pulled_into_an_empty_record_is_what_the_board_says(case: Case) -> None:
+    name, local = case
+    cell, convert = cell_for(name)
+    assume(convert.limit(local) is None)
+    raw = convert.raw_of(cell.write(convert.write(local, None)))
+    pulled = convert.to_local(
+        raw, {key: [] if isinstance(value, list) else "" for key, value in local.items()}
+    )
+    assert convert.local(pulled) == convert.remote(raw)
+    # And what was pulled is nothing to push: the cell stays as it is.
+    assert convert.raw_of(cell.write(convert.write(pulled, raw))) == raw
+
+
+@given(CASES)
+def test_clearing_a_filled_cell_leaves_it_empty_on_both_sides(case: Case) -> None:
+    name, local = case
+    cell, convert = cell_for(name)
+    assume(convert.limit(local) is None)
+    raw = convert.raw_of(cell.write(convert.write(local, None)))
+    nothing: dict[str, Any] = {key: [] if isinstance(value, list) else None for key, value in local.items()}
+    assert convert.write(nothing, raw) is None
+    cleared = convert.raw_of(cell.write(None))
+    assert cleared is None
+    assert convert.remote(cleared) is None
+    assert cell.told(convert) is None
+    assert convert.local(convert.to_local(cleared, local)) is None
+
+
+@given(CASES)
+def test_only_an_empty_value_clears_a_cell(case: Case) -> None:
+    name, local = case
+    convert = cell_for(name)[1]
+    try:
+        sent = convert.write(local, None)
+    except UnknownValue:
+        return
+    assert (sent is None) == (convert.local(local) is None)
+
+
+@given(CASES)
+def test_a_canonical_value_is_its_own_canonical_form(case: Case) -> None:
+    name, local = case
+    convert = cell_for(name)[1]
+    assume(convert.limit(local) is None)
+    canonical = convert.local(local)
+    if name.startswith("relation"):
+        again: Any = canonical and {"item": canonical, "name": canonical}
+    else:
+        again = list(canonical) if isinstance(canonical, tuple) else canonical
+    assert convert.local({"field": again}) == canonical
+
+
+@given(CASES)
+def test_a_value_that_is_shown_and_typed_again_is_the_same_value(case: Case) -> None:
+    name, local = case
+    convert = cell_for(name)[1]
+    assume(convert.limit(local) is None)
+    canonical = convert.local(local)
+    labels = canonical if isinstance(canonical, tuple) else ()
+    assume(not any("," in label for label in labels))  # commas are between elements when a person types
+    typed = convert.from_text(convert.display(canonical), local)
+    assert convert.local(typed) == canonical
+    assert set(typed) == set(local)
+
+
+@given(CASES, CASES)
+def test_a_second_value_replaces_the_first_whole(first: Case, second: Case) -> None:
+    name, before = first
+    after = second[1] if second[0] == name else before
+    cell, convert = cell_for(name)
+    assume(convert.limit(before) is None)
+    assume(convert.limit(after) is None)
+    read = convert.raw_of(cell.write(convert.write(before, None)))
+    raw = convert.raw_of(cell.write(convert.write(after, read)))
+    assert convert.remote(raw) == convert.local(after)
+
+
+@given(WORDS, LINKS, LINKS)
+def test_a_link_s_own_text_outlives_a_new_address(text: str, before: str, after: str) -> None:
+    cell, convert = cell_for("link")
+    raw = convert.raw_of(cell.edit({"url": f"https://{before}", "text": text, "changed_at": "x"}))
+    assume(convert.local({"f": text}) != convert.remote(raw))
+    assume(text.strip())
+    sent = convert.write({"f": after}, raw)
+    assert convert.local({"f": sent["text"]}) == convert.local({"f": text})
+
+
+@given(
+    DAYS,
+    DAYS,
+    st.times().map(lambda time: time.replace(microsecond=0).isoformat()),
+    st.sampled_from([None, "fa-x"]),
+)
+def test_a_date_s_time_and_icon_outlive_a_new_day(
+    before: str, after: str, time: str, icon: str | None
+) -> None:
+    cell, convert = cell_for("date")
+    raw = convert.raw_of(cell.edit({"date": before, "time": time, "icon": icon, "changed_at": "x"}))
+    read = convert.raw_of(cell.write(convert.write({"due": after}, raw)))
+    assert read == {"date": after, "time": time, "icon": icon}
+
+
+@given(EMAILS, EMAILS)
+def test_teams_outlive_any_change_of_persons(before: list[str], after: list[str]) -> None:
+    cell, convert = cell_for("people")
+    entries = [*(convert.write({"f": before}, None) or {"personsAndTeams": []})["personsAndTeams"]]
+    raw = convert.raw_of(cell.write({"personsAndTeams": [*entries, {"id": "3", "kind": "team"}]}))
+    read = convert.raw_of(cell.write(convert.write({"f": after}, raw)))
+    assert {"id": "3", "kind": "team"} in read["personsAndTeams"]
+    assert convert.remote(read) == convert.local({"f": after})
+
+
+KEYS = {
+    "text": ["text", "value", "name"],
+    "long_text": ["text", "value", "name"],
+    "list_text": ["text", "value"],
+    "relation_name": ["text", "value"],
+    "name": ["text", "value", "name"],
+    "address": ["text", "value", "name"],
+    "email": ["email"],
+    "phone": ["phone"],
+    "link": ["url"],
+    "status": ["label", "index"],
+    "dropdown": ["values", "ids", "chosenValues"],
+    "date": ["date"],
+    "numbers": ["value"],
+    "checkbox": ["checked"],
+    "people": ["personsAndTeams"],
+    "country": ["countryCode"],
+    "location": ["lat", "lng", "address"],
+    "relation": ["item_ids", "linkedPulseIds"],
+    "tags": ["tag_ids"],
+}
+EVERY_KEY = sorted({key for keys in KEYS.values() for key in keys} | {"id", "kind", "x"})
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 10**12)
+    | st.floats(allow_nan=False)
+    | st.text(CHARACTERS, max_size=6),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(EVERY_KEY), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+TYPES = ["text", "long-text", "email", "phone", "link", "color", "dropdown", "date", "numeric", "boolean"]
+TYPES += ["multiple-person", "country", "location", "board-relation", "tag", "name", "mirror", ""]
+
+
+@given(st.sampled_from(CONVERTERS), JSON, st.sampled_from(TYPES))
+def test_any_value_of_a_webhook_is_told_or_unknown_and_never_empty_by_mistake(
+    name: str, value: Any, column_type: str
+) -> None:
+    try:
+        canonical = converter(name).event(value, column_type)
+    except UnknownValue:
+        return
+    assert canonical is not None or _says_nothing(name, value)
+
+
+@given(st.sampled_from(CONVERTERS), JSON)
+def test_any_value_of_an_item_is_told_or_unknown_and_never_empty_by_mistake(name: str, value: Any) -> None:
+    convert = converter(name)
+    try:
+        canonical = convert.remote(convert.raw_of(Reading("c", convert.column_type, value=value)))
+    except UnknownValue:
+        return
+    assert canonical is not None or _says_nothing(name, value)
+
+
+def _says_nothing(name: str, value: Any) -> bool:
+    """Whether the part of a value that is mapped holds nothing: null, an empty text, list or object, or "no"."""
+    if isinstance(value, dict) and value:
+        present = [value[key] for key in KEYS[name] if key in value]
+        return bool(present) and all(_says_nothing(name, entry) for entry in present)
+    if name == "checkbox" and value in (False, "no", "n", "false", "0", "off"):
+        return True
+    if isinstance(value, str):
+        return not value.replace(",", " ").strip()
+    return value is None or value in ([], {})
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_a_type_that_nobody_knows_is_unknown_and_not_empty(name: str) -> None:
+    with pytest.raises(UnknownValue, match="mirror"):
+        converter(name).event({"value": "x"}, "mirror")
+    with pytest.raises(UnknownValue, match="mirror"):
+        converter(name).raw_of(Reading("c", "mirror"))

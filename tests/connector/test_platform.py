@@ -1,0 +1,125 @@
+"""What Monday says of the account: read whole, read in part, and where it refuses to tell."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import responses
+
+from sync.connectors.monday import errors, platform
+from sync.connectors.monday.answers import Answer
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.platform import Greeting, all_users, greet, parse_greeting, parse_users
+from tests.connector.bodies import failed
+
+URL = "https://monday.test/v2"
+WHOLE: dict[str, Any] = {
+    "me": {"id": "2", "name": "Sync"},
+    "version": {"kind": "current", "value": "2026-10"},
+    "versions": [{"kind": "current", "value": "2026-10"}, {"kind": "maintenance", "value": "2026-07"}],
+    "account": {"tier": "old-name", "plan": {"tier": "pro"}},
+    "platform_api": {
+        "daily_limit": {"base": 10_000, "total": 12_000},
+        "daily_analytics": {
+            "last_updated": "2026-11-20T11:05:00Z",
+            "by_day": [{"day": "2026-11-20", "usage": 812}, {"day": "2026-11-19T00:00:00Z", "usage": 40}],
+        },
+    },
+}
+
+
+@pytest.fixture
+def client() -> MondayClient:
+    return MondayClient(URL, "token")
+
+
+def test_a_whole_greeting_is_read() -> None:
+    assert parse_greeting(Answer(WHOLE, api_version="2026-10")) == Greeting(
+        user_id="2",
+        user_name="Sync",
+        tier="pro",
+        version_value="2026-10",
+        version_kind="current",
+        versions={"2026-10": "current", "2026-07": "maintenance"},
+        day_limit=12_000,
+        usage_by_day={"2026-11-20": 812, "2026-11-19": 40},
+        usage_as_of=datetime(2026, 11, 20, 11, 5, tzinfo=UTC),
+    )
+
+
+@pytest.mark.parametrize("left_out", WHOLE)
+@pytest.mark.parametrize("instead", ["nothing", None, [], "rubbish"])
+def test_whatever_is_missing_the_rest_is_read(left_out: str, instead: Any) -> None:
+    data = {key: value for key, value in WHOLE.items() if key != left_out}
+    found = parse_greeting(Answer(data if instead == "nothing" else data | {left_out: instead}))
+    told = [found.user_id, found.tier, found.version_value, found.day_limit, found.versions]
+    assert sum(bool(value) for value in told) >= 4
+
+
+def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
+    only_base = {"platform_api": {"daily_limit": {"base": 1000, "total": None}}}
+    assert parse_greeting(Answer(only_base)).day_limit == 1000
+    unlimited = {"platform_api": {"daily_limit": {"base": None, "total": None}}}
+    assert parse_greeting(Answer(unlimited)).day_limit is None
+
+
+@responses.activate
+def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
+    refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
+    responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
+    found = greet(client)
+    assert (found.user_id, found.tier) == ("2", "")
+    assert [(type(error), error.path_alias) for error in found.refused] == [
+        (errors.PermissionMissing, "account")
+    ]
+
+
+@responses.activate
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (400, {"errors": [failed("Cannot query field", "GRAPHQL_VALIDATION_FAILED")]}),
+        (200, {"errors": [failed("No", "missingRequiredPermissions", ["platform_api"])], "data": None}),
+        (403, {"errors": [failed("No", "UserUnauthorizedException")]}),
+    ],
+)
+def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
+    client: MondayClient, status: int, body: dict[str, Any]
+) -> None:
+    responses.post(URL, status=status, json=body)
+    responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
+    found = greet(client)
+    assert (found.user_id, found.version_value, found.version_kind) == ("2", "2026-10", "current")
+    assert len(found.refused) == 1
+
+
+@responses.activate
+@pytest.mark.parametrize("status", [401, 429, 500])
+def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
+    responses.post(URL, status=status, json={})
+    with pytest.raises(errors.MondayError):
+        greet(client)
+    assert len(responses.calls) == 1
+
+
+@responses.activate
+def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "USERS_PER_PAGE", 2)
+    pages = [["1", "2"], ["3"]]
+    for page in pages:
+        users = [{"id": key, "name": f"N{key}", "email": f"{key}@x.test"} for key in page]
+        responses.post(URL, json={"data": {"users": users}})
+    assert all_users(client) == {
+        key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")
+    }
+    asked = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
+    assert asked == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
+
+
+def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:
+    refused = errors.PermissionMissing("no", path=["users"])
+    with pytest.raises(errors.PermissionMissing):
+        parse_users(Answer({"users": None}, errors=(refused,)))
+    with pytest.raises(errors.UnreadableAnswer):
+        parse_users(Answer({"users": None}))

@@ -1,0 +1,38 @@
+"""Tags that are made before they are chosen: each has its id, or the error of the first that has none is raised."""
+
+import pytest
+
+from sync.connectors.monday import errors
+from sync.connectors.monday.answers import Answer
+from sync.connectors.monday.codes import error_from
+from sync.connectors.monday.tags import create_tags, parse_tags
+from tests.connector.bodies import failed
+
+
+def test_names_travel_as_variables_and_a_text_depends_on_their_number_alone() -> None:
+    one, other = create_tags(["VIP", 'a "b"'], "7"), create_tags(["x", "y"])
+    assert one.text == other.text
+    assert one.variables == {"board": "7", "name_0": "VIP", "name_1": 'a "b"'}
+    assert other.variables["board"] is None
+
+
+def test_no_name_is_nothing_to_send() -> None:
+    with pytest.raises(ValueError, match="no tag"):
+        create_tags([])
+
+
+def test_tags_come_with_the_names_that_monday_gave_them() -> None:
+    answer = Answer(data={"t0": {"id": 3, "name": "vip"}, "t1": {"id": "4", "name": None}})
+    assert parse_tags(answer, ["VIP", "Old"]) == {"3": "vip", "4": "Old"}
+
+
+def test_a_tag_that_was_refused_is_raised_as_its_own_error() -> None:
+    failure = error_from(failed("no permission", "UserUnauthorizedException", ["t1"]))
+    answer = Answer(data={"t0": {"id": "3", "name": "VIP"}, "t1": None}, errors=(failure,))
+    with pytest.raises(type(failure), match="permission"):
+        parse_tags(answer, ["VIP", "Old"])
+
+
+def test_a_tag_that_wasn_t_answered_isn_t_taken_for_made() -> None:
+    with pytest.raises(errors.UnreadableAnswer):
+        parse_tags(Answer(data={"t0": {"name": "VIP"}}), ["VIP"])

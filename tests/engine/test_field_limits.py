@@ -1,0 +1,59 @@
+"""A limit that hits one field inside an HTTP 200: its null is no empty value, no item that is gone, no refusal."""
+
+import pytest
+
+from npd.models import Contact
+from sync.models import Intent
+from tests.engine.conftest import World
+
+LIMITS = ["field", "subgraph"]
+
+
+def _settle(world: World) -> None:
+    """Let the wait pass that Monday asked for, and a lost answer's, and work."""
+    for _ in range(3):
+        world.wait_out()
+        world.work()
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("field", ["column_values", "items"])
+def test_values_that_a_limit_hides_are_neither_pulled_nor_taken_for_an_item_that_is_gone(
+    world: World, limit: str, field: str
+) -> None:
+    contact = world.linked(email="ann@example.org", role_title="Boss")
+    world.sandbox.faults({"limit": limit, "on": field, "retry_in": 15})
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.email, contact.role_title) == ("ann@example.org", "Chair")
+    assert contact.monday_id
+    _settle(world)
+    assert world.status(contact) == "synced"
+    assert "Chair" in world.values(contact).values()
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+@pytest.mark.parametrize("field", ["items_page_by_column_values", "items_page"])
+def test_a_search_that_a_limit_hides_makes_no_second_item(world: World, limit: str, field: str) -> None:
+    world.sandbox.faults({"limit": limit, "on": field, "retry_in": 15})
+    contact = world.contact(email="ann@example.org")
+    world.work()
+    assert world.sandbox.item_named("Ann") is None
+    _settle(world)
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+    assert world.status(contact) == "synced"
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_a_create_whose_item_a_limit_hides_was_made_and_is_made_once(world: World, limit: str) -> None:
+    # The first query looks, the mutation after it makes the item; only the reading back of its values fails.
+    world.sandbox.faults({"limit": limit, "on": "column_values", "retry_in": 15, "skip": 1})
+    contact = world.contact(email="ann@example.org", role_title="Boss")
+    world.work()
+    assert world.sandbox.item_named("Ann") is not None
+    assert Intent.objects.filter(entity_id=contact.pk, state="open").exists()
+    _settle(world)
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["role_title"] == "Boss"

@@ -1,0 +1,546 @@
+"""Organization ↔ contact, as a column of connected boards and as a text."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from conflicts.errors import BadResolution
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact, Organization
+from sync import account, registry
+from sync.checks import relations_wake
+from sync.clock import SyncNow
+from sync.models import AwaitedRelation, BoardLink, FieldMapping, SyncQueue
+from sync.setup import set_up
+from tests.engine.conftest import World
+
+CREATE_COLUMN = """
+mutation Make($board: ID!, $title: String!, $type: ColumnType!, $id: String, $defaults: JSON) {
+  create_column(board_id: $board, title: $title, column_type: $type, id: $id, defaults: $defaults) { id }
+}
+"""
+
+
+def add_column(world: World, entity_type: str, title: str, kind: str, **settings: Any) -> str:
+    """A person makes a column on the board; returns its id."""
+    answer = world.sandbox.query(
+        CREATE_COLUMN,
+        board=world.board_id(entity_type),
+        title=title,
+        type=kind,
+        id=title.lower().replace(" ", "_"),
+        defaults=settings or None,
+    )
+    assert "errors" not in answer, answer
+    return str(answer["data"]["create_column"]["id"])
+
+
+def adopt(entity_type: str) -> None:
+    """Run the set-up again, which adopts columns that fit."""
+    set_up(registry.entity(entity_type), account.client())
+
+
+@pytest.fixture
+def connected(world: World) -> World:
+    """The contacts' board has a column of connected organizations."""
+    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
+    adopt("contact")
+    assert FieldMapping.objects.get(link__entity_type="contact", key="organization").converter == "relation"
+    return world
+
+
+@pytest.fixture
+def named(world: World) -> World:
+    """The contacts' board has a text column with the organization's name."""
+    add_column(world, "contact", "Organization", "text")
+    adopt("contact")
+    mapping = FieldMapping.objects.get(link__entity_type="contact", key="organization")
+    assert mapping.converter == "relation_name"
+    return world
+
+
+def organization(name: str = "Acme", **values: Any) -> Organization:
+    return Organization.objects.create(name=name, **values)
+
+
+def cell(world: World, contact: Contact) -> str:
+    """What the board shows in the contact's cell."""
+    return world.values(contact).get("organization", "")
+
+
+def held(world: World, contact: Contact) -> str:
+    return str(world.ledger(contact).held.get("organization", {}).get("reason", ""))
+
+
+def choose_on_board(world: World, contact: Contact, *records: Any) -> None:
+    """A person picks items in the cell of connected boards."""
+    for record in records:
+        record.refresh_from_db()
+    world.edit(contact, "organization", {"item_ids": [r.monday_id for r in records]} if records else None)
+
+
+def heard(world: World) -> None:
+    world.deliver()
+    world.work()
+
+
+# --- connected boards ------------------------------------------------------------------------------------------
+
+
+def test_a_contact_and_its_organization_saved_together_are_connected_on_monday(connected: World) -> None:
+    with transaction.atomic():
+        contact = connected.contact("Ann", organization=organization("Acme"))
+    connected.work()
+    assert cell(connected, contact) == "Acme"
+    assert connected.status(contact) == "synced"
+
+
+def test_only_the_relation_waits_for_an_organization_without_an_item(connected: World) -> None:
+    contact = connected.contact("Ann", organization=organization("Acme"))
+    SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow() + timedelta(days=1))
+    connected.work()
+    assert connected.values(contact)["name"] == "Ann"
+    assert connected.status(contact) == "pending"
+    assert "waits for the organization “Acme”" in held(connected, contact)
+    SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow())
+    connected.work()
+    assert cell(connected, contact) == "Acme"
+    assert connected.status(contact) == "synced"
+
+
+def test_a_relation_moves_and_is_cleared_both_ways(connected: World) -> None:
+    acme, beta = organization("Acme"), organization("Beta")
+    contact = connected.linked(organization=acme)
+    contact.organization = beta
+    contact.save()
+    connected.work()
+    assert cell(connected, contact) == "Beta"
+    contact.organization = None
+    contact.save()
+    connected.work()
+    assert cell(connected, contact) == ""
+    choose_on_board(connected, contact, acme)
+    heard(connected)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert connected.status(contact) == "synced"
+    choose_on_board(connected, contact)
+    heard(connected)
+    contact.refresh_from_db()
+    assert contact.organization is None
+    assert connected.status(contact) == "synced"
+
+
+def test_a_deleted_organization_leaves_the_cell_empty(connected: World) -> None:
+    acme = organization("Acme")
+    contact = connected.linked(organization=acme)
+    acme.delete()
+    connected.work()
+    assert cell(connected, contact) == ""
+    assert connected.status(contact) == "synced"
+
+
+def test_an_organization_without_sync_is_left_out_said_so_and_in_nobodys_way(connected: World) -> None:
+    contact = connected.linked(organization=organization("Acme", sync_enabled=False))
+    assert cell(connected, contact) == ""
+    assert "Sync is off for the organization “Acme”" in held(connected, contact)
+    said = [line.sentence for line in _log(contact) if "left out" in line.sentence]
+    assert len(said) == 1
+    connected.look(contact)
+    assert len([line for line in _log(contact) if "left out" in line.sentence]) == 1
+
+
+def _log(contact: Contact) -> list[Any]:
+    from sync.ledger import SyncStateService
+
+    return SyncStateService().history(contact)
+
+
+def test_an_organization_whose_sync_is_turned_on_is_connected_by_itself(connected: World) -> None:
+    acme = organization("Acme", sync_enabled=False)
+    contact = connected.linked(organization=acme)
+    Organization.objects.filter(pk=acme.pk).update(sync_enabled=True)
+    connected.work()
+    assert cell(connected, contact) == "Acme"
+    assert connected.status(contact) == "synced"
+
+
+def test_turning_an_organizations_sync_off_ends_the_wait_for_its_item(connected: World) -> None:
+    acme = organization("Acme")
+    SyncQueue.objects.filter(entity_type="organization").update(next_retry=SyncNow() + timedelta(days=1))
+    contact = connected.contact("Ann", organization=acme)
+    connected.work()
+    assert connected.status(contact) == "pending"
+    Organization.objects.filter(pk=acme.pk).update(sync_enabled=False)
+    connected.work()
+    assert connected.status(contact) == "synced"
+
+
+def test_an_organization_type_without_a_board_is_left_out(connected: World) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(board_id="", npd_id_column="")
+    contact = connected.linked(organization=organization("Acme"))
+    assert "there is no board for it" in held(connected, contact)
+
+
+def test_an_item_that_is_no_record_yet_is_not_decided_and_taken_over_when_it_is_one(
+    connected: World,
+) -> None:
+    contact = connected.linked(organization=organization("Acme"))
+    item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="New Ltd")
+    connected.edit(contact, "organization", {"item_ids": [item["id"]]})
+    heard(connected)
+    contact.refresh_from_db()
+    assert contact.organization is not None
+    assert contact.organization.name == "Acme"
+    assert f"the item {item['id']}, which no organization in NPD has yet" in held(connected, contact)
+    assert connected.status(contact) == "pending"
+    assert AwaitedRelation.objects.get().target == f"item {item['id']}"
+    connected.pass_time(seconds=30)  # the new item was quiet for long enough
+    connected.work()
+    contact.refresh_from_db()
+    assert contact.organization.name == "New Ltd"
+    assert connected.status(contact) == "synced"
+    assert not AwaitedRelation.objects.exists()
+
+
+def test_a_relation_is_looked_for_once_more_in_case_its_record_came_during_the_look(
+    connected: World,
+) -> None:
+    contact = connected.linked()
+    late = organization("Late", sync_enabled=False)
+    item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="Late")
+    connected.edit(contact, "organization", {"item_ids": [item["id"]]})
+    heard(connected)
+    with connection.cursor() as cursor:  # as a transaction that the look could not see
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("UPDATE organizations SET monday_id = %s WHERE id = %s", [item["id"], late.pk])
+        cursor.execute("SET session_replication_role = DEFAULT")
+    connected.work()
+    assert connected.status(contact) == "pending"
+    connected.pass_time(seconds=61)
+    connected.work()
+    contact.refresh_from_db()
+    assert contact.organization == late
+
+
+def test_several_connected_items_where_npd_holds_one_are_not_decided(connected: World) -> None:
+    acme, beta = organization("Acme"), organization("Beta")
+    contact = connected.linked(organization=acme)
+    choose_on_board(connected, contact, acme, beta)
+    heard(connected)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert "2 items where NPD holds one" in held(connected, contact)
+    choose_on_board(connected, contact, beta)
+    heard(connected)
+    contact.refresh_from_db()
+    assert contact.organization == beta
+    assert connected.status(contact) == "synced"
+
+
+def test_a_conflict_of_organizations_shows_names_and_takes_every_choice(connected: World) -> None:
+    acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
+    contact = connected.linked(organization=acme)
+    for choice, expected in (
+        ({"choose": "npd"}, beta),
+        ({"choose": "monday"}, gamma),
+        ({"choose": "base"}, acme),
+        ({"choose": "custom", "value": "Gamma"}, gamma),
+    ):
+        conflict = _clash(connected, contact, start=acme, npd=beta, monday=gamma)
+        assert conflict.npd_data == {"organization": "Beta"}
+        assert conflict.base_data == {"organization": "Acme"}
+        assert conflict.monday_data == {"organization": "Gamma"}
+        choose(conflict, **choice)
+        connected.work()
+        contact.refresh_from_db()
+        assert (contact.organization, cell(connected, contact)) == (expected, expected.name), choice
+        assert connected.status(contact) == "synced"
+
+
+def choose(conflict: SyncConflict, *, field: str = "organization", **choice: str) -> None:
+    """A person settles a field."""
+    person = get_user_model().objects.get_or_create(username="pat")[0]
+    sides = {
+        key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data
+    }
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={field: choice}, seen=sides)
+
+
+def _clash(
+    world: World, contact: Contact, *, start: Organization, npd: Organization, monday: Organization
+) -> SyncConflict:
+    Contact.objects.filter(pk=contact.pk).update(organization=start)
+    world.work()
+    heard(world)
+    choose_on_board(world, contact, monday)
+    Contact.objects.filter(pk=contact.pk).update(organization=npd)
+    world.work()
+    assert world.status(contact) == "conflict"
+    return SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
+
+
+def test_two_organizations_of_one_name_are_told_apart_in_a_conflict(connected: World) -> None:
+    acme, one, other = organization("Acme"), organization("Twin"), organization("Twin")
+    Organization.objects.filter(pk=other.pk).update(sync_enabled=False)
+    contact = connected.linked(organization=acme)
+    item = connected.sandbox.act("add", board_id=connected.board_id("organization"), name="Twin")
+    Organization.objects.filter(pk=other.pk).update(monday_id=item["id"])
+    one.refresh_from_db()
+    conflict = _clash(connected, contact, start=acme, npd=one, monday=other)
+    assert conflict.npd_data == {"organization": f"Twin (item {one.monday_id})"}
+    assert conflict.monday_data == {"organization": f"Twin (item {item['id']})"}
+
+
+def test_an_item_becomes_a_contact_with_its_organization(connected: World) -> None:
+    acme = organization("Acme")
+    connected.work()
+    acme.refresh_from_db()
+    connected.sandbox.act(
+        "add",
+        board_id=connected.board_id("contact"),
+        name="Zoë",
+        values={
+            "email": {"email": "zoe@example.com", "text": "z"},
+            "organization": {"item_ids": [acme.monday_id]},
+        },
+    )
+    connected.deliver()
+    connected.pass_time(seconds=30)
+    connected.work()
+    assert Contact.objects.get(email="zoe@example.com").organization == acme
+
+
+def test_many_relations_cost_as_many_queries_as_few_and_two_calls_whichever_way_they_go(
+    connected: World,
+) -> None:
+    firms = [organization(f"Firm {n}") for n in range(4)]
+    contacts = [connected.contact(f"Person {n}", email=f"p{n}@example.com") for n in range(12)]
+    connected.work()
+    connected.deliver()
+    connected.work()
+
+    def pulled(some: list[Contact]) -> int:
+        for number, contact in enumerate(some):
+            choose_on_board(connected, contact, firms[number % 4])
+        connected.deliver()
+        with CaptureQueriesContext(connection) as seen:
+            connected.work()
+        assert all(connected.status(contact) == "synced" for contact in some)
+        return sum('FROM "organizations"' in query["sql"] for query in seen.captured_queries)
+
+    assert pulled(contacts[:4]) == pulled(contacts[4:])
+    before = connected.calls()
+    with transaction.atomic():
+        for contact in contacts:
+            Contact.objects.filter(pk=contact.pk).update(organization=firms[0])
+    connected.work()
+    assert connected.calls() - before == 2
+    assert {cell(connected, contact) for contact in contacts} == {"Firm 0"}
+
+
+def test_an_organization_deleted_while_a_look_takes_it_over_is_no_dangling_relation(
+    connected: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = organization("Acme")
+    contact = connected.linked()
+    choose_on_board(connected, contact, acme)
+    connected.deliver()
+    _before_settling(monkeypatch, lambda: Organization.objects.filter(pk=acme.pk).delete())
+    connected.work()
+    contact.refresh_from_db()
+    assert contact.organization is None
+    assert connected.status(contact) == "pending"
+
+
+def _before_settling(monkeypatch: pytest.MonkeyPatch, act: Callable[[], Any]) -> None:
+    """Have something happen once, between a look's reading and its settling."""
+    from sync import engine
+
+    settle, done = engine.settle, []
+
+    def first_act(*args: Any, **kwargs: Any) -> None:
+        if not done:
+            done.append(act())
+        settle(*args, **kwargs)
+
+    monkeypatch.setattr(engine, "settle", first_act)
+
+
+def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World) -> None:
+    acme = organization("Acme")
+    contact = connected.linked(organization=acme)
+    acme.refresh_from_db()
+    connected.sandbox.act("delete", item_id=acme.monday_id)
+    heard(connected)
+    connected.look(contact)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert "gone from its board" in held(connected, contact)
+    assert connected.status(contact) == "pending"
+    connected.sandbox.act("restore", item_id=acme.monday_id)
+    heard(connected)
+    assert connected.status(contact) == "synced"
+    assert cell(connected, contact) == "Acme"
+
+
+def test_a_relation_whose_table_wakes_nobody_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert relations_wake() == []
+    monkeypatch.setattr(Organization._meta, "triggers", [])
+    [warning] = relations_wake()
+    assert warning.id == "sync.W001"
+    assert "wakes('contact', 'contacts', 'organization')" in str(warning.hint)
+
+
+def test_white_space_in_names_is_folded_alike_in_python_and_in_the_triggers(named: World) -> None:
+    white = "\u00a0\u2003 \u0085\t\n\u3000\x1f\x1c\u2028"
+    contact = named.linked()
+    named.edit(contact, "organization", "Acme Sons")
+    heard(named)
+    assert "No organization in NPD is called “Acme Sons”" in held(named, contact)
+    firm = organization(f"{white}Acme{white}Sons{white}")
+    named.work()
+    contact.refresh_from_db()
+    assert contact.organization == firm
+
+
+def test_a_new_name_leaves_contacts_alone_whose_sync_is_off(named: World) -> None:
+    acme = organization("Acme")
+    contacts = [named.contact(f"P{n}", email=f"p{n}@example.com", organization=acme) for n in range(3)]
+    named.work()
+    named.deliver()
+    named.work()
+    Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
+    named.work()
+    Organization.objects.filter(pk=acme.pk).update(name="New")
+    assert [named.status(contact) for contact in contacts] == ["disabled", "pending", "pending"]
+
+
+# --- by name ----------------------------------------------------------------------------------------------------
+
+
+def test_an_organization_is_shown_by_its_name_and_found_by_it(named: World) -> None:
+    acme, beta = organization("Acme"), organization("Beta  GmbH")
+    contact = named.linked(organization=acme)
+    assert cell(named, contact) == "Acme"
+    named.edit(contact, "organization", " Beta GmbH ")
+    heard(named)
+    contact.refresh_from_db()
+    assert contact.organization == beta
+    assert named.status(contact) == "synced"
+    named.edit(contact, "organization", "")
+    heard(named)
+    contact.refresh_from_db()
+    assert contact.organization is None
+
+
+def test_a_new_name_is_shown_by_every_contact_whichever_way_the_row_changed(named: World) -> None:
+    acme, other = organization("Acme"), organization("Other")
+    contacts = [named.contact(f"P{n}", email=f"p{n}@example.com", organization=acme) for n in range(3)]
+    alone = named.contact("Alone", organization=other)
+    named.work()
+    named.deliver()
+    named.work()
+    assert named.status(alone) == "synced"
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE organizations SET name = 'Acme & Sons' WHERE id = %s", [acme.pk])
+    assert {named.status(contact) for contact in contacts} == {"pending"}
+    assert named.status(alone) == "synced"
+    named.work()
+    assert {cell(named, contact) for contact in contacts} == {"Acme & Sons"}
+    assert {named.status(contact) for contact in contacts} == {"synced"}
+
+
+def test_a_name_changed_on_the_organizations_board_reaches_the_contacts_too(named: World) -> None:
+    acme = organization("Acme")
+    contact = named.linked(organization=acme)
+    named.edit(acme, "name", "Acme & Sons")
+    heard(named)
+    assert cell(named, contact) == "Acme & Sons"
+    assert named.status(contact) == "synced"
+
+
+def test_a_new_name_wakes_nobody_where_no_column_shows_it(world: World) -> None:
+    acme = organization("Acme")
+    contact = world.linked(organization=acme)
+    Organization.objects.filter(pk=acme.pk).update(name="Other")
+    assert world.status(contact) == "synced"
+    assert not SyncQueue.objects.filter(entity_type="contact", status="pending").exists()
+
+
+@pytest.mark.parametrize("there", [0, 2])
+def test_a_name_of_no_organization_or_of_several_is_held_until_it_is_one(named: World, there: int) -> None:
+    acme = organization("Acme")
+    for _ in range(there):
+        organization("Beta")
+    contact = named.linked(organization=acme)
+    named.edit(contact, "organization", "Beta")
+    heard(named)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert cell(named, contact) == "Beta"
+    assert held(named, contact).startswith(("No organization in NPD is called", "2 organizations in NPD are"))
+    assert Organization.objects.filter(name="Beta").count() == there
+    if there:
+        Organization.objects.filter(name="Beta").first().delete()  # type: ignore[union-attr]
+    else:
+        organization("bETA")
+    named.work()
+    contact.refresh_from_db()
+    assert contact.organization is not None
+    assert contact.organization.name.lower() == "beta"
+    assert named.status(contact) == "synced"
+    assert cell(named, contact) == "Beta"
+
+
+def test_the_same_case_wins_over_another(named: World) -> None:
+    organization("beta")
+    right = organization("Beta")
+    contact = named.linked()
+    named.edit(contact, "organization", "Beta")
+    heard(named)
+    contact.refresh_from_db()
+    assert contact.organization == right
+
+
+def test_a_typed_name_of_nobody_is_handed_back_with_the_reason(named: World) -> None:
+    acme, beta, gamma = organization("Acme"), organization("Beta"), organization("Gamma")
+    contact = named.linked(organization=acme)
+    named.edit(contact, "organization", gamma.name)
+    Contact.objects.filter(pk=contact.pk).update(organization=beta)
+    named.work()
+    conflict = SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None)
+    with pytest.raises(BadResolution, match="No organization in NPD is called “Nobody”"):
+        choose(conflict, choose="custom", value="Nobody")
+    choose(conflict, choose="custom", value="Acme")
+    named.work()
+    contact.refresh_from_db()
+    assert (contact.organization, cell(named, contact)) == (acme, "Acme")
+
+
+def test_one_way_from_npd_mirrors_over_a_name_of_nobody(named: World) -> None:
+    FieldMapping.objects.filter(key="organization").update(direction="npd_to_monday")
+    contact = named.linked(organization=organization("Acme"))
+    named.edit(contact, "organization", "Nobody")
+    heard(named)
+    assert cell(named, contact) == "Acme"
+    assert named.status(contact) == "synced"
+
+
+def test_one_way_from_monday_is_mirrored_over_an_organization_without_an_item(connected: World) -> None:
+    FieldMapping.objects.filter(key="organization").update(direction="monday_to_npd")
+    acme = organization("Acme")
+    contact = connected.linked(organization=acme)
+    choose_on_board(connected, contact, acme)
+    heard(connected)
+    Contact.objects.filter(pk=contact.pk).update(organization=organization("Local", sync_enabled=False))
+    connected.work()
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert connected.status(contact) == "synced"

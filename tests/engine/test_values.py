@@ -1,0 +1,79 @@
+"""A record's values as JSON, and back into the fields of the model."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from npd.models import Contact, Organization
+from sync.engine.values import cleaned, raw_of_fields, relation_of, still_holds, to_store
+from tests.support.deals import Deal
+
+KINDS: list[tuple[str, Any, Any]] = [
+    ("name", "Big", "Big"),
+    ("due", date(2026, 1, 31), "2026-01-31"),
+    ("due", None, None),
+    ("amount", Decimal("0.10"), "0.10"),
+    ("amount", Decimal("1E+3"), "1000"),
+    ("amount", None, None),
+    ("won", True, True),
+    ("won", False, False),
+    ("products", ["a", "b"], ["a", "b"]),
+    ("products", [], []),
+]
+
+
+@pytest.mark.parametrize(("field", "value", "raw"), KINDS)
+def test_a_value_is_json_and_comes_back_as_it_was(field: str, value: Any, raw: Any) -> None:
+    record = Deal(**{"name": "n", field: value})
+    found = raw_of_fields(record, [field])
+    assert json.loads(json.dumps(found)) == found == {field: raw}
+    assert to_store(Deal, cleaned(record, found)) == {field: value}
+    assert still_holds(record, found)
+
+
+@pytest.mark.parametrize(
+    ("field", "empty"), [("stage", ""), ("due", None), ("amount", None), ("won", False), ("products", [])]
+)
+@pytest.mark.parametrize("told", [None, "", []])
+def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told: Any) -> None:
+    assert cleaned(Deal(name="n"), {field: told}) == {field: empty}
+    assert to_store(Deal, {field: told}) == {field: empty}
+
+
+@pytest.mark.parametrize(
+    ("field", "refused"),
+    [
+        ("name", ""),
+        ("due", "31.01.2026"),
+        ("amount", "1.234"),
+        ("amount", "a lot"),
+        ("won", "perhaps"),
+        ("products", ["x" * 21]),
+    ],
+)
+def test_what_the_field_refuses_is_a_sentence(field: str, refused: Any) -> None:
+    with pytest.raises(ValidationError):
+        cleaned(Deal(name="n"), {field: refused})
+
+
+def test_a_related_record_is_its_id_item_and_name() -> None:
+    firm = Organization(name="Acme", monday_id="77")
+    contact = Contact(name="Ann", organization=firm)
+    raw = raw_of_fields(contact, ["organization"])
+    assert raw == {"organization": {"id": str(firm.pk), "item": "77", "name": "Acme"}}
+    assert to_store(Contact, raw) == {"organization_id": firm.pk}
+    assert to_store(Contact, {"organization": None}) == {"organization_id": None}
+    assert still_holds(contact, raw)
+    contact.organization_id = uuid4()
+    assert not still_holds(contact, raw)
+
+
+def test_only_a_foreign_key_to_a_synced_model_is_a_relation() -> None:
+    assert relation_of(Contact, ["organization"]) is not None
+    assert relation_of(Contact, ["name"]) is None
+    assert relation_of(Organization, ["address_city", "address_zip"]) is None

@@ -1,0 +1,353 @@
+"""The board page in a browser: what a person can do there, by mouse and by keys, while others change things."""
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.sandbox.conftest import COLUMNS, Receiver, Simulator, wait_until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+MAYA, TOM = 67210011, 67210012
+MORE = {"owner": "people", "land": "country", "place": "location", "tags": "tags", "trip": "timeline"}
+SEVERE = ("serious", "critical")
+
+
+@pytest.fixture
+def window(browser: "Browser", simulator: Simulator) -> Iterator["Page"]:
+    """A window of 1280 by 900 onto the sandbox."""
+    context = browser.new_context(base_url=simulator.url, viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(10_000)
+    found = context.new_page()
+    complaints: list[str] = []
+    found.on("pageerror", lambda error: complaints.append(str(error)))
+    found.on(
+        "console", lambda line: complaints.append(line.text) if "Content Security" in line.text else None
+    )
+    yield found
+    context.close()
+    assert complaints == []
+
+
+def open_board(window: "Page", board: str) -> None:
+    window.goto(f"/board/{board}")
+    window.locator("#live", has_text="live").wait_for()
+
+
+def cell(window: "Page", item: str, column: str) -> "Locator":
+    return window.locator(f"#item-{item} .cell[data-column='{column}']")
+
+
+def type_into(window: "Page", item: str, column: str, text: str) -> None:
+    cell(window, item, column).click()
+    window.locator(".editor").fill(text)
+    window.locator(".editor").press("Enter")
+    window.locator(".editor").wait_for(state="detached")
+
+
+def pick(window: "Page", item: str, column: str, *names: str, several: bool = False) -> None:
+    """Choose by search and Enter; a last Enter saves where several can be chosen."""
+    cell(window, item, column).click()
+    for name in names:
+        window.locator(".editor").fill(name)
+        window.locator(".choices .at", has_text=name).wait_for()
+        window.locator(".editor").press("Enter")
+    if several:
+        window.locator(".editor").press("Enter")
+    window.locator(".editor").wait_for(state="detached")
+
+
+def values(simulator: Simulator, item: str) -> dict[str, Any]:
+    boards = simulator.read("boards")
+    found = next(one for board in boards for one in board["items"] if one["id"] == item)
+    return {"name": found["name"], "state": found["state"], **found["values"]}
+
+
+def act(simulator: Simulator, action: str, **more: Any) -> Any:
+    return simulator.control("actions", {"action": action, "user_id": TOM, **more})
+
+
+def test_every_type_is_edited_in_its_own_way(simulator: Simulator, window: "Page") -> None:
+    board = simulator.board(COLUMNS | MORE)
+    item = simulator.item(board, "Ada")
+    open_board(window, board)
+    for column, text in {
+        "name": "Ada L", "role": "Buyer", "notes": "two\nlines", "amount": "12.5", "email": "a@b.test",
+        "day": "2026-12-01", "site": "https://b.test", "phone": "+46 31 701 55 00 SE",
+    }.items():  # fmt: skip
+        type_into(window, item, column, text)
+    cell(window, item, "ticked").click()
+    cell(window, item, "ticked").and_(window.locator("[aria-pressed=true]")).wait_for()
+    pick(window, item, "stage", "Stuck")
+    pick(window, item, "owner", "Noor", "Sales", several=True)
+    pick(window, item, "land", "Sweden")
+    pick(window, item, "tags", "spring", "autumn", several=True)
+    pick(window, item, "kinds", "Partner", several=True)
+    cell(window, item, "place").click()
+    for field, text in zip(window.locator(".edit input").all(), ("Gothenburg", "57.7", "11.97"), strict=True):
+        field.fill(text)
+    window.locator(".editor").press("Enter")
+    window.locator(".editor").wait_for(state="detached")
+    cell(window, item, "trip").click()
+    for field, text in zip(window.locator(".edit input").all(), ("2026-12-01", "2026-12-05"), strict=True):
+        field.fill(text)
+    window.locator(".editor").press("Enter")
+    window.locator(".editor").wait_for(state="detached")
+    found = values(simulator, item)
+    assert found["name"] == "Ada L"
+    assert {key: found[key] for key in ("role", "notes", "amount", "email", "day", "site", "phone")} == {
+        "role": "Buyer",
+        "notes": "two\nlines",
+        "amount": "12.5",
+        "email": "a@b.test",
+        "day": "2026-12-01",
+        "site": "https://b.test",
+        "phone": "+46 31 701 55 00",
+    }
+    assert found["ticked"] == "v"
+    assert (found["stage"], found["kinds"], found["land"]) == ("Stuck", "Partner", "Sweden")
+    assert (found["owner"], found["tags"]) == ("Noor Haddad, Sales", "spring, autumn")
+    assert (found["place"], found["trip"]) == ("Gothenburg", "2026-12-01 - 2026-12-05")
+
+
+def test_a_connected_item_is_found_by_its_name_on_the_other_board(
+    simulator: Simulator, window: "Page"
+) -> None:
+    others = simulator.board({})
+    rows = [{"name": f"Company {n:03}"} for n in range(60)]
+    simulator.control("items", {"board_id": others, "items": rows})
+    board = simulator.board({})
+    simulator.data(
+        'mutation ($b: ID!, $d: JSON) { create_column(board_id: $b, title: "Organization", id: "org",'
+        " column_type: board_relation, defaults: $d) { id } }",
+        b=board,
+        d=json.dumps({"boardIds": [int(others)]}),
+    )
+    item = simulator.item(board, "Ada")
+    open_board(window, board)
+    pick(window, item, "org", "Company 057", several=True)
+    assert values(simulator, item)["org"] == "Company 057"
+
+
+def test_what_is_refused_is_said_beside_the_cell_and_stays_to_be_mended(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    item = simulator.item(board)
+    open_board(window, board)
+    cell(window, item, "email").click()
+    window.locator(".editor").fill("no address")
+    window.locator(".editor").press("Enter")
+    words = window.locator(f"#item-{item} .refused")
+    words.wait_for()
+    assert "email is not valid" in words.inner_text()
+    assert window.locator(".editor").get_attribute("aria-describedby") == words.get_attribute("id")
+    window.locator(".editor").fill("a@b.test")
+    window.locator(".editor").press("Enter")
+    window.locator(".editor").wait_for(state="detached")
+    assert values(simulator, item)["email"] == "a@b.test"
+
+
+def test_an_update_takes_nobodys_typing_and_says_what_changed_meanwhile(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    item = simulator.item(board, "Ada", role="Buyer")
+    open_board(window, board)
+    cell(window, item, "role").click()
+    window.locator(".editor").fill("Head of pur")
+    act(simulator, "edit", item_id=item, column_id="notes", text="from Tom")
+    window.locator(f"#item-{item}", has_text="from Tom").wait_for()
+    act(simulator, "edit", item_id=item, column_id="role", text="Engineer")
+    note = window.locator(".meanwhile")
+    note.wait_for()
+    assert "Tom Okafor changed this to “Engineer” meanwhile" in note.inner_text()
+    assert window.locator(".editor").input_value() == "Head of pur"
+    window.locator(".editor").press("Escape")
+    window.locator(f"#item-{item} .cell[data-column=role]", has_text="Engineer").wait_for()
+    assert values(simulator, item)["role"] == "Engineer"
+
+
+def test_edits_of_others_flash_and_are_read_out(simulator: Simulator, board: str, window: "Page") -> None:
+    item = simulator.item(board, "Ada")
+    open_board(window, board)
+    act(simulator, "edit", item_id=item, column_id="role", text="Engineer")
+    window.locator(f"#item-{item} .flash[data-column=role]").wait_for()
+    window.locator("#news", has_text="Tom Okafor changed Role of Ada").wait_for(state="attached")
+    window.locator(f"#item-{item}", has_text="just now · Tom Okafor").wait_for()
+
+
+def test_the_keys_of_a_grid_move_edit_clear_and_undo(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    first = simulator.item(board, "Ada", role="Buyer")
+    second = simulator.item(board, "Bo", role="Head")
+    window.goto(f"/board/{board}?sort=board")
+    window.locator("#live", has_text="live").wait_for()
+    assert window.locator('#grid [tabindex="0"]').count() == 1
+    cell(window, first, "role").focus()
+    keys = window.keyboard
+    keys.press("ArrowDown")
+    assert focused(window) == (second, "role")
+    keys.press("ArrowLeft")
+    assert focused(window) == (second, "phone")
+    keys.press("End")
+    assert focused(window) == (second, "npd_id")
+    keys.press("Control+Home")
+    keys.press("ArrowDown")
+    keys.press("Home")
+    assert focused(window) == (first, "name")
+    cell(window, first, "role").focus()
+    keys.type("Chief")
+    assert window.locator(".editor").input_value() == "Chief"
+    keys.press("Tab")
+    window.locator(".cell:focus[data-column=notes]").wait_for()
+    assert values(simulator, first)["role"] == "Chief"
+    keys.press("ArrowLeft")
+    keys.press("Delete")
+    wait_until(lambda: values(simulator, first)["role"] == "", "the cell is cleared")
+    window.locator(".cell:focus[data-column=role]").wait_for()
+    keys.press("Control+z")
+    wait_until(lambda: values(simulator, first)["role"] == "Chief", "it is back")
+    keys.press("Control+z")
+    wait_until(lambda: values(simulator, first)["role"] == "Buyer", "and what was there first")
+
+
+def focused(window: "Page") -> tuple[str, str]:
+    found: list[str] = window.evaluate(
+        "[document.activeElement.closest('tr').dataset.item, document.activeElement.dataset.column]"
+    )
+    return found[0], found[1]
+
+
+def test_two_windows_play_two_people_and_stay_who_they_are(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    item = simulator.item(board, "Ada")
+    other = window.context.new_page()
+    open_board(window, board)
+    open_board(other, board)
+    window.get_by_label("You play").select_option(str(MAYA))
+    other.get_by_label("You play").select_option(str(TOM))
+    window.reload()
+    other.reload()
+    window.locator("#live", has_text="live").wait_for()
+    type_into(window, item, "role", "Maya's")
+    type_into(other, item, "notes", "Tom's")
+    logs = simulator.data(
+        "query ($b: [ID!]) { boards(ids: $b) { activity_logs { event user_id } } }", b=[board]
+    )
+    users = [log["user_id"] for log in logs["boards"][0]["activity_logs"] if "update" in log["event"]]
+    assert sorted(users) == [str(MAYA), str(TOM)]
+
+
+def test_items_are_added_archived_restored_and_moved(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    simulator.data(
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old", relative_to: "topics",'
+        " position_relative_method: after_at) { id } }",
+        b=board,
+    )
+    open_board(window, board)
+    window.get_by_label("Name of the new item").fill("Grace")
+    window.get_by_role("button", name="+ Item").click()
+    row = window.locator("tr", has_text="Grace")
+    row.wait_for()
+    item = row.get_attribute("data-item") or ""
+    choose(window, item, "Move to Old")
+    window.locator(f"tbody:has(.fold:text('Old')) #item-{item}").wait_for()
+    choose(window, item, "Archive")
+    row.get_by_role("button", name="Restore Grace").wait_for()
+    window.locator("#undo").click()
+    wait_until(lambda: values(simulator, item)["state"] == "active", "it is back")
+    choose(window, item, "Delete")
+    window.locator(".tabs [data-count=deleted]", has_text="1").wait_for()
+    window.get_by_role("link", name="Trash").click()
+    window.locator(f"#item-{item}[data-state=deleted]").wait_for()
+    window.get_by_role("button", name="Restore Grace").click()
+    wait_until(lambda: values(simulator, item)["state"] == "active", "it is restored")
+
+
+def choose(window: "Page", item: str, words: str) -> None:
+    window.locator(f"#item-{item} [data-menu]").click()
+    window.get_by_role("menuitem", name=words).click()
+
+
+def test_search_pages_and_folded_groups_work_without_a_reload(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    rows = [{"name": f"Item {n:03}", "values": {"role": f"role {n}"}} for n in range(150)]
+    simulator.control("items", {"board_id": board, "items": rows})
+    open_board(window, board)
+    window.evaluate("window.mark = 1")
+    window.get_by_role("link", name="Next →").click()
+    window.get_by_text("101–150 of 150").wait_for()
+    window.get_by_label("Search items").fill("role 77")
+    window.get_by_text("1–1 of 1", exact=True).wait_for()
+    assert "q=role+77" in window.url
+    window.get_by_label("Search items").fill("")
+    window.get_by_text("1–100 of 150").wait_for()
+    fold = window.locator(".fold")
+    fold.click()
+    window.locator('.fold[aria-expanded="false"]').wait_for()
+    assert window.locator("#grid tr[data-item]").count() == 0
+    assert window.evaluate("window.mark") == 1
+
+
+def test_the_drawer_holds_webhooks_and_lets_them_go(
+    simulator: Simulator, board: str, window: "Page", receiver: Receiver
+) -> None:
+    simulator.subscribe(board, receiver.url, "create_item")
+    open_board(window, board)
+    window.get_by_role("button", name="Faults & tools").click()
+    drawer = window.locator("#tools")
+    drawer.get_by_role("button", name="Hold all").click()
+    drawer.get_by_text("any event: held").wait_for()
+    simulator.item(board, "Ada")
+    simulator.item(board, "Bo")
+    drawer.get_by_text("2 deliveries are held").wait_for()
+    assert receiver.got == []
+    window.locator("#deliveries li", has_text="held").first.wait_for()
+    drawer.get_by_role("button", name="Send", exact=True).click()
+    assert [event["pulseName"] for event in receiver.wait(2)] == ["Ada", "Bo"]
+    drawer.get_by_role("button", name="503, a page").click()
+    drawer.locator("li", has_text="503, a page").wait_for()
+    assert simulator.post("query { me { id } }").status_code == 503
+    window.locator("#calls li", has_text="503").first.locator("summary").click()
+    window.locator("#calls details[open] dd", has_text="HTTP 503").first.wait_for()
+    window.keyboard.press("Escape")
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_no_serious_accessibility_violation(
+    simulator: Simulator, window: "Page", scheme: Any, width: int
+) -> None:
+    board = simulator.board(COLUMNS | MORE)
+    item = simulator.item(
+        board,
+        "Ada",
+        stage="Done",
+        kinds={"labels": ["Buyer"]},
+        email="a@b.test",
+        land={"countryCode": "SE", "countryName": "Sweden"},
+    )
+    window.set_viewport_size({"width": width, "height": 844})
+    window.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    open_board(window, board)
+    assert severe(window) == []
+    assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    cell(window, item, "stage").click()
+    window.locator(".choices li").first.wait_for()
+    assert severe(window) == []
+    window.keyboard.press("Escape")
+    window.get_by_role("button", name="Faults & tools").click()
+    window.locator("#tools section").first.wait_for()
+    assert severe(window) == []
+
+
+def severe(window: "Page") -> list[str]:
+    found = Axe().run(window).response["violations"]
+    return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SEVERE]

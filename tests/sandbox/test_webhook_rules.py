@@ -1,0 +1,229 @@
+"""What can be done to webhooks on their way: drop, double, delay, reorder, hold and release."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import Receiver, Simulator, wait_until
+
+NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
+
+
+@pytest.fixture
+def heard(simulator: Simulator, board: str, receiver: Receiver) -> Receiver:
+    assert simulator.subscribe(board, receiver.url, "create_item")
+    return receiver
+
+
+def rule(simulator: Simulator, **given: Any) -> Any:
+    return simulator.control("webhooks", given)
+
+
+def release(simulator: Simulator, **given: Any) -> int:
+    released: int = simulator.control("webhooks/release", given)["released"]
+    return released
+
+
+def add(simulator: Simulator, board: str, *names: str) -> None:
+    for name in names:
+        simulator.item(board, name)
+
+
+def names(receiver: Receiver) -> list[str]:
+    return [event["pulseName"] for event in receiver.got]
+
+
+def states(simulator: Simulator) -> list[str]:
+    return [one["state"] for one in simulator.read("webhooks")["deliveries"]]
+
+
+def settled(simulator: Simulator, count: int) -> list[str]:
+    """The states of so many deliveries, as soon as none is on its way."""
+    wait_until(lambda: len(found := states(simulator)) == count and "waiting" not in found, f"{count} settle")
+    return states(simulator)
+
+
+def test_the_next_delivery_is_dropped_and_the_one_after_it_sent(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    rule(simulator, rule="drop")
+    add(simulator, board, "Ada", "Bo")
+    assert settled(simulator, 2) == ["dropped", "delivered"]
+    assert names(heard) == ["Bo"]
+    assert simulator.read("webhooks")["rules"] == []
+
+
+def test_every_third_delivery_is_dropped_until_the_rules_are_cleared(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    rule(simulator, rule="drop", every=3, count=None)
+    add(simulator, board, *NAMES)
+    assert settled(simulator, 6).count("dropped") == 2
+    assert simulator.control("webhooks", method="DELETE") == []
+    add(simulator, board, "Gus", "Hal", "Ida")
+    settled(simulator, 9)
+    assert sorted(names(heard)) == ["Ada", "Bo", "Di", "Ed", "Gus", "Hal", "Ida"]
+
+
+def test_a_rule_looks_only_at_the_event_and_the_webhook_that_it_names(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    hook = simulator.subscribe(board, heard.url, "change_name")
+    rule(simulator, rule="drop", event="change_name")
+    rule(simulator, rule="drop", webhook_id="999")
+    item = simulator.item(board, "Ada")
+    simulator.change(board, item, {"name": "Bo"})
+    assert sorted(settled(simulator, 2)) == ["delivered", "dropped"]
+    assert heard.got[0]["type"] == "create_pulse"
+    rule(simulator, rule="drop", webhook_id=(hook or {})["id"])
+    simulator.change(board, item, {"name": "Cy"})
+    assert settled(simulator, 3)[-1] == "dropped"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_doubled_delivery_comes_twice_with_one_trigger_or_with_two(
+    simulator: Simulator, board: str, heard: Receiver, fresh: bool
+) -> None:
+    rule(simulator, rule="double", fresh_uuid=fresh)
+    add(simulator, board, "Ada")
+    heard.wait(2)
+    settled(simulator, 2)
+    assert names(heard) == ["Ada", "Ada"]
+    assert len({event["triggerUuid"] for event in heard.got}) == (2 if fresh else 1)
+    assert {event["isRetry"] for event in heard.got} == {False}
+
+
+def test_a_delayed_delivery_goes_when_the_sandboxs_clock_has_passed(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    rule(simulator, rule="delay", seconds=3600)
+    add(simulator, board, "Ada", "Bo")
+    assert settled(simulator, 2) == ["delayed", "delivered"]
+    simulator.control("clock", {"offset_seconds": 3500})
+    add(simulator, board, "Cy")
+    settled(simulator, 3)
+    assert sorted(names(heard)) == ["Bo", "Cy"]
+    simulator.control("clock", {"offset_seconds": 3601})
+    heard.wait(3)
+    assert names(heard)[-1] == "Ada"
+
+
+def test_reordered_deliveries_leave_together_in_an_order_that_the_seed_gives(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    orders = []
+    for seed in (7, 7, 8):
+        heard.got.clear()
+        rule(simulator, rule="reorder", n=6, seed=seed)
+        add(simulator, board, *NAMES[:5])
+        assert heard.got == []
+        add(simulator, board, NAMES[5])
+        heard.wait(6)
+        orders.append(names(heard))
+    assert orders[0] == orders[1] != orders[2]
+    assert sorted(orders[0]) == list(NAMES)
+    assert orders[0] != list(NAMES)
+
+
+def test_held_deliveries_wait_for_their_release_and_come_in_order(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    rule(simulator, rule="hold")
+    add(simulator, board, *NAMES)
+    simulator.control("clock", {"offset_seconds": 86_400})
+    assert settled(simulator, 6) == ["held"] * 6
+    assert release(simulator) == 6
+    heard.wait(6)
+    assert names(heard) == list(NAMES)
+    add(simulator, board, "Gus")
+    heard.wait(7)
+
+
+@pytest.mark.parametrize(
+    ("how", "wanted"),
+    [("double", ["Ada", "Ada", "Bo", "Bo", "Cy", "Cy"]), ("drop", []), ("shuffle", ["Ada", "Bo", "Cy"])],
+)
+def test_what_is_held_is_let_go_twice_never_or_shuffled(
+    simulator: Simulator, board: str, heard: Receiver, how: str, wanted: list[str]
+) -> None:
+    rule(simulator, rule="hold")
+    add(simulator, board, "Ada", "Bo", "Cy")
+    assert release(simulator, how=how, seed=3) == 3
+    add(simulator, board, "Di")
+    heard.wait(len(wanted) + 1)
+    settled(simulator, len(wanted) + 1 if wanted[1:2] == ["Ada"] else 4)
+    came = [name for name in names(heard) if name != "Di"]
+    assert sorted(came) == wanted
+    assert how != "shuffle" or came != wanted
+
+
+def test_some_are_released_by_their_ids_and_the_rule_goes_on(
+    simulator: Simulator, board: str, heard: Receiver
+) -> None:
+    rule(simulator, rule="hold")
+    add(simulator, board, "Ada", "Bo")
+    second = simulator.read("webhooks")["deliveries"][1]["id"]
+    assert release(simulator, ids=[second, 999_999]) == 1
+    heard.wait()
+    add(simulator, board, "Cy")
+    assert names(heard) == ["Bo"]
+    assert sorted(settled(simulator, 3)) == ["delivered", "held", "held"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "rule is one of"),
+        ({"rule": "lose"}, "rule is one of"),
+        ({"rule": "drop", "event": "create_pulse"}, "event is one of"),
+        ({"rule": "drop", "every": 0}, "every is a whole number"),
+        ({"rule": "drop", "count": True}, "count is a whole number"),
+        ({"rule": "drop", "seconds": 5}, "unknown keys for drop: seconds"),
+        ({"rule": "delay", "seconds": 3601}, "seconds is a number"),
+        ({"rule": "reorder", "n": 1}, "n is a whole number"),
+        ({"rule": "double", "fresh_uuid": 1}, "fresh_uuid is true or false"),
+    ],
+)
+def test_what_is_no_rule_is_refused_in_words_and_changes_nothing(
+    simulator: Simulator, given: dict[str, Any], words: str
+) -> None:
+    answer = simulator.session.post(
+        f"{simulator.url}/_control/webhooks", json=[{"rule": "hold"}, given], timeout=5
+    )
+    assert answer.status_code == 400
+    assert words in answer.json()["error"]
+    assert simulator.read("webhooks")["rules"] == []
+
+
+def test_what_waits_survives_a_kill(
+    start: Callable[..., Simulator], tmp_path: Path, receiver: Receiver
+) -> None:
+    one = start("--data", str(tmp_path / "boards.db"))
+    board = one.board({})
+    assert one.subscribe(board, receiver.url, "create_item")
+    one.control("webhooks", [{"rule": "hold", "count": 1}, {"rule": "delay", "seconds": 600}])
+    add(one, board, "held", "delayed")
+    receiver.status = 500
+    add(one, board, "retried")
+    wait_until(lambda: "retrying" in states(one), "a retry is planned")
+    one.stop(kill=True)
+    receiver.status, receiver.got[:] = 200, []
+    one.start()
+    assert sorted(states(one)) == ["delayed", "held", "retrying"]
+    one.control("clock", {"offset_seconds": 700})
+    receiver.wait(2)
+    assert {event["pulseName"]: event["isRetry"] for event in receiver.got} == {
+        "delayed": False,
+        "retried": True,
+    }
+    assert one.control("webhooks/release", {})["released"] == 1
+    receiver.wait(3)
+    wait_until(lambda: set(states(one)) == {"delivered"}, "all are delivered")
+    one.stop(kill=True)
+    one.start()
+    assert states(one) == []
+    add(one, board, "new")
+    receiver.wait(4)
+    assert names(receiver)[2:] == ["held", "new"]

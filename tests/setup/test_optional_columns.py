@@ -1,0 +1,144 @@
+"""Columns that are only welcome: adopted where a board has them, made on request, and never taken for others."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management.base import CommandError
+
+from sync.models import BoardLink, FieldMapping
+from tests.setup.test_monday_setup import a_board, columns_of
+from tests.support.sandbox import Sandbox
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[..., str]
+
+
+def link_of(entity_type: str) -> BoardLink:
+    return BoardLink.objects.get(entity_type=entity_type)
+
+
+def mapping(entity_type: str, key: str) -> FieldMapping:
+    return FieldMapping.objects.get(link__entity_type=entity_type, key=key)
+
+
+def add_column(
+    monday: Sandbox, board_id: str, column_id: str, title: str, kind: str, **settings: Any
+) -> None:
+    answer = monday.query(
+        "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)"
+        " { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }",
+        b=board_id,
+        i=column_id,
+        t=title,
+        k=kind,
+        d=settings or None,
+    )
+    assert "errors" not in answer, answer
+
+
+def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_it(
+    monday: Sandbox, run: Run
+) -> None:
+    said = run("monday_setup")
+    assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
+    assert "organization.aliases, organization.inventory_url, contact.organization" in said
+    assert "--with organization.aliases" in said
+
+
+@pytest.mark.parametrize(("kind", "converter"), [("dropdown", "dropdown"), ("text", "list_text")])
+def test_a_column_that_a_person_made_is_adopted_and_read_by_its_type(
+    monday: Sandbox, run: Run, settings: Any, kind: str, converter: str
+) -> None:
+    settings.MONDAY_ORGANIZATIONS_BOARD_ID = a_board(monday, ("other_names", "aliases", kind))
+    said = run("monday_setup")
+    found = mapping("organization", "aliases")
+    assert (found.column_id, found.converter, found.options["column_type"]) == (
+        "other_names",
+        converter,
+        kind,
+    )
+    assert f"Aliases is synced now, with the column “aliases” (other_names, {kind})" in said
+    assert "organization.aliases" not in said
+
+
+def test_a_relation_to_the_other_board_is_adopted(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    contacts, organizations = link_of("contact"), link_of("organization")
+    target = int(organizations.board_id)
+    add_column(monday, contacts.board_id, "employer", "Organization", "board_relation", boardIds=[target])
+    run("monday_setup")
+    found = mapping("contact", "organization")
+    assert (found.column_id, found.converter) == ("employer", "relation")
+    assert [str(board) for board in found.options["settings"]["boardIds"]] == [organizations.board_id]
+
+
+def test_a_relation_to_some_other_board_is_not_adopted_and_it_is_said_why(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    contacts, other = link_of("contact"), a_board(monday)
+    add_column(monday, contacts.board_id, "employer", "Organization", "board_relation", boardIds=[int(other)])
+    said = run("monday_setup")
+    assert not FieldMapping.objects.filter(key="organization").exists()
+    assert (
+        "Organization is not synced: column “Organization” (employer) leads to another board than "
+        f"{link_of('organization').board_id}" in said
+    )
+
+
+def test_one_that_was_asked_for_is_made_and_leads_to_the_other_board(monday: Sandbox, run: Run) -> None:
+    said = run("monday_setup", "--with", "contact.organization", "--with", "organization.aliases")
+    contacts = link_of("contact")
+    assert columns_of(monday, contacts.board_id)["organization"] == "board_relation"
+    found = mapping("contact", "organization")
+    assert [str(board) for board in found.options["settings"]["boardIds"]] == [
+        link_of("organization").board_id
+    ]
+    assert mapping("organization", "aliases").converter == "list_text"
+    assert "contact.organization" not in said
+    assert run("monday_setup").count("nothing to do") == 2
+    assert "ok" in run("monday_check")
+
+
+def test_a_name_that_is_none_is_refused_with_those_that_are(monday: Sandbox, run: Run) -> None:
+    with pytest.raises(CommandError, match=r"no optional column “contact.shoe_size”.*contact\.organization"):
+        run("monday_setup", "--with", "contact.shoe_size")
+    assert monday.boards() == []
+
+
+def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(
+    monday: Sandbox, run: Run
+) -> None:
+    run("monday_setup", "--with", "organization.aliases")
+    found = mapping("organization", "aliases")
+    monday.query(
+        "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
+        b=found.link.board_id,
+        c=found.column_id,
+    )
+    with pytest.raises(CommandError, match=r"Aliases can't be synced any more.*--with organization\.aliases"):
+        run("monday_setup")
+    with pytest.raises(CommandError):
+        run("monday_check")
+    run("monday_setup", "--with", "organization.aliases")
+    anew = mapping("organization", "aliases")
+    assert (anew.column_id != found.column_id, anew.version) == (True, 2)
+    FieldMapping.objects.filter(pk=anew.pk).update(column_id="gone", direction="none")
+    assert "nothing to do" in run("monday_setup")
+    assert "Everything is well." in run("monday_check")
+
+
+def test_a_column_that_was_replaced_by_one_of_another_fitting_type_is_read_by_the_new_type(
+    monday: Sandbox, run: Run
+) -> None:
+    run("monday_setup", "--with", "organization.aliases")
+    found = mapping("organization", "aliases")
+    monday.query(
+        "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
+        b=found.link.board_id,
+        c=found.column_id,
+    )
+    add_column(monday, found.link.board_id, "names", "Aliases", "dropdown")
+    run("monday_setup")
+    anew = mapping("organization", "aliases")
+    assert (anew.column_id, anew.converter, anew.version) == ("names", "dropdown", 2)
