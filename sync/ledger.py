@@ -69,7 +69,7 @@ class _View:
         ids = [record.pk for record in records]
         self.link: BoardLink | None = link_of(entity_type)
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
-        self.shown = Shown(self.link, records) if self.link else None
+        self.shown = Shown(self.link, self.mappings, records) if self.link else None
         held = standstill(entity_type, self.link)
         self.board_trouble, self.held_until = held.words, held.until
         ledgers = SyncMetadata.objects.filter(

@@ -28,10 +28,14 @@ def pages(board: Board, columns: Sequence[str]) -> Iterator[list[Item]]:
 
 
 def _pages(board: Board, columns: Sequence[str]) -> Iterator[list[Item]]:
-    page = parse_page(account.client().execute(*first_page(board.link.board_id, columns)), columns)
+    page = parse_page(
+        account.client().execute(*first_page(board.link.board_id, columns, types=board.types)), columns
+    )
     yield page.items
     while page.cursor:
-        page = parse_page(account.client().execute(*next_page(page.cursor, columns)), columns)
+        page = parse_page(
+            account.client().execute(*next_page(page.cursor, columns, types=board.types)), columns
+        )
         yield page.items
 
 

@@ -8,7 +8,8 @@ from decimal import Decimal
 
 from sync.budget import store, usage
 from sync.budget.usage import forget_old as forget_old_usage
-from sync.connectors.monday.budget import Allowance, Budget, allowance_of
+from sync.connectors.monday.budget import Budget
+from sync.connectors.monday.plans import Allowance, allowance_of
 from sync.connectors.monday.platform import Greeting
 
 __all__ = ["correct", "forget_old_usage"]
@@ -25,7 +26,10 @@ def correct(found: Greeting, tier_before: str) -> None:
 
 
 def _allowance(known: Allowance, found: Greeting, tier_before: str) -> Allowance:
-    plan, before = allowance_of(found.tier or tier_before), allowance_of(tier_before)
+    # An account that answers that it has no limit of the day has none of a plan; one that won't say has its plan's.
+    limited = found.day_limit is not None or bool(found.refused)
+    plan = allowance_of(found.tier or tier_before) if limited else Allowance()
+    before = allowance_of(tier_before)
     return Allowance(
         day=found.day_limit or plan.day or known.day,
         minute=_newest(known.minute, before.minute, plan.minute),

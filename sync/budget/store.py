@@ -14,7 +14,8 @@ from django.db import connection, transaction
 
 from sync.budget import usage
 from sync.clock import SyncNow
-from sync.connectors.monday.budget import Allowance, Budget, InAir, Window, day_of
+from sync.connectors.monday.budget import Budget, InAir, Window, day_of
+from sync.connectors.monday.plans import Allowance
 from sync.models import ApiBudget, ApiReservation
 
 LATE_SECONDS = 10.0

@@ -93,9 +93,9 @@ class Board:
     _built: dict[tuple[str, str], Converter] = field(default_factory=dict, compare=False)
 
     @classmethod
-    def of(cls, link: BoardLink) -> Board:
-        """Read the link's mappings, and what their converters need to know."""
-        mappings = mappings_of(link)
+    def of(cls, link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> Board:
+        """Read the link's mappings, where they aren't given, and what their converters need to know."""
+        mappings = mappings_of(link) if mappings is None else mappings
         directory = Directory.of({m.converter for m in mappings if m.column_id}, link.board_id)
         return cls(link, mappings, registry.entity(link.entity_type).model, directory)
 

@@ -43,7 +43,7 @@ def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Pla
 
 def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
     if stays_held(subject, planned):
-        return planned.held(subject.ledger.held[planned.mapping.key]["reason"])
+        return planned.held(subject.ledger.held[planned.mapping.key]["reason"], refused=True)
     if reason := planned.convert.limit(raw):
         return planned.held(reason)
     planned.send_raw = raw

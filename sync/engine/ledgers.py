@@ -14,7 +14,6 @@ from django.db import connection
 from sync.choices import LedgerDirection
 from sync.engine.findings import undecided, waiting_for_a_person
 from sync.engine.subjects import Batch, Outcome, Planned, Subject
-from sync.merge import Action
 from sync.models import SyncMetadata
 
 LEFT_OUT = "left out"
@@ -100,7 +99,7 @@ def _side(planned: Planned) -> str:
     """On which side the value is stuck; “left out” is a relation that doesn't keep its record from being in sync."""
     if planned.left_out:
         return LEFT_OUT
-    return "monday" if planned.decision.action is Action.PUSH else "npd"
+    return "monday" if planned.refused else "npd"
 
 
 def is_stuck(held: Mapping[str, Any]) -> bool:

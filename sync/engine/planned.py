@@ -18,8 +18,8 @@ class Planned:
     """What a look does with one field: the decision with the raw values that it rests on.
 
     `conflict` is there when a person has to decide; `asked` when one has, and `choice` says what. `hold` is why
-    nothing is done with it, in words; with `left_out` it doesn't keep the record from being in sync. `awaits`
-    names, as AwaitedRelation does, the item or name for which a record has to come first.
+    nothing is done with it, in words: `refused` by Monday; or `left_out`, which doesn't keep the record from being
+    in sync. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -31,6 +31,7 @@ class Planned:
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
     hold: str = ""
+    refused: bool = False
     left_out: bool = False
     awaits: str = ""
     choice: str = ""
@@ -45,9 +46,9 @@ class Planned:
         except UnknownValue:
             return named(raw_local)
 
-    def held(self, reason: str) -> Planned:
-        """Do nothing with the field, and say why."""
-        self.hold = reason
+    def held(self, reason: str, *, refused: bool = False) -> Planned:
+        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
+        self.hold, self.refused = reason, refused
         self.send_raw = self.write_raw = None
         return self
 

@@ -157,7 +157,7 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
     if empty:
         planned.decision = Decision(mapping.key, Action.AGREED, "empty on both sides")
     elif stays_held(subject, planned):
-        return planned.held(subject.ledger.held[mapping.key]["reason"])
+        return planned.held(subject.ledger.held[mapping.key]["reason"], refused=True)
     else:
         planned.send_raw = local_raw
     return planned

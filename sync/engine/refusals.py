@@ -126,6 +126,7 @@ def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
     advice = "Choose another value." if planned.choice else error.advice
     why = error.message.rstrip(" .")
     planned.hold = f"Monday refused “{value}”: {why}. {advice} The record's other fields flow."
+    planned.refused = True
     planned.send_raw = planned.write_raw = None
     subject.say(
         "held", f"{planned.mapping.label}: {planned.hold}", planned.mapping.key, request=error.request_id

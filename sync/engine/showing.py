@@ -19,8 +19,10 @@ UNTOLD = "(not known)"
 class Shown:
     """What the fields of some records of one model say; asks for their relations in one query each."""
 
-    def __init__(self, link: BoardLink, records: Sequence[SyncedModel]) -> None:
-        self.board = Board.of(link)
+    def __init__(
+        self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]
+    ) -> None:
+        self.board = Board.of(link, mappings)
         prefetch_related_objects(list(records), *self.board.joined)
 
     def sides(

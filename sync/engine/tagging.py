@@ -35,9 +35,8 @@ def make_tags(batch: Batch) -> None:
     for _, planned in needing:
         if left := [name for name in _missing(planned) if name in refused]:
             why = refused[left[0]]
-            planned.held(
-                f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
-            )
+            words = f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
+            planned.held(words, refused=True)
 
 
 def _learn_read_tags(batch: Batch) -> None:

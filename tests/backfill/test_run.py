@@ -6,12 +6,12 @@ from tests.backfill.conftest import Import
 
 
 def test_every_record_gets_its_item_and_is_in_sync(bulk: Import) -> None:
-    bulk.contacts(250)
+    bulk.contacts(120)
     done = bulk.run()
     assert [backfill.state for backfill in done] == ["done"]
-    assert (done[0].counts["created"], done[0].counts["linked"]) == (250, 250)
-    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 250
-    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 250
+    assert (done[0].counts["created"], done[0].counts["linked"]) == (120, 120)
+    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 120
+    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 120
     assert not SyncQueue.objects.exclude(status="completed").exists()
     assert set(Intent.objects.values_list("state", flat=True)) == {"landed"}
     assert not Intent.objects.filter(item_id="").exists()
@@ -151,14 +151,14 @@ def test_a_rejected_import_fails_with_its_reason_and_the_records_go_one_by_one(b
 
 
 def test_an_import_that_fails_half_way_is_finished_one_by_one(bulk: Import) -> None:
-    bulk.contacts(400)
+    bulk.contacts(280)
     bulk.world.sandbox.control("ingest", fail="INTERNAL_ERROR", fail_after=250)
     done = bulk.run()
     assert (done[0].state, done[0].counts["linked"]) == ("done", 250)
     assert "failed" in done[0].problem
     bulk.world.work()
-    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 400
-    assert Contact.objects.filter(sync_status="synced").count() == 400
+    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 280
+    assert Contact.objects.filter(sync_status="synced").count() == 280
 
 
 def test_more_records_than_a_file_holds_are_several_imports(bulk: Import, monkeypatch: object) -> None:

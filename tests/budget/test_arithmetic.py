@@ -11,15 +11,13 @@ from hypothesis import strategies as st
 from sync.connectors.monday.answers import Answer, Complexity, Limits
 from sync.connectors.monday.budget import (
     LOOK_CALLS,
-    PLANS,
-    Allowance,
     Budget,
     InAir,
     Kind,
-    allowance_of,
     midnight_after,
     reserve,
 )
+from sync.connectors.monday.plans import PLANS, Allowance, allowance_of
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NOTHING = InAir()

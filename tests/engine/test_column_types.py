@@ -166,6 +166,22 @@ def test_a_label_that_monday_refuses_is_held_alone(sales: World) -> None:
     assert held(sales, record, "products")
 
 
+def test_somebody_who_joins_the_account_is_sent_at_the_next_look(sales: World) -> None:
+    everybody = account.account().users
+    newcomer = max(everybody)
+    without = {key: user for key, user in everybody.items() if key != newcomer}
+    MondayAccount.objects.filter(id=1).update(users=without)
+    record = deal(sales)
+    record.owner = everybody[newcomer]["email"]
+    record.save()
+    sales.work()
+    assert "nobody in the Monday account" in held(sales, record, "owner")
+    MondayAccount.objects.filter(id=1).update(users=everybody)
+    sales.look(record)
+    assert sales.values(record)["owner"]
+    assert sales.status(record) == "synced"
+
+
 def test_people_are_e_mail_addresses_in_npd(sales: World) -> None:
     known = [str(user["email"]) for user in account.account().users.values()]
     record = deal(sales, owner=known[0])
@@ -192,6 +208,14 @@ def test_people_are_e_mail_addresses_in_npd(sales: World) -> None:
 TEXTS = [
     ("country", "country", "France", "France", {"countryCode": "DE", "countryName": "Germany"}, "Germany"),
     ("dropdown", "dropdown", "Red", "Red", {"labels": ["Blue"]}, "Blue"),
+    (
+        "location",
+        "location",
+        "29.97 31.13 Giza",
+        "Giza",
+        {"lat": "48.85", "lng": "2.35", "address": "Paris"},
+        "48.85 2.35 Paris",
+    ),
     ("numbers", "numbers", "42.50", "42.5", "43", "43"),
     ("date", "date", "2026-01-31", "2026-01-31", {"date": "2026-02-01"}, "2026-02-01"),
 ]

@@ -91,7 +91,16 @@ def test_rows_become_items_with_a_value_of_every_type(imports: Imports) -> None:
     status, report = imports.run(
         [
             ["name", "email", "phone", "notes", "amount", "stage", "day", "site"],
-            ["Ada, Countess", "Ada <ada@example.org>", "+12025550169", 'a "b"\nc', "4.50", "Done", "2026-01-31", LINK],
+            [
+                "Ada, Countess",
+                "Ada <ada@example.org>",
+                "+12025550169",
+                'a "b"\nc',
+                "4.50",
+                "Done",
+                "2026-01-31",
+                LINK,
+            ],
         ]
     )
     assert counted(status) == {"submitted": 1, "created": 1}

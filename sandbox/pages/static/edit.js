@@ -2,7 +2,7 @@
 
 import { fieldFor, valueOf } from "./fields.js";
 import { act, attempt, inShort } from "./talk.js";
-import { remember } from "./undo.js";
+import { during, remember } from "./undo.js";
 
 // What other modules need: put a row anew, and the focus onto a cell. `grid.js` and `rows.js` fill them in.
 export const around = { refresh: async () => {}, focusOn: () => {}, focusNext: () => {} };
@@ -28,7 +28,7 @@ function rememberOf(cell) {
 async function saveAtOnce(cell, content) {
   const { item } = cell.closest("tr").dataset;
   const keep = rememberOf(cell);
-  if (await attempt(change(cell, content))) keep();
+  await during(attempt(change(cell, content)).then((saved) => { if (saved) keep(); }));
   await around.refresh(item);
 }
 
@@ -110,8 +110,7 @@ class Editing {
     this.field.root.setAttribute("aria-busy", "true");
     const keep = rememberOf(this.cell);
     try {
-      await change(this.cell, content);
-      keep();
+      await during(change(this.cell, content).then(keep));
       // The focus moves now and not once the row is here: by then the person may be in another cell.
       this.close(refocus);
       if (step) around.focusNext(step);

@@ -4,6 +4,7 @@ import { act, attempt, say } from "./talk.js";
 
 const LONGEST = 50;
 const edits = [];
+const underWay = new Set();
 
 // Remember how to take back an edit: an action and its content, and what to call it.
 export function remember(words, action, more) {
@@ -11,7 +12,15 @@ export function remember(words, action, more) {
   if (edits.length > LONGEST) edits.shift();
 }
 
+// An edit that is still on its way is the last one: undo waits for it.
+export function during(saving) {
+  const settled = saving.catch(() => {}).finally(() => underWay.delete(settled));
+  underWay.add(settled);
+  return saving;
+}
+
 export async function undo() {
+  await Promise.all(underWay);
   const last = edits.pop();
   if (!last) {
     say("There is nothing to undo");

@@ -7,13 +7,13 @@ developer.monday.com/api-reference/docs/rate-limits, unless a comment names anot
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
 from sync.connectors.monday.answers import Answer, Limits
+from sync.connectors.monday.plans import Allowance
 
 WINDOW_SECONDS = 60.0
 MARGIN_SECONDS = 1.0
@@ -34,49 +34,6 @@ LIMITED_CALL = Decimal("0.1")
 """What a request that was refused for a limit counts of the day."""
 AIR_SECONDS = 5.0
 """When to ask again while as many calls are in the air as may be."""
-
-
-@dataclass(frozen=True)
-class Allowance:
-    """What an account may spend; None: not known, and then it isn't kept."""
-
-    day: int | None = None
-    minute: int | None = None
-    points: int | None = None
-    concurrency: int | None = None
-
-    @property
-    def known(self) -> bool:
-        """Whether there is anything to keep."""
-        return any(value is not None for value in (self.day, self.minute, self.points, self.concurrency))
-
-    def learn(self, limits: Limits | None) -> Allowance:
-        """These, with what the headers of an answer say in their place."""
-        if limits is None:
-            return self
-        return replace(
-            self,
-            minute=limits.minute_limit or self.minute,
-            points=limits.points_limit or self.points,
-            concurrency=limits.concurrency_limit or self.concurrency,
-        )
-
-
-_SMALL = Allowance(day=1_000, minute=1_000, points=10_000_000, concurrency=40)
-PLANS: Mapping[str, Allowance] = {
-    "free": replace(_SMALL, points=1_000_000),
-    "trial": replace(_SMALL, points=1_000_000),
-    "ngo": replace(_SMALL, points=1_000_000),
-    "basic": _SMALL,
-    "standard": _SMALL,
-    "pro": Allowance(day=10_000, minute=2_500, points=10_000_000, concurrency=100),
-    "enterprise": Allowance(day=25_000, minute=5_000, points=10_000_000, concurrency=250),
-}
-
-
-def allowance_of(tier: str) -> Allowance:
-    """The published limits of a plan, for a personal token; an unknown plan's are not known."""
-    return PLANS.get(tier.strip().lower(), Allowance())
 
 
 class Kind(StrEnum):
@@ -155,7 +112,7 @@ class Budget:
     `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last reported.
     """
 
-    allowance: Allowance = Allowance()
+    allowance: Allowance = field(default_factory=Allowance)
     minute: Window = Window()
     points: Window = Window()
     day: date | None = None
