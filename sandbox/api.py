@@ -23,7 +23,7 @@ from sandbox.limits import CONCURRENCY_WAIT, LITTLE, Limits
 from sandbox.past import Past
 from sandbox.people import API_USER
 from sandbox.plans import Plan
-from sandbox.web import Request, Response, cut_connection, decoded, json_response
+from sandbox.web import BadRequestError, Request, Response, cut_connection, decoded, json_response
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
 
@@ -85,6 +85,22 @@ class Api:
             call.ms = round((time.monotonic() - started) * 1000, 1)
             self.calls.end(call)
 
+    def get(self, request: Request) -> Response:
+        """Monday took queries by GET once, and since 2025-08 answers so (community.monday.com, thread 118566)."""
+        body = errors.bad_body("Request body must be a JSON with query.")
+        return self._respond({"errors": body.errors}, Call(0, 0.0, request_id=str(uuid.uuid4())), 400, {})
+
+    def schema(self, request: Request) -> Response:
+        """`GET /v2/get_schema?format=sdl&version=V`, as github.com/mondaycom/mcp's fetch-schema.sh asks for it."""
+        if request.query.get("format", "sdl") != "sdl":
+            raise BadRequestError("the sandbox gives its schema as format=sdl")
+        try:
+            version = versions.served(request.query.get("version"))
+        except RequestError as refusal:
+            raise BadRequestError(str(refusal)) from None
+        text = server.sdl(old=version.before_2026_10)
+        return Response(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
+
     def _let_in(self, request: Request, call: Call) -> Response:
         """Who has no valid token belongs to no account: nothing is counted, and no allowance is shown."""
         given = request.header("Authorization") or ""
@@ -106,7 +122,7 @@ class Api:
         return replace(response, headers=response.headers | self.limits.headers())
 
     def _answer(self, request: Request, call: Call) -> Response:
-        asked = self._understand(request)
+        asked = self._understand(request, call)
         operation = asked.operation
         call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
         call.only_complexity = operation.is_only_complexity
@@ -123,7 +139,9 @@ class Api:
             return self._once(request, asked, call, fault, key)
         return self._carry_out(request, asked, call, fault)
 
-    def _understand(self, request: Request) -> Asked:
+    def _understand(self, request: Request, call: Call) -> Asked:
+        version = versions.served(request.header("API-Version"))
+        call.version = version.value
         body = request.body()
         try:
             document = decoded(body)
@@ -137,7 +155,6 @@ class Api:
         name = document.get("operationName")
         if name is not None and not isinstance(name, str):
             raise errors.bad_body(f"Expected string, received {_json_type(name)}")
-        version = versions.served(request.header("API-Version"))
         operation = server.prepare(document["query"], name, version.before_2026_10)
         return Asked(operation, variables or {}, body, version)
 
@@ -193,7 +210,7 @@ class Api:
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
-        return self._respond(answer, call, 200, {"API-Version": asked.version.value})
+        return self._respond(answer, call, 200, {})
 
     def _remembering(self, asked: Asked) -> Middleware | None:
         """What keeps earlier versions of items, while a fault asks for reads that lag behind."""
@@ -203,7 +220,7 @@ class Api:
 
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
         answer = answer | {"extensions": {"request_id": call.request_id}}
-        return json_response(answer, status, {"API-Version": versions.CURRENT} | headers)
+        return json_response(answer, status, {"API-Version": call.version} | headers)
 
     def _refused(self, refusal: RequestError, call: Call) -> Response:
         call.errors = [error["extensions"].get("code", "") for error in refusal.errors]

@@ -85,6 +85,8 @@ def build(settings: Settings) -> Sandbox:
     pages = Pages(world, live, settings.npd_url, history, Tools(world.clock, api, deliveries))
     routes = [
         route("POST", "/v2", api.post),
+        route("GET", "/v2", api.get),
+        route("GET", "/v2/get_schema", api.schema),
         *control.routes(),
         *IngestWeb(world, api.ingest).routes(),
         *doors.routes(),

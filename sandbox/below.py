@@ -32,10 +32,14 @@ class Below:
         if item.parent_id is not None:
             self._children.setdefault(item.parent_id, []).append(item.id)
 
-    def move(self, item: Item, parent: Item) -> None:
-        """Put a subitem below another item; the caller writes the item."""
+    def drop_item(self, item: Item) -> None:
+        """An item that never was."""
         if item.parent_id is not None:
             self._children[item.parent_id].remove(item.id)
+
+    def move(self, item: Item, parent: Item) -> None:
+        """Put a subitem below another item; the caller writes the item."""
+        self.drop_item(item)
         item.parent_id = parent.id
         self.add_item(item)
 
@@ -45,6 +49,13 @@ class Below:
             self._posted.setdefault(update.item_id, []).append(update.id)
         else:
             self._replies.setdefault(update.parent_id, []).append(update.id)
+
+    def drop_update(self, update: Update) -> None:
+        """An update that never was."""
+        if update.parent_id is None:
+            self._posted[update.item_id].remove(update.id)
+        else:
+            self._replies[update.parent_id].remove(update.id)
 
     def clear(self) -> None:
         for table in (self._children, self._posted, self._replies):

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from sandbox.versions import CURRENT
+
 LOG_LENGTH = 5_000
 
 
@@ -29,6 +31,7 @@ class Call:
     different_body: bool = False
     errors: list[str] = field(default_factory=list)
     fault: str = ""
+    version: str = CURRENT
 
     def shown(self) -> dict[str, Any]:
         shown = asdict(self)

@@ -3,7 +3,7 @@
 import base64
 import secrets
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sandbox import errors
 from sandbox.clock import Clock
@@ -16,10 +16,12 @@ PAGE_LIMIT = 500
 
 @dataclass(frozen=True)
 class Rest:
-    """What of a listing was not read yet."""
+    """What of a board's listing was not read yet: from `start` on."""
 
+    board_id: int
     item_ids: tuple[int, ...]
     expires_at: float
+    start: int = 0
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Page:
 
 
 class Cursors:
-    """Open listings by cursor, fixed at their first page; items that went meanwhile are left out."""
+    """Open listings by cursor, fixed at their first page; items that went, or their board, are left out."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -39,7 +41,8 @@ class Cursors:
     def first(self, world: World, items: list[Item], limit: int) -> Page:
         """The first page of a listing."""
         expires_at = self._clock.time() + LIFETIME_SECONDS
-        return self._page(world, Rest(tuple(item.id for item in items), expires_at), limit)
+        board_id = items[0].board_id if items else 0
+        return self._page(world, Rest(board_id, tuple(item.id for item in items), expires_at), limit)
 
     def next(self, world: World, cursor: str, limit: int) -> Page:
         """The page after `cursor`; the cursor may be used again. CursorException when it expired."""
@@ -57,9 +60,14 @@ class Cursors:
     def _page(self, world: World, rest: Rest, limit: int) -> Page:
         if not 1 <= limit <= PAGE_LIMIT:
             raise errors.invalid_argument(f"limit must be between 1 and {PAGE_LIMIT}")
-        now, later = rest.item_ids[:limit], rest.item_ids[limit:]
-        items = [world.items[i] for i in now if i in world.items and world.items[i].state == "active"]
-        return Page(self._keep(Rest(later, rest.expires_at)) if later else None, items)
+        end = rest.start + limit
+        there = (world.items.get(one) for one in rest.item_ids[rest.start : end])
+        items = [
+            item
+            for item in there
+            if item is not None and item.board_id == rest.board_id and world.state_of(item) == "active"
+        ]
+        return Page(self._keep(replace(rest, start=end)) if end < len(rest.item_ids) else None, items)
 
     def _keep(self, rest: Rest) -> str:
         cursor = base64.b64encode(f"MSw{secrets.token_urlsafe(24)}".encode()).decode()

@@ -39,14 +39,15 @@ TABLES = "\n".join(
 
 
 Rows = dict[str, dict[Any, Any]]  # by table: rows by id
+Before = dict[str, dict[Any, str | None]]  # the same as documents, None where there was no row
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Disk:
     """The store below `World`; callers hold the world's lock.
 
-    What is put within a transaction is written at its end, and while somebody holds back the writing, when the first
-    of them ends: statements and commits of single rows were a third of what a change costs.
+    What is put within a transaction is written at its end, or with the next that is: statements and commits of single
+    rows were a third of what a change costs.
     """
 
     def __init__(self, path: str | None) -> None:
@@ -58,31 +59,38 @@ class Disk:
         self._fresh: Rows = {}  # of the transaction that is open
         self._waiting: Rows = {}  # of those that ended
         self._is_open = False
-        self._holding = 0
 
     def begin(self) -> None:
         self._is_open = True
 
-    def commit(self) -> None:
+    def commit(self, *, later: bool = False) -> None:
+        """Keep what was put since `begin`; with `later` it waits for `flush`, or for somebody else's commit."""
         for table, rows in self._fresh.items():
             self._waiting.setdefault(table, {}).update(rows)
-        self.rollback()
-        if not self._holding:
-            self._write()
-
-    def rollback(self) -> None:
         self._fresh, self._is_open = {}, False
+        if not later:
+            self.flush()
 
-    def hold(self) -> None:
-        """Write nothing until `let_go`."""
-        self._holding += 1
+    def rollback(self) -> Before:
+        """Forget what was put since `begin`; what stood there before, None for what is new."""
+        before = {
+            table: {row_id: self._document(table, row_id) for row_id in rows}
+            for table, rows in self._fresh.items()
+            if table in DOCUMENTS
+        }
+        self._waiting.setdefault("counters", {}).update(self._fresh.get("counters", {}))
+        self._fresh, self._is_open = {}, False
+        return before
 
-    def let_go(self) -> None:
-        """Write what waits, also what others hold back: nobody's wait grows by it."""
-        self._holding -= 1
-        self._write()
+    def _document(self, table: str, row_id: Any) -> str | None:
+        if row_id in self._waiting.get(table, ()):
+            waiting: str = self._waiting[table][row_id]
+            return waiting
+        found = self._db.execute(f"SELECT document FROM {table} WHERE id = ?", (row_id,)).fetchone()  # noqa: S608
+        return None if found is None else str(found[0])
 
-    def _write(self) -> None:
+    def flush(self) -> None:
+        """Write what waits."""
         if not self._waiting:
             return
         with self._db:

@@ -30,7 +30,8 @@ class RequestError(Exception):
 
 
 def item_not_found(item_id: int | None) -> FieldError:
-    return FieldError("Item not found", "InvalidItemIdException", item_id=item_id)
+    known = None if item_id is None or item_id < 0 else item_id  # what is no number has no place in it
+    return FieldError("Item not found", "InvalidItemIdException", item_id=known)
 
 
 def item_not_on_board(item_id: int, board_id: int) -> FieldError:

@@ -85,7 +85,7 @@ def _few(world: World, board: Board, query: dict[str, Any]) -> list[Item] | None
         return None
     for rule in query.get("rules") or []:
         values = _list(rule["compare_value"])
-        if rule.get("operator", "any_of") != "any_of" or any(str(value) in BLANKS for value in values):
+        if (rule.get("operator") or "any_of") != "any_of" or any(str(value) in BLANKS for value in values):
             continue
         found_by_words = world.found(board, rule["column_id"], [str(value) for value in values])
         if found_by_words is not None:
@@ -126,7 +126,7 @@ def _sides(board: Board, column_id: str) -> Sides:
 
 def _rule(around: Around, rule: dict[str, Any]) -> Test:
     sides = _sides(around.board, rule["column_id"])
-    operator, values = rule.get("operator", "any_of"), _list(rule["compare_value"])
+    operator, values = rule.get("operator") or "any_of", _list(rule["compare_value"])
     if operator in ("any_of", "not_any_of"):
         chosen = _chosen(around, sides, values)
         return lambda item: chosen(item) == (operator == "any_of")

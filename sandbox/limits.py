@@ -16,7 +16,14 @@ from sandbox import errors
 from sandbox.clock import Clock
 from sandbox.errors import RequestError
 from sandbox.people import API_USER, PEOPLE
-from sandbox.plans import ADDRESS_SECONDS, DEFAULT_POINTS, MINUTE_SECONDS, QUERY_POINTS, Plan
+from sandbox.plans import (
+    ADDRESS_SECONDS,
+    DEFAULT_POINTS,
+    FIELDS_A_MINUTE,
+    MINUTE_SECONDS,
+    QUERY_POINTS,
+    Plan,
+)
 from sandbox.usage import Usage
 
 CALL, LITTLE = 10, 1  # tenths of a call
@@ -85,6 +92,7 @@ class Limits:
     def _start_windows(self) -> None:
         self._minute, self._points = Window(MINUTE_SECONDS), Window(MINUTE_SECONDS)
         self._addresses: dict[str, Window] = {}
+        self._fields: dict[str, Window] = {}
 
     def set_plan(self, plan: Plan | None) -> None:
         """From now on these limits, with new windows; what was used today stays used."""
@@ -152,6 +160,16 @@ class Limits:
             if cost:
                 window.use(cost, now)
             return Spent(cost, before, max(0, before - cost), window.seconds_left(now))
+
+    def take(self, field: str) -> None:
+        """Count one of the fields that have a limit of their own. FieldError where it is used up."""
+        with self._lock:
+            now = self._clock.time()
+            window = self._fields.setdefault(field, Window(MINUTE_SECONDS)).roll(now)
+            if self.plan is not None and window.used >= FIELDS_A_MINUTE[field]:
+                self.refused["FIELD_LIMIT_EXCEEDED"] += 1
+                raise errors.field_limit(field, window.seconds_left(now))
+            window.use(1, now)
 
     def _noted(self, refusal: RequestError) -> RequestError:
         self.refused[refusal.errors[0]["extensions"]["code"]] += 1

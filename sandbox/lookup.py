@@ -73,6 +73,10 @@ class Lookups:
         for index in self._indexes.get(board_id, {}).values():
             index.drop(item_id)
 
+    def forget(self, board_id: int) -> None:
+        """A board that never was."""
+        self._indexes.pop(board_id, None)
+
     def clear(self) -> None:
         self._indexes.clear()
 

@@ -9,6 +9,11 @@ CURRENT = "2026-10"
 MAINTENANCE = "2026-07"
 
 
+QUARTER = re.compile(
+    r"20(23|24|25|26)-(01|04|07|10)"
+)  # there were versions of these months, the oldest are gone
+
+
 @dataclass(frozen=True)
 class Version:
     value: str
@@ -40,5 +45,6 @@ def served(asked: str | None) -> Version:
         return known[CURRENT]
     if asked != "dev" and not re.fullmatch(r"\d{4}-\d{2}", asked):
         raise RequestError(400, f"Invalid API version {asked!r}", "InvalidVersionException")
-    found = known.get(asked, known[CURRENT])
+    was_once = bool(QUARTER.fullmatch(asked)) and asked < MAINTENANCE
+    found = known.get(asked) or known[MAINTENANCE if was_once else CURRENT]
     return known[MAINTENANCE] if found.kind == "deprecated" else found

@@ -2,19 +2,19 @@
 
 import bisect
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sandbox import errors
 from sandbox.below import Below
-from sandbox.clock import Clock
+from sandbox.clock import Clock, ordered_id
 from sandbox.directory import Directory
 from sandbox.disk import Disk
 from sandbox.events import Happening
 from sandbox.lookup import Lookups
 from sandbox.model import Activity, Board, Hook, Item, Job, Tag, Update
+from sandbox.rollback import take_back
 
 FIRST_IDS = {
     "board": 70001,
@@ -48,7 +48,7 @@ class World:
         self._order: dict[int, list[tuple[float, int]]] = {}
         self._listeners: list[Listener] = []
         self._happened: list[Happening] = []
-        self._new_tags: list[int] = []
+        self._mine = threading.local()  # what a thread that works `together` tells at its end
         self._lock = threading.RLock()
         self._depth = 0
         self._disk = Disk(path)
@@ -66,7 +66,7 @@ class World:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """Changes that stand or fall together on disk. Callers validate before they change anything."""
+        """Changes that stand or fall together: of a refusal nothing stays, in memory or on disk, but used ids."""
         with self._lock:
             outermost = self._depth == 0
             if outermost:
@@ -78,32 +78,45 @@ class World:
                 self._leave(outermost, kept=False)
                 raise
             happened = self._leave(outermost, kept=True)
-        for listener in self._listeners if happened else []:
-            listener(happened)
+        if self._untold is None:
+            self._tell_all(happened)
+        else:
+            self._untold.extend(happened)
 
     @contextmanager
     def together(self) -> Iterator[None]:
-        """Transactions whose rows reach the disk together at the end, so before the request is answered."""
-        with self._lock:
-            self._disk.hold()
+        """This thread's transactions reach the disk together at the end, so before the request is answered.
+
+        What happened is told after that: a webhook must not tell of an item that a killed sandbox forgets.
+        """
+        happened: list[Happening] = []
+        self._mine.untold = happened
         try:
             yield
         finally:
+            self._mine.untold = None
             with self._lock:
-                self._disk.let_go()
+                self._disk.flush()
+            self._tell_all(happened)
+
+    @property
+    def _untold(self) -> list[Happening] | None:
+        found: list[Happening] | None = getattr(self._mine, "untold", None)
+        return found
+
+    def _tell_all(self, happened: list[Happening]) -> None:
+        for listener in self._listeners if happened else []:
+            listener(happened)
 
     def _leave(self, outermost: bool, kept: bool) -> list[Happening]:
         self._depth -= 1
         if not outermost:
             return []
         happened, self._happened = self._happened, []
-        new_tags, self._new_tags = self._new_tags, []
         if not kept:
-            self._disk.rollback()
-            for tag_id in new_tags:  # made on the way to a value that was refused
-                self.tags.pop(tag_id, None)
+            take_back(self, self._disk.rollback())
             return []
-        self._disk.commit()
+        self._disk.commit(later=self._untold is not None)
         return happened
 
     def tell(self, happening: Happening) -> None:
@@ -158,22 +171,14 @@ class World:
             ids |= some
         return sorted((self.items[i] for i in ids), key=lambda item: (item.rank, item.id))
 
-    def rank_beside(self, item: Item, after: bool) -> float:
-        """A rank just before or after `item`."""
-        order = self._order[item.board_id]
-        place = bisect.bisect_left(order, (item.rank, item.id))
-        neighbour = place + 1 if after else place - 1
-        if neighbour < 0 or neighbour >= len(order):
-            return item.rank + (1.0 if after else -1.0)
-        return (item.rank + order[neighbour][0]) / 2
+    def order_of(self, board_id: int) -> list[tuple[float, int]]:
+        """Rank and id of a board's items in whatever state, in board order."""
+        return self._order[board_id]
 
     # Changes
 
     def next_id(self, kind: str) -> int:
-        given = self._counters[kind]
-        self._counters[kind] = given + 1
-        self._disk.put_counter(kind, given + 1)
-        return given
+        return self.next_ids(kind, 1)[0]
 
     def next_ids(self, kind: str, count: int) -> range:
         """`count` ids at once, for bulk loads."""
@@ -192,21 +197,44 @@ class World:
     def put_items(self, items: list[Item]) -> None:
         for item in items:
             if item.id not in self.items:
-                bisect.insort(self._order[item.board_id], (item.rank, item.id))
-                self.below.add_item(item)
-            self.items[item.id] = item
-            self._count(item)
-            self.lookups.put(item)
+                self.enlist(item)
+            else:
+                self._count(item)
+                self.lookups.put(item)
         self._disk.put_items(items)
 
-    def rehome(self, item: Item, board_id: int, rank: float) -> None:
-        """Put an item onto another board; its own fields follow here, its cells are the caller's."""
+    def enlist(self, item: Item) -> None:
+        """Take an item into the tables beside that of the items."""
+        self.items[item.id] = item
+        bisect.insort(self._order[item.board_id], (item.rank, item.id))
+        self.below.add_item(item)
+        self._count(item)
+        self.lookups.put(item)
+
+    def unlist(self, item: Item) -> None:
+        """Take it out of them, as it stands there now."""
         order = self._order[item.board_id]
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
         self.lookups.drop(item.board_id, item.id)
+        self.below.drop_item(item)
+
+    def forget_board(self, board_id: int) -> None:
+        """A board that never was, and that holds nothing."""
+        del self.boards[board_id]
+        self._order.pop(board_id, None)
+        self.lookups.forget(board_id)
+
+    def reorder(self, board_id: int, items: list[Item]) -> None:
+        """Keep all items of a board, whose ranks are others now; `items` is in the new order."""
+        self._order[board_id] = [(item.rank, item.id) for item in items]
+        self._disk.put_items(items)
+
+    def rehome(self, item: Item, board_id: int, rank: float) -> None:
+        """Put an item onto another board; its own fields follow here, its cells are the caller's."""
+        self.unlist(item)
         item.board_id, item.rank = board_id, rank
-        bisect.insort(self._order[board_id], (rank, item.id))
+        self.enlist(item)
         self.put_items([item])
 
     def _count(self, item: Item) -> None:
@@ -221,7 +249,6 @@ class World:
         self._disk.put_hook(hook)
 
     def put_tag(self, tag: Tag) -> None:
-        self._new_tags.append(tag.id)
         self.tags[tag.id] = tag
         self._disk.put_tag(tag)
 
@@ -239,14 +266,15 @@ class World:
         self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None
     ) -> None:
         """Add a row to the board's activity log."""
+        now = self.clock.time()
         row = Activity(
-            id=str(uuid.uuid4()),
+            id=ordered_id(now),
             board_id=board_id,
             event=event,
             entity="board" if item_id is None else "pulse",
             data=data,
             user_id=user_id,
-            created_at=int(self.clock.time() * 1e7),
+            created_at=int(now * 1e7),
             item_id=item_id,
         )
         self.activity.setdefault(board_id, []).append(row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -16,6 +17,7 @@ from sync import budget
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday import platform
+from sync.connectors.monday.answers import Api
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.documents import probe
 from sync.connectors.monday.errors import BudgetExhausted, DailyLimitReached, MondayError, Scope
@@ -228,10 +230,16 @@ def _probe(turn_ends: datetime) -> bool:
 def greet(*, urgent: bool = False) -> Greeting:
     """Ask who the token's user is, for plan, version and limits, and what is used of today; keep all of it.
 
-    Corrects the allowance by Monday's own figures. Raises MondayError.
+    Corrects the allowance by Monday's own figures. `urgent`: a person asks, who may have bought a larger plan; a day
+    that is used up doesn't hold that, and a limit that was raised ends a pause until midnight. Raises MondayError.
     """
-    found = platform.greet(client(urgent=urgent))
-    row = account()
+    with budget.asking_for_limits() if urgent else nullcontext():
+        return _greet(client(urgent=urgent))
+
+
+def _greet(api: Api) -> Greeting:
+    found = platform.greet(api)
+    row, limit = account(), budget.forecast().limit
     told = {
         "user_id": found.user_id,
         "version_answered": found.version_value,
@@ -240,7 +248,17 @@ def greet(*, urgent: bool = False) -> Greeting:
     }
     MondayAccount.objects.filter(id=1).update(**{name: value for name, value in told.items() if value})
     budget.correct(found, row.tier)
+    raised = budget.forecast().limit
+    if limit is not None and (raised is None or raised > limit):
+        _end_wait_for_midnight()
     return found
+
+
+def _end_wait_for_midnight() -> None:
+    """Only the day's limit asks for a wait of hours; one of an outage ends by its probe."""
+    MondayAccount.objects.filter(
+        id=1, needs_probe=False, paused_until__gt=SyncNow() + timedelta(hours=1)
+    ).update(paused_until=None, pause_reason="")
 
 
 def refresh() -> None:
@@ -249,7 +267,7 @@ def refresh() -> None:
     if not is_configured() or not ready():
         return
     try:
-        greet(urgent=True)  # also when the day is used up: a limit that was raised is learned here
+        _greet(client(urgent=True))  # out of the reserve, too: a limit that was raised is learned here
     except MondayError as error:
         log.warning("allowance not refreshed", reason=error.sentence)
         if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):

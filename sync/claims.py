@@ -28,7 +28,8 @@ _DUE = """
       AND (entity_id IS NOT NULL OR NOT EXISTS (
         SELECT 1 FROM sync_backfills AS backfill
         WHERE backfill.entity_type = row.entity_type AND backfill.state IN ('started', 'uploaded', 'listed')
-          AND backfill.seen_at > sync_now() - interval '3 minutes'))
+          AND backfill.seen_at > sync_now() - interval '3 minutes'
+          AND backfill.put_at > sync_now() - interval '30 minutes'))
     ORDER BY priority, next_retry, id LIMIT %s
     FOR UPDATE SKIP LOCKED
 """
@@ -80,8 +81,8 @@ def has_due(entity_type: str) -> bool:
 def claim(lease: Lease, size: int, *, only_urgent: bool = False) -> list[Claimed]:
     """Claim up to `size` records with a due row, `only_urgent` ones where asked for; raises LeaseLost.
 
-    A record whose create has an unknown outcome is not among them until that is found out about; nor, while a
-    backfill is at work, are items that no record has: mostly they are its own, and it will tell.
+    A record whose create has an unknown outcome is not among them until that is found out about; nor, for half an
+    hour after a backfill has sent its file, are items that no record has: mostly they are its own, and it will tell.
     """
     ids = giving_way(lambda: _take(lease, size, Priority.PERSON if only_urgent else max(Priority)))
     lease.renew()

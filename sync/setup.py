@@ -6,8 +6,9 @@ the environment names is used and not replaced.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from django.conf import settings
 from django.db import transaction
@@ -17,7 +18,7 @@ from sync.boards import setting_of
 from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.monday.answers import Api
 from sync.connectors.monday.errors import MondayError
-from sync.connectors.monday.hooks import WebhooksIncomplete, ensure_webhooks
+from sync.connectors.monday.hooks import Hook, WebhooksIncomplete, ensure_webhooks
 from sync.connectors.monday.setup import BoardSetup, BoardSpec, ensure_board, plan_board
 from sync.enqueue import enqueue_many
 from sync.marks import mark_many_pending
@@ -110,8 +111,13 @@ def _ensure_board(spec: EntitySpec, link: BoardLink, client: Api) -> list[str]:
         raise SetupError(_board_gone(spec, wanted))
     if wanted == link.board_id != "":
         return []
-    board = ensure_board(client, BoardSpec(spec.entity_type, spec.board_title, wanted or None, []))
-    _begin_with_board(link, board)
+
+    def keep(board_id: str) -> None:
+        _begin_with_board(link, board_id, made=True)
+
+    board = ensure_board(client, BoardSpec(spec.entity_type, spec.board_title, wanted or None, []), keep=keep)
+    if not board.made_board:
+        _begin_with_board(link, board.board_id, made=False)
     return [f"made the {words}" for words in board.created] or [f"now works with board {board.board_id}"]
 
 
@@ -123,13 +129,13 @@ def _board_gone(spec: EntitySpec, board_id: str) -> str:
     )
 
 
-def _begin_with_board(link: BoardLink, board: BoardSetup) -> None:
+def _begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
     """Another board than before: what was allowed on the old one is not allowed on it by itself.
 
     Only a board that the set-up made is sure to hold nothing but what people put there for NPD.
     """
-    link.board_id, link.group_id, link.webhooks = board.board_id, board.group_id or "", {}
-    link.made_by_setup = link.creates_records = board.made_board
+    link.board_id, link.group_id, link.webhooks = board_id, "", {}
+    link.made_by_setup = link.creates_records = made
     with transaction.atomic():
         RefusedItem.objects.filter(entity_type=link.entity_type).delete()
         link.save()
@@ -140,11 +146,12 @@ def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> tuple[list[s
     """Write down what is on Monday now; return what was done and what is wrong, both in words."""
     adopted = [] if link.npd_id_column else [f"uses the {words} that was there" for words in board.adopted]
     done = [*(f"made the {words}" for words in board.created), *adopted, *_choose_group(link, board)]
-    link.npd_id_column = board.columns[NPD_ID_KEY].id
+    column = board.columns[NPD_ID_KEY].id
+    moved, link.npd_id_column = link.npd_id_column not in ("", column), column
     link.blocked_until, link.blocked_reason = None, ""
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
     stored = store(spec, link, board)
-    again = _look_again(spec) if stored.look_again else []
+    again = _look_again(spec) if stored.look_again or moved else []
     return [*done, *stored.done, *again], stored.problems
 
 
@@ -185,15 +192,19 @@ def _register_webhooks(spec: EntitySpec, link: BoardLink, client: Api) -> tuple[
     """Register what is missing; return what was done and what could not be, both in words."""
     known = {hook_id: str(kept["fingerprint"]) for hook_id, kept in link.webhooks.items()}
     try:
-        hooks, words = ensure_webhooks(client, link.board_id, webhook_url(), known)
+        hooks, words = ensure_webhooks(client, link.board_id, webhook_url(), known, partial(_keep, link))
         problems = []
     except WebhooksIncomplete as error:
         hooks, words, problems = error.hooks, [], [_webhooks_missing(spec, error)]
     except ValueError as error:
         return [], [f"{spec.board_title}: {error} Shorten SITE_URL or MONDAY_WEBHOOK_TOKEN."]
+    _keep(link, hooks)
+    return list(words), problems
+
+
+def _keep(link: BoardLink, hooks: Sequence[Hook]) -> None:
     link.webhooks = {hook.id: {"event": hook.event, "fingerprint": hook.fingerprint} for hook in hooks}
     link.save(update_fields=["webhooks"])
-    return list(words), problems
 
 
 def _webhooks_missing(spec: EntitySpec, error: MondayError) -> str:

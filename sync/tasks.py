@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from sync import account
+from sync import account, directory
 from sync.queue import SyncQueueService
 
 
@@ -22,5 +22,6 @@ def sweep() -> None:
 
 @shared_task(name="sync.refresh_allowance", ignore_result=True)
 def refresh_allowance() -> None:
-    """Compare what is used of Monday's allowance with Monday's own figures."""
+    """Compare what is used of Monday's allowance with Monday's own figures, and who the account's people are."""
     account.refresh()
+    directory.keep_fresh()

@@ -50,9 +50,13 @@ class Status(ColumnKind):
         if given.get("index") is not None:
             return self._by_index(column, str(given["index"]))
         label = given.get("label")
-        if not isinstance(label, str) or not label:
+        if not isinstance(label, str) or not label.strip():
             raise self.bad("an index or a label is expected")
         return self.parse_simple(column, label, writing)
+
+    def named(self, column: Column, label: str, writing: Writing) -> Any:
+        """The raw value of a label by its words, also where these are digits; None for no words."""
+        return self._by_label(column, label, writing) if label else None
 
     def _by_index(self, column: Column, index: str) -> Any:
         if index not in column.settings["labels"]:
@@ -69,6 +73,8 @@ class Status(ColumnKind):
 
     def _add(self, column: Column, label: str, writing: Writing) -> int:
         labels = column.settings["labels"]
+        if not label.strip():
+            raise self.bad("a label needs a word")
         if len(label) > STATUS_LABEL_LENGTH:
             raise self.bad(f"a status label has at most {STATUS_LABEL_LENGTH} characters")
         if len(labels) >= STATUS_LABELS_LIMIT:
@@ -136,17 +142,22 @@ class Dropdown(ColumnKind):
 
     def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
         parts = [part.strip() for part in text.split(",") if part.strip()]
-        if parts and all(part.isdecimal() for part in parts):
+        numbers = [part for part in parts if part.isdecimal()]
+        if parts and len(numbers) == len(parts):
             return self._by_ids(column, parts)
+        if numbers:
+            raise self.bad("ids and labels cannot be mixed")
         return self._by_labels(column, parts, writing)
 
     def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
-        chosen = given.get("ids", given.get("labels"))
+        chosen = given["ids"] if given.get("ids") is not None else given.get("labels")
         if not isinstance(chosen, list):
             raise self.bad("ids or labels are expected, as a list")
-        if "ids" in given:
+        if given.get("ids") is not None:
             return self._by_ids(column, [str(one) for one in chosen])
-        return self._by_labels(column, [str(one) for one in chosen], writing)
+        if not all(isinstance(one, str) and one.strip() for one in chosen):
+            raise self.bad("a label is a word")
+        return self._by_labels(column, chosen, writing)
 
     def _by_ids(self, column: Column, ids: list[str]) -> Any:
         known = {str(label["id"]) for label in column.settings["labels"]}

@@ -3,13 +3,14 @@
 import math
 import re
 from datetime import date, time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from sandbox.columns.base import EMPTY_OBJECT, ColumnKind, Writing, text_in
 from sandbox.model import Column
 
 MOST_DIGITS = 9
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 
 
 class Numbers(ColumnKind):
@@ -30,11 +31,7 @@ class Numbers(ColumnKind):
         return self._number(text) if text else None
 
     def _number(self, text: str) -> str:
-        try:
-            number = Decimal(text)
-        except InvalidOperation:
-            raise self.bad("this is not a number") from None
-        if not number.is_finite() or math.isinf(float(number)):
+        if not NUMBER.fullmatch(text) or math.isinf(float(text)):
             raise self.bad("this is not a number")
         return text
 

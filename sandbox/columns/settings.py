@@ -5,12 +5,31 @@ The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) 
 (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from sandbox import errors
 from sandbox.columns.labels import COLOURS, STATUS_LABEL_LENGTH, STATUS_LABELS_LIMIT, Dropdown, Status
 from sandbox.model import Column
 
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+# What is read again at every look at a cell, and must not make the look fail.
+SHAPES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
+    ("numbers", "unit"): (lambda given: isinstance(given, dict), "an object"),
+    ("numbers", "precision"): (_is_whole, "a whole number"),
+    ("status", "done_colors"): (
+        lambda given: isinstance(given, list) and all(map(_is_whole, given)),
+        "a list of the ids of labels",
+    ),
+    ("dropdown", "label_limit_count"): (_is_whole, "a whole number"),
+    ("rating", "limit"): (lambda given: _is_whole(given) and 1 <= given <= MOST_STARS, "from 1 to 99"),
+}
+MOST_STARS = 99
+OURS = ("reflects",)  # kept among the settings, and never a caller's
 LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
 
 
@@ -27,7 +46,10 @@ def checked_settings(column_type: str, given: Any) -> dict[str, Any]:
     """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
     if not isinstance(given, dict):
         raise errors.invalid_argument("settings must be a JSON object")
-    checked = dict(given)
+    checked = {key: value for key, value in given.items() if value is not None and key not in OURS}
+    for (owner, key), (fits, words) in SHAPES.items():
+        if column_type == owner and key in checked and not fits(checked[key]):
+            raise errors.invalid_argument(f"{key} must be {words}")
     if column_type in LABELLED and "labels" in checked:
         checked["labels"] = _labels(column_type, checked["labels"])
     if column_type == "board_relation":
@@ -68,11 +90,13 @@ def _board_ids(given: dict[str, Any]) -> list[int]:
     boards = given.get("boardIds") or []
     if not isinstance(boards, list) or not all(str(one).isdecimal() for one in boards):
         raise errors.invalid_argument("boardIds must be a list of board ids")
-    return [int(one) for one in boards]
+    return list(dict.fromkeys(int(one) for one in boards))
 
 
 def _labels(column_type: str, labels: Any) -> Any:
     """Labels as any form of `defaults` gives them: `{"1": "Done"}`, `[{"label", "index"}]`, `["Done"]`."""
+    if not isinstance(labels, dict | list):
+        raise errors.invalid_argument("labels must be a list, or an object of labels by id")
     pairs = [(str(key), label) for key, label in labels.items()] if isinstance(labels, dict) else []
     for place, label in enumerate(labels if isinstance(labels, list) else []):
         if isinstance(label, dict):
@@ -82,6 +106,8 @@ def _labels(column_type: str, labels: Any) -> Any:
             pairs.append((str(place + 1), label))
     if not all(key.isdecimal() and isinstance(name, str) for key, name in pairs):
         raise errors.invalid_argument("labels must be words with whole numbers as their ids")
+    if len(dict(pairs)) < len(pairs):
+        raise errors.invalid_argument("two labels have the same id")
     if column_type == "dropdown":
         return [{"id": int(key), "name": name} for key, name in pairs]
     if len(pairs) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for _, name in pairs):

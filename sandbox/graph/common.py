@@ -1,5 +1,6 @@
 """What all resolvers share."""
 
+import re
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
@@ -8,16 +9,16 @@ from sandbox import errors
 from sandbox.graph.context import Context
 from sandbox.web import decoded
 
+ID = re.compile(r"[0-9]{1,18}")
+NOBODYS = -1
 Resolver = Callable[..., Any]
 Row = TypeVar("Row")
 
 
 def number(given: Any) -> int:
     """An id as Monday numbers its things; ids that are no number belong to nothing."""
-    try:
-        return int(given)
-    except (TypeError, ValueError):
-        return -1
+    words = str(given)
+    return int(words) if ID.fullmatch(words) else NOBODYS
 
 
 def context_of(info: Any) -> Context:
@@ -28,8 +29,17 @@ def context_of(info: Any) -> Context:
 
 def part(rows: list[Row], wanted: dict[str, Any]) -> list[Row]:
     """The rows of `page` with `limit` rows a page, 25 unless told."""
-    limit, page = wanted.get("limit") or 25, wanted.get("page") or 1
-    return rows[max(page - 1, 0) * limit : max(page, 1) * limit]
+    start, end = span(wanted)
+    return rows[start:end]
+
+
+def span(wanted: dict[str, Any]) -> tuple[int, int]:
+    """The first row of `page` and the one after its last. InvalidArgumentException for numbers below 1."""
+    limit, page = wanted.get("limit"), wanted.get("page")
+    limit, page = 25 if limit is None else limit, 1 if page is None else page
+    if limit < 1 or page < 1:
+        raise errors.invalid_argument("limit and page must be 1 or more")
+    return (page - 1) * limit, page * limit
 
 
 def json_in(given: Any) -> Any:

@@ -1,12 +1,12 @@
 """Activity logs as the API shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10)."""
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 from sandbox import errors
-from sandbox.graph.common import context_of
+from sandbox.graph.common import context_of, span
 from sandbox.model import Activity, Board
 from sandbox.people import ACCOUNT_ID
 
@@ -23,10 +23,12 @@ def activity_logs(board: Board, info: Any, **wanted: Any) -> list[dict[str, str]
     since, until = _ticks(wanted.get("from")), _ticks(wanted.get("to"))
     shown_until = int((world.clock.time() - world.log_delay_seconds) * TICKS)
     until = shown_until if until is None else min(until, shown_until)
-    limit, page = min(wanted.get("limit") or 25, LOG_LIMIT), max(wanted.get("page") or 1, 1)
+    start, end = span(wanted)
+    if end - start > LOG_LIMIT:
+        start, end = span(wanted | {"limit": LOG_LIMIT})
     rows = reversed(world.activity.get(board.id, []))
     kept = (row for row in rows if _in_time(row, since, until) and _asked_for(row, wanted))
-    return [_row(row) for row in islice(kept, (page - 1) * limit, page * limit)]
+    return [_row(row) for row in islice(kept, start, end)]
 
 
 def _asked_for(row: Activity, wanted: dict[str, Any]) -> bool:
@@ -49,8 +51,9 @@ def _ticks(moment: str | None) -> int | None:
     if moment is None:
         return None
     try:
-        return int(datetime.fromisoformat(moment).timestamp() * TICKS)
-    except ValueError:
+        found = datetime.fromisoformat(moment)
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * TICKS)
+    except (ValueError, OverflowError):
         raise errors.invalid_argument(f"{moment!r} is not an ISO 8601 time") from None
 
 

@@ -1,5 +1,6 @@
 """Mutations of items and webhooks. Each is its own transaction: of several in one request, what succeeded stays."""
 
+import json
 from typing import Any
 
 from sandbox import errors
@@ -169,7 +170,7 @@ def _values(given: Any) -> dict[str, Any]:
     """`column_values`: an object, sent as JSON in a string."""
     decoded = json_in(given)
     if not isinstance(given, str) or not isinstance(decoded, dict):
-        raise errors.not_json(str(given))
+        raise errors.not_json(given if isinstance(given, str) else json.dumps(given))
     return decoded
 
 

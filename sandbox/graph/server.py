@@ -15,6 +15,7 @@ from graphql import (
     execute_sync,
     extend_schema,
     parse,
+    print_schema,
     validate,
 )
 from graphql.language import (
@@ -71,6 +72,12 @@ def schema(*, old: bool = False) -> GraphQLSchema:
         for name, resolver in resolvers.items():
             fields[name].resolve = resolver
     return built
+
+
+@functools.cache
+def sdl(*, old: bool = False) -> str:
+    """The same as text."""
+    return print_schema(schema(old=old))
 
 
 @dataclass(frozen=True)

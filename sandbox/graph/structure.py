@@ -11,6 +11,7 @@ from sandbox.operations import boards, columns, groups
 
 
 def create_board(context: Context, board_name: str, board_kind: str, **more: Any) -> Board:
+    context.limits.take("create_board")
     return boards.create_board(
         context.world,
         context.user.id,

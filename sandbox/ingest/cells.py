@@ -53,6 +53,14 @@ def _date(world: World, column: Column, text: str) -> Any:
     return {"date": text}
 
 
+def _status(world: World, column: Column, text: str) -> Any:
+    """An exact label, also where it is a number: other than in `column_values`, digits are no index here."""
+    for index, label in column.settings["labels"].items():
+        if label == text:
+            return {"index": index}
+    raise errors.bad_value(f"there is no label {text!r}", "color")
+
+
 def _timeline(world: World, column: Column, text: str) -> Any:
     start, slash, end = text.partition("/")
     if not slash:
@@ -98,7 +106,7 @@ READS: dict[str, Read] = {
     "text": lambda world, column, text: text,
     "long_text": lambda world, column, text: {"text": text},
     "numbers": lambda world, column, text: text,
-    "status": lambda world, column, text: {"label": text},
+    "status": _status,
     "dropdown": lambda world, column, text: {"labels": [t.strip() for t in text.split(",") if t.strip()]},
     "email": _email,
     "link": _link,

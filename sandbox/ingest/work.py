@@ -13,7 +13,7 @@ from sandbox.ingest.cells import NULL, header_trouble, value_of
 from sandbox.ingest.jobs import ROWS, Job, Jobs, Match
 from sandbox.model import Board, Cell, Group, Item
 from sandbox.operations import items
-from sandbox.operations.cells import parsing
+from sandbox.operations.cells import check_size, parsing
 from sandbox.world import World
 
 STEP = 250  # rows a transaction: between two of them others get their turn
@@ -163,9 +163,13 @@ class _Import:
     def _make(self, board: Board, rows: Sequence[Row]) -> None:
         group = board.group(self.job.group_id) or board.visible_groups()[0]
         for row in rows:
-            with parsing(self.world, board, row.values, create_labels=False) as parsed:
-                item = self._place(board, group, row.name, parsed)
-            row.settle("created", item.id)
+            try:
+                with parsing(self.world, board, row.values, create_labels=False) as parsed:
+                    item = self._place(board, group, row.name, parsed)
+            except FieldError as refused:  # the board has changed since the rows were checked
+                row.settle("failed", error=str(refused))
+            else:
+                row.settle("created", item.id)
 
     def _place(self, board: Board, group: Group, name: str, parsed: dict[str, Any]) -> Item:
         if self.job.kind == "ingest":
@@ -212,6 +216,7 @@ def _check(world: World, board: Board, header: list[str], row: Row, match: Match
             elif text == NULL:
                 row.cleared.append(column_id)
         with parsing(world, board, row.values, create_labels=False) as parsed:
+            check_size(None, parsed)
             row.key = _key_of(board, row.name, parsed, match)
     except FieldError as refused:
         row.settle("invalid", error=str(refused))

@@ -53,7 +53,8 @@ def undo(world: World, job_id: str) -> bool:
             return False
         job.status = "CANCELLED"
         for item_id in job.succeeded:
-            set_state(world, job.user_id, item_id, "active")
+            if world.items[item_id].state == job.state:  # else somebody has done another thing to it since
+                set_state(world, job.user_id, item_id, "active")
         _keep(world, job)
         return True
 

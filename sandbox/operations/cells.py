@@ -16,7 +16,7 @@ from sandbox.world import World
 NAME_LIMIT = 255
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
 ITEM_BYTES = 65_536
-SMALL_VALUES = ITEM_BYTES // 100
+WIDEST = 6  # bytes of one character in JSON, at most
 Parsed = dict[str, Any]
 
 
@@ -45,9 +45,12 @@ def check_name(name: Any) -> None:
 
 
 def check_size(item: Item | None, parsed: Parsed) -> None:
-    """Refuse values with which the item would hold more than 64 KB."""
-    raws = ({key: cell.raw for key, cell in item.cells.items()} if item else {}) | parsed
-    if _bytes(parsed.values()) > SMALL_VALUES and _bytes(raws.values()) > ITEM_BYTES:
+    """Refuse values that make the item hold more than 64 KB."""
+    before = {key: cell.raw for key, cell in item.cells.items()} if item else {}
+    raws = before | parsed
+    if sum(len(str(raw)) for raw in raws.values()) * WIDEST <= ITEM_BYTES:
+        return  # counting every byte of every change would cost more than the change
+    if (size := _bytes(raws.values())) > ITEM_BYTES and size > _bytes(before.values()):
         raise errors.item_too_large()
 
 

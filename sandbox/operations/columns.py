@@ -34,10 +34,18 @@ def create_column(
     with world.transaction():
         board = world.active_board(board_id)
         kind = kind_of(column_type)
+        if column_type == "subtasks":
+            raise errors.invalid_argument("This column comes with the first subitem", column_type=column_type)
         _check_title(title)
         settings = first_settings(column_type, _decoded(defaults))
         _check_boards(world, column_type, settings)
-        column = Column(column_id or fresh_id(column_type), title, column_type, settings, description)
+        column = Column(
+            fresh_id(column_type) if column_id is None else column_id,
+            title,
+            column_type,
+            settings,
+            description,
+        )
         _check_column_id(board, column.id, given=column_id is not None)
         board.columns.insert(_place(board, after), column)
         add_reflections(world, board, column, (fresh_id(column_type) for _ in settings.get("boardIds", ())))
@@ -94,13 +102,14 @@ def change_column(
             raise errors.invalid_argument(
                 "The column was changed since this revision", column_id=column_id, revision=column.revision
             )
+        if title is not None:
+            _check_title(title)
         changed = None if settings is None else checked_settings(column.type, _decoded(settings))
         if changed is not None:
             _check_boards(world, column.type, column.settings | changed)
             column.settings = column.settings | changed
             log_board(world, "change_column_settings", board, user_id, column_id=column_id)
         if title is not None:
-            _check_title(title)
             previous, column.title = column.title, title
             about = {"column_id": column_id, "previous_value": previous, "value": title}
             log_board(world, "update_column_name", board, user_id, **about)

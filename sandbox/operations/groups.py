@@ -1,5 +1,7 @@
 """Create, change, archive and delete groups."""
 
+import math
+
 from sandbox import errors
 from sandbox.model import Board, Group
 from sandbox.operations.columns import fresh_id
@@ -56,12 +58,15 @@ def _replace(board: Board, group: Group, attribute: str, value: str) -> None:
     if attribute == "position":
         try:
             position = float(value)
+            if not math.isfinite(position):
+                raise ValueError
         except ValueError:
             raise errors.invalid_argument("position must be a number") from None
         group.position = str(position)
         board.groups.sort(key=lambda one: float(one.position))
         return
-    wanted_group(board, value)
+    if wanted_group(board, value) is group:
+        raise errors.invalid_argument("A group cannot stand beside itself", group_id=group.id)
     board.groups.remove(group)
     board.groups.insert(_place(board, (value, attribute == "relative_position_after")), group)
     _renumber(board)

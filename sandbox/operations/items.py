@@ -17,6 +17,7 @@ from sandbox.operations.cells import (
 from sandbox.operations.load import load_items
 from sandbox.operations.reflections import reflect
 from sandbox.operations.telling import group_of, log, tell, tell_board, wanted_group
+from sandbox.ranks import rank_beside
 from sandbox.world import World
 
 __all__ = [
@@ -183,4 +184,4 @@ def _rank(world: World, board: Board, beside: tuple[int, bool] | None) -> float 
     item = world.item(beside[0])
     if item.board_id != board.id:
         raise errors.item_not_on_board(item.id, board.id)
-    return world.rank_beside(item, after=beside[1])
+    return rank_beside(world, item, after=beside[1])

@@ -5,12 +5,14 @@ from typing import Any
 
 from sandbox import errors
 from sandbox.columns import Writing, kind_of
+from sandbox.columns.labels import Status
 from sandbox.model import Board, Cell, Column, Item
 from sandbox.operations.cells import NAME_LIMIT
 from sandbox.operations.items import check_active, place_item
 from sandbox.operations.subitems import list_children
 from sandbox.operations.telling import group_of, log, tell_board, wanted_group
 from sandbox.operations.updates import create_update
+from sandbox.ranks import rank_beside
 from sandbox.world import World
 
 COPY = " (copy)"
@@ -29,7 +31,7 @@ def duplicate_item(
         name = item.name if parent else item.name[: NAME_LIMIT - len(COPY)] + COPY
         copy = place_item(
             world, user_id, board, group_of(board, item), name, raws,
-            rank=world.rank_beside(item, after=True),
+            rank=rank_beside(world, item, after=True),
             parent_id=parent.id if parent else item.parent_id,
         )  # fmt: skip
         children = [child for child in world.below.children(item) if child.state == "active"]
@@ -111,11 +113,7 @@ def _moved_cells(
     for one, other in pairs:
         raw, kind = item.raw(one.id), kind_of(one.type)
         if raw is not None and one.type == "status":
-            raw = (
-                kind.parse_object(other, {"label": kind.text(one, raw)}, writing)
-                if kind.text(one, raw)
-                else None
-            )
+            raw = Status().named(other, kind.text(one, raw), writing)
         elif raw is not None and one.type == "dropdown":
             labels = [label["label"] for label in kind.fields(one, raw)["values"]]
             raw = kind.parse_object(other, {"labels": labels}, writing)

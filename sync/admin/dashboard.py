@@ -19,6 +19,7 @@ from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
 from sync.models import SyncMetadata, SyncQueue
 from sync.newcomers import item_names, waiting_items
+from sync.queue_stats import oldest_due_seconds
 from sync.queue_views import NEW_ITEMS
 from sync.registry import EntitySpec
 
@@ -77,6 +78,18 @@ class NewItem:
     url: str
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """Today's calls: used, of how many, kept for what people click; `tight` where they end before midnight UTC."""
+
+    words: str
+    used: float
+    limit: int | None
+    reserve: int
+    tight: bool
+    reported: str
+
+
 def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Add the figures of the first page to its context; those that this person may see the rows of."""
     boards = [board_health(spec) for spec in registry.entities() if _may_see(request, spec.model)]
@@ -95,8 +108,15 @@ def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         "new_items_url": _queue_url(NEW_ITEMS),
         "sees_queue": sees_queue,
         "queue": queue_line() if sees_queue else "",
-        "allowance": budget.forecast().words if sees_queue and is_configured() else "",
+        "allowance": allowance() if sees_queue and is_configured() else None,
     }
+
+
+def allowance() -> Allowance:
+    """Return how today's calls stand, with the time until which they last."""
+    found = budget.forecast()
+    reported = f"Monday's own figure is of {found.as_of:%H:%M} UTC." if found.as_of else ""
+    return Allowance(found.words, found.used, found.limit, found.reserve, found.ends_at is not None, reported)
 
 
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
@@ -195,13 +215,12 @@ def queue_line() -> str:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FILTER (WHERE status = 'pending' AND entity_id IS NOT NULL),"
-            " count(*) FILTER (WHERE status = 'in_progress'),"
-            " extract(epoch FROM sync_now() - min(next_retry)"
-            "   FILTER (WHERE status = 'pending' AND next_retry <= sync_now()))"
+            " count(*) FILTER (WHERE status = 'in_progress')"
             " FROM sync_queue WHERE status IN ('pending', 'in_progress')"
         )
-        waiting, working, oldest = cursor.fetchone()
+        waiting, working = cursor.fetchone()
     if not waiting and not working:
         return "Nothing waits in the queue."
-    age = f", the oldest due for {words.span(float(oldest))}" if oldest else ""
+    oldest = oldest_due_seconds()
+    age = f", the oldest due for {words.span(oldest)}" if oldest else ""
     return f"{words.counted(waiting, 'row')} waiting{age}; {words.counted(working, 'row')} being worked on."

@@ -14,8 +14,10 @@ from sync import wake
 from sync.backfill.announcing import announce
 from sync.backfill.candidates import chunks
 from sync.backfill.holding import Wait, asks_for_board, holding, touch
+from sync.backfill.later import Later
 from sync.backfill.preview import Group, Impossible, Preview, preview
-from sync.backfill.steps import Pause, advance, backfill_board, end, give_up
+from sync.backfill.steps import advance, backfill_board, end, give_up
+from sync.backfill.waits import Pause
 from sync.choices import Cause, Priority
 from sync.clock import SyncNow
 from sync.connectors.monday.ingest import ROWS_PER_JOB
@@ -64,16 +66,22 @@ def run(seen: Preview, *, by: str, wait: Wait, tell: Tell = lambda backfill: Non
     entity_type = seen.spec.entity_type
     rest = [*seen.ordinary.ids, *seen.link.ids, *seen.ambiguous.ids, *seen.invalid.ids]
     enqueue_many(entity_type, rest, cause=Cause.SWEEP, priority=Priority.BACKFILL)
-    done = []
-    for ids in chunks(seen.create.ids, ROWS_PER_JOB):
-        backfill, pause = _begin(seen, ids, by, wait)
-        tell(backfill)
-        _pause(backfill, pause, wait)
-        done.append(drive(backfill, wait=wait, tell=tell))
-        if done[-1].state == BackfillState.FAILED:
-            break
+    done: list[Backfill] = []
+    with Later(entity_type, [*seen.create.ids, *seen.second]) as later:
+        for ids in chunks(seen.create.ids, ROWS_PER_JOB):
+            later.begin(ids)
+            done.append(_import(seen, ids, by, later.during(wait), tell))
+            if done[-1].state == BackfillState.FAILED:
+                break
     wake.send(entity_type)
     return done
+
+
+def _import(seen: Preview, ids: Sequence[UUID], by: str, wait: Wait, tell: Tell) -> Backfill:
+    backfill, pause = _begin(seen, ids, by, wait)
+    tell(backfill)
+    _pause(backfill, pause, wait)
+    return drive(backfill, wait=wait, tell=tell)
 
 
 def _begin(seen: Preview, ids: Sequence[UUID], by: str, wait: Wait) -> tuple[Backfill, Pause | None]:

@@ -42,7 +42,11 @@ def touch(backfill: Backfill) -> None:
 
 
 def asks_for_board(entity_type: str) -> bool:
-    """Whether a living backfill waits for the board, to announce or to link: a worker with a long queue makes room."""
-    announces = Q(state=BackfillState.STARTED, rows=0)
-    waiting = Backfill.objects.filter(announces | Q(state=BackfillState.LISTED), entity_type=entity_type)
+    """Whether a living backfill needs the board, to send its file or to link: a worker with a long queue makes room.
+
+    One that is put off needs it only then.
+    """
+    needs = Q(state=BackfillState.STARTED, put_at=None) | Q(state=BackfillState.LISTED)
+    now = Q(look_at=None) | Q(look_at__lte=SyncNow())
+    waiting = Backfill.objects.filter(needs, now, entity_type=entity_type)
     return waiting.filter(seen_at__gt=SyncNow() - SIGN_OF_LIFE).exists()

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import Q
 
 from sync import finish
 from sync.backfill.board import pages
@@ -51,7 +52,9 @@ def link_all(backfill: Backfill, board: Board, hold: Hold) -> int:
             with hold() as lease:
                 _link(lease, backfill, Board.of(lease.link), part)
         touch(backfill)
-    return Intent.objects.filter(backfill=backfill).exclude(item_id="").count()
+    return (
+        Intent.objects.filter(backfill=backfill).filter(~Q(item_id="") | Q(state=IntentState.LANDED)).count()
+    )
 
 
 def _own(backfill: Backfill, board: Board, items: Sequence[Item]) -> dict[UUID, Item]:
@@ -83,7 +86,8 @@ def _link(lease: Lease, backfill: Backfill, board: Board, found: Mapping[UUID, I
     others = [s for s in batch.subjects if s not in same]
     gone = [entity_id for entity_id in intents if entity_id not in {s.id for s in batch.subjects}]
     if others or gone:
-        giving_way(lambda: _hand_over(batch, others, gone, intents, found))
+        ours = is_certainly_ours(backfill)
+        giving_way(lambda: _hand_over(batch, others, gone, intents, found, ours=ours))
     batch.subjects = same
     for subject in same:
         subject.end(Outcome.SETTLED, "Put on the board in bulk.", note="")
@@ -113,6 +117,8 @@ def _hand_over(
     gone: Sequence[UUID],
     intents: Mapping[UUID, Intent],
     found: Mapping[UUID, Item],
+    *,
+    ours: bool,
 ) -> None:
     """Link the records that differ and leave the rest to a look; of those that are gone the tombstone learns it."""
     lease, board = batch.lease, batch.board
@@ -121,7 +127,8 @@ def _hand_over(
     with lease.held():
         for subject in others:
             link_one(board, intents[subject.id], found[subject.id], owners.get(found[subject.id].id))
-            _keep_base(batch, subject, intents[subject.id], found[subject.id])
+            if ours:
+                _keep_base(batch, subject, intents[subject.id], found[subject.id])
             finish.give_back(subject.claimed.rows, lease.token, "Linked in bulk; its values differ.")
         for entity_id in gone:
             link_one(board, intents[entity_id], found[entity_id], owners.get(found[entity_id].id))
@@ -134,21 +141,38 @@ def _hand_over(
 
 
 def _keep_base(batch: Batch, subject: Subject, intent: Intent, item: Item) -> None:
-    """The row that was sent is the base of the look to come, whatever stands on the item by now."""
+    """The row that was sent is the base of the look to come, whatever stands on the item by now.
+
+    Not of a field that is empty there, as before the import: a cell that Monday left out is no edit of a person's.
+    """
     base = {}
     for mapping in batch.board.mappings:
         entry = intent.values.get(mapping.key)
         if entry and (entry["column"], entry["version"]) == (mapping.column_id, mapping.version):
             convert = batch.board.converter(mapping, subject.record)
+            sent = as_read(convert.column_type, entry["sent"])
             try:
-                same = convert.remote(entry["sent"]) == convert.local(entry["local"])
+                same = convert.remote(sent) == convert.local(entry["local"])
+                empty = convert.remote(convert.raw_of(item.reading(mapping.column_id))) is None
             except UnknownValue:
                 continue
-            if same:
-                base[mapping.key] = new_base(mapping, item.id, entry["local"], entry["sent"])
+            if same and not empty:
+                base[mapping.key] = new_base(mapping, item.id, entry["local"], sent)
     row = ledgers.locked(batch, [subject.id])[str(subject.id)]
     row.base = row.base | base
     row.save(update_fields=["base"])
+
+
+def is_certainly_ours(backfill: Backfill) -> bool:
+    """Whether every item with a row's NPD ID was made from that row: none was there, or may have been, before it."""
+    return "submitted" in backfill.counts and not backfill.counts.get("skipped")
+
+
+def as_read(column_type: str, sent: Any) -> Any:
+    """A value as it was sent, in the form in which it is read: of a dropdown's labels that is another one."""
+    if column_type == "dropdown" and isinstance(sent, Mapping) and "labels" in sent:
+        return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
+    return sent
 
 
 def _name_items(intents: Mapping[UUID, Intent], found: Mapping[UUID, Item]) -> None:

@@ -13,11 +13,12 @@ from sync import account
 from sync.backfill.board import Index
 from sync.backfill.candidates import CHUNK, chunks, considered
 from sync.backfill.rows import row_of
+from sync.backfill.waits import hours_of_waiting
 from sync.boards import link_of
 from sync.claims import Claimed
 from sync.clock import sync_now
 from sync.connectors.monday.documents import ITEMS_PER_PAGE, ITEMS_PER_READ
-from sync.connectors.monday.ingest import ITEMS_PER_HOUR, ROWS_PER_JOB, BoardRoom, board_room, parse_room
+from sync.connectors.monday.ingest import ROWS_PER_JOB, BoardRoom, board_room, parse_room
 from sync.engine.identity import identify
 from sync.engine.loading import load
 from sync.engine.reading import match_text
@@ -56,7 +57,8 @@ class Preview:
 
     `create` travel in the file; `ordinary` are created by aliased mutations, because a value of theirs can't
     travel in one. `link`, `ambiguous` and `invalid` are left to the ordinary look too: it links, asks a person, or
-    says what is wrong. `left_out` counts the held fields of records that are created all the same.
+    says what is wrong. `left_out` counts the held fields of records that are created all the same. `second` are the
+    ambiguous records that are looked at when the imports are done, because one of them brings the item they match.
     """
 
     spec: EntitySpec
@@ -69,6 +71,7 @@ class Preview:
     ambiguous: Group = field(default_factory=Group)
     invalid: Group = field(default_factory=Group)
     left_out: Group = field(default_factory=Group)
+    second: list[UUID] = field(default_factory=list)
     items: int = 0
 
     @property
@@ -101,7 +104,7 @@ class Preview:
     @property
     def minutes(self) -> int:
         """How long it takes about, the hour's limit of imported items included."""
-        hours = max(0, math.ceil(len(self.create.ids) / ITEMS_PER_HOUR) - 1)
+        hours = hours_of_waiting(len(ids) for ids in chunks(self.create.ids, ROWS_PER_JOB))
         seconds = self.jobs * SECONDS_A_JOB + self.calls * SECONDS_A_CALL + hours * 3600
         return max(1, math.ceil(seconds / 60)) if self.records else 0
 
@@ -178,6 +181,7 @@ class _Sorter:
         elif key and key in self.keys:
             # The look after the first one's create would find its item, and ask.
             self.found.ambiguous.add(subject, "another record with the same key gets an item first")
+            self.found.second.append(subject.id)
         else:
             self.keys.add(key)
             (self.found.ordinary if row.ordinary else self.found.create).add(subject, row.ordinary)

@@ -11,25 +11,34 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db.models import Sum
 
 from sync import account
 from sync.backfill.announcing import file_of, open_rows, take_back
 from sync.backfill.holding import Hold, touch
 from sync.backfill.linking import link_all
 from sync.backfill.preview import Impossible
+from sync.backfill.waits import (
+    POLL_WAITS,
+    WAITABLE,
+    Pause,
+    after_failure,
+    hour_is_full,
+    in_seconds,
+    next_question,
+    older_than,
+    shared_pause,
+    until_look,
+)
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.cells import reasons_in
-from sync.connectors.monday.errors import MondayError, Scope
+from sync.connectors.monday.errors import MondayError, Scope, UnreadableAnswer
 from sync.connectors.monday.ingest import (
-    ITEMS_PER_HOUR,
     URL_SECONDS,
     JobState,
     JobStatus,
@@ -46,20 +55,9 @@ from sync.models import Backfill, BackfillState, Intent
 
 log = structlog.get_logger(__name__)
 
-POLL_WAITS = (10, 20, 40, 60)
-"""Seconds before the first, second … question about a job; later ones come once a minute."""
 FILES_TRIED = 3
 JOB_FORGOTTEN = timedelta(hours=1)
 JOB_GIVEN_UP = timedelta(hours=24)
-_WAITABLE = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
-
-
-@dataclass(frozen=True)
-class Pause:
-    """Nothing can be done for so many seconds; the words say why."""
-
-    seconds: float
-    words: str
 
 
 def advance(backfill: Backfill, hold: Hold) -> Pause | None:
@@ -72,21 +70,29 @@ def advance(backfill: Backfill, hold: Hold) -> Pause | None:
         BackfillState.LISTED: _link,
     }
     try:
+        if pause := until_look(backfill) or shared_pause(backfill_board(backfill).link):
+            return pause
         return steps[BackfillState(backfill.state)](backfill, hold)
     except MondayError as error:
-        if error.scope not in _WAITABLE:
+        if error.scope not in WAITABLE:
             raise
         log.warning("backfill waits", board=backfill.entity_type, reason=error.sentence)
-        return Pause(error.wait_seconds or POLL_WAITS[0], error.sentence)
+        return _put_off(backfill, after_failure(error))
     except LeaseLost as lost:
         return Pause(1, str(lost))
+
+
+def _put_off(backfill: Backfill, pause: Pause) -> Pause:
+    """Whoever goes on with it waits too, and until then nobody makes room for it on the board."""
+    Backfill.objects.filter(pk=backfill.pk).update(look_at=in_seconds(pause.seconds))
+    return pause
 
 
 def _start(backfill: Backfill, hold: Hold) -> Pause | None:
     if backfill.put_at is not None:
         return _ask(backfill, hold)  # whether the file arrived isn't known
-    if (seconds := seconds_until_room(backfill)) > 0:
-        return Pause(seconds, f"Monday takes {ITEMS_PER_HOUR:,} imported items an hour.")
+    if pause := hour_is_full(backfill):
+        return _put_off(backfill, pause)
     with hold() as lease:
         backfill.refresh_from_db()
         if backfill.state != BackfillState.STARTED or backfill.put_at is not None:
@@ -96,17 +102,6 @@ def _start(backfill: Backfill, hold: Hold) -> Pause | None:
             end(backfill, BackfillState.DONE, "There was nothing left to send.")
             return None
         return _send(lease, backfill, content, rows)
-
-
-def seconds_until_room(backfill: Backfill) -> float:
-    """Return for how long the hour's allowance of imported items doesn't hold this backfill's rows."""
-    hour = timedelta(hours=1)
-    recent = Backfill.objects.filter(job_at__gt=SyncNow() - hour).exclude(pk=backfill.pk)
-    spent = recent.aggregate(rows=Sum("rows"))["rows"] or 0
-    if spent + backfill.rows <= ITEMS_PER_HOUR:
-        return 0
-    oldest = recent.order_by("job_at").values_list("job_at", flat=True).first()
-    return (oldest + hour - sync_now()).total_seconds() + 1 if oldest else 0
 
 
 def _send(lease: Lease, backfill: Backfill, content: bytes, rows: int) -> Pause | None:
@@ -124,11 +119,11 @@ def _send(lease: Lease, backfill: Backfill, content: bytes, rows: int) -> Pause 
         put_file(url, content)
     except UploadRefused as error:
         return _refused(backfill, error)
-    except MondayError as error:
+    except MondayError as error:  # of the file store, which is no business of the other workers
         if not error.outcome_unknown:
             _keep(backfill, put_at=None)
-        raise
-    _keep(backfill, state=BackfillState.UPLOADED, polls=0, look_at=_in(POLL_WAITS[0]), tries=0)
+        return _put_off(backfill, Pause(POLL_WAITS[0], error.sentence))
+    _keep(backfill, state=BackfillState.UPLOADED, polls=0, look_at=in_seconds(POLL_WAITS[0]), tries=0)
     return None
 
 
@@ -159,7 +154,7 @@ def _not_started(backfill: Backfill, error: MondayError) -> Pause | None:
     """No file can have arrived: what Monday refuses for good is created in the ordinary way."""
     if error.scope is Scope.LIMIT:
         _keep(backfill, key="")  # the refusal must not be what is replayed
-    if error.scope in _WAITABLE:
+    if error.scope in WAITABLE:
         raise error
     log.warning("import refused", board=backfill.entity_type, reason=error.sentence)
     give_up(backfill, f"Monday started no import. {error.sentence}")
@@ -171,13 +166,11 @@ def _refused(backfill: Backfill, error: UploadRefused) -> Pause | None:
         give_up(backfill, f"Monday's file store took no file. {error.sentence}")
         return None
     _keep(backfill, put_at=None, key="", tries=backfill.tries + 1)
-    return Pause(POLL_WAITS[0], error.sentence)
+    return _put_off(backfill, Pause(POLL_WAITS[0], error.sentence))
 
 
 def _ask(backfill: Backfill, hold: Hold) -> Pause | None:
-    """Ask how far the job is, at its time."""
-    if backfill.look_at is not None and (left := (backfill.look_at - sync_now()).total_seconds()) > 0:
-        return Pause(left, _progress(backfill))
+    """Ask how far the job is."""
     try:
         status = parse_status(account.client().execute(*import_status(backfill.job_id)))
     except MondayError as error:
@@ -186,16 +179,16 @@ def _ask(backfill: Backfill, hold: Hold) -> Pause | None:
         return _over(backfill, status)
     if status.state is JobState.UPLOAD_PENDING and backfill.state == BackfillState.STARTED:
         return _no_file_yet(backfill)
-    if _older_than(backfill, JOB_GIVEN_UP):
-        _keep(backfill, state=BackfillState.LISTED, problem="Monday didn't finish the import within a day.")
+    if older_than(backfill, JOB_GIVEN_UP):
+        _done_there(backfill, problem="Monday didn't finish the import within a day.")
         return None
-    seconds = POLL_WAITS[min(backfill.polls + 1, len(POLL_WAITS) - 1)]
+    seconds = next_question(backfill)
     counts = {**backfill.counts, "progress": status.progress}
     _keep(
         backfill,
         state=BackfillState.UPLOADED,
         polls=backfill.polls + 1,
-        look_at=_in(seconds),
+        look_at=in_seconds(seconds),
         counts=counts,
     )
     return None
@@ -204,7 +197,7 @@ def _ask(backfill: Backfill, hold: Hold) -> Pause | None:
 def _no_file_yet(backfill: Backfill) -> Pause | None:
     """While its address lives the file may be on its way; after that the job can never get one."""
     life = timedelta(seconds=URL_SECONDS + settings.MONDAY_SETTLE_SECONDS)
-    if _older_than(backfill, life):
+    if older_than(backfill, life):
         _keep(backfill, put_at=None, key="", job_id="", look_at=None)
         return None
     assert backfill.job_at is not None
@@ -214,12 +207,16 @@ def _no_file_yet(backfill: Backfill) -> Pause | None:
 
 def _not_told(backfill: Backfill, error: MondayError) -> Pause | None:
     """Monday says nothing of the job: one that it has forgotten is over, and the board tells the rest."""
-    if error.scope not in (Scope.RECORD, Scope.FIELD, Scope.DOCUMENT):
+    about_it = error.scope in (Scope.RECORD, Scope.FIELD, Scope.DOCUMENT) or isinstance(
+        error, UnreadableAnswer
+    )
+    passing = error.scope in WAITABLE or not older_than(backfill, JOB_GIVEN_UP)
+    if passing and not about_it:
         raise error
-    if not _older_than(backfill, JOB_FORGOTTEN):
-        _keep(backfill, look_at=_in(POLL_WAITS[-1]))
+    if not older_than(backfill, JOB_FORGOTTEN):
+        _keep(backfill, look_at=in_seconds(POLL_WAITS[-1]))
         return None
-    _keep(backfill, state=BackfillState.LISTED, problem=error.sentence)
+    _done_there(backfill, problem=error.sentence)
     return None
 
 
@@ -233,8 +230,12 @@ def _over(backfill: Backfill, status: JobStatus) -> Pause | None:
         return None
     if status.report_url and (report := read_report(status.report_url)):
         _keep_reasons(backfill, report)
-    _keep(backfill, state=BackfillState.LISTED, counts=counts, problem=problem)
+    _done_there(backfill, counts=counts, problem=problem)
     return None
+
+
+def _done_there(backfill: Backfill, **values: Any) -> None:
+    _keep(backfill, state=BackfillState.LISTED, polls=0, look_at=None, **values)
 
 
 def _keep_reasons(backfill: Backfill, report: bytes) -> None:
@@ -248,11 +249,21 @@ def _keep_reasons(backfill: Backfill, report: bytes) -> None:
 
 def _link(backfill: Backfill, hold: Hold) -> Pause | None:
     linked = link_all(backfill, backfill_board(backfill), hold)
+    if not backfill.polls and _may_come_late(backfill, linked):
+        _keep(backfill, polls=1, look_at=in_seconds(settings.MONDAY_SETTLE_SECONDS))
+        return None
     with hold() as lease, lease.held():
         take_back([intent.pk for intent in open_rows(backfill)])
         counts = {key: n for key, n in backfill.counts.items() if key != "progress"} | {"linked": linked}
         end(backfill, BackfillState.DONE, backfill.problem, counts)
     return None
+
+
+def _may_come_late(backfill: Backfill, linked: int) -> bool:
+    """Monday's listings may be stale: where it says it has more items than they show, they are read once more."""
+    told = backfill.counts
+    made = told.get("created", 0) + told.get("skipped", 0) if "submitted" in told else backfill.rows
+    return linked < made and bool(open_rows(backfill))
 
 
 def give_up(backfill: Backfill, problem: str) -> None:
@@ -284,17 +295,3 @@ def _keep(backfill: Backfill, **values: Any) -> None:
     if not kept:
         raise LeaseLost("Another process has taken this backfill up.")
     backfill.refresh_from_db()
-
-
-def _in(seconds: float) -> datetime:
-    return sync_now() + timedelta(seconds=seconds)
-
-
-def _older_than(backfill: Backfill, age: timedelta) -> bool:
-    return backfill.job_at is not None and backfill.job_at + age < sync_now()
-
-
-def _progress(backfill: Backfill) -> str:
-    if backfill.state == BackfillState.STARTED:
-        return "It isn't known whether Monday has the file; it is asked until that is sure."
-    return f"Monday is importing {backfill.rows:,} rows: {backfill.counts.get('progress', 0)} %."

@@ -8,7 +8,7 @@ from sync.budget.forecasting import Forecast, forecast
 from sync.budget.gate import Held, free_since, held, window_of
 from sync.budget.metered import Metered
 from sync.budget.reports import correct, forget_old_usage
-from sync.budget.turns import Cost, Turn, sending, take_turn
+from sync.budget.turns import Cost, Turn, asking_for_limits, sending, take_turn
 
 __all__ = [
     "Cost",
@@ -16,6 +16,7 @@ __all__ = [
     "Held",
     "Metered",
     "Turn",
+    "asking_for_limits",
     "correct",
     "forecast",
     "forget_old_usage",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from django.db import connection
 from sync.clock import SyncNow
 from sync.connectors.monday import pacing
 from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.budget import READ_POINTS, WRITE_POINTS
+from sync.connectors.monday.budget import DOCUMENT_POINTS, READ_POINTS, WRITE_POINTS
 from sync.models import BoardLink, MondayAccount
 
 FORGET = 0.1
@@ -25,11 +26,26 @@ _DEMAND = """
     ) AS due
 """
 
+_WAIT_LONGER = """
+    SELECT coalesce(sum(coalesce(link.read_points, %s)
+        + least(due.rows, coalesce(link.batch_limit, due.rows)) * coalesce(link.write_points, %s)), 0)
+    FROM sync_board_links AS mine
+    JOIN sync_board_links AS link ON link.id <> mine.id AND link.board_id <> ''
+        AND coalesce(link.last_look < mine.last_look, link.last_look IS NULL AND mine.last_look IS NOT NULL)
+        AND coalesce(link.blocked_until <= sync_now(), true)
+    CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
+        SELECT 1 FROM sync_queue
+        WHERE status = 'pending' AND entity_type = link.entity_type AND next_retry <= sync_now() LIMIT %s
+    ) AS few) AS due
+    WHERE mine.id = %s AND due.rows > 0
+"""
+
 
 @dataclass(frozen=True)
 class Learned:
     """Of one board: records a document, points a read and a record written, and when it was last looked at."""
 
+    link_id: int
     size: int
     read_points: float
     write_points: float
@@ -50,7 +66,9 @@ def learned(link_id: int) -> Learned:
     row = BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_look").get(pk=link_id)
     account = MondayAccount.objects.filter(id=1).values_list("batch_limit", flat=True).first()
     size = min(row.batch_limit or pacing.FULL_BATCH, account or pacing.FULL_BATCH)
-    return Learned(size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_look)
+    return Learned(
+        link_id, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_look
+    )
 
 
 def demand_of(entity_type: str, most: int) -> Demand:
@@ -61,9 +79,18 @@ def demand_of(entity_type: str, most: int) -> Demand:
     return Demand(int(rows), priority, oldest)
 
 
+def needed_by_longer_waiting(link_id: int) -> int:
+    """The points for a look of every board on which something is due and that was looked at before this one."""
+    with connection.cursor() as cursor:
+        cursor.execute(_WAIT_LONGER, [READ_POINTS, WRITE_POINTS, pacing.FULL_BATCH, link_id])
+        return math.ceil(float(cursor.fetchone()[0]))
+
+
 def learn(link_id: int, records: int, answer: Answer, *, writes: bool, first: bool) -> None:
     """Learn from an answer to a call for so many records; the `first` of a look is when it was looked at."""
-    row = BoardLink.objects.only("batch_limit", "read_points", "write_points").get(pk=link_id)
+    row = BoardLink.objects.only("batch_limit", "read_points", "write_points").filter(pk=link_id).first()
+    if row is None:  # deleted while the call was under way
+        return
     size = row.batch_limit or pacing.FULL_BATCH
     found = pacing.next_size(size, records, answer.seconds, settings.MONDAY_TIMEOUT_SECONDS)
     changed: dict[str, object] = {"last_look": SyncNow()} if first else {}
@@ -79,9 +106,24 @@ def learn(link_id: int, records: int, answer: Answer, *, writes: bool, first: bo
         BoardLink.objects.filter(pk=link_id).update(**changed)
 
 
-def learn_timeout(link_id: int, records: int) -> None:
-    """A call for so many records got no answer in time."""
-    BoardLink.objects.filter(pk=link_id).update(batch_limit=pacing.size_after_timeout(records))
+def learn_too_large(link_id: int, records: int) -> None:
+    """A call for so many records got no answer in time, or cost more points than one call may.
+
+    One for a single record can't be made smaller: it is Monday that is slow or away, not the document too large.
+    """
+    if records > 1:
+        BoardLink.objects.filter(pk=link_id).update(batch_limit=pacing.size_after_timeout(records))
+
+
+def learn_dearer(link_id: int, *, writes: bool) -> None:
+    """A call had room by our count and was refused for its points: it costs more than was thought, or others spent.
+
+    A refusal doesn't say what the call would have cost (developer.monday.com, changelog 2025-07), so the guess is
+    doubled; else the same document would come again each minute, and be refused. Answers correct it bit by bit.
+    """
+    name, first_guess = ("write_points", WRITE_POINTS) if writes else ("read_points", READ_POINTS)
+    known = BoardLink.objects.filter(pk=link_id).values_list(name, flat=True).first()
+    BoardLink.objects.filter(pk=link_id).update(**{name: min(DOCUMENT_POINTS, 2 * (known or first_guess))})
 
 
 def _dearest(known: float | None, cost: float) -> float:

@@ -32,7 +32,7 @@ def forecast() -> Forecast:
     budget, used = books.budget, float(books.budget.used_today)
     limit, left, spare = budget.allowance.day, budget.day_left(urgent=True), budget.day_left()
     if limit is None or left is None or spare is None:
-        words = f"{used:,.0f} calls to Monday today. How many the plan allows a day isn't known."
+        words = f"{used:,.0f} calls to Monday today. Monday has named no limit for the day."
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(books.now)
     ends = _ends(books.now, spare, usage.last_hour().calls)

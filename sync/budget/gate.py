@@ -43,8 +43,8 @@ def held(link: BoardLink, *, urgent: bool = False) -> Held | None:
 
     `urgent`: as for a row that a person's click has just written.
     """
-    books = store.read()
-    if not books.budget.allowance.known:
+    books = store.read_limited()
+    if books is None:
         return None
     known = boards.learned(link.pk)
     demand = boards.demand_of(link.entity_type, known.size)
@@ -52,7 +52,8 @@ def held(link: BoardLink, *, urgent: bool = False) -> Held | None:
         demand = Demand(max(1, demand.rows), int(Priority.PERSON), demand.oldest)
     found = offer(books, known, demand)
     if isinstance(found, Wait):
-        return Held(no_room(found), found.until, found.kind is not Kind.DAY)
+        words = no_room(found, urgent=demand.priority == Priority.PERSON)
+        return Held(words, found.until, found.kind is not Kind.DAY)
     return None if found.urgent else _paced(books, known, demand)
 
 
@@ -61,8 +62,8 @@ def free_since(link: BoardLink) -> datetime | None:
 
     A board that was just looked at is worked on, in the portions that a minute allows.
     """
-    books = store.read()
-    if not books.budget.allowance.known:
+    books = store.read_limited()
+    if books is None:
         return None
     today = midnight_after(books.now) - timedelta(days=1)
     last_look = boards.learned(link.pk).last_look
@@ -96,7 +97,10 @@ def _offer(books: Books, known: Learned, rows: int, *, urgent: bool) -> Offer | 
     budget = books.budget
     wanted = min(known.size, max(1, rows))
     room = budget.points_room(urgent=urgent)
-    fits = pacing.size_that_fits(room, known.read_points, known.write_points)
+    kept = 0 if urgent or room is None else _kept_for_others(books, known, room, wanted)
+    fits = pacing.size_that_fits(None if room is None else room - kept, known.read_points, known.write_points)
+    if not fits and kept and not budget.points.spent:
+        fits = pacing.size_that_fits(room, known.read_points, known.write_points)
     full = min(wanted, _fresh_size(books, known))
     size = min(wanted, fits)
     if size < full and (size == 0 or (not urgent and pacing.is_crumb(size, full))):
@@ -109,9 +113,21 @@ def _offer(books: Books, known: Learned, rows: int, *, urgent: bool) -> Offer | 
 
 def _fresh_size(books: Books, known: Learned) -> int:
     """How many records would fit into a minute of which nothing is spent."""
+    return pacing.size_that_fits(_fresh_room(books), known.read_points, known.write_points)
+
+
+def _fresh_room(books: Books) -> int | None:
+    """The points of a minute of which nothing is spent."""
     limit = books.budget.allowance.points
-    room = None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
-    return pacing.size_that_fits(room, known.read_points, known.write_points)
+    return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
+
+
+def _kept_for_others(books: Books, known: Learned, room: int, wanted: int) -> int:
+    """Points that are left to boards that have waited longer: half of a minute at most, none where all have room."""
+    half = (_fresh_room(books) or 0) // 2
+    if room - known.read_points - wanted * known.write_points >= half:
+        return 0
+    return min(half, boards.needed_by_longer_waiting(known.link_id))
 
 
 def _paced(books: Books, known: Learned, demand: Demand) -> Held | None:
@@ -140,17 +156,20 @@ def _gathering(window: timedelta, until: datetime) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in words: seconds below two minutes, else minutes."""
+    """A length of time in words, as after "every": seconds below two minutes, else minutes or hours."""
+    if seconds < 1.5:
+        return "second"
     if seconds < 120:
-        return f"{max(1, round(seconds))} seconds"
+        return f"{round(seconds)} seconds"
     minutes = round(seconds / 60)
     return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"
 
 
-def no_room(wait: Wait) -> str:
-    """The reason of a wait, as a sentence."""
+def no_room(wait: Wait, *, urgent: bool) -> str:
+    """The reason of a wait, as a sentence; for what is `urgent` nothing is kept any more."""
+    kept = "" if urgent else ", but for those kept for what a person asks for"
     reasons = {
-        Kind.DAY: "Today's calls to Monday are used up, but for those kept for what a person asks for.",
+        Kind.DAY: f"Today's calls to Monday are used up{kept}.",
         Kind.MINUTE: "This minute's calls to Monday are used up.",
         Kind.POINTS: "This minute's complexity points at Monday are used up.",
         Kind.CONCURRENCY: "As many calls to Monday are in the air as may be.",

@@ -24,6 +24,7 @@ from sync.connectors.monday.errors import (
     MinuteLimitReached,
     MondayError,
     TimedOut,
+    TooComplex,
     Unreachable,
 )
 
@@ -85,7 +86,7 @@ def _depart(urgent: bool) -> _Ticket:
         turn.calls -= 1
         turn.points -= points
         return _Ticket(cost, points, turn, turn.reservation)
-    if not store.read().budget.allowance.known:
+    if store.read_limited() is None:
         return _Ticket(cost, points, turn, None)
     return _reserve(turn, cost, points, urgent or (turn is not None and turn.urgent))
 
@@ -107,7 +108,8 @@ def _reserve(turn: Turn | None, cost: Cost, points: int, urgent: bool) -> _Ticke
         air = books.in_air
         if turn is not None and turn.reservation is not None:
             air = type(air)(max(0, air.number - 1), air.calls, air.points)
-        wait = books.budget.wait(calls, more, books.now, air, urgent=urgent)
+        budget = books.budget.without_day() if cost.asks_for_limits else books.budget
+        wait = budget.wait(calls, more, books.now, air, urgent=urgent)
         if wait is None and turn is not None and turn.reservation is not None:
             books.extend(turn.reservation, calls, more)
             reservation = turn.reservation
@@ -116,7 +118,7 @@ def _reserve(turn: Turn | None, cost: Cost, points: int, urgent: bool) -> _Ticke
         now = books.now
     if wait is not None:
         seconds = max(0.0, (wait.until - now).total_seconds())
-        raise BudgetExhausted(no_room(wait), wait_seconds=seconds)
+        raise BudgetExhausted(no_room(wait, urgent=urgent), wait_seconds=seconds)
     if turn is not None and turn.reservation is None:
         turn.reservation = reservation
     if turn is not None:
@@ -137,13 +139,19 @@ def _arrived(ticket: _Ticket, answer: Answer) -> None:
 
 
 def _failed(ticket: _Ticket, error: MondayError) -> None:
-    """What was certainly not sent goes back; a refusal for a limit costs a tenth; what is unknown stays spent."""
+    """What was certainly not sent goes back; a refusal for a limit costs a tenth; what is unknown stays spent.
+
+    A refused request is a call, but its points go back: nothing of it ran, and of a document that is halved until
+    one record stands alone, the halves must still find room in the same minute.
+    """
     with store.opened() as books:
         _take_off(books, ticket)
         if isinstance(error, Unreachable):
             books.budget = books.budget.spend(-1, -ticket.points, books.now)
             return
-        limited = isinstance(error, LimitReached)
+        limited, ran = isinstance(error, LimitReached), error.outcome_unknown
+        if not limited and not ran:
+            books.budget = books.budget.spend(0, -ticket.points, books.now)
         if limited:
             kind = _KINDS.get(type(error))
             books.budget = books.budget.refused(
@@ -154,11 +162,16 @@ def _failed(ticket: _Ticket, error: MondayError) -> None:
             ticket.cost.entity_type,
             LIMITED_CALL if limited else Decimal(1),
             looks=int(_is_first(ticket)),
-            points=0 if limited else ticket.points,
+            points=ticket.points if ran else 0,
             rejections=int(limited),
         )
-        if isinstance(error, TimedOut) and ticket.cost.link_id is not None and ticket.cost.records:
-            boards.learn_timeout(ticket.cost.link_id, ticket.cost.records)
+        cost = ticket.cost
+        if cost.link_id is None or not cost.records:
+            return
+        if isinstance(error, TimedOut | TooComplex):
+            boards.learn_too_large(cost.link_id, cost.records)
+        elif isinstance(error, ComplexityExhausted):
+            boards.learn_dearer(cost.link_id, writes=cost.writes)
 
 
 def _land(ticket: _Ticket) -> None:

@@ -26,12 +26,15 @@ def correct(found: Greeting, tier_before: str) -> None:
 
 
 def _allowance(known: Allowance, found: Greeting, tier_before: str) -> Allowance:
-    # An account that answers that it has no limit of the day has none of a plan; one that won't say has its plan's.
-    limited = found.day_limit is not None or bool(found.refused)
-    plan = allowance_of(found.tier or tier_before) if limited else Allowance()
-    before = allowance_of(tier_before)
+    """The limits now. An account that won't say has those of its plan.
+
+    One that says that its day has none keeps none: if there are others, the next answer's headers tell them.
+    """
+    if found.unlimited:
+        return Allowance()
+    plan, before = allowance_of(found.tier or tier_before), allowance_of(tier_before)
     return Allowance(
-        day=found.day_limit or plan.day or known.day,
+        day=found.day_limit or _newest(known.day, before.day, plan.day),
         minute=_newest(known.minute, before.minute, plan.minute),
         points=_newest(known.points, before.points, plan.points),
         concurrency=_newest(known.concurrency, before.concurrency, plan.concurrency),

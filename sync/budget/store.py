@@ -11,6 +11,8 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import F
+from django.db.models.functions import Greatest
 
 from sync.budget import usage
 from sync.clock import SyncNow
@@ -21,6 +23,7 @@ from sync.models import ApiBudget, ApiReservation
 LATE_SECONDS = 10.0
 """A call is sent so long after its reservation at most; it reaches Monday before the client's timeout, or never."""
 
+_END = "DELETE FROM sync_api_reservations WHERE id = %s RETURNING calls, points, expires"
 _IN_AIR = """
     SELECT sync_now(), count(*), coalesce(sum(calls), 0), coalesce(sum(points), 0)
     FROM sync_api_reservations WHERE expires > sync_now()
@@ -56,15 +59,22 @@ class Books:
 
     def release(self, reservation: uuid.UUID) -> None:
         """End a reservation; what it holds still goes back."""
-        held = ApiReservation.objects.filter(pk=reservation, expires__gt=self.now).first()
-        if held is not None:
-            self.budget = self.budget.spend(-held.calls, -held.points, self.now)
-        ApiReservation.objects.filter(pk=reservation).delete()
+        with connection.cursor() as cursor:
+            cursor.execute(_END, [reservation])
+            held = cursor.fetchone()
+        if held is not None and held[2] > self.now:
+            self.budget = self.budget.spend(-held[0], -held[1], self.now)
 
 
 def read() -> Books:
     """The budget as it stands now."""
     return _books(ApiBudget.objects.filter(id=1).first() or ApiBudget(id=1, **_NOTHING))
+
+
+def read_limited() -> Books | None:
+    """The budget as it stands now; None, for one query, where no limit is known and so none is kept."""
+    row = ApiBudget.objects.filter(id=1).first()
+    return _books(row) if row is not None and _allowance(row).known else None
 
 
 @contextmanager
@@ -104,9 +114,13 @@ def _since_midnight(row: ApiBudget, now: datetime) -> Decimal:
     return usage.calls_between(datetime.combine(today, datetime.min.time(), UTC), now)
 
 
+def _allowance(row: ApiBudget) -> Allowance:
+    return Allowance(row.day_limit, row.minute_limit, row.points_limit, row.concurrency_limit)
+
+
 def _budget(row: ApiBudget) -> Budget:
     return Budget(
-        Allowance(row.day_limit, row.minute_limit, row.points_limit, row.concurrency_limit),
+        _allowance(row),
         Window(row.minute_calls, row.minute_ends),
         Window(row.points, row.points_end),
         row.day,
@@ -136,13 +150,12 @@ def _write(budget: Budget) -> None:
 
 def _change(reservation: uuid.UUID, calls: int, points: int) -> bool:
     """Change what a live reservation holds and let it live on; False where it has ended."""
-    held = ApiReservation.objects.filter(pk=reservation, expires__gt=SyncNow()).first()
-    if held is None:
-        return False
-    held.calls, held.points = max(0, held.calls + calls), max(0, held.points + points)
-    held.expires = SyncNow() + _lifetime()
-    held.save()
-    return True
+    changed = ApiReservation.objects.filter(pk=reservation, expires__gt=SyncNow()).update(
+        calls=Greatest(F("calls") + calls, 0),
+        points=Greatest(F("points") + points, 0),
+        expires=SyncNow() + _lifetime(),
+    )
+    return bool(changed)
 
 
 def _lifetime() -> timedelta:

@@ -21,6 +21,7 @@ class Cost:
     entity_type: str = ""
     records: int = 0
     writes: bool = False
+    asks_for_limits: bool = False
 
 
 @dataclass
@@ -77,10 +78,23 @@ def sending(link: BoardLink, records: int, *, writes: bool = False) -> Iterator[
         _cost.reset(token)
 
 
+@contextmanager
+def asking_for_limits() -> Iterator[None]:
+    """Say that a person has the account's limits asked for: the day's, as far as they are known, don't hold that.
+
+    They may have been raised since, and a day that is used up to the last call would never tell.
+    """
+    token = _cost.set(Cost(asks_for_limits=True))
+    try:
+        yield
+    finally:
+        _cost.reset(token)
+
+
 def take_turn(link: BoardLink) -> Turn | None:
     """Reserve a read and a write of the board's next batch; None where there is no room for them."""
     known = boards.learned(link.pk)
-    if not store.read().budget.allowance.known:
+    if store.read_limited() is None:
         return _turn_of(link, known, known.size)
     demand = boards.demand_of(link.entity_type, known.size)
     if not demand.rows:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import structlog
 
 from sync import account, finish
+from sync.budget.boards import learned
 from sync.claims import Claimed
-from sync.connectors.monday.errors import MondayError, Scope
+from sync.connectors.monday.errors import MondayError, Scope, TooComplex
 from sync.engine.candidates import settle_candidates
 from sync.engine.findings import findings_of_gone
 from sync.engine.identity import identify
@@ -98,7 +99,11 @@ def _without_item(batch: Batch, subject: Subject) -> None:
 
 
 def _read_failed(batch: Batch, error: MondayError) -> None:
-    """Nothing was written: rows go back with their attempt, one by one where the document was refused."""
+    """Nothing was written: rows go back with their attempt, one by one where the document was refused.
+
+    One that was only too complex is no record's fault: its rows go back together where the board's next document is
+    smaller for it (budget/metered.py).
+    """
     log.warning(
         "read failed",
         board=batch.board.link.entity_type,
@@ -106,16 +111,19 @@ def _read_failed(batch: Batch, error: MondayError) -> None:
         reason=error.sentence,
     )
     refused = error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    alone = refused and len(batch.open) + len(batch.candidates) > 1
+    records = len(batch.open) + len(batch.candidates)
+    back = refused and records > 1
+    smaller = isinstance(error, TooComplex) and learned(batch.board.link.pk).size < records
+    alone = back and not smaller
     if not refused:
         call_failed(batch, batch.open, error)
         if not batch.stopped:
             account.hold(batch.board.link, error)
     for subject in batch.open:
         subject.alone = alone
-        subject.end(Outcome.GIVEN_BACK if alone else Outcome.FAILED, error.sentence)
+        subject.end(Outcome.GIVEN_BACK if back else Outcome.FAILED, error.sentence)
     batch.snoozed |= {claimed.rows[0].id for claimed in batch.candidates}
-    giving_way(lambda: _candidates_unread(batch, error.sentence, alone=alone, failed=refused and not alone))
+    giving_way(lambda: _candidates_unread(batch, error.sentence, alone=alone, failed=refused and not back))
 
 
 def _candidates_unread(batch: Batch, words: str, *, alone: bool, failed: bool) -> None:

@@ -77,6 +77,8 @@ class Candidate:
         now = sync_now()
         if last and (quiet := last + timedelta(seconds=QUIET_SECONDS)) > now:
             return self._wait(quiet, now, "Somebody is still filling it in.")
+        if self._key is None:
+            return self._wait(now + timedelta(minutes=1), now, f"Its {self._key_label} can't be read.")
         named = now if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
         if named > now:
             return self._wait(named, now, f"It has no {self._key_label} yet, by which it could be matched.")
@@ -105,7 +107,7 @@ class Candidate:
         return self._create(item)
 
     @property
-    def _key(self) -> str:
+    def _key(self) -> str | None:
         return match_text_of_item(self.batch, self.item) if self.item else ""
 
     @property

@@ -65,9 +65,11 @@ def _linked(batch: Batch, subject: Subject, item: Item | None) -> None:
 def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str, str]) -> None:
     hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(subject.id)]
     if not hits and (key := match_text(batch, subject)):
-        hits = [
-            item for item in found.by_match if item.state == ACTIVE and match_text_of_item(batch, item) == key
-        ]
+        free = [i for i in found.by_match if i.state == ACTIVE]
+        hits = [item for item in free if match_text_of_item(batch, item) == key]
+        illegible = [i for i in free if i.id not in taken and match_text_of_item(batch, i) is None]
+        if illegible and not hits:
+            return _illegible(batch, subject, illegible[0])
     unread = [item for item in [*found.by_npd_id, *hits] if npd_id_of(batch.board, item) is None]
     if unread:
         subject.end(
@@ -84,6 +86,18 @@ def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str
         subject.say("link", f"Linked with the item “{hits[0].name}” on the board.")
     else:
         _who_is_this(batch, subject, hits, taken)
+    return None
+
+
+def _illegible(batch: Batch, subject: Subject, item: Item) -> None:
+    """What was found by the match key, but doesn't show it, may be this record's item: none is made beside it."""
+    label = batch.board.match.label if batch.board.match else "key"
+    subject.end(
+        Outcome.SETTLED,
+        note=f"{label} of the item “{item.name}” on the board can't be read, so it isn't known whether it is this "
+        "record's. Nothing was created. Check the column's type and that the token's user may see it, then run "
+        "`manage.py monday_setup`.",
+    )
 
 
 def _who_is_this(batch: Batch, subject: Subject, hits: list[Item], taken: dict[str, str]) -> None:

@@ -15,6 +15,7 @@ from django.conf import settings
 
 from sync import account
 from sync.budget import sending
+from sync.budget.boards import learned
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.documents import ITEMS_PER_READ, look
 from sync.connectors.monday.errors import MondayError, Scope
@@ -70,8 +71,9 @@ def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item] | None:
     """The items that bear the records' NPD IDs: record id → item; None where an NPD ID can't be read."""
     ids = [str(intent.entity_id) for intent in intents]
     found: dict[str, Item] = {}
-    for start in range(0, len(ids), ITEMS_PER_READ):
-        asked = ids[start : start + ITEMS_PER_READ]
+    size = min(ITEMS_PER_READ, learned(board.link.pk).size)
+    for start in range(0, len(ids), size):
+        asked = ids[start : start + size]
         document = look(
             board.link.board_id, [], board.columns, board.link.npd_id_column, asked, types=board.types
         )

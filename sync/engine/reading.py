@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sync.account import client
 from sync.budget import sending
+from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.documents import MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
 from sync.engine.subjects import Batch, Board, Subject, raw_of
@@ -52,16 +53,16 @@ def match_text(batch: Batch, subject: Subject) -> str:
     return str(convert.local(raw_of(subject.record, match)) or "")
 
 
-def match_text_of_item(batch: Batch, item: Item) -> str:
-    """Return the item's match key in canonical form, or an empty text where it has none or it is unknown."""
+def match_text_of_item(batch: Batch, item: Item) -> str | None:
+    """Return the item's match key in canonical form, an empty text where it has none, None where it can't be read."""
     match = batch.board.match
     if match is None:
         return ""
-    reading = item.reading(match.column_id)
-    if not reading.known:
-        return ""
     convert = batch.board.converter(match)
-    return str(convert.remote(convert.raw_of(reading)) or "")
+    try:
+        return str(convert.remote(convert.raw_of(item.reading(match.column_id))) or "")
+    except UnknownValue:
+        return None
 
 
 def npd_id_of(board: Board, item: Item) -> str | None:

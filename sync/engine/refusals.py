@@ -11,6 +11,7 @@ from sync.budget import sending
 from sync.connectors.monday.documents import Change, change
 from sync.connectors.monday.errors import (
     AnswerWithoutData,
+    BoardForbidden,
     ItemInactive,
     ItemNotFound,
     MondayError,
@@ -54,9 +55,12 @@ def _hold_what_failed(batch: Batch, error: MondayError, size: int) -> None:
         account.shrink_batches(size)
 
 
-def refused(batch: Batch, subject: Subject, error: MondayError) -> None:
-    """One alias was refused, the others stand: hold the value, or end this record."""
-    if error.scope in (Scope.FIELD, Scope.COLUMN):
+def refused(batch: Batch, subject: Subject, error: MondayError, *, others_done: bool = False) -> None:
+    """One alias was refused, the others stand: hold the value, or end this record.
+
+    `others_done`: another record of the document was written, so the board itself is open to the token's user.
+    """
+    if _is_values_own(error, others_done=others_done):
         _value_refused(batch, subject, error)
     elif isinstance(error, ItemNotFound | ItemInactive):
         _close_intent(subject, IntentState.REFUSED)
@@ -70,6 +74,12 @@ def refused(batch: Batch, subject: Subject, error: MondayError) -> None:
         if not error.outcome_unknown:
             _close_intent(subject, IntentState.REFUSED)
         subject.end(Outcome.FAILED, error.sentence)
+
+
+def _is_values_own(error: MondayError, *, others_done: bool) -> bool:
+    """Whether only a value is refused; columns and items can be closed to some users on a board that isn't."""
+    closed = others_done and isinstance(error, BoardForbidden)
+    return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
 def _close_intent(subject: Subject, state: IntentState) -> None:
@@ -97,7 +107,7 @@ def _value_refused(batch: Batch, subject: Subject, error: MondayError) -> None:
     if guilty is None and not sent:
         subject.end(Outcome.FAILED, error.sentence)
     elif rest or subject.write_npd_id:
-        _send_each(batch, subject, rest)
+        _send_each(batch, subject, rest, others_done=isinstance(error, BoardForbidden))
 
 
 def _create_refused(subject: Subject, guilty: Planned | None, error: MondayError) -> None:
@@ -133,7 +143,7 @@ def _hold_value(subject: Subject, planned: Planned, error: MondayError) -> None:
     )
 
 
-def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned]) -> None:
+def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned], *, others_done: bool) -> None:
     """Send each value of a refused change under an alias of its own, so that only the bad one is held."""
     assert subject.item is not None
     entries = [
@@ -160,15 +170,18 @@ def _send_each(batch: Batch, subject: Subject, rest: Sequence[Planned]) -> None:
         call_failed(batch, [subject], failed)
         return
     results = parse_written(answer, [entry.alias for entry in entries], batch.board.columns)
-    _settle_each(batch, subject, rest, results)
+    done = others_done or any(isinstance(result, Item) for result in results.values())
+    _settle_each(batch, subject, rest, results, others_done=done)
 
 
-def _settle_each(batch: Batch, subject: Subject, rest: Sequence[Planned], results: dict[str, Any]) -> None:
+def _settle_each(
+    batch: Batch, subject: Subject, rest: Sequence[Planned], results: dict[str, Any], *, others_done: bool
+) -> None:
     for number, planned in enumerate(rest):
         result = results[f"v{number}"]
         if isinstance(result, Item):
             subject.written = planned.answered = result
-        elif result.scope in (Scope.FIELD, Scope.COLUMN):
+        elif _is_values_own(result, others_done=others_done):
             _hold_value(subject, planned, result)
         else:
             for unsent in rest[number:]:

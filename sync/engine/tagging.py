@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Sequence
 
 from sync import account
+from sync.budget import sending
 from sync.connectors.monday.errors import MondayError, Scope
 from sync.connectors.monday.tags import create_tags, parse_tags
 from sync.engine.planned import Planned
@@ -19,16 +20,21 @@ from sync.engine.subjects import Batch, Subject
 _REFUSALS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
 """Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
 
+TAGS_PER_CALL = 50
+"""Half of the smallest plan's minute: what was made is there the next time, where the rest found no room."""
+
 
 def make_tags(batch: Batch) -> None:
-    """Make what is missing in one call; a value with a tag that Monday refuses is held alone."""
+    """Make what is missing before it is named; a value with a tag that Monday refuses is held alone."""
     _learn_read_tags(batch)
     needing = [(subject, planned) for subject in batch.open for planned in _needing(subject)]
     names = sorted({name for _, planned in needing for name in _missing(planned)})
     if not names:
         return
+    refused: dict[str, MondayError] = {}
     try:
-        refused = _made(batch, names)
+        for start in range(0, len(names), TAGS_PER_CALL):
+            refused |= _made(batch, names[start : start + TAGS_PER_CALL])
     except MondayError as error:
         call_failed(batch, [subject for subject in batch.open if _needing(subject)], error)
         return
@@ -58,7 +64,8 @@ def _made(batch: Batch, names: Sequence[str]) -> dict[str, MondayError]:
     batch.calls += 1
     try:
         document = create_tags(names, batch.board.link.board_id)
-        answer = account.client().execute(*document, idempotency_key=uuid.uuid4().hex)
+        with sending(batch.board.link, len(names), writes=True):
+            answer = account.client().execute(*document, idempotency_key=uuid.uuid4().hex)
         batch.board.directory.learn_tags(parse_tags(answer, names))
     except MondayError as error:
         if error.scope not in _REFUSALS:

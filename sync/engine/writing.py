@@ -153,6 +153,7 @@ def _send(batch: Batch, subjects: Sequence[Subject], build: Build, *, keeps_body
 
 def _settle_answers(batch: Batch, subjects: Sequence[Subject], answer: Answer) -> None:
     written = parse_written(answer, [f"r{n}" for n in range(len(subjects))], batch.board.columns)
+    done = any(isinstance(result, Item) for result in written.values())
     for number, subject in enumerate(subjects):
         result = written[f"r{number}"]
         if subject.intent:
@@ -160,7 +161,7 @@ def _settle_answers(batch: Batch, subjects: Sequence[Subject], answer: Answer) -
         if isinstance(result, Item):
             _written(subject, result)
         else:
-            refused(batch, subject, result)
+            refused(batch, subject, result, others_done=done)
 
 
 def _written(subject: Subject, item: Item) -> None:

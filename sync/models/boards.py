@@ -27,7 +27,9 @@ class BoardLink(models.Model):
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
-    batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
+    batch_limit = models.SmallIntegerField(
+        "records a document, by the time calls took", null=True, blank=True
+    )
     read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sync.choices import Rule
-from sync.models import BoardLink, FieldMapping, Intent, RefusedItem, SyncQueue, WebhookEvent
+from sync.models import ApiBudget, BoardLink, FieldMapping, Intent, RefusedItem, SyncQueue, WebhookEvent
 from tests.admin import states
 from tests.admin.forms import values_of
 from tests.admin.test_records import row_of, words_of
@@ -237,3 +237,24 @@ def test_the_ledger_finds_records_with_held_fields(browser_of_person: Client, wo
     html = browser_of_person.get("/admin/sync/syncmetadata/?held=yes").content.decode()
     assert "email" in row_of(html, "محمد علي")
     assert len(re.findall(r'<tr class="data-row', html)) == 1
+
+
+def test_the_first_page_shows_how_todays_calls_stand(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    page = browser_of_person.get("/admin/").content.decode()
+    assert "Monday has named no limit for the day" in page
+    assert "<meter" not in page
+    today = states.sync_now().date()
+    ApiBudget.objects.update_or_create(id=1, defaults={"day_limit": 12_000, "day": today, "day_calls": 7_500})
+    page = browser_of_person.get("/admin/").content.decode()
+    assert 'max="12000" value="7500.0"' in page
+    assert "7,500 of today&#x27;s 12,000 calls to Monday are used" in page
+    assert "600 of them are kept for what people click" in page
+
+
+def test_a_person_who_may_not_see_the_queue_sees_no_allowance(client: Client, world: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    assert "calls to Monday" not in client.get("/admin/").content.decode()

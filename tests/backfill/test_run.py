@@ -6,23 +6,23 @@ from tests.backfill.conftest import Import
 
 
 def test_every_record_gets_its_item_and_is_in_sync(bulk: Import) -> None:
-    bulk.contacts(120)
+    bulk.contacts(30)
     done = bulk.run()
     assert [backfill.state for backfill in done] == ["done"]
-    assert (done[0].counts["created"], done[0].counts["linked"]) == (120, 120)
-    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 120
-    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 120
+    assert (done[0].counts["created"], done[0].counts["linked"]) == (30, 30)
+    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 30
+    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 30
     assert not SyncQueue.objects.exclude(status="completed").exists()
     assert set(Intent.objects.values_list("state", flat=True)) == {"landed"}
     assert not Intent.objects.filter(item_id="").exists()
 
 
-def test_six_hundred_records_take_few_calls(bulk: Import) -> None:
-    bulk.contacts(600)
+def test_more_records_than_a_page_holds_take_few_calls(bulk: Import) -> None:
+    bulk.contacts(510)
     before = bulk.world.calls()
     bulk.run()
     assert bulk.world.calls() - before <= 10
-    assert Contact.objects.filter(sync_status="synced").count() == 600
+    assert Contact.objects.filter(sync_status="synced").count() == 510
 
 
 def test_the_values_on_the_board_are_those_that_a_create_writes(bulk: Import) -> None:
@@ -45,7 +45,7 @@ def test_the_values_on_the_board_are_those_that_a_create_writes(bulk: Import) ->
 
 
 def test_nothing_is_called_or_rewritten_after_a_backfill(bulk: Import) -> None:
-    contacts = bulk.contacts(120)
+    contacts = bulk.contacts(20)
     bulk.run()
     before = bulk.world.calls("mutation")
     bulk.world.deliver()
@@ -151,40 +151,40 @@ def test_a_rejected_import_fails_with_its_reason_and_the_records_go_one_by_one(b
 
 
 def test_an_import_that_fails_half_way_is_finished_one_by_one(bulk: Import) -> None:
-    bulk.contacts(280)
+    bulk.contacts(255)
     bulk.world.sandbox.control("ingest", fail="INTERNAL_ERROR", fail_after=250)
     done = bulk.run()
     assert (done[0].state, done[0].counts["linked"]) == ("done", 250)
     assert "failed" in done[0].problem
     bulk.world.work()
-    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 280
-    assert Contact.objects.filter(sync_status="synced").count() == 280
+    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 255
+    assert Contact.objects.filter(sync_status="synced").count() == 255
 
 
 def test_more_records_than_a_file_holds_are_several_imports(bulk: Import, monkeypatch: object) -> None:
     import sync.backfill
 
-    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 40)  # type: ignore[attr-defined]
-    bulk.contacts(100)
+    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
+    bulk.contacts(10)
     done = bulk.run()
-    assert [backfill.rows for backfill in done] == [40, 40, 20]
-    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 100
+    assert [backfill.rows for backfill in done] == [4, 4, 2]
+    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 10
 
 
 def test_the_hour_s_allowance_of_imported_items_is_waited_out_and_said(
     bulk: Import, monkeypatch: object
 ) -> None:
-    from sync.backfill import steps
+    from sync.backfill import waits
 
-    monkeypatch.setattr(steps, "ITEMS_PER_HOUR", 50)  # type: ignore[attr-defined]
+    monkeypatch.setattr(waits, "ITEMS_PER_HOUR", 5)  # type: ignore[attr-defined]
     import sync.backfill
 
-    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 40)  # type: ignore[attr-defined]
-    bulk.contacts(80)
+    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
+    bulk.contacts(8)
     bulk.run()
     said = [words for _, words in bulk.waited if "an hour" in words]
-    assert said[0] == "Monday takes 50 imported items an hour."
-    assert len(bulk.on_board()) == 80
+    assert said[0] == "Monday takes 5 imported items an hour."
+    assert len(bulk.on_board()) == 8
 
 
 def test_a_record_that_was_switched_off_or_deleted_meanwhile_gets_no_item(bulk: Import) -> None:

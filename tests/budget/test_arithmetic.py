@@ -69,6 +69,7 @@ class Monday:
             st.floats(0, 4),  # on the way to Monday
             st.floats(0, 4),  # on the way back
             st.integers(1, 400),  # points that the call really costs, at most what was reserved
+            st.sampled_from(["sent", "sent", "sent", "unsent", "lost", "unanswered"]),
         ),
         min_size=1,
         max_size=80,
@@ -77,10 +78,10 @@ class Monday:
     start=st.sampled_from([NOON, NOON.replace(hour=23, minute=58, second=30)]),
 )
 def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
-    steps: list[tuple[float, float, float, int]], headers: bool, start: datetime
+    steps: list[tuple[float, float, float, int, str]], headers: bool, start: datetime
 ) -> None:
     monday, budget, now = Monday(SMALL), Budget(SMALL, patience=10), start
-    for pause, there, back, points in steps:
+    for pause, there, back, points, fate in steps:
         now += timedelta(seconds=pause)
         budget = budget.at(now, NOTHING, monday.counted(now))
         if budget.wait(1, points, now, NOTHING, urgent=True) is not None:
@@ -88,12 +89,76 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
         budget = budget.spend(1, points, now)
         in_air = InAir(1, 1, points)
         now += timedelta(seconds=there)
+        if fate == "unsent":  # a look that ended without a call
+            budget = budget.at(now, in_air, monday.counted(now)).spend(-1, -points, now)
+            continue
+        if fate == "lost":  # Monday never received it, which nobody knows
+            continue
         answer = monday.receive(now, points, headers=headers)
+        if fate == "unanswered":
+            continue
         now += timedelta(seconds=back)
+        answer = replace(answer, seconds=there + back)
         budget = budget.at(now, in_air, monday.counted(now) - 1).answered(answer, points, now, NOTHING)
     assert monday.refused == 0
     assert budget.day is not None
     assert budget.day_calls >= monday.by_day.get(budget.day.isoformat(), 0)
+
+
+def test_a_look_that_ended_without_a_call_leaves_no_minute_behind() -> None:
+    for gap in range(0, 110, 5):
+        monday, now = Monday(SMALL), NOON
+        budget = Budget(SMALL).spend(2, 300, now).spend(-2, -300, now)
+        now += timedelta(seconds=gap)
+        for _ in range(200):
+            now += timedelta(seconds=1)
+            budget = budget.at(now, NOTHING)
+            if budget.wait(1, 100, now, NOTHING, urgent=True) is None:
+                answer = monday.receive(now, 100, headers=True)
+                budget = budget.spend(1, 100, now).answered(answer, 100, now, NOTHING)
+        assert monday.refused == 0
+
+
+def test_our_minute_does_not_drift_away_from_mondays_while_little_is_sent() -> None:
+    """Its headers tell how many calls are left of the minute, and not when it ends."""
+    wide = Allowance(day=10_000, minute=20, points=10**6, concurrency=2)
+    for quiet_minutes in range(2, 45, 3):
+        monday, budget, now = Monday(wide), Budget(wide, day=NOON.date()), NOON
+        burst = NOON + timedelta(minutes=quiet_minutes)
+        while now < burst + timedelta(minutes=3):
+            now += timedelta(seconds=5 if now < burst else 0.5)
+            budget = budget.at(now, NOTHING)
+            if budget.wait(1, 1, now, NOTHING, urgent=True) is None:
+                answer = monday.receive(now, 1, headers=True)
+                budget = budget.spend(1, 1, now).answered(replace(answer, complexity=None), 1, now, NOTHING)
+        assert monday.refused == 0, quiet_minutes
+
+
+def test_a_call_that_monday_never_received_does_not_end_mondays_minute_early() -> None:
+    budget = Budget(SMALL).spend(1, 10, NOON)
+    later = NOON + timedelta(seconds=52)
+    answer = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60), seconds=0.5)
+    after = budget.at(later, NOTHING).spend(1, 10, later).answered(answer, 10, later, NOTHING)
+    assert after.points.ends is not None
+    assert after.points.ends >= later + timedelta(seconds=60)
+
+
+def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
+    budget = Budget(SMALL).spend(1, 10, NOON)
+    quick = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60))
+    budget = budget.answered(quick, 10, NOON + timedelta(seconds=1), NOTHING)
+    began = NOON + timedelta(seconds=20)
+    slow = Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25)
+    after = budget.spend(1, 10, began).answered(slow, 10, began + timedelta(seconds=25), NOTHING)
+    assert after.points.ends == budget.points.ends
+
+
+@pytest.mark.parametrize("reset", [-30, 0, 86_400])
+def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
+    told = Answer(data={}, complexity=Complexity(10, 1_000, 990, reset))
+    after = Budget(SMALL).spend(1, 10, NOON).answered(told, 10, NOON, NOTHING)
+    assert after.points.ends is not None
+    assert NOON < after.points.ends <= NOON + timedelta(seconds=61)
 
 
 def test_a_minute_of_ours_never_ends_before_mondays() -> None:
@@ -162,6 +227,19 @@ def test_another_tokens_calls_of_this_minute_are_seen_in_the_answer() -> None:
     answer = Answer(data={}, limits=told, complexity=Complexity(10, 300, 290, 50))
     seen = budget.answered(answer, 10, NOON + timedelta(seconds=1), NOTHING)
     assert (seen.minute.spent, seen.points.spent) == (16, 710)
+
+
+def test_what_is_in_the_air_is_added_to_what_monday_counts_of_others() -> None:
+    budget = Budget(SMALL, day=NOON.date()).spend(2, 310, NOON)
+    told = Answer(data={}, complexity=Complexity(10, 310, 300, 50))
+    seen = budget.answered(told, 10, NOON + timedelta(seconds=1), InAir(1, 1, 300))
+    assert seen.wait(1, 300, NOON, InAir(1, 1, 300), urgent=True) is not None
+
+
+def test_what_goes_back_unsent_after_a_refusal_makes_no_room() -> None:
+    budget = Budget(SMALL, day=NOON.date()).spend(2, 400, NOON)
+    refused = budget.refused(Kind.POINTS, 30, 100, NOON, InAir(1, 1, 300)).spend(-1, -300, NOON)
+    assert refused.wait(1, 1, NOON, NOTHING, urgent=True) is not None
 
 
 def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:

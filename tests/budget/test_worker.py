@@ -222,21 +222,6 @@ def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_res
     assert ApiBudget.objects.get().day_calls < used + 1
 
 
-def test_an_account_that_says_it_has_no_limits_is_given_none(world: World) -> None:
-    account.greet()
-    assert account.account().tier
-    assert not store.read().budget.allowance.known
-
-
-def test_a_bigger_plan_is_noticed(world: World, monday: Planned) -> None:
-    monday.limits(plan="free")
-    assert ApiBudget.objects.get().points_limit == 1_000_000
-    monday.limits(plan="pro")
-    row = ApiBudget.objects.get()
-    assert (row.day_limit, row.minute_limit, row.points_limit) == (10_000, 2_500, 10_000_000)
-    assert account.account().tier == "pro"
-
-
 def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned) -> None:
     from sync.tasks import refresh_allowance
 

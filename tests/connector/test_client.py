@@ -103,6 +103,26 @@ def test_a_query_answered_without_data_raises_its_error(client: MondayClient) ->
 
 
 @responses.activate
+@pytest.mark.parametrize(("status", "path"), [(422, ["r1"]), (404, ["r1"]), (500, None), (503, ["r1"])])
+def test_an_http_error_that_one_alias_met_leaves_the_outcome_of_the_others_unknown(
+    client: MondayClient, status: int, path: list[str | int] | None
+) -> None:
+    body = {"errors": [failed("Item not found", "InvalidItemIdException", path)]}
+    responses.post(URL, status=status, json=body)
+    with pytest.raises(errors.AnswerWithoutData, match="Item not found") as caught:
+        client.execute(MUTATION, {})
+    assert (caught.value.outcome_unknown, caught.value.http_status) == (True, status)
+
+
+@responses.activate
+def test_an_http_refusal_that_names_no_alias_is_one_of_the_whole_document(client: MondayClient) -> None:
+    responses.post(URL, status=422, json={"errors": [failed("Item not found", "InvalidItemIdException")]})
+    with pytest.raises(errors.ItemNotFound) as caught:
+        client.execute(MUTATION, {})
+    assert not caught.value.outcome_unknown
+
+
+@responses.activate
 def test_a_mutation_that_was_refused_as_a_document_was_certainly_not_applied(client: MondayClient) -> None:
     responses.post(
         URL, status=400, json={"errors": [failed("Unknown argument", "GRAPHQL_VALIDATION_FAILED")]}
@@ -151,12 +171,34 @@ def test_an_http_error_is_raised_as_what_its_body_says(
 
 
 @responses.activate
-@pytest.mark.parametrize(("header", "seconds"), [("22", 22.0), ("1.5", 1.5), ("rubbish", None), ("", None)])
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("22", 22.0), ("1.5", 1.5), ("rubbish", None), ("²", None), ("", None), ("9" * 400, 604_800.0)],
+)
 def test_the_wait_of_the_header_is_kept(client: MondayClient, header: str, seconds: float | None) -> None:
     responses.post(URL, status=429, body="<html>slow down</html>", headers={"Retry-After": header})
     with pytest.raises(errors.LimitReached) as caught:
         client.execute(QUERY, {})
     assert caught.value.wait_seconds == seconds
+
+
+@responses.activate
+@pytest.mark.parametrize(("told", "seconds"), [("1e300", 604_800.0), ("-5", 0.0), ("NaN", None)])
+def test_a_wait_that_no_clock_could_add_is_none_or_a_week(
+    client: MondayClient, told: str, seconds: float | None
+) -> None:
+    extensions = f'{{"code": "DAILY_LIMIT_EXCEEDED", "retry_in_seconds": {told}}}'
+    responses.post(URL, status=429, body=f'{{"errors": [{{"message": "x", "extensions": {extensions}}}]}}')
+    with pytest.raises(errors.DailyLimitReached) as caught:
+        client.execute(QUERY, {})
+    assert caught.value.wait_seconds == seconds
+
+
+@responses.activate
+def test_an_answer_that_is_nested_too_deeply_is_unreadable(client: MondayClient) -> None:
+    responses.post(URL, body="[" * 200_000)
+    with pytest.raises(errors.UnreadableAnswer):
+        client.execute(QUERY, {})
 
 
 @responses.activate
@@ -298,6 +340,15 @@ def test_a_gateway_s_html_error_is_a_server_error(client: MondayClient, body: st
     responses.post(URL, status=502, body=body)
     with pytest.raises(errors.ServerFailed):
         client.execute(MUTATION, {})
+
+
+@responses.activate
+@pytest.mark.parametrize("body", ["", "<html>Attention Required!</html>"])
+def test_a_firewall_s_page_is_no_missing_permission(client: MondayClient, body: str) -> None:
+    responses.post(URL, status=403, body=body)
+    with pytest.raises(errors.EdgeRefused) as caught:
+        client.execute(MUTATION, {})
+    assert caught.value.outcome_unknown
 
 
 @responses.activate

@@ -263,6 +263,16 @@ def test_an_address_that_monday_made_up_is_none() -> None:
         ("numbers", Reading("c", "numbers", value={"number": 4}), "form"),
         ("checkbox", Reading("c", "checkbox", value={"checked": "maybe"}), "form"),
         ("country", Reading("c", "country", value={"name": "France"}), "form"),
+        ("dropdown", Reading("c", "dropdown", value={"ids": [3]}, extra={"values": []}), "label 3"),
+        ("tags", Reading("c", "tags", value={"tag_ids": [9]}, extra={"tags": []}), "tag 9"),
+        ("numbers", Reading("c", "numbers", text="42"), "without the value"),
+        ("date", Reading("c", "date", text="2026-01-31"), "without the value"),
+        ("email", Reading("c", "email", text="ada@npd.test"), "without the value"),
+        ("phone", Reading("c", "phone", text="12025550172"), "without the value"),
+        ("link", Reading("c", "link", text="NPD - https://npd.test"), "without the value"),
+        ("people", Reading("c", "people", text="Ada"), "without the value"),
+        ("country", Reading("c", "country", text="France"), "without the value"),
+        ("location", Reading("c", "location", text="Giza"), "without the value"),
     ],
 )
 def test_a_value_that_lacks_what_tells_it_is_unknown_and_not_empty(
@@ -285,6 +295,23 @@ def test_a_status_without_text_is_empty_whatever_its_index() -> None:
     assert convert.remote(convert.raw_of(cell.write({"index": "5"}))) is None
     named, convert = cell_for("status", {"labels": {"5": "Nothing yet", "1": "Done"}})
     assert convert.remote(convert.raw_of(named.write({"index": "5"}))) == "Nothing yet"
+
+
+def test_the_empty_status_needs_no_label_to_be_read_as_empty() -> None:
+    convert = converter("status", STATUS)
+    blank = Reading("c", "status", value={"index": 5}, extra={"index": 5, "label": None})
+    assert convert.remote(convert.raw_of(blank)) is None
+    assert convert.event({"label": {"index": 5, "text": None}}, "color") is None
+    stuck = converter("status", Options(settings={"labels": {"5": "Stuck"}}))
+    assert stuck.remote(stuck.raw_of(blank)) == "Stuck"
+
+
+def test_a_value_that_its_typed_field_leaves_out_is_taken_from_the_raw_one() -> None:
+    ticked = Reading("c", "checkbox", text="v", value={"checked": "true"}, extra={"checked": None})
+    assert converter("checkbox").raw_of(ticked) == {"checked": True}
+    done = Reading("c", "status", value={"index": 1}, extra={"index": None, "label": None})
+    convert = converter("status", STATUS)
+    assert convert.remote(convert.raw_of(done)) == "Done"
 
 
 def test_labels_are_known_in_the_old_form_of_a_column_s_settings_too() -> None:

@@ -203,5 +203,26 @@ def test_a_label_that_can_t_be_stored_makes_its_value_unknown() -> None:
     assert "can't store" in read.reading("d").reason
 
 
+@pytest.mark.parametrize("value", ['"a\\u0000b"', '"half an emoji: \\ud83d"', '{"deep": ["\\udc00"]}'])
+def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
+    (read,) = items_from([item(columns=[column("t", "text", value, "harmless")])], ["t"])
+    assert not read.reading("t").known
+    assert "can't store" in read.reading("t").reason
+
+
+def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:
+    failure = failed("blocked", "tooManyRequests", ["linked", 0, "state"])
+    with pytest.raises(errors.FieldLimitReached):
+        parse_items(_answer({"linked": [item("11", state=None)]}, failure), COLUMN_IDS)
+    with pytest.raises(errors.UnreadableAnswer, match="active"):
+        parse_items(_answer({"linked": [item("11", state=None)]}), COLUMN_IDS)
+
+
+@pytest.mark.parametrize("items", [None, [None], [item("11"), None]])
+def test_a_page_with_items_left_out_is_not_a_page_with_fewer(items: Any) -> None:
+    with pytest.raises(errors.UnreadableAnswer, match="left items out"):
+        parse_look(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
+
+
 def test_each_type_that_a_converter_makes_a_column_of_can_be_read() -> None:
     assert {converter(name).column_type for name in CONVERTERS} == KNOWN_TYPES

@@ -123,3 +123,6 @@ def test_users_that_may_not_be_read_are_not_an_empty_directory() -> None:
         parse_users(Answer({"users": None}, errors=(refused,)))
     with pytest.raises(errors.UnreadableAnswer):
         parse_users(Answer({"users": None}))
+    left_out = errors.FieldLimitReached("slow down", path=["users", 1])
+    with pytest.raises(errors.FieldLimitReached):
+        parse_users(Answer({"users": [{"id": "1"}, None]}, errors=(left_out,)))

@@ -1,10 +1,14 @@
 """Set-up of boards and webhooks: what is there is adopted, what is missing is made, once."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sync.connectors.monday import errors
+from sync.connectors.monday.answers import Answer
+from sync.connectors.monday.codes import error_from
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS, WebhooksIncomplete, ensure_webhooks, url_fingerprint
 from sync.connectors.monday.setup import BoardSetup, BoardSpec, ColumnSpec, ensure_board, plan_board
 from tests.connector.fake_account import FakeAccount
@@ -277,6 +281,87 @@ def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(acco
 def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAccount) -> None:
     hooks, words = ensure_webhooks(account, "7", URL, {})
     assert "secret-part" not in repr((hooks, words))
+
+
+def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccount) -> None:
+    echo = f"Failed to communicate with URL {URL}, token secret-part"
+    account.failing["create_webhook"] = errors.AnswerWithoutData(
+        echo, errors=[errors.RecordRefused(echo, code="RecordInvalidException")]
+    )
+    with pytest.raises(WebhooksIncomplete, match="Failed to communicate") as caught:
+        ensure_webhooks(account, "7", URL, {})
+    told: BaseException | None = caught.value
+    while told is not None:
+        nested = getattr(told, "errors", ())
+        assert "secret-part" not in f"{told} {told!r} {nested!r} {[e.sentence for e in nested]}"
+        told = told.__cause__ or told.__context__
+
+
+def test_each_webhook_is_handed_over_as_soon_as_it_stands(account: FakeAccount) -> None:
+    kept: list[int] = []
+    ensure_webhooks(account, "7", URL, {}, lambda hooks: kept.append(len(hooks)))
+    assert kept == list(range(1, len(WEBHOOK_EVENTS) + 1))
+
+
+class Partly(FakeAccount):
+    """Answers the read of a board with one of its parts left out, beside an error or without one."""
+
+    def __init__(self, part: str, failure: dict[str, object] | None) -> None:
+        super().__init__()
+        self.part, self.failure = part, failure
+
+    def execute(self, document: str, variables: Mapping[str, Any], **more: Any) -> Answer:
+        answer = super().execute(document, variables, **more)
+        if not document.startswith("query Boards") or not answer.data or not answer.data["boards"]:
+            return answer
+        boards = [board | {self.part: None} for board in answer.data["boards"]]
+        told = (error_from(self.failure),) if self.failure else ()
+        return Answer({"boards": boards}, errors=told)
+
+
+@pytest.mark.parametrize("part", ["columns", "groups"])
+@pytest.mark.parametrize("told", [True, False])
+def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, told: bool) -> None:
+    failure = {
+        "message": "Too many requests",
+        "path": ["boards", 0, part],
+        "extensions": {"code": "FIELD_LIMIT_EXCEEDED", "retry_in_seconds": 15},
+    }
+    account = Partly(part, failure if told else None)
+    account.add_board("7", {"id": "npd_email", "title": "Email", "type": "email", "archived": False})
+    with pytest.raises(errors.FieldLimitReached if told else errors.UnreadableAnswer):
+        ensure_board(account, _spec("7"))
+    assert account.writes == []
+
+
+def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
+    failure = {
+        "message": "No",
+        "path": ["boards", 0, "items_limit"],
+        "extensions": {"code": "tooManyRequests"},
+    }
+    account = Partly("items_limit", failure)
+    account.add_board("7")
+    assert ensure_board(account, _spec("7")).board_id == "7"
+
+
+def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:
+    hooks, _ = ensure_webhooks(account, "7", URL, {})
+    failure = {
+        "message": "Too many requests",
+        "path": ["webhooks", 0],
+        "extensions": {"code": "FIELD_LIMIT_EXCEEDED"},
+    }
+    original = account._plays
+
+    def plays() -> dict[str, Callable[[Mapping[str, Any]], Answer]]:
+        rows: list[object] = [None, *list(account.hooks.values())[1:]]
+        return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(error_from(failure),))}
+
+    account._plays = plays  # type: ignore[method-assign]
+    with pytest.raises(errors.FieldLimitReached):
+        ensure_webhooks(account, "7", URL, {hook.id: hook.fingerprint for hook in hooks})
+    assert len(account.hooks) == len(WEBHOOK_EVENTS)
 
 
 def test_an_address_longer_than_monday_takes_is_refused_before_any_call(account: FakeAccount) -> None:

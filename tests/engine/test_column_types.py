@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync import account, registry
+from sync import account, directory, registry
 from sync.clock import sync_now
 from sync.models import FieldMapping, MondayAccount, SyncedModel
 from sync.setup import set_up
+from sync.tasks import refresh_allowance
 from tests.engine.conftest import World
 from tests.engine.test_relations import add_column, adopt
 from tests.support.deals import Deal, deals
@@ -180,6 +181,32 @@ def test_somebody_who_joins_the_account_is_sent_at_the_next_look(sales: World) -
     sales.look(record)
     assert sales.values(record)["owner"]
     assert sales.status(record) == "synced"
+
+
+def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sales: World) -> None:
+    everybody = account.account().users
+    newcomer = max(everybody)
+    without = {key: user for key, user in everybody.items() if key != newcomer}
+    MondayAccount.objects.filter(id=1).update(users=without)
+    calls = sales.calls()
+    directory.keep_fresh()
+    assert sales.calls() == calls  # nobody waits, and what is known is of today
+    here = deal(sales)
+    there = Deal.objects.create(name="Another", owner=everybody[newcomer]["email"])
+    sales.work()
+    sales.edit(here, "owner", {"personsAndTeams": [{"id": newcomer, "kind": "person"}]})
+    heard(sales)
+    assert "not known" in held(sales, here, "owner")
+    refresh_allowance()
+    sales.work()
+    assert (sales.status(there), sales.status(here)) == ("synced", "synced")
+    assert sales.values(there)["owner"]
+    here.refresh_from_db()
+    assert here.owner == everybody[newcomer]["email"]
+    sales.pass_time(hours=25)
+    calls = sales.calls()
+    directory.keep_fresh()
+    assert sales.calls() == calls + 1
 
 
 def test_people_are_e_mail_addresses_in_npd(sales: World) -> None:

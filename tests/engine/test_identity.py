@@ -2,8 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.connectors.monday import items
 from sync.models import SyncQueue
 from tests.engine.conftest import World
 
@@ -179,3 +182,50 @@ def test_an_item_that_bears_another_records_npd_id_is_not_taken_by_e_mail(world:
     world.work()
     assert world.status(contact) == "conflict"
     assert contact.monday_id is None
+
+
+def blind_to_emails(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+    """Monday answers an error in place of every e-mail, or the column was turned into one of another type."""
+    original = items._reading
+
+    def blind(node: Any, error: Any) -> Any:
+        if node["id"] != "email":
+            return original(node, error)
+        if how == "an error":
+            return items._unknown("email", "email", "Concurrency limit")
+        return items.Reading("email", "text", text="ann@example.com", value="ann@example.com")
+
+    monkeypatch.setattr(items, "_reading", blind)
+
+
+@pytest.mark.parametrize("how", ["an error", "another type"])
+def test_no_item_is_made_while_the_match_key_of_one_that_may_be_the_records_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    add(world, "Ann on Monday", email=mail("ann@example.com"))
+    blind_to_emails(monkeypatch, how)
+    contact = world.contact("Ann", email="ann@example.com")
+    world.contact("Bob")
+    world.work()
+    assert world.status(contact) == "pending"
+    assert "can't be read" in world.ledger(contact).note
+    assert sorted(item["name"] for item in world.sandbox.items()) == ["Ann on Monday", "Bob"]
+
+
+@pytest.mark.parametrize("how", ["an error", "another type"])
+def test_a_new_item_waits_while_its_match_key_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    blind_to_emails(monkeypatch, how)
+    add(world, "Ann on Monday", email=mail("ann@example.com"))
+    world.deliver()
+    world.pass_time(minutes=20)
+    world.work()
+    assert Contact.objects.count() == 1
+    waiting = SyncQueue.objects.get(status="pending")
+    assert "can't be read" in waiting.reason
+    monkeypatch.undo()
+    world.pass_time(minutes=2)
+    world.work()
+    assert Contact.objects.count() == 1

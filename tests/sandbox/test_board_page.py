@@ -351,3 +351,19 @@ def test_no_serious_accessibility_violation(
 def severe(window: "Page") -> list[str]:
     found = Axe().run(window).response["violations"]
     return [f"{one['id']}: {one['nodes'][0]['html']}" for one in found if one["impact"] in SEVERE]
+
+
+def test_long_names_without_a_blank_stay_in_their_places(simulator: Simulator, window: "Page") -> None:
+    board, long = simulator.board(), "x" * 120
+    simulator.data(
+        "mutation ($b: ID!, $n: String!) { create_group(board_id: $b, group_name: $n) { id } }",
+        b=board,
+        n=long,
+    )
+    item = simulator.item(board, long)
+    for width in (1280, 390):
+        window.set_viewport_size({"width": width, "height": 844})
+        open_board(window, board)
+        assert window.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        name = cell(window, item, "name")
+        assert name.evaluate("cell => cell.scrollWidth <= cell.clientWidth")

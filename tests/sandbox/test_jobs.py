@@ -69,6 +69,17 @@ def test_a_job_is_undone_once(simulator: Simulator, board: str) -> None:
     assert simulator.data(undo, j=job)["undo_action"]["success"] is False
 
 
+def test_undoing_a_job_leaves_what_somebody_deleted_since(simulator: Simulator, board: str) -> None:
+    kept, gone = simulator.item(board, "Ada"), simulator.item(board, "Bo")
+    start = "mutation ($b: ID!, $i: [ID!]!) { bulk_archive_items(board_id: $b, item_ids: $i) { job_id } }"
+    job = simulator.data(start, b=board, i=[kept, gone])["bulk_archive_items"]["job_id"]
+    wait_until(lambda: simulator.data(JOB, j=job)["job_status"]["status"] == "COMPLETED", "the job ends")
+    simulator.data("mutation ($i: ID) { delete_item(item_id: $i) { id } }", i=gone)
+    simulator.data("mutation ($j: ID!) { undo_action(job_id: $j) { success } }", j=job)
+    states = {one["id"]: one["state"] for one in simulator.data(STATES, i=[kept, gone])["items"]}
+    assert states == {kept: "active", gone: "deleted"}
+
+
 def test_an_unknown_job_is_refused(simulator: Simulator) -> None:
     assert simulator.refusal(JOB, j="nothing")["extensions"]["code"] == "ResourceNotFoundException"
 

@@ -433,3 +433,17 @@ def background() -> Iterator[Callable[..., list[requests.Response]]]:
     yield send
     for thread in threads:
         thread.join()
+
+
+def test_a_plan_lets_forty_boards_be_made_a_minute(simulator: Simulator) -> None:
+    simulator.control("plan", {"plan": "enterprise"})
+    fields = " ".join(
+        f'b{n}: create_board(board_name: "B", board_kind: public, empty: true) {{ id }}' for n in range(42)
+    )
+    answer = simulator.ask(f"mutation {{ {fields} }}")
+    assert [one is not None for one in answer["data"].values()] == [True] * 40 + [False] * 2
+    for error in answer["errors"]:
+        assert error["extensions"]["code"] == "FIELD_LIMIT_EXCEEDED"
+        assert 1 <= error["extensions"]["retry_in_seconds"] <= 60
+    simulator.control("clock", {"offset_seconds": 61})
+    assert "errors" not in simulator.ask(f"mutation {{ {fields.split(' b1:')[0]} }}")

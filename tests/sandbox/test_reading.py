@@ -192,3 +192,34 @@ def test_a_document_that_cannot_run_is_refused_whole_with_400(
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["extensions"]["code"] == code
     assert "data" not in answer.json()
+
+
+def test_a_listing_goes_on_without_what_went_to_another_board_or_with_its_own(simulator: Simulator) -> None:
+    board, other = simulator.board({}), simulator.board({})
+    items = [simulator.item(board, f"item {n}") for n in range(4)]
+    first = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 1) { cursor } } }"
+    cursor = simulator.data(first, b=[board])["boards"][0]["items_page"]["cursor"]
+    rest = "query ($c: String!) { next_items_page(cursor: $c, limit: 500) { items { id } } }"
+    move = 'mutation ($i: ID!, $b: ID!) { move_item_to_board(board_id: $b, group_id: "topics", item_id: $i) { id } }'
+    simulator.data(move, i=items[2], b=other)
+    found = simulator.data(rest, c=cursor)["next_items_page"]["items"]
+    assert [one["id"] for one in found] == [items[1], items[3]]
+    simulator.data("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=board)
+    assert simulator.data(rest, c=cursor)["next_items_page"]["items"] == []
+
+
+def test_items_put_at_one_place_a_hundred_times_keep_their_order(simulator: Simulator) -> None:
+    board = simulator.board({})
+    first, last = simulator.item(board, "first"), simulator.item(board, "last")
+    fields = " ".join(
+        f'r{n}: create_item(board_id: "{board}", item_name: "x", relative_to: "{first}",'
+        " position_relative_method: after_at) { id }"
+        for n in range(100)
+    )
+    made = [one["id"] for one in simulator.data(f"mutation {{ {fields} }}").values()]
+    listing = "query ($b: [ID!]) { boards(ids: $b) { items_page(limit: 500) { items { id } } } }"
+    found = simulator.data(listing, b=[board])["boards"][0]["items_page"]["items"]
+    assert [one["id"] for one in found] == [first, *reversed(made), last]
+    newest = simulator.item(board, "newest")
+    found = simulator.data(listing, b=[board])["boards"][0]["items_page"]["items"]
+    assert found[-1]["id"] == newest

@@ -9,6 +9,7 @@ from django.core.management.base import CommandError
 
 from npd.models import Contact
 from sync.choices import Cause
+from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue
 from tests.support.sandbox import Sandbox
@@ -275,6 +276,56 @@ def test_a_run_that_was_interrupted_after_making_the_board_goes_on_with_that_boa
     run("monday_setup")
     assert sorted(board["name"] for board in monday.boards()) == ["Contacts", "Organizations"]
     assert BoardLink.objects.filter(made_by_setup=True, creates_records=True).count() == 2
+
+
+def test_a_board_that_was_made_and_could_not_be_read_is_not_made_again(monday: Sandbox, run: Run) -> None:
+    monday.faults({"status": 500, "on": "boards"})
+    with pytest.raises(CommandError):
+        run("monday_setup")
+    assert len(monday.boards()) == 1
+    run("monday_setup")
+    assert sorted(board["name"] for board in monday.boards()) == ["Contacts", "Organizations"]
+    assert BoardLink.objects.filter(made_by_setup=True, creates_records=True).count() == 2
+    assert all(link.group_id for link in BoardLink.objects.all())
+
+
+def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(
+    monday: Sandbox, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, made = MondayClient.execute, []
+
+    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        if "create_webhook" in document:
+            made.append(variables["event"])
+        if len(made) > 3:
+            raise KeyboardInterrupt
+        return original(self, document, variables, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MondayClient, "execute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("monday_setup")
+    run("monday_setup")
+    for link in BoardLink.objects.all():
+        assert webhooks_of(monday, link.board_id) == sorted(WEBHOOK_EVENTS)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_npd_id_column_that_was_made_anew_is_filled(monday: Sandbox, run: Run) -> None:
+    run("monday_setup")
+    person = Contact.objects.create(name="Ann")
+    run("sync_drain")
+    link = contacts_link()
+    monday.query(
+        "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
+        b=link.board_id,
+        c=link.npd_id_column,
+    )
+    assert "1 contact will be looked at again" in run("monday_setup")
+    run("sync_drain")
+    item = monday.item_named("Ann")
+    assert item is not None
+    assert item["values"][contacts_link().npd_id_column] == str(person.pk)
 
 
 def test_without_a_token_it_says_where_to_get_one(run: Run, settings: Any) -> None:

@@ -40,6 +40,9 @@ CREATE_WEBHOOK = """mutation CreateWebhook($board: ID!, $url: String!, $event: W
 }"""
 DELETE_WEBHOOK = "mutation DeleteWebhook($id: ID!) { delete_webhook(id: $id) { id } }"
 
+_DISPENSABLE = frozenset({"items_count", "items_limit", "name", "config"})
+"""Fields without which a board can be set up all the same."""
+
 
 @dataclass(frozen=True)
 class BoardColumn:
@@ -89,7 +92,10 @@ class Board:
 
 
 def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
-    """Boards by id; those that don't exist or are hidden from the token's user are absent."""
+    """Boards by id; those that don't exist or are hidden from the token's user are absent.
+
+    Raises MondayError, also where a part of a board was left out: it must not look like one that has to be made.
+    """
     if not board_ids:
         return {}
     nodes = ask(api, Document(READ_BOARDS, {"ids": list(board_ids)}), "boards")
@@ -98,8 +104,15 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
 
 
 def ask(api: Api, document: Document, alias: str) -> Any:
-    """One root field of an answer; raises its error, or UnreadableAnswer where it is null without one."""
-    return _root(api.execute(*document), alias)
+    """One root field of an answer.
+
+    Raises its error, or one below it, but of what can be done without; UnreadableAnswer where it is null without one.
+    """
+    answer = api.execute(*document)
+    for error in answer.errors_of(alias):
+        if error.path[-1] not in _DISPENSABLE:
+            raise error
+    return _root(answer, alias)
 
 
 def make(api: Api, document: Document, alias: str) -> Any:
@@ -141,9 +154,9 @@ def _root(answer: Answer, alias: str) -> Any:
 
 def _board(node: Mapping[str, Any]) -> Board:
     groups = [
-        group for group in node.get("groups") or [] if not group.get("archived") and not group.get("deleted")
+        group for group in _parts(node, "groups") if not group.get("archived") and not group.get("deleted")
     ]
-    columns = [column for column in node.get("columns") or [] if not column.get("archived")]
+    columns = [column for column in _parts(node, "columns") if not column.get("archived")]
     return Board(
         id=str(node["id"]),
         name=str(node.get("name") or ""),
@@ -153,6 +166,14 @@ def _board(node: Mapping[str, Any]) -> Board:
         items_count=_count(node.get("items_count")),
         items_limit=_count(node.get("items_limit")),
     )
+
+
+def _parts(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """The groups or columns of a board, which may be none; raises UnreadableAnswer where they are not told."""
+    found = node.get(name)
+    if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
+        return found
+    raise UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
 
 
 def _settings(value: Any) -> Mapping[str, Any]:

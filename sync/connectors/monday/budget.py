@@ -76,21 +76,33 @@ class Window:
         return Window(in_air, _opened(now, patience) if in_air else None)
 
     def spend(self, amount: int, now: datetime, patience: float) -> Window:
-        """Take `amount`. Monday's minute begins when it receives the call, at most `patience` seconds from now."""
-        return Window(max(0, self.spent + amount), self.ends or _opened(now, patience))
+        """Take `amount`, or give it back. Monday's minute begins when it receives the call, at most `patience` later.
 
-    def answered(self, now: datetime, seen: Seen, own: int, in_air: int) -> Window:
+        One of which everything was given back has not begun: nothing of it was sent.
+        """
+        spent = max(0, self.spent + amount)
+        if amount < 0 and not spent:
+            return Window()
+        return Window(spent, self.ends or _opened(now, patience))
+
+    def answered(self, now: datetime, seen: Seen, own: int, in_air: int, seconds: float = 0.0) -> Window:
         """Corrected by an answer: when Monday's minute ends, and what it has counted of it.
 
-        `own` is what this call cost. Monday's count holds other tokens' calls too; ours holds those in the air.
+        `own` is what this call cost, `seconds` how long it took. Monday's count holds other tokens' calls too, and
+        of those in the air none for sure; ours holds all of these.
         """
         told = seen.reset is not None
-        ends = now + timedelta(seconds=(seen.reset if told else WINDOW_SECONDS) + MARGIN_SECONDS)  # type: ignore[operator]
+        rest = min(WINDOW_SECONDS, max(0.0, seen.reset)) if seen.reset is not None else WINDOW_SECONDS
+        ends = now + timedelta(seconds=rest + MARGIN_SECONDS)
         ours = self.ends or ends
-        if told and ends > ours + timedelta(seconds=WINDOW_SECONDS / 4):
-            # Monday began another minute in the margin by which ours is longer.
-            return Window(max(seen.spent or 0, own) + in_air, ends)
-        return Window(max(self.spent, seen.spent or 0), min(ours, ends))
+        if told and ends - timedelta(seconds=seconds) > ours + timedelta(seconds=MARGIN_SECONDS):
+            # Monday has begun another minute: ours was begun for a call that it never received, or much later.
+            counted = self.spent - in_air if seen.spent is None else seen.spent
+            return Window(max(counted, own) + in_air, ends)
+        spent = self.spent
+        if seen.spent is not None and seen.spent > spent:
+            spent = seen.spent + in_air
+        return Window(spent, min(ours, ends))
 
 
 @dataclass(frozen=True)
@@ -159,6 +171,10 @@ class Budget:
         left = Decimal(self.allowance.day) - self.used_today - (0 if urgent else self.day_reserve)
         return float(max(Decimal(0), left))
 
+    def without_day(self) -> Budget:
+        """The same, of which the day is not kept."""
+        return replace(self, allowance=replace(self.allowance, day=None))
+
     def points_room(self, *, urgent: bool) -> int | None:
         """Points that are left of this minute; None where the limit isn't known."""
         return _left(self.allowance.points, self.points, urgent)
@@ -203,8 +219,8 @@ class Budget:
         return replace(
             self,
             allowance=allowance,
-            minute=self.minute.answered(now, minute, 1, in_air.calls),
-            points=spent.answered(now, points, cost, in_air.points),
+            minute=self.minute.answered(now, minute, 1, in_air.calls, answer.seconds),
+            points=spent.answered(now, points, cost, in_air.points, answer.seconds),
         )
 
     def refused(
@@ -217,12 +233,12 @@ class Budget:
             day_calls=max(Decimal(0), self.day_calls - 1 + LIMITED_CALL),
         )
         ends = now + timedelta(seconds=(wait or WINDOW_SECONDS) + MARGIN_SECONDS)
+        # What is in the air may go back unsent, and makes no room then.
         if kind is Kind.POINTS and self.allowance.points is not None:
-            return replace(kept, points=Window(self.allowance.points, ends))
+            return replace(kept, points=Window(self.allowance.points + in_air.points, ends))
         if kind is Kind.MINUTE and self.allowance.minute is not None:
-            return replace(kept, minute=Window(self.allowance.minute, ends))
+            return replace(kept, minute=Window(self.allowance.minute + in_air.calls, ends))
         if kind is Kind.DAY and self.allowance.day is not None:
-            # What is in the air may go back unsent.
             others = self.allowance.day - kept.day_calls + in_air.calls
             return replace(kept, others_calls=max(self.others_calls, others))
         return kept

@@ -130,7 +130,7 @@ def cell(column_type: str, value: Any, settings: Settings | None = None) -> str:
         text = form(value, settings or {})
     except (KeyError, TypeError, AttributeError):
         raise NoCell(f"its value has no form that a bulk import knows ({column_type})") from None
-    if text == NULL:
+    if text.strip().upper() == NULL:  # whatever is made of spaces and case
         raise NoCell(f"the text {NULL} means an empty cell in an import")
     if "\x00" in text:
         raise NoCell("it holds a character that no file can carry")

@@ -6,6 +6,7 @@ decided by the caller, who knows what the document does.
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import threading
@@ -25,6 +26,7 @@ from sync.connectors.monday.answers import Answer, Complexity
 from sync.connectors.monday.codes import error_from
 from sync.connectors.monday.errors import (
     AnswerWithoutData,
+    EdgeRefused,
     MondayError,
     Scope,
     UnreadableAnswer,
@@ -115,7 +117,7 @@ class MondayClient:
         status, headers, content = self._send(body, key)
         payload = _decode(content, status)
         if status != 200:
-            raise _failure(payload, status, headers)
+            raise _failure(payload, status, headers, is_mutation=is_mutation)
         if payload is None:
             raise UnreadableAnswer(
                 "Monday's answer was not JSON", http_status=status, request_id=told.request_id(headers)
@@ -190,15 +192,28 @@ def _until(deadline: float, response: requests.Response) -> Iterator[bytes]:
 def _decode(body: bytes, status: int) -> dict[str, Any] | None:
     try:
         payload = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(payload, dict):
         return {"errors": [], "data": None} if status != 200 else None
     return payload
 
 
-def _failure(payload: dict[str, Any] | None, status: int, headers: Mapping[str, str]) -> MondayError:
+def _failure(
+    payload: dict[str, Any] | None, status: int, headers: Mapping[str, str], *, is_mutation: bool
+) -> MondayError:
+    if payload is None and status == http.client.FORBIDDEN:
+        return EdgeRefused(
+            "The request was refused before it reached Monday's API (HTTP 403)",
+            request_id=told.request_id(headers),
+            http_status=status,
+            wait_seconds=told.retry_after(headers, status),
+        )
     errors = _errors(payload or {}, status, headers)
+    # A refusal of one alias, or one that a failing server tells, came after others may have run.
+    ran = [e for e in errors if e.scope in _SCOPES_OF_EXECUTION and (e.path or status >= 500)]
+    if is_mutation and ran:
+        return _without_results(ran[0], errors, status)
     if errors:
         return errors[0]
     return error_from(
@@ -242,15 +257,19 @@ def _without_data(errors: list[MondayError], request_id: str | None, is_mutation
         return UnreadableAnswer("Monday's answer has neither data nor errors", request_id=request_id)
     ran = [error for error in errors if error.scope in _SCOPES_OF_EXECUTION or error.path]
     if is_mutation and ran:
-        return AnswerWithoutData(
-            f"Monday answered without results: {ran[0].message}",
-            code=ran[0].code,
-            request_id=request_id,
-            http_status=200,
-            wait_seconds=ran[0].wait_seconds,
-            errors=errors,
-        )
+        return _without_results(ran[0], errors, 200)
     return errors[0]
+
+
+def _without_results(first: MondayError, errors: list[MondayError], status: int) -> MondayError:
+    return AnswerWithoutData(
+        f"Monday answered without results: {first.message}",
+        code=first.code,
+        request_id=first.request_id,
+        http_status=status,
+        wait_seconds=first.wait_seconds,
+        errors=errors,
+    )
 
 
 def _request_id(payload: Mapping[str, Any], headers: Mapping[str, str]) -> str | None:

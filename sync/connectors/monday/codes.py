@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from sync.connectors.monday.errors import (
 )
 
 CODES: dict[str, type[MondayError]] = {known.code: known.error for known in PUBLISHED}
+LONGEST_WAIT = 7 * 86_400.0
+"""Seconds; Monday's longest window is a day (developer.monday.com/api-reference/docs/rate-limits)."""
 # Roots that tell of the account and not of a board: who may not read them lacks a scope.
 _ACCOUNT_ROOTS = frozenset({"me", "account", "users", "platform_api"})
 
@@ -195,11 +198,15 @@ _NARROWED: dict[str, Callable[[_Facts], type[MondayError] | None]] = {
 
 
 def _wait(extensions: Mapping[str, Any], retry_after: float | None) -> float | None:
+    """The wait that the body asks for, else the header's; none that no clock could add."""
     seconds = extensions.get("retry_in_seconds")
     milliseconds = extensions.get("retryAfterMs")
+    told = retry_after
     if isinstance(seconds, int | float):
-        return float(seconds)
-    return milliseconds / 1000 if isinstance(milliseconds, int | float) else retry_after
+        told = float(seconds)
+    elif isinstance(milliseconds, int | float):
+        told = milliseconds / 1000
+    return min(max(told, 0.0), LONGEST_WAIT) if told is not None and not math.isnan(told) else None
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -28,7 +28,7 @@ def retry_after(headers: Mapping[str, str], status: int) -> float | None:
     text = headers.get("Retry-After", "").strip()
     if not text:
         return _until_reset(headers) if status == 429 else None
-    if text.replace(".", "", 1).isdigit():
+    if text.isascii() and text.replace(".", "", 1).isdigit():
         return float(text)
     until, now = _moment(text), _moment(headers.get("Date", ""))
     # The server's own clock is the one that wrote the date; ours may differ from it.

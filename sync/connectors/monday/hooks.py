@@ -7,8 +7,9 @@ with a fingerprint of the address. Webhooks that others made are never touched.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from sync.connectors.monday.answers import Api
 from sync.connectors.monday.boards import (
@@ -31,6 +32,8 @@ WEBHOOK_EVENTS = (
     "item_restored",
     "item_moved_to_any_group",
 )
+SHORTEST_SECRET = 6
+"""Characters; a shorter part of an address would black out ordinary words."""
 URL_CHARACTERS = 255  # developer.monday.com/api-reference/reference/webhooks
 
 
@@ -80,13 +83,18 @@ def read_webhooks(api: Api, board_id: str) -> dict[str, str]:
 
 
 def ensure_webhooks(
-    api: Api, board_id: str, url: str, known: Mapping[str, str]
+    api: Api,
+    board_id: str,
+    url: str,
+    known: Mapping[str, str],
+    keep: Callable[[Sequence[Hook]], None] = lambda _: None,
 ) -> tuple[list[Hook], list[str]]:
     """Bring our webhooks on a board up to date: one per needed event, all to `url`.
 
     `known` gives, for each webhook that we made, the fingerprint of its address. Returns all webhooks that
     are ours now, and what was done, in words. Raises WebhooksIncomplete, which holds what stands, or
-    ValueError for an address that is too long.
+    ValueError for an address that is too long. `keep` is told after each step what is ours by then: one that a
+    killed process had made and nobody remembers would stand beside ours for ever.
     """
     if len(url) > URL_CHARACTERS:
         raise ValueError(
@@ -101,12 +109,23 @@ def ensure_webhooks(
         for event in WEBHOOK_EVENTS:
             if event not in good:
                 _make(api, board_id, url, event, progress)
+                keep(progress.hooks)
         # Only now, so that a failure leaves no gap without any webhook.
         for hook in stale:
             _remove(api, hook, progress)
+            keep(progress.hooks)
     except MondayError as error:
+        _hide_address(error, url)
         raise WebhooksIncomplete(error, progress.hooks) from error
     return progress.hooks, progress.words
+
+
+def _hide_address(error: MondayError, url: str) -> None:
+    """Monday may repeat the address in its refusal; its last part may be the webhooks' secret."""
+    error.hide(url, "the webhooks' address")
+    secret = urlsplit(url).path.rstrip("/").rpartition("/")[2]
+    if len(secret) >= SHORTEST_SECRET:
+        error.hide(secret, "…")
 
 
 def _sorted_out(ours: Sequence[Hook], fingerprint: str) -> tuple[dict[str, Hook], list[Hook]]:

@@ -140,20 +140,27 @@ def items_from(
 ) -> list[Item]:
     """Items out of a list (or a single one) of an answer; `path` is where the list stands in the answer.
 
-    Raises the error for which an item was left out: it must not look like one that isn't there.
+    Raises the error for which an item was left out, or doesn't tell its state: it must not look like one that
+    isn't there, or isn't active any more.
     """
     if isinstance(node, Mapping):
         return [_item(node, column_ids, errors, path)]
     entries = node if isinstance(node, list) else []
     for error in errors:
         index = error.path[len(path)] if error.path[: len(path)] == path != error.path else None
-        if isinstance(index, int) and index < len(entries) and entries[index] is None:
+        if isinstance(index, int) and index < len(entries) and _left_out(entries[index]):
             raise error
+    if any(isinstance(entry, Mapping) and _left_out(entry) for entry in entries):
+        raise UnreadableAnswer("Monday didn't say of an item whether it is active", path=path)
     return [
         _item(entry, column_ids, errors, (*path, index))
         for index, entry in enumerate(entries)
         if isinstance(entry, Mapping)
     ]
+
+
+def _left_out(entry: Any) -> bool:
+    return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
 
 
 def _written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | MondayError:
@@ -191,8 +198,10 @@ def _page_at(answer: Answer, path: Path, column_ids: Sequence[str]) -> Page:
     node = _node(answer, path)
     if not isinstance(node, Mapping):
         return Page([], None)
-    cursor = node.get("cursor")
-    items = items_from(node.get("items"), column_ids, answer.errors, (*path, "items"))
+    cursor, entries = node.get("cursor"), node.get("items")
+    items = items_from(entries, column_ids, answer.errors, (*path, "items"))
+    if not isinstance(entries, list) or len(items) < len(entries):
+        raise UnreadableAnswer("Monday left items out of a page", request_id=answer.request_id, path=path)
     return Page(items, str(cursor) if cursor else None)
 
 
@@ -259,9 +268,10 @@ def _reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
         return _unknown(column_id, column_type, reason)
     try:
         value = decoded(node.get("value"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return _unknown(column_id, column_type, "Monday's raw value is not JSON")
-    if not is_storable(node):
+    # The raw value once more, decoded: what it escapes shows only there.
+    if not (is_storable(node) and is_storable(value)):
         return _unknown(column_id, column_type, UNSTORABLE)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
     return Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)

@@ -70,7 +70,7 @@ def next_size(size: int, records: int, seconds: float, timeout: float) -> int:
 
 
 def size_after_timeout(records: int) -> int:
-    """The size of a board's documents after a call of `records` that got no answer in time."""
+    """The size of a board's documents after a call of `records` that got no answer in time, or was too complex."""
     return max(1, records // 4)
 
 

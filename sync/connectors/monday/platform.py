@@ -65,7 +65,8 @@ class Greeting:
 
     `version_kind` is the kind of the version that answered, `versions` gives the kind of every version.
     `day_limit` counts the calls of a UTC day for all tokens, extensions included; `usage_by_day` those used, by
-    ISO date, as they stood at `usage_as_of`. `refused` are the errors of the fields that Monday didn't answer.
+    ISO date, as they stood at `usage_as_of`. `unlimited`: Monday answered that there is no limit of the day, which
+    is more than not answering. `refused` are the errors of the fields that Monday didn't answer.
     """
 
     user_id: str = ""
@@ -75,6 +76,7 @@ class Greeting:
     version_kind: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     day_limit: int | None = None
+    unlimited: bool = False
     usage_by_day: Mapping[str, int] = field(default_factory=dict)
     usage_as_of: datetime | None = None
     refused: tuple[MondayError, ...] = ()
@@ -113,6 +115,7 @@ def parse_greeting(answer: Answer) -> Greeting:
         version_kind=versions.get(served) or str(version.get("kind") or ""),
         versions=versions,
         day_limit=_whole(limit.get("total")) or _whole(limit.get("base")),
+        unlimited=bool(limit) and limit.get("total") is None and limit.get("base") is None,
         usage_by_day=_usage(analytics.get("by_day")),
         usage_as_of=_moment(analytics.get("last_updated")),
         refused=answer.errors,
@@ -125,9 +128,12 @@ def users_page(page: int = 1) -> Document:
 
 
 def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
-    """Read the answer to `users_page`: name and e-mail address by user id; raises its error, or UnreadableAnswer."""
+    """Read the answer to `users_page`: name and e-mail address by user id; raises its error, or UnreadableAnswer.
+
+    A page with a user left out is not read at all: it would look like the last one, and like one who is gone.
+    """
     nodes = (answer.data or {}).get("users")
-    if isinstance(nodes, list):
+    if isinstance(nodes, list) and None not in nodes:
         return {
             str(node["id"]): {"name": str(node.get("name") or ""), "email": str(node.get("email") or "")}
             for node in _rows(nodes)

@@ -6,7 +6,7 @@ Everything is idempotent: a second run finds what the first one made and changes
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sync.connectors.monday.answers import Api
@@ -122,12 +122,15 @@ def plan_board(api: Api, spec: BoardSpec) -> BoardPlan:
     return plan
 
 
-def ensure_board(api: Api, spec: BoardSpec) -> BoardSetup:
-    """Make what is missing and return the board with its columns; raises MondayError where Monday refuses."""
+def ensure_board(api: Api, spec: BoardSpec, *, keep: Callable[[str], None] = lambda _: None) -> BoardSetup:
+    """Make what is missing and return the board with its columns; raises MondayError where Monday refuses.
+
+    `keep` is told the id of a board that was made before anything else can fail, so that none is made twice.
+    """
     plan = plan_board(api, spec)
     created, made_board = [], plan.board is None
     if plan.board is None:
-        board = _make_board(api, spec)
+        board = _make_board(api, spec, keep)
         created.append(f"board “{spec.title}” ({board.id})")
         plan = _columns_plan(board, spec)
     else:
@@ -199,13 +202,14 @@ def _board_words(spec: BoardSpec, board: Board | None) -> list[str]:
     return [f"create board “{spec.title}”{reason}"]
 
 
-def _make_board(api: Api, spec: BoardSpec) -> Board:
+def _make_board(api: Api, spec: BoardSpec, keep: Callable[[str], None]) -> Board:
     made = make(api, Document(CREATE_BOARD, {"title": spec.title}), "create_board")
     board_id = str(made["id"])
+    keep(board_id)
     board = read_boards(api, [board_id]).get(board_id)
     if board is None:
         raise UnreadableAnswer(
-            f"Board {board_id} was made but can't be read yet; run the set-up again with its id"
+            f"Board {board_id} was made but can't be read yet; run the set-up again in a minute"
         )
     return board
 

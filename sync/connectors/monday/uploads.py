@@ -33,7 +33,7 @@ def put_file(url: str, content: bytes, timeout: float = UPLOAD_TIMEOUT) -> None:
     status = _ask("PUT", url, timeout, content)[0]
     if status >= 500:
         raise ServerFailed(f"The import's file store answered HTTP {status}", http_status=status)
-    if status != 200:
+    if not 200 <= status < 300:
         raise UploadRefused(f"The import's file was refused with HTTP {status}", http_status=status)
 
 

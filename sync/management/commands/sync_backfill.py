@@ -45,6 +45,8 @@ class Command(BaseCommand):
                 failed += not work(spec, **options)
         except (Impossible, MondayError) as error:
             raise CommandError(f"{error} {self._how_to_go_on(specs)}".strip()) from error
+        except KeyboardInterrupt:
+            raise CommandError(f"Interrupted. {self._how_to_go_on(specs)}".strip()) from None
         if failed:
             raise CommandError("Not everything was put on the boards; each problem is named above.")
 
@@ -96,7 +98,10 @@ class Command(BaseCommand):
     def _confirmed(self, seen: Preview) -> bool:
         if not sys.stdin.isatty():
             raise Impossible("Nothing was written: to do it without being asked, add --yes.")
-        answer = input(f"Do this now ({cost(seen)})? [y/N] ")
+        try:
+            answer = input(f"Do this now ({cost(seen)})? [y/N] ")
+        except EOFError:
+            return False
         return answer.strip().lower() in ("y", "yes")
 
     def _told(self, backfill: Backfill) -> bool:

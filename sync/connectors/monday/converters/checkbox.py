@@ -37,7 +37,8 @@ class CheckboxConverter(Plain):
         value = object_in(known_value(reading, "checkbox"))
         if value and "checked" not in value:
             raise unreadable(value)
-        ticked = reading.extra.get("checked", value.get("checked"))
+        told = reading.extra.get("checked")
+        ticked = value.get("checked") if told is None else told
         return {"checked": True} if _ticked(ticked) else None
 
     def write(self, raw_local: Local, existing_remote_raw: Any) -> Any:

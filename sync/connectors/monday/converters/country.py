@@ -7,10 +7,10 @@ from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
     folded,
-    known_value,
     object_in,
     only_field,
     only_text,
+    shown_value,
     text_at,
     words,
 )
@@ -33,7 +33,7 @@ class CountryConverter(Plain):
         return canonical_country(text_at(raw, "countryCode"))
 
     def raw_of(self, reading: Reading) -> Any:
-        value = object_in(known_value(reading, "country"))
+        value = object_in(shown_value(reading, "country"))
         code = canonical_text(text_at(value, "countryCode")) if value else None
         if code is None:
             return None

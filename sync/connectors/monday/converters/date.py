@@ -9,9 +9,9 @@ from sync.connectors.monday.converters.base import Canonical, Local, Plain, Unkn
 from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
-    known_value,
     object_in,
     only_field,
+    shown_value,
     text_at,
     words,
 )
@@ -37,7 +37,7 @@ class DateConverter(Plain):
         return canonical_text(text_at(raw, "date"))
 
     def raw_of(self, reading: Reading) -> Any:
-        value = object_in(known_value(reading, "date"))
+        value = object_in(shown_value(reading, "date"))
         day = text_at(value, "date") if value else None
         return (
             {"date": day, "time": value.get("time") or None, "icon": value.get("icon") or None}

@@ -42,7 +42,8 @@ class DropdownConverter(ListConverter):
     def raw_of(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
         values = reading.extra.get("values")
-        if values is None:
+        if not values:
+            # A label that isn't told any more is not one that nobody chose.
             values = self._named(list_at(value, "ids"))
         return {"values": _entries(values, "label")} if values else None
 

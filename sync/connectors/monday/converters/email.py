@@ -8,9 +8,9 @@ from sync.connectors.monday.converters.base import Canonical, Local, Plain, Unkn
 from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
-    known_value,
     only_field,
     only_text,
+    shown_value,
     text_at,
 )
 from sync.connectors.monday.items import Reading
@@ -30,7 +30,7 @@ class EmailConverter(Plain):
         return canonical_address(text_at(raw, "email"))
 
     def raw_of(self, reading: Reading) -> Any:
-        value = known_value(reading, "email")
+        value = shown_value(reading, "email")
         address = text_at(value, "email") if value != {} else None
         if not address:
             return None

@@ -64,6 +64,17 @@ def known_value(reading: Reading, *types: str) -> Any:
     return reading.value
 
 
+def shown_value(reading: Reading, *types: str) -> Any:
+    """As `known_value`, of types whose every value shows in `value`; raises UnknownValue where only `text` shows one.
+
+    What is rolled up from sub-items may read so (no page says how it does). It is not an empty cell.
+    """
+    value = known_value(reading, *types)
+    if value is None and reading.text:
+        raise UnknownValue("Monday showed a text without the value behind it")
+    return value
+
+
 def event_value(value: Any, column_type: str, *types: str) -> Any:
     """A webhook's value of one of these types, None when cleared (null or {}); else raises UnknownValue."""
     api_type = api_column_type(column_type)

@@ -8,10 +8,10 @@ from sync.connectors.monday.converters.base import Canonical, Local, Plain, Unkn
 from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
-    known_value,
     object_in,
     only_field,
     only_text,
+    shown_value,
     text_at,
     words,
 )
@@ -48,7 +48,7 @@ class LinkConverter(Plain):
         return canonical_link(text_at(raw, "url"))
 
     def raw_of(self, reading: Reading) -> Any:
-        value = object_in(known_value(reading, "link"))
+        value = object_in(shown_value(reading, "link"))
         url = text_at(value, "url") if value else None
         if not url:
             return None

@@ -8,9 +8,9 @@ from sync.connectors.monday.converters.base import Canonical, Local, Plain, Unkn
 from sync.connectors.monday.converters.forms import (
     event_value,
     folded,
-    known_value,
     object_in,
     only_text,
+    shown_value,
     unreadable,
     words,
 )
@@ -56,7 +56,7 @@ class LocationConverter(Plain):
         return _there(raw).text()
 
     def raw_of(self, reading: Reading) -> Any:
-        place = _there(known_value(reading, "location"))
+        place = _there(shown_value(reading, "location"))
         return place._asdict() if place.text() is not None else None
 
     def write(self, raw_local: Local, existing_remote_raw: Any) -> Any:

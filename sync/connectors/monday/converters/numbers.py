@@ -8,8 +8,8 @@ from sync.connectors.monday.converters.base import Canonical, Local, Plain, Unkn
 from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
-    known_value,
     only_field,
+    shown_value,
     unreadable,
     words,
 )
@@ -40,7 +40,7 @@ class NumbersConverter(Plain):
         return canonical_number(number_text(raw))
 
     def raw_of(self, reading: Reading) -> Any:
-        return canonical_text(number_text(known_value(reading, "numbers")))
+        return canonical_text(number_text(shown_value(reading, "numbers")))
 
     def write(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return self.local(raw_local)

@@ -9,9 +9,9 @@ from sync.connectors.monday.converters.elements import ListConverter
 from sync.connectors.monday.converters.forms import (
     event_value,
     ids_in,
-    known_value,
     list_at,
     only_field,
+    shown_value,
     unreadable,
     words,
 )
@@ -40,7 +40,7 @@ class PeopleConverter(ListConverter):
         return self.canonical(self._emails(raw))
 
     def raw_of(self, reading: Reading) -> Any:
-        entries = _entries(known_value(reading, "people"))
+        entries = _entries(shown_value(reading, "people"))
         return {"personsAndTeams": entries} if entries else None
 
     def write(self, raw_local: Local, existing_remote_raw: Any) -> Any:

@@ -10,9 +10,9 @@ from sync.connectors.monday.converters.forms import (
     canonical_text,
     event_value,
     folded,
-    known_value,
     only_field,
     only_text,
+    shown_value,
     text_at,
 )
 from sync.connectors.monday.items import Reading
@@ -43,7 +43,7 @@ class PhoneConverter(Plain):
         return canonical_phone(text, self.region)
 
     def raw_of(self, reading: Reading) -> Any:
-        value = known_value(reading, "phone")
+        value = shown_value(reading, "phone")
         number = text_at(value, "phone") if value != {} else None
         if not number:
             return None

@@ -17,6 +17,7 @@ from sync.connectors.monday.items import Reading
 
 LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
 MOST_LABELS = 40  # developer.monday.com/api-reference/reference/status
+EMPTY_INDEX = "5"  # of the label without a text, unless a person gave it one (the same page)
 
 
 class StatusConverter(Plain):
@@ -41,6 +42,8 @@ class StatusConverter(Plain):
             label = self._labels.get(str(raw.get("index")))
         if raw is None or isinstance(label, str):
             return folded(label)
+        if str(raw.get("index")) == EMPTY_INDEX:
+            return None
         raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
 
     def raw_of(self, reading: Reading) -> Any:
@@ -48,7 +51,8 @@ class StatusConverter(Plain):
         if "index" not in value and "index" not in reading.extra:
             # So reads a roll-up of sub-items, which is a BatteryValue and no status (reference/status).
             raise UnknownValue("Monday didn't say which label is chosen")
-        index = reading.extra.get("index", value.get("index"))
+        told = reading.extra.get("index")
+        index = value.get("index") if told is None else told
         if index is None:
             return None
         label = reading.extra.get("label", reading.text)
@@ -105,4 +109,6 @@ class StatusConverter(Plain):
         try:
             return self._labels[str(index)]
         except KeyError:
+            if str(index) == EMPTY_INDEX:
+                return ""
             raise UnknownValue(f"Monday answered the status {index} without its label") from None

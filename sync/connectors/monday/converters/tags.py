@@ -36,7 +36,7 @@ class TagsConverter(ListConverter):
     def raw_of(self, reading: Reading) -> Any:
         value = known_value(reading, "tags")
         tags = reading.extra.get("tags")
-        if tags is None:
+        if not tags:
             ids = ids_in(list_at(value, "tag_ids"))
             return {"tag_ids": ids, "names": {}} if ids else None
         if not isinstance(tags, list) or not all(_is_tag(tag) for tag in tags):

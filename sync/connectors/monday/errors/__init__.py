@@ -39,6 +39,7 @@ MondayError
 │   ├── TimedOut                          no answer in time
 │   ├── ConnectionLost                    the connection broke after it was made
 │   ├── ServerFailed                      HTTP 5xx, or an internal error in the answer
+│   ├── EdgeRefused                       HTTP 403 without JSON: a firewall before the API, not the API
 │   ├── StillRunning                      an earlier request with this idempotency key isn't finished
 │   ├── UnreadableAnswer                  HTTP 200, but not GraphQL
 │   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
@@ -94,6 +95,7 @@ from sync.connectors.monday.errors.waits import (
     ConcurrencyLimitReached,
     ConnectionLost,
     DailyLimitReached,
+    EdgeRefused,
     FieldLimitReached,
     JobLimitReached,
     LimitReached,
@@ -127,6 +129,7 @@ __all__ = [
     "CursorExpired",
     "DailyLimitReached",
     "DocumentRefused",
+    "EdgeRefused",
     "FieldLimitReached",
     "FieldRefused",
     "GroupGone",

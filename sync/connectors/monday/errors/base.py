@@ -58,6 +58,13 @@ class MondayError(Exception):
         self.column_type = column_type
         self.errors = tuple(errors)
 
+    def hide(self, secret: str, instead: str) -> None:
+        """Take a text out of all that this error says, for Monday may repeat what it was sent."""
+        self.message = self.message.replace(secret, instead)
+        self.args = (self.message,)
+        for error in self.errors:
+            error.hide(secret, instead)
+
     @property
     def path_alias(self) -> str | None:
         """The alias in our document that the error concerns, if Monday named one."""

@@ -144,7 +144,7 @@ class DocumentRefused(MondayError):
 class TooComplex(DocumentRefused):
     """The one request costs more points than Monday allows; a smaller one may pass."""
 
-    advice = "It is sent again in smaller parts."
+    advice = "It is sent again in smaller parts; a record that is refused alone needs fewer mapped columns."
 
 
 class CursorExpired(DocumentRefused):

@@ -14,9 +14,19 @@ class LimitReached(MondayError):
 
 
 class BudgetExhausted(LimitReached):
-    """The shared allowance has no room for the call, so it was not sent; `wait_seconds` says until when."""
+    """The shared allowance has no room for the call, so it was not sent; `wait_seconds` says until when.
+
+    Its message is whole sentences: which allowance it is, and when it goes on. Monday was not asked.
+    """
 
     advice = "It goes out by itself as soon as there is room."
+
+    @property
+    def sentence(self) -> str:
+        if self.message.endswith("."):
+            return self.message
+        wait = f" There is room in {self.wait_seconds:.0f} s." if self.wait_seconds else ""
+        return f"{self.message}. {self.advice}{wait}"
 
 
 class ComplexityExhausted(LimitReached):
@@ -73,6 +83,18 @@ class ServerFailed(OutcomeUnknown):
     """Monday had an internal error."""
 
     advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
+
+
+class EdgeRefused(OutcomeUnknown):
+    """HTTP 403 with a page and no JSON: of a firewall before the API, which may dislike what a single value holds.
+
+    Monday's own refusals say why, as JSON (developer.monday.com/api-reference/docs/error-handling). So this is no
+    missing permission of the token, for which every record would have to stop.
+    """
+
+    advice = (
+        "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue."
+    )
 
 
 class StillRunning(OutcomeUnknown):

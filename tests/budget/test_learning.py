@@ -1,0 +1,81 @@
+"""What a board's calls teach of their price and size, also where the first guess is far off."""
+
+from typing import Any
+
+import pytest
+
+from sync import budget
+from sync.budget import boards, sending, store
+from sync.connectors.monday.answers import Answer, Complexity
+from sync.connectors.monday.errors import ComplexityExhausted, TimedOut
+from sync.models import ApiBudget, BoardLink, SyncQueue
+from tests.budget.test_shared import Answering, board, known
+
+pytestmark = pytest.mark.django_db
+
+
+class Dear(Answering):
+    """A Monday on which a record written costs far more than its documents say."""
+
+    def __init__(self, each: int, limit: int) -> None:
+        super().__init__(each)
+        self.limit = limit
+        self.refused = 0
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        cost = self.points * variables["records"]
+        if cost > self.limit:
+            self.refused += 1
+            raise ComplexityExhausted("Complexity budget exhausted", wait_seconds=30)
+        return Answer(data={}, complexity=Complexity(cost, self.limit, self.limit - cost, 60))
+
+
+def wait_out_the_minute() -> None:
+    """Monday's minute and ours are over."""
+    ApiBudget.objects.update(points=0, points_end=None, minute_calls=0, minute_ends=None)
+
+
+def write(client: Answering, link: BoardLink) -> int:
+    """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
+    turn = budget.take_turn(link)
+    assert turn is not None
+    with turn, sending(link, turn.size, writes=True):
+        try:
+            budget.Metered(client).execute("mutation { … }", {"records": turn.size})
+        except ComplexityExhausted:
+            return 0
+        return turn.size
+
+
+def test_a_document_that_costs_more_than_was_thought_is_not_refused_for_ever() -> None:
+    link, client = board(), Dear(each=35_000, limit=1_000_000)
+    SyncQueue.objects.bulk_create(SyncQueue(entity_type="contact", remote_id=str(n)) for n in range(2, 200))
+    known(points_limit=1_000_000)
+    written = []
+    for _ in range(8):
+        written.append(write(client, link))
+        wait_out_the_minute()
+    assert client.refused <= 2
+    assert all(0 < size <= 28 for size in written[2:])
+    assert written[-1] >= 20
+
+
+def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_documents() -> None:
+    class Slow(Answering):
+        def execute(self, *args: Any, **more: Any) -> Answer:
+            raise TimedOut("no answer")
+
+    link = board()
+    for records, size in ((1, 100), (40, 10)):
+        with pytest.raises(TimedOut), sending(link, records, writes=True):
+            budget.Metered(Slow(1)).execute("mutation { … }", {})
+        assert boards.learned(link.pk).size == size
+
+
+def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
+    link = board()
+    known(minute_limit=100)
+    with sending(link, 3):
+        BoardLink.objects.all().delete()
+        assert budget.Metered(Answering(points=40)).execute("query { me { id } }", {}).complexity is not None
+    assert store.read().in_air.number == 0

@@ -1,0 +1,142 @@
+"""What Monday refuses as a whole: too complex, poisoned by one record, or with a column that can't be read."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.connectors.monday import documents
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.errors import DocumentRefused, EdgeRefused, MondayError
+from sync.models import BoardLink, SyncQueue
+from tests.budget.conftest import Planned, monday
+from tests.engine.conftest import World
+
+__all__ = ["monday"]
+
+TOO_COMPLEX = {
+    "errors": [
+        {"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}
+    ]
+}
+
+
+def poison(
+    monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: type[MondayError] = DocumentRefused
+) -> None:
+    """Every document that holds this record's change is refused as a whole, before any of it runs."""
+    original = MondayClient.execute
+
+    def execute(self: MondayClient, document: str, variables: Any, *, idempotency_key: Any = None) -> Any:
+        if document.startswith("mutation") and contact.monday_id in map(str, variables.values()):
+            raise kind("The document can't be read")
+        return original(self, document, variables, idempotency_key=idempotency_key)
+
+    monkeypatch.setattr(MondayClient, "execute", execute)
+
+
+def batch_limit() -> int | None:
+    return BoardLink.objects.get(entity_type="contact").batch_limit
+
+
+def test_a_read_that_is_too_complex_is_asked_again_in_quarters_and_costs_no_attempt(world: World) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    Contact.objects.update(role_title="y")
+    calls = world.calls()
+    world.sandbox.faults({"status": 400, "on": "query", "count": 1, "body": TOO_COMPLEX})
+    world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert {world.row(contact).attempts for contact in contacts} == {1}
+    # One refused, then looks of two, three and three records: a read and a write each.
+    assert world.calls() - calls == 1 + 3 * 2
+    assert (batch_limit() or 100) < 8
+
+
+def test_a_record_whose_own_read_is_too_complex_fails_and_the_others_flow(world: World) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(2)]
+    Contact.objects.update(role_title="y")
+    world.sandbox.faults({"status": 400, "on": "query", "count": 2, "body": TOO_COMPLEX})
+    world.work()
+    rows = [world.row(contact) for contact in contacts]
+    assert sorted((row.status, row.attempts) for row in rows) == [("completed", 1), ("pending", 1)]
+    assert [row.error_message for row in rows if "cost is too high" in row.error_message]
+    world.pass_time(minutes=2)
+    world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+
+
+def test_a_further_page_that_is_too_complex_sends_its_records_back_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A smaller document would read the same page: given back together, the rows would be read for ever."""
+    for name in ("Ann", "Bob"):
+        world.contact(name, email=f"{name}@example.com")
+        world.sandbox.act(
+            "add", board_id=world.board_id(), name=name, values={"email": f"{name}@example.com"}
+        )
+    monkeypatch.setattr(documents, "ITEMS_PER_PAGE", 1)
+    world.sandbox.faults({"status": 400, "on": "next_items_page", "count": 50, "body": TOO_COMPLEX})
+    calls = world.calls()
+    world.work()
+    assert any("next_items_page" in call["fields"] for call in world.sandbox.calls())
+    assert world.calls() - calls < 12
+    assert {row.status for row in SyncQueue.objects.all()} <= {"pending", "completed"}
+
+
+def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_refused_in(
+    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refused document that kept its points would be sent, refused and given back once a minute for ever."""
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(8)]
+    monday.limits(plan="free", points=150_000)
+    world.pass_time(minutes=2)
+    Contact.objects.update(role_title="y")
+    poison(monkeypatch, contacts[5])
+    world.work()
+    assert {world.status(contact) for contact in contacts if contact != contacts[5]} == {"synced"}
+    assert world.row(contacts[5]).status == "pending"
+    assert monday.refused == 0
+
+
+def test_a_value_that_the_tokens_user_may_not_write_is_held_alone_while_others_are_written(
+    world: World,
+) -> None:
+    """Columns and items can be closed to some users; that the board is open the neighbour shows."""
+    first, second = world.linked("A", role_title="x"), world.linked("B", role_title="x")
+    Contact.objects.update(role_title="y", notes="new")
+    forbidden = {"every": 2, "code": "UserUnauthorizedException"}
+    world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 50})
+    world.work()
+    assert BoardLink.objects.get(entity_type="contact").blocked_reason == ""
+    held = world.ledger(first).held | world.ledger(second).held
+    assert len(held) == 1
+    (reason,) = (entry["reason"] for entry in held.values())
+    assert "right to edit" in reason
+    assert {world.status(first), world.status(second)} == {"synced", "pending"}
+
+
+def test_a_board_that_the_tokens_user_may_not_write_is_held_as_a_whole(world: World) -> None:
+    contacts = [world.linked(name, role_title="x") for name in ("A", "B")]
+    Contact.objects.update(role_title="y")
+    forbidden = {"every": 1, "code": "UserUnauthorizedException"}
+    world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 1})
+    world.work()
+    assert "right to edit" in BoardLink.objects.get(entity_type="contact").blocked_reason
+    world.pass_time(minutes=2)
+    world.work()
+    assert {world.status(contact) for contact in contacts} == {"synced"}
+    assert {world.row(contact).attempts for contact in contacts} == {1}
+
+
+def test_a_value_that_a_firewall_before_monday_refuses_holds_nobody(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = [world.linked(f"P{number}", role_title="x") for number in range(6)]
+    Contact.objects.update(role_title="y")
+    poison(monkeypatch, contacts[1], EdgeRefused)
+    for _ in range(8):
+        world.work()
+        world.wait_out()
+    others = [contact for contact in contacts if contact != contacts[1]]
+    assert {world.status(contact) for contact in others} == {"synced"}
+    assert world.row(contacts[1]).attempts > 0
