@@ -6,12 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import Exists, OuterRef
 
 from sync import account, registry
 from sync.boards import link_of
 from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, Intent, IntentState, SyncQueue
 
 
 def stats() -> dict[str, Any]:
@@ -46,7 +47,12 @@ def _due_since(link: BoardLink) -> datetime | None:
 
 
 def _due() -> Any:
-    return SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+    """Rows whose time has come, without those that a bulk import carries: no worker may touch these."""
+    carried = Intent.objects.filter(
+        entity_id=OuterRef("entity_id"), state=IntentState.OPEN, backfill__isnull=False
+    )
+    due = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+    return due.filter(~Exists(carried))
 
 
 def _workable() -> list[BoardLink]:

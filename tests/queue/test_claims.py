@@ -11,9 +11,9 @@ from npd.models import Contact
 from sync import finish, lease
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.claims import claim
-from sync.clock import CREATE_SYNC_NOW
+from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.lease import LeaseLost
-from sync.models import BoardLink, SyncQueue
+from sync.models import Backfill, BackfillState, BoardLink, Intent, SyncQueue
 from sync.queue import QueueError, SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -48,6 +48,20 @@ def taken(link: BoardLink) -> lease.Lease:
     found = lease.take(link)
     assert found is not None
     return found
+
+
+def test_a_row_that_a_bulk_import_carries_is_not_due(link: BoardLink) -> None:
+    """Else an import that Monday takes an hour for would make /readyz fail: no worker may touch its rows."""
+    contact = Contact.objects.create(name="Ann")
+    queue = SyncQueueService()
+    assert (queue.get_queue_stats()["due"], queue.oldest_due_seconds() > 0) == (1, True)
+    job = Backfill.objects.create(entity_type="contact", board_id="1", state=BackfillState.UPLOADED)
+    Intent.objects.create(
+        entity_type="contact", entity_id=contact.pk, board_id="1", lease_token=uuid.uuid4(),
+        idempotency_key="k", deadline=sync_now(), backfill=job,
+    )  # fmt: skip
+    assert (queue.get_queue_stats()["due"], queue.oldest_due_seconds()) == (0, 0)
+    assert claim(taken(link), 100) == []
 
 
 def test_only_one_worker_gets_a_board(link: BoardLink) -> None:
