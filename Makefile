@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BOOTSTRAP = $(PYTHON) config/embedded/bootstrap.py
 ARGS ?=
+# Each test process has servers of its own, so that several can run at once.
+PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint format logs reset bench python
@@ -21,7 +23,7 @@ run: python ## start the whole demo here: database, Monday sandbox, web, worker,
 	@exec $(BOOTSTRAP) embedded -m config.embedded
 
 test: python ## run the tests (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
-	@exec $(BOOTSTRAP) development -m pytest $(ARGS)
+	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) $(ARGS)
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,9 @@ SERVERS = pytest.StashKey[test_servers.Servers]()
 def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]:
     """Start the servers. A wrapper runs before pytest-django, which reads the settings in the same hook."""
     options = early_config.known_args_namespace
-    if not (options.help or options.version):
+    if _only_deals_out(options):
+        os.environ.update(test_servers.NOWHERE)
+    elif not (options.help or options.version):
         signal.signal(signal.SIGTERM, interrupt)
         try:
             found = test_servers.start()
@@ -38,6 +41,11 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Iterator[None]
         raise
 
 
+def _only_deals_out(options: Any) -> bool:
+    """Whether this process hands the tests to others (pytest-xdist), each of which starts servers of its own."""
+    return bool(getattr(options, "numprocesses", None)) and "PYTEST_XDIST_WORKER" not in os.environ
+
+
 def interrupt(number: int, frame: FrameType | None) -> None:
     """End as Ctrl-C does, so that every fixture ends what it has started; a second signal changes nothing."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -46,6 +54,7 @@ def interrupt(number: int, frame: FrameType | None) -> None:
 
 NEED_NO_SERVER = ("architecture", "connector", "docs", "embedded", "merge", "sandbox")
 LEFT_OUT = pytest.StashKey[int]()
+TOLD = pytest.StashKey[tuple[str, int]]()
 
 
 @pytest.hookimpl(trylast=True)
@@ -63,7 +72,24 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_report_header(config: pytest.Config) -> str:
     """The servers, at the top."""
-    return f"servers: {config.stash[SERVERS].words}"
+    found = config.stash.get(SERVERS, None)
+    return f"servers: {found.words}" if found else "servers: each test process has its own"
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that deals out the tests what it can't know."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["servers"] = session.config.stash[SERVERS].words
+        output["left_out"] = session.config.stash.get(LEFT_OUT, 0)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Keep what a test process told."""
+    told = getattr(node, "workeroutput", {})
+    if "servers" in told:
+        node.config.stash[TOLD] = told["servers"], told["left_out"]
 
 
 @pytest.hookimpl(trylast=True)
@@ -71,12 +97,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """The servers and what was skipped, in the last lines."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     terminalreporter.section("what this run tested on")
-    terminalreporter.write_line(f"servers: {config.stash[SERVERS].words}")
+    found = config.stash.get(SERVERS, None)
+    told = (found.words, config.stash.get(LEFT_OUT, 0)) if found else config.stash.get(TOLD, ("none", 0))
+    words, left_out = told
+    terminalreporter.write_line(f"servers: {words}")
     for reason, count in sorted(reasons.items()):
         terminalreporter.write_line(f"skipped {count}: {reason}")
     if not reasons:
         terminalreporter.write_line("skipped: nothing")
-    if left_out := config.stash.get(LEFT_OUT, 0):
+    if left_out:
         terminalreporter.write_line(f"left out {left_out} that use neither server; `make test` runs them")
 
 

@@ -21,6 +21,7 @@ import psycopg
 from psycopg import sql
 
 from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.processes import StartError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "var" / "test"
@@ -40,6 +41,13 @@ NOT_FOR_TESTS = (
     "SANDBOX_PORT",
     "NEW_ITEM_WAIT",
 )
+
+# For the process that only deals the tests out to others: it reads the settings and reaches nothing.
+NOWHERE = {
+    "DATABASE_URL": "postgresql://nowhere.invalid/npd",
+    "CELERY_BROKER_URL": "memory://",
+    "SECRET_KEY": "only-for-tests-" + "0123456789" * 4,
+}
 
 
 @dataclass
@@ -98,7 +106,7 @@ def _embedded(slot: int, lock: IO[str]) -> Servers:
 def _real(slot: int, lock: IO[str]) -> Servers:
     """Databases of our own names; in the broker one run at a time, or another's worker takes our wake-ups."""
     url = os.environ.get("TEST_DATABASE_URL") or "postgresql://root@127.0.0.1:5432/postgres"
-    broker = os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15"
+    broker = _of_this_worker(os.environ.get("TEST_REDIS_URL") or "redis://127.0.0.1:6379/15")
     held = _alone_with(broker)
     name = f"npd_{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}_{slot}"
     parts = urlsplit(url)
@@ -110,6 +118,18 @@ def _real(slot: int, lock: IO[str]) -> Servers:
     words = f"PostgreSQL {version} at {parts.hostname}, {redis}"
     database_url = urlunsplit(parts._replace(path=f"/{name}"))
     return Servers(slot, lock, database_url, broker, words, broker_lock=held)
+
+
+def _of_this_worker(broker: str) -> str:
+    """Each of pytest-xdist's workers has a Redis database of its own: 15, 14, 13 …"""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    parts = urlsplit(broker)
+    number = int(parts.path.strip("/") or 0) - int(worker.removeprefix("gw"))
+    if number < 0:
+        raise StartError(
+            f"TEST_REDIS_URL leaves no Redis database for test process {worker}: name a higher one."
+        )
+    return urlunsplit(parts._replace(path=f"/{number}"))
 
 
 def _alone_with(broker: str) -> IO[str]:
