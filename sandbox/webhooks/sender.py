@@ -11,7 +11,7 @@ import requests
 from sandbox.people import ACCOUNT_ID
 
 TIMEOUT_SECONDS = 180  # developer.monday.com/apps/changelog: three minutes since 2024-10
-HANDSHAKE_SECONDS = 10
+HANDSHAKE_SECONDS = 20
 TOKEN_SECONDS = 300
 
 
@@ -29,10 +29,10 @@ class Sender:
         """Whether the address answers a challenge with the same JSON; challenges are never signed."""
         challenge = {"challenge": secrets.token_urlsafe(39)}
         try:
-            answer = self._session().post(
-                url, json=challenge, timeout=HANDSHAKE_SECONDS, allow_redirects=False
-            )
-            return bool(answer.status_code == 200 and answer.json() == challenge)
+            # Over a connection of its own: one that was kept may end at this very moment, and nobody asks again.
+            with _session() as session:
+                answer = session.post(url, json=challenge, timeout=HANDSHAKE_SECONDS, allow_redirects=False)
+                return bool(answer.status_code == 200 and answer.json() == challenge)
         except (requests.RequestException, ValueError):
             return False
 
@@ -68,8 +68,13 @@ class Sender:
     def _session(self) -> requests.Session:
         """One per thread: a session is not safe to share."""
         if not hasattr(self._local, "session"):
-            self._local.session = requests.Session()
-            # A proxy of the environment must not stand between two processes of one machine.
-            self._local.session.trust_env = False
+            self._local.session = _session()
         session: requests.Session = self._local.session
         return session
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # A proxy of the environment must not stand between two processes of one machine.
+    session.trust_env = False
+    return session
