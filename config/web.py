@@ -12,11 +12,19 @@ from django.conf import settings
 from config.wsgi import application
 
 THREADS = 8
+# Kept connections that wait cost little; at waitress's own limit of 100 a few busy callers shut out everybody.
+CONNECTIONS = 1_000
 
 
 def options(host: str, port: int, behind_proxy: bool) -> dict[str, Any]:
     """Waitress's settings. Only behind the proxy that an https SITE_URL implies is X-Forwarded-* believed."""
-    chosen: dict[str, Any] = {"host": host, "port": port, "threads": THREADS, "ident": None}
+    chosen: dict[str, Any] = {
+        "host": host,
+        "port": port,
+        "threads": THREADS,
+        "connection_limit": CONNECTIONS,
+        "ident": None,
+    }
     if behind_proxy:
         chosen |= {
             "trusted_proxy": "*",

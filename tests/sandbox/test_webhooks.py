@@ -1,6 +1,8 @@
 """Webhooks: shapes, challenge, signature, retries."""
 
+import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
@@ -267,3 +269,49 @@ def test_the_delivery_log_does_not_show_the_path_which_may_be_secret(
     simulator.item(board)
     heard.wait()
     assert "/hooks/" not in str(simulator.read("webhooks"))
+
+
+class Open(ThreadingHTTPServer):
+    """Answers challenges over connections that the other side may keep, and counts those that are open."""
+
+    def __init__(self) -> None:
+        self.open = 0
+        self.asked = 0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                server.open += 1
+
+            def finish(self) -> None:
+                super().finish()
+                server.open -= 1
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                server.asked += 1
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+
+
+def test_a_challenge_leaves_no_connection_open_at_the_address(simulator: Simulator, board: str) -> None:
+    """A request is answered by any of hundreds of threads; one kept connection each would use up the other side's."""
+    with Open() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        for _ in range(5):
+            assert simulator.subscribe(board, f"http://127.0.0.1:{server.server_port}/", "change_name")
+        assert server.asked == 5
+        wait_until(lambda: server.open == 0, "every connection is closed again")
+        server.shutdown()
+        thread.join()
