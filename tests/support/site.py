@@ -110,8 +110,10 @@ class Processes:
         self.at_rest = True
 
     def end(self, name: str, number: int = signal.SIGKILL) -> None:
-        """End one process and its children by a signal; the next `work()` starts it again."""
-        child = self.children.pop(name)
+        """End one process and its children by a signal, where it is there; the next `work()` starts it again."""
+        child = self.children.pop(name, None)
+        if child is None:
+            return
         os.killpg(child.pid, number)
         child.finish(time.monotonic() + 15)
 
