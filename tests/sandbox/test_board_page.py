@@ -10,7 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from tests.sandbox.conftest import COLUMNS, Receiver, Simulator, wait_until
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, Locator, Page, Route
 
 MAYA, TOM = 67210011, 67210012
 MORE = {"owner": "people", "land": "country", "place": "location", "tags": "tags", "trip": "timeline"}
@@ -213,6 +213,35 @@ def test_the_keys_of_a_grid_move_edit_clear_and_undo(
     wait_until(lambda: values(simulator, first)["role"] == "Chief", "it is back")
     keys.press("Control+z")
     wait_until(lambda: values(simulator, first)["role"] == "Buyer", "and what was there first")
+
+
+def test_undo_puts_back_what_stood_there_also_where_the_row_is_not_renewed_yet(
+    simulator: Simulator, board: str, window: "Page"
+) -> None:
+    item = simulator.item(board, "Ada", role="Buyer")
+    window.goto(f"/board/{board}")
+    window.locator("#live", has_text="live").wait_for()
+    late: list[Route] = []
+    held = True
+
+    def renewal(route: "Route") -> None:
+        late.append(route) if held else route.continue_()
+
+    window.route("**/rows?*", renewal)
+    cell(window, item, "role").focus()
+    keys = window.keyboard
+    keys.type("Chief")
+    keys.press("Enter")
+    wait_until(lambda: values(simulator, item)["role"] == "Chief", "it is saved")
+    window.locator(".cell:focus[data-column=role]").wait_for()
+    keys.press("Delete")
+    keys.press("Control+z")
+    held = False
+    for route in late:
+        route.continue_()
+    cell(window, item, "role").get_by_text("Chief").wait_for()
+    keys.press("Control+z")
+    cell(window, item, "role").get_by_text("Buyer").wait_for()
 
 
 def focused(window: "Page") -> tuple[str, str]:

@@ -25,11 +25,22 @@ function rememberOf(cell) {
   return () => remember(words, "edit", { item_id, column_id: cell.dataset.column, value });
 }
 
-async function saveAtOnce(cell, content) {
+// Saves go one after another, each once the row shows the one before: what undo puts back is read from the row.
+let turn = Promise.resolve();
+
+function save(cell, content) {
   const { item } = cell.closest("tr").dataset;
-  const keep = rememberOf(cell);
-  await during(attempt(change(cell, content)).then((saved) => { if (saved) keep(); }));
-  await around.refresh(item);
+  const saved = turn.then(async () => {
+    const keep = rememberOf(cellOf(item, cell.dataset.column) ?? cell);
+    await change(cell, content);
+    keep();
+  });
+  turn = saved.then(() => around.refresh(item)).catch(() => {});
+  return during(saved);
+}
+
+function saveAtOnce(cell, content) {
+  attempt(save(cell, content));
 }
 
 export function clear(cell) {
@@ -108,13 +119,11 @@ class Editing {
     if (!refocus && sent === this.refused) return;
     this.saving = true;
     this.field.root.setAttribute("aria-busy", "true");
-    const keep = rememberOf(this.cell);
     try {
-      await during(change(this.cell, content).then(keep));
+      await save(this.cell, content);
       // The focus moves now and not once the row is here: by then the person may be in another cell.
       this.close(refocus);
       if (step) around.focusNext(step);
-      await around.refresh(this.row.dataset.item);
     } catch (failure) {
       this.refused = sent;
       this.refuse(failure.message);
