@@ -177,6 +177,16 @@ CONTENT_SECURITY_POLICY = {
     "frame-ancestors": "'none'",
 }
 
+# --- What is noticed, held and kept ------------------------------------------------------------------------
+GONE_QUIET_SECONDS = 600  # an item that is gone must be gone for so long: Monday has an undo
+GUARD_RECORDS = env.int("SYNC_GUARD_RECORDS", 50)
+GUARD_PERCENT = env.int("SYNC_GUARD_PERCENT", 10)
+LOOP_TIMES = env.int("SYNC_LOOP_TIMES", 5)
+TOMBSTONE_DAYS = 30
+JOURNAL_DAYS = 7  # intents and deliveries: longer than a webhook may be late
+HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
+AUDIT_CALLS_A_DAY = env.int("SYNC_AUDIT_CALLS_A_DAY", 6)
+
 # --- API ---------------------------------------------------------------------------------------------------
 API_THROTTLE = env.str("API_THROTTLE", "3000/min")
 SYNC_NOW_THROTTLE = env.str("SYNC_NOW_THROTTLE", "60/min")

@@ -103,3 +103,55 @@ class Rule(models.TextChoices):
     ASK = "ask", "Ask a person"
     NPD_WINS = "npd_wins", "NPD wins"
     MONDAY_WINS = "monday_wins", "Monday wins"
+    NEWEST = "newest", "The newer edit wins"
+    UNION = "union", "Unite (lists)"
+
+
+class ItemGone(models.TextChoices):
+    """What becomes of an unchanged record whose item was archived or deleted on Monday."""
+
+    ASK = "ask", "Ask a person"
+    UNLINK = "unlink", "Unlink the record"
+    DELETE = "delete", "Delete the record"
+    CREATE = "create", "Create the item again"
+
+
+class RecordGone(models.TextChoices):
+    """What becomes of an unchanged item whose record was deleted in NPD."""
+
+    ARCHIVE = "archive", "Archive the item"
+    DELETE = "delete", "Delete the item"
+    UNLINK = "unlink", "Unlink the item"
+    ASK = "ask", "Ask a person"
+
+
+class TombstoneState(models.TextChoices):
+    """What is known of a deleted record's item."""
+
+    WAITING = "waiting", "Its item is to be looked at"
+    ASKED = "asked", "A person decides"
+    HELD = "held", "Waits for approval"
+    ARCHIVED = "archived", "Its item was archived"
+    DELETED = "deleted", "Its item was deleted"
+    UNLINKED = "unlinked", "Its item was let go"
+    GONE = "gone", "Nothing was left to do"
+    RESTORED = "restored", "The record was brought back"
+
+
+class GuardKind(models.TextChoices):
+    """What the guard counts and holds."""
+
+    ITEMS = "items", "Archive or delete items on Monday"
+    RECORDS = "records", "Delete records in NPD"
+    CLEAR_MONDAY = "clear_monday", "Empty fields on Monday"
+    CLEAR_NPD = "clear_npd", "Empty fields in NPD"
+
+
+class GuardState(models.TextChoices):
+    """What became of what the guard held."""
+
+    HELD = "held", "Waits for approval"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    RELEASED = "released", "Let go: its cause is gone"
+    DONE = "done", "Done"

@@ -12,6 +12,28 @@ from uuid import UUID
 
 KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
+KIND_DELETE = "delete"
+KIND_OVERWRITTEN = "overwritten"
+RECORD = "record"
+"""The key under which a choice about the record itself stands: of a delete, of an identity."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One way out of a conflict that is about the record itself and not about values.
+
+    `choose` is npd (NPD's side stands), monday (Monday's side stands) or custom, which `value` then names;
+    `label` is what a person reads on the button, `effect` what will happen, in one sentence.
+    """
+
+    choose: str
+    label: str
+    effect: str
+    value: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As it stands in `Finding.data["options"]` and in the conflict's npd_data."""
+        return {"choose": self.choose, "value": self.value, "label": self.label, "effect": self.effect}
 
 
 @dataclass(frozen=True)
@@ -19,7 +41,8 @@ class Choice:
     """What a person chose for one field, for exactly the values seen.
 
     `choose` is npd, base, monday or custom; `value` is the text typed for custom. `seen_npd` and
-    `seen_monday` are the values as displayed when the choice was made.
+    `seen_monday` are the values as displayed when the choice was made. Under the key RECORD it is the choice of
+    one of the conflict's options.
     """
 
     choose: str
@@ -56,7 +79,9 @@ class Finding:
 
     `undecided` names fields that stay in conflict as they are, because a side could not be read.
     `applied` maps a field to the result that a stored choice led to; `rejected` maps a field to the
-    reason for which its choice was handed back.
+    reason for which its choice was handed back. Of the kinds delete and identity `data` says what it is about:
+    {what: a sentence, options: [Option.to_json()], candidates: […] of an identity}; empty when it is over; their
+    choice stands under RECORD, in `applied` and `rejected` too.
     """
 
     entity_type: str

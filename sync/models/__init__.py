@@ -3,11 +3,13 @@
 from sync.models.backfill import Backfill, BackfillState
 from sync.models.boards import BoardLease, BoardLink, FieldMapping, MondayAccount
 from sync.models.budget import ApiBudget, ApiReservation, ApiUsage
+from sync.models.guarding import GuardedAct
 from sync.models.journal import Intent, IntentState, RefusedItem, Tombstone, WebhookEvent
 from sync.models.ledger import Decision, SyncMetadata, SyncState
 from sync.models.queue import SyncQueue
 from sync.models.relations import AwaitedRelation
 from sync.models.synced import SyncedModel
+from sync.models.watching import FieldLoop, SyncAudit
 
 __all__ = [
     "ApiBudget",
@@ -19,11 +21,14 @@ __all__ = [
     "BoardLease",
     "BoardLink",
     "Decision",
+    "FieldLoop",
     "FieldMapping",
+    "GuardedAct",
     "Intent",
     "IntentState",
     "MondayAccount",
     "RefusedItem",
+    "SyncAudit",
     "SyncMetadata",
     "SyncQueue",
     "SyncState",

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from sync.choices import Rule, SyncDirection
+from sync.choices import ItemGone, RecordGone, Rule, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -33,6 +33,19 @@ class BoardLink(models.Model):
     read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)
+    item_gone = models.CharField(
+        "when an item is gone", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
+    )
+    record_gone = models.CharField(
+        "when a record is gone", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
+    )
+    swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
+    swept_at = models.DateTimeField(null=True, blank=True)
+    sweep_problem = models.TextField(blank=True, db_default="")
+    compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
+    webhooks_checked_at = models.DateTimeField(null=True, blank=True)
+    webhooks_problem = models.TextField(blank=True, db_default="")
+    silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
 
     class Meta:
         db_table = "sync_board_links"
@@ -70,6 +83,7 @@ class FieldMapping(models.Model):
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    problem = models.TextField("what is wrong with its column", blank=True, db_default="")
 
     class Meta:
         db_table = "sync_field_mappings"

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 
+from sync.choices import TombstoneState
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -113,6 +114,8 @@ class Tombstone(models.Model):
     data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     deleted_at = models.DateTimeField(db_default=SyncNow())
     note = models.TextField(blank=True, db_default="")
+    state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
+    settled_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         db_table = "sync_tombstones"
@@ -134,6 +137,10 @@ class RefusedItem(models.Model):
     entity_type = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50)
     reason = models.TextField()
+    let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
+    entity_id = models.UUIDField(
+        "the record that it was let go of, or is not the same as", null=True, blank=True
+    )
     at = models.DateTimeField(db_default=SyncNow())
 
     class Meta:

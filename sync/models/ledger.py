@@ -17,7 +17,9 @@ class SyncMetadata(models.Model):
 
     `base` maps a mapping's key to {local, remote, item, column, version}: the raw pair that stood on both
     sides when they last agreed, with the identity it belongs to. `held` and `altered` map a key to
-    {reason, …}; `conflicts` lists the fields of open conflicts by kind.
+    {reason, …}; `conflicts` lists the fields of open conflicts by kind. `seen` maps a key to the raw values
+    that looks read on Monday lately, [[value, when], …], newest last: by them an event is told from an edit
+    that nobody saw.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -48,6 +50,9 @@ class SyncMetadata(models.Model):
     altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
     remote_state = models.CharField(max_length=20, blank=True, db_default="")
+    gone_since = models.DateTimeField("since when its item is known to be gone", null=True, blank=True)
+    seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
 
     class Meta:
         db_table = "sync_metadata"
@@ -85,7 +90,11 @@ class SyncState(SyncMetadata):
 
 
 class Decision(models.Model):
-    """One decision on one field or record, with its cause, as a sentence; the record's own log."""
+    """One decision on one field or record, with its cause, as a sentence; the record's own log.
+
+    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule}. `values` of
+    a move holds {before, after, overridden} as displayed and, to be taken back, {raw_before, raw_after}.
+    """
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
@@ -99,11 +108,17 @@ class Decision(models.Model):
     batch_id = models.UUIDField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
+    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    undoes = models.BigIntegerField("the decision that this one takes back", null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"
         ordering: ClassVar[list[str]] = ["-at", "-id"]
         indexes: ClassVar[list[models.Index]] = [
+            # Serves the pruning, oldest first, and "what the last hour moved".
+            models.Index(fields=["at"], name="sync_decisions_age"),
+            # Serves the undo of a whole batch.
+            models.Index(fields=["batch_id"], name="sync_decisions_batch"),
             # Serves the history on a record's page, newest first.
             models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
         ]
