@@ -7,7 +7,7 @@ ARGS ?=
 PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format logs reset bench python
+.PHONY: help setup run test chaos lint format logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -24,6 +24,9 @@ run: python ## start the whole demo here: database, Monday sandbox, web, worker,
 
 test: python ## run the tests (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
 	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) $(ARGS)
+
+chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurred, make the first that fails small
+	@exec $(BOOTSTRAP) development -m tests.chaos.report $(or $(N),200) $(or $(FIRST),1) $(PROCESSES)
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

@@ -185,6 +185,7 @@ LOOP_TIMES = env.int("SYNC_LOOP_TIMES", 5)
 TOMBSTONE_DAYS = 30
 JOURNAL_DAYS = 7  # intents and deliveries: longer than a webhook may be late
 HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
+QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished queue rows
 AUDIT_CALLS_A_DAY = env.int("SYNC_AUDIT_CALLS_A_DAY", 6)
 
 # --- API ---------------------------------------------------------------------------------------------------
@@ -210,7 +211,13 @@ REST_FRAMEWORK = {
 DRF_STANDARDIZED_ERRORS = {"EXCEPTION_HANDLER_CLASS": "sync.api.problems.ProblemHandler"}
 REST_KNOX = {"AUTH_HEADER_PREFIX": "Bearer"}
 SPECTACULAR_SETTINGS = {
-    "ENUM_NAME_OVERRIDES": {"ResolutionTypeEnum": "conflicts.models.ResolutionType"},
+    "ENUM_NAME_OVERRIDES": {
+        "ResolutionTypeEnum": "conflicts.models.ResolutionType",
+        "ConflictKindEnum": "conflicts.models.ConflictKind",
+        "ConflictStateEnum": "conflicts.progress.WORDS",
+        "GuardKindEnum": "sync.choices.GuardKind",
+        "GuardStateEnum": "sync.choices.GuardState",
+    },
     "TITLE": "NPD Sync",
     "DESCRIPTION": "Contacts and organizations, and their synchronization with Monday.com.",
     "VERSION": "1",

@@ -12,7 +12,7 @@ from django.urls import NoReverseMatch, reverse
 
 from sync.queue_views import LIVE_ROWS, NEW_ITEMS
 
-CONFLICTS, QUEUE = "conflicts_syncconflict", "sync_syncqueue"
+CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
 
 
 def own_styles(request: HttpRequest) -> str:
@@ -85,6 +85,17 @@ def _conflicts_url() -> str:
         return ""
 
 
+def to_approve() -> int:
+    """How many deletes and emptied fields wait for a person's approval."""
+    from sync.models import GuardedAct
+
+    return GuardedAct.objects.filter(state="held").count()
+
+
+_COUNTS = {CONFLICTS: open_conflicts, GUARD: to_approve}
+"""What the sidebar counts beside a section's name."""
+
+
 @dataclass(frozen=True)
 class Section:
     """A part of the site: what the sidebar, the heading and the window's title call it."""
@@ -126,6 +137,7 @@ SECTIONS = (
     Section("Records", "Contacts", "person", "npd_contact"),
     Section("Records", "Organizations", "apartment", "npd_organization"),
     Section("Sync", "Conflicts", "call_split", CONFLICTS),
+    Section("Sync", "Waiting for approval", "gpp_maybe", GUARD, "state__exact=held"),
     Section("Sync", "Queue", "queue", QUEUE, LIVE_ROWS),
     Section("Sync", "New items", "fiber_new", QUEUE, NEW_ITEMS),
     Section("Sync", "Boards", "view_kanban", "sync_boardlink"),
@@ -133,6 +145,7 @@ SECTIONS = (
     Section("Journal", "Decisions", "history", "sync_decision"),
     Section("Journal", "Ledger", "menu_book", "sync_syncmetadata"),
     Section("Journal", "Calls that write", "send", "sync_intent"),
+    Section("Journal", "Samples", "verified", "sync_syncaudit"),
     Section("Journal", "Webhooks received", "webhook", "sync_webhookevent"),
     Section("Journal", "Deleted records", "delete", "sync_tombstone"),
     Section("Journal", "Refused items", "block", "sync_refuseditem"),
@@ -155,7 +168,7 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
     """One line of the sidebar."""
     here, seen = section.holds(request), section.may_be_seen(request)
-    count = open_conflicts() if section.model == CONFLICTS and seen else 0
+    count = _COUNTS[section.model]() if section.model in _COUNTS and seen else 0
     badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
     return {
         "title": section.title,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -12,20 +12,37 @@ NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
 AUTO = "auto"
 """Stands where a choice would, for a field that left its conflict without one."""
+UNDO = "undo"
+"""The resolution type of a stored choice on a settled conflict: what was chosen there is to be undone."""
+
+Seen = Mapping[str, Sequence[str | None]]
+"""The values of fields that were on the screen, each as (NPD's, Monday's)."""
 
 
 @dataclass(frozen=True)
 class Pick:
-    """One field's choice, for exactly the values seen (`npd`, `monday`); `value` is a custom text."""
+    """One field's choice, for exactly the values seen (`npd`, `monday`); `value` is a custom text.
+
+    Of a choice about the record itself `value` names the option, `npd` is the sentence that said what happened, and
+    `seen` has the values of the edited fields.
+    """
 
     choose: str
     value: str | None = None
     npd: str | None = None
     monday: str | None = None
+    seen: Seen = field(default_factory=dict)
 
-    def for_engine(self) -> Choice:
-        """The pick in the engine's words."""
-        return Choice(choose=self.choose, value=self.value, seen_npd=self.npd, seen_monday=self.monday)
+    def for_engine(self, inverse: Mapping[str, Any] | None = None) -> Choice:
+        """The pick in the engine's words; `inverse` is what undoes it, where that is wanted."""
+        return Choice(
+            choose=self.choose,
+            value=self.value,
+            seen_npd=self.npd,
+            seen_monday=self.monday,
+            seen={key: (npd, monday) for key, (npd, monday) in self.seen.items()},
+            inverse=inverse or {},
+        )
 
 
 @dataclass(frozen=True)

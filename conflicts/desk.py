@@ -1,27 +1,35 @@
-"""Where the engine's findings are kept: conflicts are opened, brought up to date, closed."""
+"""Where the engine's findings are kept: conflicts are opened, brought up to date, closed, opened again."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Sequence
+from datetime import datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
 
-from conflicts import history
+from conflicts import reopening
+from conflicts.history import Events
 from conflicts.keeping import bring_up_to_date, is_over, opened
 from conflicts.models import ConflictKind, SyncConflict
 from sync.clock import sync_now
-from sync.hooks import Finding, OpenConflict, register_desk
+from sync.hooks import KIND_UNDO, Finding, OpenConflict, register_desk
 
 Key = tuple[str, UUID, str, str]
+BEFORE_A_LOOK = Q(resolved_at=None) | Q(choice__isnull=False)
+"""Open, or settled and to be undone."""
 
 KEPT = (
     "monday_item_id",
     "npd_data",
     "monday_data",
     "base_data",
+    "about",
+    "inverse",
     "notes",
     "conflict_fields",
     "choice",
@@ -39,11 +47,14 @@ class Desk:
     """Implements `sync.hooks.ConflictDesk` on the table of conflicts."""
 
     def open_of(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
-        """Return the open conflicts of these records, with the choices that wait to be applied. One query."""
-        rows = SyncConflict.objects.filter(entity_type=entity_type, entity_id__in=list(ids), resolved_at=None)
+        """Return the open conflicts of these records, and the settled ones to be undone, with what was chosen.
+
+        One query.
+        """
+        rows = SyncConflict.objects.filter(BEFORE_A_LOOK, entity_type=entity_type, entity_id__in=list(ids))
         found: dict[UUID, list[OpenConflict]] = {}
         for row in rows.order_by("detected_at", "id"):
-            found.setdefault(row.entity_id, []).append(_as_open(row))
+            found.setdefault(row.entity_id, []).append(_as_open(row) if row.is_open else _as_wish(row))
         return found
 
     def record(self, findings: Sequence[Finding]) -> None:
@@ -51,42 +62,84 @@ class Desk:
 
         Runs inside the settle transaction. Queries don't grow with the number of findings.
         """
-        stored = _open_rows(findings)
-        known = [(conflict, f) for f in findings if (conflict := stored.get(_key_of_finding(f)))]
-        new = [
-            opened(f, uuid.uuid4()) for f in findings if _key_of_finding(f) not in stored and not is_over(f)
-        ]
-        SyncConflict.objects.bulk_create(new)
-        if known:
-            _bring_up_to_date(known)
+        page = _Page(findings)
+        for finding in findings:
+            page.follow(finding)
+        page.save()
 
     def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
         """Let the conflicts of these records be chosen for anew; what was chosen stays as a suggestion."""
         rows = SyncConflict.objects.select_for_update().filter(
-            entity_type=entity_type, entity_id__in=list(ids), resolved_at=None, choice__isnull=False
+            entity_type=entity_type, entity_id__in=list(ids), choice__isnull=False
         )
-        changed = [_handed_back(row, reason) for row in rows.order_by("id") if row.stored_choice.fields]
-        SyncConflict.objects.bulk_update(changed, ["choice", "choice_problem"])
+        events = Events()
+        changed = [
+            _handed_back(row, reason, events) for row in rows.order_by("id") if row.stored_choice.fields
+        ]
+        SyncConflict.objects.bulk_update(changed, ["choice", "choice_problem", "merge_selections"])
+        events.save()
 
 
-def _handed_back(conflict: SyncConflict, reason: str) -> SyncConflict:
+class _Page:
+    """The stored conflicts that findings are about, and what becomes of them."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        known = list(_rows(findings))
+        self.open = {_key_of(row): row for row in known if row.is_open}
+        self.wishes = [row for row in known if row.is_being_undone]
+        self.before = {row.pk: _snapshot(row) for row in known}
+        self.known = known
+        self.new: list[SyncConflict] = []
+        self.events = Events()
+
+    @cached_property
+    def now(self) -> datetime:
+        return sync_now()
+
+    def follow(self, finding: Finding) -> None:
+        if finding.kind == KIND_UNDO:
+            for wish in self._wishes(finding):
+                reopening.give_up(wish, finding.closing_note, self.events)
+            return
+        key = _key_of(finding)
+        if finding.undone:
+            wishes = [wish for wish in self._wishes(finding) if wish.kind == finding.kind]
+            again = reopening.follow(wishes, finding.undone, self.open.get(key), self.events)
+            if again is not None:
+                self.open[key] = again
+        self._follow(finding, key)
+
+    def _follow(self, finding: Finding, key: Key) -> None:
+        conflict = self.open.get(key)
+        if conflict is not None:
+            bring_up_to_date(conflict, finding, self.now, self.events)
+            if not conflict.is_open:
+                del self.open[key]
+        elif not is_over(finding):
+            self.open[key] = opened(finding, uuid.uuid4())
+            self.new.append(self.open[key])
+
+    def _wishes(self, finding: Finding) -> list[SyncConflict]:
+        record = finding.entity_type, finding.entity_id
+        return [wish for wish in self.wishes if (wish.entity_type, wish.entity_id) == record]
+
+    def save(self) -> None:
+        changed = [row for row in self.known if _snapshot(row) != self.before[row.pk]]
+        _forget_departed_users(changed)
+        if changed:
+            SyncConflict.objects.bulk_update(changed, KEPT)
+        SyncConflict.objects.bulk_create(self.new)
+        self.events.save()
+
+
+def _handed_back(conflict: SyncConflict, reason: str, events: Events) -> SyncConflict:
+    if conflict.is_being_undone:
+        reopening.give_up(conflict, reason, events)
+        return conflict
     choice = conflict.stored_choice
     conflict.choice = choice.returning(dict.fromkeys(choice.fields, reason)).to_json()
     conflict.choice_problem = reason
     return conflict
-
-
-def _bring_up_to_date(known: Sequence[tuple[SyncConflict, Finding]]) -> None:
-    events, now = history.Events(), sync_now()
-    changed = []
-    for conflict, finding in known:
-        before = _snapshot(conflict)
-        bring_up_to_date(conflict, finding, now, events)
-        if _snapshot(conflict) != before:
-            changed.append(conflict)
-    _forget_departed_users(changed)
-    SyncConflict.objects.bulk_update(changed, KEPT)
-    events.save()
 
 
 def _as_open(row: SyncConflict) -> OpenConflict:
@@ -99,22 +152,31 @@ def _as_open(row: SyncConflict) -> OpenConflict:
     )
 
 
-def _open_rows(findings: Sequence[Finding]) -> dict[Key, SyncConflict]:
-    """The open conflicts of these records, locked in the order of their ids."""
-    rows = SyncConflict.objects.select_for_update().filter(
-        entity_id__in={finding.entity_id for finding in findings}, resolved_at=None
+def _as_wish(row: SyncConflict) -> OpenConflict:
+    return OpenConflict(
+        conflict_id=row.id,
+        kind=KIND_UNDO,
+        monday_item_id=row.monday_item_id,
+        fields=(),
+        choices={
+            key: pick.for_engine(row.inverse.get(key)) for key, pick in row.stored_choice.fields.items()
+        },
+        settled_kind=row.kind,
     )
-    ordered = rows.order_by("id")
-    return {_key(row.entity_type, row.entity_id, row.kind, row.monday_item_id): row for row in ordered}
 
 
-def _key_of_finding(finding: Finding) -> Key:
-    return _key(finding.entity_type, finding.entity_id, finding.kind, finding.monday_item_id)
+def _rows(findings: Sequence[Finding]) -> QuerySet[SyncConflict]:
+    """The conflicts of these records that a look may change, locked in the order of their ids."""
+    rows = SyncConflict.objects.select_for_update().filter(
+        BEFORE_A_LOOK, entity_id__in={finding.entity_id for finding in findings}
+    )
+    return rows.order_by("id")
 
 
-def _key(entity_type: str, entity_id: UUID, kind: str, item_id: str) -> Key:
+def _key_of(one: SyncConflict | Finding) -> Key:
     """One open conflict a record and kind; of identities one an item."""
-    return entity_type, entity_id, kind, item_id if kind == ConflictKind.IDENTITY else ""
+    item = one.monday_item_id if one.kind == ConflictKind.IDENTITY else ""
+    return one.entity_type, one.entity_id, one.kind, item
 
 
 def _snapshot(conflict: SyncConflict) -> list[Any]:

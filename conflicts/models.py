@@ -12,6 +12,7 @@ from django.db.models import Q
 
 from conflicts.choice import StoredChoice
 from sync.clock import SyncNow
+from sync.hooks import RECORD
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -37,8 +38,13 @@ class ResolutionType(models.TextChoices):
 class SyncConflict(models.Model):
     """Fields on which both sides moved apart; npd_data, monday_data, base_data are keyed by field name.
 
-    `choice` is a resolution as stored, for exactly the values that its author saw; the next look applies
-    it where they still stand, and only then is the conflict resolved.
+    Of an overwritten edit npd_data is what stands on both sides, monday_data the value that was lost. Of a delete
+    and an identity `about` says {what: a sentence, options: the ways out, candidates: of an identity}; an identity's
+    npd_data says the same.
+
+    `choice` is a resolution as stored, for exactly the values that its author saw; the next look applies it where
+    they still stand, and only then is the conflict resolved. On a settled conflict it is one that is to be undone, by
+    the raw values that `inverse` keeps of each field: {before, after}.
     """
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
@@ -62,6 +68,8 @@ class SyncConflict(models.Model):
     resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     choice: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     choice_problem = models.TextField("why the choice was not applied", blank=True, db_default="")
+    about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY)
 
     class Meta:
         db_table = "sync_conflicts"
@@ -91,7 +99,7 @@ class SyncConflict(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.entity_type} · {', '.join(self.conflict_fields)}"
+        return f"{self.entity_type} · {', '.join(self.conflict_fields) or self.get_kind_display()}"
 
     @property
     def is_open(self) -> bool:
@@ -109,7 +117,22 @@ class SyncConflict(models.Model):
         return self.is_open and bool(self.stored_choice.fields)
 
     @property
+    def is_being_undone(self) -> bool:
+        """Whether it is settled, and the next look is to undo that."""
+        return not self.is_open and bool(self.stored_choice.fields)
+
+    @property
+    def is_about_record(self) -> bool:
+        """Whether one of several ways out is chosen for the whole record, and no values of fields."""
+        return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
+
+    @property
+    def what(self) -> str:
+        """What happened, as a sentence; of conflicts about values an empty text."""
+        return str(self.about.get("what", ""))
+
+    @property
     def left_open(self) -> list[str]:
-        """The fields in conflict for which nothing is chosen yet."""
-        chosen = self.stored_choice.fields
-        return [key for key in self.conflict_fields if self.is_open and key not in chosen]
+        """What nothing is chosen for yet: fields, or the record itself under the key "record"."""
+        chosen, asked = self.stored_choice.fields, [RECORD] if self.is_about_record else self.conflict_fields
+        return [key for key in asked if self.is_open and key not in chosen]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from conflicts.choice import BASE, CUSTOM, MONDAY, NPD
+from sync.hooks import KIND_FIELDS, KIND_OVERWRITTEN
 
 EMPTY = "(empty)"
 
@@ -49,10 +50,19 @@ def unified(text: str | None) -> str | None:
 
 
 def outcome(
-    choose: str, *, npd: str | None, base: str | None, monday: str | None, value: str | None
+    choose: str,
+    *,
+    npd: str | None,
+    base: str | None,
+    monday: str | None,
+    value: str | None,
+    kind: str = KIND_FIELDS,
 ) -> Outcome:
-    """Return what choosing this leads to."""
+    """Return what choosing this leads to; of an overwritten edit both sides hold NPD's value until then."""
     result = {NPD: npd, BASE: base, MONDAY: monday, CUSTOM: value}[choose]
+    if kind == KIND_OVERWRITTEN:
+        changes = not same(result, npd)
+        return Outcome(unified(result), npd_changes=changes, monday_changes=changes)
     return Outcome(
         unified(result),
         npd_changes=choose != NPD and not same(result, npd),

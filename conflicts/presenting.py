@@ -9,13 +9,14 @@ from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import apnumber
 
-from conflicts.choice import CHOICES, CUSTOM, Pick
+from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD, Pick
 from conflicts.errors import Sides
-from conflicts.models import SyncConflict
+from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import Outcome, outcome, same
-from conflicts.records import MappedField, default_label, mapped_fields
+from conflicts.records import MappedField, default_label, mapped_fields, record_of
 from conflicts.validation import base_known
 from sync.boards import link_of
+from sync.hooks import RECORD
 from sync.models import SyncMetadata
 
 WORDS = {
@@ -25,11 +26,15 @@ WORDS = {
     "custom": "a typed value",
     "auto": "over by itself",
 }
+WORDS_OF_OVERWRITTEN = {**WORDS, "npd": "what stood on both sides", "monday": "the overwritten value"}
 
 
 @dataclass
 class Row:
-    """One field of the screen. `pick` and `value` are what the person chose, `problem` why it can't be."""
+    """One field of the screen. `pick` and `value` are what the person chose, `problem` why it can't be.
+
+    `gone` is the side, npd or monday, that holds nothing any more since the record or its item is gone.
+    """
 
     key: str
     label: str
@@ -45,6 +50,8 @@ class Row:
     before: Sides = field(default_factory=dict)
     changed: tuple[str, ...] = ()
     joined: bool = False
+    kind: str = ConflictKind.FIELDS
+    gone: str = ""
 
     @property
     def seen(self) -> str:
@@ -56,12 +63,14 @@ class Row:
         """What the present choice leads to; None while nothing is chosen."""
         if self.pick not in CHOICES:
             return None
-        return outcome(self.pick, npd=self.npd, base=self.base, monday=self.monday, value=self.value)
+        sides = {"npd": self.npd, "base": self.base, "monday": self.monday}
+        return outcome(self.pick, **sides, value=self.value, kind=self.kind)
 
     @property
     def picked_words(self) -> str:
         """The choice in words."""
-        return WORDS.get(self.pick, "")
+        words = WORDS_OF_OVERWRITTEN if self.kind == ConflictKind.OVERWRITTEN else WORDS
+        return words.get(self.pick, "")
 
     @property
     def npd_changed(self) -> bool:
@@ -127,6 +136,7 @@ def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], pi
         note=conflict.notes.get(key, ""),
         pick=pick.choose,
         value=pick.value or "" if pick.choose == CUSTOM else "",
+        kind=conflict.kind,
     )
 
 
@@ -140,6 +150,8 @@ def _mark_changes(row: Row, seen: Mapping[str, Sides], *, joined: bool) -> None:
 
 def settled_rows(conflict: SyncConflict) -> list[Row]:
     """The fields that left the conflict, with what was chosen and what it led to."""
+    if conflict.is_about_record:
+        return []
     mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
     rows = []
     for key, entry in conflict.merge_selections.items():
@@ -149,14 +161,26 @@ def settled_rows(conflict: SyncConflict) -> list[Row]:
         row.npd, row.base, row.monday = entry["npd"], entry["base"], entry["monday"]
         row.value = conflict.resolved_data.get(key) or ""
         row.has_base = row.base is not None
+        row.note = str(entry.get("undo") or "")
         rows.append(row)
+    return rows
+
+
+def edited_rows(conflict: SyncConflict) -> list[Row]:
+    """Of a delete, the fields that were edited on the side that is still there."""
+    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+    gone = NPD if record_of(conflict) is None else MONDAY
+    rows = [_row(conflict, key, mapped, Pick("")) for key in conflict.conflict_fields]
+    for row in rows:
+        row.gone, row.has_base = gone, row.base is not None
     return rows
 
 
 def gone_fields(conflict: SyncConflict, posted: Posted | None) -> list[str]:
     """Labels of fields that the person saw in conflict and that have left it since."""
     seen = posted.seen if posted else {}
-    return [default_label(conflict.entity_type, key) for key in seen if key not in conflict.conflict_fields]
+    left = [key for key in seen if key not in conflict.conflict_fields and key != RECORD]
+    return [default_label(conflict.entity_type, key) for key in left]
 
 
 def other_fields(conflict: SyncConflict) -> list[str]:

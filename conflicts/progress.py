@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from conflicts.about_record import option_named, options_of
 from conflicts.choice import AUTO
-from conflicts.keeping import CLOSING
+from conflicts.entries import CLOSING, chosen_by_people
 from conflicts.models import SyncConflict
 from conflicts.outcome import outcome, shown
 from conflicts.records import default_label
 from sync.account import why_not
+from sync.hooks import RECORD
 
-OPEN, APPLYING, HANDED_BACK, PARTLY, SETTLED = "open", "applying", "handed_back", "partly", "settled"
+OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
+SETTLED, UNDOING = "settled", "undoing"
 
 WORDS = {
     OPEN: "open",
@@ -19,6 +22,7 @@ WORDS = {
     HANDED_BACK: "handed back",
     PARTLY: "partly settled",
     SETTLED: "settled",
+    UNDOING: "being undone",
 }
 
 
@@ -33,18 +37,18 @@ class Progress:
     @property
     def is_final(self) -> bool:
         """Whether asking again would tell nothing new."""
-        return self.state != APPLYING
+        return self.state not in (APPLYING, UNDOING)
 
 
 def state_of(conflict: SyncConflict) -> str:
     """The state alone; asks nothing of the database."""
     if not conflict.is_open:
-        return SETTLED
+        return UNDOING if conflict.is_being_undone else SETTLED
     if conflict.is_being_applied:
         return APPLYING
     if conflict.stored_choice.handed_back or conflict.choice_problem:
         return HANDED_BACK
-    return PARTLY if conflict.merge_selections else OPEN
+    return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
 
 
 def progress_of(conflict: SyncConflict) -> Progress:
@@ -52,11 +56,17 @@ def progress_of(conflict: SyncConflict) -> Progress:
     state = state_of(conflict)
     if state == SETTLED:
         return Progress(state, _settled(conflict))
+    if state == UNDOING:
+        keys = _labels(conflict, list(conflict.stored_choice.fields))
+        words = f"Being undone: {keys}. The next look checks that neither side has changed since."
+        return Progress(state, words, why_not(conflict.entity_type))
     if state == APPLYING:
         return Progress(state, f"Being applied: {_chosen(conflict)}", why_not(conflict.entity_type))
     if state == HANDED_BACK:
         sentences = [_written(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
         return Progress(state, " ".join(filter(None, sentences)))
+    if conflict.is_about_record:
+        return Progress(state, f"Still open: {conflict.what}")
     left = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
     return Progress(state, f"{_written(conflict)} {left}" if state == PARTLY else left)
 
@@ -69,27 +79,43 @@ def _settled(conflict: SyncConflict) -> str:
         over = "It is over by itself."
     elif not by_itself:
         note = ""  # it would say again that everything was settled
-    return " ".join(filter(None, [_written(conflict), over, note]))
+    return " ".join(filter(None, [_written(conflict), over, note, _not_undone(conflict)]))
+
+
+def _not_undone(conflict: SyncConflict) -> str:
+    """What could not be undone, with the reason."""
+    kept = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
+    return " ".join(f"Undo of {_labels(conflict, [key])}: {reason}" for key, reason in kept.items())
 
 
 def _written(conflict: SyncConflict) -> str:
     """What was written where, for the fields that people settled."""
+    if conflict.is_about_record:
+        entry = conflict.merge_selections.get(RECORD, {})
+        label = f"“{entry['label']}” was chosen. " if entry.get("label") else ""
+        return f"{label}{conflict.resolved_data.get(RECORD) or ''}".strip()
     parts = []
-    for key, entry in conflict.merge_selections.items():
-        if entry["choose"] == AUTO:
-            continue
+    for key, entry in chosen_by_people(conflict).items():
+        if conflict.is_open and key in conflict.conflict_fields:
+            continue  # it was settled, and that was undone
         result = conflict.resolved_data.get(key)
         sides = {side: entry[side] for side in ("npd", "base", "monday")}
-        done = outcome(entry["choose"], **sides, value=result)
+        done = outcome(entry["choose"], **sides, value=result, kind=conflict.kind)
         parts.append(f"{_labels(conflict, [key])} is {shown(result)}, {done.written}")
     return f"Settled: {'; '.join(parts)}." if parts else ""
 
 
 def _chosen(conflict: SyncConflict) -> str:
+    if conflict.is_about_record:
+        pick = conflict.stored_choice.fields[RECORD]
+        option = option_named(options_of(conflict), pick.choose, pick.value or "")
+        return f"“{option.label}”. {option.effect}" if option else f"{pick.choose}."
     parts = []
     for key, pick in conflict.stored_choice.fields.items():
         base = conflict.base_data.get(key)
-        leads_to = outcome(pick.choose, npd=pick.npd, base=base, monday=pick.monday, value=pick.value)
+        leads_to = outcome(
+            pick.choose, npd=pick.npd, base=base, monday=pick.monday, value=pick.value, kind=conflict.kind
+        )
         parts.append(f"{_labels(conflict, [key])} becomes {shown(leads_to.value)}")
     return f"{'; '.join(parts)}."
 

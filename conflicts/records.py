@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from conflicts.models import SyncConflict
 from sync import registry
 from sync.boards import item_url, link_of, mappings_of
 from sync.connectors.monday.converters import Converter
 from sync.engine.board import converter_for
-from sync.models import BoardLink, FieldMapping, SyncedModel
+from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,33 @@ def record_of(conflict: SyncConflict) -> SyncedModel | None:
 
 
 def name_of(conflict: SyncConflict, record: SyncedModel | None) -> str:
-    """The record's name, or words for a record that is gone."""
-    return str(record) if record is not None else f"a {conflict.entity_type} that is gone"
+    """The record's name; of a deleted record the one that it had, or words for a record of which nothing is known."""
+    if record is not None:
+        return str(record)
+    names = names_of_deleted([(conflict.entity_type, conflict.entity_id)])
+    return names.get((conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that is gone")
+
+
+def names_of_deleted(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
+    """The names that deleted records had, by type and id; one query."""
+    wanted = list(keys)
+    if not wanted:
+        return {}
+    stones = Tombstone.objects.filter(entity_id__in=[entity_id for _, entity_id in wanted])
+    named = {
+        (stone.entity_type, stone.entity_id): str(stone.data.get(_name_column(stone.entity_type)) or "")
+        for stone in stones
+    }
+    return {key: f"{name} (deleted)" for key, name in named.items() if name}
+
+
+def _name_column(entity_type: str) -> str:
+    """The column that holds a record's name."""
+    try:
+        specs = registry.entity(entity_type).mappings
+    except registry.UnknownEntity:
+        specs = ()
+    return next((spec.fields[0] for spec in specs if spec.converter == "name"), "name")
 
 
 def monday_url(conflict: SyncConflict) -> str:

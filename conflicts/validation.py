@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from django.core.exceptions import ValidationError
 
-from conflicts.choice import CUSTOM, Pick
-from conflicts.models import SyncConflict
+from conflicts.choice import CUSTOM, MONDAY, Pick
+from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import outcome
 from conflicts.records import MappedField, mapped_fields
 from sync.boards import link_of
@@ -17,7 +17,12 @@ from sync.models import SyncedModel, SyncMetadata
 
 
 def base_known(conflict: SyncConflict) -> set[str]:
-    """The fields in conflict on which both sides once agreed, if only that they are empty."""
+    """The fields in conflict on which both sides once agreed, if only that they are empty.
+
+    Of an overwritten edit none: both sides agree on what stands now.
+    """
+    if conflict.kind == ConflictKind.OVERWRITTEN:
+        return set()
     known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
     ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
     base = ledger.filter(system="monday").values_list("base", flat=True).first() or {}
@@ -34,12 +39,19 @@ def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pi
     if mapped is None:
         return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
     leads_to = outcome(
-        pick.choose, npd=pick.npd, base=conflict.base_data.get(key), monday=pick.monday, value=pick.value
+        pick.choose,
+        npd=pick.npd,
+        base=conflict.base_data.get(key),
+        monday=pick.monday,
+        value=pick.value,
+        kind=conflict.kind,
     )
     if leads_to.value is None and mapped.required:
         return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
     if pick.choose == CUSTOM:
         return _problem_with_text(mapped, record, pick.value or "")
+    if pick.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
+        return _problem_with_text(mapped, record, pick.monday or "")  # it stands nowhere: as if it were typed
     return ""
 
 

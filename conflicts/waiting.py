@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Count, F, Q, QuerySet
 
-from conflicts.models import SyncConflict
+from conflicts.models import ConflictKind, SyncConflict
 
 BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
 """Open, and chosen for: a choice whose fields were all handed back doesn't count."""
@@ -52,6 +52,13 @@ def counts() -> dict[str, int]:
         applying=Count("pk", filter=BEING_APPLIED),
         settled=Count("pk", filter=Q(resolved_at__isnull=False)),
     )
+
+
+def counts_by_kind() -> dict[str, int]:
+    """How many are open of each kind."""
+    open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
+    counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
+    return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}
 
 
 OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")

@@ -6,6 +6,7 @@ from typing import Any
 from sandbox.api import Api
 from sandbox.calls import Call, CallLog
 from sandbox.clock import Clock
+from sandbox.column_doors import ColumnDoors
 from sandbox.control import Control
 from sandbox.events import Happening
 from sandbox.guard import Guard
@@ -91,6 +92,7 @@ def build(settings: Settings) -> Sandbox:
         *IngestWeb(world, api.ingest).routes(),
         *doors.routes(),
         *plan.routes(),
+        *ColumnDoors(world).routes(),
         *pages.routes(),
     ]
     application = Application(routes, Guard(settings.host, settings.site_url))

@@ -14,6 +14,7 @@ class Column:
     settings: dict[str, Any] = field(default_factory=dict)
     description: str | None = None
     archived: bool = False
+    hidden: bool = False  # its values are not shown to the API's user
     revision: int = 1
     # Not kept: the world puts its own here.
     names: Names = field(default=NOTHING, compare=False, repr=False)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -30,6 +32,7 @@ log = structlog.get_logger(__name__)
 PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
 """Seconds before the first, second … probe after a failure; later ones come every five minutes."""
 LATER_PROBE_WAIT = 300
+_instead: ContextVar[budget.Metered | None] = ContextVar("instead", default=None)
 
 
 def is_configured() -> bool:
@@ -43,13 +46,23 @@ def client(*, urgent: bool = False) -> budget.Metered:
     Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
     use what is kept for what a person clicked.
     """
-    return _metered(
+    return _instead.get() or _metered(
         settings.MONDAY_API_URL,
         settings.MONDAY_API_KEY,
         settings.MONDAY_API_VERSION,
         settings.MONDAY_TIMEOUT_SECONDS,
         urgent,
     )
+
+
+@contextmanager
+def calling(instead: budget.Metered) -> Iterator[None]:
+    """Have everything inside call Monday by this client, as a dry run does with one that only reads."""
+    token = _instead.set(instead)
+    try:
+        yield
+    finally:
+        _instead.reset(token)
 
 
 @lru_cache(maxsize=8)

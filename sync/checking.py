@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.db.models import Max
 
 from sync import account, budget, registry
+from sync.audit.figures import verified
 from sync.boards import link_of
 from sync.choices import SyncDirection
 from sync.clock import sync_now
@@ -25,11 +25,14 @@ from sync.connectors.monday.doctor import (
 from sync.connectors.monday.errors import MondayError, Scope, WrongVersion
 from sync.connectors.monday.hooks import url_fingerprint
 from sync.connectors.monday.platform import parse_greeting
-from sync.models import BoardLink, FieldMapping, Intent, IntentState, WebhookEvent
+from sync.guard.deciding import waiting
+from sync.models import BoardLink, FieldMapping, Intent, IntentState
 from sync.queue import SyncQueueService
 from sync.registry import EntitySpec
 from sync.setup import NOT_CONFIGURED, webhook_url
 from sync.setup_columns import NPD_ID_TITLE, fitting_types, target_board_of
+from sync.sweeps import reports
+from sync.sweeps.hooks import last_webhook
 
 MONDAY_HOST = "api.monday.com"
 TOO_OLD = timedelta(minutes=5)
@@ -49,8 +52,8 @@ def check() -> list[Finding]:
             *_webhook_secrets(),
             *_queue(),
         ]
-    here = [*_webhook_secrets(), *_address(), *_deliveries(), *_pauses(), *_queue()]
-    return [*_monday(), *_allowance(), *_people(), *here]
+    here = [*_webhook_secrets(), *_address(), *_deliveries(), *reports.findings(), *_pauses(), *_queue()]
+    return [*_monday(), *_allowance(), *_people(), *here, *_approvals(), *_verified()]
 
 
 def _monday() -> list[Finding]:
@@ -116,6 +119,26 @@ def _allowance() -> Iterator[Finding]:
         yield Finding(True, forecast.words, about="allowance")
 
 
+def _approvals() -> Iterator[Finding]:
+    held = sum(group.acts for group in waiting())
+    if held:
+        what = f"Deletes and emptied fields that wait for approval: {held:,}."
+        mend = "Approve or reject them in the admin, under “Waiting for approval”."
+        yield Finding(True, what, mend, "guard", warning=True)
+
+
+def _verified() -> Iterator[Finding]:
+    found = verified()
+    if found.drifted:
+        mend = (
+            "Which fields of which records stands in the admin, under “Samples”. `manage.py sync_reconcile` looks "
+            "at all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+        )
+        yield Finding(False, found.words(sync_now()), mend, "drift")
+    else:
+        yield Finding(True, found.words(sync_now()), about="drift")
+
+
 def _people() -> Iterator[Finding]:
     mapped = FieldMapping.objects.filter(converter="people").exclude(direction=SyncDirection.NONE)
     if mapped.exists() and not account.account().users:
@@ -169,9 +192,7 @@ def _deliveries() -> Iterator[Finding]:
         link = link_of(spec.entity_type)
         if link is None or not link.webhooks:
             continue
-        last = WebhookEvent.objects.filter(board_id=link.board_id).aggregate(Max("received_at"))[
-            "received_at__max"
-        ]
+        last = last_webhook(link)
         now = sync_now()
         sent = Intent.objects.filter(
             board_id=link.board_id,

@@ -134,6 +134,7 @@ class TombstoneState(models.TextChoices):
     ARCHIVED = "archived", "Its item was archived"
     DELETED = "deleted", "Its item was deleted"
     UNLINKED = "unlinked", "Its item was let go"
+    KEPT = "kept", "Its item stays as it is"
     GONE = "gone", "Nothing was left to do"
     RESTORED = "restored", "The record was brought back"
 
@@ -151,7 +152,8 @@ class GuardState(models.TextChoices):
     """What became of what the guard held."""
 
     HELD = "held", "Waits for approval"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
+    APPROVED = "approved", "Approved, on its way"
+    REJECTED = "rejected", "Rejected, on its way back"
     RELEASED = "released", "Let go: its cause is gone"
-    DONE = "done", "Done"
+    DONE = "done", "Let through"
+    KEPT = "kept", "Rejected and kept"

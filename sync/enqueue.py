@@ -25,14 +25,15 @@ _RECORDS = """
         payload = sync_queue.payload || excluded.payload
 """
 _ITEM = """
-    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, priority, causes, next_retry)
-    VALUES (%(entity_type)s, %(remote_id)s, 'to_npd', 'create', %(priority)s, %(cause)s,
+    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
+    VALUES (%(entity_type)s, %(remote_id)s, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
             sync_now() + make_interval(secs => %(seconds)s))
     ON CONFLICT (entity_type, remote_id) WHERE status = 'pending' AND entity_id IS NULL
     DO UPDATE SET
         priority = least(sync_queue.priority, excluded.priority),
         next_retry = least(sync_queue.next_retry, excluded.next_retry),
-        causes = sync_queue.causes | excluded.causes
+        causes = sync_queue.causes | excluded.causes,
+        payload = sync_queue.payload || excluded.payload
 """
 
 
@@ -63,12 +64,19 @@ def enqueue_many(
 
 
 def enqueue_item(
-    entity_type: str, remote_id: str, *, cause: Cause, priority: Priority, due_in_seconds: float
+    entity_type: str,
+    remote_id: str,
+    *,
+    cause: Cause,
+    priority: Priority,
+    due_in_seconds: float,
+    payload: Mapping[str, Any] | None = None,
 ) -> None:
     """Say of an item that no record has that it may be new."""
     params: dict[str, Any] = {
         "entity_type": entity_type,
         "remote_id": remote_id,
+        "payload": json.dumps(dict(payload or {})),
         "priority": int(priority),
         "cause": int(cause),
         "seconds": due_in_seconds,

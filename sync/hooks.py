@@ -14,6 +14,8 @@ KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
 KIND_OVERWRITTEN = "overwritten"
+KIND_UNDO = "undo"
+"""Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (engine/undoing.py)."""
 RECORD = "record"
 """The key under which a choice about the record itself stands: of a delete, of an identity."""
 
@@ -32,7 +34,7 @@ class Option:
     value: str = ""
 
     def to_json(self) -> dict[str, str]:
-        """As it stands in `Finding.data["options"]` and in the conflict's npd_data."""
+        """As it stands in `Finding.data["options"]` and in the conflict's `about`."""
         return {"choose": self.choose, "value": self.value, "label": self.label, "effect": self.effect}
 
 
@@ -42,24 +44,35 @@ class Choice:
 
     `choose` is npd, base, monday or custom; `value` is the text typed for custom. `seen_npd` and
     `seen_monday` are the values as displayed when the choice was made. Under the key RECORD it is the choice of
-    one of the conflict's options.
+    one of the conflict's options: `seen_npd` is then the sentence that said what happened, and `seen` has of a
+    delete the edited fields' values that were seen, each as (NPD's, Monday's).
+
+    Of a KIND_UNDO `choose` is what was chosen and is to be undone, the values are those of the settled conflict,
+    and `inverse` is what `Finding.inverse` said of the field when it was settled.
     """
 
     choose: str
     value: str | None
     seen_npd: str | None
     seen_monday: str | None
+    seen: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    inverse: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class OpenConflict:
-    """An open conflict of a record, with a stored resolution's choices by field (empty where none)."""
+    """An open conflict of a record, with a stored resolution's choices by field (empty where none).
+
+    Of the kind KIND_UNDO it is a settled conflict, `settled_kind` its own kind, without fields in conflict, and its
+    choices are those to be undone.
+    """
 
     conflict_id: UUID
     kind: str
     monday_item_id: str
     fields: tuple[str, ...]
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    settled_kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,8 +93,16 @@ class Finding:
     `undecided` names fields that stay in conflict as they are, because a side could not be read.
     `applied` maps a field to the result that a stored choice led to; `rejected` maps a field to the
     reason for which its choice was handed back. Of the kinds delete and identity `data` says what it is about:
-    {what: a sentence, options: [Option.to_json()], candidates: […] of an identity}; empty when it is over; their
+    {what: a sentence, options: [Option.to_json()], candidates: [{id, label, linked_to, values by field}] and item (the
+    one in question, alike) of an identity}; empty when it is over; their
     choice stands under RECORD, in `applied` and `rejected` too.
+
+    `inverse` has of each applied field the raw values that undo it: {before, after}, each {local, remote, base}.
+    `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its conflict is
+    open again, else to the reason why not. A finding of the kind KIND_UNDO ends every wish of the record to undo.
+
+    Of the kind overwritten fields join and stay until their choice is applied; a finding with nothing but a
+    `closing_note` ends it (sync off, unlinked, gone).
     """
 
     entity_type: str
@@ -94,6 +115,8 @@ class Finding:
     rejected: Mapping[str, str] = field(default_factory=dict)
     closing_note: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    undone: Mapping[str, str] = field(default_factory=dict)
 
 
 class ConflictDesk(Protocol):

@@ -145,6 +145,8 @@ class _View:
     def _of_ledger(self, ledger: SyncMetadata | None) -> Iterable[str]:
         if ledger is None:
             return
+        if ledger.conflicts.get("delete") and ledger.note:
+            yield ledger.note
         if names := ledger.conflicts.get("identity"):
             yield str(names[0])
         if fields := ledger.conflicts.get("fields"):

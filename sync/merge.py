@@ -7,9 +7,14 @@ NPD half, the remote one with its Monday half. All values here are canonical; No
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from sync.merge_lists import NotLists, united
+
 Canonical = str | tuple[str, ...] | None
+APART = timedelta(seconds=5)
+"""Two clocks, NPD's and Monday's: edits that are no further apart than this have no order."""
 
 
 class Way(StrEnum):
@@ -27,6 +32,8 @@ class FieldRule(StrEnum):
     ASK = "ask"
     NPD_WINS = "npd_wins"
     MONDAY_WINS = "monday_wins"
+    NEWEST = "newest"
+    UNION = "union"
 
 
 class Action(StrEnum):
@@ -52,10 +59,22 @@ class Base:
 
 @dataclass(frozen=True)
 class Picked:
-    """A person's choice that is still valid for the values present: npd, monday, base or custom."""
+    """A person's choice that is still valid for the values present: npd, monday, base or custom.
+
+    `anew` is a value for both sides whatever the base says, as one that was lost and is taken back.
+    """
 
     choose: str
     value: Canonical = None
+    anew: bool = False
+
+
+@dataclass(frozen=True)
+class Edited:
+    """When the field got its present value on each side, by that side's clock; None where nobody can tell."""
+
+    local: datetime | None = None
+    remote: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +83,7 @@ class Field:
 
     `unknown` says why the remote value is not known (empty when it is). `left_base` is the NPD half of an
     earlier base that no longer counts, where there was one: a local value that left it while the field
-    was held is a person's and is never overwritten silently.
+    was held is a person's and is never overwritten silently. `edited` is what the rule “newest” goes by.
     """
 
     key: str
@@ -78,6 +97,7 @@ class Field:
     unknown: str = ""
     left_base: Base | None = None
     picked: Picked | None = None
+    edited: Edited = Edited()
 
 
 @dataclass(frozen=True)
@@ -106,6 +126,8 @@ def decide(field: Field) -> Decision:
 
 
 def _decide_known(field: Field) -> Decision:
+    if field.picked and field.picked.anew and field.way is Way.BOTH:
+        return _anew(field, field.picked.value)
     if _stands(field):
         return Decision(field.key, Action.NOTHING)
     if field.local == field.remote:
@@ -162,7 +184,42 @@ def _by_rule(field: Field, rule: FieldRule, reason: str) -> Decision:
         return Decision(field.key, Action.PUSH, f"{reason}; NPD wins", overrides=True)
     if rule is FieldRule.MONDAY_WINS:
         return Decision(field.key, Action.PULL, f"{reason}; Monday wins", overrides=True)
+    if rule is FieldRule.NEWEST:
+        return _by_time(field, reason)
+    if rule is FieldRule.UNION:
+        return _by_union(field, reason)
     return Decision(field.key, Action.CONFLICT, reason)
+
+
+def _by_time(field: Field, reason: str) -> Decision:
+    """The newer edit wins, where both times are known and far enough apart to be told apart."""
+    here, there = field.edited.local, field.edited.remote
+    if here is None or there is None:
+        side = "in NPD" if here is None else "on Monday"
+        return Decision(
+            field.key,
+            Action.CONFLICT,
+            f"{reason}; when it was edited {side} is not known, so a person is asked",
+        )
+    if abs(here - there) <= APART:
+        return Decision(
+            field.key, Action.CONFLICT, f"{reason}, within {APART.seconds} seconds, so a person is asked"
+        )
+    if here > there:
+        return Decision(field.key, Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
+    return Decision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
+
+
+def _by_union(field: Field, reason: str) -> Decision:
+    """Lists are united: nothing that a person added gives way; what either side removed goes."""
+    try:
+        base = (field.base.local, field.base.remote) if field.base else None
+        value = united(field.local, field.remote, base)
+    except NotLists:
+        return Decision(
+            field.key, Action.CONFLICT, f"{reason}; only lists can be united, so a person is asked"
+        )
+    return _write_both(field, value, f"{reason}; united", overrides=False)
 
 
 def _as_picked(field: Field, picked: Picked) -> Decision:
@@ -177,12 +234,18 @@ def _as_picked(field: Field, picked: Picked) -> Decision:
     return _write_both(field, picked.value, "a person typed a value")
 
 
-def _write_both(field: Field, value: Canonical, reason: str) -> Decision:
+def _anew(field: Field, value: Canonical) -> Decision:
+    if value == field.local == field.remote:
+        return Decision(field.key, Action.AGREED, "a person took back a value that stands there again")
+    return _write_both(field, value, "a person took back an overwritten value")
+
+
+def _write_both(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> Decision:
     if value == field.local:
-        return Decision(field.key, Action.PUSH, reason, overrides=True)
+        return Decision(field.key, Action.PUSH, reason, overrides=overrides)
     if value == field.remote:
-        return Decision(field.key, Action.PULL, reason, overrides=True)
-    return Decision(field.key, Action.BOTH, reason, overrides=True, value=value)
+        return Decision(field.key, Action.PULL, reason, overrides=overrides)
+    return Decision(field.key, Action.BOTH, reason, overrides=overrides, value=value)
 
 
 def _not_below_required(field: Field, decision: Decision) -> Decision:

@@ -20,6 +20,7 @@ from sync.connectors.monday.answers import Api
 from sync.connectors.monday.errors import MondayError
 from sync.connectors.monday.hooks import Hook, WebhooksIncomplete, ensure_webhooks
 from sync.connectors.monday.setup import BoardSetup, BoardSpec, ensure_board, plan_board
+from sync.drift import set_npd_id_problem
 from sync.enqueue import enqueue_many
 from sync.marks import mark_many_pending
 from sync.models import BoardLink, MondayAccount, RefusedItem
@@ -79,7 +80,7 @@ def set_up(spec: EntitySpec, client: Api, requested: Collection[str] = ()) -> Ou
     keys = [name.partition(".")[2] for name in requested if name.partition(".")[0] == spec.entity_type]
     board = ensure_board(client, board_spec(spec, link, keys))
     words, problems = _store(spec, link, board)
-    hooks, without = _register_webhooks(spec, link, client)
+    hooks, without = register_webhooks(spec, link, client)
     return Outcome(spec, link, [*done, *words, *hooks], [*problems, *without])
 
 
@@ -136,6 +137,9 @@ def _begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
     """
     link.board_id, link.group_id, link.webhooks = board_id, "", {}
     link.made_by_setup = link.creates_records = made
+    link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
+    link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
+    link.shape = {}
     with transaction.atomic():
         RefusedItem.objects.filter(entity_type=link.entity_type).delete()
         link.save()
@@ -150,8 +154,9 @@ def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> tuple[list[s
     moved, link.npd_id_column = link.npd_id_column not in ("", column), column
     link.blocked_until, link.blocked_reason = None, ""
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
+    set_npd_id_problem(link, "")
     stored = store(spec, link, board)
-    again = _look_again(spec) if stored.look_again or moved else []
+    again = look_again(spec) if stored.look_again or moved else []
     return [*done, *stored.done, *again], stored.problems
 
 
@@ -167,7 +172,7 @@ def _choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
     return [f"new items go to the group “{title}” now, for the group {before} is archived or deleted"]
 
 
-def _look_again(spec: EntitySpec) -> list[str]:
+def look_again(spec: EntitySpec) -> list[str]:
     """A column made anew is empty, so no linked record is known to be in sync with it."""
     records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
     # In the order of ids, as looks lock them. NO KEY: others may go on pointing at these records.
@@ -188,7 +193,7 @@ def _look_again(spec: EntitySpec) -> list[str]:
     return [f"{len(ids):,} {noun} will be looked at again"]
 
 
-def _register_webhooks(spec: EntitySpec, link: BoardLink, client: Api) -> tuple[list[str], list[str]]:
+def register_webhooks(spec: EntitySpec, link: BoardLink, client: Api) -> tuple[list[str], list[str]]:
     """Register what is missing; return what was done and what could not be, both in words."""
     known = {hook_id: str(kept["fingerprint"]) for hook_id, kept in link.webhooks.items()}
     try:

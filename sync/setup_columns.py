@@ -187,6 +187,9 @@ def _update(stored: Stored, mapping: FieldMapping, column: BoardColumn, why: str
             f"{mapping.label}: the column “{column.title}” is of type {column.type} now and read so"
         )
         stored.look_again = True
+    if mapping.problem:
+        changed["problem"] = ""
+        stored.look_again = True
     if _options(column) != mapping.options and mapping.column_id != NAME_TYPE:
         changed["options"] = _options(column)
     if changed:

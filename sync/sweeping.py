@@ -1,12 +1,11 @@
-"""Look at everything: every linked record anew, and every item of the boards that no record has yet."""
+"""Look at everything: what webhooks missed, every linked record anew, and every item that no record has yet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F
 
 from sync import account, registry
@@ -14,15 +13,23 @@ from sync.account import why_not, why_waits
 from sync.boards import link_of
 from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import sync_now
-from sync.connectors.monday.answers import Api
-from sync.connectors.monday.documents import Item, first_page, next_page, parse_page
-from sync.connectors.monday.errors import CursorExpired, MondayError
+from sync.connectors.monday.errors import MondayError
 from sync.draining import Drained, Progress, drain
-from sync.models import BoardLink, RefusedItem, SyncQueue
-from sync.queue import SyncQueueService
+from sync.models import BoardLink, SyncQueue
 from sync.registry import EntitySpec
+from sync.sweeps.listing import board_items, look_at_unknown, unknown_items
+from sync.sweeps.missed import sweep_board
 
-LISTINGS = 3  # a board's listing is begun anew when its cursor expires, at most this often
+__all__ = [
+    "Reconciled",
+    "Swept",
+    "board_items",
+    "look_at_linked",
+    "look_at_unknown",
+    "reconcile_everything",
+    "sweep",
+    "unknown_items",
+]
 
 _LOOK_AT_LINKED = """
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, priority, causes)
@@ -76,13 +83,21 @@ def sweep(spec: EntitySpec) -> Swept:
     if reason or link is None:
         return Swept(spec, problem=reason)
     try:
-        ids = [item.id for item in board_items(account.client(), link)]
+        ids = _listed(link)
+        missed = sweep_board(link, grace=timedelta(0))
+        if missed.items is not None and len(ids) < missed.items:
+            ids = list(dict.fromkeys([*ids, *_listed(link)]))  # the first may have been cut short
     except MondayError as error:
         problem = f"The board could not be listed. {error.sentence}"
         return Swept(spec, linked=look_at_linked(spec), problem=problem)
     unknown = unknown_items(spec, ids)
     look_at_unknown(spec, unknown)
-    return Swept(spec, linked=look_at_linked(spec), items=len(ids), candidates=len(unknown))
+    linked = look_at_linked(spec)
+    return Swept(spec, linked, len(ids), len(unknown), problem=missed.problem)
+
+
+def _listed(link: BoardLink) -> list[str]:
+    return list(dict.fromkeys(item.id for item in board_items(account.client(), link)))
 
 
 def look_at_linked(spec: EntitySpec) -> int:
@@ -91,47 +106,6 @@ def look_at_linked(spec: EntitySpec) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql, [spec.entity_type, int(Priority.SWEEP), int(Cause.SWEEP)])
         return int(cursor.rowcount)
-
-
-def look_at_unknown(spec: EntitySpec, item_ids: Iterable[str]) -> None:
-    """Enqueue a look at items that no record has, all or none."""
-    queue = SyncQueueService()
-    with transaction.atomic():
-        for item_id in sorted(item_ids):
-            queue.enqueue_item(
-                spec.entity_type, item_id, cause=Cause.SWEEP, priority=Priority.SWEEP, due_in_seconds=0.0
-            )
-
-
-def board_items(client: Api, link: BoardLink) -> Iterator[Item]:
-    """Yield the board's active items, 500 a call, anew where the cursor expires. Raises MondayError."""
-    for listing in range(LISTINGS):
-        try:
-            yield from _pages(client, link)
-        except CursorExpired:
-            if listing + 1 == LISTINGS:
-                raise
-        else:
-            return
-
-
-def _pages(client: Api, link: BoardLink) -> Iterator[Item]:
-    # Which items there are is all that is asked; a look reads their values.
-    columns = [link.npd_id_column]
-    page = parse_page(client.execute(*first_page(link.board_id, columns)), columns)
-    yield from page.items
-    while page.cursor:
-        page = parse_page(client.execute(*next_page(page.cursor, columns)), columns)
-        yield from page.items
-
-
-def unknown_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
-    """Return those items that no record has and that were not refused before."""
-    ids = list(dict.fromkeys(item_ids))
-    known = set(spec.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", flat=True))
-    refused = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id__in=ids)
-    known |= set(refused.values_list("item_id", flat=True))
-    return [item_id for item_id in ids if item_id not in known]
 
 
 def _not_looked_at(entity_type: str, started: datetime) -> list[str]:

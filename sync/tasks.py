@@ -5,7 +5,11 @@ from __future__ import annotations
 from celery import shared_task
 
 from sync import account, directory
+from sync.audit.sampling import audit_when_due
+from sync.guard.releasing import release
+from sync.pruning import prune
 from sync.queue import SyncQueueService
+from sync.sweeps import compare_due, sweep_due
 
 
 @shared_task(name="sync.work_board", ignore_result=True)
@@ -25,3 +29,33 @@ def refresh_allowance() -> None:
     """Compare what is used of Monday's allowance with Monday's own figures, and who the account's people are."""
     account.refresh()
     directory.keep_fresh()
+
+
+@shared_task(name="sync.prune", ignore_result=True)
+def prune_old() -> None:
+    """Forget what has been kept for its time."""
+    prune()
+
+
+@shared_task(name="sync.sweep_boards", ignore_result=True)
+def sweep_boards() -> None:
+    """Ask the boards that are due what changed since they were last asked: what webhooks missed."""
+    sweep_due()
+
+
+@shared_task(name="sync.compare_boards", ignore_result=True)
+def compare_boards() -> None:
+    """Hold every item against its record and base, on the boards that are due: once a night."""
+    compare_due()
+
+
+@shared_task(name="sync.audit", ignore_result=True)
+def audit() -> None:
+    """Read a sample of synced records again, where the day's calls for that have one to spend."""
+    audit_when_due()
+
+
+@shared_task(name="sync.release_held", ignore_result=True)
+def release_held() -> None:
+    """Let go what waits for approval and has lost its cause."""
+    release()

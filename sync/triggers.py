@@ -55,7 +55,8 @@ _TOMBSTONES = """
     SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*)
     FROM old_values AS gone ORDER BY gone.id
     ON CONFLICT (entity_type, entity_id) DO UPDATE
-    SET monday_id = excluded.monday_id, data = excluded.data, deleted_at = sync_now();
+    SET monday_id = excluded.monday_id, data = excluded.data, deleted_at = sync_now(),
+        state = 'waiting', settled_at = NULL, note = '';
 """
 
 

@@ -29,6 +29,7 @@ class StateFilter(admin.SimpleListFilter):
             ("applying", "Being applied"),
             ("handed_back", "Handed back"),
             ("settled", "Settled"),
+            ("undoing", "Being undone"),
         )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
@@ -41,6 +42,8 @@ class StateFilter(admin.SimpleListFilter):
                 return queryset.filter(resolved_at=None).exclude(BEING_APPLIED).exclude(choice_problem="")
             case "settled":
                 return queryset.exclude(resolved_at=None)
+            case "undoing":
+                return queryset.exclude(resolved_at=None).filter(choice__isnull=False)
         return queryset
 
 

@@ -12,10 +12,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from conflicts import progress, waiting
+from conflicts.admin.bulk import keep
 from conflicts.admin.filters import EntityFilter, FieldFilter, StateFilter
 from conflicts.admin.screen import ConflictScreen, conflict_status
-from conflicts.models import ConflictKind, SyncConflict
-from conflicts.records import default_label
+from conflicts.admin.undo import undo_button
+from conflicts.models import ConflictKind, ResolutionType, SyncConflict
+from conflicts.records import default_label, names_of_deleted
 from sync.admin import words
 from sync.admin.base import PageAdmin, ids_named, names_of
 
@@ -28,6 +30,7 @@ BADGES = {
     progress.HANDED_BACK: ("bad", "undo"),
     progress.PARTLY: ("warn", "rule"),
     progress.SETTLED: ("ok", "check_circle"),
+    progress.UNDOING: ("go", "undo"),
 }
 
 
@@ -42,7 +45,7 @@ class SyncConflictAdmin(PageAdmin):
     list_fullwidth = True
     search_fields = ("monday_item_id",)
     search_help_text = "Search by the record's name, or by the number of the item on Monday"
-    actions = None
+    actions = ("keep_npd", "keep_monday")
     ordering = waiting.OPEN_FIRST
     change_list_template = "conflicts/list.html"
     empty_title = "No conflicts here"
@@ -58,6 +61,7 @@ class SyncConflictAdmin(PageAdmin):
         return [
             path("<uuid:pk>/screen/", view(screen), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(status), name=f"{name}_status"),
+            path("<uuid:pk>/undo/", view(undo_button(self)), name=f"{name}_undo"),
             *super().get_urls(),
         ]
 
@@ -72,9 +76,13 @@ class SyncConflictAdmin(PageAdmin):
     def prepare_page(self, rows: list[Any]) -> None:
         """Fetch the names of the page's records, with one query a kind of record."""
         super().prepare_page(rows)
-        names = names_of((row.entity_type, row.entity_id) for row in rows)
+        keys = {(row.entity_type, row.entity_id) for row in rows}
+        names = names_of(keys)
+        deleted = names_of_deleted(keys - set(names))
         for row in rows:
-            row.page_name = names.get((row.entity_type, row.entity_id), f"{row.entity_type}, deleted")
+            key = (row.entity_type, row.entity_id)
+            row.page_gone = "monday" if key in names else "npd"
+            row.page_name = names.get(key) or deleted.get(key, f"{row.entity_type}, deleted")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
@@ -111,22 +119,34 @@ class SyncConflictAdmin(PageAdmin):
             conflict.entity_type,
         )
 
+    @admin.action(description="Keep NPD", permissions=["change"])
+    def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """NPD's side stands in all of them, after a page that shows what that means."""
+        return keep(self, request, queryset, ResolutionType.KEEP_NPD)
+
+    @admin.action(description="Keep Monday", permissions=["change"])
+    def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Monday's side stands in all of them, after a page that shows what that means."""
+        return keep(self, request, queryset, ResolutionType.KEEP_MONDAY)
+
     @admin.display(description="In conflict")
-    def in_conflict(self, conflict: SyncConflict) -> str:
-        """The fields, or the kind of a conflict that is not about fields."""
-        if conflict.kind != ConflictKind.FIELDS:
-            return conflict.get_kind_display()
-        return ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+    def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
+        """The fields, and the kind of a conflict that is not about fields that differ."""
+        labels = ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+        if conflict.kind == ConflictKind.FIELDS:
+            return labels
+        about = words.shorten(conflict.what, SHORTENED) or labels
+        return format_html('{}<span class="cfl-sub">{}</span>', conflict.get_kind_display(), about)
 
     @admin.display(description="NPD")
-    def npd_says(self, conflict: SyncConflict) -> SafeString | str:
+    def npd_says(self, conflict: Any) -> SafeString | str:
         """NPD's value of the first field."""
-        return _first_value(conflict, conflict.npd_data)
+        return _first_value(conflict, "npd", conflict.npd_data)
 
     @admin.display(description="Monday")
-    def monday_says(self, conflict: SyncConflict) -> SafeString | str:
+    def monday_says(self, conflict: Any) -> SafeString | str:
         """Monday's value of the first field."""
-        return _first_value(conflict, conflict.monday_data)
+        return _first_value(conflict, "monday", conflict.monday_data)
 
     @admin.display(description="Found", ordering="detected_at")
     def since(self, conflict: Any) -> SafeString | str:
@@ -140,8 +160,10 @@ class SyncConflictAdmin(PageAdmin):
         return words.badge(*BADGES[state], progress.WORDS[state].capitalize(), title=conflict.choice_problem)
 
 
-def _first_value(conflict: SyncConflict, data: dict[str, Any]) -> SafeString | str:
-    """The first field's value, shortened, and how many more there are."""
+def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:
+    """The first field's value, shortened, and how many more there are; of a delete, which side is gone."""
+    if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
+        return "gone"
     if not conflict.conflict_fields:
         return words.NOTHING
     value = data.get(conflict.conflict_fields[0])

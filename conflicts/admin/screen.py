@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
@@ -16,10 +15,10 @@ from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import presenting, progress, waiting
-from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD, Pick
+from conflicts import presenting, presenting_record, progress, undoing, waiting
+from conflicts.admin.posted import posted_of, type_of
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
-from conflicts.models import ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import ConflictKind, SyncConflict
 from conflicts.presenting import Posted
 from conflicts.records import monday_url, name_of, record_of
 from conflicts.resolution import resolve
@@ -55,7 +54,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         posted = posted_of(request)
         try:
             stored = resolve(
-                pk, by=cast("User", request.user), resolution_type=_type_of(conflict, posted),
+                pk, by=cast("User", request.user), resolution_type=type_of(conflict, posted),
                 selections=posted.selections, seen=posted.seen,
             )  # fmt: skip
         except BadResolution as error:
@@ -83,8 +82,9 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         trouble: str = "",
         status: int = 200,
     ) -> HttpResponse:
-        choosing = conflict.is_open and not conflict.is_being_applied and conflict.kind == ConflictKind.FIELDS
-        rows = presenting.open_rows(conflict, posted, problems) if conflict.is_open else []
+        choosing = conflict.is_open and not conflict.is_being_applied
+        of_fields = not conflict.is_about_record
+        rows = presenting.open_rows(conflict, posted, problems) if conflict.is_open and of_fields else []
         context = self.get_context_data(
             conflict=conflict,
             rows=rows,
@@ -96,6 +96,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             posted_kept=bool(posted and posted.picks and choosing),
             problems=problems or {},
             **self._about(conflict),
+            **self._about_record(conflict, posted),
         )
         return self.render_to_response(context, status=status)
 
@@ -105,7 +106,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         number, total = waiting.position(conflict)
         following, preceding = waiting.after(conflict), waiting.before(conflict)
         name = name_of(conflict, record)
-        shows_fields = conflict.is_open and conflict.kind == ConflictKind.FIELDS
+        shows_fields = conflict.is_open and not conflict.is_about_record
         self.title = f"Conflict of {name}"
         return {
             "name": name,
@@ -122,9 +123,28 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             "list_url": reverse("admin:conflicts_syncconflict_changelist"),
             "status_url": status_url(conflict),
             "done_before": self._done_before(),
-            "found": conflict.npd_data if conflict.kind == ConflictKind.IDENTITY else {},
+            "undo_url": undo_url(conflict),
+            "why_not_undone": undoing.why_not(conflict)
+            if progress.state_of(conflict) == progress.SETTLED
+            else "",
+            "may_undo": self.model_admin.has_change_permission(self.request),
             "kind": conflict.get_kind_display(),
             "age": words.when(conflict.detected_at, sync_now()),
+        }
+
+    def _about_record(self, conflict: SyncConflict, posted: Posted | None) -> dict[str, Any]:
+        """What happened to the record, the values edited meanwhile, the candidates, and the ways out."""
+        if not conflict.is_about_record:
+            return {"about_record": False, "both": conflict.kind == ConflictKind.OVERWRITTEN}
+        columns = presenting_record.columns_of(conflict)
+        return {
+            "about_record": True,
+            "what": conflict.what,
+            "edited": presenting.edited_rows(conflict),
+            "columns": columns,
+            "lines": presenting_record.lines_of(conflict, columns),
+            "ways": presenting_record.ways_of(conflict, posted.picks if posted else None),
+            "seen": presenting_record.seen_of(conflict),
         }
 
     def _done_before(self) -> dict[str, Any] | None:
@@ -153,39 +173,9 @@ def status_url(conflict: SyncConflict) -> str:
     return reverse("admin:conflicts_syncconflict_status", args=[conflict.pk])
 
 
-def posted_of(request: HttpRequest) -> Posted:
-    """Read the form. The values seen travel as JSON, since a browser rewrites line ends in form fields."""
-    seen, picks = {}, {}
-    for name, raw in request.POST.items():
-        prefix, _, key = name.partition("-")
-        if prefix == "seen":
-            seen[key] = _sides(str(raw))
-        elif prefix == "pick" and raw in CHOICES:
-            typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
-            picks[key] = Pick(choose=str(raw), value=typed)
-    return Posted(seen=seen, picks=picks)
-
-
-def _sides(raw: str) -> dict[str, str | None]:
-    """A seen value that was tampered with is one that nobody saw: it fits nothing stored."""
-    try:
-        npd, monday = json.loads(raw)
-    except (ValueError, TypeError):
-        return {"npd": raw, "monday": raw}
-    return {
-        side: text if isinstance(text, str) else None for side, text in (("npd", npd), ("monday", monday))
-    }
-
-
-def _type_of(conflict: SyncConflict, posted: Posted) -> str:
-    """A choice of one side for every field is kept as such."""
-    chosen = {pick.choose for pick in posted.picks.values()}
-    if set(posted.picks) == set(posted.seen) and len(chosen) == 1:
-        if chosen == {NPD}:
-            return ResolutionType.KEEP_NPD
-        if chosen == {MONDAY}:
-            return ResolutionType.KEEP_MONDAY
-    return ResolutionType.MERGE
+def undo_url(conflict: SyncConflict) -> str:
+    """The address of the button that undoes how a conflict was settled."""
+    return reverse("admin:conflicts_syncconflict_undo", args=[conflict.pk])
 
 
 def conflict_status(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseBase]:

@@ -7,27 +7,76 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from conflicts.choice import CHOICES
+from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD
 from conflicts.models import SyncConflict
 from conflicts.progress import WORDS, progress_of, state_of
 from conflicts.resolution import BY_A_PERSON
 from sync.api.problems import ProblemSerializer
 
 
-class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
-    """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty."""
+class OptionSerializer(serializers.Serializer[Any]):
+    """One way out of a conflict about the record itself."""
 
-    state = serializers.SerializerMethodField(help_text="open, applying, handed_back, partly or settled.")
-    left_open = serializers.ListField(
-        child=serializers.CharField(), read_only=True, help_text="Fields that nothing is chosen for."
+    choose = serializers.ChoiceField(choices=(NPD, MONDAY, CUSTOM))
+    value = serializers.CharField(help_text="Names a custom option; else empty.")
+    label = serializers.CharField(help_text="What the button says.")  # type: ignore[assignment] # DRF's own attribute
+    effect = serializers.CharField(help_text="What will happen, as a sentence.")
+
+
+class CandidateSerializer(serializers.Serializer[Any]):
+    """One item or record among those that could be the same."""
+
+    id = serializers.CharField(help_text="The item's id, or the record's.")
+    label = serializers.CharField(required=False)  # type: ignore[assignment] # DRF's own attribute
+    linked_to = serializers.CharField(
+        required=False, allow_null=True, help_text="What it is linked with already."
     )
+    values = serializers.DictField(
+        child=serializers.CharField(), required=False, help_text="By field, of an item."
+    )
+
+
+class AboutSerializer(serializers.Serializer[Any]):
+    """What happened to a record or its item, and what can be done."""
+
+    what = serializers.CharField(required=False, help_text="What happened, as a sentence.")
+    options = OptionSerializer(many=True, required=False)
+    candidates = CandidateSerializer(many=True, required=False, help_text="Of an identity.")
+    item = CandidateSerializer(required=False, help_text="Of an identity that is about an item: that item.")
+
+
+class SyncConflictResponseSerializer(serializers.ModelSerializer[SyncConflict]):
+    """A conflict. `npd_data`, `monday_data` and `base_data` are keyed by field; null is empty.
+
+    Of the kind overwritten `npd_data` is what stands on both sides, `monday_data` the value that was lost. Of the kinds
+    delete and identity `about` says what happened and which options there are; choose one under the key `record`.
+    """
+
+    state = serializers.SerializerMethodField(
+        help_text="open, applying, handed_back, partly, settled or undoing."
+    )
+    left_open = serializers.ListField(
+        child=serializers.CharField(),
+        read_only=True,
+        help_text="Fields that nothing is chosen for; `record` where the choice is about the record itself.",
+    )
+    about = AboutSerializer(read_only=True, help_text="Of delete and identity; empty for the other kinds.")
     resolved_by = serializers.StringRelatedField[Any](allow_null=True)
 
     class Meta:
         model = SyncConflict
         fields = [
             *("id", "entity_type", "entity_id", "monday_item_id", "kind", "state", "conflict_fields"),
-            *("npd_data", "monday_data", "base_data", "notes", "detected_at", "choice", "choice_problem"),
+            *(
+                "npd_data",
+                "monday_data",
+                "base_data",
+                "about",
+                "notes",
+                "detected_at",
+                "choice",
+                "choice_problem",
+            ),
             *(
                 "left_open",
                 "resolved_at",
@@ -61,11 +110,15 @@ class ResolvedSerializer(SyncConflictResponseSerializer):
 
 
 class SelectionSerializer(serializers.Serializer[Any]):
-    """One field's choice."""
+    """One field's choice; under `record` one of the options."""
 
     choose = serializers.ChoiceField(choices=CHOICES)
     value = serializers.CharField(
-        required=False, allow_null=True, allow_blank=True, trim_whitespace=False, help_text="For custom."
+        required=False,
+        allow_null=True,
+        allow_blank=True,
+        trim_whitespace=False,
+        help_text="For custom: the text, or the option's value.",
     )
 
 
@@ -97,3 +150,7 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     resolved = serializers.IntegerField()
     total = serializers.IntegerField()
     applying = serializers.IntegerField(help_text="Of the unresolved: chosen, and being applied.")
+    by_kind = serializers.DictField(
+        child=serializers.IntegerField(),
+        help_text="The unresolved by kind: fields, overwritten, delete, identity.",
+    )

@@ -14,4 +14,5 @@ urlpatterns = [
     *both(
         "conflicts/<uuid:pk>/resolve", ConflictViewSet.as_view({"post": "resolve"}), "sync-conflict-resolve"
     ),
+    *both("conflicts/<uuid:pk>/undo", ConflictViewSet.as_view({"post": "undo"}), "sync-conflict-undo"),
 ]

@@ -26,6 +26,7 @@ from conflicts.api.serializers import (
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import ConflictKind, ResolutionType, SyncConflict
 from conflicts.resolution import resolve
+from conflicts.undoing import undo
 from sync.api.permissions import MayChange, ModelPermissions
 from sync.api.problems import MEDIA_TYPE, problem_body
 from sync.api.views import ApiView
@@ -60,21 +61,21 @@ class ConflictFilter(FilterSet):  # type: ignore[misc]
     retrieve=extend_schema(description="One conflict."),
 )
 class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
-    """Conflicts, read-only but for the resolution."""
+    """Conflicts, read-only but for the resolution and its undo."""
 
     queryset = SyncConflict.objects.select_related("resolved_by").order_by(*waiting.OPEN_FIRST)
     serializer_class = SyncConflictResponseSerializer
     filterset_class = ConflictFilter
     permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"resolve": (404,)}
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"resolve": (404,), "undo": (400, 404)}
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filters are for the list; a conflict is named by its id alone."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
     def get_permissions(self) -> Any:
-        """A resolution needs the permission to change conflicts."""
-        return [MayChange()] if self.action == "resolve" else super().get_permissions()
+        """A resolution and its undo need the permission to change conflicts."""
+        return [MayChange()] if self.action in ("resolve", "undo") else super().get_permissions()
 
     @extend_schema(responses=ConflictStatsSerializer, filters=False, description="Conflicts in numbers.")
     def stats(self, request: Request) -> Response:
@@ -86,6 +87,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
                 "resolved": counted["settled"],
                 "total": counted["open"] + counted["settled"],
                 "applying": counted["applying"],
+                "by_kind": waiting.counts_by_kind(),
             }
         )
 
@@ -99,8 +101,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     )
     def resolve(self, request: Request, pk: Any) -> Response:
         """Store a choice for exactly the values seen; 409 with the values of now where these differ."""
-        if not self.get_queryset().filter(pk=pk).exists():
-            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
+        self._must_exist(pk)
         form = ResolveSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         try:
@@ -111,6 +112,30 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         except (StaleSeen, NotWaiting) as error:
             return _not_now(error)
         return Response(ResolvedSerializer(conflict).data)
+
+    @extend_schema(
+        request=None,
+        responses={
+            200: ResolvedSerializer,
+            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
+        },
+        description="Undo how a conflict was settled. The next look gives each side its value back, if neither has "
+        "changed since, and the conflict is open again; else what was lost becomes a conflict of its own.",
+    )
+    def undo(self, request: Request, pk: Any) -> Response:
+        """Store that a settled conflict is to be open again; 409 where it is not settled, 400 where it can't be."""
+        self._must_exist(pk)
+        try:
+            conflict = undo(pk, by=cast("User", request.user))
+        except BadResolution as error:
+            raise ValidationError(error.sentence) from error
+        except NotWaiting as error:
+            return _not_now(error)
+        return Response(ResolvedSerializer(conflict).data)
+
+    def _must_exist(self, pk: Any) -> None:
+        if not self.get_queryset().filter(pk=pk).exists():
+            raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
 
 
 def _not_now(error: StaleSeen | NotWaiting) -> Response:

@@ -10,7 +10,7 @@ def column_values(
     board: Board, item: Item, ids: list[str] | None, types: list[str] | None
 ) -> list[dict[str, Any]]:
     """The item's values in the order of the board's columns; the name is none of them."""
-    columns = [c for c in board.visible_columns() if c.type != "name"]
+    columns = [c for c in board.visible_columns() if c.type != "name" and not c.hidden]
     if ids is not None:
         columns = [c for c in columns if c.id in ids]
     if types is not None:

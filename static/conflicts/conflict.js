@@ -4,6 +4,7 @@
   "use strict";
   const form = document.getElementById("cfl-form");
   const rows = form ? [...form.querySelectorAll("[data-row]")] : [];
+  const options = form ? [...form.querySelectorAll("[data-option]")] : [];
   const summary = document.querySelector("[data-summary]");
   const help = document.getElementById("cfl-help");
   let current = 0;
@@ -18,6 +19,10 @@
   const outcome = (row) => {
     const choice = picked(row);
     const value = unified(result(row));
+    if ("both" in row.dataset) {
+      const changes = value !== unified(row.dataset.npd); // both sides hold what stands now
+      return { npd: changes, monday: changes };
+    }
     const npd = choice !== "npd" && value !== unified(row.dataset.npd);
     const monday = choice !== "monday" && value !== unified(row.dataset.monday);
     return { npd, monday };
@@ -137,6 +142,34 @@
     goTo(Math.max(0, wrong), wrong > 0);
   };
 
+  const summariseOption = () => {
+    const chosen = options.find((option) => option.checked);
+    summary.textContent = chosen ? chosen.dataset.label : "Choose what shall be done.";
+  };
+
+  const onOptionKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
+    if (event.key === "?") return help.showModal();
+    const option = options[Number(event.key) - 1];
+    if (option) {
+      option.checked = true;
+      option.focus();
+      summariseOption();
+    } else if (event.key === "Enter" && !event.target.closest("a, button")) {
+      event.preventDefault();
+      if (options.some((one) => one.checked)) form.requestSubmit(document.querySelector("button[name=next]"));
+      else options[0].focus();
+    }
+    return undefined;
+  };
+
+  const startOptions = () => {
+    form.addEventListener("change", summariseOption);
+    document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
+    document.addEventListener("keydown", onOptionKey);
+    summariseOption();
+  };
+
   // Asks again until a choice was applied or came back: every 0.6 s at first, then more and more seldom.
   const follow = (strip, wait) => setTimeout(async () => {
     let found = null;
@@ -161,8 +194,9 @@
   };
 
   document.querySelectorAll("[data-status]").forEach((strip) => {
-    if (strip.dataset.state === "applying") follow(strip, 600);
+    if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
     else strip.querySelector("[data-refresh]").hidden = true;
   });
   if (rows.length) startChoosing();
+  else if (options.length) startOptions();
 })();

@@ -1,5 +1,5 @@
 """The engine's admin: queue, boards, journal, and what every synced model's admin shares."""
 
-from sync.admin import boards, journal, queue
+from sync.admin import audits, boards, guard, journal, queue, tombstones
 
-__all__ = ["boards", "journal", "queue"]
+__all__ = ["audits", "boards", "guard", "journal", "queue", "tombstones"]

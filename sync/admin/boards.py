@@ -7,27 +7,33 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
+from sync import drift
 from sync.account import why_not, why_waits
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin
 from sync.admin.guide import ConnectMonday
+from sync.admin.mapping_form import MappingForm
+from sync.audit.figures import verified_words
 from sync.boards import setting_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, MondayAccount
 from sync.registry import UnknownEntity
+from sync.sweeps import reports
 
 
 class FieldMappingInline(TabularInline):
     """Which field goes to which column; the way and the rule are a person's to choose."""
 
     model = FieldMapping
+    form = MappingForm
     extra = 0
     can_delete = False
-    fields = ("label", "column_id", "converter", "direction", "rule", "needed")
-    readonly_fields = ("label", "column_id", "converter", "needed")
+    fields = ("field", "column_id", "converter", "direction", "rule", "needed")
+    readonly_fields = ("field", "converter", "needed")
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Name each field for screen readers: a table's cells have no labels of their own."""
@@ -35,6 +41,16 @@ class FieldMappingInline(TabularInline):
         if field is not None:
             field.widget.attrs["aria-label"] = str(field.label)
         return field
+
+    @admin.display(description="Field")
+    def field(self, mapping: FieldMapping) -> SafeString | str:
+        """Return the field's name, and what is wrong with its column."""
+        if not mapping.problem:
+            return mapping.label
+        held = words.badge("bad", "view_column", "Held")
+        return format_html(
+            '{} {}<p class="npd-column-problem">{}</p>', mapping.label, held, words.traced(mapping.problem)
+        )
 
     @admin.display(description="NPD needs a value")
     def needed(self, mapping: FieldMapping) -> str:
@@ -46,17 +62,47 @@ class FieldMappingInline(TabularInline):
         return False
 
 
+_CHOSEN = {
+    "creates_records": "",
+    "item_gone": "What becomes of a record that nobody edited since, once its item was archived or deleted on Monday "
+    "for some minutes (GONE_QUIET_SECONDS). Where somebody edited it, a person is asked in any case.",
+    "record_gone": "What becomes of an item that nobody edited since, when its record is deleted in NPD. Where "
+    "somebody edited it, a person is asked in any case.",
+}
+"""What a person chooses of a board link, with the words below the field."""
+
+
 @admin.register(BoardLink)
 class BoardLinkAdmin(ModelAdmin):
     """One model and its board."""
 
     list_display = ("title", "board", "state", "mapped")
     inlines = (FieldMappingInline,)
-    fields = ("title", "state", "board", "id_column", "matched_by", "creates_records", "webhook_lines")
-    readonly_fields = tuple(name for name in fields if name != "creates_records")
+    fields = (
+        "title",
+        "state",
+        "board",
+        "id_column",
+        "matched_by",
+        "creates_records",
+        "item_gone",
+        "record_gone",
+        "webhook_lines",
+        "swept",
+        "compared_last",
+        "sampled",
+    )
+    readonly_fields = tuple(name for name in fields if name not in _CHOSEN)
     list_per_page = 50
     empty_title = "No boards yet"
     empty_words = "Run `manage.py monday_setup`: it makes the boards, or takes over those that are there."
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say below a policy what it decides."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and _CHOSEN.get(db_field.name):
+            field.help_text = _CHOSEN[db_field.name]
+        return field
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Board links are made by `monday_setup`."""
@@ -82,7 +128,10 @@ class BoardLinkAdmin(ModelAdmin):
             named = setting_of(link.entity_type)
         except UnknownEntity:
             named = ""
-        return f"{named} (set in the environment)" if named else link.board_id or words.NOTHING
+        name = f"“{link.shape['name']}” " if link.shape.get("name") else ""
+        return (
+            f"{name}{named} (set in the environment)" if named else f"{name}{link.board_id}" or words.NOTHING
+        )
 
     @admin.display(description="State")
     def state(self, link: BoardLink) -> SafeString:
@@ -99,9 +148,15 @@ class BoardLinkAdmin(ModelAdmin):
         return words.badge("ok", "check_circle", "Flowing")
 
     @admin.display(description="Column of the NPD ID")
-    def id_column(self, link: BoardLink) -> str:
+    def id_column(self, link: BoardLink) -> SafeString | str:
         """Return the column that mirrors the record's id."""
-        return link.npd_id_column or words.NOTHING
+        if link.npd_id_problem:
+            return format_html(
+                '{}<p class="npd-column-problem">{}</p>',
+                link.npd_id_column,
+                words.traced(link.npd_id_problem),
+            )
+        return drift.titled(link, link.npd_id_column) or words.NOTHING
 
     @admin.display(description="Matched by")
     def matched_by(self, link: BoardLink) -> str:
@@ -113,9 +168,37 @@ class BoardLinkAdmin(ModelAdmin):
         """Return the labels of what is mapped."""
         return ", ".join(mapping.label for mapping in link.mappings.all()) or words.NOTHING
 
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the mappings, and say what another column led to."""
+        super().save_formset(request, form, formset, change)
+        for one in formset.forms:
+            if said := getattr(one, "remapped", ""):
+                self.message_user(request, said)
+
+    @admin.display(description="Missed webhooks")
+    def swept(self, link: BoardLink) -> SafeString:
+        """Return when the board was last asked what changed, and what is wrong with that."""
+        told = [text for text in (link.sweep_problem, link.silence) if text]
+        paragraphs = format_html_join(
+            "", '<p class="npd-column-problem">{}</p>', ((words.traced(one),) for one in told)
+        )
+        return format_html("{}{}", reports.swept_line(link), paragraphs)
+
+    @admin.display(description="Both sides compared")
+    def compared_last(self, link: BoardLink) -> str:
+        """Return what the last nightly comparison found."""
+        return reports.compared_line(link)
+
+    @admin.display(description="Verified")
+    def sampled(self, link: BoardLink) -> str:
+        """Return what the samples of synced records found of late."""
+        return verified_words(link.entity_type)
+
     @admin.display(description="Webhooks")
     def webhook_lines(self, link: BoardLink) -> str:
         """Return how many webhooks the set-up registered; their ids are of no use to a reader."""
+        if link.webhooks_problem:
+            return link.webhooks_problem
         return words.counted(len(link.webhooks), "webhook") if link.webhooks else "none"
 
 

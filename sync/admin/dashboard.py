@@ -13,17 +13,24 @@ from django.urls import NoReverseMatch, reverse
 from sync import budget, registry
 from sync.account import is_configured, why_not, why_waits
 from sync.admin import words
+from sync.admin.guard_words import WHAT, figures_of
 from sync.admin.queue import item_called, next_look, why
+from sync.audit.figures import verified
 from sync.boards import item_url, link_of
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import SyncMetadata, SyncQueue
+from sync.guard.deciding import waiting
+from sync.models import BoardLink, GuardedAct, SyncAudit, SyncMetadata, SyncQueue
 from sync.newcomers import item_names, waiting_items
 from sync.queue_stats import oldest_due_seconds
 from sync.queue_views import NEW_ITEMS
 from sync.registry import EntitySpec
+from sync.sweeps.reports import troubles
 
 SHOWN_ITEMS = 5
+DRIFT_MEND = (
+    "`manage.py sync_reconcile` looks at all records, `manage.py monday_check` says whether webhooks come."
+)
 
 _WORDS = (
     (RecordSyncStatus.SYNCED, "Synced", "check_circle", "ok"),
@@ -52,6 +59,7 @@ class BoardHealth:
     total: int
     reason: str
     gathering: str = ""
+    verified: str = ""
     tiles: list[Tile] = field(default_factory=list)
 
 
@@ -96,6 +104,9 @@ def health(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     sees_queue = _may_see(request, SyncQueue)
     tasks = [
         *_stopped_boards(boards),
+        *(_troubled_boards() if _may_see(request, BoardLink) else []),
+        *(_waiting_for_approval() if _may_see(request, GuardedAct) else []),
+        *(_drift() if _may_see(request, SyncAudit) else []),
         *(_failed_rows() if sees_queue else []),
         *(_held_fields() if _may_see(request, SyncMetadata) else []),
     ]
@@ -134,7 +145,8 @@ def board_health(spec: EntitySpec) -> BoardHealth:
     ]
     reason = why_not(spec.entity_type)
     gathering = "" if reason else why_waits(spec.entity_type)
-    return BoardHealth(spec.board_title, sum(counts.values()), words.plain(reason), gathering, tiles)
+    sampled = verified(spec.entity_type).words(sync_now())
+    return BoardHealth(spec.board_title, sum(counts.values()), words.plain(reason), gathering, sampled, tiles)
 
 
 def _list_url(spec: EntitySpec) -> str:
@@ -161,6 +173,20 @@ def _stopped_boards(boards: list[BoardHealth]) -> list[Task]:
     ]
 
 
+def _troubled_boards() -> list[Task]:
+    """Columns that are gone, webhooks that don't come, sweeps that can't be finished."""
+    found = []
+    for spec in registry.entities():
+        link = link_of(spec.entity_type)
+        if link is not None:
+            url = reverse("admin:sync_boardlink_change", args=[link.pk])
+            found += [
+                Task(one.what, words.plain(one.why), url, "Open the board", one.icon, "bad")
+                for one in troubles(link, spec.board_title)
+            ]
+    return found
+
+
 def _failed_rows() -> list[Task]:
     failed = SyncQueue.objects.filter(status=QueueStatus.FAILED)
     count = failed.count()
@@ -179,6 +205,26 @@ def _failed_rows() -> list[Task]:
             "bad",
         )
     ]
+
+
+def _waiting_for_approval() -> list[Task]:
+    groups = waiting()
+    if not groups:
+        return []
+    told = [WHAT[one.kind].format(**figures_of(one)) for one in groups]
+    number = words.counted(
+        sum(one.acts for one in groups), "delete or emptied field", "deletes and emptied fields"
+    )
+    url = f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held"
+    return [Task(f"{number} to approve", " ".join(told), url, "Decide", "gpp_maybe")]
+
+
+def _drift() -> list[Task]:
+    found, url = verified(), reverse("admin:sync_syncaudit_changelist")
+    if not found.drifted:
+        return []
+    what = f"{words.counted(found.drifted, 'record')} said “synced” and differed"
+    return [Task(what, f"{found.words(sync_now())} {DRIFT_MEND}", url, "Look", "difference", "bad")]
 
 
 def _held_fields() -> list[Task]:

@@ -6,29 +6,36 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
-from django.contrib.auth import get_user_model
 from django.contrib.postgres.fields import ArrayField
-from django.db.models import ForeignKey, Model
+from django.db.models import Count, ForeignKey, Model
 from django.utils.safestring import SafeString
 from pghistory.core import event_models
 
 from sync.admin import words
+from sync.admin.undo import batch_undo_url, undo_url
+from sync.authors import SYNC, actor_of, users_of
+from sync.explain.chains import Link, chains
 from sync.ledger import SyncStateService
-from sync.models import SyncedModel
-
-SYNC_ACTOR = "Monday sync"
+from sync.models import Decision, SyncedModel
+from sync.undo import may_be_undone
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that happened."""
+    """One thing that happened; `chain` is what led to it, `undo_url` the page that takes it back."""
 
     at: datetime
     actor: str
     sentence: str
     by_sync: bool = False
     decided: bool = False
+    chain: Sequence[Link] = ()
+    undo_url: str = ""
+    batch_url: str = ""
+    is_undo: bool = False
+    taken_back: bool = False
 
     @property
     def traced(self) -> SafeString:
@@ -47,13 +54,52 @@ class LastChange:
 def history_of(record: SyncedModel, limit: int = 50) -> list[Line]:
     """Return the newest things that happened to a record, newest first."""
     decisions = SyncStateService().history(record, limit=limit)
-    decided = [
-        Line(line.at, line.actor or SYNC_ACTOR, line.sentence, by_sync=not line.actor, decided=True)
-        for line in decisions
-    ]
+    decided = _decided(decisions)
     told = {str(line.batch_id) for line in decisions if line.batch_id}
     lines = [*changes_of(record, limit, told=told), *decided]
     return sorted(lines, key=lambda line: line.at, reverse=True)[:limit]
+
+
+def _decided(decisions: Sequence[Decision]) -> list[Line]:
+    """Decisions with their causes, and how to take them back; a batch of one line needs no page of its own."""
+    led_to = chains(decisions)
+    undone = _taken_back(decisions)
+    sizes = _sizes({row.batch_id for row in decisions if row.batch_id and may_be_undone(row)})
+    return [
+        Line(
+            row.at,
+            row.actor or SYNC,
+            row.sentence,
+            by_sync=not row.actor,
+            decided=True,
+            chain=led_to[row.pk],
+            undo_url=undo_url(row) if may_be_undone(row) and row.pk not in undone else "",
+            batch_url=batch_undo_url(row.batch_id) if row.batch_id and sizes.get(row.batch_id, 0) > 1 else "",
+            is_undo=row.undoes is not None,
+            taken_back=row.pk in undone,
+        )
+        for row in decisions
+    ]
+
+
+def _taken_back(decisions: Sequence[Decision]) -> set[int]:
+    """Those that an undo took back which was not taken back itself."""
+    undos: dict[int, list[int]] = {}
+    rows = Decision.objects.filter(entity_id__in={row.entity_id for row in decisions}, undoes__isnull=False)
+    for pk, undoes in rows.order_by().values_list("pk", "undoes"):
+        undos.setdefault(undoes or 0, []).append(pk)
+
+    def stands(pk: int) -> bool:
+        return not any(stands(undo) for undo in undos.get(pk, ()))
+
+    return {row.pk for row in decisions if not stands(row.pk)}
+
+
+def _sizes(batches: Collection[UUID]) -> dict[UUID, int]:
+    """How many moves each of these batches holds."""
+    moves = Decision.objects.filter(batch_id__in=batches, values__has_keys=["raw_before", "raw_after"])
+    counted = moves.order_by().values_list("batch_id").annotate(number=Count("id"))
+    return {batch: number for batch, number in counted if batch is not None}
 
 
 def changes_of(record: SyncedModel, limit: int = 50, *, told: Collection[str] = ()) -> list[Line]:
@@ -71,7 +117,7 @@ def changes_of(record: SyncedModel, limit: int = 50, *, told: Collection[str] = 
         sentence = _sentence(record, event, before, labels)
         if sentence and _look_of(event) not in told:
             actor = actors[event.pgh_id]
-            lines.append(Line(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC_ACTOR))
+            lines.append(Line(event.pgh_created_at, actor, sentence, by_sync=actor == SYNC))
     return lines[:limit]
 
 
@@ -106,23 +152,11 @@ def _look_of(event: Any) -> str:
 
 
 def _actors(events: Sequence[Any]) -> dict[int, str]:
-    told: dict[int, Mapping[str, Any]] = {
-        event.pgh_id: (event.pgh_context.metadata if event.pgh_context else {}) for event in events
+    users = users_of(events)
+    return {
+        event.pgh_id: actor_of(event.pgh_context.metadata if event.pgh_context else {}, users)
+        for event in events
     }
-    ids = {context["user"] for context in told.values() if context.get("user")}
-    users = get_user_model()._default_manager.in_bulk(list(ids)) if ids else {}
-    return {key: _actor(context, users) for key, context in told.items()}
-
-
-def _actor(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
-    if context.get("cause") == "sync":
-        return SYNC_ACTOR
-    user = users.get(context.get("user"))
-    if user is not None:
-        return str(user.get_full_name() or user.get_username())
-    if context.get("user"):
-        return "a user who is gone"
-    return str(context.get("cause") or "a script")
 
 
 def _labels_of_relations(record: SyncedModel, events: Sequence[Any]) -> dict[str, dict[Any, str]]:

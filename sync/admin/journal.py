@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, RangeDateTimeFilter
 
 from sync.admin import words
-from sync.admin.base import PageAdmin, ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
+from sync.admin.base import ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
 from sync.admin.filters import EntityFilter
-from sync.choices import Cause, Priority, SyncStatus
-from sync.models import Decision, Intent, IntentState, RefusedItem, SyncMetadata, Tombstone, WebhookEvent
-from sync.queue import SyncQueueService
+from sync.admin.undo import UndoPagesMixin, batch_undo_url, undo_url
+from sync.choices import SyncStatus
+from sync.explain.chains import chains, in_words
+from sync.models import Decision, Intent, IntentState, SyncMetadata, WebhookEvent
+from sync.undo import decisions_of_batch, may_be_undone, may_undo
 
 _LEDGER = {
     SyncStatus.PENDING: ("wait", "schedule"),
@@ -46,15 +48,36 @@ class RecordSearchMixin:
 
 
 @admin.register(Decision)
-class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
     """One decision a row, as a sentence."""
 
     list_display = ("moment", "record", "kind_of_record", "said", "actor")
     list_filter = (EntityFilter, ("at", RangeDateTimeFilter))
-    search_fields = ("sentence", "remote_id", "actor", "entity_id")
-    json_fields = ("values",)
+    search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
+    json_fields = ("values", "cause")
+    change_form_outer_before_template = "sync/decision_buttons.html"
     empty_title = "Nothing decided yet"
     empty_words = "Every change that a look sends, takes over or hands to a person is written down here."
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Say what led to it in words, before the columns."""
+        return ["what_led_to_it", *ReadOnlyAdmin.get_fields(self, request, obj)]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Offer to take it back, and the batch that it belongs to."""
+        row = kwargs.get("obj")
+        if isinstance(row, Decision) and may_undo(request.user, [row]):
+            context["undo_url"] = undo_url(row) if may_be_undone(row) else ""
+            context["batch_url"] = _batch_url(row)
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    @admin.display(description="What led to it")
+    def what_led_to_it(self, row: Decision) -> str:
+        """Return the chain of causes as a line."""
+        return in_words(chains([row])[row.pk]) or words.NOTHING
 
     @admin.display(description="Sentence")
     def said(self, row: Decision) -> str:
@@ -65,6 +88,13 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     def moment(self, row: Decision) -> SafeString | str:
         """Return when, in words."""
         return words.time_tag(row.at, page_now(row))
+
+
+def _batch_url(row: Decision) -> str:
+    """Where the whole batch is taken back; empty where nothing of it could be."""
+    if row.batch_id is None or not decisions_of_batch(row.batch_id).exists():
+        return ""
+    return batch_undo_url(row.batch_id)
 
 
 class HeldFilter(RadioFilter):
@@ -180,94 +210,3 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     def weighed(self, row: WebhookEvent) -> str:
         """Return what became of it."""
         return row.outcome or ("weighed" if row.weighed_at else "not weighed yet")
-
-
-@admin.register(Tombstone)
-class TombstoneAdmin(ReadOnlyAdmin):
-    """Records that were deleted in NPD."""
-
-    list_display = ("name", "kind", "monday_id", "deleted", "what_now")
-    list_filter = (EntityFilter,)
-    search_fields = ("monday_id", "entity_id", "data__name")
-    ordering = ("-deleted_at",)
-    json_fields = ("data",)
-    empty_title = "Nothing was deleted"
-    empty_words = "A record that is deleted in NPD is remembered here."
-
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
-        """Say first what the row means; the engine's note says the same in other words."""
-        return ["what_now", *(name for name in super().get_fields(request, obj) if name != "note")]
-
-    @admin.display(description="Record")
-    def name(self, row: Tombstone) -> str:
-        """Return what it was called."""
-        return str(row.data.get("name") or row.entity_id)
-
-    @admin.display(description="Type", ordering="entity_type")
-    def kind(self, row: Tombstone) -> str:
-        """Return the record's type."""
-        return row.entity_type.capitalize()
-
-    @admin.display(description="Deleted", ordering="deleted_at")
-    def deleted(self, row: Tombstone) -> SafeString | str:
-        """Return when."""
-        return words.time_tag(row.deleted_at, page_now(row))
-
-    @admin.display(description="What becomes of its item")
-    def what_now(self, row: Tombstone) -> str:
-        """Return what the row means."""
-        if not row.monday_id:
-            return "Deleted in NPD. It had no item on Monday."
-        return f"Deleted in NPD. {words.ITEM_STAYS}"
-
-
-@admin.register(RefusedItem)
-class RefusedItemAdmin(PageAdmin):
-    """Items that are not to become records; deleting a row asks again."""
-
-    list_display = ("item_id", "kind", "reason", "moment")
-    list_filter = (EntityFilter,)
-    search_fields = ("item_id", "reason")
-    ordering = ("-id",)
-    readonly_fields = ("entity_type", "item_id", "reason", "at")
-    empty_title = "No item was refused"
-    empty_words = (
-        "An item of a board that must not become a record is listed here. Delete its row to ask again."
-    )
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Rows are written by the engine alone."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """A reason is a fact."""
-        return False
-
-    def delete_model(self, request: HttpRequest, obj: RefusedItem) -> None:
-        """Forget the refusal and look at the item again."""
-        self._ask_again(request, [obj])
-        super().delete_model(request, obj)
-
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
-        """Forget the refusals and look at the items again."""
-        self._ask_again(request, list(queryset))
-        super().delete_queryset(request, queryset)
-
-    def _ask_again(self, request: HttpRequest, rows: list[RefusedItem]) -> None:
-        for row in rows:
-            SyncQueueService().enqueue_item(
-                row.entity_type, row.item_id, cause=Cause.PERSON, priority=Priority.PERSON, due_in_seconds=0
-            )
-        self.message_user(
-            request, f"{words.counted(len(rows), 'item')} will be looked at again.", messages.INFO
-        )
-
-    @admin.display(description="Type", ordering="entity_type")
-    def kind(self, row: RefusedItem) -> str:
-        """Return the type of record that it would have become."""
-        return row.entity_type.capitalize()
-
-    @admin.display(description="Refused", ordering="at")
-    def moment(self, row: RefusedItem) -> SafeString | str:
-        """Return when."""
-        return words.time_tag(row.at, page_now(row))

@@ -11,6 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
@@ -21,6 +22,7 @@ from sync.admin import words
 from sync.admin.base import PageAdmin
 from sync.admin.deleted import DeletedMeanwhileMixin
 from sync.admin.history import history_of
+from sync.admin.linking import LinkingMixin
 from sync.admin.stale import StaleSafeForm
 from sync.admin.status import SyncView, board_name, item_link, list_cell, view_of, views_of
 from sync.models import SyncedModel
@@ -34,11 +36,11 @@ SYNC_FILTERS: list[Any] = [
 ]
 
 
-class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
+class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
     """What every synced model's admin has; a model's own admin adds its columns and fields."""
 
     form = StaleSafeForm
-    actions = ("sync_now", "turn_sync_on", "turn_sync_off")
+    actions = ("sync_now", "turn_sync_on", "turn_sync_off", "unlink", "link_again")
     change_form_before_template = "sync/record_shown.html"
     change_form_outer_before_template = "sync/record_state.html"
     change_form_outer_after_template = "sync/record_panel.html"
@@ -160,8 +162,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
                 (labels.get(key, key), words.traced(reason)) for key, reason in view.state.held.items()
             ],
             "sync_history": history_of(record),
+            "sync_page": request.path,
             "sync_last": words.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": self.has_change_permission(request, record),
+            **self.linking_context(request, record),
             "sync_now_url": reverse(self._name("sync_now"), args=[record.pk]),
         }
 
@@ -195,22 +199,38 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         linked = getattr(obj, "monday_id", None)
         super().delete_model(request, obj)
         if linked:
-            self.message_user(request, f"“{obj}” is gone from NPD. {words.ITEM_STAYS}", messages.INFO)
+            self.message_user(
+                request,
+                f"“{obj}” is gone from NPD. {words.item_follows(self.model.entity_type())}",
+                messages.INFO,
+            )
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Delete, and say what becomes of the items."""
         linked = queryset.exclude(monday_id=None).exists()
         super().delete_queryset(request, queryset)
         if linked:
-            self.message_user(request, words.ITEMS_STAY, messages.INFO)
+            self.message_user(request, words.items_follow(self.model.entity_type()), messages.INFO)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Tell the page that asks before a deletion what becomes of the items."""
+        answer: HttpResponse | None = super().response_action(request, queryset)
+        if (
+            isinstance(answer, TemplateResponse)
+            and answer.context_data is not None
+            and not answer.is_rendered
+        ):
+            answer.context_data["items_follow"] = words.items_follow(self.model.entity_type())
+        return answer
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Say before the deletion what becomes of the item."""
         record = self.get_object(request, object_id)
-        stays = words.ITEM_STAYS if record is not None and record.monday_id else ""
+        linked = record is not None and record.monday_id
+        follows = words.item_follows(self.model.entity_type()) if linked else ""
         answer: HttpResponse = super().delete_view(
-            request, object_id, (extra_context or {}) | {"item_stays": stays}
+            request, object_id, (extra_context or {}) | {"item_stays": follows}
         )
         return answer

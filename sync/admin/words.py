@@ -8,12 +8,41 @@ from datetime import datetime
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from sync.boards import link_of
+from sync.choices import RecordGone
+
 NOTHING = "–"
-ITEM_STAYS = "Its item stays on the board; deletes are not carried over to Monday yet."
-ITEMS_STAY = "Their items stay on the board; deletes are not carried over to Monday yet."
+_FOLLOWS = {
+    RecordGone.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
+    RecordGone.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
+    RecordGone.UNLINK: (
+        "Its item is let go and stays on Monday.",
+        "Their items are let go and stay on Monday.",
+    ),
+    RecordGone.ASK: (
+        "A person is asked what becomes of its item.",
+        "A person is asked what becomes of their items.",
+    ),
+}
+_STAYS = "An item that was edited there since, or whose record sends nothing to Monday, stays; see “Deleted records”."
 _TRACE = re.compile(r"\s*(\[Monday request [^\]]*\])")
 _NEXT_LOOK = re.compile(r" It is looked at again at [\d:]+ UTC\.")
 _STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def item_follows(entity_type: str) -> str:
+    """Return what becomes of a deleted record's item, by its board link's policy."""
+    return f"{_FOLLOWS[_policy(entity_type)][0]} {_STAYS}"
+
+
+def items_follow(entity_type: str) -> str:
+    """Return the same of several records."""
+    return f"{_FOLLOWS[_policy(entity_type)][1]} {_STAYS}"
+
+
+def _policy(entity_type: str) -> RecordGone:
+    link = link_of(entity_type)
+    return RecordGone(link.record_gone) if link else RecordGone.ARCHIVE
 
 
 def span(seconds: float) -> str:

@@ -10,16 +10,19 @@ from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sync.api.etag import check_precondition, etag_of
+from sync.api.history import DecisionSerializer, told
 from sync.api.permissions import MayChange, ModelPermissions
 from sync.api.problems import NotConfiguredProblem
 from sync.api.throttles import SyncNowThrottle
 from sync.api.views import ApiView
 from sync.ledger import RecordState, SyncStateService
-from sync.models import SyncedModel
+from sync.models import Decision, SyncedModel
 from sync.push import NotConfigured, push_by_name
 
 LOCKING = ("update", "partial_update", "destroy")
@@ -160,6 +163,21 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
             record.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @extend_schema(
+        responses=DecisionSerializer(many=True),
+        filters=False,
+        description="Every decision on the record with what led to it, newest first; of a deleted one too.",
+    )
+    @action(detail=True, url_path="history")
+    def history(self, request: Request, pk: str) -> Response:
+        """One page of what was decided about the record."""
+        model = self.get_queryset().model
+        rows = Decision.objects.filter(entity_type=model.entity_type(), entity_id=_as_id(pk))
+        if not rows.exists():
+            self.get_object()
+        page = self.paginate_queryset(rows) or []
+        return self.get_paginated_response(DecisionSerializer(told(page), many=True).data)
+
     def _answer(self, record: SyncedModel, code: int = status.HTTP_200_OK) -> Response:
         return Response(self._shown([record], many=False), code, headers={"ETag": etag_of(record)})
 
@@ -167,6 +185,13 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         states = SyncStateService().describe_many(records)
         context = {**self.get_serializer_context(), "states": states}
         return self.get_serializer_class()(records if many else records[0], many=many, context=context).data
+
+
+def _as_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError as wrong:
+        raise NotFound(f"“{text}” is no record's id.") from wrong
 
 
 class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):

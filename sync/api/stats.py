@@ -15,9 +15,10 @@ from sync import account, budget, registry
 from sync.api.permissions import ModelPermissions
 from sync.api.queue import QueueStatsSerializer
 from sync.api.views import ApiView
-from sync.choices import RecordSyncStatus
+from sync.audit.figures import verified
+from sync.choices import GuardState, RecordSyncStatus
 from sync.clock import sync_now
-from sync.models import SyncQueue
+from sync.models import GuardedAct, SyncQueue
 from sync.queue import SyncQueueService
 from sync.registry import EntitySpec
 
@@ -53,12 +54,24 @@ class AllowanceSerializer(serializers.Serializer[Any]):
     as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last told its own figure.")
 
 
+class VerifiedSerializer(serializers.Serializer[Any]):
+    """Records that said `synced`, read again on both sides: the samples of the day before the newest."""
+
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest sample; null: none was read yet.")
+    sampled = serializers.IntegerField(help_text="Records that were compared.")
+    drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
+
+
 class SyncStatsSerializer(serializers.Serializer[Any]):
     """How sync stands as a whole."""
 
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
     open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
+    waiting_for_approval = serializers.IntegerField(
+        help_text="Deletes and emptied fields that the guard holds."
+    )
+    verified = VerifiedSerializer()
     budget = AllowanceSerializer()
     monday_configured = serializers.BooleanField()
     paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
@@ -86,6 +99,8 @@ def sync_stats() -> dict[str, Any]:
         "records": records,
         "queue": SyncQueueService().get_queue_stats(),
         "open_conflicts": sum(counts[RecordSyncStatus.CONFLICT] for counts in records.values()),
+        "waiting_for_approval": GuardedAct.objects.filter(state=GuardState.HELD).count(),
+        "verified": verified(),
         "budget": budget.forecast(),
         "monday_configured": account.is_configured(),
         **_pause(),

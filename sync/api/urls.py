@@ -7,6 +7,8 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path
 
+from sync.api.guard import GuardViewSet
+from sync.api.history import UndoBatch, UndoOne
 from sync.api.queue import QueueViewSet
 from sync.api.stats import SyncStats
 from sync.api.views import also_with_slash
@@ -22,5 +24,10 @@ urlpatterns = [
     *both("queue/stats", QueueViewSet.as_view({"get": "stats"}), "sync-queue-stats"),
     path("queue/<int:pk>/", QueueViewSet.as_view({"get": "retrieve"}), name="sync-queue-row"),
     *both("queue/<int:pk>/retry", QueueViewSet.as_view({"post": "retry"}), "sync-queue-retry"),
+    path("guard/", GuardViewSet.as_view({"get": "list"}), name="sync-guard"),
+    *both("guard/approve", GuardViewSet.as_view({"post": "approve"}), "sync-guard-approve"),
+    *both("guard/reject", GuardViewSet.as_view({"post": "reject"}), "sync-guard-reject"),
+    *both("history/<int:pk>/undo", UndoOne.as_view(), "sync-undo"),
+    *both("batches/<uuid:batch_id>/undo", UndoBatch.as_view(), "sync-undo-batch"),
     *both("stats", SyncStats.as_view(), "sync-stats"),
 ]

@@ -13,23 +13,32 @@ from sync import account, finish
 from sync.budget.boards import learned
 from sync.claims import Claimed
 from sync.connectors.monday.errors import MondayError, Scope, TooComplex
+from sync.engine import record_gone
+from sync.engine.answering import carry_out_answers
+from sync.engine.burying import bury
 from sync.engine.candidates import settle_candidates
-from sync.engine.findings import findings_of_gone
+from sync.engine.clearing import guard
+from sync.engine.copies_sent import part_copies
+from sync.engine.drifting import explains, hold_back, notice
+from sync.engine.graves import open_graves, without_stone
 from sync.engine.identity import identify
 from sync.engine.loading import load
+from sync.engine.loops import damp
+from sync.engine.overwritten import judge
 from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
 from sync.engine.reading import read
 from sync.engine.refusals import call_failed
 from sync.engine.relations import find_related
+from sync.engine.same_person import find_twins
 from sync.engine.settling import settle
 from sync.engine.stale_reads import read_suspects_again
 from sync.engine.subjects import Batch, Board, Outcome, Subject
 from sync.engine.tagging import make_tags
+from sync.engine.unlinking import unlink_where_asked
+from sync.engine.weighing import weigh
 from sync.engine.writing import write
-from sync.hooks import desk
 from sync.lease import Lease, giving_way
-from sync.models import Decision, Tombstone
 
 log = structlog.get_logger(__name__)
 
@@ -47,12 +56,10 @@ def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
     """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost."""
     started = time.monotonic()
     batch = Batch(lease, Board.of(lease.link), uuid.uuid4())
-    load(batch, claimed)
-    _settle_gone(batch)
-    end_quiet(batch.board, batch.subjects)
-    if batch.open or batch.candidates:
+    if prepare(batch, claimed):
         _look(batch)
     _finish(batch)
+    bury(batch)
     settle(batch, started)
     tally = _tally(batch)
     log.info(
@@ -68,24 +75,58 @@ def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
     return tally
 
 
+def prepare(batch: Batch, claimed: Sequence[Claimed]) -> bool:
+    """Load what NPD knows of the claimed records, and end those that need no call; return whether any is left."""
+    load(batch, claimed)
+    carry_out_answers(batch)
+    record_gone.begin(batch)
+    weigh(batch)
+    end_quiet(batch.board, batch.subjects)
+    return bool(batch.open or batch.candidates or open_graves(batch))
+
+
 def _look(batch: Batch) -> None:
-    try:
-        found = read(batch)
-        identify(batch, found)
-        read_suspects_again(batch)
-    except MondayError as error:
-        _read_failed(batch, error)
+    if not decide(batch):
         return
-    account.unblock(batch.board.link)
-    find_related(batch, found)
-    settle_candidates(batch, found)
-    for subject in batch.open:
-        plan(batch, subject, subject.item)
-        _without_item(batch, subject)
     make_tags(batch)
     write(batch)
+    part_copies(batch)
     if all(subject.outcome is not Outcome.GIVEN_BACK for subject in batch.subjects):
         account.grow_batches()
+
+
+def decide(batch: Batch) -> bool:
+    """Read both sides and decide everything; return False where Monday could not be read.
+
+    Of a batch that only plans (a dry run) nothing is sent, and whoever calls it takes back what it writes.
+    """
+    hold_back(batch)
+    try:
+        found = read(batch)
+        notice(batch, found)
+        identify(batch, found)
+        unlink_where_asked(batch)
+        read_suspects_again(batch)
+    except MondayError as error:
+        if explains(batch, error):
+            _come_back(batch, error)
+        else:
+            _read_failed(batch, error)
+        return False
+    account.unblock(batch.board.link)
+    find_related(batch, found)
+    record_gone.settle(batch, found)
+    settle_candidates(batch, found)
+    find_twins(batch)
+    for subject in batch.open:
+        if subject.unlinks:
+            continue
+        plan(batch, subject, subject.item)
+        _without_item(batch, subject)
+    judge(batch)
+    damp(batch)
+    guard(batch)
+    return True
 
 
 def _without_item(batch: Batch, subject: Subject) -> None:
@@ -111,19 +152,28 @@ def _read_failed(batch: Batch, error: MondayError) -> None:
         reason=error.sentence,
     )
     refused = error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
-    records = len(batch.open) + len(batch.candidates)
+    subjects = [*batch.open, *(grave.subject for grave in open_graves(batch))]
+    records = len(subjects) + len(batch.candidates)
     back = refused and records > 1
     smaller = isinstance(error, TooComplex) and learned(batch.board.link.pk).size < records
     alone = back and not smaller
     if not refused:
-        call_failed(batch, batch.open, error)
+        call_failed(batch, subjects, error)
         if not batch.stopped:
             account.hold(batch.board.link, error)
-    for subject in batch.open:
+    for subject in [subject for subject in subjects if subject.open]:
         subject.alone = alone
         subject.end(Outcome.GIVEN_BACK if back else Outcome.FAILED, error.sentence)
     batch.snoozed |= {claimed.rows[0].id for claimed in batch.candidates}
     giving_way(lambda: _candidates_unread(batch, error.sentence, alone=alone, failed=refused and not back))
+
+
+def _come_back(batch: Batch, error: MondayError) -> None:
+    """The next look leaves out what asked for a column that is gone."""
+    for subject in [*batch.open, *(grave.subject for grave in open_graves(batch))]:
+        subject.end(Outcome.GIVEN_BACK, error.sentence)
+    batch.snoozed |= {claimed.rows[0].id for claimed in batch.candidates}
+    giving_way(lambda: _candidates_unread(batch, error.sentence, alone=False, failed=False))
 
 
 def _candidates_unread(batch: Batch, words: str, *, alone: bool, failed: bool) -> None:
@@ -135,35 +185,6 @@ def _candidates_unread(batch: Batch, words: str, *, alone: bool, failed: bool) -
                 finish.give_back(claimed.rows, batch.lease.token, words, alone=alone)
 
 
-def _settle_gone(batch: Batch) -> None:
-    """A record that was deleted in NPD: its tombstone says what stays. Deletes are not carried to Monday yet."""
-    if batch.gone:
-        giving_way(lambda: _store_gone(batch))
-
-
-def _store_gone(batch: Batch) -> None:
-    words = "Deleted in NPD. Its item stays on Monday: deletes are not synced."
-    entity_type = batch.board.link.entity_type
-    ids = [claimed.entity_id for claimed in batch.gone if claimed.entity_id]
-    with batch.lease.held():
-        stones = Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)
-        stones.update(note=words)
-        Decision.objects.bulk_create(
-            Decision(
-                entity_type=entity_type,
-                entity_id=stone.entity_id,
-                remote_id=stone.monday_id or "",
-                kind="delete",
-                sentence=words,
-                batch_id=batch.id,
-            )
-            for stone in stones
-        )
-        desk().record(list(findings_of_gone(entity_type, desk().open_of(entity_type, ids))))
-        for claimed in batch.gone:
-            finish.complete(claimed.rows, batch.lease.token, words)
-
-
 def _finish(batch: Batch) -> None:
     for subject in batch.subjects:
         if subject.bare and subject.written is not None:
@@ -173,10 +194,11 @@ def _finish(batch: Batch) -> None:
 
 
 def _tally(batch: Batch) -> Tally:
-    outcomes = [subject.outcome for subject in batch.subjects]
+    subjects = [*batch.subjects, *(grave.subject for grave in batch.graves)]
+    outcomes = [subject.outcome for subject in subjects]
     return Tally(
         completed=outcomes.count(Outcome.SETTLED)
-        + len(batch.gone)
+        + len(without_stone(batch))
         + len(batch.candidates)
         - len(batch.snoozed),
         failed=outcomes.count(Outcome.FAILED),
@@ -184,4 +206,4 @@ def _tally(batch: Batch) -> Tally:
     )
 
 
-__all__ = ["Tally", "reconcile"]
+__all__ = ["Tally", "decide", "prepare", "reconcile"]

@@ -9,25 +9,28 @@ from functools import partial
 
 import pghistory
 from django.conf import settings
-from django.core.exceptions import ValidationError
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Max, Min, Value
-from django.db.models.functions import Lower
+from django.db import DatabaseError
+from django.db.models import Max, Min
 
 from sync import finish
-from sync.choices import Cause, Priority, SyncDirection
+from sync.choices import Cause, Priority, QueueDirection, TombstoneState
 from sync.claims import Claimed
 from sync.clock import sync_now
-from sync.connectors.monday.converters import CannotSplit, UnknownValue
 from sync.connectors.monday.items import Item, LookResult
-from sync.engine.reading import as_uuid, match_text_of_item, npd_id_of
-from sync.engine.related import NotFound
+from sync.engine import making
+from sync.engine.answering import AS_NEW
+from sync.engine.causes import cause_of_item
+from sync.engine.copies import add_copy
+from sync.engine.items_shown import item_as_told
+from sync.engine.matching import bearer, by_match_rule, owner_elsewhere, tombstone_of
+from sync.engine.questions import ask_whose_item
+from sync.engine.reading import match_text_of_item, npd_id_of
+from sync.engine.stale_reads import WINDOW
 from sync.engine.subjects import Batch
-from sync.engine.values import cleaned, in_canonical_form, raw_of, to_store
 from sync.enqueue import enqueue_many
-from sync.hooks import KIND_IDENTITY, Finding, desk
+from sync.graveyard import OPEN, REMOVED
 from sync.lease import giving_way
-from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
+from sync.models import Decision, RefusedItem, SyncedModel, Tombstone, WebhookEvent
 
 QUIET_SECONDS = 10
 """An item is left alone until nobody has touched it for so long: people fill in a row cell by cell."""
@@ -65,46 +68,61 @@ class Candidate:
     def __init__(self, batch: Batch, claimed: Claimed, item: Item | None) -> None:
         self.batch, self.claimed, self.item = batch, claimed, item
         self.link, self.model = batch.board.link, batch.board.model
+        self.as_new = bool(claimed.payload.get(AS_NEW))
 
     def settle(self, last: datetime | None, first: datetime) -> None:
         """Decide by MERGE's table "a record and its item"; ends or snoozes the row."""
-        if (
-            self.item is None
-            or self.item.state != "active"
-            or self.item.board_id not in (None, self.link.board_id)
-        ):
+        item, now = self.item, sync_now()
+        if item is None or item.state != "active" or item.board_id not in (None, self.link.board_id):
+            self._wake_its_deleted_record()
             return self._end("There is no such active item on the board.")
-        now = sync_now()
-        if last and (quiet := last + timedelta(seconds=QUIET_SECONDS)) > now:
-            return self._wait(quiet, now, "Somebody is still filling it in.")
-        if self._key is None:
-            return self._wait(now + timedelta(minutes=1), now, f"Its {self._key_label} can't be read.")
+        if owner := owner_elsewhere(self.batch, item):
+            kind = owner._meta.verbose_name
+            return self._end(
+                f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
+            )
+        if wait := self._why_not_yet(item, last, now):
+            return self._wait(*wait)
+        stone = tombstone_of(self.batch, item)
+        # One that was let go bears no NPD ID: what is remembered of it decides, as of any item.
+        if stone and not (stone.state == TombstoneState.UNLINKED and not npd_id_of(self.batch.board, item)):
+            return self._of_a_deleted_record(stone, item, now)
         named = now if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
-        if named > now:
+        if named > now and not self.as_new:
             return self._wait(named, now, f"It has no {self._key_label} yet, by which it could be matched.")
-        if npd_id_of(self.batch.board, self.item) is None:
-            return self._wait(now + timedelta(minutes=1), now, "Its NPD ID can't be read.")
-        return self._decide(self.item)
+        return self._decide(item)
 
-    def _decide(self, item: Item) -> None:
-        if refused := RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first():
-            return self._end(f"It was refused before: {refused.reason}")
-        if tombstone := self._tombstone(item):
-            name = tombstone.data.get("name", "a record")
-            return self._end(
-                f"It belongs to “{name}”, which was deleted in NPD. The item stays, and makes no new record."
-            )
-        hits = self._hits(item)
-        free = [record for record in hits if record.monday_id is None and record.may_sync]
-        if len(hits) == 1 and free:
-            return self._link(free[0], item)
-        if hits:
-            return self._ask(hits, item)
-        if not self.link.creates_records:
-            return self._end(
-                "No record matches, and this board's items don't become records (a setting of the board link)."
-            )
-        return self._create(item)
+    def _wake_its_deleted_record(self) -> None:
+        """A deletion that waits for this item (held, asked about) learns that it has left the board."""
+        stones = Tombstone.objects.filter(
+            entity_type=self.link.entity_type, monday_id=self.claimed.remote_id, state__in=OPEN
+        )
+        enqueue_many(
+            self.link.entity_type,
+            stones.values_list("entity_id", flat=True),
+            cause=Cause.WEBHOOK,
+            priority=Priority.EDIT,
+            direction=QueueDirection.TO_NPD,
+        )
+
+    def _why_not_yet(
+        self, item: Item, last: datetime | None, now: datetime
+    ) -> tuple[datetime, datetime, str] | None:
+        """Until when it is left alone, from when and why: it isn't quiet yet, or can't be read."""
+        if last and (quiet := last + timedelta(seconds=QUIET_SECONDS)) > now:
+            return quiet, now, "Somebody is still filling it in."
+        if self._key is None:
+            return now + self._until_readable, now, f"Its {self._key_label} can't be read."
+        if npd_id_of(self.batch.board, item) is None:
+            return now + self._until_readable, now, "Its NPD ID can't be read."
+        return None
+
+    @property
+    def _until_readable(self) -> timedelta:
+        """A column that is known to be gone wakes its items when it is back (drift.py); until then it is left alone."""
+        match = self.batch.board.match
+        gone = self.link.npd_id_problem or (match is not None and match.problem)
+        return timedelta(minutes=30 if gone else 1)
 
     @property
     def _key(self) -> str | None:
@@ -114,27 +132,61 @@ class Candidate:
     def _key_label(self) -> str:
         return self.batch.board.match.label.lower() if self.batch.board.match else "key"
 
-    def _tombstone(self, item: Item) -> Tombstone | None:
-        stones = Tombstone.objects.filter(entity_type=self.link.entity_type)
-        if (npd_id := as_uuid(npd_id_of(self.batch.board, item) or "")) is not None:
-            if self.model._default_manager.filter(pk=npd_id).exists():
-                return None
-            if stone := stones.filter(entity_id=npd_id).first():
-                return stone
-        return stones.filter(monday_id=item.id).first()
+    def _decide(self, item: Item) -> None:
+        refused = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
+        if refused and not self.as_new and (refused.let_go or refused.entity_id is None):
+            return self._end(f"It was refused before: {refused.reason}")
+        named = bearer(self.batch, item)
+        if named is not None:
+            return self._of_the_named(named, item)
+        return self._create(item) if self.as_new else self._by_match_rule(item, refused)
 
-    def _hits(self, item: Item) -> list[SyncedModel]:
-        """Records that this item could be: by its NPD ID, else by the match rule."""
-        npd_id = as_uuid(npd_id_of(self.batch.board, item) or "")
-        if npd_id is not None and (named := self.model._default_manager.filter(pk=npd_id).first()):
-            return [named]
-        match = self.batch.board.match
-        if match is None or not self._key:
-            return []
-        convert = self.batch.board.converter(match)
-        records = self.model._default_manager.annotate(match_key=Lower(in_canonical_form(match.fields[0])))
-        found = records.filter(match_key=Lower(Value(self._key)))
-        return [r for r in found if convert.local(raw_of(r, match)) == self._key]
+    def _by_match_rule(self, item: Item, refused: RefusedItem | None) -> None:
+        hits = [r for r in by_match_rule(self.batch, item) if not refused or r.pk != refused.entity_id]
+        if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
+            return self._link(hits[0], item)
+        if hits:
+            return self._ask(hits, item)
+        if not self.link.creates_records:
+            return self._end(
+                "No record matches, and this board's items don't become records (a setting of the board link)."
+            )
+        return self._create(item)
+
+    def _of_the_named(self, named: SyncedModel, item: Item) -> None:
+        """The item bears the NPD ID of a record that is there."""
+        if named.monday_id is None and named.may_sync:
+            return self._link(named, item)
+        if named.monday_id is not None and not named.may_sync:
+            return self._end(f"It bears the NPD ID of “{named}”, whose sync is off. Nothing was done.")
+        if named.monday_id is not None:
+            return add_copy(self.batch, self.claimed, item, named)
+        return self._ask([named], item)
+
+    def _of_a_deleted_record(self, stone: Tombstone, item: Item, now: datetime) -> None:
+        """Never a new record by itself: the deleted record's own look decides, as of an item that is there."""
+        name = stone.data.get("name", "a record")
+        words = f"It belongs to “{name}”, which was deleted in NPD."
+        if any(grave.item and grave.item.id == item.id for grave in self.batch.graves):
+            return self._end(f"{words} What becomes of it was decided in this look.")
+        if stone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
+            return self._end(f"{words} The item stays, and makes no new record.")
+        fresh = stone.settled_at and stone.settled_at + WINDOW
+        if fresh and fresh > now:
+            # Monday may still show it as it was before our call.
+            return self._wait(fresh, now, f"{words} It has left the board, as far as is known.")
+        if item.id != stone.monday_id:
+            if stone.state in OPEN and stone.monday_id:
+                return self._wait(now + timedelta(minutes=1), now, f"{words} Its first item comes first.")
+            Tombstone.objects.filter(pk=stone.pk).update(monday_id=item.id, state=_state_for(stone))
+        enqueue_many(
+            self.link.entity_type,
+            [stone.entity_id],
+            cause=Cause.WEBHOOK,
+            priority=Priority.EDIT,
+            direction=QueueDirection.TO_NPD,
+        )
+        return self._end(f"{words} It is looked at with that record.")
 
     def _link(self, record: SyncedModel, item: Item) -> None:
         self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
@@ -147,69 +199,25 @@ class Candidate:
         enqueue_many(self.link.entity_type, [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
     def _ask(self, hits: Sequence[SyncedModel], item: Item) -> None:
-        what = f"The item “{item.name}” could be {_names(hits)}"
-        known = [r for r in hits if r.monday_id]
-        if known:
-            what += f", which {'has' if len(known) == 1 else 'have'} an item already"
-        data = {
-            "what": f"{what}. Nothing was created.",
-            "candidates": [{"id": str(r.pk), "label": str(r), "linked_to": r.monday_id} for r in hits],
-        }
-        desk().record([Finding(self.link.entity_type, hits[0].pk, item.id, KIND_IDENTITY, data=data)])
-        for record in hits:
-            if record.monday_id is None and record.may_sync:
-                self._mark_conflict(record, what)
-        self._end(f"Who is this? {what}.")
-
-    def _mark_conflict(self, record: SyncedModel, what: str) -> None:
-        SyncMetadata.objects.get_or_create(
-            entity_type=self.link.entity_type,
-            entity_id=str(record.pk),
-            system="monday",
-            defaults={"base": {}},
-        )
-        SyncMetadata.objects.filter(
-            entity_type=self.link.entity_type, entity_id=str(record.pk), system="monday"
-        ).update(conflicts={"identity": [what]})
-        self.model._default_manager.filter(pk=record.pk).update(sync_status="conflict")
+        told = item_as_told(self.batch.board, item)
+        self._end(f"Who is this? {ask_whose_item(self.link.entity_type, hits, item, told)}")
 
     def _create(self, item: Item) -> None:
         record = self.model(id=uuid.uuid4(), monday_id=item.id)
-        problems = self._fill(record, item)
-        if problems:
-            RefusedItem.objects.create(
-                entity_type=self.link.entity_type, item_id=item.id, reason=" ".join(problems)
+        if problems := making.fill(self.batch, record, item):
+            RefusedItem.objects.update_or_create(
+                entity_type=self.link.entity_type, item_id=item.id, defaults={"reason": " ".join(problems)}
             )
             return self._end(f"No record can be made of it: {' '.join(problems)}")
         try:
-            with transaction.atomic():
-                _set_settling(record.pk)
-                record.save(force_insert=True)
+            making.store(record, by_itself=not self.as_new)
         except DatabaseError as refused:
             return self._end(f"NPD's database refused it: {str(refused).splitlines()[0]}")
+        if not self.as_new:
+            RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).delete()
         self._say(record, "create", f"Made from the item “{item.name}” on the board.")
         self._look_at(record)
         return self._end(f"Became {record}.")
-
-    def _fill(self, record: SyncedModel, item: Item) -> list[str]:
-        """Give the new record the item's values; a value that NPD can't take stays on the board and is held there."""
-        problems: list[str] = []
-        for mapping in self.batch.board.mappings:
-            one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
-            if not mapping.column_id or (one_way and not mapping.required):
-                continue
-            convert = self.batch.board.converter(mapping, record)
-            try:
-                told = convert.to_local(
-                    convert.raw_of(item.reading(mapping.column_id)), raw_of(record, mapping)
-                )
-                values = cleaned(record, self.batch.related.completed(self.model, told))
-                for name, value in to_store(self.model, values).items():
-                    setattr(record, name, value)
-            except (UnknownValue, CannotSplit, ValidationError, NotFound) as refused:
-                if mapping.required:
-                    problems.append(f"{mapping.label}: {refused}")
-        return problems
 
     def _say(self, record: SyncedModel, kind: str, sentence: str) -> None:
         Decision.objects.create(
@@ -219,6 +227,9 @@ class Candidate:
             kind=kind,
             sentence=sentence,
             batch_id=self.batch.id,
+            actor=str(self.claimed.payload.get("by", "")),
+            request_id=self.batch.read_request,
+            cause=cause_of_item(self.claimed, f"an item without a record: {kind}", self.batch.read_request),
         )
 
     def _wait(self, until: datetime, now: datetime, reason: str) -> None:
@@ -232,10 +243,6 @@ class Candidate:
         )
 
 
-def _names(records: Sequence[SyncedModel]) -> str:
-    return " or ".join(f"“{record}”" for record in records[:3])
-
-
-def _set_settling(entity_id: uuid.UUID) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('npd.settling', %s, true)", [str(entity_id)])
+def _state_for(stone: Tombstone) -> str:
+    """A deletion that was settled waits again when another item turns up; it was not the one that left the board."""
+    return TombstoneState.WAITING if stone.state in REMOVED else stone.state

@@ -9,6 +9,7 @@ from django.core.exceptions import ValidationError
 
 from sync.choices import Cause
 from sync.connectors.monday.converters import CannotSplit, UnknownValue
+from sync.connectors.monday.converters.elements import ListConverter
 from sync.engine.planned import Planned
 from sync.engine.related import NotFound
 from sync.engine.subjects import Batch, Subject
@@ -23,7 +24,9 @@ def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Pla
     action = planned.decision.action
     if not subject.record.may_sync:
         return _by_name_only(planned)
-    if field.picked and action in (Action.PUSH, Action.PULL, Action.BOTH):
+    if field.picked and field.picked.anew:
+        planned.choice = "" if action is Action.AGREED else field.picked.choose
+    elif field.picked and (action in (Action.PUSH, Action.PULL, Action.BOTH) or planned.landed is not None):
         planned.choice = field.picked.choose
         planned.asked = _field_conflict(planned, field, "")
     match action:
@@ -32,7 +35,7 @@ def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Pla
         case Action.PULL:
             return _pull(batch, subject, planned, field)
         case Action.BOTH:
-            return _both(batch, subject, planned)
+            return _both(batch, subject, planned, field)
         case Action.CONFLICT:
             return _clash(batch, planned, field)
         case Action.HOLD | Action.UNDECIDED:
@@ -89,12 +92,23 @@ def _emptied_by_a_deletion(batch: Batch, subject: Subject, planned: Planned) -> 
     )
 
 
-def _both(batch: Batch, subject: Subject, planned: Planned) -> Planned:
-    planned = _into_npd(batch, subject, planned, _chosen_raw(batch, subject, planned))
+def _both(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Planned:
+    """Write both sides; lists that are united, only where each of them can hold every element."""
+    try:
+        raw = _chosen_raw(batch, subject, planned, field)
+    except UnknownValue as unknown:
+        return planned.held(f"The lists can't be united: {unknown}. Change that element on either side.")
+    planned = _into_npd(batch, subject, planned, raw)
     return planned if planned.hold else _push(subject, planned, planned.write_raw or {})
 
 
-def _chosen_raw(batch: Batch, subject: Subject, planned: Planned) -> Mapping[str, Any]:
+def _chosen_raw(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Mapping[str, Any]:
+    if not field.picked and isinstance(planned.convert, ListConverter):
+        return planned.convert.united(planned.decision.value, planned.remote_raw, planned.local_raw)
+    if planned.takes_back is not None:
+        return typed(
+            planned.convert, subject.record, planned.mapping.fields, planned.takes_back, batch.related
+        )
     if planned.choice == "base" and planned.base is not None:
         return dict(planned.base["local"])
     choice = choice_of(subject, planned.mapping.key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,14 +10,15 @@ from django.db import connection
 
 from sync import finish
 from sync.clock import SyncNow
+from sync.connectors.monday.converters import UnknownValue
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.hooks import desk
 from sync.models import Intent, IntentState, SyncQueue, WebhookEvent
 
 _APPLIED = """
     UPDATE sync_intents AS intent SET state = 'applied', settled_at = sync_now(),
-        item_id = told.item_id, request_id = told.request_id
-    FROM unnest(%s::uuid[], %s::text[], %s::text[]) AS told (id, item_id, request_id)
+        item_id = told.item_id, request_id = told.request_id, answer = told.answer
+    FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::jsonb[]) AS told (id, item_id, request_id, answer)
     WHERE intent.id = told.id
 """
 
@@ -37,7 +39,9 @@ def end_rows(batch: Batch) -> None:
         elif subject.outcome is Outcome.GIVEN_BACK:
             finish.give_back(rows, token, subject.words, alone=subject.alone)
     _end_journal(batch)
-    _close_dead_letters(batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.planned])
+    _close_dead_letters(
+        batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED and (s.planned or s.deleted)]
+    )
 
 
 def _end_journal(batch: Batch) -> None:
@@ -45,7 +49,12 @@ def _end_journal(batch: Batch) -> None:
     for subject in batch.subjects:
         if subject.intent and subject.unsure:
             Intent.objects.filter(pk=subject.intent.pk).update(item_id=subject.item_id, deadline=SyncNow())
-    _applied([(s.intent, s.item_id) for s in batch.subjects if s.intent and s.written and not s.unsure])
+    for subject in batch.subjects:
+        if subject.intent and subject.written:
+            subject.intent.answer = _answer(subject)
+    intents_applied(
+        [(s.intent, s.item_id) for s in batch.subjects if s.intent and s.written and not s.unsure]
+    )
     looked = [s for s in batch.subjects if s.outcome is Outcome.SETTLED and s.planned]
     older = {intent.pk: s for s in looked for intent in s.intents}
     landed = [pk for pk, s in older.items() if pk in s.intents_found]
@@ -61,16 +70,31 @@ def _end_journal(batch: Batch) -> None:
     WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(weighed_at=SyncNow(), outcome=outcome)
 
 
-def _applied(answered: Sequence[tuple[Intent, str]]) -> None:
+def intents_applied(answered: Sequence[tuple[Intent, str]]) -> None:
+    """Store that these intents were answered, with the item that each was about."""
     if not answered:
         return
     columns: list[Any] = [
         [i.pk for i, _ in answered],
         [item for _, item in answered],
         [i.request_id for i, _ in answered],
+        [None if i.answer is None else json.dumps(i.answer) for i, _ in answered],
     ]
     with connection.cursor() as cursor:
         cursor.execute(_APPLIED, columns)
+
+
+def _answer(subject: Subject) -> dict[str, Any]:
+    """The raw values that Monday's answer showed of what was sent, by field: by them an event is known as ours."""
+    found = {}
+    for key, planned in subject.planned.items():
+        item = planned.answered or subject.written
+        if planned.send_raw is not None and item is not None:
+            try:
+                found[key] = planned.convert.raw_of(item.reading(planned.mapping.column_id))
+            except UnknownValue:
+                continue
+    return found
 
 
 def _close_dead_letters(batch: Batch, settled: Sequence[Subject]) -> None:

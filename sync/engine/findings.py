@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 from uuid import UUID
 
-from sync.engine.subjects import Subject
-from sync.hooks import KIND_FIELDS, KIND_IDENTITY, FieldConflict, Finding, OpenConflict
+from sync.engine.gone_findings import about_its_item
+from sync.engine.overwritten import findings_of_overwritten
+from sync.engine.subjects import Outcome, Subject
+from sync.engine.undo_findings import about_wishes, told
+from sync.engine.undoing import reopened
+from sync.hooks import KIND_DELETE, KIND_FIELDS, KIND_IDENTITY, RECORD, FieldConflict, Finding, OpenConflict
 from sync.merge import Action
 
 
 def findings_of(subject: Subject) -> Iterator[Finding]:
     """Yield one finding for every kind of conflict that this look opened, keeps or ends."""
+    yield from about_its_item(subject)
+    if subject.deleted:
+        others = [conflict for conflict in subject.conflicts if conflict.kind != KIND_DELETE]
+        yield from findings_of_gone(subject.record.entity_type(), {subject.id: others})
+        return
     yield from _fields(subject)
+    yield from about_wishes(subject)
+    yield from findings_of_overwritten(subject)
     yield from _identity(subject)
 
 
@@ -37,13 +49,13 @@ def waiting_for_a_person(subject: Subject) -> tuple[FieldConflict, ...]:
             found.append(planned.conflict)
         elif planned.asked and key not in subject.applied:
             found.append(planned.asked)
-    return tuple(found)
+    return (*found, *reopened(subject, KIND_FIELDS))
 
 
 def _fields(subject: Subject) -> Iterator[Finding]:
     found, unsure = waiting_for_a_person(subject), undecided(subject)
-    was_open = bool(_open_fields(subject))
-    if found or (was_open and (subject.planned or not subject.record.may_sync)):
+    was_open, undone = bool(_open_fields(subject)), told(subject, KIND_FIELDS)
+    if found or undone or (was_open and (subject.planned or not subject.record.may_sync)):
         yield Finding(
             entity_type=subject.record.entity_type(),
             entity_id=subject.id,
@@ -54,6 +66,8 @@ def _fields(subject: Subject) -> Iterator[Finding]:
             applied=subject.applied,
             rejected=_rejected(subject),
             closing_note=_closing(subject),
+            inverse=subject.inverse,
+            undone=undone,
         )
 
 
@@ -91,18 +105,18 @@ def _open_fields(subject: Subject) -> list[str]:
 
 def _identity(subject: Subject) -> Iterator[Finding]:
     kind = subject.record.entity_type()
-    if subject.identity:
-        best = str(subject.identity["candidates"][0]["id"]) if subject.identity["candidates"] else ""
-        yield Finding(kind, subject.id, best, KIND_IDENTITY, data=subject.identity)
-        current: str | None = best
-    else:
-        current = None
+    asked = set()
+    for item_id, question in _questions(subject):
+        asked.add(item_id)
+        yield Finding(kind, subject.id, item_id, KIND_IDENTITY, data=question)
     for conflict in subject.conflicts:
-        if (
-            conflict.kind == KIND_IDENTITY
-            and conflict.monday_item_id != current
-            and _answered(subject, conflict)
-        ):
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked:
+            continue
+        if done := subject.answered_identity.get(conflict.monday_item_id):
+            yield _settled(subject, conflict, done)
+        elif subject.as_new and RECORD in conflict.choices:
+            yield from _own_item_made(subject, conflict)
+        elif _answered(subject, conflict):
             yield Finding(
                 kind,
                 subject.id,
@@ -112,9 +126,39 @@ def _identity(subject: Subject) -> Iterator[Finding]:
             )
 
 
+def _questions(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is asked in this look: which item is the record's, or whether another record is the same person."""
+    if subject.identity:
+        yield (
+            str(subject.identity["candidates"][0]["id"]) if subject.identity["candidates"] else "",
+            subject.identity,
+        )
+    if subject.twin:
+        yield subject.record.monday_id or "", subject.twin
+
+
+def _own_item_made(subject: Subject, conflict: OpenConflict) -> Iterator[Finding]:
+    """The answer “none of them” is carried out once the record's own item is there."""
+    if subject.link_to is not None:
+        yield _settled(subject, conflict, "None of them: a new item was made.")
+
+
+def _settled(subject: Subject, conflict: OpenConflict, done: str) -> Finding:
+    """An answer that was carried out."""
+    return Finding(
+        subject.record.entity_type(),
+        subject.id,
+        conflict.monday_item_id,
+        KIND_IDENTITY,
+        applied={RECORD: done},
+        closing_note=done,
+    )
+
+
 def _answered(subject: Subject, conflict: OpenConflict) -> bool:
     """Whether it is known whose the item in question is, or that this record asks for none any more."""
     if not subject.record.may_sync or conflict.monday_item_id in subject.owned_items:
         return True
     linked_now = subject.link_to is not None or subject.creates or subject.identity is not None
-    return linked_now or conflict.monday_item_id == subject.record.monday_id
+    looked = subject.item is not None and subject.outcome is Outcome.SETTLED
+    return linked_now or (looked and conflict.monday_item_id == subject.record.monday_id)

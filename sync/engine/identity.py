@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sync.connectors.monday.items import Item, LookResult
+from sync.engine.apart import Apart
+from sync.engine.gone import Gone
+from sync.engine.item_gone import decide_gone, is_back, state_of
+from sync.engine.items_shown import values_of_item
+from sync.engine.made_before import find_made_before
+from sync.engine.questions import whose_items, whose_let_go
 from sync.engine.reading import as_uuid, match_text, match_text_of_item, npd_id_of
+from sync.engine.same_person import made_and_untouched
 from sync.engine.subjects import Batch, Outcome, Subject
 
 ACTIVE = "active"
@@ -14,11 +22,15 @@ ACTIVE = "active"
 def identify(batch: Batch, found: LookResult) -> None:
     """Give every open subject its item, mark it as one to be created, or end it with the reason."""
     taken = _owners(batch, [*found.by_npd_id, *found.by_match]) | _named(batch, found.by_match)
+    without = [subject.id for subject in batch.open if not subject.record.monday_id]
+    apart = Apart.of(batch, [item.id for item in found.by_match], without) if without else Apart()
     for subject in batch.open:
         if subject.record.monday_id:
             _linked(batch, subject, found.linked.get(subject.record.monday_id))
         else:
-            _unlinked(batch, subject, found, taken)
+            _unlinked(batch, subject, found, taken, apart)
+    decide_gone(batch)
+    find_made_before(batch)
 
 
 def _owners(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
@@ -37,39 +49,24 @@ def _named(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
 
 
 def _linked(batch: Batch, subject: Subject, item: Item | None) -> None:
-    if item is None:
-        subject.ledger.remote_state = "missing"
-        return subject.end(
-            Outcome.SETTLED,
-            note="Monday doesn't show this item any more: it may be deleted for good, or hidden from the token's user. "
-            "Nothing was changed in NPD. Look for it on the board.",
-        )
+    state = state_of(batch, subject, item)
     subject.item = item
-    subject.ledger.remote_state = item.state
-    if item.state != ACTIVE:
-        return subject.end(
-            Outcome.SETTLED,
-            note=f"The item was {item.state} on Monday. Nothing was changed in NPD, and nothing is sent. "
-            "Restore the item on Monday, or turn sync off for this record.",
-        )
-    if item.board_id and item.board_id != batch.board.link.board_id:
-        subject.ledger.remote_state = "moved"
-        return subject.end(
-            Outcome.SETTLED,
-            note=f"The item is on another board now ({item.board_id}). Nothing was changed in NPD, nothing is sent. "
-            "Move it back, or turn sync off for this record.",
-        )
-    return None
+    if state:
+        subject.gone = Gone(state)
+    else:
+        is_back(subject)
 
 
-def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str, str]) -> None:
+def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str, str], apart: Apart) -> None:
     hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(subject.id)]
     if not hits and (key := match_text(batch, subject)):
-        free = [i for i in found.by_match if i.state == ACTIVE]
+        free = [i for i in found.by_match if i.state == ACTIVE and apart.may_match(i.id, subject.id)]
         hits = [item for item in free if match_text_of_item(batch, item) == key]
         illegible = [i for i in free if i.id not in taken and match_text_of_item(batch, i) is None]
         if illegible and not hits:
             return _illegible(batch, subject, illegible[0])
+    if subject.as_new and _bears_none(batch, subject, hits):
+        subject.apart, hits = [item.id for item in hits if item.id not in taken], []
     unread = [item for item in [*found.by_npd_id, *hits] if npd_id_of(batch.board, item) is None]
     if unread:
         subject.end(
@@ -77,6 +74,8 @@ def _unlinked(batch: Batch, subject: Subject, found: LookResult, taken: dict[str
             note=f"The NPD ID of the item “{unread[0].name}” on the board can't be read, so it isn't known whether it "
             "is this record's. Nothing was created. Check that it is a text column that the token's user may see.",
         )
+    elif not hits and not subject.as_new and subject.id in apart.let_go_of:
+        _ask_about(subject, whose_let_go(subject.record, apart.let_go_of[subject.id]))
     elif not hits:
         subject.creates = True
     elif len(hits) == 1 and taken.get(hits[0].id, str(subject.id)) == str(subject.id):
@@ -101,17 +100,20 @@ def _illegible(batch: Batch, subject: Subject, item: Item) -> None:
 
 
 def _who_is_this(batch: Batch, subject: Subject, hits: list[Item], taken: dict[str, str]) -> None:
-    what = (
-        f"{len(hits)} items on the board could be this {batch.board.link.entity_type}"
-        if len(hits) > 1
-        else "The item with the same key belongs to another record already"
-    )
-    subject.item = None
-    subject.identity = {
-        "what": f"{what}. Nothing was created.",
-        "candidates": [{"id": item.id, "label": item.name, "linked_to": taken.get(item.id)} for item in hits],
-    }
+    twins = made_and_untouched(batch, [taken[item.id] for item in hits if item.id in taken])
+    values = {item.id: values_of_item(batch.board, item) for item in hits}
+    _ask_about(subject, whose_items(batch.board.link.entity_type, subject.record, hits, taken, twins, values))
+
+
+def _ask_about(subject: Subject, question: dict[str, Any]) -> None:
+    subject.item, subject.identity = None, question
     subject.end(
         Outcome.SETTLED,
-        note=f"Who is this? {what}. Make the e-mail or name unique, or fill in the item's NPD ID.",
+        note=f"Who is this? {question['what']} Answer it among the conflicts; or make the e-mail or name unique, "
+        "or fill in the item's NPD ID.",
     )
+
+
+def _bears_none(batch: Batch, subject: Subject, hits: list[Item]) -> bool:
+    """Whether none of these items bears this record's NPD ID: then they were found by their key alone."""
+    return all(npd_id_of(batch.board, item) != str(subject.id) for item in hits)

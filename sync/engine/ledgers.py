@@ -13,7 +13,11 @@ from django.db import connection
 
 from sync.choices import LedgerDirection
 from sync.engine.findings import undecided, waiting_for_a_person
+from sync.engine.gone import Gone
+from sync.engine.overwritten import waiting_overwritten
 from sync.engine.subjects import Batch, Outcome, Planned, Subject
+from sync.engine.undo_findings import overwritten_again
+from sync.hooks import KIND_DELETE, KIND_OVERWRITTEN
 from sync.models import SyncMetadata
 
 LEFT_OUT = "left out"
@@ -23,6 +27,9 @@ _COLUMNS = (
     "held",
     "note",
     "remote_state",
+    "seen",
+    "gone_since",
+    "gone_looks",
     "remote_id",
     "sync_batch_id",
     "sync_duration_ms",
@@ -60,6 +67,8 @@ def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetad
         row.base, row.altered = seen.base, seen.altered
         row.held = held_of(subject)
         row.note, row.remote_state = subject.note, seen.remote_state
+        row.seen = seen.seen
+        row.gone_since, row.gone_looks = seen.gone_since, seen.gone_looks
         row.remote_id = subject.record.monday_id
         row.sync_batch_id, row.sync_duration_ms, row.api_calls_count = batch.id, milliseconds, batch.calls
         row.sync_direction = _ledger_direction(subject)
@@ -118,6 +127,10 @@ def _ledger_direction(subject: Subject) -> str:
 def _conflicts_of(subject: Subject, before: dict[str, Any]) -> dict[str, Any]:
     if not subject.record.may_sync:
         return {}
+    lost = list(dict.fromkeys([*waiting_overwritten(subject), *(f.key for f in overwritten_again(subject))]))
+    overwritten = {KIND_OVERWRITTEN: lost} if lost else {}
+    if subject.gone is not None:
+        return _conflicts_of_gone(subject.gone, before) | overwritten
     looked = bool(subject.planned) or subject.identity is not None
     kinds = {} if looked else dict(before)
     fields = [conflict.key for conflict in waiting_for_a_person(subject)]
@@ -125,7 +138,13 @@ def _conflicts_of(subject: Subject, before: dict[str, Any]) -> dict[str, Any]:
         kinds["fields"] = [*fields, *undecided(subject)]
     if subject.identity:
         kinds["identity"] = [subject.identity["what"]]
-    return kinds
+    return {kind: named for kind, named in kinds.items() if kind != KIND_OVERWRITTEN} | overwritten
+
+
+def _conflicts_of_gone(gone: Gone, before: dict[str, Any]) -> dict[str, Any]:
+    """What is open about its values stays as it was; whether it is asked what becomes of the record is known anew."""
+    kinds = {kind: named for kind, named in before.items() if kind != KIND_DELETE}
+    return kinds | ({KIND_DELETE: [gone.what]} if gone.asks else {})
 
 
 def _note_failure(subject: Subject, row: SyncMetadata) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sync.choices import QueueStatus
+from sync.choices import Operation, QueueStatus, TombstoneState
 from sync.claims import Claimed
+from sync.clock import SyncNow
 from sync.engine.subjects import Batch, Subject
 from sync.hooks import KIND_IDENTITY, desk
-from sync.models import Intent, IntentState, SyncMetadata, SyncQueue, WebhookEvent
+from sync.models import Intent, IntentState, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
 
 
 def load(batch: Batch, claimed: Sequence[Claimed]) -> None:
@@ -42,6 +43,7 @@ def load(batch: Batch, claimed: Sequence[Claimed]) -> None:
         )
         batch.subjects.append(Subject(claim, records[entity_id], _plain(ledger)))
     _attach(batch)
+    _note_returned(batch)
 
 
 def _ledgers(entity_type: str, ids: list[UUID]) -> dict[str, SyncMetadata]:
@@ -54,10 +56,10 @@ def _ledgers(entity_type: str, ids: list[UUID]) -> dict[str, SyncMetadata]:
 def _plain(ledger: SyncMetadata) -> SyncMetadata:
     """A ledger row that is not stored yet holds database defaults; give it plain values."""
     if ledger.pk is None:
-        for name in ("base", "held", "altered", "conflicts"):
+        for name in ("base", "held", "altered", "conflicts", "seen"):
             setattr(ledger, name, {})
         ledger.note = ledger.remote_state = ledger.last_error = ""
-        ledger.error_count = 0
+        ledger.error_count = ledger.gone_looks = 0
     return ledger
 
 
@@ -84,3 +86,13 @@ def _attach(batch: Batch) -> None:
     for event in events.order_by("id"):
         if event.item_id in by_item:
             by_item[event.item_id].events.append(event)
+
+
+def _note_returned(batch: Batch) -> None:
+    """A record that was made again under the id of a deleted one: its tombstone sends nothing any more."""
+    made = [s.id for s in batch.subjects if any(row.operation != Operation.UPDATE for row in s.claimed.rows)]
+    if made:
+        stones = Tombstone.objects.filter(entity_type=batch.board.link.entity_type, entity_id__in=made)
+        stones.exclude(state=TombstoneState.RESTORED).update(
+            state=TombstoneState.RESTORED, settled_at=SyncNow(), note="The record is there again."
+        )

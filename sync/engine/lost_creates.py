@@ -23,8 +23,9 @@ from sync.connectors.monday.items import Item, parse_look, parse_written
 from sync.engine.intents import IDEMPOTENCY_MINUTES
 from sync.engine.reading import npd_id_of
 from sync.engine.subjects import Board
+from sync.graveyard import learned_item
 from sync.lease import Lease
-from sync.models import Intent, IntentState, Tombstone
+from sync.models import Intent, IntentState
 
 log = structlog.get_logger(__name__)
 
@@ -109,10 +110,8 @@ def link_one(board: Board, intent: Intent, item: Item, owner: UUID | None) -> No
         Intent.objects.filter(pk=intent.pk).update(item_id=item.id, deadline=SyncNow())
         return
     Intent.objects.filter(pk=intent.pk).update(state=IntentState.LANDED, settled_at=SyncNow())
-    stones = Tombstone.objects.filter(
-        entity_type=intent.entity_type, entity_id=intent.entity_id, monday_id=None
-    )
-    stones.update(monday_id=item.id)
+    if owner is None:
+        learned_item(intent.entity_type, intent.entity_id, item.id)
 
 
 def _wait_once_more(lease: Lease, missing: Sequence[Intent]) -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sync.connectors.monday.converters import Converter, UnknownValue
 from sync.connectors.monday.items import Item
 from sync.hooks import FieldConflict
 from sync.merge import Decision
 from sync.models import FieldMapping
+
+if TYPE_CHECKING:
+    from sync.engine.undoing import Wish
 
 
 @dataclass
@@ -19,7 +22,9 @@ class Planned:
 
     `conflict` is there when a person has to decide; `asked` when one has, and `choice` says what. `hold` is why
     nothing is done with it, in words: `refused` by Monday; or `left_out`, which doesn't keep the record from being
-    in sync. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
+    in sync. `takes_back` is the text of a lost value that a person wants back on both sides. `landed` is the entry of an
+    intent without an answer whose value Monday now shows; `undo` is the wish to undo how the field was settled, where this
+    look carries it out. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -34,10 +39,13 @@ class Planned:
     refused: bool = False
     left_out: bool = False
     awaits: str = ""
+    takes_back: str | None = None
     choice: str = ""
     conflict: FieldConflict | None = None
     asked: FieldConflict | None = None
     answered: Item | None = None
+    landed: dict[str, Any] | None = None
+    undo: Wish | None = None
 
     def shown(self, raw_local: dict[str, Any] | None) -> str:
         """Return NPD's raw values for people; of a related record without an item, its name."""

@@ -10,13 +10,19 @@ from sync.connectors.monday.converters import Converter, UnknownValue
 from sync.connectors.monday.items import Item
 from sync.engine.board import Board
 from sync.engine.carrying import carry, choice_of, sides, stays_held, typed_by
+from sync.engine.edit_times import edited
 from sync.engine.planned import Planned
 from sync.engine.related import NotFound
 from sync.engine.subjects import Batch, Subject
+from sync.engine.taking_back import with_choice
+from sync.engine.undoing import plan_undo
 from sync.engine.values import raw_of, relation_of
 from sync.hooks import Choice
 from sync.merge import Action, Base, Decision, Field, FieldRule, Picked, Way, decide
 from sync.models import FieldMapping, SyncedModel
+
+AS_SENT = "as_sent"
+"""Marks a base whose Monday half is what we sent: what Monday answered was somebody's edit (weighing.py)."""
 
 
 def plan(batch: Batch, subject: Subject, item: Item | None) -> None:
@@ -78,7 +84,7 @@ def _plan_field(batch: Batch, subject: Subject, mapping: FieldMapping, item: Ite
         convert.remote(planned.remote_raw)
     except UnknownValue as unknown:
         words = f"Its value on Monday is not known: {unknown}. Mend the column there, or run `manage.py monday_setup`."
-        return _unknown(planned, way, words)
+        return _unknown(planned, way, mapping.problem or words)
     try:
         convert.local(local_raw)
     except UnknownValue as unknown:
@@ -88,10 +94,12 @@ def _plan_field(batch: Batch, subject: Subject, mapping: FieldMapping, item: Ite
 
 def _decided(batch: Batch, subject: Subject, planned: Planned, way: Way, item: Item) -> Planned:
     try:
-        planned.base = _base_after_intents(subject, planned, item)
+        planned.base = base_after_intents(subject, planned, item)
         field = _field(batch, subject, planned, way)
     except UnknownValue as unknown:
         return _unknown(planned, way, f"The value last agreed on is not known any more: {unknown}.")
+    if plan_undo(batch, subject, planned, field, item):
+        return planned
     planned.decision = decide(field)
     return carry(batch, subject, planned, field)
 
@@ -148,6 +156,8 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
     if way not in (Way.BOTH, Way.TO_MONDAY) and mapping.column_id != "name":
         return None
     planned.decision = Decision(mapping.key, Action.PUSH, "new on Monday")
+    if mapping.problem:
+        return _undecided(planned, mapping.problem)
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
@@ -163,8 +173,8 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
     return planned
 
 
-def _base_after_intents(subject: Subject, planned: Planned, item: Item) -> dict[str, Any] | None:
-    """An intent without an answer: a remote value equal to what it sent is our own write, and the base takes it."""
+def base_after_intents(subject: Subject, planned: Planned, item: Item) -> dict[str, Any] | None:
+    """Return the base as open intents leave it: a remote value equal to what one sent is our own write."""
     mapping, convert = planned.mapping, planned.convert
     base = base_of(subject, mapping, item.id)
     for intent in subject.intents:
@@ -173,6 +183,7 @@ def _base_after_intents(subject: Subject, planned: Planned, item: Item) -> dict[
             landed = convert.local(entry["local"]) == convert.remote(planned.remote_raw)
             if landed:
                 base = new_base(mapping, item.id, entry["local"], planned.remote_raw)
+                planned.landed = entry
                 subject.intents_found[intent.pk] = item.id
     return base
 
@@ -183,26 +194,54 @@ def _field(batch: Batch, subject: Subject, planned: Planned, way: Way) -> Field:
         key=mapping.key,
         local=convert.local(planned.local_raw),
         remote=convert.remote(planned.remote_raw),
-        base=_pair(convert, base),
+        base=_agreed(planned),
         way=way,
         rule=FieldRule(mapping.rule),
         first_match=FieldRule(mapping.first_match),
         required=mapping.required,
         left_base=_pair(convert, subject.ledger.base.get(mapping.key)) if base is None else None,
     )
+    if FieldRule.NEWEST in (field.rule, field.first_match) and field.local != field.remote:
+        field = replace(field, edited=edited(batch, subject, planned, field))
+    field = with_choice(batch, subject, planned, field)
+    if field.picked:
+        return field
     choice = choice_of(subject, mapping.key)
     return field if choice is None else _with_choice(batch, subject, planned, field, choice)
+
+
+def _agreed(planned: Planned) -> Base | None:
+    """Return the base pair; a cell that a removed item left empty counts as emptied by nobody."""
+    base = planned.base
+    if base is not None and _has_new_item(planned, base):
+        return Base(planned.convert.local(base["local"]), None)
+    return _pair(planned.convert, base)
+
+
+def _has_new_item(planned: Planned, base: dict[str, Any]) -> bool:
+    """Whether the cell is empty and the related record, the same as before, has another item by now."""
+    if (
+        planned.convert.column_type != "board_relation"
+        or planned.convert.remote(planned.remote_raw) is not None
+    ):
+        return False
+    now: Any = next(iter(planned.local_raw.values()), None)
+    then: Any = next(iter(base["local"].values()), None)
+    return bool(now and then) and now["id"] == then["id"] and now["item"] != then["item"]
 
 
 def _pair(convert: Converter, entry: dict[str, Any] | None) -> Base | None:
     if entry is None:
         return None
-    return Base(convert.local(entry["local"]), convert.remote(entry["remote"]))
+    local = convert.local(entry["local"])
+    return Base(local, local if entry.get(AS_SENT) else convert.remote(entry["remote"]))
 
 
 def _with_choice(batch: Batch, subject: Subject, planned: Planned, field: Field, choice: Choice) -> Field:
-    """A choice holds for exactly the values that its author saw."""
+    """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's."""
     npd, _, monday = sides(planned, field)
+    if planned.landed is not None:
+        monday = choice.seen_monday or None
     if (npd, monday) != (choice.seen_npd or None, choice.seen_monday or None):
         subject.rejected[field.key] = (
             "The values changed after you chose. Look at them again and choose anew."

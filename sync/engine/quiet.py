@@ -8,15 +8,17 @@ from sync.choices import Cause
 from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.webhooks import BadEvent, Event, Kind, parse_event
 from sync.engine.ledgers import is_stuck
-from sync.engine.planning import base_of
+from sync.engine.planning import AS_SENT, base_of
 from sync.engine.subjects import Board, Outcome, Subject, raw_of
+from sync.letting_go import UNLINK
 from sync.models import FieldMapping
 
 
 def end_quiet(board: Board, subjects: Iterable[Subject]) -> None:
     """End every subject that needs no call: an unchanged save, a record without sync, our own echo."""
     for subject in subjects:
-        if not subject.record.may_sync and not subject.by_name:
+        unlinks = bool(subject.claimed.payload.get(UNLINK))
+        if not subject.record.may_sync and not subject.by_name and not unlinks:
             # What Monday says meanwhile is not looked at: the first look after it is on again reads the item.
             subject.ledger.remote_state = ""
             subject.end(Outcome.SETTLED, "Sync is off for this record.", note="")
@@ -30,7 +32,11 @@ def end_quiet(board: Board, subjects: Iterable[Subject]) -> None:
 def _nothing_open(subject: Subject) -> bool:
     """Whether no conflict, intent, held field, dead letter or note calls for a look at both sides."""
     unsettled = (
-        subject.conflicts or subject.intents or is_stuck(subject.ledger.held) or subject.has_dead_letter
+        subject.conflicts
+        or subject.intents
+        or subject.lost
+        or is_stuck(subject.ledger.held)
+        or subject.has_dead_letter
     )
     return not unsettled and not subject.ledger.note and subject.ledger.remote_state == "active"
 
@@ -49,8 +55,10 @@ def _half_stands(board: Board, subject: Subject, mapping: FieldMapping, item_id:
     base = base_of(subject, mapping, item_id)
     convert = board.converter(mapping, subject.record)
     try:
-        return base is not None and convert.local(base["local"]) == convert.local(
-            raw_of(subject.record, mapping)
+        return (
+            base is not None
+            and not base.get(AS_SENT)
+            and convert.local(base["local"]) == convert.local(raw_of(subject.record, mapping))
         )
     except UnknownValue:
         return False

@@ -9,6 +9,7 @@ from sync.budget import sending
 from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.documents import MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
+from sync.engine.graves import open_graves
 from sync.engine.subjects import Batch, Board, Subject, raw_of
 
 PAGES = 20
@@ -23,6 +24,7 @@ def read(batch: Batch) -> LookResult:
     board = batch.board
     linked = [s.record.monday_id for s in batch.open if s.record.monday_id]
     linked += [c.remote_id for c in batch.candidates if c.remote_id]
+    linked += [str(grave.stone.monday_id) for grave in open_graves(batch)]
     unlinked = [s for s in batch.open if not s.record.monday_id]
     match = board.match
     values = [text for s in unlinked if (text := match_text(batch, s))]
@@ -40,7 +42,9 @@ def read(batch: Batch) -> LookResult:
     )
     batch.calls += 1
     with sending(board.link, len(linked) + len(unlinked)):
-        result = parse_look(client().execute(*document), board.columns)
+        answer = client().execute(*document)
+    batch.read_request = answer.request_id or ""
+    result = parse_look(answer, board.columns)
     return _with_further_pages(batch, result)
 
 

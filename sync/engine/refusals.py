@@ -63,16 +63,17 @@ def refused(batch: Batch, subject: Subject, error: MondayError, *, others_done: 
     if _is_values_own(error, others_done=others_done):
         _value_refused(batch, subject, error)
     elif isinstance(error, ItemNotFound | ItemInactive):
-        _close_intent(subject, IntentState.REFUSED)
+        close_intent(subject, IntentState.REFUSED)
         subject.ledger.remote_state = "inactive"
-        subject.end(Outcome.SETTLED, note=f"{error.sentence} Nothing was changed in NPD.")
+        # It left the board after it was read: the next look, a minute later, reads its state and decides by that.
+        subject.end(Outcome.FAILED, error.sentence)
     elif error.scope in (Scope.BOARD, Scope.ACCOUNT, Scope.LIMIT):
-        _close_intent(subject, IntentState.REFUSED)
+        close_intent(subject, IntentState.REFUSED)
         _hold_what_failed(batch, error, len(batch.subjects))
         subject.end(Outcome.GIVEN_BACK, error.sentence)
     else:
         if not error.outcome_unknown:
-            _close_intent(subject, IntentState.REFUSED)
+            close_intent(subject, IntentState.REFUSED)
         subject.end(Outcome.FAILED, error.sentence)
 
 
@@ -82,7 +83,8 @@ def _is_values_own(error: MondayError, *, others_done: bool) -> bool:
     return closed or error.scope in (Scope.FIELD, Scope.COLUMN)
 
 
-def _close_intent(subject: Subject, state: IntentState) -> None:
+def close_intent(subject: Subject, state: IntentState) -> None:
+    """End the intent of a subject's call, of which the answer said what became of it."""
     if subject.intent:
         Intent.objects.filter(pk=subject.intent.pk).update(state=state)
         subject.intent = None
@@ -90,7 +92,7 @@ def _close_intent(subject: Subject, state: IntentState) -> None:
 
 def _value_refused(batch: Batch, subject: Subject, error: MondayError) -> None:
     """Find the value that Monday refuses: by the column it names, as the only one sent, or by sending each alone."""
-    _close_intent(subject, IntentState.REFUSED)
+    close_intent(subject, IntentState.REFUSED)
     if error.column_id == batch.board.link.npd_id_column:
         batch.stopped = error.sentence
         account.block(batch.board.link, error)

@@ -14,18 +14,28 @@ from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.items import Item
 from sync.engine import ledgers as ledgers_of
 from sync.engine import status
+from sync.engine.apart import remember_apart
+from sync.engine.causes import stamped
+from sync.engine.clearing import end_acts
 from sync.engine.ending import end_rows
 from sync.engine.findings import findings_of
+from sync.engine.gone_acts import carry_out, end_deleted, tell_unlinked
+from sync.engine.loops import keep as keep_loops
+from sync.engine.overwritten import keep as keep_lost
 from sync.engine.planning import new_base
+from sync.engine.raws import raws_of_pull, raws_of_push
 from sync.engine.related import ACTIVE
 from sync.engine.relations import keep_awaited, wake_pointing
 from sync.engine.subjects import Batch, Outcome, Planned, Subject
+from sync.engine.undoing import inverse_of, put_base_back
+from sync.engine.unlinking import let_go
 from sync.engine.values import still_holds, to_store
 from sync.enqueue import enqueue_many
+from sync.graveyard import learned_item
 from sync.hooks import desk
 from sync.lease import giving_way
 from sync.merge import Action
-from sync.models import Decision, SyncedModel, SyncMetadata, Tombstone
+from sync.models import Decision, SyncedModel, SyncMetadata
 
 log = structlog.get_logger(__name__)
 
@@ -64,14 +74,19 @@ def _settle_all(batch: Batch, started: float) -> None:
     _tell_tombstones(batch, [s for s in batch.subjects if s.id not in locked])
     for subject in present:
         _settle_one(batch, subject, locked[subject.id])
+    end_acts(batch, present)
+    keep_lost(batch, present)
+    keep_loops(batch, present)
     desk().record([finding for subject in present for finding in findings_of(subject)])
-    back = [s.id for s in present if _came_back(s, ledgers[str(s.id)])]
-    ledgers_of.store(batch, present, ledgers, started)
-    keep_awaited(batch, present)
+    there = [s for s in present if not s.deleted]
+    end_deleted(batch, [s for s in present if s.deleted])
+    back = [s.id for s in there if _came_back(s, ledgers[str(s.id)])]
+    ledgers_of.store(batch, there, ledgers, started)
+    keep_awaited(batch, there)
     wake_pointing(batch, back)
     end_rows(batch)
-    Decision.objects.bulk_create([_stamped(row, batch, s) for s in present for row in s.log])
-    status.decide(batch, present)
+    Decision.objects.bulk_create(stamped(batch, present))
+    status.decide(batch, there)
 
 
 def _came_back(subject: Subject, stored: SyncMetadata) -> bool:
@@ -83,9 +98,7 @@ def _tell_tombstones(batch: Batch, deleted: Sequence[Subject]) -> None:
     """Of a record that was deleted while its item was made, the tombstone learns the item."""
     for subject in deleted:
         if subject.written is not None:
-            Tombstone.objects.filter(
-                entity_type=batch.board.link.entity_type, entity_id=subject.id, monday_id=None
-            ).update(monday_id=subject.written.id)
+            learned_item(batch.board.link.entity_type, subject.id, subject.written.id)
 
 
 def _settle_one(batch: Batch, subject: Subject, record: SyncedModel) -> None:
@@ -116,6 +129,9 @@ def _write_record(subject: Subject, record: SyncedModel) -> None:
     values: dict[str, Any] = {}
     for planned in subject.planned.values():
         values |= _settle_field(subject, planned, record)
+    values |= let_go(subject) | carry_out(subject, record)
+    tell_unlinked(subject)
+    remember_apart(subject)
     if subject.link_to and record.monday_id != subject.link_to:
         values["monday_id"] = subject.link_to
     if values:
@@ -133,6 +149,8 @@ def _settle_field(subject: Subject, planned: Planned, record: SyncedModel) -> di
         return _settle_unmoved(subject, planned)
     action = planned.decision.action
     sent = planned.send_raw is not None and subject.written is not None
+    if planned.undo is not None:
+        return _put_back(subject, planned, record, item, sent=sent)
     if action is Action.PUSH and sent:
         return _pushed(subject, planned, item)
     if action is Action.BOTH and not sent:
@@ -143,7 +161,24 @@ def _settle_field(subject: Subject, planned: Planned, record: SyncedModel) -> di
         _agreed(subject, planned, item)
     elif action is Action.NOTHING and planned.base is not None:
         subject.ledger.base[planned.mapping.key] = planned.base
+        if planned.landed is not None:
+            _note_choice(subject, planned, planned.shown(planned.local_raw))
     return {}
+
+
+def _put_back(
+    subject: Subject, planned: Planned, record: SyncedModel, item: Item, *, sent: bool
+) -> dict[str, Any]:
+    """Undo how the field was settled, only where both sides still are as they were when that was planned."""
+    if planned.send_raw is not None and not sent:
+        return {}
+    if planned.send_raw is not None and _answer(planned, item) is _UNTOLD:
+        return _not_told(subject)
+    if planned.write_raw is not None and not still_holds(record, planned.local_raw):
+        enqueue_many(record.entity_type(), [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+        return {}
+    put_base_back(subject, planned)
+    return to_store(type(record), planned.write_raw) if planned.write_raw is not None else {}
 
 
 def _settle_unmoved(subject: Subject, planned: Planned) -> dict[str, Any]:
@@ -183,7 +218,8 @@ def _pulled(
         return _not_told(subject)
     _move_base(subject, planned, item.id, planned.write_raw, answered)
     before, after = planned.shown(planned.local_raw), planned.shown(planned.write_raw)
-    _log_move(subject, planned, ("pull", "taken over from Monday"), before, after)
+    how = "written on both sides" if sent else "taken over from Monday"
+    _log_move(subject, planned, ("pull", how), before, after)
     _note_choice(subject, planned, after)
     return to_store(type(record), planned.write_raw)
 
@@ -235,35 +271,21 @@ def _log_move(subject: Subject, planned: Planned, way: tuple[str, str], before: 
         kind,
         f"{planned.mapping.label} “{after}”{was} {how}: {planned.decision.reason}.",
         planned.mapping.key,
-        actor=_editor(subject, planned) if kind == "pull" else "",
         before=before,
         after=after,
         overridden=planned.decision.overrides,
+        **(raws_of_pull(planned) if kind == "pull" else raws_of_push(planned)),
     )
-
-
-def _editor(subject: Subject, planned: Planned) -> str:
-    """Who edited the column on Monday, as far as the webhooks of this look tell."""
-    for stored in reversed(subject.events):
-        told = stored.body.get("event", {})
-        column = "name" if stored.type == "update_name" else told.get("columnId")
-        if column == planned.mapping.column_id and told.get("userId"):
-            return f"Monday user {told['userId']}"
-    return ""
 
 
 def _note_choice(subject: Subject, planned: Planned, result: str) -> None:
     if planned.choice:
-        subject.applied[planned.mapping.key] = result or None
+        applied = subject.applied if planned.takes_back is None else subject.lost_applied
+        applied[planned.mapping.key] = result or None
+        subject.inverse[planned.mapping.key] = inverse_of(subject, planned)
 
 
 def _move_base(subject: Subject, planned: Planned, item_id: str, local_raw: Any, remote_raw: Any) -> None:
     key = planned.mapping.key
     subject.ledger.base[key] = new_base(planned.mapping, item_id, local_raw, remote_raw)
     subject.ledger.altered.pop(key, None)
-
-
-def _stamped(row: Decision, batch: Batch, subject: Subject) -> Decision:
-    row.batch_id = batch.id
-    row.request_id = subject.intent.request_id if subject.intent else ""
-    return row

@@ -37,6 +37,11 @@ class Shown:
             return local, "", ""
         return local, self._local(convert, base["local"]), self._remote(convert, base["remote"])
 
+    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
+        """Return raw values of NPD's, of now or of another time, as a person reads them."""
+        self._learn(raw)
+        return named(dict(raw)) or self._local(self.board.converter(mapping, record), dict(raw))
+
     def _learn(self, *raws: Mapping[str, Any]) -> None:
         """Items of related records are shown by these records' names."""
         for value in (value for raw in raws for value in raw.values()):

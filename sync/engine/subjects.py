@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sync.choices import Cause, QueueDirection
 from sync.claims import Claimed
 from sync.connectors.monday.items import Item
 from sync.engine.board import Board
+from sync.engine.gone import Act, Gone
 from sync.engine.planned import Planned, column_value
 from sync.engine.related import Related
+from sync.engine.told import Lost
 from sync.engine.values import raw_of
 from sync.hooks import OpenConflict
 from sync.lease import Lease
 from sync.models import Decision as DecisionRow
 from sync.models import (
+    FieldLoop,
+    GuardedAct,
     Intent,
     SyncedModel,
     SyncMetadata,
     WebhookEvent,
 )
+
+if TYPE_CHECKING:
+    from sync.engine.copies import Copy
+    from sync.engine.graves import Grave
+    from sync.engine.overwritten import Told
 
 __all__ = ["Batch", "Board", "Outcome", "Planned", "Subject", "column_value", "raw_of"]
 
@@ -51,12 +61,19 @@ class Subject:
     has_dead_letter: bool = False
     owned_items: set[str] = field(default_factory=set)
     item: Item | None = None
+    gone: Gone | None = None
     planned: dict[str, Planned] = field(default_factory=dict)
     write_npd_id: bool = False
     creates: bool = False
     bare: bool = False
     unsure: bool = False
     link_to: str | None = None
+    unlinks: str = ""
+    unlinks_for: str = ""
+    as_new: bool = False
+    apart: list[str] = field(default_factory=list)
+    twin: dict[str, Any] | None = None
+    answered_identity: dict[str, str] = field(default_factory=dict)
     intent: Intent | None = None
     written: Item | None = None
     outcome: Outcome = Outcome.OPEN
@@ -66,9 +83,17 @@ class Subject:
     alone: bool = False
     applied: dict[str, str | None] = field(default_factory=dict)
     rejected: dict[str, str] = field(default_factory=dict)
+    inverse: dict[str, dict[str, Any]] = field(default_factory=dict)
+    undone: dict[str, str] = field(default_factory=dict)
     identity: dict[str, Any] | None = None
     log: list[DecisionRow] = field(default_factory=list)
     intents_found: dict[UUID, str] = field(default_factory=dict)
+    lost: list[Lost] = field(default_factory=list)
+    lost_words: list[Told] = field(default_factory=list)
+    lost_applied: dict[str, str | None] = field(default_factory=dict)
+    lost_rejected: dict[str, str] = field(default_factory=dict)
+    loops: dict[str, FieldLoop] = field(default_factory=dict)
+    lost_shown: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def id(self) -> UUID:
@@ -80,6 +105,11 @@ class Subject:
         """The id of the item that was read or written, or an empty text."""
         item = self.written or self.item
         return item.id if item else ""
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this look deleted the record in NPD."""
+        return self.gone is not None and self.gone.act is Act.DELETE and bool(self.gone.result)
 
     @property
     def causes(self) -> Cause:
@@ -117,6 +147,9 @@ class Subject:
         return {
             "log": list(self.log),
             "applied": dict(self.applied),
+            "inverse": dict(self.inverse),
+            "undone": dict(self.undone),
+            "lost_applied": dict(self.lost_applied),
             "base": dict(self.ledger.base),
             "altered": dict(self.ledger.altered),
             "kept": {name: getattr(self, name) for name in _KEPT},
@@ -127,6 +160,8 @@ class Subject:
         for name, value in state["kept"].items():
             setattr(self, name, value)
         self.log, self.applied = list(state["log"]), dict(state["applied"])
+        self.inverse, self.undone = dict(state["inverse"]), dict(state["undone"])
+        self.lost_applied = dict(state["lost_applied"])
         self.ledger.base, self.ledger.altered = dict(state["base"]), dict(state["altered"])
 
     @property
@@ -161,23 +196,30 @@ _KEPT = (
     "note",
     "intent",
     "link_to",
+    "gone",
 )
 
 
 @dataclass
 class Batch:
-    """All subjects of one look at one board, under one lease."""
+    """All subjects of one look at one board, under one lease; `only_plans`: a dry run, in which nothing is sent."""
 
     lease: Lease
     board: Board
     id: UUID
+    only_plans: bool = False
     subjects: list[Subject] = field(default_factory=list)
     gone: list[Claimed] = field(default_factory=list)
+    graves: list[Grave] = field(default_factory=list)
     candidates: list[Claimed] = field(default_factory=list)
+    copies: list[Copy] = field(default_factory=list)
     calls: int = 0
     snoozed: set[int] = field(default_factory=set)
     stopped: str = ""
     announced: float = 0.0
+    read_at: datetime | None = None
+    read_request: str = ""
+    guarded: dict[tuple[UUID, str, str], GuardedAct] = field(default_factory=dict)
     related: Related = field(default_factory=Related)
 
     @property

@@ -28,7 +28,7 @@ def make_tags(batch: Batch) -> None:
     """Make what is missing before it is named; a value with a tag that Monday refuses is held alone."""
     _learn_read_tags(batch)
     needing = [(subject, planned) for subject in batch.open for planned in _needing(subject)]
-    names = sorted({name for _, planned in needing for name in _missing(planned)})
+    names = missing_tags(batch)
     if not names:
         return
     refused: dict[str, MondayError] = {}
@@ -43,6 +43,11 @@ def make_tags(batch: Batch) -> None:
             why = refused[left[0]]
             words = f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
             planned.held(words, refused=True)
+
+
+def missing_tags(batch: Batch) -> list[str]:
+    """Return the names of the tags that would have to be made first."""
+    return sorted({name for s in batch.open for planned in _needing(s) for name in _missing(planned)})
 
 
 def _learn_read_tags(batch: Batch) -> None:

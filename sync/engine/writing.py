@@ -24,6 +24,7 @@ from sync.engine import intents
 from sync.engine.planned import creates_labels
 from sync.engine.refusals import call_failed, refused
 from sync.engine.subjects import Batch, Outcome, Subject, column_value
+from sync.engine.unlinking import cleared_columns
 from sync.models import Intent, IntentState
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,14 @@ def write(batch: Batch) -> None:
     for subject in [s for s in batch.open if s.creates and s.id in anew]:
         _send_creates(batch, [subject])
     _send_bare(batch)
+
+
+def calls_to_write(batch: Batch) -> int:
+    """Return how many documents `write` would send, where Monday takes them all; ends what can't be created."""
+    changes = any(not s.creates and _values(batch, s) for s in batch.open)
+    creates = [s.id for s in batch.open if s.creates and _may_be_created(s)]
+    alone = _made_before(batch) & set(creates)
+    return int(changes) + len(alone) + int(len(creates) > len(alone))
 
 
 def _made_before(batch: Batch) -> set[uuid.UUID]:
@@ -73,6 +82,8 @@ def _send_bare(batch: Batch) -> None:
 
 def _values(batch: Batch, subject: Subject) -> dict[str, Any]:
     """What to write to the item's columns, by column id."""
+    if subject.unlinks:
+        return cleared_columns(batch, subject)
     sent = [planned for planned in subject.planned.values() if planned.send_raw is not None]
     values = {planned.mapping.column_id: column_value(planned) for planned in sent}
     if subject.write_npd_id or subject.creates:

@@ -34,6 +34,12 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("damped_until", models.DateTimeField(blank=True, null=True)),
+                (
+                    "damped",
+                    models.SmallIntegerField(
+                        db_default=0, verbose_name="how often it was damped in a row"
+                    ),
+                ),
             ],
             options={
                 "db_table": "sync_field_loops",
@@ -64,10 +70,11 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("held", "Waits for approval"),
-                            ("approved", "Approved"),
-                            ("rejected", "Rejected"),
+                            ("approved", "Approved, on its way"),
+                            ("rejected", "Rejected, on its way back"),
                             ("released", "Let go: its cause is gone"),
-                            ("done", "Done"),
+                            ("done", "Let through"),
+                            ("kept", "Rejected and kept"),
                         ],
                         max_length=20,
                     ),
@@ -83,6 +90,8 @@ class Migration(migrations.Migration):
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
+                "verbose_name": "delete or emptied field",
+                "verbose_name_plural": "deletes and emptied fields",
                 "db_table": "sync_guarded_acts",
             },
         ),
@@ -104,6 +113,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "sample of synced records",
+                "verbose_name_plural": "samples of synced records",
                 "db_table": "sync_audits",
             },
         ),
@@ -147,6 +158,27 @@ class Migration(migrations.Migration):
             name="silence",
             field=models.TextField(
                 blank=True, db_default="", verbose_name="why its webhooks seem to have fallen silent"
+            ),
+        ),
+        migrations.AddField(
+            model_name="boardlink",
+            name="compared",
+            field=models.TextField(blank=True, db_default="", verbose_name="what the last comparison found"),
+        ),
+        migrations.AddField(
+            model_name="boardlink",
+            name="npd_id_problem",
+            field=models.TextField(
+                blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"
+            ),
+        ),
+        migrations.AddField(
+            model_name="boardlink",
+            name="shape",
+            field=models.JSONField(
+                blank=True,
+                db_default=models.Value({}, models.JSONField()),
+                verbose_name="the board as it was last seen: its name, its columns",
             ),
         ),
         migrations.AddField(
@@ -214,6 +246,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="syncmetadata",
+            name="gone_looks",
+            field=models.SmallIntegerField(db_default=0, verbose_name="looks in a row that found it so"),
+        ),
+        migrations.AddField(
+            model_name="syncmetadata",
             name="made_from_item",
             field=models.BooleanField(db_default=False, verbose_name="made from an item, untouched in NPD"),
         ),
@@ -238,6 +275,7 @@ class Migration(migrations.Migration):
                     ("archived", "Its item was archived"),
                     ("deleted", "Its item was deleted"),
                     ("unlinked", "Its item was let go"),
+                    ("kept", "Its item stays as it is"),
                     ("gone", "Nothing was left to do"),
                     ("restored", "The record was brought back"),
                 ],
@@ -274,6 +312,10 @@ class Migration(migrations.Migration):
                 db_default="ask",
                 max_length=20,
             ),
+        ),
+        migrations.AddIndex(
+            model_name="intent",
+            index=models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
         ),
         migrations.AddIndex(
             model_name="decision",

@@ -46,6 +46,11 @@ class BoardLink(models.Model):
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
     silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
+    compared = models.TextField("what the last comparison found", blank=True, db_default="")
+    npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
+    shape: models.JSONField[Any, Any] = models.JSONField(
+        "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
+    )
 
     class Meta:
         db_table = "sync_board_links"

@@ -36,6 +36,8 @@ class GuardedAct(models.Model):
 
     class Meta:
         db_table = "sync_guarded_acts"
+        verbose_name = "delete or emptied field"
+        verbose_name_plural = "deletes and emptied fields"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],

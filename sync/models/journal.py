@@ -26,8 +26,9 @@ class IntentState(models.TextChoices):
 class Intent(models.Model):
     """What a mutation is about to do, committed before it is sent.
 
-    `values` maps a mapping's key to {read, sent, local, base, column, version}. Of a create, `body` is the
-    whole document with its variables, to be sent again under the same `idempotency_key`.
+    `values` maps a mapping's key to {read, sent, local, base, column, version}, `answer` to the raw value that
+    Monday's answer showed. Of a create, `body` is the whole document with its variables, to be sent again under the
+    same `idempotency_key`.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -60,6 +61,8 @@ class Intent(models.Model):
             ),
             models.Index(fields=["idempotency_key"], name="sync_intents_document"),
             models.Index(fields=["created_at"], name="sync_intents_age"),
+            # Serves "what did we write to this record lately", which weighing asks of every event.
+            models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
         ]
 
     def __str__(self) -> str:

@@ -51,6 +51,7 @@ class SyncMetadata(models.Model):
     note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
     remote_state = models.CharField(max_length=20, blank=True, db_default="")
     gone_since = models.DateTimeField("since when its item is known to be gone", null=True, blank=True)
+    gone_looks = models.SmallIntegerField("looks in a row that found it so", db_default=0)
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
 

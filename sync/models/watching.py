@@ -12,7 +12,10 @@ NOTHING = models.Value([], models.JSONField())
 
 
 class FieldLoop(models.Model):
-    """A field that somebody on Monday rewrites after each of our writes; until `damped_until` we don't answer."""
+    """A field that somebody on Monday rewrites after each of our writes; until `damped_until` we don't answer.
+
+    `times` has, for each of our writes of the last hour that was rewritten, {at, write: the intent's id}.
+    """
 
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
@@ -21,6 +24,7 @@ class FieldLoop(models.Model):
     times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=NOTHING)
     by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
     damped_until = models.DateTimeField(null=True, blank=True)
+    damped = models.SmallIntegerField("how often it was damped in a row", db_default=0)
 
     class Meta:
         db_table = "sync_field_loops"
@@ -49,6 +53,8 @@ class SyncAudit(models.Model):
 
     class Meta:
         db_table = "sync_audits"
+        verbose_name = "sample of synced records"
+        verbose_name_plural = "samples of synced records"
         indexes: ClassVar[list[models.Index]] = [
             # Serves "when was this board last verified".
             models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.models import BoardLink, SyncQueue
+from sync.models import BoardLink, GuardedAct, SyncAudit, SyncQueue
 from tests.admin import states
 
 if TYPE_CHECKING:
@@ -24,6 +24,14 @@ pytestmark = [pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def urls(live_server: Any, world: dict[str, Any]) -> list[str]:
     """The pages that people use, with every state on them."""
+    act = GuardedAct.objects.create(
+        entity_type="contact",
+        entity_id=world["synced"].pk,
+        kind="clear_monday",
+        state="held",
+        label="Phone “1”",
+    )
+    SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, calls=1)
     records = [world[name] for name in ("synced", "held", "conflicting", "waiting")]
     return [
         "/admin/",
@@ -39,6 +47,9 @@ def urls(live_server: Any, world: dict[str, Any]) -> list[str]:
         ),
         "/admin/sync/boardlink/",
         reverse("admin:sync_boardlink_change", args=[BoardLink.objects.get(entity_type="contact").pk]),
+        "/admin/sync/guardedact/?state__exact=held",
+        f"/admin/sync/guardedact/decide/?how=reject&entity_type=contact&kind=clear_monday&upto={act.pk}",
+        "/admin/sync/syncaudit/",
         "/admin/sync/syncmetadata/",
         "/admin/sync/decision/",
         "/admin/sync/tombstone/",

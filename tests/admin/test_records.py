@@ -15,7 +15,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, RecordSyncStatus
-from sync.models import MondayAccount, SyncQueue
+from sync.models import BoardLink, MondayAccount, SyncQueue
 from tests.admin import states
 
 LIST = "/admin/npd/contact/"
@@ -224,29 +224,31 @@ def test_a_new_contact_can_be_added_and_has_no_panel(
     assert Contact.objects.get(name="New").notes == "a\nb"
 
 
-def test_deleting_a_linked_record_says_that_its_item_stays(
+def test_deleting_a_linked_record_says_what_becomes_of_its_item(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     url = reverse("admin:npd_contact_delete", args=[world["synced"].pk])
     answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
-    stays = "Its item stays on the board; deletes are not carried over to Monday yet."
-    assert f"“Zoë Ångström” is gone from NPD. {stays}" in words_of(answer.content.decode())
+    follows = "Its item is archived on Monday."
+    assert f"“Zoë Ångström” is gone from NPD. {follows}" in words_of(answer.content.decode())
     listed = words_of(browser_of_person.get("/admin/sync/tombstone/").content.decode())
-    assert f"Deleted in NPD. {stays}" in listed
+    assert "Deleted in NPD. Its item has not been looked at yet." in listed
 
 
-def test_before_a_deletion_the_page_says_that_the_item_stays(
+def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     def asked(record: Any) -> str:
         url = reverse("admin:npd_contact_delete", args=[record.pk])
         return words_of(browser_of_person.get(url).content.decode())
 
-    stays = "Its item stays on the board; deletes are not carried over to Monday yet."
-    assert stays in asked(world["synced"])
-    assert stays not in asked(world["waiting"])
+    follows = "Its item is archived on Monday."
+    assert follows in asked(world["synced"])
+    assert follows not in asked(world["waiting"])
+    BoardLink.objects.update(record_gone="delete")
+    assert "Its item is deleted on Monday." in asked(world["synced"])
     selected = post_action(browser_of_person, "delete_selected", world["synced"])
-    assert "Their items stay on the board; deletes are not carried over to Monday yet." in selected
+    assert "Their items are deleted on Monday." in selected
 
 
 def test_who_may_only_look_has_no_buttons(client: Client, world: dict[str, Any]) -> None:

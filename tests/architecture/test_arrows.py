@@ -30,8 +30,10 @@ IO_MODULES = {
 }
 PURE = [
     "sync/merge.py",
+    "sync/merge_lists.py",
     *sorted(str(p.relative_to(ROOT)) for p in (ROOT / "sync/connectors/monday/converters").glob("*.py")),
     "sync/connectors/monday/webhooks.py",
+    "sync/connectors/monday/log_rows.py",
 ]
 LONGEST = 320
 

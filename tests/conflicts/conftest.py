@@ -10,6 +10,9 @@ from conflicts.desk import Desk
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.hooks import FieldConflict, Finding
+from tests.engine.conftest import world
+
+__all__ = ["world"]
 
 PHONE = FieldConflict("phone", "+44 20 7946 0812", "+44 20 7946 0018", "+44 20 7946 0999")
 ROLE = FieldConflict("role_title", "Head of Procurement", "Head of Purchasing", "Head of Sourcing")

@@ -225,12 +225,6 @@ def test_a_record_that_is_gone_says_so(conflict: SyncConflict, ada: User, contac
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 
-def test_who_is_this_is_not_settled_by_choosing_a_side(contact: Contact, ada: User) -> None:
-    record(Finding("contact", contact.pk, "8", "identity", data={"what": "Two items."}))
-    with pytest.raises(BadResolution, match="not about values"):
-        resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen={})
-
-
 @pytest.mark.django_db(transaction=True)
 def test_of_two_people_at_once_one_chooses_and_the_other_is_told(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))

@@ -11,7 +11,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.hooks import FieldConflict, Finding
-from sync.models import SyncMetadata
+from sync.models import SyncMetadata, Tombstone
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
 
 pytestmark = pytest.mark.django_db
@@ -272,6 +272,9 @@ def test_a_screen_of_an_unknown_conflict_is_not_found(browser_of_ada: Client, co
 
 def test_the_record_may_be_gone(browser_of_ada: Client, conflict: SyncConflict, contact: Contact) -> None:
     contact.delete()
+    assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(screen(conflict)))
+    assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(LIST))
+    Tombstone.objects.all().delete()
     assert "a contact that is gone" in text_of(browser_of_ada.get(screen(conflict)))
     assert "contact, deleted" in text_of(browser_of_ada.get(LIST))
 

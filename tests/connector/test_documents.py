@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
@@ -22,12 +23,13 @@ from graphql import (
 from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 import sync.connectors.monday as connector
-from sync.connectors.monday import boards, documents, ingest, platform, tags
+from sync.connectors.monday import activity, boards, documents, ingest, platform, removals, tags
 from sync.connectors.monday.documents import Change, Create, Document, MatchColumn
 
 COLUMNS = ["npd_id", "email_1"]
 EMAIL = MatchColumn("email_1", "email")
 NAME = MatchColumn("name", "name")
+MOMENT = datetime(2026, 11, 20, 14, 0, tzinfo=UTC)
 TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
 
 
@@ -47,6 +49,9 @@ def _documents() -> Iterator[tuple[str, Document]]:
     creates = [Create("c0", "Ada", {"email_1": None}), Create("c1", "Bob", {"npd_id": "n-2"})]
     yield "create", documents.create("7", None, creates, COLUMNS)
     yield "create in a group", documents.create("7", "topics", creates, COLUMNS)
+    leaving = [removals.Removal("a0", "1"), removals.Removal("a1", "2")]
+    yield "archive", removals.archive_items(leaving, COLUMNS, TYPED)
+    yield "delete", removals.delete_items(leaving, COLUMNS)
     yield "read boards", Document(boards.READ_BOARDS, {"ids": ["7"]})
     yield "create board", Document(boards.CREATE_BOARD, {"title": "Contacts"})
     yield "create group", Document(boards.CREATE_GROUP, {"board": "7", "title": "Contacts"})
@@ -76,6 +81,11 @@ def _documents() -> Iterator[tuple[str, Document]]:
     yield "greeting", platform.greeting()
     yield "short greeting", Document(platform._SHORT_GREETING, {})
     yield "users", platform.users_page(2)
+    yield "what happened since", activity.since("7", MOMENT)
+    yield "what happened since, without the log", activity.since("7", MOMENT, with_log=False)
+    yield "page of the log", activity.log_page("7", MOMENT, None, 2)
+    yield "page of the log up to a time", activity.log_page("7", MOMENT, MOMENT, 1)
+    yield "page of touched items", activity.touched_page("cursor")
     yield "start an import", ingest.start_import("7", "topics", "npd_id")
     yield "status of an import", ingest.import_status("job-1")
     yield "room on a board", ingest.board_room("7")

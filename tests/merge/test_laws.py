@@ -1,15 +1,20 @@
 """Laws of the merge that hold for all values."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.merge import Action, Base, Field, FieldRule, Way, decide, merge
+from sync.merge import APART, Action, Base, Edited, Field, FieldRule, Way, decide, merge
 
 values = st.none() | st.sampled_from(["a", "b", "c"])
 bases = st.none() | st.builds(Base, values, values)
 rules = st.sampled_from(FieldRule)
+moments = st.none() | st.integers(0, 20).map(
+    lambda s: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=s)
+)
 fields = st.builds(
     Field,
     key=st.just("f"),
@@ -19,8 +24,19 @@ fields = st.builds(
     way=st.sampled_from(Way),
     rule=rules,
     first_match=rules,
+    edited=st.builds(Edited, moments, moments),
 )
 two_way = st.builds(Field, key=st.just("f"), local=values, remote=values, base=bases)
+lists = st.frozensets(st.sampled_from("abcde")).map(lambda found: tuple(sorted(found)) or None)
+unions = st.builds(
+    Field,
+    key=st.just("f"),
+    local=lists,
+    remote=lists,
+    base=st.none() | st.builds(Base, lists, lists),
+    rule=st.just(FieldRule.UNION),
+    first_match=st.just(FieldRule.UNION),
+)
 
 
 def applied(field: Field) -> Field:
@@ -30,9 +46,23 @@ def applied(field: Field) -> Field:
         return replace(field, remote=field.local, base=Base(field.local, field.local))
     if decision.action is Action.PULL:
         return replace(field, local=field.remote, base=Base(field.remote, field.remote))
+    if decision.action is Action.BOTH:
+        value = decision.value
+        return replace(field, local=value, remote=value, base=Base(value, value))
     if decision.action is Action.AGREED:
         return replace(field, base=Base(field.local, field.remote))
     return field
+
+
+def mirrored(field: Field) -> Field:
+    """The same field with the sides exchanged."""
+    return replace(
+        field,
+        local=field.remote,
+        remote=field.local,
+        base=field.base and Base(field.base.remote, field.base.local),
+        edited=Edited(field.edited.remote, field.edited.local),
+    )
 
 
 @given(fields)
@@ -49,18 +79,14 @@ def test_equal_sides_are_never_written(value: str | None, base: Base | None, rul
     assert decision.action in (Action.NOTHING, Action.AGREED)
 
 
+SWAP = {Action.PUSH: Action.PULL, Action.PULL: Action.PUSH}
+
+
 @given(two_way)
 def test_the_merge_is_symmetric(field: Field) -> None:
     """Where a person is asked about clashes, exchanging the sides exchanges push and pull, and nothing else."""
-    mirrored = replace(
-        field,
-        local=field.remote,
-        remote=field.local,
-        base=field.base and Base(field.base.remote, field.base.local),
-    )
-    swap = {Action.PUSH: Action.PULL, Action.PULL: Action.PUSH}
     action = decide(field).action
-    assert decide(mirrored).action is swap.get(action, action)
+    assert decide(mirrored(field)).action is SWAP.get(action, action)
 
 
 @given(fields)
@@ -92,3 +118,122 @@ def test_a_merge_invents_no_value(field: Field) -> None:
 def test_fields_are_decided_each_by_itself(sides: list[str | None], base: Base | None) -> None:
     one, other = Field("one", sides[0], sides[1], base), Field("other", sides[1], sides[0], base)
     assert merge([one, other]) == merge([other, one])
+
+
+@given(st.lists(fields, min_size=2, max_size=4))
+def test_the_order_of_fields_and_batches_does_not_matter(some: list[Field]) -> None:
+    """A batch decides each field as a batch of its own would, in whatever order they come."""
+    named = [replace(field, key=str(number)) for number, field in enumerate(some)]
+    together = merge(named)
+    for order in permutations(named):
+        assert merge(list(order)) == together
+    assert {key: decision for field in named for key, decision in merge([field]).items()} == together
+
+
+@given(st.permutations(["push", "pull", "look"]), two_way)
+def test_looking_again_changes_nothing_whichever_reasons_come_in_which_order(
+    reasons: list[str], field: Field
+) -> None:
+    """Webhooks, saves and sweeps only say “look”: however many come, and in which order, the end is the same."""
+    once = applied(field)
+    after = field
+    for _ in reasons:
+        after = applied(after)
+    assert after == once
+
+
+@given(values, values, values.map(lambda value: Base(value, value)), st.sampled_from(FieldRule))
+def test_a_rule_decides_clashes_and_nothing_else(
+    local: str | None, remote: str | None, base: Base, rule: FieldRule
+) -> None:
+    asked = decide(Field("f", local, remote, base))
+    ruled = decide(Field("f", local, remote, base, rule=rule))
+    if asked.action is not Action.CONFLICT:
+        assert ruled == asked
+
+
+@given(fields)
+def test_the_winning_side_stands_on_both_sides_and_the_other_value_is_said_to_be_overridden(
+    field: Field,
+) -> None:
+    decision = decide(replace(field, way=Way.BOTH))
+    if decision.overrides:
+        assert decision.action in (Action.PUSH, Action.PULL)
+        assert field.local != field.remote
+
+
+@given(
+    fields.map(
+        lambda field: replace(field, rule=FieldRule.NEWEST, first_match=FieldRule.NEWEST, way=Way.BOTH)
+    )
+)
+def test_newest_takes_the_later_edit_or_asks(field: Field) -> None:
+    here, there = field.edited.local, field.edited.remote
+    decision = decide(field)
+    asked = decide(replace(field, rule=FieldRule.ASK, first_match=FieldRule.ASK))
+    if asked.action is not Action.CONFLICT:
+        assert decision == asked
+    elif here is None or there is None or abs(here - there) <= APART:
+        assert decision.action is Action.CONFLICT
+    else:
+        assert decision.action is (Action.PUSH if here > there else Action.PULL)
+
+
+@given(
+    fields.map(
+        lambda field: replace(field, rule=FieldRule.NEWEST, first_match=FieldRule.NEWEST, way=Way.BOTH)
+    )
+)
+def test_newest_is_symmetric(field: Field) -> None:
+    action = decide(field).action
+    assert decide(mirrored(field)).action is SWAP.get(action, action)
+
+
+# --- union ----------------------------------------------------------------------------------------------------------
+
+
+def elements(value: object) -> set[str]:
+    return set(value) if isinstance(value, tuple) else set()
+
+
+@given(unions)
+def test_a_union_loses_nothing_that_was_added_and_keeps_nothing_that_was_removed(field: Field) -> None:
+    after = applied(field)
+    assert after.local == after.remote or decide(field).action is Action.NOTHING
+    old = field.base or Base(None, None)
+    added = (elements(field.local) - elements(old.local)) | (elements(field.remote) - elements(old.remote))
+    removed = (elements(old.local) - elements(field.local)) | (elements(old.remote) - elements(field.remote))
+    if decide(field).reason.endswith("united"):
+        assert added <= elements(after.local)
+        assert not (removed - added) & elements(after.local)
+
+
+@given(unions)
+def test_a_union_holds_only_what_one_of_the_sides_holds(field: Field) -> None:
+    after = applied(field)
+    assert elements(after.local) <= elements(field.local) | elements(field.remote)
+
+
+@given(unions)
+def test_a_union_is_symmetric(field: Field) -> None:
+    assert elements(applied(field).local) == elements(applied(mirrored(field)).remote)
+
+
+@given(unions)
+def test_a_union_carried_out_has_nothing_more_to_do(field: Field) -> None:
+    assert decide(applied(field)).action is Action.NOTHING
+
+
+@given(lists, lists)
+def test_a_union_without_a_base_is_both(
+    local: tuple[str, ...] | None, remote: tuple[str, ...] | None
+) -> None:
+    after = applied(Field("f", local, remote, None, rule=FieldRule.UNION, first_match=FieldRule.UNION))
+    assert elements(after.local) == elements(local) | elements(remote)
+
+
+@given(unions)
+def test_a_union_overrides_nobody_and_never_asks(field: Field) -> None:
+    decision = decide(field)
+    assert not decision.overrides
+    assert decision.action is not Action.CONFLICT

@@ -89,9 +89,13 @@ class Processes:
         self.children: dict[str, Child] = {}
         self.at_rest = False
 
+    def serve(self) -> None:
+        """The web process runs from here on."""
+        self._ensure("web", web_command(), f"{settings.SITE_URL}/healthz")
+
     def work(self) -> None:
         """Everything runs from here on."""
-        self._ensure("web", web_command(), f"{settings.SITE_URL}/healthz")
+        self.serve()
         self._ensure("worker", worker_command())
         self._ensure("beat", beat_command())
         if self.at_rest:

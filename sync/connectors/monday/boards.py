@@ -13,13 +13,14 @@ from sync.connectors.monday.documents import Document
 from sync.connectors.monday.errors import MondayError, UnreadableAnswer
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
-READ_BOARDS = """query Boards($ids: [ID!]!) {
-  boards(ids: $ids, state: all, limit: 100) {
-    id name state items_count items_limit
+BOARD_FIELDS = """id name state items_count items_limit
     groups { id title archived deleted }
-    columns { id title type archived settings }
-  }
-}"""
+    columns { id title type archived settings }"""
+READ_BOARDS = f"""query Boards($ids: [ID!]!) {{
+  boards(ids: $ids, state: all, limit: 100) {{
+    {BOARD_FIELDS}
+  }}
+}}"""
 CREATE_BOARD = """mutation CreateBoard($title: String!) {
   create_board(board_name: $title, board_kind: public, empty: true) { id }
 }"""
@@ -99,7 +100,7 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
     if not board_ids:
         return {}
     nodes = ask(api, Document(READ_BOARDS, {"ids": list(board_ids)}), "boards")
-    boards = [_board(node) for node in nodes if isinstance(node, Mapping)]
+    boards = [board_from(node) for node in nodes if isinstance(node, Mapping)]
     return {board.id: board for board in boards}
 
 
@@ -152,7 +153,8 @@ def _root(answer: Answer, alias: str) -> Any:
     raise UnreadableAnswer(f"Monday answered nothing for {alias}", request_id=answer.request_id)
 
 
-def _board(node: Mapping[str, Any]) -> Board:
+def board_from(node: Mapping[str, Any]) -> Board:
+    """A board as a query with BOARD_FIELDS answers it; raises UnreadableAnswer where its parts are not told."""
     groups = [
         group for group in _parts(node, "groups") if not group.get("archived") and not group.get("deleted")
     ]

@@ -36,10 +36,12 @@ __all__ = [
     "Page",
     "Reading",
     "change",
+    "checked_alias",
     "create",
     "first_page",
     "items_from",
     "look",
+    "mutation",
     "next_page",
     "parse_items",
     "parse_look",
@@ -169,14 +171,14 @@ def change(
     variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
     labels = _labels(create_labels, declarations, variables)
     for entry in changes:
-        alias = _checked(entry.alias)
+        alias = checked_alias(entry.alias)
         declarations.append(f"$item_{alias}: ID!, $values_{alias}: JSON!")
         fields.append(
             f"{alias}: change_multiple_column_values(board_id: $board, item_id: $item_{alias},"
             f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"item_{alias}": entry.item_id, f"values_{alias}": _json(entry.values)}
-    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+    return mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
 
 
 def create(
@@ -201,7 +203,7 @@ def create(
         declarations.append("$group: String!")
         variables["group"] = group_id
     for entry in creates:
-        alias = _checked(entry.alias)
+        alias = checked_alias(entry.alias)
         filled = {column: value for column, value in entry.values.items() if value is not None}
         declarations.append(f"$name_{alias}: String!, $values_{alias}: JSON!")
         fields.append(
@@ -209,7 +211,7 @@ def create(
             f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
         )
         variables |= {f"name_{alias}": entry.name, f"values_{alias}": _json(filled)}
-    return _mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+    return mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
 
 
 def probe() -> Document:
@@ -268,13 +270,14 @@ def _labels(create: bool, declarations: list[str], variables: dict[str, Any]) ->
     return ", create_labels_if_missing: $labels"
 
 
-def _mutation(
+def mutation(
     common: str,
     declarations: Sequence[str],
     fields: Sequence[str],
     variables: Mapping[str, Any],
     types: Collection[str],
 ) -> Document:
+    """A mutation of these aliased fields; raises ValueError where there is none."""
     if not fields:
         raise ValueError("A write needs at least one record.")
     declared = ", ".join([common, *declarations])
@@ -282,7 +285,8 @@ def _mutation(
     return Document(f"mutation Write({declared}) {{\n  {body}\n}}{item_fields(types)}", variables)
 
 
-def _checked(alias: str) -> str:
+def checked_alias(alias: str) -> str:
+    """The alias, if a document can hold it; raises ValueError."""
     if not _ALIAS.match(alias):
         raise ValueError(f"{alias!r} can't be an alias in a GraphQL document.")
     return alias

@@ -64,7 +64,9 @@ class SignatureOutOfDate(BadSignature):
 class Event:
     """One delivery. Ids are texts here, numbers on the wire; `column_type` is the name that GraphQL uses.
 
-    For a renamed item `column_id` is "name" and `value` holds the key "name".
+    For a renamed item `column_id` is "name" and `value` holds the key "name". `happened_at` is when the trigger
+    fired (triggerTime), `changed_at` when the column was changed (changedAt, seconds), a moment before;
+    `tells_previous` whether the body has a previous value at all, be it an empty one.
     """
 
     kind: Kind
@@ -80,6 +82,8 @@ class Event:
     item_name: str | None = None
     column_values: Mapping[str, Any] | None = None
     happened_at: datetime | None = None
+    changed_at: datetime | None = None
+    tells_previous: bool = False
 
 
 def challenge_of(body: Mapping[str, Any]) -> str | None:
@@ -114,6 +118,8 @@ def parse_event(body: Any) -> Event:
         item_name=_name(event, renamed=renamed),
         column_values=column_values if isinstance(column_values, Mapping) else None,
         happened_at=_moment(event.get("triggerTime")),
+        changed_at=_timestamp(event.get("changedAt")),
+        tells_previous="previousValue" in event,
     )
 
 

@@ -27,6 +27,10 @@ class ListConverter(Plain):
         """The elements of an NPD value, as written there."""
         return elements_of(value)
 
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        """The NPD fields for Monday's value; each kind of column reads its elements in its own way."""
+        raise NotImplementedError
+
     def canonical(self, elements: Iterable[str]) -> Canonical:
         return tuple(sorted({self.key(element) for element in elements})) or None
 
@@ -41,6 +45,21 @@ class ListConverter(Plain):
             return {name: current}
         new = _with_spelling(wanted, here, self.key)
         return {name: self.shaped(new, current)}
+
+    def united(self, wanted: Canonical, remote_raw: Any, current_local: Local) -> Local:
+        """The NPD fields for elements of both sides, each spelled as its side spells it; NPD's spelling first.
+
+        Raises UnknownValue where NPD's field can't hold one of them.
+        """
+        keys = set(wanted or ())
+        there = self.elements(only_field(self.to_local(remote_raw, self._as_list(current_local)))[1])
+        here = self.elements(only_field(current_local)[1])
+        return self.with_elements([e for e in [*here, *there] if self.key(e) in keys], current_local)
+
+    def _as_list(self, local: Local) -> Local:
+        """The same field as a list, which can hold what a text of elements between commas can't."""
+        name, value = only_field(local)
+        return {name: self.elements(value)}
 
     def shaped(self, elements: list[str], current: Any) -> Any:
         """The elements in the form of the current value: a list, or a text with commas between them."""

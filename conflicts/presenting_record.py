@@ -1,0 +1,148 @@
+"""A conflict about the record itself made ready for its screen: the ways out, and the candidates side by side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from conflicts.about_record import options_of
+from conflicts.choice import Pick
+from conflicts.models import ConflictKind, SyncConflict
+from conflicts.records import mapped_fields, record_of
+from sync import registry
+from sync.admin.base import record_url
+from sync.boards import item_url, link_of, mappings_of
+from sync.engine.showing import Shown
+from sync.hooks import RECORD, Option
+from sync.models import SyncedModel
+
+
+@dataclass(frozen=True)
+class Way:
+    """One option on the screen; `name` is what the form sends."""
+
+    name: str
+    label: str
+    effect: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class Column:
+    """One record or item among those that could be the same."""
+
+    title: str
+    where: str
+    url: str = ""
+    note: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One field of all columns; `differs` from the first column where it says something else."""
+
+    label: str
+    cells: Sequence[tuple[str, bool]]
+
+
+def ways_of(conflict: SyncConflict, posted: Mapping[str, Pick] | None = None) -> list[Way]:
+    """The options; what was posted, chosen, or handed back by a look stays chosen."""
+    choice = conflict.stored_choice
+    picks = posted if posted is not None else {**choice.handed_back, **choice.fields}
+    pick = picks.get(RECORD, Pick(""))
+    return [_way(option, pick) for option in options_of(conflict)]
+
+
+def _way(option: Option, pick: Pick) -> Way:
+    name = f"{option.choose} {option.value}".strip()
+    return Way(
+        name, option.label, option.effect, (option.choose, option.value) == (pick.choose, pick.value or "")
+    )
+
+
+def seen_of(conflict: SyncConflict) -> list[tuple[str, str]]:
+    """What the screen shows, as it travels with the form: a name and JSON."""
+    values = {
+        key: [conflict.npd_data.get(key), conflict.monday_data.get(key)] for key in conflict.conflict_fields
+    }
+    return [(key, json.dumps(pair)) for key, pair in (values | {RECORD: [conflict.what, None]}).items()]
+
+
+def columns_of(conflict: SyncConflict) -> list[Column]:
+    """The record (or the item) in question, and beside it everything that it could be."""
+    found = conflict.about.get("candidates") or []
+    if conflict.kind != ConflictKind.IDENTITY or not found:
+        return []
+    shown = _Columns(conflict)
+    keys = {_as_uuid(str(one.get("id", ""))) for one in found}
+    asks_of_item = bool(conflict.about.get("item")) or conflict.entity_id in keys
+    first = shown.item_in_question() if asks_of_item else shown.record_in_question()
+    return [*first, *(shown.candidate(one) for one in found)]
+
+
+def lines_of(conflict: SyncConflict, columns: Sequence[Column]) -> list[Line]:
+    """The fields that any column has a value of, in the order of the mappings."""
+    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+    lines = []
+    for key, known in mapped.items():
+        texts = [column.values.get(key, "") for column in columns]
+        if any(texts):
+            lines.append(Line(known.label, [(text, text != texts[0]) for text in texts]))
+    return lines
+
+
+class _Columns:
+    """Makes the columns of one conflict; each record is read with one query."""
+
+    def __init__(self, conflict: SyncConflict) -> None:
+        self.conflict, self.link = conflict, link_of(conflict.entity_type)
+
+    def record_in_question(self) -> list[Column]:
+        record = record_of(self.conflict)
+        return [self._of_record(record, f"This {self.conflict.entity_type} in NPD")] if record else []
+
+    def item_in_question(self) -> list[Column]:
+        item = self.conflict.about.get("item") or {"id": self.conflict.monday_item_id, "label": ""}
+        title = item.get("label") or f"Item {item['id']}"
+        where = "The item on Monday"
+        return [Column(title, where, self._item_url(str(item["id"])), values=item.get("values") or {})]
+
+    def candidate(self, one: Mapping[str, Any]) -> Column:
+        key = _as_uuid(str(one.get("id", "")))
+        record = self._record(key) if key else None
+        taken = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+        if record is not None:
+            return self._of_record(record, "In NPD", taken)
+        label, where = str(one.get("label") or one.get("id")), "In NPD" if key else "On Monday"
+        url = "" if key else self._item_url(str(one.get("id")))
+        note = "Belongs to another record already." if taken and not key else taken
+        return Column(label, where, url, note, one.get("values") or {})
+
+    def _of_record(self, record: SyncedModel, where: str, note: str = "") -> Column:
+        url = record_url(self.conflict.entity_type, record.pk)
+        return Column(str(record), where, url, note, self._values(record))
+
+    def _values(self, record: SyncedModel) -> dict[str, str]:
+        if self.link is None:
+            return {}
+        mappings = mappings_of(self.link)
+        shown = Shown(self.link, mappings, [record])
+        return {mapping.key: shown.sides(record, mapping, None)[0] for mapping in mappings}
+
+    def _record(self, key: UUID) -> SyncedModel | None:
+        model = registry.entity(self.conflict.entity_type).model
+        return model._default_manager.filter(pk=key).first()
+
+    def _item_url(self, item_id: str) -> str:
+        return item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

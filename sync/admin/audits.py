@@ -1,0 +1,62 @@
+"""Samples of records that say `synced`: what was compared, and what differed."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+
+from sync.admin import words
+from sync.admin.base import ReadOnlyAdmin, page_now, record_url
+from sync.admin.filters import EntityFilter
+from sync.models import SyncAudit
+
+
+@admin.register(SyncAudit)
+class SyncAuditAdmin(ReadOnlyAdmin):
+    """One sample a row."""
+
+    list_display = ("outcome", "kind", "sampled", "drifted", "moment")
+    list_filter = (EntityFilter,)
+    ordering = ("-id",)
+    empty_title = "No sample yet"
+    empty_words = (
+        "A few times a day records that say “synced” are read again on both sides. What differs is drift, "
+        "and there should be none."
+    )
+
+    def get_fields(self, request: object, obj: object = None) -> list[str]:
+        """Say in words what differed."""
+        return ["outcome", "kind", "moment", "sampled", "drifted", "calls", "found"]
+
+    @admin.display(description="Outcome")
+    def outcome(self, row: SyncAudit) -> SafeString:
+        """Return what the sample says."""
+        if row.drifted:
+            return words.badge("bad", "difference", f"{row.drifted} of {row.sampled} differed")
+        if row.sampled:
+            return words.badge("ok", "verified", f"{row.sampled} of {row.sampled} equal")
+        return words.badge("off", "help", "Nothing could be compared")
+
+    @admin.display(description="Type", ordering="entity_type")
+    def kind(self, row: SyncAudit) -> str:
+        """Return the records' type."""
+        return row.entity_type.capitalize()
+
+    @admin.display(description="Read", ordering="at")
+    def moment(self, row: SyncAudit) -> SafeString | str:
+        """Return when."""
+        return words.time_tag(row.at, page_now(row))
+
+    @admin.display(description="What was found")
+    def found(self, row: SyncAudit) -> SafeString | str:
+        """Return which fields of which records differed."""
+        lines = [
+            (record_url(row.entity_type, told["record"]), told.get("name") or told["record"], field["words"])
+            for told in row.details
+            if "record" in told
+            for field in told["fields"]
+        ]
+        reasons = " ".join(told["words"] for told in row.details if "words" in told)
+        shown = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
+        return shown or words.plain(reasons) or words.NOTHING

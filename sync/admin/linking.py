@@ -1,0 +1,110 @@
+"""Unlinking records from their items in the admin, and linking them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+
+from sync.admin import words
+from sync.admin.confirming import SHOWN, confirm
+from sync.letting_go import CannotUnlink, ask_to_unlink, let_go_of, link_again
+from sync.models import SyncedModel
+
+_UNLINKS = (
+    (
+        "Each item's NPD ID is cleared, then the record's sync is turned off. Both sides keep what they have, and "
+        "neither changes the other any more; open conflicts close, their values stay in the history."
+    ),
+    (
+        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the record's "
+        "page undoes it: what changed meanwhile then flows, or is asked about."
+    ),
+)
+_LINKS = (
+    "Each record is linked with the item that was let go of it, and its sync is turned on.",
+    (
+        "What changed on one side since flows to the other; what both sides changed differently becomes a conflict. To "
+        "undo it, unlink the record again."
+    ),
+)
+
+
+class LinkingMixin:
+    """For the admin of a synced model: two actions, on a selection and on the record's page."""
+
+    @admin.action(description="Unlink from Monday…", permissions=["change"])
+    def unlink(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Let go of the items of these records, after a page that says what that means."""
+        if "confirmed" not in request.POST:
+            return confirm(
+                self,
+                request,
+                queryset,
+                action="unlink",
+                title="Unlink from Monday?",
+                sentences=_UNLINKS,
+                heads=("Record", "Item on Monday"),
+                cells=[(str(record), record.monday_id or "none") for record in queryset[:SHOWN]],
+                yes="Yes, unlink",
+            )
+        done = self._each(request, queryset, ask_to_unlink)
+        if done:
+            self._tell(request, f"{words.counted(done, 'record')} will be unlinked now.")
+        return None
+
+    @admin.action(description="Link again…", permissions=["change"])
+    def link_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Link records with the items that were let go of them, after a page that says which."""
+        if "confirmed" not in request.POST:
+            return confirm(
+                self,
+                request,
+                queryset,
+                action="link_again",
+                title="Link with their items again?",
+                sentences=_LINKS,
+                heads=("Record", "Item on Monday"),
+                cells=[(str(record), _item_of(record)) for record in queryset[:SHOWN]],
+                yes="Yes, link again",
+            )
+        done = self._each(request, queryset, link_again)
+        if done:
+            self._tell(
+                request, f"{words.counted(done, 'record')} linked again. The next look settles the rest."
+            )
+        return None
+
+    def _each(
+        self, request: HttpRequest, queryset: QuerySet[Any], act: Callable[[SyncedModel, str], Any]
+    ) -> int:
+        done = 0
+        for record in queryset:
+            try:
+                act(record, request.user.get_username())
+                done += 1
+            except CannotUnlink as refused:
+                self.message_user(request, str(refused), messages.WARNING)  # type: ignore[attr-defined]
+        return done
+
+    def _tell(self, request: HttpRequest, text: str) -> None:
+        self.message_user(request, text, messages.SUCCESS)  # type: ignore[attr-defined]
+
+    def linking_context(self, request: HttpRequest, record: SyncedModel) -> dict[str, Any]:
+        """Return what the record's page needs for the two buttons."""
+        opts = self.opts  # type: ignore[attr-defined]
+        row = None if record.monday_id else let_go_of(record)
+        return {
+            "sync_may_unlink": bool(record.monday_id),
+            "sync_let_go": row,
+            "sync_list_url": reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist"),
+        }
+
+
+def _item_of(record: SyncedModel) -> str:
+    row = let_go_of(record)
+    return row.item_id if row else "none was let go"

@@ -1,0 +1,72 @@
+"""What the samples of late say, as figures and as a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Max, Sum
+
+from sync.clock import sync_now
+from sync.models import SyncAudit
+
+WINDOW = timedelta(days=1)
+"""The samples of the day before the newest one are told as one figure."""
+
+
+@dataclass(frozen=True)
+class Verified:
+    """When records that say `synced` were last sampled, how many were compared, how many differed, and when last."""
+
+    at: datetime | None = None
+    sampled: int = 0
+    drifted: int = 0
+    drift_at: datetime | None = None
+
+    def words(self, now: datetime) -> str:
+        """Return it as a sentence; honest where nothing was verified."""
+        if self.at is None:
+            return _never()
+        ago = f"{_span((now - (self.drift_at or self.at)).total_seconds())} ago"
+        if not self.drifted:
+            return (
+                f"Verified {ago}: {self.sampled:,} of {self.sampled:,} sampled records equal on both sides."
+            )
+        return (
+            f"Drift, found {ago}: {self.drifted:,} of {self.sampled:,} sampled records said “synced” and differed. "
+            "They are looked at again, which mends them or asks."
+        )
+
+
+def verified(entity_type: str | None = None) -> Verified:
+    """Return what the last day of samples found, of one type's board or of all."""
+    rows = SyncAudit.objects.filter(sampled__gt=0)
+    if entity_type is not None:
+        rows = rows.filter(entity_type=entity_type)
+    newest = rows.aggregate(at=Max("at"))["at"]
+    if newest is None:
+        return Verified()
+    day = rows.filter(at__gt=newest - WINDOW)
+    drift = day.filter(drifted__gt=0).aggregate(at=Max("at"))
+    sums = day.aggregate(sampled=Sum("sampled"), drifted=Sum("drifted"))
+    return Verified(newest, sums["sampled"], sums["drifted"], drift["at"])
+
+
+def verified_words(entity_type: str | None = None) -> str:
+    """Return `verified` as a sentence of now."""
+    return verified(entity_type).words(sync_now())
+
+
+def _never() -> str:
+    if settings.AUDIT_CALLS_A_DAY <= 0:
+        return "Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0)."
+    return "Not verified yet: no sample of synced records has been read."
+
+
+def _span(seconds: float) -> str:
+    whole = max(1, round(seconds))
+    steps = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+    size, unit = next((size, unit) for size, unit in steps if whole >= size)
+    count = whole // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"

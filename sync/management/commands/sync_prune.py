@@ -1,0 +1,36 @@
+"""manage.py sync_prune: forget what has been kept for its time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from sync.pruning import Pruned, prune
+
+
+class Command(BaseCommand):
+    """What Beat does every night."""
+
+    help = (
+        f"Forgets decisions and changes after {settings.HISTORY_DAYS} days, deliveries and settled calls after "
+        f"{settings.JOURNAL_DAYS}, finished queue rows after {settings.QUEUE_DAYS}, deletions after "
+        f"{settings.TOMBSTONE_DAYS}. Beat does it every night."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """One option."""
+        parser.add_argument("--dry-run", action="store_true", help="only count")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Prune and report."""
+        self._verb = "would be forgotten" if options["dry_run"] else "forgotten"
+        found = prune(dry_run=options["dry_run"], progress=self._tell)
+        total = sum(one.rows for one in found)
+        self.stdout.write(f"{total:,} rows {self._verb}." if total else "Nothing is old enough.")
+
+    def _tell(self, one: Pruned) -> None:
+        if one.rows:
+            self.stdout.write(f"{one.name.capitalize()}: {one.rows:,} {self._verb}.")
+            self.stdout.flush()

@@ -1,0 +1,288 @@
+"""Where a script runs: NPD's real processes, Monday's sandbox, one clock for all, and workers to kill.
+
+The clock is moved only while no live worker has a call in the air: Celery's worker is stopped at rest, forked workers
+have ended or are stopped where no mutation is announced.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from django.conf import settings
+from django.db import connection, connections
+
+from config.embedded.postgres import EmbeddedPostgres
+from sync.clock import CREATE_SYNC_NOW
+from tests.chaos.journal import Journal
+from tests.chaos.workers import Hand, Worker
+from tests.support.sandbox import Sandbox
+from tests.support.site import (
+    CHILDREN_NAME,
+    Processes,
+    child_environment,
+    purge_broker,
+    restore_schedule,
+)
+from tests.support.waiting import wait_for
+
+UNFINISHED = ("waiting",)
+ENDED = ("delivered", "dropped", "given up")
+SETTLE_SECONDS = 15
+LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.forget_delivered_messages")
+
+
+def chaos_environment(bugs: Path | None = None) -> dict[str, str]:
+    """The environment of web, worker, beat and hand; with `bugs` they are wrong in the way that this file names."""
+    module = "tests.chaos.planted_settings" if bugs else "tests.chaos.chaos_settings"
+    wrong = {"PLANTED_BUG_FILE": str(bugs)} if bugs else {}
+    return child_environment() | wrong | {"DJANGO_SETTINGS_MODULE": module, "MONDAY_TIMEOUT_SECONDS": "5"}
+
+
+_content_types: list[tuple[int, str, str]] = []
+
+
+def _same_content_types() -> None:
+    """A flush makes content types anew, under other numbers; the web process goes on with those of its start."""
+    from django.contrib.contenttypes.models import ContentType
+
+    if not _content_types:
+        _content_types.extend(ContentType.objects.values_list("id", "app_label", "model"))
+    with connection.cursor() as cursor:
+        cursor.execute("SET session_replication_role = replica")
+        cursor.execute("DELETE FROM auth_permission")
+        cursor.execute("DELETE FROM django_content_type")
+        cursor.executemany(
+            "INSERT INTO django_content_type (id, app_label, model) VALUES (%s, %s, %s)", _content_types
+        )
+        cursor.execute("SET session_replication_role = DEFAULT")
+    ContentType.objects.clear_cache()
+
+
+@dataclass(frozen=True)
+class Window:
+    """When a step ended: Monday's last delivery by then, and NPD's last change in its history."""
+
+    step: int
+    delivery: int
+    at: Any
+
+
+class Arena:
+    """One installation for one script at a time."""
+
+    def __init__(
+        self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None
+    ) -> None:
+        self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
+        self.api = requests.Session()
+        self.offset = 0.0
+        self.live = self.was_live = False
+        self.held: list[Worker] = []
+        self.journal = Journal()
+        self.windows: list[Window] = []
+        self.all_ended = 0
+
+    def prepare(self, live: bool) -> None:
+        """Fill the empty database and sandbox; let Celery's worker and beat run, or rest."""
+        from django.contrib.auth.models import User
+        from django.core.management import call_command
+        from django.test import Client
+        from rest_framework.authtoken.models import Token
+
+        self.live = self.was_live = live
+        self.journal, self.offset, self.held = Journal(), 0.0, []
+        self.windows, self.all_ended = [], 0
+        _same_content_types()
+        user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
+        user.set_unusable_password()
+        user.save()
+        self.api = requests.Session()
+        self.api.headers["Authorization"] = f"Token {Token.objects.create(user=user).key}"
+        client = Client()
+        client.force_login(user)
+        self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+        purge_broker()
+        restore_schedule()
+        if live:
+            self.processes.work()
+        else:
+            self.processes.serve()
+            self.rest()
+        self.hand.start()
+        call_command("monday_setup", verbosity=0)
+
+    def browser(self) -> requests.Session:
+        """A signed-in browser."""
+        session = requests.Session()
+        session.cookies.set(settings.SESSION_COOKIE_NAME, self.cookie)
+        return session
+
+    def path(self, path: str) -> str:
+        """The whole address of a path of NPD."""
+        return f"{settings.SITE_URL}{path}"
+
+    def between_steps(self, number: int) -> None:
+        """Note what belongs to this step."""
+        deliveries = self.webhooks(self.windows[-1].delivery if self.windows else 0)["deliveries"]
+        last = int(deliveries[-1]["id"]) if deliveries else (self.windows[-1].delivery if self.windows else 0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT clock_timestamp()")
+            self.windows.append(Window(number, last, cursor.fetchone()[0]))
+
+    def close(self) -> None:
+        """Time is real again; nobody works."""
+        for worker in self.hand.workers.values():
+            if worker.ended is None:
+                self.hand.kill(worker)
+        self.rest()
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_SYNC_NOW)
+        self.api.close()
+
+    # --- time ---------------------------------------------------------------------------------------------
+
+    def pass_time(self, seconds: float) -> bool:
+        """Move NPD's and Monday's clock forward; False where a stopped worker has announced a mutation."""
+        if self.held and self._announced():
+            return False
+        if self.live and not self.processes.at_rest:
+            self.rest()
+        self.offset += seconds
+        moved = CREATE_SYNC_NOW.replace(
+            "clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''"
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(moved)
+        self.sandbox.control("clock", offset_seconds=self.offset)
+        if self.live:
+            self.processes.work()
+        return True
+
+    def _announced(self) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM sync_intents WHERE state = 'open' AND deadline > sync_now())"
+            )
+            return bool(cursor.fetchone()[0])
+
+    def rest(self) -> None:
+        """Celery's worker and beat stop where they have nothing in hand."""
+        if not self.processes.at_rest:
+            self.processes.rest()
+
+    # --- work ---------------------------------------------------------------------------------------------
+
+    def work(self) -> Worker:
+        """What a worker does until nothing is due; in a live run the Celery worker's chance to do it."""
+        worker = self.hand.run("work")
+        self._no_problem(worker, "work")
+        if self.live:
+            self._wait_until_idle()
+        return worker
+
+    def run(self, do: str) -> Worker:
+        """Run a task or a command to its end."""
+        worker = self.hand.run(do)
+        self._no_problem(worker, do)
+        return worker
+
+    def _no_problem(self, worker: Worker, do: str) -> None:
+        if worker.problem:
+            self.journal.wrong.append(f"{do}: {worker.problem}")
+
+    def tasks(self) -> list[str]:
+        """What Beat has done now and then, but for the sweep for due rows."""
+        return [
+            entry["task"]
+            for entry in settings.CELERY_BEAT_SCHEDULE.values()
+            if entry["task"] not in LEFT_OUT_TASKS
+        ]
+
+    def _wait_until_idle(self) -> None:
+        """Within two seconds; whatever is left then goes on while the script does."""
+        deadline = time.monotonic() + 2.0
+        while time.monotonic() < deadline and self.due():
+            time.sleep(0.03)
+
+    def due(self) -> bool:
+        """Whether a row is due or in hand."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM sync_queue WHERE status = 'in_progress'"
+                " OR (status = 'pending' AND next_retry <= sync_now()))"
+            )
+            return bool(cursor.fetchone()[0])
+
+    def leased(self) -> bool:
+        """Whether some worker, perhaps a dead one, holds a board."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM sync_board_leases WHERE token IS NOT NULL AND expires > sync_now())"
+            )
+            return bool(cursor.fetchone()[0])
+
+    def webhooks(self, since: int = 0) -> Mapping[str, Any]:
+        """Monday's subscriptions, rules and deliveries."""
+        found: Mapping[str, Any] = self.sandbox.control("webhooks", "GET", since=since)
+        return found
+
+    def delivered(self) -> None:
+        """Wait until Monday has sent what it may send now."""
+        wait_for("the sandbox has sent its webhooks", self._all_sent, SETTLE_SECONDS)
+
+    def _all_sent(self) -> bool:
+        """Those that have come to an end are not asked for again."""
+        deliveries = self.webhooks(self.all_ended)["deliveries"]
+        for one in deliveries:
+            if one["state"] not in ENDED:
+                break
+            self.all_ended = int(one["id"])
+        return all(one["state"] not in UNFINISHED for one in deliveries)
+
+    # --- servers ------------------------------------------------------------------------------------------
+
+    def restart_postgres(self) -> None:
+        """The embedded server ends and starts; of a real one every connection of our database ends."""
+        if self.postgres:
+            connections.close_all()
+            self.postgres.stop()
+            self.postgres.start()
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    def flush_broker(self) -> None:
+        """Every wake-up that is on its way is lost."""
+        url = settings.CELERY_BROKER_URL
+        if settings.BROKER_IS_REDIS:
+            import redis
+
+            with redis.Redis.from_url(url) as client:
+                client.flushdb()
+            return
+        address = url.removeprefix("sqla+").replace("postgresql+psycopg://", "postgresql://")
+        with psycopg.connect(address, autocommit=True) as broker:
+            broker.execute("DELETE FROM kombu_message")
+
+    def kill_celery(self) -> None:
+        """SIGKILL for Celery's worker and its pool, whatever it does; another is started at once."""
+        self.processes.end("worker")
+        self.processes.work()
+
+    def connections_idle(self) -> bool:
+        """Whether none of our processes is in a transaction."""
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle')",
+                [CHILDREN_NAME],
+            )
+            return bool(cursor.fetchone()[0])

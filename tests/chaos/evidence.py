@@ -1,0 +1,177 @@
+"""What both sides, the conflicts and the history hold when all is quiet; who of the script is which record and item."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from conflicts.models import SyncConflict
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldMapping,
+    GuardedAct,
+    Intent,
+    RefusedItem,
+    SyncedModel,
+    SyncMetadata,
+    Tombstone,
+)
+from tests.chaos.journal import FIELDS, Journal, Write
+from tests.chaos.stage import MODELS, Stage, local_value, remote_value
+
+TAKEN_BACK_FROM = ("overridden", "overwritten", "loop", "undo")
+"""Kinds of lines in a record's history that keep a value which a rule or a direction replaced. Not among them are
+pushes and pulls: what they replaced, its writer's counterpart must have seen, or it belongs into a conflict."""
+
+
+@dataclass
+class Entity:
+    """One person or firm of the script: its record, its item, and all handles that came to be the same."""
+
+    type: str
+    record: SyncedModel | None = None
+    item: dict[str, Any] | None = None
+    board: str = ""
+    handles: set[str] = field(default_factory=set)
+    ledger: SyncMetadata | None = None
+    conflicts: list[SyncConflict] = field(default_factory=list)
+    stone: Tombstone | None = None
+    record_id: str = ""
+    at_home: bool = True
+
+    @property
+    def words(self) -> str:
+        """Who it is, for a violation."""
+        return f"{self.type} {'+'.join(sorted(self.handles)) or '(nobody’s)'}"
+
+    @property
+    def linked(self) -> bool:
+        """Whether it has both sides, the item in use and on its own board."""
+        return bool(self.record and self.item and self.item["state"] == "active" and self.at_home)
+
+    def open_kinds(self) -> set[str]:
+        """Of which kinds it has conflicts open."""
+        return {conflict.kind for conflict in self.conflicts if conflict.resolved_at is None}
+
+    def in_open_conflict(self, key: str) -> bool:
+        """Whether an open conflict names this field."""
+        return any(c.resolved_at is None and key in c.conflict_fields for c in self.conflicts)
+
+    def ever_in_conflict(self, key: str) -> bool:
+        """Whether any conflict of it, settled or not, was about this field."""
+        return any(
+            key in c.conflict_fields or key in json.dumps([c.npd_data, c.monday_data, c.resolved_data])
+            for c in self.conflicts
+        )
+
+    def is_held(self, key: str) -> bool:
+        """Whether the ledger says that this field waits, and why."""
+        return bool(self.ledger and (key in self.ledger.held or key in self.ledger.altered))
+
+    def local(self, key: str) -> str:
+        """What NPD holds."""
+        return local_value(self.record, key) if self.record else ""
+
+
+class Evidence:
+    """Everything, read once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.journal = stage, stage.journal
+        self.mappings = {
+            (mapping.link.entity_type, mapping.key): mapping
+            for mapping in FieldMapping.objects.select_related("link").exclude(column_id="", converter="")
+        }
+        self.links = {link.entity_type: link for link in BoardLink.objects.all()}
+        self.items = {
+            item["id"]: (board["id"], item) for board in stage.sandbox.boards() for item in board["items"]
+        }
+        self.conflicts = list(SyncConflict.objects.all())
+        self.stones = list(Tombstone.objects.all())
+        self.refused = {one.item_id: one for one in RefusedItem.objects.all()}
+        self.decisions = list(Decision.objects.order_by("id"))
+        self.entities = self._entities()
+        self.kept = self._kept()
+
+    def _entities(self) -> list[Entity]:
+        by_record: dict[str, Entity] = {}
+        for entity_type, model in MODELS.items():
+            for record in model._default_manager.all():
+                board, item = self.items.get(record.monday_id or "", ("", None))
+                by_record[str(record.pk)] = Entity(entity_type, record, item, board, record_id=str(record.pk))
+        for stone in self.stones:
+            if str(stone.entity_id) not in by_record:
+                board, item = self.items.get(stone.monday_id or "", ("", None))
+                by_record[str(stone.entity_id)] = Entity(
+                    stone.entity_type, None, item, board, stone=stone, record_id=str(stone.entity_id)
+                )
+        for ledger in SyncMetadata.objects.filter(entity_id__in=list(by_record)):
+            by_record[ledger.entity_id].ledger = ledger
+        for conflict in self.conflicts:
+            if str(conflict.entity_id) in by_record:
+                by_record[str(conflict.entity_id)].conflicts.append(conflict)
+        found = self._with_handles(by_record, self.journal)
+        for entity in found:
+            entity.at_home = entity.board == self.links[entity.type].board_id
+        return found
+
+    def _with_handles(self, by_record: dict[str, Entity], journal: Journal) -> list[Entity]:
+        of_item = self._records_of_items()
+        by_item: dict[str, Entity] = {}
+        for handle, entity_type in journal.types.items():
+            record_id = journal.records.get(handle) if handle not in journal.items else None
+            item_id = journal.items.get(handle, "")
+            entity = by_record.get(record_id or of_item.get(item_id, ""))
+            if entity is None and item_id in self.items:
+                board, item = self.items[item_id]
+                entity = by_item.setdefault(item_id, Entity(entity_type, None, item, board))
+            if entity is not None:
+                entity.handles.add(handle)
+        return [*by_record.values(), *by_item.values()]
+
+    def _records_of_items(self) -> dict[str, str]:
+        """Whose each item is or was: by what was decided, then by tombstones, then by the links of now."""
+        found = {d.remote_id: str(d.entity_id) for d in self.decisions if d.remote_id and d.entity_id}
+        intents = Intent.objects.exclude(item_id="").order_by("created_at")
+        found |= {intent.item_id: str(intent.entity_id) for intent in intents}
+        found |= {stone.monday_id: str(stone.entity_id) for stone in self.stones if stone.monday_id}
+        for model in MODELS.values():
+            for record in model._default_manager.exclude(monday_id=None):
+                found[str(record.monday_id)] = str(record.pk)
+        return found
+
+    def _kept(self) -> str:
+        """Every place besides the two sides where a person finds a value again."""
+        parts: list[Any] = []
+        for conflict in self.conflicts:
+            parts += [conflict.npd_data, conflict.monday_data, conflict.base_data, conflict.resolved_data]
+            parts += [conflict.merge_selections, conflict.choice, conflict.notes, conflict.about]
+        for decision in self.decisions:
+            if decision.kind in TAKEN_BACK_FROM or decision.values.get("overridden"):
+                parts += [decision.values, decision.sentence]
+        parts += [act.values for act in GuardedAct.objects.all()]
+        return flat(parts)
+
+    def column(self, entity: Entity, key: str) -> str:
+        """The column of a field of this entity's type."""
+        return self.mappings[entity.type, key].column_id or "name"
+
+    def remote(self, entity: Entity, key: str) -> str:
+        """What the board shows of a field."""
+        return remote_value(entity.item, self.column(entity, key)) if entity.item else ""
+
+    def keys(self, entity: Entity) -> list[str]:
+        """The fields that people of this run write."""
+        return [key for key in FIELDS[entity.type] if (entity.type, key) in self.mappings]
+
+    def writes_of(self, entity: Entity, key: str) -> list[Write]:
+        """What people wrote of this field, in order."""
+        return [one for one in self.journal.writes if one.handle in entity.handles and one.key == key]
+
+
+def flat(parts: Any) -> str:
+    """One text in which tokens are found, also those of telephone numbers written in groups."""
+    text = json.dumps(parts, ensure_ascii=False, default=str)
+    return text + "".join(character for character in text if character not in " -()")

@@ -1,0 +1,146 @@
+"""From a seed a script: the same seed gives the same script, on every machine.
+
+Everything that can happen is in `ACTS`, with a weight. Besides, each seed is dealt two acts by its number, so that in
+a few dozen seeds in a row everything occurs, also what seldom does by chance.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from tests.chaos.journal import FIELDS
+from tests.chaos.script import Script, Step
+
+T = TypeVar("T")
+
+LIVE_SHARE = 0.15
+ONLY_LIVE = ("flush_broker", "kill_celery", "no_beat")  # acts on what rests otherwise
+SHORTEST, LONGEST = 3, 8  # acts; each is one to eight steps
+MOST_POINTS = 28  # of one piece of work; a worker that sends one record has about so many
+
+
+@dataclass
+class Cast:
+    """Who is there, as far as a script can know before it runs."""
+
+    rng: random.Random
+    seed: int = 0
+    dealt: Counter[str] = field(default_factory=Counter)
+    steps: list[Step] = field(default_factory=list)
+    handles: dict[str, str] = field(default_factory=dict)  # handle → entity
+    forms: int = 0
+    tokens: int = 0
+    live: bool = False
+
+    def do(self, name: str, /, **args: Any) -> None:
+        """One more step."""
+        self.steps.append(Step(name, args))
+
+    def deal(self, options: Sequence[T]) -> T:
+        """One of them in turn, seed by seed, so that each has its turn as often as every other."""
+        before = self.dealt[str(options)]
+        self.dealt[str(options)] += 1
+        return options[(self.seed + before) % len(options)]
+
+    def token(self, count: int = 1) -> int:
+        """The number of a value that nobody else writes."""
+        self.tokens += count
+        return self.tokens - count + 1
+
+    def newcomer(self, entity: str) -> str:
+        """A handle for somebody new."""
+        handle = f"{'c' if entity == 'contact' else 'o'}{len(self.handles) + 1}"
+        self.handles[handle] = entity
+        return handle
+
+    def someone(self, entity: str = "") -> str:
+        """One of those who are there; recent ones and the first few more often, so that people meet."""
+        found = [handle for handle, has in self.handles.items() if entity in ("", has)]
+        return self.rng.choice(found[-3:] + found[:4] + found) if found else ""
+
+    def key_of(self, handle: str, *, may_be_empty: bool = False) -> str:
+        """One of its fields."""
+        keys = [key for key in FIELDS[self.handles[handle]] if not (may_be_empty and key == "name")]
+        return self.rng.choice(keys)
+
+    def any_type(self) -> str:
+        """Mostly contacts."""
+        return self.rng.choice(("contact", "contact", "contact", "organization"))
+
+    def keys(self, entity: str) -> list[str]:
+        """Some fields to fill in."""
+        return [key for key in FIELDS[entity] if key != "name" and self.rng.random() < 0.7]
+
+    def work(self) -> None:
+        """Somebody works, webhooks may come in before and after."""
+        if self.rng.random() < 0.6:
+            self.do("deliver")
+        self.do("work")
+        if self.rng.random() < 0.5:
+            self.do("deliver")
+            self.do("work")
+
+
+Act = Callable[[Cast], None]
+ACTS: dict[str, tuple[float, Act]] = {}
+
+
+def act(weight: float) -> Callable[[Act], Act]:
+    """Enter an act into the table."""
+
+    def enter(function: Act) -> Act:
+        ACTS[function.__name__] = (weight, function)
+        return function
+
+    return enter
+
+
+def generate(seed: int) -> Script:
+    """The script of a seed."""
+    from tests.chaos import acts  # fills the table
+
+    assert acts
+    rng = random.Random(seed)
+    cast = Cast(rng, seed, live=rng.random() < LIVE_SHARE)
+    _opening(cast)
+    for name in _dealt(seed, rng, rng.randint(SHORTEST, LONGEST)):
+        if cast.live or name not in ONLY_LIVE:
+            ACTS[name][1](cast)
+        if rng.random() < 0.3:
+            cast.work()
+    if rng.random() < 0.5:
+        cast.work()
+    return Script(seed, cast.live, tuple(cast.steps))
+
+
+def _dealt(seed: int, rng: random.Random, count: int) -> list[str]:
+    """Acts by weight, two by the seed's number, and one of those for live runs, somewhere among them."""
+    names = sorted(ACTS)
+    chosen = rng.choices(names, [ACTS[name][0] for name in names], k=count)
+    dealt = [names[(2 * seed) % len(names)], names[(2 * seed + 1) % len(names)]]
+    dealt += ["a_call_fails", "webhooks_go_astray" if seed % 2 else "killed", rng.choice(ONLY_LIVE)]
+    for name in dealt:
+        if ACTS[name][0]:
+            chosen.insert(rng.randrange(len(chosen)), name)
+    return chosen
+
+
+def _opening(cast: Cast) -> None:
+    for _ in range(cast.rng.randint(2, 4)):
+        entity = cast.any_type()
+        handle = cast.newcomer(entity)
+        cast.do("create", handle=handle, entity=entity, keys=cast.keys(entity), number=cast.token())
+    if cast.rng.random() < 0.6:
+        handle = cast.newcomer("contact")
+        cast.do("add", handle=handle, entity="contact", keys=["email", "phone"], number=cast.token())
+    if cast.rng.random() < 0.8:
+        for step in ("work", "deliver"):
+            cast.do(step)
+        cast.do("clock", seconds=15)
+        cast.do("work")
+        cast.do("deliver")
+        cast.do("work")

@@ -1,0 +1,150 @@
+"""`python -m tests.chaos.hand`: forks workers on demand, in a moment, to be stopped or killed at any point of theirs.
+
+Reads one JSON command a line: {"id", "do", "at"?, "end"?}; writes one JSON line whenever a child stopped, told or
+ended. Each child does what a Celery worker's child does with a task, or what a management command does.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from contextlib import suppress
+from typing import Any
+
+import django
+
+CHILD_SECONDS = 60  # real time; a worker that takes longer hangs
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    django.setup()
+    _warm_up()
+    children: dict[int, dict[str, Any]] = {}
+    woken, wake = os.pipe()
+    os.set_blocking(wake, False)
+    signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    _say({"ready": os.getpid()})
+    rest = b""
+    while True:
+        readable, _, _ = select.select([0, woken, *(c["pipe"] for c in children.values())], [], [])
+        if woken in readable:
+            os.read(woken, 1024)
+        for pid in list(children):
+            _listen(children, pid)
+        if 0 in readable:
+            got = os.read(0, 65536)
+            if not got:
+                return
+            *lines, rest = (rest + got).split(b"\n")
+            for line in lines:
+                _fork(children, json.loads(line))
+
+
+def _warm_up() -> None:
+    """Import what a worker needs once, here, and keep no connection that children would share."""
+    from django.db import connections
+
+    import sync.queue
+    import sync.sweeping  # noqa: F401 - imported here, it is in every worker
+    from config.celery import app
+
+    app.loader.import_default_modules()
+    app.finalize()
+    connections.close_all()
+    gc.collect()
+    gc.freeze()  # what is there now is shared with the children, and stays so
+
+
+def _fork(children: dict[int, dict[str, Any]], command: dict[str, Any]) -> None:
+    ours, theirs = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(ours)
+        os.dup2(2, 1)  # what commands print goes to the log; the standard output is for our lines
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os._exit(_work(command, theirs))
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    children[pid] = {"id": command["id"], "pipe": ours, "told": b""}
+    _say({"id": command["id"], "pid": pid})
+
+
+def _listen(children: dict[int, dict[str, Any]], pid: int) -> None:
+    """Hand on what a child told, that it stopped, that it ended."""
+    child = children[pid]
+    with suppress(BlockingIOError):
+        while got := os.read(child["pipe"], 65536):
+            child["told"] += got
+    found, status = os.waitpid(pid, os.WNOHANG | os.WUNTRACED)
+    if not found:
+        return
+    told = [json.loads(line) for line in child["told"].splitlines()]
+    said = {"id": child["id"], "told": {key: value for one in told for key, value in one.items()}}
+    if os.WIFSTOPPED(status):
+        _say(said | {"stopped": True})
+        return
+    with suppress(BlockingIOError):
+        rest = os.read(child["pipe"], 65536)
+        for line in rest.splitlines():
+            said["told"].update(json.loads(line))
+    os.close(child["pipe"])
+    del children[pid]
+    _say(said | {"ended": os.waitstatus_to_exitcode(status)})
+
+
+def _say(message: dict[str, Any]) -> None:
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def _work(command: dict[str, Any], pipe: int) -> int:
+    """The child: installs its points, does its work, tells what came of it."""
+    from tests.chaos.points import Points
+
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: it ends with the hand
+    signal.alarm(CHILD_SECONDS)
+
+    def tell(**what: Any) -> None:
+        os.write(pipe, json.dumps(what).encode() + b"\n")
+
+    end = signal.SIGKILL if command.get("end") == "kill" else signal.SIGSTOP
+    points = Points(command.get("at"), end, lambda name, count: tell(point=name, points=count))
+    points.install()
+    try:
+        tell(result=_do(command["do"]))
+    except BaseException:
+        tell(error=traceback.format_exc())
+        return 1
+    tell(points=points.count)
+    return 0
+
+
+def _do(what: str) -> Any:
+    from django.core.management import call_command
+
+    from sync.queue import SyncQueueService
+
+    if what == "work":
+        return vars(SyncQueueService().process(seconds=20))
+    if what == "reconcile":
+        call_command("sync_reconcile")
+        return None
+    if what.startswith("task "):
+        from config.celery import app
+
+        app.tasks[what.removeprefix("task ")]()
+        return None
+    raise ValueError(what)
+
+
+if __name__ == "__main__":
+    main()

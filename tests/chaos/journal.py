@@ -1,0 +1,127 @@
+"""What people did, as they themselves would tell it: every value written, and what its writer could see."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+NPD, MONDAY = "npd", "monday"
+TOKEN = re.compile(r"k\d{3}z|\b4670\d{7}\b")
+FIELDS = {
+    "contact": ("name", "email", "phone", "role_title", "notes"),
+    "organization": ("name", "notes", "address"),
+}
+
+
+def text_for(entity_type: str, key: str, number: int) -> str:
+    """A value that nobody else writes, of a shape that its field takes."""
+    token = f"k{number:03}z"
+    if key == "phone":
+        return f"+4670{number:07}"
+    shapes = {
+        "name": "Person" if entity_type == "contact" else "Firm",
+        "role_title": "Role",
+        "notes": "Note on",
+    }
+    if key == "email":
+        return f"{token}@example.com"
+    return f"{shapes.get(key, 'Street')} {token}"
+
+
+def essence(key: str, text: Any) -> str:
+    """What a value says, without the form in which a side keeps or shows it."""
+    words = unicodedata.normalize("NFC", str(text or "")).replace("\r\n", "\n").strip()
+    if key == "phone":
+        return "".join(character for character in words if character.isdigit())
+    if key == "email":
+        return words.rsplit(" - ", 1)[-1].casefold()
+    if key == "address":
+        return " ".join(sorted(TOKEN.findall(words)))
+    return words
+
+
+def token_of(key: str, text: Any) -> str:
+    """The part of a value by which it is found again, wherever it stands."""
+    found = TOKEN.search("".join(str(text or "").split()) if key == "phone" else str(text or ""))
+    return found.group() if found else ""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A promise that was broken: which, and how."""
+
+    check: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"[{self.check}] {self.words}"
+
+
+@dataclass(frozen=True)
+class Write:
+    """A value that a side took from a person; `seen` are the values that this person had on the screen.
+
+    An empty `value` is a cleared field. `by` is a person, an import, or Monday's automation.
+    """
+
+    step: int
+    by: str
+    side: str
+    handle: str
+    key: str
+    value: str
+    seen: tuple[str, ...] = ()
+
+    @property
+    def token(self) -> str:
+        """By which the value is found again."""
+        return token_of(self.key, self.value)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What was set of a record, or of a mapping (`handle` "contact.phone"), from this step on."""
+
+    step: int
+    handle: str
+    name: str
+    value: Any
+
+
+@dataclass
+class Journal:
+    """Everything that a run was told to do and that took effect."""
+
+    writes: list[Write] = field(default_factory=list)
+    settings: list[Setting] = field(default_factory=list)
+    deleted: dict[str, int] = field(default_factory=dict)  # handle → step, in NPD
+    removed: dict[str, int] = field(
+        default_factory=dict
+    )  # handle → step, archived, deleted or moved on Monday
+    copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
+    pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)  # handle → entity type
+    records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of those born there
+    items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of those born on Monday
+    wrong: list[str] = field(default_factory=list)  # what a step itself saw go wrong
+    done: Counter[str] = field(
+        default_factory=Counter
+    )  # how often each step, fault and conflict kind occurred
+    lines: list[str] = field(default_factory=list)  # the story, for a person who looks for the bug
+
+    def wrote(self, write: Write) -> None:
+        """Note a value that was taken."""
+        self.writes.append(write)
+        self.lines.append(
+            f"  {write.step:3} {write.by} wrote {write.handle}.{write.key} = {write.value!r} in {write.side},"
+            f" seeing {', '.join(map(repr, write.seen)) or 'nothing'}"
+        )
+
+    def setting_at(self, step: int, handle: str, name: str, default: Any) -> set[Any]:
+        """Every value that this setting had during the step."""
+        before = [s.value for s in self.settings if (s.handle, s.name) == (handle, name) and s.step < step]
+        during = [s.value for s in self.settings if (s.handle, s.name) == (handle, name) and s.step == step]
+        return {before[-1] if before else default, *during}

@@ -1,0 +1,217 @@
+"""What goes wrong: webhooks, calls, workers, the broker, PostgreSQL, the clock."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jwt
+import requests
+from django.conf import settings
+from django.db import connection
+
+from tests.chaos.journal import FIELDS
+from tests.chaos.stage import SKIPPED, Stage
+
+MOST_TO_REDELIVER = 400
+
+
+def work(stage: Stage) -> str | None:
+    """A worker works until nothing is due."""
+    stage.arena.work()
+    return None
+
+
+def deliver(stage: Stage) -> str | None:
+    """Monday's webhooks, those that nothing keeps, arrive."""
+    stage.arena.delivered()
+    return None
+
+
+def clock(stage: Stage, seconds: float) -> str | None:
+    """Time passes."""
+    stage.arena.delivered()
+    return None if stage.arena.pass_time(seconds) else SKIPPED
+
+
+def beat(stage: Stage) -> str | None:
+    """Everything that Beat has done now and then is done once."""
+    for task in stage.arena.tasks():
+        stage.arena.run(f"task {task}")
+    return None
+
+
+def reconcile(stage: Stage) -> str | None:
+    """A person runs sync_reconcile. That it can't do everything, as while Monday is away, is no fault."""
+    if stage.arena.held:
+        return SKIPPED  # it would wait for the lease of a worker that we have stopped
+    if stage.arena.leased() and not stage.arena.live:
+        stage.arena.pass_time(200)  # it waits until the lease of a killed worker has run out
+    stage.arena.hand.run("reconcile")
+    return None
+
+
+def hold_worker(stage: Stage, at: int) -> str | None:
+    """A worker begins, and comes to a stop at its `at`-th point: others are faster than it."""
+    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at))
+    if not worker.stopped:
+        return "ended before that point"
+    stage.journal.lines.append(
+        f"      held after point {worker.told.get('points')}, {worker.told.get('point')}"
+    )
+    stage.arena.held.append(worker)
+    return None
+
+
+def let_go(stage: Stage) -> str | None:
+    """It goes on."""
+    if not stage.arena.held:
+        return SKIPPED
+    for worker in stage.arena.held:
+        stage.arena.hand.let_go(worker)
+        if worker.problem:
+            stage.wrong(worker.problem)
+    stage.arena.held.clear()
+    return None
+
+
+def kill_worker(stage: Stage, at: int) -> str | None:
+    """A worker begins, and is killed (SIGKILL) at its `at`-th point."""
+    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "kill"))
+    if worker.ended == 0:
+        return "ended before that point"
+    if worker.problem:
+        stage.wrong(worker.problem)
+    stage.journal.done[f"killed after {worker.told.get('point')}"] += 1
+    _attempts_count(stage)
+    stage.journal.lines.append(
+        f"      killed after point {worker.told.get('points')}, {worker.told.get('point')}"
+    )
+    return None
+
+
+def _attempts_count(stage: Stage) -> None:
+    """A record that was alone in the killed worker's hands has one attempt less each time, or it is tried for ever."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT id, attempts, max_attempts, lease_token FROM sync_queue"
+            " WHERE status = 'in_progress' AND claim_size = 1 AND counted"
+        )
+        rows = cursor.fetchall()
+    last = (
+        stage.at
+        - 1
+        - next((n for n, one in enumerate(reversed(stage.steps[: stage.at])) if one != "clock"), 0)
+    )
+    if stage.steps[last] != "kill_worker":  # somebody did something meanwhile: a save gives all attempts back
+        stage.killed_alone.clear()
+    for row_id, attempts, most, token in rows:
+        tokens = stage.killed_alone.setdefault(row_id, set())
+        tokens.add(token)  # a worker that was killed before its claim leaves the row with the one before it
+        if len(tokens) > 1 and not len(tokens) <= attempts <= most:
+            stage.wrong(f"queue row {row_id} killed {len(tokens)} workers and has {attempts} attempts")
+
+
+def two_workers(stage: Stage) -> str | None:
+    """Two workers begin at once."""
+    both = [stage.arena.hand.fork("work"), stage.arena.hand.fork("work")]
+    for worker in both:
+        stage.arena.hand.wait(worker)
+        if worker.problem:
+            stage.wrong(worker.problem)
+    return None
+
+
+def kill_celery(stage: Stage) -> str | None:
+    """Celery's worker is killed, and started anew."""
+    stage.arena.kill_celery()
+    return None
+
+
+def stop_beat(stage: Stage) -> str | None:
+    """There is no beat from here on."""
+    if "beat" not in stage.arena.processes.children:
+        return SKIPPED
+    stage.arena.processes.end("beat")
+    return None
+
+
+def flush_broker(stage: Stage) -> str | None:
+    """The broker forgets everything."""
+    stage.arena.flush_broker()
+    return None
+
+
+def restart_postgres(stage: Stage) -> str | None:
+    """PostgreSQL is restarted."""
+    if stage.arena.held:
+        return SKIPPED
+    stage.arena.restart_postgres()
+    return None
+
+
+def api_fault(stage: Stage, fault: dict[str, Any]) -> str | None:
+    """The next calls that this can happen to go wrong."""
+    stage.sandbox.faults(fault)
+    return None
+
+
+def webhook_rule(stage: Stage, rule: dict[str, Any]) -> str | None:
+    """What happens to the next webhooks."""
+    stage.sandbox.control("webhooks", **rule)
+    return None
+
+
+def release(stage: Stage, how: str, number: int) -> str | None:
+    """Kept webhooks go, as they came or in another order, twice, or never."""
+    released = stage.sandbox.control("webhooks/release", how=how, seed=number)
+    return None if released["released"] else SKIPPED
+
+
+def forge(stage: Stage, handle: str, key: str, number: int, door: str) -> str | None:
+    """Somebody makes up a webhook. Without the secrets it is refused; with the address's secret it changes nothing."""
+    if key not in FIELDS[stage.type_of(handle)]:
+        return SKIPPED
+    link = stage.link(stage.type_of(handle))
+    event = {
+        "type": "update_column_value",
+        "triggerUuid": f"forged-{number}",
+        "userId": 1,
+        "boardId": int(link.board_id),
+        "pulseId": int(stage.item_id(handle) or 1),
+        "columnId": stage.column(handle, key),
+        "value": {"value": f"forged {number}"},
+        "previousValue": {"value": "made up"},
+        "triggerTime": "2026-01-01T00:00:00.000Z",
+    }
+    headers = {}
+    if door == "signed wrong":
+        headers["Authorization"] = jwt.encode({"aud": settings.SITE_URL}, "x" * 32, algorithm="HS256")
+    path = {"wrong token": "/webhooks/monday/guessed/", "path": _path_door()}.get(door, "/webhooks/monday/")
+    answer = requests.post(stage.arena.path(path), json={"event": event}, headers=headers, timeout=20)
+    refused = answer.status_code in (401, 403)
+    if refused is (door == "path"):
+        stage.wrong(f"a forged webhook ({door}) was answered {answer.status_code}")
+    return None
+
+
+def _path_door() -> str:
+    return f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}/"
+
+
+def replay(stage: Stage, *, renamed: bool = False) -> str | None:
+    """Every webhook that NPD was ever sent comes once more, newest first; `renamed`: under ids of their own."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MOST_TO_REDELIVER]
+        )
+        bodies = [json.loads(row[0]) for row in cursor.fetchall()]
+    session = requests.Session()
+    for number, body in enumerate(bodies):
+        if renamed:
+            body["event"]["triggerUuid"] = f"again-{stage.at}-{number}"
+        answer = session.post(stage.arena.path(_path_door()), json=body, timeout=20)
+        if answer.status_code != 200:
+            stage.wrong(f"a webhook that came again was answered {answer.status_code}")
+    session.close()
+    return None if bodies else SKIPPED

@@ -1,0 +1,275 @@
+"""What must be true when all is quiet, whatever happened before. Each check is one promise of docs/guarantees.md.
+
+That both sides are equal is not enough: a sync in which the last writer wins is equal too. What counts is where each
+single value went that a person wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.db import connection
+
+from sync.clock import SyncNow
+from sync.models import FieldLoop
+from tests.chaos import again
+from tests.chaos import identity_checks as identity
+from tests.chaos import writing_rights as rights
+from tests.chaos.evidence import Entity, Evidence, flat
+from tests.chaos.journal import Violation, essence
+from tests.chaos.stage import Stage, same
+from tests.chaos.undoing import UNDO
+
+TWO_WAYS = ("bidirectional",)
+
+Check = Callable[[Evidence], Iterator[str]]
+
+
+def judge(stage: Stage) -> list[Violation]:
+    """All that is wrong, by all checks, and then again after every webhook has come once more."""
+    evidence = Evidence(stage)
+    found = [Violation("during the run", words) for words in stage.journal.wrong]
+    for name, check in CHECKS.items():
+        found += [Violation(name, words) for words in check(evidence)]
+    found += [Violation("a replay changes nothing", words) for words in again.nothing_changes(stage)]
+    count_occurrences(stage, evidence)
+    return found
+
+
+def sides_agree(evidence: Evidence) -> Iterator[str]:
+    """Both sides of a linked record are equal, or an open conflict or a held field says which field is not."""
+    for entity in evidence.entities:
+        if not entity.linked or not may_sync(entity):
+            continue
+        for key in evidence.keys(entity):
+            local, remote = entity.local(key), evidence.remote(entity, key)
+            if same(key, local, remote) or excused(entity, key):
+                continue
+            if flow(evidence, entity, key) == "none":
+                continue
+            yield f"{entity.words}.{key}: NPD {local!r}, Monday {remote!r}; {state_of(entity)}"
+
+
+def may_sync(entity: Entity) -> bool:
+    """Whether looks may touch it."""
+    record = entity.record
+    return bool(record and record.sync_enabled and record.sync_direction != "none")
+
+
+def excused(entity: Entity, key: str) -> bool:
+    """Whether something visible says that this field waits for somebody."""
+    waits_whole = entity.open_kinds() & {"delete"}
+    return entity.in_open_conflict(key) or entity.is_held(key) or bool(waits_whole) or damped(entity, key)
+
+
+def damped(entity: Entity, key: str) -> bool:
+    """Whether a field that is rewritten again and again is left alone for now."""
+    return FieldLoop.objects.filter(entity_id=entity.record_id, key=key, damped_until__gt=SyncNow()).exists()
+
+
+def flow(evidence: Evidence, entity: Entity, key: str) -> str:
+    """Which ways a field may flow now: both, npd_to_monday, monday_to_npd, none."""
+    assert entity.record
+    allowed = {"npd_to_monday", "monday_to_npd"}
+    for direction in (entity.record.sync_direction, evidence.mappings[entity.type, key].direction):
+        if direction not in TWO_WAYS:
+            allowed &= {direction}
+    return "both" if len(allowed) == 2 else (allowed.pop() if allowed else "none")
+
+
+def state_of(entity: Entity) -> str:
+    """What the product itself says of it."""
+    if entity.record is None:
+        return "its record is deleted"
+    note = entity.ledger.note if entity.ledger else "no ledger"
+    held = {**entity.ledger.held, **entity.ledger.altered} if entity.ledger else {}
+    return f"it says {entity.record.sync_status!r}, {note!r}, held {held}, open {sorted(entity.open_kinds())}"
+
+
+def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
+    """Every value that a person wrote is on a side, or was seen by who replaced it, or can be taken back."""
+    on_sides = _on_sides(evidence)
+    for number, write in enumerate(evidence.journal.writes):
+        token = write.token
+        if not token or token in on_sides or token in evidence.kept:
+            continue
+        if any(token in flat(later.seen) for later in evidence.journal.writes[number + 1 :]):
+            continue
+        if _with_its_record(evidence, write.handle, token):
+            continue
+        yield (
+            f"{write.value!r}, which {write.by} wrote into {write.handle}.{write.key} in {write.side} at step"
+            f" {write.step}, is nowhere: nobody who replaced it saw it, and no conflict or history holds it"
+        )
+
+
+def _on_sides(evidence: Evidence) -> str:
+    """All values of now. An item that a person put away counts, one that the sync put away doesn't."""
+    parts: list[Any] = []
+    for entity in evidence.entities:
+        parts += [entity.local(key) for key in evidence.keys(entity)]
+    removed_by_people = {evidence.stage.item_id(handle) for handle in evidence.journal.removed}
+    for item_id, (_, item) in evidence.items.items():
+        if item["state"] == "active" or item_id in removed_by_people:
+            parts += [item["name"], item["values"]]
+    return flat(parts)
+
+
+def _with_its_record(evidence: Evidence, handle: str, token: str) -> bool:
+    """Whether it went with a record that a person deleted, who saw it then; its tombstone has it."""
+    for entity in evidence.entities:
+        if entity.stone and handle in entity.handles and token in flat(entity.stone.data):
+            by_a_person = entity.handles & set(evidence.journal.deleted)
+            return bool(by_a_person) or bool(entity.item and token in flat(entity.item))
+    return False
+
+
+def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
+    """A field that somebody emptied last is empty on both sides, unless a conflict or a rule came between."""
+    for entity in evidence.entities:
+        if not entity.linked or not may_sync(entity):
+            continue
+        for key in evidence.keys(entity):
+            writes = evidence.writes_of(entity, key)
+            if (
+                not writes
+                or writes[-1].value
+                or writes[-1].by == UNDO
+                or entity.ever_in_conflict(key)
+                or excused(entity, key)
+            ):
+                continue
+            if flow(evidence, entity, key) != "both" or _overridden(evidence, entity, key):
+                continue
+            if entity.local(key) or evidence.remote(entity, key):
+                last = writes[-1]
+                yield (
+                    f"{entity.words}.{key} was emptied by {last.by} in {last.side} at step {last.step}, and is"
+                    f" {entity.local(key)!r} in NPD, {evidence.remote(entity, key)!r} on Monday"
+                )
+
+
+def _overridden(evidence: Evidence, entity: Entity, key: str) -> bool:
+    return any(
+        str(d.entity_id) == entity.record_id and d.key == key and d.kind in ("overridden", "overwritten")
+        for d in evidence.decisions
+    )
+
+
+def no_value_is_invented(evidence: Evidence) -> Iterator[str]:
+    """Every value of now is one that somebody wrote, into this field of this record."""
+    for entity in evidence.entities:
+        if not entity.handles:
+            continue
+        for key in evidence.keys(entity):
+            written = {essence(key, one.value) for one in evidence.writes_of(entity, key)}
+            active = entity.item and entity.item["state"] == "active"
+            for side, value in (
+                ("NPD", entity.local(key)),
+                ("Monday", evidence.remote(entity, key) if active else ""),
+            ):
+                if value and essence(key, value) not in written:
+                    yield f"{entity.words}.{key} is {value!r} in {side}, which nobody wrote there"
+
+
+def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
+    """Of a record that says synced, the base is what stands on both sides."""
+    for entity in evidence.entities:
+        if not entity.linked or entity.record is None or entity.record.sync_status != "synced":
+            continue
+        assert entity.ledger
+        for key in evidence.keys(entity):
+            if flow(evidence, entity, key) == "none" or damped(entity, key):
+                continue
+            base = entity.ledger.base.get(key)
+            local, remote = essence(key, entity.local(key)), essence(key, evidence.remote(entity, key))
+            if base is None and not local and not remote:
+                continue
+            halves = base and (_raw(key, base.get("local")), _raw(key, base.get("remote")))
+            if halves != (local, remote):
+                yield f"{entity.words}.{key} says synced with base {halves}, but holds {(local, remote)}"
+
+
+def _raw(key: str, raw: Any) -> str:
+    """The text in a raw value, whatever its shape."""
+    return essence(key, _texts(key, raw))
+
+
+def _texts(key: str, raw: Any) -> str:
+    if isinstance(raw, dict):
+        for name in ("email", "phone"):
+            if name == key and name in raw:
+                return str(raw[name] or "")
+        return " ".join(filter(None, (_texts(key, value) for value in raw.values() if value is not None)))
+    return str(raw or "")
+
+
+def the_status_is_true(evidence: Evidence) -> Iterator[str]:
+    """synced: nothing open, both equal. conflict: one is open. pending: with a reason. disabled: it is."""
+    for entity in evidence.entities:
+        record = entity.record
+        if record is None:
+            continue
+        kinds = entity.open_kinds() - ({"identity"} if record.monday_id else set())
+        status = record.sync_status
+        if not may_sync(entity):
+            if status != "disabled":
+                yield f"{entity.words} is switched off and says {status!r}"
+        elif bool(kinds) != (status == "conflict"):
+            yield f"{entity.words} says {status!r} with open conflicts {sorted(kinds)}"
+        elif status == "pending" and not _reason(entity):
+            yield f"{entity.words} is pending, and says no reason"
+        elif status == "synced" and not entity.linked:
+            yield f"{entity.words} says synced, and its item is {entity.item and entity.item['state']}"
+
+
+def _reason(entity: Entity) -> str:
+    ledger = entity.ledger
+    return "" if ledger is None else ledger.note or str({**ledger.held, **ledger.altered} or "")
+
+
+def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
+    """Nothing is in progress, no call's outcome unknown; what waits has its time; nothing failed for good."""
+    queries = {
+        "in progress": "SELECT entity_type, entity_id FROM sync_queue WHERE status = 'in_progress'",
+        "due and not worked": "SELECT entity_type, coalesce(entity_id::text, remote_id), reason FROM sync_queue"
+        " WHERE status = 'pending' AND next_retry <= sync_now()",
+        "failed for good": "SELECT entity_type, coalesce(entity_id::text, remote_id), error_message"
+        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE 'The worker ended while%'",
+        "an open intent": "SELECT entity_type, entity_id FROM sync_intents"
+        " WHERE state = 'open' AND deadline <= sync_now()",
+    }
+    for words, query in queries.items():
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            yield from (f"{words}: {row}" for row in cursor.fetchall())
+
+
+def count_occurrences(stage: Stage, evidence: Evidence) -> None:
+    """What really happened, for the sum over many seeds."""
+    done = stage.journal.done
+    for conflict in evidence.conflicts:
+        done[f"conflict {conflict.kind}"] += 1
+    for call in stage.sandbox.calls():
+        if call["fault"]:
+            done[f"call {call['fault']}"] += 1
+    for delivery in stage.arena.webhooks()["deliveries"]:
+        if delivery["rule"]:
+            done[f"webhook {delivery['rule']}"] += 1
+
+
+CHECKS: dict[str, Check] = {
+    "nothing is lost": nothing_is_lost,
+    "both sides agree": sides_agree,
+    "what was emptied stays empty": what_was_emptied_stays_empty,
+    "no value is invented": no_value_is_invented,
+    "one item a record": identity.one_item_a_record,
+    "nothing is left out": identity.nobody_is_left_out,
+    "no delete that no one meant": identity.only_meant_deletes,
+    "deleted stays deleted": identity.deleted_stays_deleted,
+    "nothing is written against its setting": rights.only_where_allowed,
+    "the base is both sides": base_is_both_sides,
+    "the status is true": the_status_is_true,
+    "the queue is at rest": the_queue_is_at_rest,
+}

@@ -1,0 +1,148 @@
+"""What people and automations do on Monday's boards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sandbox.people import API_USER
+from tests.chaos.journal import FIELDS, MONDAY
+from tests.chaos.stage import SKIPPED, Stage, event_value
+
+AUTOMATIONS_USER = -4
+
+
+def add(
+    stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0, bearing: str = ""
+) -> str | None:
+    """A new item; `bearing` a handle: someone copied that record's NPD ID into it."""
+    stage.journal.types[handle] = entity
+    link = stage.link(entity)
+    values = {key: stage.text(handle, key, number) for key in keys if key != "name"}
+    if email:
+        values["email"] = stage.text(handle, "email", email)
+    cells: dict[str, Any] = {stage.column(handle, key): _cell(key, value) for key, value in values.items()}
+    if bearing and bearing in stage.journal.records:
+        cells[link.npd_id_column] = stage.journal.records[bearing]
+    name = stage.text(handle, "name", number)
+    made = stage.sandbox.act("add", board_id=int(link.board_id), name=name, values=cells)
+    stage.journal.items[handle] = made["id"]
+    for key, value in [("name", name), *sorted(values.items())]:
+        stage.wrote("erik", MONDAY, handle, key, value)
+    return None
+
+
+def _cell(key: str, value: str) -> Any:
+    if key == "email":
+        return {"email": value, "text": value}
+    if key == "phone":
+        return {"phone": value, "countryShortName": "SE"}
+    return {"text": value} if key == "notes" else value
+
+
+def edit(
+    stage: Stage, handle: str, key: str, number: int, by: str = "erik", user_id: int | None = None
+) -> str | None:
+    """A person types into a cell, or renames the item; with number 0 empties the cell."""
+    item = stage.item(handle)
+    if item is None or item["state"] != "active" or (key == "name" and not number):
+        return SKIPPED
+    column, value = stage.column(handle, key), stage.text(handle, key, number) if number else ""
+    since = _last_delivery(stage)
+    who = {} if user_id is None else {"user_id": user_id}
+    if column == "name":
+        stage.sandbox.act("rename", item_id=int(item["id"]), name=value, **who)
+    else:
+        stage.sandbox.act("edit", item_id=int(item["id"]), column_id=column, text=value, **who)
+    before = _replaced(stage, since, item["id"], column, key, item)
+    stage.wrote(by, MONDAY, handle, key, value, (before,))
+    return None
+
+
+def _last_delivery(stage: Stage) -> int:
+    deliveries = stage.arena.webhooks()["deliveries"]
+    return int(deliveries[-1]["id"]) if deliveries else 0
+
+
+def _replaced(stage: Stage, since: int, item_id: str, column: str, key: str, item: dict[str, Any]) -> str:
+    """What the cell held at that very moment, as Monday's own event says; without one, as it was read before."""
+    for one in stage.arena.webhooks(since)["deliveries"]:
+        event = one["body"]["event"]
+        if str(event.get("pulseId")) != item_id or one["user_id"] == API_USER.id:
+            continue
+        if event.get("columnId", "name" if one["event"] == "change_name" else None) == column:
+            return event_value(key, event.get("previousValue"))
+    return str(item["name"] if column == "name" else item["values"].get(column) or "")
+
+
+def move_state(stage: Stage, handle: str, action: str) -> str | None:
+    """Archive, delete or restore an item."""
+    item = stage.item(handle)
+    wanted = {"archive": ("active",), "delete": ("active",), "restore": ("archived", "deleted")}[action]
+    if item is None or item["state"] not in wanted:
+        return SKIPPED
+    stage.sandbox.act(action, item_id=int(item["id"]))
+    if action == "restore":
+        stage.journal.removed.pop(handle, None)
+    else:
+        stage.journal.removed[handle] = stage.at
+    return None
+
+
+def move_to_other_board(stage: Stage, handle: str) -> str | None:
+    """Move an item to the other type's board."""
+    item = stage.item(handle)
+    if item is None or item["state"] != "active":
+        return SKIPPED
+    other = stage.link("organization" if stage.type_of(handle) == "contact" else "contact")
+    on_it = next(board for board in stage.sandbox.boards() if board["id"] == other.board_id)
+    if any(one["id"] == item["id"] for one in on_it["items"]):
+        return SKIPPED
+    stage.sandbox.act(
+        "move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id
+    )
+    stage.journal.removed[handle] = stage.at
+    return None
+
+
+def duplicate(stage: Stage, handle: str) -> str | None:
+    """“Duplicate item”: the copy bears the same NPD ID."""
+    item = stage.item(handle)
+    if item is None or item["state"] != "active":
+        return SKIPPED
+    made = stage.sandbox.act("duplicate", item_id=int(item["id"]))
+    stage.journal.copied.add(made["id"])
+    stage.wrote("Monday's copy", MONDAY, handle, "name", made["name"])
+    return None
+
+
+def automation(stage: Stage, handle: str, key: str, number: int, times: int = 1) -> str | None:
+    """From here on Monday rewrites this field whenever we wrote it, so many times."""
+    if key not in FIELDS[stage.type_of(handle)]:
+        return SKIPPED
+    stage.automations.append({"handle": handle, "key": key, "number": number, "left": times})
+    stage.heard = _last_delivery(stage)
+    return None
+
+
+def run_automations(stage: Stage) -> None:
+    """After each step: those whose field we wrote since."""
+    if not stage.automations:
+        return
+    new = stage.arena.webhooks(stage.heard)["deliveries"]
+    for one in new:
+        stage.heard = max(stage.heard, int(one["id"]))
+    for rule in stage.automations:
+        if rule["left"] and any(_is_ours(stage, one, rule) for one in new):
+            rule["left"] -= 1
+            edit(stage, rule["handle"], rule["key"], rule["number"] + rule["left"], "robot", AUTOMATIONS_USER)
+            stage.journal.done["automation rewrote our value"] += 1
+
+
+def _is_ours(stage: Stage, delivery: dict[str, Any], rule: dict[str, Any]) -> bool:
+    event = delivery["body"]["event"]
+    column = event.get("columnId", "name" if delivery["event"] == "change_name" else None)
+    return (
+        delivery["user_id"] == API_USER.id
+        and str(event.get("pulseId")) == stage.item_id(rule["handle"])
+        and column == stage.column(rule["handle"], rule["key"])
+    )

@@ -1,0 +1,293 @@
+"""What people do in NPD: by API with ETags, in the admin's forms, by import, on the conflict screen."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.db import transaction
+
+from conflicts.models import SyncConflict
+from sync.models import BoardLink, FieldMapping
+from tests.admin.forms import values_of
+from tests.chaos.journal import FIELDS, NPD, Setting
+from tests.chaos.stage import MODELS, SKIPPED, Stage, local_value
+
+TIMEOUT = 20
+PATHS = {"contact": "contacts", "organization": "organizations"}
+
+
+def _url(stage: Stage, handle: str, record: Any) -> str:
+    return stage.arena.path(f"/api/v1/{PATHS[stage.type_of(handle)]}/{record.pk}/")
+
+
+def _shown(body: dict[str, Any], key: str) -> str:
+    return str(body["address_street"] if key == "address" else body[key])
+
+
+def create(
+    stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0
+) -> str | None:
+    """A new record by API; `email` is the number of an address that somebody else may be writing at this moment."""
+    stage.journal.types[handle] = entity
+    values = {key: stage.text(handle, key, number) for key in {"name", *keys}}
+    if email:
+        values["email"] = stage.text(handle, "email", email)
+    body = {stage.field(key): value for key, value in values.items()}
+    answer = stage.arena.api.post(stage.arena.path(f"/api/v1/{PATHS[entity]}/"), json=body, timeout=TIMEOUT)
+    if answer.status_code != 201:
+        return f"answered {answer.status_code}"
+    stage.journal.records[handle] = answer.json()["id"]
+    for key, value in sorted(values.items()):
+        stage.wrote("dora", NPD, handle, key, value)
+    return None
+
+
+def patch(stage: Stage, handle: str, key: str, number: int, how: str = "fresh") -> str | None:
+    """Change a field by API, or, with number 0, empty it; `how` "stale" sends an ETag that somebody made old."""
+    record = stage.record(handle)
+    if record is None or (key == "name" and not number):
+        return SKIPPED
+    url, value = _url(stage, handle, record), stage.text(handle, key, number) if number else ""
+    for _ in range(3):
+        read = stage.arena.api.get(url, timeout=TIMEOUT)
+        if read.status_code != 200:
+            return SKIPPED
+        etag, before = read.headers["ETag"], _shown(read.json(), key)
+        if how == "stale":
+            return _stale(stage, handle, key, number, url, etag, before)
+        answer = stage.arena.api.patch(
+            url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT
+        )
+        if answer.status_code == 200:
+            stage.wrote("dora", NPD, handle, key, value, (before,))
+            return None
+        if answer.status_code != 412:
+            return f"answered {answer.status_code}: {answer.text[:200]}"
+    return "412 three times"
+
+
+def _stale(stage: Stage, handle: str, key: str, number: int, url: str, etag: str, before: str) -> str | None:
+    """A colleague is faster; the one who read before is told so."""
+    value = stage.text(handle, key, number)
+    first = stage.arena.api.patch(
+        url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT
+    )
+    if first.status_code != 200:
+        return f"answered {first.status_code}"
+    stage.wrote("dora", NPD, handle, key, value, (before,))
+    late = {stage.field(key): stage.text(handle, key, number + 1)}
+    second = stage.arena.api.patch(url, json=late, headers={"If-Match": etag}, timeout=TIMEOUT)
+    if second.status_code != 412:
+        stage.wrong(f"a PATCH with an old ETag was answered {second.status_code}")
+    return None
+
+
+def open_form(stage: Stage, handle: str, form: str) -> str | None:
+    """A person opens a record's page in the admin and goes for coffee."""
+    record = stage.record(handle)
+    if record is None:
+        return SKIPPED
+    browser = stage.arena.browser()
+    url = stage.arena.path(f"/admin/npd/{stage.type_of(handle)}/{record.pk}/change/")
+    page = browser.get(url, timeout=TIMEOUT)
+    if page.status_code != 200:
+        return f"answered {page.status_code}"
+    stage.forms[form] = (handle, browser, url, values_of(page, f"{stage.type_of(handle)}_form"))
+    return None
+
+
+def save_form(stage: Stage, form: str, key: str, number: int, insist: bool = False) -> str | None:
+    """And saves it later; told that the value changed meanwhile, gives up or, with `insist`, saves again."""
+    if form not in stage.forms:
+        return SKIPPED
+    handle, browser, url, values = stage.forms.pop(form)
+    if key not in FIELDS[stage.type_of(handle)]:
+        return SKIPPED
+    name, value = stage.field(key), stage.text(handle, key, number)
+    for _ in range(2 if insist else 1):
+        shown = json.loads(values.get("_shown") or "{}").get(name, "")
+        record = stage.record(handle)
+        page = browser.post(url, data=values | {name: value}, timeout=TIMEOUT, allow_redirects=False)
+        if page.status_code == 302:
+            saved = stage.record(handle)
+            if record is not None and saved is not None and value in local_value(saved, key):
+                stage.wrote("dora", NPD, handle, key, value, (shown,))
+            return None
+        if page.status_code != 200:
+            return f"answered {page.status_code}"
+        values = values_of(page, f"{stage.type_of(handle)}_form")
+    return "was told that it changed meanwhile"
+
+
+def import_new(stage: Stage, handles: list[str], number: int) -> str | None:
+    """A bulk import of new contacts."""
+    made = []
+    for place, handle in enumerate(handles):
+        stage.journal.types[handle] = "contact"
+        values = {key: stage.text(handle, key, number + place) for key in ("name", "email", "role_title")}
+        made.append((handle, values, MODELS["contact"](**values)))
+    MODELS["contact"]._default_manager.bulk_create(record for _, _, record in made)
+    for handle, values, record in made:
+        stage.journal.records[handle] = str(record.pk)
+        for key, value in sorted(values.items()):
+            stage.wrote("import", NPD, handle, key, value)
+    return None
+
+
+def import_update(stage: Stage, handles: list[str], key: str, number: int) -> str | None:
+    """A bulk import that changes a field of several records at once (number 0: empties it)."""
+    told = []
+    with transaction.atomic():
+        for place, handle in enumerate(handles):
+            record = stage.record(handle)
+            if record is None or key not in FIELDS[stage.type_of(handle)]:
+                continue
+            row = stage.model_of(handle)._default_manager.select_for_update().filter(pk=record.pk)
+            current = row.first()
+            if current is None:
+                continue
+            value = stage.text(handle, key, number + place) if number else ""
+            told.append((handle, value, local_value(current, key)))
+            row.update(**{stage.field(key): value})
+    for handle, value, before in told:
+        stage.wrote("import", NPD, handle, key, value, (before,))
+    return None if told else SKIPPED
+
+
+def delete(stage: Stage, handle: str) -> str | None:
+    """A person deletes a record, seeing it."""
+    record = stage.record(handle)
+    if record is None:
+        return SKIPPED
+    answer = stage.arena.api.delete(_url(stage, handle, record), timeout=TIMEOUT)
+    if answer.status_code != 204:
+        return f"answered {answer.status_code}"
+    stage.journal.deleted[handle] = stage.at
+    stage.journal.records.setdefault(handle, str(record.pk))
+    return None
+
+
+def toggle(stage: Stage, handle: str, name: str, value: Any) -> str | None:
+    """Switch a record's sync on or off, or change its direction (`name` sync_enabled, sync_direction)."""
+    record = stage.record(handle)
+    if record is None:
+        return SKIPPED
+    answer = stage.arena.api.patch(_url(stage, handle, record), json={name: value}, timeout=TIMEOUT)
+    if answer.status_code != 200:
+        return f"answered {answer.status_code}"
+    stage.journal.settings.append(Setting(stage.at, handle, name, value))
+    return None
+
+
+def push_by_name(stage: Stage, handle: str) -> str | None:
+    """“Sync now” on one record."""
+    record = stage.record(handle)
+    if record is None:
+        return SKIPPED
+    answer = stage.arena.api.post(_url(stage, handle, record) + "sync-to-monday", timeout=TIMEOUT)
+    stage.journal.pushed_by_name.setdefault(handle, []).append(stage.at)
+    return None if answer.status_code == 200 else f"answered {answer.status_code}"
+
+
+def change_mapping(stage: Stage, entity: str, key: str, name: str, value: Any) -> str | None:
+    """An administrator changes a mapping: its rule, its direction, or maps it anew."""
+    mappings = FieldMapping.objects.filter(link__entity_type=entity, key=key)
+    if name == "version":
+        value = mappings.get().version + 1
+    mappings.update(**{name: value})
+    stage.journal.settings.append(Setting(stage.at, f"{entity}.{key}", name, value))
+    return None
+
+
+def change_policy(stage: Stage, entity: str, name: str, value: str) -> str | None:
+    """An administrator changes what becomes of a record when its item is gone (item_gone), or the other way round."""
+    BoardLink.objects.filter(entity_type=entity).update(**{name: value})
+    stage.journal.settings.append(Setting(stage.at, entity, name, value))
+    return None
+
+
+def look_at_conflicts(stage: Stage) -> str | None:
+    """A person opens the list of conflicts; what it shows may be old by the time of a choice."""
+    answer = stage.arena.api.get(
+        stage.arena.path("/api/v1/sync/conflicts/?resolved=false&page_size=500"), timeout=TIMEOUT
+    )
+    stage.seen_conflicts = {one["id"]: one for one in answer.json()["results"]}
+    return None if stage.seen_conflicts else SKIPPED
+
+
+def resolve(stage: Stage, how: str, number: int, pick: int = 0, look: bool = True) -> str | None:
+    """A person settles the `pick`-th open conflict, as seen now, or (`look` false) at the last look at the list."""
+    if look or not stage.seen_conflicts:
+        look_at_conflicts(stage)
+    if not stage.seen_conflicts:
+        return SKIPPED
+    found = sorted(stage.seen_conflicts.values(), key=lambda one: (one["detected_at"], one["id"]))
+    seldom = [one for one in found if one["kind"] != "fields"]
+    found = seldom if seldom and pick % 2 else found
+    conflict = found[pick % len(found)]
+    body = _resolution(stage, conflict, how, number)
+    if body is None:
+        return SKIPPED
+    url = stage.arena.path(f"/api/v1/sync/conflicts/{conflict['id']}/resolve")
+    before = SyncConflict.objects.filter(pk=conflict["id"]).values("npd_data", "monday_data").first()
+    answer = stage.arena.api.post(url, json=body, timeout=TIMEOUT)
+    if answer.status_code == 200:
+        stage.journal.done[f"resolved a conflict of the kind {conflict['kind']}"] += 1
+        _note_custom(stage, conflict, body)
+        if before and not stage.arena.live and conflict["kind"] == "fields":
+            _must_have_been_fresh(stage, body, before)
+        return None
+    return f"answered {answer.status_code}: {answer.text[:300]}"
+
+
+def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -> dict[str, Any] | None:
+    if conflict["kind"] in ("delete", "identity"):
+        return _record_resolution(conflict, number)
+    keys = conflict["conflict_fields"]
+    seen = {
+        key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)}
+        for key in keys
+    }
+    if how != "merge":
+        return {"resolution_type": how, "seen": seen}
+    chosen: dict[str, Any] = {}
+    for place, key in enumerate(keys):
+        sides = ("npd", "monday", "custom")
+        choose = sides[(number + place) % 3]
+        chosen[key] = {"choose": choose}
+        if choose == "custom":
+            chosen[key]["value"] = stage.text(stage.handle_of(conflict["entity_id"]), key, number + place)
+    return {"resolution_type": "merge", "selections": chosen, "seen": seen}
+
+
+def _record_resolution(conflict: dict[str, Any], number: int) -> dict[str, Any] | None:
+    """One of the options that the conflict itself offers."""
+    options = conflict["about"].get("options") or []
+    if not options:
+        return None
+    option = options[number % len(options)]
+    seen = {
+        key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)}
+        for key in conflict["conflict_fields"]
+    }
+    if conflict["kind"] == "identity":
+        seen = {"record": {"npd": conflict["about"].get("what"), "monday": None}}
+    chosen = {"choose": option["choose"], "value": option.get("value", "")}
+    return {"resolution_type": "merge", "selections": {"record": chosen}, "seen": seen}
+
+
+def _note_custom(stage: Stage, conflict: dict[str, Any], body: dict[str, Any]) -> None:
+    """A typed value is one that a person wrote, seeing both."""
+    for key, chosen in body.get("selections", {}).items():
+        if chosen["choose"] == "custom" and key != "record":
+            sides = (conflict["npd_data"].get(key), conflict["monday_data"].get(key))
+            stage.wrote("dora", NPD, stage.handle_of(conflict["entity_id"]), key, chosen["value"], sides)
+
+
+def _must_have_been_fresh(stage: Stage, body: dict[str, Any], before: dict[str, Any]) -> None:
+    chosen = body.get("selections") or body["seen"]
+    for key in chosen:
+        stored = {"npd": before["npd_data"].get(key), "monday": before["monday_data"].get(key)}
+        if body["seen"][key] != stored:
+            stage.wrong(f"a choice for {body['seen'][key]} was taken while the conflict held {stored}")

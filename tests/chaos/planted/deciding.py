@@ -1,0 +1,66 @@
+"""Wrong decisions on fields."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sync.connectors.monday.items import Reading
+from sync.merge import Action, Decision, Field
+from tests.chaos.planted import Wrong, bug, instead_of
+
+last_writer_wins = bug(
+    "last_writer_wins", "where both sides changed a field, NPD's value is sent without asking"
+)
+
+
+@instead_of(last_writer_wins, "sync.engine.planning:decide")
+def _sends_without_asking(right: Wrong, given: Field) -> Decision:
+    decision: Decision = right(given)
+    if decision.action is Action.CONFLICT:
+        return Decision(given.key, Action.PUSH, "NPD was written last")
+    return decision
+
+
+cleared_field_skipped = bug(
+    "cleared_field_skipped", "a field that was emptied in NPD is not emptied on Monday"
+)
+
+
+@instead_of(cleared_field_skipped, "sync.engine.planning:decide")
+def _sends_no_empty_value(right: Wrong, given: Field) -> Decision:
+    decision: Decision = right(given)
+    if decision.action is Action.PUSH and given.local is None:
+        return Decision(given.key, Action.NOTHING)
+    return decision
+
+
+base_not_updated = bug("base_not_updated", "what both sides agreed on is not stored after a write")
+
+
+@instead_of(base_not_updated, "sync.engine.settling:_move_base")
+def _keeps_the_old_base(right: Wrong, *args: Any) -> None:
+    pass
+
+
+unknown_read_as_empty = bug(
+    "unknown_read_as_empty", "a value that could not be read is taken for an empty one"
+)
+
+
+@instead_of(unknown_read_as_empty, "sync.connectors.monday.items:Item.reading")
+def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
+    reading: Reading = right(item, column_id)
+    return (
+        reading if reading.known else replace(reading, text=None, value=None, extra={}, known=True, reason="")
+    )
+
+
+pull_without_compare_and_set = bug(
+    "pull_without_compare_and_set", "a pulled value is written over what was saved in NPD since it was read"
+)
+
+
+@instead_of(pull_without_compare_and_set, "sync.engine.settling:still_holds")
+def _holds_always(right: Wrong, *args: Any) -> bool:
+    return True

@@ -1,0 +1,43 @@
+"""Wrong ways with records and items as wholes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sync.connectors.monday.items import Item
+from sync.engine.candidates import Candidate
+from sync.engine.matching import by_match_rule
+from sync.engine.subjects import Outcome
+from tests.chaos.planted import Wrong, bug, instead_of
+
+delete_on_absence = bug("delete_on_404", "a record is deleted because an answer doesn't show its item")
+
+
+@instead_of(delete_on_absence, "sync.engine.identity:_linked")
+def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
+    if item is not None:
+        right(batch, subject, item)
+        return
+    subject.record.delete()
+    subject.end(Outcome.SETTLED)
+
+
+guard_off = bug("guard_off", "any number of records may be deleted or emptied at once")
+
+
+@instead_of(guard_off, "sync.engine.guarding:too_many")
+def _never_too_many(right: Wrong, *args: Any) -> bool:
+    return False
+
+
+match_to_linked = bug("match_to_a_linked_record", "a new item takes over a record that has an item already")
+
+
+@instead_of(match_to_linked, "sync.engine.candidates:Candidate._decide")
+def _takes_over(right: Wrong, candidate: Candidate, item: Item) -> Any:
+    hits = by_match_rule(candidate.batch, item)
+    if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
+        candidate.model._default_manager.filter(pk=hits[0].pk).update(monday_id=item.id)
+        candidate._look_at(hits[0])
+        return candidate._end(f"Linked with {hits[0]}.")
+    return right(candidate, item)

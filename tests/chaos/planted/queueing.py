@@ -1,0 +1,71 @@
+"""Wrong ways with queue rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection
+
+from sync.models import BoardLease, SyncQueue
+from tests.chaos.planted import Wrong, bug, instead_of
+
+stale_finish = bug("stale_finish_accepted", "a worker that lost its board may still end its rows")
+
+
+@instead_of(stale_finish, "sync.lease:Lease._mine")
+def _is_mine_for_ever(right: Wrong, lease: Any) -> Any:
+    return BoardLease.objects.filter(link=lease.link)
+
+
+@instead_of(stale_finish, "sync.finish:complete")
+def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: str = "") -> int:
+    ids = [row.id for row in rows]
+    return SyncQueue.objects.filter(id__in=ids).update(
+        status="completed", lease_token=None, error_message=words, reason=""
+    )
+
+
+attempt_not_counted = bug("attempt_not_counted_at_claim", "a record that kills its worker is tried for ever")
+
+
+@instead_of(attempt_not_counted, "sync.claims:_take")
+def _counts_nothing(right: Wrong, *args: Any) -> list[int]:
+    ids: list[int] = right(*args)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_queue SET attempts = greatest(attempts - counted::int, 0), counted = false"
+            " WHERE id = ANY (%s)",
+            [ids],
+        )
+    return ids
+
+
+outbox_does_nothing = bug(
+    "outbox_with_do_nothing", "a save beside a waiting row leaves that row to a claim that can't see the save"
+)
+_FUNCTIONS = """
+    SELECT pg_get_functiondef(oid) FROM pg_proc
+    WHERE proname LIKE 'pgtrigger_sync_outbox%%' AND prosrc LIKE '%%DO UPDATE SET%%'
+"""
+_kept: list[str] = []
+
+
+def _do_nothing() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_FUNCTIONS)
+        _kept[:] = [row[0] for row in cursor.fetchall()]
+        assert _kept, "The outbox has no upsert any more: the planted bug there plants nothing."
+        for text in _kept:
+            cursor.execute(re.sub(r"DO UPDATE SET\s+priority.*?;", "DO NOTHING;", text, flags=re.DOTALL))
+
+
+def _do_update() -> None:
+    with connection.cursor() as cursor:
+        for text in _kept:
+            cursor.execute(text)
+    _kept.clear()
+
+
+outbox_does_nothing.begin, outbox_does_nothing.end = _do_nothing, _do_update

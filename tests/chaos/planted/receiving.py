@@ -1,0 +1,87 @@
+"""Wrong ways with what Monday tells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from sync.clock import SyncNow
+from sync.connectors.monday.items import Item, LookResult, Reading
+from sync.connectors.monday.webhooks import Event, parse_event
+from sync.merge import Base, Field
+from sync.models import Intent, MondayAccount
+from tests.chaos.planted import Wrong, bug, instead_of
+
+payload_trusted = bug("payload_trusted", "a webhook's value is taken for what stands on the board")
+
+
+@instead_of(payload_trusted, "sync.engine:identify")
+def _believes_the_payload(right: Wrong, batch: Any, found: LookResult) -> None:
+    right(batch, found)
+    for subject in batch.subjects:
+        for stored in subject.events:
+            event = parse_event(stored.body)
+            if subject.item is not None and event.column_id and isinstance(event.value, dict):
+                subject.item = _as_told(subject.item, event)
+
+
+def _as_told(item: Item, event: Event) -> Item:
+    told = event.value or {}
+    text = str(told.get("name") or told.get("value") or told.get("text") or "")
+    if event.column_id == "name":
+        return replace(item, name=text or item.name)
+    old = item.values.get(event.column_id or "")
+    if old is None or old.type not in ("text", "long_text"):
+        return item
+    new = Reading(old.column_id, old.type, text=text, value={"text": text} if text else None)
+    return replace(item, values={**item.values, old.column_id: new})
+
+
+no_echo_check = bug("no_echo_check", "the webhook of our own write is taken for a person's change")
+
+
+@instead_of(no_echo_check, "sync.engine.planning:_field")
+def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any) -> Field:
+    given: Field = right(batch, subject, *args)
+    told = {parse_event(stored.body).column_id for stored in subject.events}
+    mapping = next(m for m in batch.board.mappings if m.key == given.key)
+    if given.base is None or mapping.column_id not in told:
+        return given
+    return replace(given, base=Base(given.base.local, "what nobody wrote"))
+
+
+echo_dropped = bug(
+    "echo_dropped_on_arrival", "what Monday tells within a minute of our write of the item is thrown away"
+)
+
+
+def _soon_after_a_write(item_id: str | None) -> bool:
+    return (
+        bool(item_id)
+        and Intent.objects.filter(item_id=item_id, created_at__gt=SyncNow() - timedelta(minutes=1)).exists()
+    )
+
+
+@instead_of(echo_dropped, "sync.inbox:_take")
+def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: Event) -> str:
+    return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
+
+
+@instead_of(echo_dropped, "sync.sweeps.handing:_event_of")
+def _throws_away_rows(right: Wrong, body: Any) -> Event | None:
+    event: Event | None = right(body)
+    user = MondayAccount.objects.values_list("user_id", flat=True).first()
+    wrote = event and Intent.objects.filter(item_id=event.item_id or "").exists()
+    return None if event and (wrote or event.user_id == user) else event
+
+
+cursor_without_overlap = bug(
+    "cursor_without_overlap", "a sweep begins right after the newest time that the last one saw"
+)
+
+
+@instead_of(cursor_without_overlap, "sync.sweeps.missed:_Sweep.__init__")
+def _begins_too_late(right: Wrong, sweep: Any, *args: Any, **kwargs: Any) -> None:
+    right(sweep, *args, **kwargs)
+    sweep.begin = sweep.newest + timedelta(seconds=1)

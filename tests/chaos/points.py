@@ -1,0 +1,74 @@
+"""The places at which a forked worker can be killed or stopped: each commit, each call before it goes, each answer.
+
+Installed in the forked worker alone, which counts them while it works. "Between any two writes" is between any two
+of these.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from requests.adapters import HTTPAdapter
+
+WRITES = ("INSERT", "UPDATE", "DELETE")
+
+
+class Points:
+    """Counts; at the `at`-th point it tells, then ends (SIGKILL) or stops (SIGSTOP) its own process."""
+
+    def __init__(self, at: int | None, number: signal.Signals, tell: Callable[[str, int], None]) -> None:
+        self.at, self.number, self.tell = at, number, tell
+        self.count = 0
+
+    def reached(self, name: str) -> None:
+        """One more of them."""
+        self.count += 1
+        if self.count == self.at:
+            self.tell(name, self.count)
+            os.kill(os.getpid(), self.number)
+
+    def install(self) -> None:
+        """Count from here on; for the rest of this process's life."""
+        self._after(BaseDatabaseWrapper, "commit", "a commit")
+        self._around_calls()
+        connection_created.connect(self._listen, weak=False)
+
+    def _after(self, owner: Any, method: str, name: str) -> None:
+        original = getattr(owner, method)
+
+        @wraps(original)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            answer = original(*args, **kwargs)
+            self.reached(name)
+            return answer
+
+        setattr(owner, method, counted)
+
+    def _around_calls(self) -> None:
+        original = HTTPAdapter.send
+
+        @wraps(original)
+        def counted(adapter: HTTPAdapter, *args: Any, **kwargs: Any) -> Any:
+            self.reached("a call about to go")
+            answer = original(adapter, *args, **kwargs)
+            self.reached("an answer")
+            return answer
+
+        HTTPAdapter.send = counted  # type: ignore[method-assign]
+
+    def _listen(self, connection: Any, **kwargs: Any) -> None:
+        """A write outside a transaction is a commit of its own."""
+
+        def after_write(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            answer = execute(sql, params, many, context)
+            if not connection.in_atomic_block and str(sql).lstrip().upper().startswith(WRITES):
+                self.reached("a commit")
+            return answer
+
+        connection.execute_wrappers.append(after_write)

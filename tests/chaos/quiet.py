@@ -1,0 +1,114 @@
+"""Quiet: nothing goes wrong any more, every wait is waited out, and all that was missed is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import connection
+
+from tests.chaos import meddling
+from tests.chaos.journal import Violation
+from tests.chaos.stage import Stage
+
+JUMPS = (
+    0,
+    70,
+    130,
+    320,
+    700,
+    700,
+    3700,
+    3700,
+    4000,
+    26 * 3600,
+    700,
+)  # seconds; past backoff, quiet times, the day
+ENOUGH = 5  # jumps that are always made: they reach past every usual wait
+A_NEW_ITEM_WAITS = 320  # seconds; without a match key
+PASSES = 3  # in so many a sync must have come to rest
+STILL = 3  # passes without a mutation that prove it
+
+
+def make_quiet(stage: Stage) -> list[Violation]:
+    """Let go, wait out, sweep; then passes until nothing is written any more."""
+    _end_troubles(stage)
+    for number, seconds in enumerate(JUMPS):
+        if number >= ENOUGH and not _waiting(stage):
+            break
+        _round(stage, seconds)
+    meddling.beat(stage)
+    _round(stage, 0)
+    return _passes(stage)
+
+
+def _end_troubles(stage: Stage) -> None:
+    arena = stage.arena
+    stage.automations.clear()
+    stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/faults", timeout=10)
+    stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/webhooks", timeout=10)
+    stage.sandbox.control("webhooks/release", how="send")
+    stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
+    meddling.let_go(stage)
+    if arena.live:
+        arena.work()
+        arena.live = False
+        arena.rest()
+
+
+def _round(stage: Stage, seconds: float) -> None:
+    stage.arena.delivered()
+    if seconds and not stage.arena.pass_time(seconds):
+        stage.wrong("the clock could not be moved in the quiet: a worker is still stopped")
+    stage.arena.delivered()
+    stage.arena.work()
+    stage.arena.delivered()
+    if stage.arena.due():
+        stage.arena.work()
+
+
+def _waiting(stage: Stage) -> bool:
+    """Whether a row waits, a call's outcome is not known, the account is paused, or a webhook is yet to come."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM sync_queue WHERE status IN ('pending', 'in_progress'))"
+            " OR EXISTS (SELECT FROM sync_intents WHERE state = 'open')"
+            " OR EXISTS (SELECT FROM sync_monday_account WHERE paused_until > sync_now())"
+            " OR EXISTS (SELECT FROM sync_board_links WHERE blocked_until > sync_now())"
+        )
+        if cursor.fetchone()[0]:
+            return True
+    deliveries = stage.arena.webhooks()["deliveries"]
+    return any(one["state"] in ("delayed", "retrying", "held") for one in deliveries)
+
+
+def _passes(stage: Stage) -> list[Violation]:
+    """The rule: at most three passes, then no mutation in three more."""
+    found: list[list[str]] = []
+    while len(found) < PASSES + STILL:
+        found.append(mutations_of_a_pass(stage))
+        if len(found) >= STILL and not any(found[-STILL:]):
+            return []
+    late = [f"pass {number + 1}: {calls}" for number, calls in enumerate(found) if calls]
+    return [Violation("comes to rest", f"it still writes in pass after pass: {'; '.join(late)}")]
+
+
+def mutations_of_a_pass(stage: Stage) -> list[str]:
+    """One sync_reconcile with all that follows from it; the mutations that it sent."""
+    since = last_call(stage)
+    worker = stage.arena.hand.run("reconcile")
+    if worker.problem:
+        stage.wrong(f"sync_reconcile in the quiet: {worker.problem[-600:]}")
+    _round(stage, A_NEW_ITEM_WAITS)  # what the listing found is looked at once it was quiet
+    return mutations_since(stage, since)
+
+
+def last_call(stage: Stage) -> int:
+    """The number of Monday's last call."""
+    calls = stage.sandbox.calls()
+    return int(calls[-1]["id"]) if calls else 0
+
+
+def mutations_since(stage: Stage, since: int) -> list[str]:
+    """The mutations that Monday was sent after this call."""
+    calls: list[dict[str, Any]] = stage.sandbox.calls(since)
+    return [", ".join(call["fields"]) for call in calls if call["kind"] == "mutation"]

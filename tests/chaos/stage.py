@@ -1,0 +1,135 @@
+"""What every step needs: who is who by now, and how each side's values are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from npd.models import Contact, Organization
+from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
+from tests.chaos.arena import Arena
+from tests.chaos.journal import MONDAY, NPD, Journal, Write, essence, text_for
+
+MODELS: dict[str, type[SyncedModel]] = {"contact": Contact, "organization": Organization}
+ADDRESS = "address_street"
+SKIPPED = "skipped"
+
+
+class Stage:
+    """One run of a script, as far as it has come."""
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena, self.journal, self.at = arena, arena.journal, 0
+        self.steps: list[str] = []
+        self.forms: dict[str, Any] = {}
+        self.automations: list[dict[str, Any]] = []
+        self.heard = 0  # the last of Monday's deliveries that automations have seen
+        self.seen_conflicts: dict[str, Any] = {}
+        # queue row → the leases under which a worker was killed that had this record alone in hand
+        self.killed_alone: dict[int, set[Any]] = {}
+
+    @property
+    def sandbox(self) -> Any:
+        """Monday."""
+        return self.arena.sandbox
+
+    def type_of(self, handle: str) -> str:
+        """contact or organization."""
+        return self.journal.types.get(handle, "contact")
+
+    def model_of(self, handle: str) -> type[SyncedModel]:
+        """The model of a record."""
+        return MODELS[self.type_of(handle)]
+
+    def record(self, handle: str) -> SyncedModel | None:
+        """The record as it stands in NPD now, or None where there is none."""
+        manager = self.model_of(handle)._default_manager
+        if handle in self.journal.records:
+            return manager.filter(pk=self.journal.records[handle]).first()
+        item = self.journal.items.get(handle)
+        return manager.filter(monday_id=item).first() if item else None
+
+    def handle_of(self, record_id: str) -> str:
+        """By which name the script knows the record with this id; empty where it doesn't."""
+        for handle in self.journal.types:
+            record = self.record(handle)
+            if record is not None and str(record.pk) == record_id:
+                return handle
+        return ""
+
+    def item_id(self, handle: str) -> str:
+        """The id of its item, whatever its state; empty where there is none."""
+        if handle in self.journal.items:
+            return self.journal.items[handle]
+        record = self.record(handle)
+        if record is not None:
+            return record.monday_id or ""
+        stone = Tombstone.objects.filter(entity_id=self.journal.records.get(handle)).first()
+        return (stone.monday_id or "") if stone else ""
+
+    def item(self, handle: str) -> dict[str, Any] | None:
+        """The item as its board shows it."""
+        wanted = self.item_id(handle)
+        found = (item for board in self.sandbox.boards() for item in board["items"] if item["id"] == wanted)
+        return next(found, None) if wanted else None
+
+    def link(self, entity_type: str) -> BoardLink:
+        """The board link of a type."""
+        return BoardLink.objects.get(entity_type=entity_type)
+
+    def column(self, handle: str, key: str) -> str:
+        """The column of a field; "name" is the item's name."""
+        mapping = FieldMapping.objects.get(link__entity_type=self.type_of(handle), key=key)
+        return mapping.column_id or "name"
+
+    def text(self, handle: str, key: str, number: int) -> str:
+        """The value that only this step writes."""
+        return text_for(self.type_of(handle), key, number)
+
+    def field(self, key: str) -> str:
+        """The model's field into which a person types."""
+        return ADDRESS if key == "address" else key
+
+    def wrote(
+        self, by: str, side: str, handle: str, key: str, value: str, seen: tuple[Any, ...] = ()
+    ) -> None:
+        """Note a value that a side took."""
+        texts = tuple(str(one) for one in seen if one not in (None, ""))
+        self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))
+
+    def wrong(self, words: str) -> None:
+        """Note what must not happen, seen by the step itself."""
+        self.journal.wrong.append(f"step {self.at}: {words}")
+
+
+def local_value(record: SyncedModel, key: str) -> str:
+    """What NPD holds of a mapped field."""
+    if key == "address":
+        parts = ("address_street", "address_city", "address_state", "address_zip", "address_country")
+        return " ".join(filter(None, (str(getattr(record, part)) for part in parts)))
+    return str(getattr(record, key))
+
+
+def remote_value(item: dict[str, Any], column: str) -> str:
+    """What the board shows of a mapped field."""
+    return str(item["name"] if column == "name" else item["values"].get(column) or "")
+
+
+def event_value(key: str, value: Any) -> str:
+    """The text in an event's value, as its column type has it."""
+    if isinstance(value, dict):
+        for name in ("email", "phone", "address", "name", "text", "value"):
+            if value.get(name):
+                return str(value[name])
+        return ""
+    return str(value or "")
+
+
+def same(key: str, one: Any, other: Any) -> bool:
+    """Whether two values say the same."""
+    return essence(key, one) == essence(key, other)
+
+
+StepFunction = Callable[..., str | None]
+
+__all__ = ["MONDAY", "NPD", "Journal", "Stage", "event_value", "local_value", "remote_value", "same"]

@@ -1,0 +1,114 @@
+"""That the oracle would notice: each planted bug, run with the seed recorded for it, must turn the suite red.
+
+`make planted` searches the first 25 seeds for each bug and records what it finds in seeds.toml (PLANTED_SEARCH=25).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+
+from tests.chaos.arena import Arena
+from tests.chaos.conftest import Crew
+from tests.chaos.generating import generate
+from tests.chaos.planted import BUGS, load
+from tests.chaos.run import Result, run
+
+SEEDS_FILE = Path(__file__).parent / "seeds.toml"
+SEARCH = int(os.environ.get("PLANTED_SEARCH") or 0)
+HEAD = "# Which seed shows each planted bug, and by which checks; written by `make planted`.\n"
+
+load()
+
+
+def recorded() -> dict[str, dict[str, object]]:
+    """The seeds that the last `make planted` found."""
+    return tomllib.loads(SEEDS_FILE.read_text()) if SEEDS_FILE.exists() else {}
+
+
+def test_every_planted_bug_has_its_seed() -> None:
+    assert set(recorded()) == set(BUGS)
+    assert len(BUGS) >= 18
+
+
+@pytest.mark.skipif(bool(SEARCH), reason="make planted searches instead")
+@pytest.mark.parametrize("name", sorted(BUGS))
+def test_a_planted_bug_turns_the_suite_red(arena: Arena, crew: Crew, name: str) -> None:
+    seed = recorded()[name]["seed"]
+    assert isinstance(seed, int)
+    result = with_bug(arena, crew, name, seed)
+    assert result.violations, f"{BUGS[name].what}, and nothing noticed it:\n{result.words()}"
+
+
+@pytest.mark.skipif(not SEARCH, reason="make planted searches for the seeds")
+@pytest.mark.parametrize("name", sorted(BUGS))
+def test_search_for_the_seed_that_shows_a_planted_bug(arena: Arena, crew: Crew, name: str) -> None:
+    first = recorded().get(name, {}).get("seed")
+    for seed in _in_order(first if isinstance(first, int) else 0):
+        found = with_bug(arena, crew, name, seed)
+        empty(arena)
+        if found.violations:
+            again = with_bug(arena, crew, name, seed)  # one that shows it now and then is no proof
+            empty(arena)
+            if again.violations:
+                record(name, seed, again)
+                return
+    pytest.fail(f"{BUGS[name].what}, and none of {SEARCH} seeds noticed it")
+
+
+def _in_order(first: int) -> list[int]:
+    """The seed of last time, then those whose steps come one after another, then those with Celery's own processes."""
+    seeds = list(range(1, SEARCH + 1))
+    return sorted(seeds, key=lambda seed: (seed != first, generate(seed).live, seed))
+
+
+def with_bug(arena: Arena, crew: Crew, name: str, seed: int) -> Result:
+    """Play a seed's script with the bug switched on."""
+    planted = BUGS[name]
+    crew.with_bug(name)
+    script = generate(seed)
+    arena.prepare(script.live)
+    try:
+        if planted.begin:
+            planted.begin()
+        return run(script, arena)
+    finally:
+        crew.with_bug("")
+        if planted.end:
+            planted.end()
+
+
+def empty(arena: Arena) -> None:
+    """As before the first seed, for the next one within a test."""
+    arena.close()
+    arena.sandbox.reset()
+    call_command("flush", verbosity=0, interactive=False)
+
+
+def record(name: str, seed: int, result: Result) -> None:
+    """Note which seed shows a bug; several processes may do so at once."""
+    with SEEDS_FILE.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        checks = sorted({violation.check for violation in result.violations})
+        told = recorded() | {name: {"seed": seed, "checks": checks}}
+        parts = [
+            f"\n[{one}]\nseed = {told[one]['seed']}\nchecks = [{', '.join(map(_quoted, _list(told[one])))}]\n"
+            for one in sorted(told)
+            if one in BUGS
+        ]
+        SEEDS_FILE.write_text(HEAD + "".join(parts))
+
+
+def _list(entry: dict[str, object]) -> list[str]:
+    checks = entry["checks"]
+    assert isinstance(checks, list)
+    return [str(check) for check in checks]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'

@@ -1,0 +1,152 @@
+"""The hand (`hand.py`) from the test's side: worker processes forked at will."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from config.embedded.processes import die_with_parent
+from tests.support import guardian
+from tests.support.servers import ROOT
+from tests.support.site import log_of
+
+ANSWER_SECONDS = 60
+
+
+@dataclass
+class Worker:
+    """A forked worker; `told` is what it said, `ended` its exit code (negative: the signal)."""
+
+    id: int
+    pid: int = 0
+    stopped: bool = False
+    ended: int | None = None
+    told: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> str:
+        """Why it failed by itself; empty where it was well, or was killed on purpose."""
+        if self.ended in (0, -signal.SIGKILL, None):
+            return ""
+        return str(self.told.get("error") or f"it ended with {self.ended}")
+
+
+class Hand:
+    """One process that has the product loaded, and its forked workers."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self.env = dict(env)
+        self.process: subprocess.Popen[bytes] | None = None
+        self.workers: dict[int, Worker] = {}
+        self._lines = b""
+
+    def start(self) -> None:
+        """Start it unless it runs."""
+        if self.process and self.process.poll() is None:
+            return
+        self.workers.clear()
+        with log_of("hand").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.hand"],
+                env=self.env,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no other thread holds a lock
+            )
+        guardian.watch(self.process.pid)
+        self._read(lambda message: "ready" in message)
+
+    def fork(self, do: str, at: int | None = None, end: str = "") -> Worker:
+        """Begin a piece of work; with `at` the worker is stopped (or, `end` "kill", killed) at that point."""
+        assert self.process
+        assert self.process.stdin
+        worker = Worker(len(self.workers) + 1)
+        self.workers[worker.id] = worker
+        command = {"id": worker.id, "do": do, "at": at, "end": end}
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
+        self.process.stdin.flush()
+        self._read(lambda message: worker.pid != 0)
+        return worker
+
+    def wait(self, worker: Worker) -> Worker:
+        """Until it stopped or ended."""
+        self._read(lambda message: worker.stopped or worker.ended is not None)
+        return worker
+
+    def run(self, do: str) -> Worker:
+        """Do a piece of work to its end."""
+        return self.wait(self.fork(do))
+
+    def let_go(self, worker: Worker) -> Worker:
+        """A stopped worker goes on, to its end."""
+        if worker.ended is None and worker.stopped:
+            worker.stopped = False
+            os.kill(worker.pid, signal.SIGCONT)
+        return self.wait(worker)
+
+    def kill(self, worker: Worker) -> Worker:
+        """It ends at once."""
+        if worker.ended is None:
+            worker.stopped = False
+            with suppress(ProcessLookupError):
+                os.kill(worker.pid, signal.SIGKILL)
+        return self.wait(worker)
+
+    def stop(self) -> None:
+        """End it and its workers."""
+        for worker in list(self.workers.values()):
+            if worker.ended is None and worker.pid:
+                with suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGKILL)
+        if self.process:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            for pipe in (self.process.stdin, self.process.stdout):
+                if pipe:
+                    with suppress(OSError):
+                        pipe.close()
+        self.process = None
+
+    def _read(self, enough: Any) -> None:
+        assert self.process
+        assert self.process.stdout
+        deadline = time.monotonic() + ANSWER_SECONDS
+        while True:
+            *lines, self._lines = self._lines.split(b"\n")
+            done = False
+            for line in lines:
+                message = json.loads(line)
+                self._note(message)
+                done = done or bool(enough(message))
+            if done or (not lines and enough({})):
+                return
+            left = deadline - time.monotonic()
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, left))
+            got = os.read(self.process.stdout.fileno(), 65536) if ready else b""
+            if not got:
+                log = "\n".join(log_of("hand").read_text(errors="replace").splitlines()[-25:])
+                raise AssertionError(f"The hand gave no answer within {ANSWER_SECONDS} s, or ended:\n{log}")
+            self._lines += got
+
+    def _note(self, message: dict[str, Any]) -> None:
+        worker = self.workers.get(message.get("id", 0))
+        if worker is None:
+            return
+        worker.pid = message.get("pid", worker.pid)
+        worker.told |= message.get("told", {})
+        worker.stopped = bool(message.get("stopped", worker.stopped))
+        if "ended" in message:
+            worker.ended, worker.stopped = message["ended"], False

@@ -1,0 +1,274 @@
+"""`sync_reconcile --dry-run`: the plan is what the real run then does, and nothing at all is written by it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+from django.db import connection
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.budget.boards import learned
+from sync.dryrun import plan_everything
+from sync.dryrun.client import WouldWrite, reading_only
+from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
+from tests.engine.conftest import World, world
+
+__all__ = ["world"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BOOKED = {"sync_api_budget", "sync_api_reservations", "sync_api_usage"}
+"""The calls that the dry run itself makes are booked: they were made."""
+LEARNED = ("read_points", "write_points", "batch_limit")
+
+
+def everything() -> dict[str, list[Any]]:
+    """Every row of every table but those in which calls are booked."""
+    found: dict[str, list[Any]] = {}
+    with connection.cursor() as cursor:
+        there = set(connection.introspection.table_names(cursor))
+        for table in sorted(({model._meta.db_table for model in apps.get_models()} & there) - BOOKED):
+            cursor.execute(f'SELECT to_jsonb(t) FROM "{table}" AS t')
+            rows = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
+            if table == "sync_board_links":
+                rows = [row | dict.fromkeys(LEARNED) for row in rows]
+            found[table] = sorted(rows, key=lambda row: json.dumps(row, sort_keys=True, default=str))
+    return found
+
+
+def plan(*options: str) -> dict[str, Any]:
+    out = StringIO()
+    call_command("sync_reconcile", "--dry-run", "--json", "-v2", *options, stdout=out)
+    told: dict[str, Any] = json.loads(out.getvalue())
+    return told
+
+
+def said(*options: str) -> str:
+    out = StringIO()
+    call_command("sync_reconcile", "--dry-run", *options, stdout=out)
+    return out.getvalue()
+
+
+def counts(told: dict[str, Any]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for board in told["boards"]:
+        total.update(board["counts"])
+    return {what: number for what, number in total.items() if number}
+
+
+def carry_out(world: World) -> None:
+    """The real run; an item that its sweep has just heard of is left alone for some seconds more."""
+    call_command("sync_reconcile", stdout=StringIO())
+    world.pass_time(seconds=30)
+    world.work()
+
+
+def mixed(world: World) -> dict[str, Contact]:
+    """One contact for everything that a look can come to."""
+    names = ("same", "push", "pull", "both", "clash", "held", "gone", "off")
+    made = {
+        name: world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss")
+        for name in names
+    }
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
+    edit = world.edit
+    made["push"].role_title = "Chair"
+    made["push"].save()
+    edit(made["pull"], "role_title", "Chair")
+    made["both"].phone = "+46 8 123 45"
+    made["both"].save()
+    edit(made["both"], "role_title", "Chair")
+    made["clash"].role_title = "Chair"
+    made["clash"].save()
+    edit(made["clash"], "role_title", "President")
+    made["held"].notes = "x" * 2001
+    made["held"].save()
+    made["gone"].delete()
+    Contact.objects.filter(pk=made["off"].pk).update(sync_enabled=False)
+    made["new"] = world.contact("New", email="new@example.com")
+    board_id = world.board_id()
+    items = [
+        {"name": "Stranger", "values": {"email": "stranger@example.com"}},
+        {"name": "New", "values": {"email": "twin@example.com"}},
+    ]
+    world.sandbox.control("items", board_id=board_id, items=items)
+    made["twin"] = world.contact("Twin", email="twin@example.com")
+    return made
+
+
+def test_nothing_is_written_on_either_side(world: World) -> None:
+    mixed(world)
+    before, boards = everything(), world.sandbox.boards()
+    mark = max(call["id"] for call in world.sandbox.calls())
+    plan()
+    assert everything() == before
+    assert world.sandbox.boards() == boards
+    later = [call for call in world.sandbox.calls() if call["id"] > mark]
+    assert later
+    assert {call["kind"] for call in later} == {"query"}
+
+
+def test_the_plan_is_what_the_real_run_then_does(world: World) -> None:
+    mixed(world)
+    told = plan()
+    entries = [entry for board in told["boards"] for entry in board["entries"]]
+    mark = Decision.objects.latest("id").pk
+    carry_out(world)
+    done = Decision.objects.filter(pk__gt=mark)
+
+    moves = {
+        (e["what"], e["record"], e["field"], e["after"]) for e in entries if e["what"] in ("push", "pull")
+    }
+    labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}
+    names = {str(c.pk): c.name for c in Contact.objects.all()}
+    made = {str(row.entity_id) for row in done.filter(kind="create")}
+    real = {
+        (row.kind, names[str(row.entity_id)], labels["contact", row.key], row.values["after"])
+        for row in done.filter(kind__in=("push", "pull"))
+        if str(row.entity_id) not in made
+    }
+    assert moves == real
+
+    def planned(what: str) -> set[str]:
+        return {entry["record"] for entry in entries if entry["what"] == what}
+
+    assert (
+        planned("create")
+        == {"New"}
+        == {
+            names[str(row.entity_id)]
+            for row in done.filter(kind="create", sentence__startswith="Made the item")
+        }
+    )
+    assert (
+        planned("new record")
+        == {"Stranger"}
+        == {
+            names[str(row.entity_id)]
+            for row in done.filter(kind="create", sentence__startswith="Made from the item")
+        }
+    )
+    assert planned("conflict") == {
+        names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)
+    }
+    assert "Twin" in planned("link")
+    assert names[str(done.filter(kind="link").get().entity_id)] == "Twin"
+    assert planned("archive") == {"Gone"}
+    assert Tombstone.objects.get().state == "archived"
+
+
+def test_it_says_what_the_real_run_costs(world: World) -> None:
+    mixed(world)
+    told = plan()
+    guess = told["cost"]["of_the_real_run"]["calls"]
+    before = world.calls()
+    carry_out(world)
+    assert abs((world.calls() - before) - guess) <= 3, (world.calls() - before, guess)
+    assert told["cost"]["of_this_dry_run"]["calls"] < guess
+
+
+def test_where_both_sides_agree_there_is_nothing_to_do(world: World) -> None:
+    world.linked("Ann", role_title="Boss")
+    assert counts(plan()) == {}
+    text = said()
+    assert "1 looked at, 1 of them the same on both sides." in text
+    assert "Plan: nothing to do, both sides agree." in text
+
+
+def test_a_person_reads_what_becomes_what_and_why(world: World) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    text = said()
+    assert "← 1 to take over from Monday" in text
+    assert "Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
+
+
+def test_only_the_first_lines_are_listed_unless_all_are_asked_for(world: World) -> None:
+    contacts = [world.contact(f"Contact {n}") for n in range(7)]
+    text = said()
+    assert "+ 7 items to make on the board" in text
+    assert "and 2 more (-v 2 lists all)" in text
+    assert said("-v2").count("It has no item on the board") == len(contacts)
+
+
+def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
+    world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.GUARD_RECORDS = 3
+    monkeypatch.setattr("sync.connectors.monday.pacing.next_size", lambda size, *told: size)
+    contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
+    world.work()
+    BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)
+    assert learned(BoardLink.objects.get(entity_type="contact").pk).size == 2
+    for contact in contacts:
+        Contact.objects.filter(pk=contact.pk).update(role_title="")
+    told = counts(plan())
+    call_command("sync_reconcile", stdout=StringIO())
+    emptied = sum(world.values(contact)["role_title"] == "" for contact in contacts)
+    assert told.get("push", 0) == emptied
+    assert told.get("held", 0) == len(contacts) - emptied > 0
+
+
+def test_a_board_that_cannot_be_read_is_a_failure_in_words(world: World, settings: Any) -> None:
+    world.linked()
+    before = everything()
+    settings.MONDAY_API_URL = "http://127.0.0.1:18263/v2"
+    with pytest.raises(CommandError, match=r"Contacts: "):
+        plan()
+    assert everything() == before
+
+
+def test_a_mutation_never_leaves(world: World) -> None:
+    from sync import account
+
+    calls = world.calls()
+    with reading_only(), pytest.raises(WouldWrite):
+        account.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
+    assert world.calls() == calls
+
+
+def test_json_needs_the_dry_run(world: World) -> None:
+    with pytest.raises(CommandError, match="add --dry-run"):
+        call_command("sync_reconcile", "--json", stdout=StringIO())
+
+
+def test_a_save_during_the_dry_run_waits_for_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    contact = world.linked("Ann", role_title="Boss")
+    from sync.dryrun import looking
+
+    original: Callable[..., Any] = looking.entries_of
+
+    def save_meanwhile(batch: Any) -> Any:
+        import threading
+
+        from django.db import connection as theirs
+
+        def save() -> None:
+            with theirs.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '1s'")
+            Contact.objects.filter(pk=contact.pk).update(role_title="Saved meanwhile")
+            theirs.close()
+
+        saver = threading.Thread(target=save)
+        saver.start()
+        saver.join(5)
+        assert not saver.is_alive()
+        return original(batch)
+
+    monkeypatch.setattr(looking, "entries_of", save_meanwhile)
+    plan_everything()
+    contact.refresh_from_db()
+    assert contact.role_title == "Saved meanwhile"
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
+
+
+def test_relations_and_organizations_are_planned_too(world: World) -> None:
+    Organization.objects.create(name="Example Ltd")
+    assert counts(plan()) == {"create": 1}
+    assert User.objects.count() == 0

@@ -1,0 +1,170 @@
+"""What is forgotten after its time, and what never is."""
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pghistory.models
+import pytest
+
+from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
+from sync import pruning
+from sync.clock import sync_now
+from sync.models import BoardLink, Decision, GuardedAct, Intent, SyncAudit, SyncQueue, Tombstone, WebhookEvent
+from tests.engine.conftest import World, world
+from tests.setup.fixtures import run
+
+__all__ = ["run", "world"]
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Run = Callable[..., str]
+
+
+def intent(contact: Contact, state: str = "applied", **values: Any) -> Intent:
+    return Intent.objects.create(
+        entity_type="contact", entity_id=contact.pk, board_id="1", lease_token=uuid.uuid4(),
+        idempotency_key=values.pop("key", uuid.uuid4().hex), state=state, deadline=sync_now(), **values,
+    )  # fmt: skip
+
+
+def delivery(board_id: str = "1", **values: Any) -> WebhookEvent:
+    return WebhookEvent.objects.create(
+        trigger_id=uuid.uuid4().hex, board_id=board_id, type="update_name", body={}, **values
+    )
+
+
+def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(world: World, run: Run) -> None:
+    contact = world.linked(role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    world.deliver()
+    world.work()
+    assert Decision.objects.count() > 3
+    world.pass_time(days=400)
+    said = run("sync_prune")
+    assert all(f"{name}: " in said for name in ("Decisions", "Deliveries", "Intents", "Queue rows"))
+    for model in (Decision, Intent, WebhookEvent, SyncQueue):
+        assert not model.objects.exists(), model
+    world.look(contact)
+    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
+
+
+def test_a_dry_run_counts_the_same_and_forgets_nothing(world: World, run: Run) -> None:
+    contact = world.linked(role_title="Boss")
+    world.pass_time(days=400)
+    before = [model.objects.count() for model in (Decision, Intent, WebhookEvent, SyncQueue, ContactEvent)]
+    told = run("sync_prune", "--dry-run")
+    after = [model.objects.count() for model in (Decision, Intent, WebhookEvent, SyncQueue, ContactEvent)]
+    assert before == after
+    assert told.replace("would be forgotten", "forgotten") == run("sync_prune")
+    assert contact.pk
+
+
+def test_nothing_young_is_forgotten(world: World, run: Run) -> None:
+    world.linked(role_title="Boss")
+    world.pass_time(days=6)
+    assert run("sync_prune") == "Nothing is old enough.\n"
+
+
+def test_an_open_intent_and_those_sent_with_it_stay(world: World, run: Run) -> None:
+    contact = world.contact()
+    open_one, with_it = intent(contact, "open", key="one"), intent(contact, key="one")
+    old = intent(contact, key="other")
+    world.pass_time(days=30)
+    run("sync_prune")
+    assert set(Intent.objects.values_list("pk", flat=True)) == {open_one.pk, with_it.pk}
+    assert old.pk not in {open_one.pk, with_it.pk}
+
+
+def test_a_create_that_may_have_to_be_made_anew_stays_until_its_record_has_an_item(
+    world: World, run: Run
+) -> None:
+    contact = world.contact()
+    lost = intent(contact, "void", looks=1, settled_at=sync_now())
+    world.pass_time(days=30)
+    run("sync_prune")
+    assert Intent.objects.filter(pk=lost.pk).exists()
+    Contact.objects.filter(pk=contact.pk).update(monday_id="77")
+    run("sync_prune")
+    assert not Intent.objects.filter(pk=lost.pk).exists()
+
+
+def test_a_delivery_that_nobody_weighed_stays(world: World, run: Run) -> None:
+    unweighed, weighed = delivery(), delivery(weighed_at=sync_now())
+    world.pass_time(days=30)
+    run("sync_prune")
+    assert list(WebhookEvent.objects.all()) == [unweighed]
+    assert weighed.pk != unweighed.pk
+
+
+def test_what_a_boards_sweep_has_not_come_to_yet_stays(world: World, run: Run) -> None:
+    board_id = world.board_id()
+    BoardLink.objects.filter(board_id=board_id).update(swept_to=sync_now())
+    kept, gone = delivery(board_id, weighed_at=sync_now()), delivery("other", weighed_at=sync_now())
+    world.pass_time(days=20)
+    run("sync_prune")
+    assert list(WebhookEvent.objects.all()) == [kept]
+    BoardLink.objects.filter(board_id=board_id).update(swept_to=sync_now())
+    run("sync_prune")
+    assert not WebhookEvent.objects.exists()
+    assert gone.pk != kept.pk
+
+
+def test_dead_letters_and_waiting_rows_stay(world: World, run: Run) -> None:
+    world.contact()
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed")
+    SyncQueue.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
+    )
+    world.pass_time(days=15)
+    run("sync_prune")
+    assert set(SyncQueue.objects.values_list("status", flat=True)) == {"pending", "failed"}
+
+
+def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
+    world: World, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    contact, gone = world.contact(role_title="0"), world.contact("Gone")
+    for number in range(1, 6):
+        Contact.objects.filter(pk=contact.pk).update(role_title=str(number))
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=gone.pk).update(role_title="x")
+    Contact.objects.filter(pk=gone.pk).delete()
+    world.pass_time(days=400)
+    run("sync_prune")
+    assert [event.role_title for event in ContactEvent.objects.filter(pgh_obj_id=contact.pk)] == ["5"]
+    assert not ContactEvent.objects.filter(pgh_obj_id=gone.pk).exists()
+    assert not pghistory.models.Context.objects.filter(metadata__cause="import").exists()
+
+
+def test_what_waits_for_approval_stays_and_what_was_done_goes(world: World, run: Run) -> None:
+    contact = world.contact()
+    for state in ("held", "rejected", "done", "released"):
+        GuardedAct.objects.create(
+            entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
+        )
+    SyncAudit.objects.create(entity_type="contact", sampled=3)
+    world.pass_time(days=400)
+    run("sync_prune")
+    assert set(GuardedAct.objects.values_list("state", flat=True)) == {"held", "rejected"}
+    assert not SyncAudit.objects.exists()
+
+
+def test_deletions_with_which_nothing_is_left_to_do_are_forgotten(world: World, run: Run) -> None:
+    for state in ("gone", "waiting"):
+        Tombstone.objects.create(entity_type="contact", entity_id=uuid.uuid4(), state=state)
+    world.pass_time(days=31)
+    assert "Tombstones: 1 would be forgotten." in run("sync_prune", "--dry-run")
+    run("sync_prune")
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"waiting"}
+
+
+def test_batches_are_transactions_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 3)
+    Decision.objects.bulk_create(
+        Decision(entity_type="contact", kind="note", sentence=str(n), at=sync_now() - timedelta(days=400))
+        for n in range(8)
+    )
+    (rule,) = [rule for rule in pruning.rules() if rule.table == "sync_decisions"]
+    assert (pruning.count(rule), pruning.delete(rule), pruning.count(rule)) == (8, 8, 0)

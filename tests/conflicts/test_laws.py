@@ -1,0 +1,199 @@
+"""Laws of the desk: whatever looks find and people choose, in whatever order."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from conflicts.desk import Desk
+from conflicts.errors import ResolutionError
+from conflicts.models import SyncConflict
+from conflicts.picks import current_values
+from conflicts.resolution import resolve
+from conflicts.undoing import undo
+from npd.models import Contact
+from sync.hooks import RECORD, FieldConflict, Finding, Option
+from sync.models import Decision
+
+KEYS = ("role_title", "notes")
+VALUES = st.sampled_from(["one", "two", "three", None])
+OPTIONS = [
+    Option("npd", "Keep", "It stays.").to_json(),
+    Option("custom", "Part", "Both stay.", "unlink").to_json(),
+]
+
+
+@dataclass
+class Told:
+    """How many choices were stored."""
+
+    choices: int = 0
+
+
+@st.composite
+def found(draw: Any) -> tuple[str, dict[str, Any]]:
+    """What a look finds of one kind, and how it takes whatever choice it meets."""
+    kind = draw(st.sampled_from(["fields", "overwritten", "delete"]))
+    keys = draw(st.sets(st.sampled_from(KEYS)))
+    fields = [
+        FieldConflict(key, draw(VALUES), None if kind == "overwritten" else draw(VALUES), draw(VALUES))
+        for key in sorted(keys)
+    ]
+    return kind, {"fields": fields, "takes": draw(st.sampled_from(["applied", "rejected", "ignored"]))}
+
+
+STEPS = st.lists(
+    st.one_of(
+        found(),
+        st.tuples(st.just("choose"), st.sampled_from(["npd", "monday", "custom"])),
+        st.tuples(st.just("undo"), st.booleans()),
+    ),
+    max_size=12,
+)
+
+
+def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
+    """What the engine says, as its contract allows: a choice is applied, handed back, or not touched yet."""
+    asked = [c for c in Desk().open_of("contact", [record]).get(record, []) if c.kind == kind]
+    chosen = {key for one in asked for key in one.choices}
+    if takes == "ignored" and chosen:
+        fields = [f for one in asked for f in _as_stored(one.conflict_id)]
+    still = [one for one in fields if takes != "applied" or one.key not in chosen]
+    data = {}
+    if kind == "delete" and not (takes == "applied" and chosen):
+        data = {"what": "It was archived.", "options": OPTIONS}
+    if kind == "delete" and takes == "applied" and chosen:
+        still = []
+    outcome = {"applied": dict.fromkeys(chosen, "done")} if takes == "applied" else {}
+    if takes == "rejected":
+        outcome = {"rejected": dict.fromkeys(chosen, "It changed.")}  # type: ignore[dict-item]
+    inverse = {key: {"before": {}, "after": {}} for key in chosen}
+    Desk().record([Finding("contact", record, "71", kind, still, data=data, inverse=inverse, **outcome)])  # type: ignore[arg-type]
+
+
+def _as_stored(conflict_id: UUID) -> list[FieldConflict]:
+    row = SyncConflict.objects.get(pk=conflict_id)
+    return [
+        FieldConflict(key, row.npd_data[key], row.base_data[key], row.monday_data[key])
+        for key in row.conflict_fields
+    ]
+
+
+def choose(record: UUID, side: str, by: User, told: Told) -> None:
+    for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at=None).order_by("kind"):
+        keys = [RECORD] if conflict.is_about_record else conflict.conflict_fields
+        value = "unlink" if conflict.is_about_record else "typed"
+        picked = {key: {"choose": side, **({"value": value} if side == "custom" else {})} for key in keys}
+        try:
+            resolve(
+                conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict)
+            )
+            told.choices += 1
+        except ResolutionError:
+            continue
+
+
+def take_back(record: UUID, by: User, *, stands: bool) -> None:
+    for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at__isnull=False):
+        try:
+            undo(conflict.pk, by=by)
+        except ResolutionError:
+            continue
+        wish = next(c for c in Desk().open_of("contact", [record])[record] if c.conflict_id == conflict.pk)
+        entries = conflict.merge_selections
+        again = [
+            FieldConflict(key, entries[key]["npd"], entries[key]["base"], entries[key]["monday"])
+            for key in wish.choices
+        ]
+        others = [
+            one
+            for open_one in SyncConflict.objects.filter(
+                entity_id=record, resolved_at=None, kind=conflict.kind
+            )
+            for one in _as_stored(open_one.pk)
+        ]
+        fields = [*others, *again] if stands else others
+        undone = dict.fromkeys(wish.choices, "" if stands else "It changed.")
+        Desk().record([Finding("contact", record, "71", conflict.kind, fields, undone=undone)])
+
+
+@pytest.mark.django_db
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(steps=STEPS)
+def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten(
+    db: None, steps: list[tuple[str, Any]]
+) -> None:
+    with transaction.atomic():
+        _hold_the_laws(steps)
+        transaction.set_rollback(True)
+
+
+def _hold_the_laws(steps: list[tuple[str, Any]]) -> None:
+    by = User.objects.create_user(f"u{uuid4().hex[:8]}")
+    record = Contact.objects.create(name="Grace", monday_id="71").pk
+    told = Told()
+    for what, how in steps:
+        before = _held(record)
+        if what == "choose":
+            choose(record, how, by, told)
+        elif what == "undo":
+            take_back(record, by, stands=how)
+        else:
+            look(record, what, how["fields"], how["takes"])
+        rows = list(SyncConflict.objects.filter(entity_id=record))
+        _one_open_a_kind(rows)
+        _no_choice_lost(record, rows, told)
+        _no_value_forgotten(record, before, rows)
+
+
+def _one_open_a_kind(rows: list[SyncConflict]) -> None:
+    kinds = [row.kind for row in rows if row.is_open]
+    assert len(kinds) == len(set(kinds))
+
+
+def _no_choice_lost(record: UUID, rows: list[SyncConflict], told: Told) -> None:
+    """Each stored choice waits, was settled, came back, or is said to have been needless: a line each."""
+    lines = Decision.objects.filter(entity_id=record)
+    chosen = lines.filter(kind="conflict_chosen").count()
+    ended = lines.filter(kind__in=("conflict_settled", "conflict_returned")).count()
+    waiting = sum(len(row.stored_choice.fields) for row in rows if row.is_open)
+    assert chosen == ended + waiting
+    assert chosen >= told.choices
+
+
+Held = dict[UUID, set[tuple[str, str]]]
+
+
+def _held(record: UUID) -> Held:
+    """What each open conflict holds: of every field in conflict its values."""
+    rows = SyncConflict.objects.filter(entity_id=record, resolved_at=None)
+    return {row.pk: _values(row) for row in rows}
+
+
+def _values(row: SyncConflict) -> set[tuple[str, str]]:
+    """The values that must not be forgotten; of an overwritten edit what stands may move on, what was lost may not."""
+    data = (row.npd_data, row.base_data, row.monday_data)
+    if row.kind == "overwritten":
+        data = (row.monday_data,)
+    return {(key, one[key]) for key in row.conflict_fields for one in data if one.get(key)}
+
+
+def _no_value_forgotten(record: UUID, before: Held, rows: list[SyncConflict]) -> None:
+    """The values of a field that leaves its conflict, or whose conflict closes, stay in it or in the record's log."""
+    lines = Decision.objects.filter(entity_id=record, kind__in=("conflict_lost_again", "conflict_over"))
+    logged = {(line.key, line.values.get(side)) for line in lines for side in ("npd", "base", "monday")}
+    for row in [row for row in rows if row.pk in before]:
+        entries = row.merge_selections.items()
+        kept = {(key, entry[side]) for key, entry in entries for side in ("npd", "base", "monday")}
+        kept |= _values(row) | (logged if row.kind != "fields" else set())
+        brought_up_to_date = set(row.conflict_fields) if row.is_open and row.kind != "overwritten" else set()
+        assert {one for one in before[row.pk] if one[0] not in brought_up_to_date} <= kept

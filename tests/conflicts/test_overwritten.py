@@ -1,0 +1,131 @@
+"""An edit on Monday that was overwritten: it waits, with what stands, until a person settles it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts.errors import BadResolution
+from conflicts.models import SyncConflict
+from conflicts.progress import progress_of
+from conflicts.resolution import resolve
+from conflicts.undoing import undo
+from npd.models import Contact
+from sync.hooks import FieldConflict, Finding
+from sync.models import Decision
+from tests.conflicts.conftest import conflict_of, record, seen
+from tests.conflicts.test_screen import screen, text_of
+from tests.engine.conftest import World
+
+pytestmark = pytest.mark.django_db
+
+ROLE = FieldConflict("role_title", "Stands", None, "Lost", "Grace wrote it while it was being sent.")
+PHONE = FieldConflict("phone", "+44 20 7946 0812", None, "+44 20 7946 0999")
+
+
+def lost(contact: Contact, *fields: FieldConflict, **more: Any) -> Finding:
+    return Finding("contact", contact.pk, contact.monday_id or "", "overwritten", fields, **more)
+
+
+def test_it_stays_with_its_values_whatever_later_looks_find(contact: Contact) -> None:
+    record(lost(contact, ROLE))
+    record(lost(contact))
+    record(lost(contact, PHONE))
+    conflict = conflict_of(contact)
+    assert conflict.conflict_fields == ["role_title", "phone"]
+    assert conflict.npd_data == {"role_title": "Stands", "phone": PHONE.npd}
+    assert conflict.monday_data == {"role_title": "Lost", "phone": PHONE.monday}
+
+
+def test_of_a_second_loss_the_first_value_stays_in_the_history(contact: Contact) -> None:
+    record(lost(contact, ROLE))
+    record(lost(contact, replace(ROLE, monday="Lost later")))
+    assert conflict_of(contact).monday_data == {"role_title": "Lost later"}
+    line = Decision.objects.get(kind="conflict_lost_again")
+    assert (line.values["monday"], line.values["second"]) == ("Lost", "Lost later")
+
+
+def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Contact) -> None:
+    record(lost(contact, ROLE))
+    record(lost(contact, closing_note="Sync was turned off for this record."))
+    conflict = conflict_of(contact)
+    assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Lost"})
+
+
+def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Contact, ada: User) -> None:
+    record(lost(contact, ROLE, PHONE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type="merge", selections={"phone": {"choose": "npd"}},
+            seen=seen(ROLE, PHONE))  # fmt: skip
+    record(lost(contact, applied={"phone": PHONE.npd}))
+    conflict = conflict_of(contact)
+    assert (conflict.is_open, conflict.conflict_fields) == (True, ["role_title"])
+    assert conflict.resolved_data == {"phone": PHONE.npd}
+
+
+@pytest.mark.parametrize(
+    ("type_", "words"),
+    [
+        ("keep_npd", "nothing had to be written"),
+        ("keep_monday", "written in NPD and on Monday"),
+    ],
+)
+def test_what_was_written_is_told_for_both_sides_hold_what_stands(
+    contact: Contact, ada: User, type_: str, words: str
+) -> None:
+    record(lost(contact, ROLE))
+    resolve(conflict_of(contact).pk, by=ada, resolution_type=type_, seen=seen(ROLE))
+    record(lost(contact, applied={"role_title": "Stands" if type_ == "keep_npd" else "Lost"}))
+    assert words in progress_of(conflict_of(contact)).sentence
+
+
+def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User) -> None:
+    record(lost(contact, ROLE))
+    with pytest.raises(BadResolution, match="what stands now"):
+        resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
+                selections={"role_title": {"choose": "base"}}, seen=seen(ROLE))  # fmt: skip
+
+
+def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:
+    record(lost(contact, FieldConflict("phone", PHONE.npd, None, "no digits")))
+    with pytest.raises(BadResolution, match="not a telephone number"):
+        resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
+                seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
+
+
+def test_the_screen_shows_what_stands_and_what_was_lost(client: Client, contact: Contact, ada: User) -> None:
+    client.force_login(ada)
+    record(lost(contact, ROLE))
+    response = client.get(screen(conflict_of(contact)))
+    page = text_of(response)
+    assert "Stands now on both sides Overwritten the edit that was lost" in page
+    assert "Grace wrote it while it was being sent." in page
+    assert "Take all edits back" in page
+    html = response.content.decode()
+    assert 'value="base"' not in html
+    assert "data-both" in html
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("type_", "role"), [("keep_npd", "Stands"), ("keep_monday", "Lost")])
+def test_its_resolution_can_be_undone(world: World, ada: User, type_: str, role: str) -> None:
+    contact = world.linked(role_title="Stands")
+    record(lost(contact, ROLE))
+    conflict = conflict_of(contact)
+    resolve(conflict.pk, by=ada, resolution_type=type_, seen=seen(ROLE))
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == (role, role)
+    assert not conflict_of(contact).is_open
+    undo(conflict.pk, by=ada)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Stands", "Stands")
+    again = SyncConflict.objects.get()
+    assert (again.is_open, again.choice) == (True, None)
+    assert (again.npd_data, again.monday_data) == ({"role_title": "Stands"}, {"role_title": "Lost"})
+    assert world.status(contact) == "conflict"
+    world.deliver()
+    world.look(contact)
+    assert (world.status(contact), conflict_of(contact).is_open) == ("conflict", True)

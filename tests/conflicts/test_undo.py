@@ -1,0 +1,273 @@
+"""A settled conflict can be undone as long as neither side moved, and comes back as a new one after that."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from conflicts.errors import BadResolution, NotWaiting
+from conflicts.models import SyncConflict
+from conflicts.progress import progress_of
+from conflicts.resolution import resolve
+from conflicts.undoing import undo
+from npd.models import Contact, Organization
+from sync.models import Decision
+from tests.engine.conftest import World
+
+
+@pytest.fixture
+def person(transactional_db: None) -> Any:
+    return get_user_model().objects.create_superuser("lead", "lead@example.com", "x")
+
+
+def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
+    keys = conflict.conflict_fields
+    return {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in keys}
+
+
+def settled(
+    world: World, person: Any, type_: str = "merge", **selection: Any
+) -> tuple[Contact, SyncConflict]:
+    """A contact whose role both sides had changed differently, until a person chose."""
+    contact = world.linked(role_title="Old", notes="old")
+    world.edit(contact, "role_title", "Monday's")
+    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
+    world.work()
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    resolve(conflict.pk, by=person, resolution_type=type_, selections=selection, seen=seen_of(conflict))
+    world.work()
+    world.deliver()
+    world.work()
+    assert world.status(contact) == "synced"
+    return contact, SyncConflict.objects.get(pk=conflict.pk)
+
+
+CHOICES = [
+    ("keep_npd", {}),
+    ("keep_monday", {}),
+    ("merge", {"role_title": {"choose": "base"}}),
+    ("merge", {"role_title": {"choose": "custom", "value": "Typed"}}),
+]
+
+
+@pytest.mark.parametrize(("type_", "selection"), CHOICES)
+def test_an_undone_choice_gives_each_side_its_value_back_and_the_conflict_is_open_again(
+    world: World, person: Any, type_: str, selection: Any
+) -> None:
+    contact, conflict = settled(world, person, type_, **selection)
+    assert undo(conflict.pk, by=person).is_being_undone
+    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict.choice, conflict.resolution_type) == (True, None, None)
+    assert conflict.npd_data == {"role_title": "NPD's"}
+    assert conflict.monday_data == {"role_title": "Monday's"}
+    assert conflict.base_data == {"role_title": "Old"}
+    assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
+    assert world.values(contact)["role_title"] == "Monday's"
+    assert "Undid how Role was settled" in Decision.objects.get(kind="undo").sentence
+
+
+@pytest.mark.parametrize(("type_", "selection"), CHOICES)
+def test_what_was_undone_stays_as_it_is_and_can_be_settled_again(
+    world: World, person: Any, type_: str, selection: Any
+) -> None:
+    contact, conflict = settled(world, person, type_, **selection)
+    undo(conflict.pk, by=person)
+    world.work()
+    before = world.calls("mutation")
+    world.deliver()
+    world.look(contact)
+    conflict.refresh_from_db()
+    assert (conflict.is_open, world.calls("mutation")) == (True, before)
+    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
+    world.work()
+    conflict.refresh_from_db()
+    assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+    assert conflict.resolution_type == "keep_monday"
+    assert SyncConflict.objects.count() == 1
+
+
+@pytest.mark.parametrize("side", ["npd", "monday"])
+@pytest.mark.parametrize(("type_", "lost"), [("keep_npd", "Monday's"), ("keep_monday", "NPD's")])
+def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_conflict(
+    world: World, person: Any, type_: str, lost: str, side: str
+) -> None:
+    contact, conflict = settled(world, person, type_)
+    if side == "npd":
+        Contact.objects.filter(pk=contact.pk).update(role_title="Later")
+    else:
+        world.edit(contact, "role_title", "Later")
+    undo(conflict.pk, by=person)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
+    conflict.refresh_from_db()
+    assert (conflict.is_open, conflict.is_being_undone) == (False, False)
+    assert "has changed since, so nothing was put back" in progress_of(conflict).sentence
+    new = SyncConflict.objects.get(kind="overwritten")
+    assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": lost})
+    assert world.status(contact) == "conflict"
+    assert Decision.objects.filter(kind="conflict_undo_refused").count() == 1
+
+
+def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:
+    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    Contact.objects.filter(pk=contact.pk).update(role_title="Later")
+    undo(conflict.pk, by=person)
+    world.work()
+    new = SyncConflict.objects.get(kind="overwritten")
+    assert new.monday_data == {"role_title": "Monday's"}
+    assert "NPD's value was then: NPD's." in new.notes["role_title"]
+
+
+def test_a_save_during_the_call_that_puts_back_is_kept(
+    world: World, person: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.engine import intents
+
+    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    undo(conflict.pk, by=person)
+    announce = intents.announce
+
+    def edited_meanwhile(*args: Any, **more: Any) -> Any:
+        allowed = announce(*args, **more)
+        Contact.objects.filter(pk=contact.pk, role_title="Typed").update(role_title="Saved meanwhile")
+        return allowed
+
+    monkeypatch.setattr(intents, "announce", edited_meanwhile)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Saved meanwhile", "Monday's")
+    open_one = SyncConflict.objects.get(resolved_at=None)
+    assert (open_one.npd_data, open_one.monday_data) == (
+        {"role_title": "Saved meanwhile"},
+        {"role_title": "Monday's"},
+    )
+    assert not SyncConflict.objects.filter(resolved_at__isnull=False, choice__isnull=False).exists()
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(
+    world: World, person: Any, when: str
+) -> None:
+    contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
+    undo(conflict.pk, by=person)
+    world.sandbox.faults({"timeout": when, "on": "mutation"})
+    world.work()
+    conflict.refresh_from_db()
+    assert conflict.is_being_undone
+    world.wait_out()
+    world.work()
+    conflict.refresh_from_db()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")
+    assert (conflict.is_open, world.status(contact)) == (True, "conflict")
+
+
+def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(
+    world: World, person: Any
+) -> None:
+    contact, conflict = settled(world, person, "keep_npd")
+    world.edit(contact, "notes", "M notes")
+    Contact.objects.filter(pk=contact.pk).update(notes="N notes")
+    world.work()
+    undo(conflict.pk, by=person)
+    world.work()
+    open_one = SyncConflict.objects.get(resolved_at=None)
+    assert sorted(open_one.conflict_fields) == ["notes", "role_title"]
+    assert open_one.npd_data == {"notes": "N notes", "role_title": "NPD's"}
+    assert open_one.monday_data == {"notes": "M notes", "role_title": "Monday's"}
+    conflict.refresh_from_db()
+    assert "in conflict again" in progress_of(conflict).sentence
+    assert sorted(world.ledger(contact).conflicts["fields"]) == ["notes", "role_title"]
+
+
+def test_turning_sync_off_before_the_look_ends_the_wish_with_its_reason(world: World, person: Any) -> None:
+    contact, conflict = settled(world, person, "keep_npd")
+    undo(conflict.pk, by=person)
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_being_undone, conflict.is_open) == (False, False)
+    assert "Sync was turned off" in progress_of(conflict).sentence
+
+
+def test_an_address_that_cant_be_divided_is_put_back_as_it_stood(world: World, person: Any) -> None:
+    organization = Organization.objects.create(
+        name="Ltd", address_street="12 Main St", address_city="Springfield"
+    )
+    world.work()
+    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
+    world.look(organization)
+    conflict = SyncConflict.objects.get(entity_id=organization.pk)
+    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
+    world.work()
+    undo(conflict.pk, by=person)
+    world.work()
+    organization.refresh_from_db()
+    assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")
+    assert world.values(organization)["address"] == "Floor 3, 14 Main St, Springfield, IL"
+    assert SyncConflict.objects.get(resolved_at=None).pk == conflict.pk
+
+
+class TestWhatCantBeUndoneIsSaidInWords:
+    def test_an_open_one_and_one_that_is_being_undone(self, world: World, person: Any) -> None:
+        _, conflict = settled(world, person, "keep_npd")
+        undo(conflict.pk, by=person)
+        with pytest.raises(NotWaiting, match="asked for this already"):
+            undo(conflict.pk, by=person)
+        world.work()
+        with pytest.raises(NotWaiting, match="not settled"):
+            undo(conflict.pk, by=person)
+
+    def test_one_whose_field_was_in_conflict_since(self, world: World, person: Any) -> None:
+        contact, first = settled(world, person, "keep_npd")
+        world.edit(contact, "role_title", "M2")
+        Contact.objects.filter(pk=contact.pk).update(role_title="N2")
+        world.work()
+        with pytest.raises(BadResolution, match="Role came into conflict again"):
+            undo(first.pk, by=person)
+
+    def test_one_that_ended_by_itself(self, world: World, person: Any) -> None:
+        contact = world.linked(role_title="Old")
+        world.edit(contact, "role_title", "Same")
+        Contact.objects.filter(pk=contact.pk).update(role_title="Other")
+        world.work()
+        Contact.objects.filter(pk=contact.pk).update(role_title="Same")
+        world.work()
+        with pytest.raises(BadResolution, match="no choice to undo"):
+            undo(SyncConflict.objects.get().pk, by=person)
+
+    def test_one_of_a_record_that_is_gone_or_whose_sync_is_off(self, world: World, person: Any) -> None:
+        contact, conflict = settled(world, person, "keep_npd")
+        Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
+        with pytest.raises(BadResolution, match="Sync is off"):
+            undo(conflict.pk, by=person)
+        contact.delete()
+        with pytest.raises(BadResolution, match="was deleted since"):
+            undo(conflict.pk, by=person)
+
+
+def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(
+    world: World, person: Any
+) -> None:
+    contact = world.linked(role_title="Old")
+    world.edit(contact, "role_title", "Monday's")
+    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
+    world.work()
+    conflict = SyncConflict.objects.get()
+    chosen = {"role_title": {"choose": "custom", "value": "Typed"}}
+    resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
+    world.sandbox.faults({"timeout": "after", "on": "mutation"})
+    world.work()
+    world.wait_out()
+    world.work()
+    conflict.refresh_from_db()
+    assert (world.status(contact), contact.role_title) == ("synced", "Typed")
+    assert world.values(contact)["role_title"] == "Typed"
+    assert (conflict.resolution_type, conflict.resolved_data) == ("merge", {"role_title": "Typed"})
+    undo(conflict.pk, by=person)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("NPD's", "Monday's")

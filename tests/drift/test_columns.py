@@ -1,0 +1,334 @@
+"""Columns renamed, deleted, restored, hidden, changed in type: the field is held, everything else flows."""
+
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import SyncMetadata
+from sync.remapping import CannotRemap, choices, remap
+from tests.drift.conftest import Owner
+from tests.engine.conftest import World
+
+
+def held(world: World, contact: Contact) -> dict[str, Any]:
+    return dict(world.ledger(contact).held)
+
+
+def save(contact: Contact, **values: Any) -> None:
+    """Somebody saves other values."""
+    contact.refresh_from_db()
+    for name, value in values.items():
+        setattr(contact, name, value)
+    contact.save()
+
+
+def test_a_renamed_column_is_followed_by_its_id_and_shows_its_new_title(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.retitle("role_title", "Position")
+    world.edit(contact, "role_title", "Countess")
+    world.deliver()
+    world.work()
+    owner.sweep()
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.sync_status) == ("Countess", "synced")
+    assert owner.mapping().problem == ""
+    assert choices(owner.mapping())[0] == ("role_title", "Position (role_title)")
+
+
+def test_a_deleted_column_is_flagged_and_every_record_says_so_without_a_call(
+    world: World, owner: Owner
+) -> None:
+    contacts = [world.linked(name, role_title="Analyst") for name in ("Ann", "Bo")]
+    owner.column("role_title", "delete")
+    calls = world.calls()
+    owner.sweep()
+    assert world.calls() - calls == 1
+    problem = owner.mapping().problem
+    assert "gone from the board" in problem
+    assert "monday_setup" in problem
+    for contact in contacts:
+        assert world.status(contact) == "pending"
+        assert held(world, contact)["role_title"]["reason"] == problem
+
+
+def test_while_a_column_is_gone_its_edits_are_kept_and_other_fields_flow(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst", notes="old")
+    owner.column("role_title", "delete")
+    save(contact, role_title="Countess", notes="new")
+    world.work()
+    assert world.values(contact)["notes"] == "new"
+    assert owner.mapping().problem != ""
+    assert held(world, contact)["role_title"]["reason"] == owner.mapping().problem
+    contact.refresh_from_db()
+    assert (contact.role_title, contact.sync_status) == ("Countess", "pending")
+
+
+def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(
+    world: World, owner: Owner
+) -> None:
+    contact = world.linked(role_title="Analyst", notes="0")
+    owner.column("role_title", "delete")
+    calls = []
+    for number in range(1, 4):
+        before = world.calls("query")
+        save(contact, notes=str(number))
+        world.work()
+        calls.append(world.calls("query") - before)
+    assert calls == [2, 1, 1]
+
+
+def test_an_edit_made_while_the_column_was_gone_flows_when_it_is_restored(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    save(contact, role_title="Countess")
+    world.work()
+    owner.column("role_title", "restore")
+    owner.sweep()
+    assert world.values(contact)["role_title"] == "Countess"
+    assert (world.status(contact), held(world, contact)) == ("synced", {})
+    assert owner.mapping().problem == ""
+
+
+def test_a_restored_column_has_its_old_base_so_an_edit_on_each_side_is_a_conflict(
+    world: World, owner: Owner
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    save(contact, role_title="Countess")
+    world.work()
+    owner.column("role_title", "restore")
+    world.edit(contact, "role_title", "Programmer")
+    owner.sweep()
+    (conflict,) = SyncConflict.objects.filter(resolved_at=None)
+    assert (conflict.npd_data, conflict.base_data, conflict.monday_data) == (
+        {"role_title": "Countess"},
+        {"role_title": "Analyst"},
+        {"role_title": "Programmer"},
+    )
+
+
+def test_a_restored_column_is_noticed_by_a_look_too(world: World, owner: Owner) -> None:
+    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    owner.column("role_title", "restore")
+    save(contact, role_title="Countess")
+    world.work()
+    assert owner.mapping().problem == ""
+    assert (world.status(contact), world.status(other)) == ("synced", "synced")
+
+
+def test_after_the_set_up_made_the_column_anew_the_held_edits_flow(world: World, owner: Owner) -> None:
+    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    save(contact, role_title="Countess")
+    world.work()
+    version = owner.mapping().version
+    call_command("monday_setup")
+    world.work()
+    mapping = owner.mapping()
+    assert (mapping.problem, mapping.version) == ("", version + 1)
+    assert mapping.column_id != "role_title"
+    assert world.values(contact)[mapping.column_id] == "Countess"
+    assert world.values(other)[mapping.column_id] == "Boss"
+    assert (world.status(contact), world.status(other)) == ("synced", "synced")
+
+
+def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(
+    world: World, owner: Owner
+) -> None:
+    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    owner.column("role_title", "delete")
+    owner.make("position", "Position")
+    owner.sweep()
+    save(contact, role_title="Countess")
+    world.edit(other, "position", "Chair")
+    world.work()
+    said = remap(owner.mapping().pk, "position")
+    world.work()
+    assert "Position (position)" in said
+    assert world.values(contact)["position"] == "Countess"
+    assert world.status(contact) == "synced"
+    (conflict,) = SyncConflict.objects.filter(resolved_at=None)
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "Chair"})
+
+
+def test_a_field_emptied_while_it_was_held_is_not_filled_again_from_the_new_column(
+    world: World, owner: Owner
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "delete")
+    owner.make("position", "Position")
+    owner.sweep()
+    save(contact, role_title="")
+    world.edit(contact, "position", "Chair")
+    world.work()
+    remap(owner.mapping().pk, "position")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title or "", world.values(contact)["position"]) == ("", "Chair")
+    assert SyncConflict.objects.filter(resolved_at=None, conflict_fields=["role_title"]).exists()
+
+
+def test_only_columns_that_fit_can_be_chosen(world: World, owner: Owner) -> None:
+    owner.make("position", "Position")
+    owner.make("amount", "Amount", "numbers")
+    owner.sweep()
+    mapping = owner.mapping()
+    assert "position" in dict(choices(mapping))
+    assert "amount" not in dict(choices(mapping))
+    for column_id, why in (
+        ("amount", "needs a column of type"),
+        ("npd_id", "NPD ID"),
+        ("notes", "mapped to Notes already"),
+        ("nowhere", "not on the board"),
+    ):
+        with pytest.raises(CannotRemap, match=why):
+            remap(mapping.pk, column_id)
+    assert owner.mapping().version == mapping.version
+
+
+def test_a_column_of_another_type_is_held_and_flows_again_when_it_is_changed_back(
+    world: World, owner: Owner
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "retype", type="numbers")
+    save(contact, role_title="Countess")
+    world.work()
+    assert "of the type numbers now; it was text" in owner.mapping().problem
+    assert world.values(contact)["role_title"] == ""
+    owner.column("role_title", "retype", type="text")
+    owner.sweep()
+    assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
+    assert world.values(contact)["role_title"] == "Countess"
+
+
+def test_a_column_hidden_from_the_tokens_user_is_unknown_and_not_empty(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst", notes="old")
+    owner.column("role_title", "hide")
+    save(contact, notes="new")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["notes"]) == ("Analyst", "new")
+    assert "doesn't show its values to the token's user" in owner.mapping().problem
+    owner.column("role_title", "show")
+    save(contact, notes="newer")
+    world.work()
+    assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
+
+
+def test_a_new_record_is_made_without_the_column_that_is_gone(world: World, owner: Owner) -> None:
+    owner.column("role_title", "delete")
+    owner.sweep()
+    mutations = world.calls("mutation")
+    contact = world.contact("Ann", role_title="Analyst", email="ann@x.test")
+    world.work()
+    assert world.calls("mutation") - mutations == 1
+    assert world.values(contact)["email"] == "ann@x.test"
+    assert held(world, contact)["role_title"]["reason"] == owner.mapping().problem
+    owner.column("role_title", "restore")
+    owner.sweep()
+    assert world.values(contact)["role_title"] == "Analyst"
+    assert world.status(contact) == "synced"
+
+
+def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(
+    world: World, owner: Owner
+) -> None:
+    linked = world.linked("Ann", notes="old")
+    owner.column("npd_id", "delete")
+    contact = world.contact("Bo")
+    world.work()
+    save(linked, notes="new")
+    world.work()
+    assert world.values(linked)["notes"] == "new"
+    assert len(world.sandbox.items()) == 1
+    assert owner.link().npd_id_problem != ""
+    assert world.ledger(contact).note == owner.link().npd_id_problem
+    assert (world.status(contact), world.row(contact).status) == ("pending", "completed")
+    owner.column("npd_id", "restore")
+    owner.sweep()
+    assert owner.link().npd_id_problem == ""
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    assert world.status(contact) == "synced"
+
+
+def test_without_the_npd_id_column_no_record_is_made_of_an_item(world: World, owner: Owner) -> None:
+    owner.column("npd_id", "delete")
+    world.sandbox.act(
+        "add",
+        board_id=int(world.board_id()),
+        name="Bo",
+        values={"email": {"email": "bo@x.test", "text": "bo@x.test"}},
+    )
+    world.deliver()
+    owner.sweep()
+    calls = world.calls()
+    for _ in range(10):
+        world.pass_time(minutes=1)
+        world.work()
+    assert Contact.objects.count() == 0
+    assert world.calls() - calls <= 1
+    owner.column("npd_id", "restore")
+    owner.sweep()
+    world.pass_time(minutes=1)
+    world.work()
+    assert Contact.objects.filter(name="Bo").count() == 1
+
+
+def test_without_the_column_that_records_are_matched_by_none_is_made_twice(
+    world: World, owner: Owner
+) -> None:
+    world.sandbox.control(
+        "items",
+        board_id=world.board_id(),
+        items=[{"name": "Bo", "values": {"email": {"email": "bo@x.test", "text": "bo@x.test"}}}],
+    )
+    owner.column("email", "delete")
+    contact = world.contact("Bo", email="bo@x.test")
+    world.work()
+    assert len(world.sandbox.items()) == 1
+    assert "matched by it" in world.ledger(contact).note
+    owner.column("email", "restore")
+    owner.sweep()
+    assert len(world.sandbox.items()) == 1
+    assert world.status(contact) == "synced"
+
+
+def test_a_renamed_board_is_the_same_board(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.sandbox.query(
+        'mutation ($b: ID!) { update_board(board_id: $b, board_attribute: name, new_value: "People") }',
+        b=world.board_id(),
+    )
+    world.edit(contact, "role_title", "Countess")
+    world.deliver()
+    world.work()
+    owner.sweep()
+    contact.refresh_from_db()
+    assert (contact.role_title, owner.link().shape["name"]) == ("Countess", "People")
+
+
+def test_a_field_that_is_not_synced_needs_no_column(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    type(owner.mapping()).objects.filter(key="role_title").update(direction="none")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    assert owner.mapping().problem == ""
+    assert world.status(contact) == "synced"
+
+
+def test_records_without_sync_hold_nothing(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    save(contact, sync_enabled=False)
+    world.work()
+    owner.column("role_title", "delete")
+    owner.sweep()
+    assert world.status(contact) == "disabled"
+    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).held == {}

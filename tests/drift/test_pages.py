@@ -1,0 +1,113 @@
+"""What is wrong with a column is said on the board's page, the record's, the first page and by `monday_check`."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from sync.checking import check
+from sync.models import BoardLink
+from tests.admin.forms import values_of
+from tests.drift.conftest import Owner
+from tests.engine.conftest import World
+
+
+@pytest.fixture
+def admin(world: World) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("lead", "lead@x.test", "x"))
+    return client
+
+
+def html(client: Client, url: str) -> str:
+    response = client.get(url)
+    assert response.status_code == 200
+    return response.content.decode()
+
+
+def board_page(owner: Owner) -> str:
+    return reverse("admin:sync_boardlink_change", args=[owner.link().pk])
+
+
+def test_a_missing_column_is_told_on_every_page_that_is_about_it(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "delete")
+    owner.sweep()
+    record = reverse("admin:npd_contact_change", args=[contact.pk])
+    for url in (board_page(owner), record, reverse("admin:index")):
+        assert "is gone from the board" in html(admin, url), url
+    owner.column("role_title", "restore")
+    owner.sweep()
+    for url in (board_page(owner), record, reverse("admin:index")):
+        assert "is gone from the board" not in html(admin, url), url
+
+
+def test_monday_check_names_the_column_that_is_gone(world: World, owner: Owner) -> None:
+    owner.column("role_title", "delete")
+    lines = [one.what for one in check() if not one.ok and one.about == "columns"]
+    assert any("role_title" in line and "missing" in line for line in lines)
+
+
+def test_a_person_maps_a_field_to_another_column_on_the_boards_page(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "delete")
+    owner.make("position", "Position")
+    owner.make("amount", "Amount", "numbers")
+    owner.sweep()
+    page = html(admin, board_page(owner))
+    assert 'value="position"' in page
+    assert 'value="amount"' not in page
+    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    (name,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
+    answer = admin.post(board_page(owner), form | {name: "position"}, follow=True)
+    assert "is in the column Position (position) now" in answer.content.decode()
+    world.work()
+    assert world.values(contact)["position"] == "Analyst"
+    assert world.status(contact) == "synced"
+
+
+def test_saving_the_page_without_another_column_changes_no_mapping(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    before = list(owner.link().mappings.values("key", "column_id", "version", "converter", "options"))
+    form: dict[str, Any] = values_of(admin.get(board_page(owner)), "boardlink_form")
+    assert admin.post(board_page(owner), form).status_code == 302
+    after = list(owner.link().mappings.values("key", "column_id", "version", "converter", "options"))
+    assert after == before
+
+
+def test_a_column_that_does_not_fit_is_refused(world: World, owner: Owner, admin: Client) -> None:
+    owner.make("amount", "Amount", "numbers")
+    owner.make("position", "Position")
+    owner.sweep()
+    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    (name,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
+    answer = admin.post(board_page(owner), form | {name: "amount"})
+    assert answer.status_code == 200
+    assert "Select a valid choice" in answer.content.decode()
+    assert owner.mapping().column_id == "role_title"
+
+
+def test_silence_and_sweeps_that_fail_are_on_the_first_page(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    BoardLink.objects.filter(pk=owner.link().pk).update(
+        silence="People changed the board 3 times, but no webhook ever came.",
+        sweep_problem="What changed on the board could not be asked.",
+        webhooks_problem="The webhooks could not be registered.",
+        npd_id_problem="The column “NPD ID” is gone from the board.",
+    )
+    page = html(admin, reverse("admin:index"))
+    for words in (
+        "webhooks have fallen silent",
+        "is not fully known",
+        "not all there",
+        "nothing new is made",
+    ):
+        assert words in page

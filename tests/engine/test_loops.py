@@ -1,0 +1,159 @@
+"""A field that an automation on the board rewrites after each of our writes is answered a few times, then damped."""
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.choices import Cause
+from sync.models import Decision, FieldLoop, FieldMapping
+from tests.engine.conftest import World
+
+AUTOMATIONS = -4
+LIMIT = 3
+
+
+@pytest.fixture(autouse=True)
+def limit(settings: Any) -> None:
+    settings.LOOP_TIMES = LIMIT
+
+
+def rewrite(world: World, contact: Contact, value: str = "AUTOMATIC") -> None:
+    """What a Monday automation does with our value."""
+    world.sandbox.act(
+        "edit", item_id=contact.monday_id, column_id="role_title", value=value, user_id=AUTOMATIONS
+    )
+    world.deliver()
+    world.work()
+
+
+def one_way(world: World) -> Contact:
+    contact = world.linked(role_title="Ours")
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    return contact
+
+
+def loop(world: World, contact: Contact, rounds: int = 10) -> int:
+    """The automation rewrites whatever we write, so often; returns how many mutations of ours that cost."""
+    before = world.calls("mutation")
+    for _ in range(rounds):
+        if world.values(contact)["role_title"] == "AUTOMATIC":
+            break
+        rewrite(world, contact)
+    return world.calls("mutation") - before
+
+
+def held(world: World, contact: Contact) -> str:
+    return str(world.ledger(contact).held.get("role_title", {}).get("reason", ""))
+
+
+def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_the_allowance(
+    world: World,
+) -> None:
+    contact = one_way(world)
+    mutations = loop(world, contact)
+    assert mutations == LIMIT - 1
+    assert "rewritten 3 times within an hour by" in held(world, contact)
+    assert "Stop the automation" in held(world, contact)
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("pending", "AUTOMATIC")
+    assert Decision.objects.filter(entity_id=contact.pk, kind="loop").count() == 1
+    assert FieldLoop.objects.get(entity_id=contact.pk, key="role_title").damped_until is not None
+
+
+def test_it_is_said_who_rewrites_it(world: World) -> None:
+    contact = one_way(world)
+    loop(world, contact)
+    assert "Monday user -4" in held(world, contact)
+
+
+def test_the_records_other_fields_flow_while_one_is_damped(world: World) -> None:
+    contact = one_way(world)
+    loop(world, contact)
+    Contact.objects.filter(pk=contact.pk).update(notes="from NPD")
+    world.work()
+    assert world.values(contact)["notes"] == "from NPD"
+    assert world.values(contact)["role_title"] == "AUTOMATIC"
+
+
+def test_looks_write_nothing_to_it_for_an_hour_then_once_then_for_two(world: World) -> None:
+    contact = one_way(world)
+    loop(world, contact)
+    before = world.calls("mutation")
+    for _ in range(5):
+        world.pass_time(minutes=10)
+        world.look(contact)
+    assert world.calls("mutation") == before
+    world.pass_time(minutes=11)
+    world.work()
+    assert (world.calls("mutation"), world.values(contact)["role_title"]) == (before + 1, "Ours")
+    rewrite(world, contact)
+    world.pass_time(minutes=90)
+    world.work()
+    world.look(contact)
+    assert world.calls("mutation") == before + 1
+    world.pass_time(minutes=31)
+    world.work()
+    assert world.calls("mutation") == before + 2
+
+
+def test_a_day_of_a_loop_costs_a_handful_of_mutations(world: World) -> None:
+    contact = one_way(world)
+    before = world.calls("mutation")
+    for _ in range(24):
+        loop(world, contact)
+        world.pass_time(hours=1, minutes=1)
+        world.work()
+    assert world.calls("mutation") - before <= LIMIT + 5
+
+
+def test_it_ends_when_the_field_stays_quiet(world: World) -> None:
+    contact = one_way(world)
+    loop(world, contact)
+    world.pass_time(hours=1, minutes=1)
+    world.work()
+    assert world.values(contact)["role_title"] == "Ours"
+    world.deliver()
+    world.work()
+    assert world.status(contact) == "synced"
+    world.pass_time(hours=1, minutes=1)
+    world.look(contact)
+    assert not FieldLoop.objects.exists()
+    assert (
+        "stayed as it was" in Decision.objects.filter(entity_id=contact.pk, kind="loop").latest("id").sentence
+    )
+
+
+def test_a_person_who_asks_for_the_record_ends_the_damping(world: World) -> None:
+    contact = one_way(world)
+    loop(world, contact)
+    world.look(contact, cause=Cause.PERSON)
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
+    assert not FieldLoop.objects.exists()
+
+
+def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: World) -> None:
+    """Both ways each edit of Monday's is taken over; it is NPD's script that has us write again."""
+    contact = world.linked(role_title="Ours")
+    before = world.calls("mutation")
+    for _ in range(10):
+        Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
+        world.work()
+        if world.values(contact)["role_title"] == "Ours":
+            rewrite(world, contact)
+    assert world.calls("mutation") - before <= LIMIT
+    assert "was rewritten" in held(world, contact)
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
+
+
+def test_people_who_edit_a_field_now_and_then_are_no_loop(world: World) -> None:
+    contact = world.linked(role_title="Ours")
+    for number in range(LIMIT + 2):
+        Contact.objects.filter(pk=contact.pk).update(role_title=f"NPD {number}")
+        world.work()
+        rewrite(world, contact, f"Monday {number}")
+        contact.refresh_from_db()
+        assert contact.role_title == f"Monday {number}"
+        world.pass_time(minutes=40)
+    assert not Decision.objects.filter(kind="loop").exists()
+    assert world.status(contact) == "synced"

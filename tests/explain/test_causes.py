@@ -1,0 +1,167 @@
+"""Every decision says what led to it: whose edit, which row, which webhook, which call, which rule."""
+
+from typing import Any
+
+import pghistory
+import pytest
+from django.contrib.auth.models import User
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.explain.chains import chain, in_words
+from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from tests.engine.conftest import World, world
+
+__all__ = ["world"]
+
+
+def last(record: Any, kind: str, key: str = "role_title") -> Decision:
+    return Decision.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")
+
+
+def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(world: World) -> None:
+    dora = User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+    contact = world.linked(role_title="Boss")
+    client = APIClient()
+    client.force_authenticate(dora)
+    assert client.patch(f"/api/v1/contacts/{contact.pk}/", {"role_title": "Chair"}).status_code == 200
+    row = SyncQueue.objects.get(entity_id=contact.pk, status="pending")
+    world.work()
+    line = last(contact, "push")
+    intent = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
+    assert line.cause["npd"]["who"] == "Dora Demo"
+    assert line.cause["npd"]["way"] == "by the API"
+    assert (line.cause["rows"], line.cause["causes"]) == ([row.pk], ["save"])
+    assert (line.cause["intent"], line.cause["rule"], line.cause["action"]) == (
+        str(intent.pk),
+        "changed in NPD",
+        "push",
+    )
+    assert line.request_id == intent.request_id != ""
+    words = [link.words for link in chain(line, {})]
+    assert words[0].startswith("edited in NPD by Dora Demo by the API at ")
+    assert words[1] == f"queue row #{row.pk} (a save in NPD)"
+    assert words[3] == f"written [Monday request {line.request_id}, alias r0]"
+
+
+def test_an_import_is_named_as_one(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    assert last(contact, "push").cause["npd"]["way"] == "by an import"
+
+
+def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    with pghistory.context(cause="api"):
+        Contact.objects.filter(pk=contact.pk).update(notes="new")
+    world.work()
+    assert last(contact, "push").cause["npd"]["way"] == "by an import"
+    assert last(contact, "push", "notes").cause["npd"]["way"] == "by the API"
+
+
+def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    MondayAccount.objects.update(users={"67210012": {"name": "Bea Board", "email": "bea@example.com"}})
+    world.sandbox.act(
+        "edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012
+    )
+    world.deliver()
+    event = WebhookEvent.objects.filter(column_id="role_title").latest("id")
+    world.work()
+    line = last(contact, "pull")
+    assert line.actor == "Bea Board on Monday"
+    assert (line.cause["monday"]["who"], line.cause["events"]) == ("Bea Board", [event.pk])
+    assert line.cause["read"] == line.request_id != ""
+    assert "npd" not in line.cause
+    assert "webhook #" in in_words(chain(line, {event.pk: event}))
+
+
+def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    world.edit(contact, "role_title", "Chair")
+    world.edit(contact, "notes", "new")
+    world.deliver()
+    world.work()
+    role, notes = last(contact, "pull"), last(contact, "pull", "notes")
+    assert len(role.cause["events"]) == len(notes.cause["events"]) == 1
+    assert role.cause["events"] != notes.cause["events"]
+
+
+def test_a_rule_that_lets_npd_win_names_both_who_edited(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="npd_wins")
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="From NPD")
+    world.edit(contact, "role_title", "From Monday")
+    world.deliver()
+    world.work()
+    cause = last(contact, "push").cause
+    assert cause["rule"] == "changed on both sides; NPD wins"
+    assert cause["npd"]["way"] == "by an import"
+    assert cause["monday"]["who"].startswith("Monday user ") or cause["monday"]["who"]
+    assert sorted(cause["causes"]) == ["save", "webhook"]
+
+
+def test_a_rule_that_lets_monday_win_names_whose_edit_gave_way(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(rule="monday_wins")
+    with pghistory.context(cause="import"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="From NPD")
+    world.edit(contact, "role_title", "From Monday")
+    world.work()
+    assert last(contact, "pull").cause["npd"]["way"] == "by an import"
+
+
+def test_what_a_sweep_found_says_so(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    world.look(contact)
+    line = last(contact, "pull")
+    assert (line.cause["causes"], line.cause["events"]) == (["sweep"], [])
+    assert "(a sweep)" in in_words(chain(line, {}))
+
+
+def test_a_click_names_who_clicked(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    from sync.push import push_by_name
+
+    contact.role_title = "Chair"
+    contact.save()
+    push_by_name(contact, by="dora")
+    world.work()
+    assert last(contact, "push").cause["by"] == "dora"
+
+
+def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
+    from sync.models import BoardLink
+
+    BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
+    values = {"email": "new@example.com"}
+    world.sandbox.act("add", board_id=world.board_id(), name="New", values=values)
+    world.deliver()
+    world.pass_time(minutes=6)
+    world.work()
+    line = Decision.objects.get(kind="create", entity_id=Contact.objects.get(name="New").pk)
+    assert line.cause["rows"]
+    assert line.cause["events"]
+    assert line.cause["read"] == line.request_id != ""
+
+
+@pytest.mark.django_db
+def test_a_line_without_a_cause_has_no_chain() -> None:
+    line = Decision.objects.create(entity_type="contact", kind="note", sentence="Something.")
+    line.refresh_from_db()
+    assert chain(line, {}) == []
+
+
+def test_a_webhook_that_is_no_longer_kept_is_named_by_its_number(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.edit(contact, "role_title", "Chair")
+    world.deliver()
+    world.work()
+    (event,) = last(contact, "pull").cause["events"]
+    assert f"webhook #{event}, no longer kept" in in_words(chain(last(contact, "pull"), {}))

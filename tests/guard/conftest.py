@@ -1,0 +1,24 @@
+"""The world of the engine's tests, with a guard that two records an hour pass."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+
+from tests.engine.conftest import world
+
+__all__ = ["world"]
+
+
+@pytest.fixture(autouse=True)
+def narrow_guard(settings: Any) -> None:
+    """Two records an hour may be emptied or deleted; no share counts."""
+    settings.GUARD_RECORDS, settings.GUARD_PERCENT = 2, 0
+
+
+@pytest.fixture
+def mary(transactional_db: None) -> User:
+    """Who may decide."""
+    made: User = get_user_model()._default_manager.create_superuser("mary", password="secret")  # type: ignore[attr-defined]
+    return made

@@ -1,0 +1,182 @@
+"""The page and the API on which a person approves or rejects, and what the guard's page says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.choices import GuardKind, GuardState
+from sync.models import GuardedAct, SyncQueue
+
+LIST = "/admin/sync/guardedact/?state__exact=held"
+DECIDE = "/admin/sync/guardedact/decide/"
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def plain_files(settings: Any) -> None:
+    """Static files by their names."""
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture
+def browser(client: Client, mary: User) -> Client:
+    """Mary, signed in."""
+    client.force_login(mary)
+    return client
+
+
+@pytest.fixture
+def api(mary: User) -> APIClient:
+    """Mary's program."""
+    found = APIClient()
+    found.force_authenticate(mary)
+    return found
+
+
+@pytest.fixture
+def hold() -> Callable[[int, GuardKind], list[GuardedAct]]:
+    """So many emptied telephones that wait for approval."""
+
+    def make(number: int, kind: GuardKind = GuardKind.CLEAR_MONDAY) -> list[GuardedAct]:
+        contacts = [Contact.objects.create(name=f"Ann {n}") for n in range(number)]
+        SyncQueue.objects.all().delete()
+        return [
+            GuardedAct.objects.create(
+                entity_type="contact",
+                entity_id=contact.pk,
+                kind=kind,
+                key="phone",
+                state=GuardState.HELD,
+                label=f"Phone “+44 {n}” of {contact}",
+                values={"value": f"+44 {n}"},
+            )
+            for n, contact in enumerate(contacts)
+        ]
+
+    return make
+
+
+def states() -> list[str]:
+    return list(GuardedAct.objects.order_by("id").values_list("state", flat=True))
+
+
+def test_the_page_counts_what_waits_and_shows_examples(browser: Client, hold: Any) -> None:
+    hold(7)
+    html = browser.get(LIST).content.decode()
+    assert "7 fields of 7 contacts would be emptied on Monday" in html
+    assert "Approve all 7" in html
+    assert "+44 6" in html
+
+
+def test_nothing_is_decided_before_the_count_was_confirmed(browser: Client, hold: Any) -> None:
+    acts = hold(3)
+    asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[-1].pk)}
+    html = browser.get(DECIDE, asked).content.decode()
+    assert "Approve 3 changes of 3 records?" in html
+    assert states() == ["held"] * 3
+
+
+@pytest.mark.parametrize(("how", "state"), [("approve", "approved"), ("reject", "rejected")])
+def test_all_of_a_kind_are_decided_as_far_as_they_were_counted(
+    browser: Client, hold: Any, how: str, state: str
+) -> None:
+    acts = hold(3)
+    later = hold(1)
+    asked = {"how": how, "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[-1].pk)}
+    browser.post(DECIDE, asked)
+    assert states() == [state] * 3 + ["held"]
+    assert later[0].pk > acts[-1].pk
+    decided = GuardedAct.objects.get(pk=acts[0].pk)
+    assert decided.decided_by is not None
+    assert decided.decided_by.username == "mary"
+    assert SyncQueue.objects.filter(entity_id__in=[a.entity_id for a in acts], priority=10).count() == 3
+
+
+def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser: Client, hold: Any) -> None:
+    acts = hold(3)
+    chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
+    assert "Reject 2 changes of 2 records?" in browser.post(LIST, chosen).content.decode()
+    assert states() == ["held"] * 3
+    browser.post(LIST, chosen | {"confirmed": "yes"})
+    assert states() == ["rejected", "rejected", "held"]
+
+
+def test_what_was_decided_once_is_not_decided_again(browser: Client, hold: Any) -> None:
+    acts = hold(1)
+    asked = {"entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
+    browser.post(DECIDE, asked | {"how": "approve"})
+    browser.post(DECIDE, asked | {"how": "reject"})
+    assert states() == ["approved"]
+
+
+def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
+    acts = hold(1)
+    person = User.objects.create_user("ben", password="x", is_staff=True)
+    person.user_permissions.add(Permission.objects.get(codename="view_guardedact"))
+    client.force_login(person)
+    html = client.get(LIST).content.decode()
+    assert "You may look, but not decide" in html
+    asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
+    assert client.post(DECIDE, asked).status_code == 403
+    assert states() == ["held"]
+
+
+def test_the_first_page_says_that_something_waits(browser: Client, hold: Any) -> None:
+    assert "to approve" not in browser.get("/admin/").content.decode()
+    hold(4)
+    html = browser.get("/admin/").content.decode()
+    assert "4 deletes and emptied fields to approve" in html
+    assert LIST.replace("&", "&amp;") in html
+
+
+def test_the_api_lists_what_waits(api: APIClient, hold: Any) -> None:
+    acts = hold(2)
+    GuardedAct.objects.filter(pk=acts[0].pk).update(state=GuardState.DONE)
+    found = api.get("/api/v1/sync/guard/").json()
+    assert [row["id"] for row in found["results"]] == [acts[1].pk]
+    assert api.get("/api/v1/sync/guard/?state=done").json()["count"] == 1
+    assert api.get("/api/v1/sync/stats").json()["waiting_for_approval"] == 1
+
+
+def test_the_api_decides_by_ids(api: APIClient, hold: Any) -> None:
+    acts = hold(2)
+    answer = api.post("/api/v1/sync/guard/reject", {"ids": [acts[0].pk]}, format="json")
+    assert (answer.status_code, answer.json()) == (200, {"decided": 1})
+    assert states() == ["rejected", "held"]
+
+
+def test_the_api_decides_all_of_a_kind_where_their_number_is_the_one_seen(api: APIClient, hold: Any) -> None:
+    hold(3)
+    asked = {"entity_type": "contact", "kind": "clear_monday", "count": 2}
+    answer = api.post("/api/v1/sync/guard/approve", asked, format="json")
+    assert answer.status_code == 409
+    assert "3 of them wait for approval now, not 2" in answer.content.decode()
+    assert states() == ["held"] * 3
+    answer = api.post("/api/v1/sync/guard/approve", asked | {"count": 3}, format="json")
+    assert answer.json() == {"decided": 3}
+    assert states() == ["approved"] * 3
+
+
+@pytest.mark.parametrize("asked", [{}, {"ids": [1], "count": 1}, {"entity_type": "contact", "count": 1}])
+def test_the_api_wants_to_know_which(api: APIClient, asked: dict[str, Any]) -> None:
+    assert api.post("/api/v1/sync/guard/approve", asked, format="json").status_code == 400
+
+
+def test_the_api_lets_nobody_decide_who_may_only_look(hold: Any) -> None:
+    acts = hold(1)
+    person = User.objects.create_user("ben", password="x")
+    person.user_permissions.add(Permission.objects.get(codename="view_guardedact"))
+    api = APIClient()
+    api.force_authenticate(person)
+    assert api.get("/api/v1/sync/guard/").status_code == 200
+    answer = api.post("/api/v1/sync/guard/approve", {"ids": [acts[0].pk]}, format="json")
+    assert answer.status_code == 403
+    assert states() == ["held"]

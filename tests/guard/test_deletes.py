@@ -1,0 +1,114 @@
+"""Deletes both ways through the guard, with a board: held, approved, rejected, let go."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.choices import GuardState, ItemGone
+from sync.guard.deciding import approve, reject
+from sync.guard.releasing import release
+from sync.models import BoardLink, GuardedAct, Tombstone
+from tests.engine.conftest import World
+from tests.guard.test_fields import held, linked, states
+
+
+def item_states(world: World, ids: list[str | None]) -> list[str]:
+    found = {i["id"]: i["state"] for board in world.sandbox.boards() for i in board["items"]}
+    return [found[str(key)] for key in ids]
+
+
+@pytest.fixture
+def deleted(world: World) -> list[str | None]:
+    """The items of three contacts that were deleted at once in NPD, and looked at."""
+    contacts = linked(world, 3)
+    items = [contact.monday_id for contact in contacts]
+    Contact.objects.filter(pk__in=[c.pk for c in contacts]).delete()
+    world.work()
+    return items
+
+
+@pytest.fixture
+def archived(world: World, settings: Any) -> list[Contact]:
+    """Three contacts whose items were archived at once, on a board whose policy deletes; the quiet time is over."""
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=ItemGone.DELETE)
+    contacts = linked(world, 3)
+    for contact in contacts:
+        world.sandbox.act("archive", item_id=contact.monday_id)
+    world.deliver()
+    world.work()
+    world.pass_time(seconds=settings.GONE_QUIET_SECONDS + 60)
+    world.work()
+    return contacts
+
+
+def test_a_mass_delete_in_npd_archives_nothing(world: World, deleted: list[str]) -> None:
+    assert item_states(world, deleted) == ["active"] * 3
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
+    assert states() == [GuardState.HELD] * 3
+
+
+def test_an_approved_delete_archives_the_items(world: World, deleted: list[str], mary: User) -> None:
+    approve(held(), mary)
+    world.work()
+    assert item_states(world, deleted) == ["archived"] * 3
+    release()
+    assert states() == [GuardState.DONE] * 3
+
+
+def test_a_rejected_delete_leaves_the_items_as_they_are(world: World, deleted: list[str], mary: User) -> None:
+    reject(held(), mary)
+    world.work()
+    assert item_states(world, deleted) == ["active"] * 3
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
+    release()
+    assert states() == [GuardState.KEPT] * 3
+    world.deliver()
+    world.pass_time(minutes=30)
+    world.work()
+    assert not Contact.objects.exists()
+
+
+def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[str]) -> None:
+    for item in deleted:
+        world.sandbox.act("delete", item_id=item)
+    world.deliver()
+    world.work()
+    world.pass_time(minutes=30)
+    world.work()
+    release()
+    assert held().count() == 0
+
+
+def test_a_mass_archive_on_monday_deletes_no_record(world: World, archived: list[Contact]) -> None:
+    assert Contact.objects.count() == 3
+    assert states() == [GuardState.HELD] * 3
+
+
+def test_an_approved_archive_deletes_the_records(world: World, archived: list[Contact], mary: User) -> None:
+    approve(held(), mary)
+    world.work()
+    assert Contact.objects.count() == 0
+    release()
+    assert states() == [GuardState.DONE] * 3
+
+
+def test_a_rejected_archive_keeps_the_records_and_asks(
+    world: World, archived: list[Contact], mary: User
+) -> None:
+    reject(held(), mary)
+    world.work()
+    assert Contact.objects.count() == 3
+    assert SyncConflict.objects.filter(kind="delete", resolved_at=None).count() == 3
+
+
+def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list[Contact]) -> None:
+    for contact in archived:
+        world.sandbox.act("restore", item_id=contact.monday_id)
+    world.deliver()
+    world.work()
+    release()
+    assert set(GuardedAct.objects.values_list("state", flat=True)) == {GuardState.RELEASED}
+    assert {world.status(contact) for contact in archived} == {"synced"}

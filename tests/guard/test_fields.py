@@ -1,0 +1,333 @@
+"""Fields that are emptied: few flow, many wait for approval, and what is held stays where it still stands."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from npd.models import Contact
+from sync.choices import GuardState
+from sync.guard.deciding import approve, reject, waiting
+from sync.guard.releasing import release
+from sync.models import Decision, FieldMapping, GuardedAct
+from tests.engine.conftest import World
+
+
+def linked(world: World, number: int, **values: Any) -> list[Contact]:
+    """Contacts in sync, each with a phone, a role and notes."""
+    given = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values
+    made = [world.contact(f"Ann {n}", **given) for n in range(number)]
+    world.work()
+    world.deliver()
+    world.work()
+    assert {world.status(contact) for contact in made} == {"synced"}
+    return made
+
+
+def empty_in_npd(contacts: list[Contact], field: str = "phone") -> None:
+    for contact in contacts:
+        contact.refresh_from_db()
+    Contact.objects.filter(pk__in=[c.pk for c in contacts]).update(**{field: ""})
+
+
+def empty_on_monday(world: World, contacts: list[Contact], column: str = "phone") -> None:
+    for contact in contacts:
+        world.edit(contact, column, None)
+    world.deliver()
+
+
+def states() -> list[str]:
+    return sorted(GuardedAct.objects.values_list("state", flat=True))
+
+
+def held() -> Any:
+    return GuardedAct.objects.filter(state=GuardState.HELD)
+
+
+def phones_on_monday(world: World, contacts: list[Contact]) -> list[str]:
+    return [world.values(contact)["phone"] for contact in contacts]
+
+
+def phones_in_npd(contacts: list[Contact]) -> list[str]:
+    return list(Contact.objects.filter(pk__in=[c.pk for c in contacts]).values_list("phone", flat=True))
+
+
+class Killed(BaseException):
+    """What stands for kill -9: nothing in the code under test catches it."""
+
+
+def killed(*args: Any, **kwargs: Any) -> None:
+    raise Killed
+
+
+def test_few_emptied_fields_flow(world: World) -> None:
+    contacts = linked(world, 2)
+    empty_in_npd(contacts)
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", ""]
+    assert [world.status(c) for c in contacts] == ["synced", "synced"]
+
+
+def test_a_look_that_would_empty_too_many_cells_holds_them_all(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    assert all(phones_on_monday(world, contacts))
+    assert [world.status(c) for c in contacts] == ["pending"] * 3
+    assert "Waiting for approval" in world.ledger(contacts[0]).held["phone"]["reason"]
+    assert [(w.entity_type, w.kind, w.records, w.acts) for w in waiting()] == [
+        ("contact", "clear_monday", 3, 3)
+    ]
+
+
+def test_a_look_that_would_empty_too_many_fields_of_npd_holds_them_all(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_on_monday(world, contacts)
+    world.work()
+    assert all(phones_in_npd(contacts))
+    assert [(w.kind, w.records) for w in waiting()] == [("clear_npd", 3)]
+
+
+def test_other_fields_of_a_held_record_flow(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    Contact.objects.update(role_title="Chair")
+    world.work()
+    assert {world.values(c)["role_title"] for c in contacts} == {"Chair"}
+    assert all(phones_on_monday(world, contacts))
+
+
+def test_records_are_counted_and_not_fields(world: World) -> None:
+    contacts = linked(world, 2)
+    Contact.objects.update(phone="", role_title="", notes="")
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", ""]
+    assert states() == [GuardState.DONE] * 6
+
+
+def test_what_was_let_through_within_the_hour_counts(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts[:2])
+    world.work()
+    empty_in_npd(contacts[2:])
+    world.work()
+    assert phones_on_monday(world, contacts)[:2] == ["", ""]
+    assert world.values(contacts[2])["phone"]
+
+
+def test_what_was_let_through_longer_ago_counts_no_more(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts[:2])
+    world.work()
+    world.pass_time(minutes=61)
+    empty_in_npd(contacts[2:])
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", "", ""]
+
+
+def test_what_waits_counts_as_long_as_it_waits(world: World) -> None:
+    contacts = linked(world, 4)
+    empty_in_npd(contacts[:3])
+    world.work()
+    world.pass_time(hours=5)
+    empty_in_npd(contacts[3:])
+    world.work()
+    assert all(phones_on_monday(world, contacts))
+    assert held().count() == 4
+
+
+def test_another_field_of_a_record_that_waits_waits_too(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    empty_in_npd(contacts, "notes")
+    world.work()
+    assert {world.values(c)["notes"] for c in contacts} == {"old"}
+
+
+def test_the_two_ways_are_counted_apart(world: World) -> None:
+    contacts = linked(world, 4)
+    empty_in_npd(contacts[:2])
+    world.work()
+    world.deliver()
+    empty_on_monday(world, contacts[2:])
+    world.work()
+    assert sorted(phones_in_npd(contacts)) == ["", "", "", ""]
+
+
+def test_an_approved_field_is_emptied_and_done(world: World, mary: User) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    assert approve(held(), mary) == 3
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", "", ""]
+    assert [world.status(c) for c in contacts] == ["synced"] * 3
+    assert states() == [GuardState.DONE] * 3
+
+
+def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts[:2])
+    with monkeypatch.context() as patched:
+        patched.setattr("sync.engine.writing.intents.announce", killed)
+        with pytest.raises(Killed):
+            world.work()
+    assert states() == [GuardState.DONE] * 2
+    world.pass_time(minutes=4)
+    world.work()
+    empty_in_npd(contacts[2:])
+    world.work()
+    assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
+    assert states() == [GuardState.DONE, GuardState.DONE, GuardState.HELD]
+
+
+def test_what_was_approved_does_not_use_up_the_hour(world: World, mary: User) -> None:
+    contacts = linked(world, 4)
+    empty_in_npd(contacts[:3])
+    world.work()
+    approve(held(), mary)
+    world.work()
+    empty_in_npd(contacts[3:])
+    world.work()
+    assert world.values(contacts[3])["phone"] == ""
+
+
+def test_an_approval_outlives_a_call_that_failed(world: World, mary: User) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    approve(held(), mary)
+    world.sandbox.faults({"timeout": "before", "on": "mutation"})
+    world.work()
+    world.pass_time(hours=3)
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", "", ""]
+    assert states() == [GuardState.DONE] * 3
+
+
+@pytest.mark.parametrize("side", ["npd", "monday"])
+def test_a_rejected_field_gets_its_value_back(world: World, mary: User, side: str) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts) if side == "npd" else empty_on_monday(world, contacts)
+    world.work()
+    assert reject(held(), mary) == 3
+    world.work()
+    assert all(phones_on_monday(world, contacts))
+    assert set(phones_in_npd(contacts)) == {"+442079460018"}
+    assert [world.status(c) for c in contacts] == ["synced"] * 3
+    assert states() == [GuardState.KEPT] * 3
+
+
+def test_a_rejected_field_is_not_put_back_against_its_direction(world: World, mary: User) -> None:
+    contacts = linked(world, 3)
+    FieldMapping.objects.filter(key="phone").update(direction="npd_to_monday")
+    empty_in_npd(contacts)
+    world.work()
+    reject(held(), mary)
+    world.work()
+    assert set(phones_in_npd(contacts)) == {""}
+    assert all(phones_on_monday(world, contacts))
+    assert "direction" in world.ledger(contacts[0]).held["phone"]["reason"]
+
+
+def test_a_field_that_is_filled_again_lets_itself_go(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    Contact.objects.update(phone="+442079460018")
+    world.work()
+    assert states() == [GuardState.RELEASED] * 3
+    assert [world.status(c) for c in contacts] == ["synced"] * 3
+
+
+def test_a_field_that_is_emptied_on_the_other_side_too_lets_itself_go(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    empty_on_monday(world, contacts)
+    world.work()
+    assert states() == [GuardState.RELEASED] * 3
+    assert [world.status(c) for c in contacts] == ["synced"] * 3
+
+
+def test_an_approval_is_for_the_value_that_was_shown(world: World, mary: User) -> None:
+    contacts = linked(world, 3)
+    FieldMapping.objects.filter(key="notes").update(direction="npd_to_monday")
+    empty_in_npd(contacts, "notes")
+    world.work()
+    for contact in contacts:
+        world.edit(contact, "notes", "typed meanwhile")
+    approve(held(), mary)
+    world.work()
+    assert {world.values(c)["notes"] for c in contacts} == {"typed meanwhile"}
+    assert {act.values["value"] for act in held()} == {"typed meanwhile"}
+
+
+def test_a_field_that_becomes_a_conflict_lets_itself_go(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    world.edit(contacts[0], "phone", "+442079460099")
+    world.deliver()
+    world.work()
+    assert world.status(contacts[0]) == "conflict"
+    assert GuardedAct.objects.get(entity_id=contacts[0].pk).state == GuardState.RELEASED
+
+
+def test_what_is_held_of_a_record_that_is_switched_off_lets_itself_go(world: World) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
+    world.work()
+    assert release() == 1
+    assert GuardedAct.objects.get(entity_id=contacts[0].pk).state == GuardState.RELEASED
+
+
+def test_a_persons_choice_in_a_conflict_needs_no_second_approval(world: World, mary: User) -> None:
+    from conflicts.models import SyncConflict
+    from conflicts.resolution import current_values, resolve
+
+    contacts = linked(world, 3)
+    for contact in contacts:
+        world.edit(contact, "phone", "+442079460099")
+    empty_in_npd(contacts)
+    world.deliver()
+    world.work()
+    for conflict in SyncConflict.objects.filter(resolved_at=None):
+        resolve(conflict.pk, by=mary, resolution_type="keep_npd", seen=current_values(conflict))
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", "", ""]
+    assert not GuardedAct.objects.exists()
+
+
+def test_every_decision_is_in_the_records_log(world: World, mary: User) -> None:
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    approve(held().filter(entity_id=contacts[0].pk), mary)
+    lines = Decision.objects.filter(entity_id=contacts[0].pk, kind="guard").order_by("id")
+    assert [line.actor for line in lines][-1] == "mary"
+    assert "waits for approval" in lines[0].sentence
+    assert "mary approved" in lines.reverse()[0].sentence
+
+
+def test_a_share_of_a_board_of_fifty_counts(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 4
+    contacts = linked(world, 50)
+    empty_in_npd(contacts[:2])
+    world.work()
+    empty_in_npd(contacts[2:3])
+    world.work()
+    assert [bool(phone) for phone in phones_on_monday(world, contacts[:3])] == [False, False, True]
+
+
+def test_of_a_small_board_no_share_counts(world: World, settings: Any) -> None:
+    settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 10
+    contacts = linked(world, 3)
+    empty_in_npd(contacts)
+    world.work()
+    assert phones_on_monday(world, contacts) == ["", "", ""]

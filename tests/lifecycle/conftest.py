@@ -1,0 +1,53 @@
+"""Records and items that come and go: the world of the engine's tests, and a person who settles what is asked."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from tests.engine.conftest import World, world
+
+__all__ = ["World", "asked", "choose", "pat", "quiet_passes", "take_away", "world"]
+
+
+@pytest.fixture
+def pat(db: None) -> Any:
+    """Who settles conflicts."""
+    return get_user_model().objects.create_superuser("pat", "pat@example.test", "long-enough-1")
+
+
+def take_away(world: World, record: Any, how: str = "archive") -> str:
+    """A person archives or deletes the record's item on the board; the webhook comes, the worker looks."""
+    record.refresh_from_db()
+    item_id = str(record.monday_id)
+    world.sandbox.act(how, item_id=item_id)
+    world.deliver()
+    world.work()
+    return item_id
+
+
+def quiet_passes(world: World, times: int = 1) -> None:
+    """The time passes in which Monday could undo it; the worker looks."""
+    for _ in range(times):
+        world.pass_time(seconds=601)
+        world.work()
+
+
+def asked(record_id: Any, kind: str = "delete") -> SyncConflict:
+    """The one open conflict of this kind."""
+    return SyncConflict.objects.get(entity_id=record_id, kind=kind, resolved_at=None)
+
+
+def choose(conflict: SyncConflict, person: Any, choose: str, value: str = "") -> None:
+    """A person picks one of the ways out, having seen the conflict as it stands now."""
+    conflict.refresh_from_db()
+    seen: dict[str, Any] = {
+        key: {"npd": conflict.npd_data.get(key), "monday": conflict.monday_data.get(key)}
+        for key in conflict.conflict_fields
+    }
+    if conflict.kind == "identity":
+        seen = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
+    picked = {"choose": choose, **({"value": value} if value else {})}
+    resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=seen)

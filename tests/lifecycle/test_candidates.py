@@ -1,0 +1,331 @@
+"""Items without a record and records without an item: MERGE's rows "none | …" and "never linked | …"."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
+from tests.engine.conftest import World
+from tests.lifecycle.conftest import asked, choose
+
+
+def mail(address: str) -> dict[str, str]:
+    return {"email": address, "text": address}
+
+
+def add(world: World, name: str, **values: Any) -> str:
+    return str(world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)["id"])
+
+
+def newcomers(world: World, seconds: float = 11) -> None:
+    """Webhooks come, the items' quiet time passes, the worker looks."""
+    world.deliver()
+    world.pass_time(seconds=seconds)
+    world.work()
+
+
+def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> None:
+    add(world, "Ann", email=mail("ann@example.com"))
+    newcomers(world, seconds=5)
+    assert not Contact.objects.exists()
+    newcomers(world, seconds=6)
+    assert Contact.objects.get().sync_status == "synced"
+
+
+def test_none_there_never_linked_without_a_match_key_it_waits_five_minutes(world: World) -> None:
+    add(world, "Ann")
+    newcomers(world, seconds=200)
+    assert not Contact.objects.exists()
+    newcomers(world, seconds=120)
+    assert Contact.objects.count() == 1
+
+
+def test_none_there_never_linked_the_npd_id_of_a_record_without_an_item_links(world: World) -> None:
+    contact = world.contact("Ann", sync_enabled=False)
+    item = add(world, "Somebody", npd_id=str(contact.pk), email=mail("else@example.com"))
+    Contact.objects.filter(pk=contact.pk).update(sync_enabled=True)
+    SyncQueue.objects.filter(entity_id=contact.pk).delete()
+    newcomers(world)
+    contact.refresh_from_db()
+    assert contact.monday_id == item
+    assert len(world.sandbox.items()) == 1
+
+
+def test_none_there_never_linked_one_hit_by_the_match_rule_links(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    item = add(world, "Ann on Monday", email=mail("Ann@Example.com".lower()))
+    SyncQueue.objects.filter(entity_id=contact.pk).delete()
+    newcomers(world)
+    contact.refresh_from_db()
+    assert contact.monday_id == item
+    assert Contact.objects.count() == 1
+
+
+def test_none_there_never_linked_several_hits_are_asked_about(world: World) -> None:
+    for name in ("One", "Two"):
+        world.contact(name, email="ann@example.com")
+    SyncQueue.objects.all().delete()
+    item = add(world, "Ann", email=mail("ann@example.com"))
+    newcomers(world)
+    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
+    assert conflict.kind == "identity"
+    assert {option["label"] for option in conflict.about["options"]} == {
+        "It is “One”",
+        "It is “Two”",
+        "It is somebody else: make a new record",
+        "Leave the item alone",
+    }
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
+
+
+def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
+    """An item that could be either of two records, asked about."""
+    records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
+    SyncQueue.objects.all().delete()
+    item = add(world, "Ann", email=mail("ann@example.com"), role_title="Buyer")
+    newcomers(world)
+    return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_whose_item_this_is_a_person_says_and_the_two_are_linked(world: World, pat: Any, which: int) -> None:
+    conflict, item, records = several(world)
+    choose(conflict, pat, "custom", str(records[which].pk))
+    world.work()
+    chosen, other = Contact.objects.get(pk=records[which].pk), records[1 - which]
+    assert chosen.monday_id == item
+    assert world.values(chosen)["npd_id"] == str(chosen.pk)
+    assert Contact.objects.get(pk=other.pk).monday_id != item
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+
+
+def test_an_item_that_is_nobodys_becomes_a_record_when_a_person_says_so(world: World, pat: Any) -> None:
+    conflict, item, (one, two) = several(world)
+    BoardLink.objects.update(creates_records=False)
+    choose(conflict, pat, "custom", "record")
+    world.work()
+    made = Contact.objects.get(monday_id=item)
+    assert (made.name, made.role_title) == ("Ann", "Buyer")
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    # The records that had waited for the answer go their own way again.
+    assert world.status(one) == "synced"
+    assert one.monday_id not in (None, item)
+    # Their e-mail is still the same, so that the other one is asked about, but not about this item.
+    assert asked(two.pk, "identity").monday_item_id == one.monday_id
+
+
+def test_an_item_that_is_left_alone_makes_no_record_and_is_not_matched(world: World, pat: Any) -> None:
+    conflict, item, _ = several(world)
+    choose(conflict, pat, "custom", "leave alone")
+    world.work()
+    assert not Contact.objects.filter(monday_id=item).exists()
+    world.sandbox.act("rename", item_id=item, name="Ann again")
+    newcomers(world)
+    assert not Contact.objects.filter(monday_id=item).exists()
+    assert not SyncConflict.objects.filter(monday_item_id=item, resolved_at=None).exists()
+
+
+def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: World, pat: Any) -> None:
+    linked = world.linked("Ann", email="ann@example.com")
+    free = world.contact("Bob", email="ann@example.com")
+    SyncQueue.objects.all().delete()
+    item = add(world, "Ann again", email=mail("ann@example.com"))
+    newcomers(world)
+    conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
+    choose(conflict, pat, "custom", str(free.pk))
+    free.delete()
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
+    assert "deleted meanwhile" in conflict.choice_problem
+    assert str(free.pk) not in str(conflict.about["options"])
+
+
+def test_none_there_a_hit_that_has_an_item_is_asked_about(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item = add(world, "Ann again", email=mail("ann@example.com"))
+    newcomers(world)
+    conflict = asked(contact.pk, "identity")
+    assert conflict.monday_item_id == item
+    assert world.status(contact) == "synced"
+    assert Contact.objects.count() == 1
+
+
+def test_none_there_nothing_is_created_where_the_board_link_does_not_allow_it(world: World) -> None:
+    BoardLink.objects.update(creates_records=False)
+    add(world, "Ann", email=mail("ann@example.com"))
+    newcomers(world)
+    assert not Contact.objects.exists()
+
+
+def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.engine import making
+
+    monkeypatch.setattr(making, "fill", lambda *_: ["Name: it can't be read"])
+    item = add(world, "Ann", email=mail("ann@example.com"))
+    newcomers(world)
+    assert RefusedItem.objects.get(item_id=item).reason == "Name: it can't be read"
+    monkeypatch.undo()
+    world.sandbox.act("rename", item_id=item, name="Ann B")
+    newcomers(world)
+    assert not Contact.objects.exists()
+
+
+@pytest.mark.parametrize("how", ["archive", "delete"])
+def test_none_archived_or_deleted_nothing_happens_and_the_row_ends_with_the_reason(
+    world: World, how: str
+) -> None:
+    item = add(world, "Ann", email=mail("ann@example.com"))
+    world.sandbox.act(how, item_id=item)
+    newcomers(world)
+    assert not Contact.objects.exists()
+    assert "no such active item" in SyncQueue.objects.get(remote_id=item).error_message
+
+
+def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_with_the_reason(
+    world: World,
+) -> None:
+    from sync.choices import Cause, Priority
+    from sync.enqueue import enqueue_item
+
+    enqueue_item("contact", "999999", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
+    world.work()
+    row = SyncQueue.objects.get(remote_id="999999")
+    assert (row.status, "no such active item" in row.error_message) == ("completed", True)
+
+
+def two_items(world: World) -> tuple[Contact, str, str]:
+    """A record whose e-mail two items on the board bear, asked about."""
+    one, two = (add(world, f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2))
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    assert world.status(contact) == "conflict"
+    return contact, one, two
+
+
+def test_there_never_linked_several_hits_a_person_says_which_item_it_is(world: World, pat: Any) -> None:
+    contact, _, two = two_items(world)
+    choose(asked(contact.pk, "identity"), pat, "custom", two)
+    world.work()
+    contact.refresh_from_db()
+    assert contact.monday_id == two
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
+
+
+def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_again(
+    world: World, pat: Any
+) -> None:
+    contact, one, two = two_items(world)
+    choose(asked(contact.pk, "identity"), pat, "custom", "new")
+    world.work()
+    contact.refresh_from_db()
+    assert contact.monday_id not in (None, one, two)
+    assert world.status(contact) == "synced"
+    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
+    world.deliver()
+    newcomers(world)
+    assert set(RefusedItem.objects.values_list("item_id", flat=True)) <= {one, two}
+    assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()
+
+
+def twins(world: World) -> tuple[Contact, Contact]:
+    """A linked record, and one made of an item that got the same e-mail address later."""
+    known = world.linked("Ann", email="ann@example.com")
+    item = add(world, "A. Example")
+    newcomers(world, seconds=400)
+    made = Contact.objects.get(monday_id=item)
+    world.deliver()
+    world.work()
+    world.edit(made, "email", mail("ann@example.com"))
+    world.deliver()
+    world.work()
+    made.refresh_from_db()
+    return known, made
+
+
+def test_a_record_made_from_an_item_whose_key_meets_anothers_is_asked_about(world: World) -> None:
+    known, made = twins(world)
+    conflict = asked(made.pk, "identity")
+    assert "same email" in conflict.about["what"].replace("e-mail", "email")
+    assert (made.email, made.sync_status) == ("ann@example.com", "synced")
+    assert Contact.objects.get(pk=known.pk).sync_status == "synced"
+
+
+def test_a_record_made_from_an_item_that_somebody_touched_in_npd_is_not_asked_about(world: World) -> None:
+    world.linked("Ann", email="ann@example.com")
+    item = add(world, "A. Example")
+    newcomers(world, seconds=400)
+    made = Contact.objects.get(monday_id=item)
+    made.notes = "met at the fair"
+    made.save()
+    world.work()
+    world.edit(made, "email", mail("ann@example.com"))
+    world.deliver()
+    world.work()
+    assert not SyncConflict.objects.filter(kind="identity").exists()
+
+
+def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World, pat: Any) -> None:
+    known, made = twins(world)
+    item = made.monday_id
+    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
+    world.work()
+    world.work()
+    assert list(Contact.objects.all()) == [known]
+    assert Tombstone.objects.get(entity_id=made.pk).state == "archived"
+    states = {i["id"]: i["state"] for b in world.sandbox.boards() for i in b["items"]}
+    assert states[str(item)] == "archived"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_the_same_person_without_an_item_takes_the_made_records_item(world: World, pat: Any) -> None:
+    known = world.contact("Ann", email="ann@example.com", sync_enabled=False)
+    item = add(world, "A. Example")
+    newcomers(world, seconds=400)
+    made = Contact.objects.get(monday_id=item)
+    world.edit(made, "email", mail("ann@example.com"))
+    world.deliver()
+    world.work()
+    conflict = asked(made.pk, "identity")
+    Contact.objects.filter(pk=known.pk).update(sync_enabled=True)
+    SyncQueue.objects.filter(entity_id=known.pk).delete()
+    choose(conflict, pat, "custom", f"same:{known.pk}")
+    world.work()
+    world.work()
+    known.refresh_from_db()
+    assert (known.monday_id, Contact.objects.count()) == (item, 1)
+    assert world.values(known)["npd_id"] == str(known.pk)
+    assert Tombstone.objects.get(entity_id=made.pk).state == "gone"
+    assert len(world.sandbox.items()) == 1
+
+
+def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
+    item = add(world, "A. Example", email=mail("ann@example.com"))
+    newcomers(world)
+    made = Contact.objects.get(monday_id=item)
+    known = world.contact("Ann", email="ann@example.com")
+    world.work()
+    choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
+    world.work()
+    world.work()
+    known.refresh_from_db()
+    assert (known.monday_id, Contact.objects.count()) == (item, 1)
+    assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
+
+
+def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> None:
+    _, made = twins(world)
+    choose(asked(made.pk, "identity"), pat, "custom", "different")
+    world.work()
+    world.edit(made, "role_title", "Buyer")
+    world.deliver()
+    world.work()
+    assert Contact.objects.count() == 2
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

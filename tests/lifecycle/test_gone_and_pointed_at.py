@@ -1,0 +1,63 @@
+"""Records that name one whose item is gone: what a removal empties on the board empties nothing, and asks nobody."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from npd.models import Organization
+from sync.models import BoardLink
+from tests.engine.test_relations import cell, connected
+from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
+
+__all__ = ["connected"]
+
+
+def settled(world: World) -> None:
+    for _ in range(3):
+        world.deliver()
+        world.work()
+
+
+@pytest.mark.parametrize("how", ["archive", "delete"])
+def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(
+    connected: World, how: str
+) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(item_gone="create")
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    old = take_away(connected, acme, how)
+    connected.look(contact)
+    quiet_passes(connected)
+    settled(connected)
+    acme.refresh_from_db()
+    assert acme.monday_id not in (None, old)
+    assert connected.status(contact) == "synced", connected.ledger(contact).held
+    assert contact.organization == acme
+    assert cell(connected, contact) == "Acme"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_deleted_record_is_named_by_nobody_any_more_on_either_side(connected: World, pat: Any) -> None:
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    take_away(connected, acme, "delete")
+    quiet_passes(connected)
+    choose(asked(acme.pk), pat, "monday")
+    connected.work()
+    settled(connected)
+    assert connected.status(contact) == "synced", connected.ledger(contact).held
+    assert contact.organization is None
+    assert cell(connected, contact) == ""
+
+
+def test_an_unlinked_record_stays_named_in_npd(connected: World) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(item_gone="unlink")
+    acme = Organization.objects.create(name="Acme")
+    contact = connected.linked(organization=acme)
+    take_away(connected, acme)
+    quiet_passes(connected)
+    settled(connected)
+    contact.refresh_from_db()
+    assert contact.organization == acme
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

@@ -1,0 +1,657 @@
+"""MERGE's table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone
+from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
+
+
+def set_policy(policy: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+
+
+def set_fields(record: Any, **values: Any) -> None:
+    type(record).objects.filter(pk=record.pk).update(**values)
+
+
+def log_of(record_id: Any, kind: str) -> list[str]:
+    return list(Decision.objects.filter(entity_id=record_id, kind=kind).values_list("sentence", flat=True))
+
+
+def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
+    """Monday doesn't return the item any more when it is asked for by id."""
+    from sync.engine import reading
+
+    real = reading.parse_look
+
+    def without(answer: Any, columns: Any) -> Any:
+        found = real(answer, columns)
+        found.linked.pop(item_id, None)
+        return found
+
+    monkeypatch.setattr(reading, "parse_look", without)
+
+
+# --- the quiet time ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["ask", "unlink", "delete", "create"])
+def test_nothing_is_done_before_the_quiet_time_is_over(world: World, policy: str) -> None:
+    set_policy(policy)
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    mutations = world.calls("mutation")
+    world.pass_time(seconds=500)
+    world.look(contact)
+    assert world.status(contact) == "pending"
+    assert not SyncConflict.objects.exists()
+    assert world.calls("mutation") == mutations
+    note = world.ledger(contact).note
+    assert "archived on Monday" in note
+    assert "restore it" in note
+
+
+@pytest.mark.parametrize("how", ["archive", "delete"])
+def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World, how: str) -> None:
+    set_policy("delete")
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact, how)
+    set_fields(contact, role_title="Chair")
+    world.work()
+    world.sandbox.act("restore", item_id=item)
+    world.deliver()
+    world.work()
+    assert (world.status(contact), contact.monday_id) == ("synced", item)
+    assert world.values(contact)["role_title"] == "Chair"
+    quiet_passes(world, 2)
+    assert world.status(contact) == "synced"
+    assert not SyncConflict.objects.exists()
+    assert world.ledger(contact).gone_since is None
+
+
+def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
+    set_policy("delete")
+    contact = world.linked()
+    item = take_away(world, contact)
+    world.pass_time(seconds=500)
+    world.sandbox.act("restore", item_id=item)
+    world.deliver()
+    world.work()
+    world.pass_time(seconds=300)
+    take_away(world, contact)
+    world.pass_time(seconds=300)
+    world.look(contact)
+    assert Contact.objects.filter(pk=contact.pk).exists()
+    quiet_passes(world)
+    assert not Contact.objects.filter(pk=contact.pk).exists()
+
+
+def test_the_look_after_the_quiet_time_comes_by_itself(world: World) -> None:
+    contact = world.linked()
+    take_away(world, contact)
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").count() == 1
+    quiet_passes(world)
+    assert asked(contact.pk)
+
+
+@pytest.mark.parametrize("how", ["archive_board", "delete_board"])
+def test_a_board_that_is_gone_takes_no_record_with_it(world: World, how: str) -> None:
+    set_policy("delete")
+    contact = world.linked()
+    world.sandbox.query(f"mutation ($b: ID!) {{ {how}(board_id: $b) {{ id }} }}", b=world.board_id())
+    world.look(contact)
+    quiet_passes(world, 3)
+    assert Contact.objects.filter(pk=contact.pk).exists()
+    assert not SyncConflict.objects.exists()
+
+
+# --- there, as the base | archived or deleted: the board link's policy ------------------------------------------
+
+
+@pytest.mark.parametrize(("how", "word"), [("archive", "archived"), ("delete", "deleted")])
+def test_there_as_the_base_archived_or_deleted_ask(world: World, how: str, word: str) -> None:
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact, how)
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    assert world.status(contact) == "conflict"
+    assert f"was {word} on Monday" in conflict.about["what"]
+    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [
+        ("npd", ""),
+        ("monday", ""),
+        ("custom", "unlink"),
+    ]
+    assert conflict.conflict_fields == []
+    assert contact.role_title == "Boss"
+
+
+def test_there_as_the_base_archived_or_deleted_unlink(world: World) -> None:
+    set_policy("unlink")
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    quiet_passes(world)
+    assert world.status(contact) == "disabled"
+    assert (contact.sync_enabled, contact.monday_id, contact.role_title) == (False, None, "Boss")
+    assert RefusedItem.objects.get(item_id=item).let_go
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+@pytest.mark.parametrize("how", ["archive", "delete"])
+def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World, how: str) -> None:
+    set_policy("delete")
+    contact = world.linked(role_title="Boss")
+    key = contact.pk
+    item = take_away(world, contact, how)
+    mutations = world.calls("mutation")
+    quiet_passes(world)
+    assert not Contact.objects.filter(pk=key).exists()
+    stone = Tombstone.objects.get(entity_id=key)
+    assert (stone.state, stone.monday_id, stone.data["role_title"]) == ("gone", item, "Boss")
+    assert not SyncQueue.objects.filter(entity_id=key, status__in=["pending", "in_progress"]).exists()
+    assert any("deleted in NPD too" in sentence for sentence in log_of(key, "delete"))
+    quiet_passes(world)
+    assert world.calls("mutation") == mutations
+
+
+def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did_it(
+    world: World, pat: Any
+) -> None:
+    from pghistory.models import Events
+
+    acme = Organization.objects.create(name="Acme")
+    world.work()
+    ann = Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
+    take_away(world, acme)
+    quiet_passes(world)
+    choose(asked(acme.pk), pat, "monday")
+    world.work()
+    ann.refresh_from_db()
+    assert ann.organization is None
+    last = Events.objects.filter(pgh_obj_id=str(ann.pk)).order_by("pgh_created_at").last()
+    assert (last.pgh_label, last.pgh_context["cause"]) == ("update", "sync")
+
+
+def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: World) -> None:
+    set_policy("create")
+    contact = world.linked(role_title="Boss", notes="kept")
+    old = take_away(world, contact, "delete")
+    quiet_passes(world)
+    assert world.status(contact) == "synced"
+    assert contact.monday_id != old
+    values = world.values(contact)
+    assert (values["role_title"], values["notes"], values["npd_id"]) == ("Boss", "kept", str(contact.pk))
+    assert len(world.sandbox.items()) == 1
+    world.edit(contact, "role_title", "Chair")
+    world.deliver()
+    world.work()
+    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
+
+
+def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
+    set_policy("create")
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    other = world.sandbox.act(
+        "add", board_id=world.board_id(), name=contact.name, values={"npd_id": str(contact.pk)}
+    )
+    quiet_passes(world)
+    contact.refresh_from_db()
+    assert contact.monday_id == other["id"]
+    assert len(world.sandbox.items()) == 1
+
+
+def test_a_lost_answer_while_the_item_is_made_again_makes_no_second_one(world: World) -> None:
+    set_policy("create")
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    world.pass_time(seconds=601)
+    world.sandbox.faults({"timeout": "after", "on": "create_item"})
+    world.work()
+    world.wait_out()
+    world.work()
+    assert world.status(contact) == "synced"
+    assert len(world.sandbox.items()) == 1
+
+
+def test_a_policy_that_deletes_asks_where_others_name_the_record(world: World) -> None:
+    BoardLink.objects.filter(entity_type="organization").update(item_gone="delete")
+    acme = Organization.objects.create(name="Acme")
+    world.work()
+    Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
+    take_away(world, acme)
+    quiet_passes(world)
+    assert Organization.objects.filter(pk=acme.pk).exists()
+    effects = " ".join(option["effect"] for option in asked(acme.pk).about["options"])
+    assert "1 contact in NPD would no longer name it" in effects
+
+
+def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from django.db.models import PROTECT
+
+    relation = Contact._meta.get_field("organization")
+    monkeypatch.setattr(relation.remote_field, "on_delete", PROTECT)
+    BoardLink.objects.filter(entity_type="organization").update(item_gone="delete")
+    acme = Organization.objects.create(name="Acme")
+    world.work()
+    Contact.objects.create(name="Ann", organization=acme, sync_enabled=False)
+    take_away(world, acme)
+    quiet_passes(world)
+    assert Organization.objects.filter(pk=acme.pk).exists()
+    assert [o["choose"] for o in asked(acme.pk).about["options"]] == ["npd", "custom"]
+
+
+def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync import engine
+
+    set_policy("delete")
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    world.pass_time(seconds=601)
+    real, edited = engine.settle, []
+
+    def edit_first(*args: Any) -> None:
+        if not edited:
+            edited.append(set_fields(contact, role_title="Chair"))
+        real(*args)
+
+    monkeypatch.setattr(engine, "settle", edit_first)
+    world.work()
+    assert Contact.objects.get(pk=contact.pk).role_title == "Chair"
+    assert asked(contact.pk).conflict_fields == ["role_title"]
+
+
+# --- there, changed since the base | archived or deleted --------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["ask", "unlink", "delete", "create"])
+def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World, policy: str) -> None:
+    set_policy(policy)
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    assert world.status(contact) == "conflict"
+    assert conflict.npd_data == {"role_title": "Chair"}
+    assert conflict.base_data == {"role_title": "Boss"}
+    assert conflict.monday_data == {"role_title": None}
+    assert "Role" in conflict.about["what"]
+
+
+def test_an_edit_on_monday_that_was_never_taken_over_is_asked_about(world: World) -> None:
+    set_policy("delete")
+    contact = world.linked(role_title="Boss")
+    world.edit(contact, "role_title", "Monday's")
+    take_away(world, contact)
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    assert conflict.monday_data == {"role_title": "Monday's"}
+    assert "never taken over" in conflict.notes["role_title"]
+
+
+def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    old = take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    choose(conflict, pat, "npd")
+    world.work()
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+    assert contact.monday_id != old
+    conflict.refresh_from_db()
+    assert conflict.resolution_type == "merge"
+    assert conflict.resolved_by == pat
+
+
+def test_a_choice_to_delete_deletes_the_record_and_sends_nothing(world: World, pat: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    key = contact.pk
+    take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    conflict, mutations = asked(key), world.calls("mutation")
+    choose(conflict, pat, "monday")
+    world.work()
+    assert not Contact.objects.filter(pk=key).exists()
+    stone = Tombstone.objects.get(entity_id=key)
+    assert (stone.state, stone.data["role_title"]) == ("gone", "Chair")
+    assert world.calls("mutation") == mutations
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_choice_to_end_the_sync_unlinks_and_keeps_the_edits(world: World, pat: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    choose(asked(contact.pk), pat, "custom", "unlink")
+    world.work()
+    assert (world.status(contact), contact.role_title, contact.monday_id) == ("disabled", "Chair", None)
+    assert RefusedItem.objects.get(item_id=item).entity_id == contact.pk
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_choice_made_for_other_values_is_handed_back(world: World, pat: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    choose(conflict, pat, "monday")
+    set_fields(contact, role_title="President")
+    world.work()
+    conflict.refresh_from_db()
+    assert Contact.objects.get(pk=contact.pk).role_title == "President"
+    assert conflict.resolved_at is None
+    assert "edited after you chose" in conflict.choice_problem
+    assert conflict.npd_data == {"role_title": "President"}
+
+
+def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_flow(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    world.sandbox.act("restore", item_id=item)
+    world.deliver()
+    world.work()
+    conflict.refresh_from_db()
+    assert conflict.resolution_type == "auto"
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+
+
+def test_a_choice_is_not_needed_any_more_when_the_item_came_back_first(world: World, pat: Any) -> None:
+    contact = world.linked(role_title="Boss")
+    item = take_away(world, contact)
+    quiet_passes(world)
+    choose(asked(contact.pk), pat, "monday")
+    world.sandbox.act("restore", item_id=item)
+    world.work()
+    assert world.status(contact) == "synced"
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(
+    world: World, pat: Any
+) -> None:
+    from conflicts.resolution import resolve
+
+    contact = world.linked(role_title="Boss")
+    set_fields(contact, role_title="NPD's")
+    world.edit(contact, "role_title", "Monday's")
+    world.work()
+    fields = asked(contact.pk, "fields")
+    item = take_away(world, contact)
+    seen = {"role_title": {"npd": "NPD's", "monday": "Monday's"}}
+    resolve(fields.pk, by=pat, resolution_type="keep_npd", seen=seen)
+    quiet_passes(world)
+    fields.refresh_from_db()
+    assert fields.resolved_at is None
+    assert "item is gone" in fields.choice_problem
+    assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
+    world.sandbox.act("restore", item_id=item)
+    world.deliver()
+    world.work()
+    assert asked(contact.pk, "fields").pk == fields.pk
+    assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
+
+
+def test_turning_sync_off_ends_the_question(world: World) -> None:
+    contact = world.linked()
+    take_away(world, contact)
+    quiet_passes(world)
+    conflict = asked(contact.pk)
+    set_fields(contact, sync_enabled=False)
+    world.work()
+    conflict.refresh_from_db()
+    assert (world.status(contact), conflict.resolution_type) == ("disabled", "auto")
+
+
+# --- the guard --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def held(world: World, settings: Any) -> list[Contact]:
+    """Four contacts whose deletion the guard holds."""
+    settings.GUARD_RECORDS = 2
+    set_policy("delete")
+    contacts = [world.contact(f"C{n}") for n in range(4)]
+    world.work()
+    world.deliver()
+    world.work()
+    for contact in contacts:
+        contact.refresh_from_db()
+        world.sandbox.act("archive", item_id=contact.monday_id)
+    world.deliver()
+    world.work()
+    quiet_passes(world)
+    assert Contact.objects.count() == 4
+    return contacts
+
+
+def test_more_deletions_than_the_guard_lets_through_wait_for_approval(
+    world: World, held: list[Contact]
+) -> None:
+    assert {world.status(contact) for contact in held} == {"pending"}
+    assert "waits for approval" in world.ledger(held[0]).note
+    assert not SyncConflict.objects.exists()
+
+
+def test_approved_deletions_are_carried_out(world: World, held: list[Contact], pat: Any) -> None:
+    from sync.guard.deciding import approve
+    from sync.models import GuardedAct
+
+    assert approve(GuardedAct.objects.all(), pat) == 4
+    world.work()
+    assert not Contact.objects.exists()
+
+
+def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them_later(
+    world: World, held: list[Contact], pat: Any, settings: Any
+) -> None:
+    from sync.guard.deciding import reject
+    from sync.models import GuardedAct
+
+    reject(GuardedAct.objects.all(), pat)
+    world.work()
+    settings.GUARD_RECORDS = 100
+    quiet_passes(world, 8)
+    for contact in held:
+        world.look(contact)
+    assert Contact.objects.count() == 4
+    assert SyncConflict.objects.filter(kind="delete", resolved_at=None).count() == 4
+    choose(asked(held[0].pk), pat, "monday")
+    world.work()
+    assert Contact.objects.count() == 3
+
+
+def test_a_held_deletion_lets_itself_go_when_the_item_is_back(world: World, held: list[Contact]) -> None:
+    from sync.guard.releasing import release
+    from sync.models import GuardedAct
+
+    world.sandbox.act("restore", item_id=held[0].monday_id)
+    world.deliver()
+    world.work()
+    release()
+    assert world.status(held[0]) == "synced"
+    assert GuardedAct.objects.filter(state="held").count() == 3
+
+
+# --- there | not returned when asked by id ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["ask", "delete", "unlink", "create"])
+def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch, policy: str
+) -> None:
+    set_policy(policy)
+    contact = world.linked(role_title="Boss")
+    hide(world, monkeypatch, contact.monday_id)
+    world.look(contact)
+    quiet_passes(world)
+    assert world.status(contact) == "pending"
+    assert "doesn't show the item" in world.ledger(contact).note
+    assert not SyncConflict.objects.exists()
+    quiet_passes(world, 2)
+    conflict = asked(contact.pk)
+    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [
+        ("npd", ""),
+        ("custom", "unlink"),
+    ]
+    quiet_passes(world, 3)
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+def test_an_item_that_is_shown_again_closes_the_question(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked(role_title="Boss")
+    with monkeypatch.context() as hidden:
+        hide(world, hidden, contact.monday_id)
+        world.look(contact)
+        quiet_passes(world, 3)
+        set_fields(contact, role_title="Chair")
+        world.work()
+        assert asked(contact.pk).conflict_fields == ["role_title"]
+    world.look(contact)
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+
+
+def test_a_deleted_item_that_monday_forgets_stays_deleted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked()
+    take_away(world, contact, "delete")
+    quiet_passes(world)
+    hide(world, monkeypatch, contact.monday_id)
+    world.look(contact)
+    assert "deleted on Monday" in asked(contact.pk).about["what"]
+    assert "monday" in [o["choose"] for o in asked(contact.pk).about["options"]]
+
+
+# --- there | on another board -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", ["ask", "delete", "unlink", "create"])
+def test_there_on_another_board_is_said_and_asked(world: World, policy: str) -> None:
+    set_policy(policy)
+    contact = world.linked(role_title="Boss")
+    item, home = contact.monday_id, world.board_id()
+    other = next(b for b in world.sandbox.boards() if b["id"] != home)
+    group = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[other["id"]])
+    group_id = group["data"]["boards"][0]["groups"][0]["id"]
+    world.sandbox.act("move_to_board", item_id=item, board_id=other["id"], group_id=group_id)
+    world.look(contact)
+    quiet_passes(world)
+    assert "another board" in asked(contact.pk).about["what"]
+    assert world.status(contact) == "conflict"
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+# --- what the record says of itself -----------------------------------------------------------------------------
+
+
+def words_of(contact: Contact) -> str:
+    from sync.ledger import SyncStateService
+
+    contact.refresh_from_db()
+    return str(SyncStateService().describe(contact).words)
+
+
+def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    take_away(world, contact)
+    assert "archived on Monday" in words_of(contact)
+    assert "10 minutes" in words_of(contact)
+    set_fields(contact, role_title="Chair")
+    quiet_passes(world)
+    assert "Edited since both sides last agreed: Role" in words_of(contact)
+    assert "A person has to say" in words_of(contact)
+    assert log_of(contact.pk, "gone")
+
+
+def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
+    set_policy("delete")
+    contact = world.linked()
+    key = contact.pk
+    take_away(world, contact)
+    SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
+    quiet_passes(world)
+    assert not SyncQueue.objects.exclude(status="completed").filter(entity_id=key).exists()
+
+
+# --- directions -------------------------------------------------------------------------------------------------
+
+
+def test_a_record_that_only_receives_is_never_made_again_on_the_board(world: World) -> None:
+    set_policy("create")
+    contact = world.linked()
+    set_fields(contact, sync_direction="monday_to_npd")
+    world.work()
+    mutations = world.calls("mutation")
+    take_away(world, contact)
+    quiet_passes(world)
+    assert [o["choose"] for o in asked(contact.pk).about["options"]] == ["monday", "custom"]
+    assert world.calls("mutation") == mutations
+
+
+def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) -> None:
+    set_policy("delete")
+    contact = world.linked()
+    set_fields(contact, sync_direction="npd_to_monday")
+    world.work()
+    take_away(world, contact)
+    quiet_passes(world)
+    assert [o["choose"] for o in asked(contact.pk).about["options"]] == ["npd", "custom"]
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+@pytest.mark.parametrize("off", [{"sync_enabled": False}, {"sync_direction": "none"}])
+def test_a_record_without_sync_is_not_looked_at(world: World, off: dict[str, Any]) -> None:
+    set_policy("delete")
+    contact = world.linked()
+    set_fields(contact, **off)
+    world.work()
+    calls = world.calls()
+    take_away(world, contact)
+    quiet_passes(world, 2)
+    assert Contact.objects.filter(pk=contact.pk).exists()
+    assert world.calls() == calls
+    assert world.status(contact) == "disabled"
+
+
+# --- between the read and the write -----------------------------------------------------------------------------
+
+
+def test_an_item_archived_between_read_and_write_is_found_gone_by_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.engine import writing
+
+    contact = world.linked(role_title="Boss")
+    real, archived = writing.intents.announce, []
+
+    def archive_first(*args: Any, **more: Any) -> Any:
+        if not archived:
+            archived.append(world.sandbox.act("archive", item_id=contact.monday_id))
+        return real(*args, **more)
+
+    monkeypatch.setattr(writing.intents, "announce", archive_first)
+    set_fields(contact, role_title="Chair")
+    world.work()
+    assert world.status(contact) == "pending"
+    world.pass_time(minutes=2)
+    world.work()
+    assert "archived on Monday" in world.ledger(contact).note
+    quiet_passes(world)
+    assert asked(contact.pk).conflict_fields == ["role_title"]

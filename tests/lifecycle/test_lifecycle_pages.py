@@ -1,0 +1,121 @@
+"""The pages on which a person unlinks, links again, brings back, and considers an item again."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+
+from npd.models import Contact
+from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
+from tests.engine.conftest import World
+
+CONTACTS = "/admin/npd/contact/"
+DELETED = "/admin/sync/tombstone/"
+REFUSED = "/admin/sync/refuseditem/"
+
+
+@pytest.fixture
+def admin_client(client: Client, pat: Any) -> Client:
+    """The administrator's browser."""
+    client.force_login(pat)
+    return client
+
+
+def act(client: Client, page: str, action: str, *keys: Any, confirmed: bool = True) -> str:
+    """Choose an action for these rows; returns the page that comes of it."""
+    form = {"action": action, "_selected_action": [str(key) for key in keys], "index": "0"}
+    if confirmed:
+        form["confirmed"] = "yes"
+    answer = client.post(page, form, follow=True)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def test_unlinking_says_first_what_it_does_and_then_does_it(world: World, admin_client: Client) -> None:
+    contact = world.linked("Ann")
+    page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
+    assert 'value="unlink"' in page
+    assert 'value="link_again"' not in page
+    asks = act(admin_client, CONTACTS, "unlink", contact.pk, confirmed=False)
+    assert "Yes, unlink" in asks
+    assert str(contact.monday_id) in asks
+    assert not SyncQueue.objects.filter(status="pending").exists()
+    assert "1 record will be unlinked now" in act(admin_client, CONTACTS, "unlink", contact.pk)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+
+
+def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(
+    world: World, admin_client: Client
+) -> None:
+    contact = world.linked("Ann")
+    item = contact.monday_id
+    act(admin_client, CONTACTS, "unlink", contact.pk)
+    world.work()
+    page = admin_client.get(f"{CONTACTS}{contact.pk}/change/").content.decode()
+    assert f"Unlinked from the item {item}" in page
+    assert 'value="link_again"' in page
+    assert "Yes, link again" in act(admin_client, CONTACTS, "link_again", contact.pk, confirmed=False)
+    act(admin_client, CONTACTS, "link_again", contact.pk)
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_status) == (item, "synced")
+
+
+def test_what_can_t_be_unlinked_or_linked_again_is_said_so(world: World, admin_client: Client) -> None:
+    contact = world.contact("Ann", sync_enabled=False)
+    assert "has no item on Monday" in act(admin_client, CONTACTS, "unlink", contact.pk)
+    assert "was not unlinked" in act(admin_client, CONTACTS, "link_again", contact.pk)
+
+
+def test_deleted_records_are_listed_with_what_became_of_each_item(world: World, admin_client: Client) -> None:
+    contact = world.linked("Ann")
+    contact.delete()
+    world.work()
+    page = admin_client.get(DELETED).content.decode()
+    assert "Its item was archived" in page
+    assert "was archived on Monday" in page
+
+
+def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
+    BoardLink.objects.update(record_gone="ask")
+    contact = world.linked("Ann", role_title="Buyer")
+    key, item = contact.pk, contact.monday_id
+    contact.delete()
+    world.work()
+    stone = Tombstone.objects.get()
+    assert 'value="bring_back"' in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
+    asks = act(admin_client, DELETED, "bring_back", stone.pk, confirmed=False)
+    assert f"Item {item}" in asks
+    assert not Contact.objects.exists()
+    assert "1 record brought back" in act(admin_client, DELETED, "bring_back", stone.pk)
+    world.work()
+    back = Contact.objects.get(pk=key)
+    assert (back.monday_id, back.role_title, back.sync_status) == (item, "Buyer", "synced")
+    assert 'value="bring_back"' not in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
+
+
+def test_bringing_back_needs_the_permission_to_add_such_records(world: World, client: Client) -> None:
+    contact = world.contact("Ann")
+    contact.delete()
+    reader = get_user_model().objects.create_user("reader", password="x", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_tombstone"))
+    client.force_login(reader)
+    assert "needs the permission" in act(client, DELETED, "bring_back", Tombstone.objects.get().pk)
+    assert not Contact.objects.exists()
+
+
+def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
+    BoardLink.objects.update(record_gone="unlink")
+    contact = world.linked("Ann", email="ann@example.com")
+    item = contact.monday_id
+    contact.delete()
+    world.work()
+    assert "Let go" in admin_client.get(REFUSED).content.decode()
+    act(admin_client, REFUSED, "consider_again", RefusedItem.objects.get().pk)
+    world.pass_time(seconds=11)
+    world.work()
+    assert Contact.objects.get().monday_id == item

@@ -1,0 +1,609 @@
+"""The record was deleted in NPD: MERGE's rows "deleted | …" of the table "A record and its item"."""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.boards import link_of
+from sync.choices import Cause, Priority, TombstoneState
+from sync.engine import removing
+from sync.graveyard import CannotBringBack, bring_back_by_hand, prune_tombstones
+from sync.guard import deciding
+from sync.models import (
+    BoardLink,
+    Decision,
+    GuardedAct,
+    Intent,
+    RefusedItem,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+)
+from tests.engine.conftest import World
+from tests.lifecycle.conftest import choose
+
+POLICIES = [("archive", "archived", "archived"), ("delete", "deleted", "deleted")]
+
+
+def policy(choice: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(record_gone=choice)
+
+
+def item_of(world: World, item_id: str) -> dict[str, Any]:
+    return next(i for b in world.sandbox.boards() for i in b["items"] if i["id"] == item_id)
+
+
+def deleted(world: World, contact: Contact) -> tuple[str, Any]:
+    """Delete a record as its page does, and work; returns its item's id and its own."""
+    contact.refresh_from_db()
+    item_id, key = contact.monday_id, contact.pk
+    contact.delete()
+    world.work()
+    assert item_id is not None
+    return item_id, key
+
+
+def stone(key: Any) -> Tombstone:
+    return Tombstone.objects.get(entity_id=key)
+
+
+def question(key: Any) -> SyncConflict:
+    return SyncConflict.objects.get(entity_id=key, kind="delete", resolved_at=None)
+
+
+@pytest.mark.parametrize(("wanted", "state", "becomes"), POLICIES)
+def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(
+    world: World, wanted: str, state: str, becomes: str
+) -> None:
+    policy(wanted)
+    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
+    assert item_of(world, item_id)["state"] == state
+    assert stone(key).state == becomes
+    assert state in stone(key).note
+    assert stone(key).settled_at is not None
+    (intent,) = Intent.objects.filter(entity_id=key, body__removes=wanted)
+    assert intent.state == "applied"
+    assert Decision.objects.filter(entity_id=key, kind=state).count() == 1
+    assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+def test_deleted_there_as_the_base_archiving_is_the_default(world: World) -> None:
+    assert link_of("contact").record_gone == "archive"  # type: ignore[union-attr]
+
+
+def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_and_makes_no_record(
+    world: World,
+) -> None:
+    policy("unlink")
+    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
+    item = item_of(world, item_id)
+    assert (item["state"], item["values"]["npd_id"]) == ("active", "")
+    assert stone(key).state == "unlinked"
+    refused = RefusedItem.objects.get(item_id=item_id)
+    assert refused.let_go
+    world.sandbox.act("rename", item_id=item_id, name="Ann, still here")
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+
+
+def settle_newcomers(world: World) -> None:
+    """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
+    world.deliver()
+    world.pass_time(minutes=6)
+    world.work()
+
+
+def test_deleted_there_as_the_base_asked_nothing_is_sent_until_a_person_answers(world: World) -> None:
+    policy("ask")
+    item_id, key = deleted(world, world.linked("Ann"))
+    assert item_of(world, item_id)["state"] == "active"
+    assert stone(key).state == "asked"
+    assert "Ann" in question(key).about["what"]
+
+
+def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_there(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="old")
+    world.edit(contact, "role_title", "Director")
+    item_id, key = deleted(world, contact)
+    assert item_of(world, item_id)["state"] == "active"
+    conflict = question(key)
+    assert conflict.conflict_fields == ["role_title"]
+    assert (conflict.npd_data, conflict.base_data, conflict.monday_data) == (
+        {"role_title": None},
+        {"role_title": "Buyer"},
+        {"role_title": "Director"},
+    )
+    assert stone(key).state == "asked"
+
+
+def test_deleted_gone_nothing_is_left_to_do_and_the_tombstone_stays(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.act("delete", item_id=contact.monday_id)
+    mutations = world.calls("mutation")
+    item_id, key = deleted(world, contact)
+    assert world.calls("mutation") == mutations
+    assert (stone(key).state, stone(key).monday_id) == ("gone", item_id)
+
+
+def test_deleted_without_an_item_nothing_is_asked_of_monday(world: World) -> None:
+    contact = world.contact("Ann")
+    key, calls = contact.pk, world.calls()
+    contact.delete()
+    world.work()
+    assert world.calls() == calls
+    assert stone(key).state == "gone"
+
+
+@pytest.mark.parametrize("how", ["queryset", "raw SQL"])
+def test_every_way_of_deleting_leaves_a_tombstone_and_archives_the_item(world: World, how: str) -> None:
+    contact = world.linked("Ann")
+    item_id, key = contact.monday_id, contact.pk
+    if how == "queryset":
+        Contact.objects.filter(pk=key).delete()
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM contacts WHERE id = %s", [key])
+    world.work()
+    assert item_of(world, str(item_id))["state"] == "archived"
+    assert stone(key).state == "archived"
+
+
+def test_our_own_archiving_comes_back_as_a_webhook_and_changes_nothing(world: World) -> None:
+    _, key = deleted(world, world.linked("Ann"))
+    mutations = world.calls("mutation")
+    settle_newcomers(world)
+    assert world.calls("mutation") == mutations
+    assert (stone(key).state, Contact.objects.count()) == ("archived", 0)
+    assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+def test_a_late_webhook_of_a_deleted_records_item_makes_no_record(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    world.edit(contact, "role_title", "Director")
+    item_id = str(contact.monday_id)
+    contact.delete()
+    Tombstone.objects.update(state="kept")  # whatever became of it: the item is there and bears an NPD ID
+    SyncQueue.objects.filter(status="pending").delete()
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+    assert item_of(world, item_id)["state"] == "active"
+
+
+def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(
+    world: World,
+) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    key = contact.pk
+    contact.delete()
+    world.work()
+    assert stone(key).state == "gone"
+    late = world.sandbox.act(
+        "add",
+        board_id=world.board_id(),
+        name="Ann",
+        values={"email": {"email": "ann@example.com", "text": "ann@example.com"}, "npd_id": str(key)},
+    )
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+    assert item_of(world, late["id"])["state"] == "archived"
+    assert (stone(key).state, stone(key).monday_id) == ("archived", late["id"])
+
+
+def test_deleted_and_a_late_item_that_says_something_else_is_asked_about(world: World) -> None:
+    contact = world.contact("Ann")
+    key = contact.pk
+    contact.delete()
+    world.work()
+    values = {"npd_id": str(key), "role_title": "Director"}
+    late = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values=values)
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+    assert item_of(world, late["id"])["state"] == "active"
+    assert question(key).conflict_fields == ["role_title"]
+
+
+def test_deleted_restored_by_someone_after_we_archived_it_is_asked_about(world: World) -> None:
+    item_id, key = deleted(world, world.linked("Ann"))
+    settle_newcomers(world)
+    world.sandbox.act("restore", item_id=item_id)
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+    assert item_of(world, item_id)["state"] == "active"
+    assert stone(key).state == "asked"
+    assert "restored" in question(key).about["what"]
+
+
+@pytest.mark.parametrize(
+    "settings_of", [{"sync_direction": "monday_to_npd"}, {"sync_direction": "none"}, {"sync_enabled": False}]
+)
+def test_nothing_is_sent_for_a_deleted_record_against_its_settings(
+    world: World, settings_of: dict[str, Any]
+) -> None:
+    contact = world.linked("Ann")
+    Contact.objects.filter(pk=contact.pk).update(**settings_of)
+    world.work()
+    mutations = world.calls("mutation")
+    item_id, key = deleted(world, contact)
+    assert world.calls("mutation") == mutations
+    assert item_of(world, item_id)["state"] == "active"
+    assert (stone(key).state, "stays" in stone(key).note) == ("kept", True)
+
+
+def test_a_new_record_adopts_a_tombstones_item_and_the_tombstone_sends_nothing(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item_id, key = contact.monday_id, contact.pk
+    contact.delete()
+    again = world.contact("Ann again", email="ann@example.com")
+    world.work()
+    world.pass_time(seconds=30)
+    world.work()
+    again.refresh_from_db()
+    assert again.monday_id == item_id
+    assert item_of(world, str(item_id))["state"] == "active"
+    assert stone(key).state == "gone"
+    assert "Ann again" in stone(key).note
+
+
+def test_a_record_made_again_under_its_own_id_keeps_its_item(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item_id, key = contact.monday_id, contact.pk
+    contact.delete()
+    Contact.objects.create(id=key, name="Ann", email="ann@example.com")
+    world.work()
+    again = Contact.objects.get()
+    assert (again.monday_id, again.sync_status) == (item_id, "synced")
+    assert item_of(world, str(item_id))["state"] == "active"
+    assert stone(key).state == "restored"
+
+
+def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(world: World) -> None:
+    contact = world.contact("Ann", email="ann@example.com")
+    key = contact.pk
+    world.sandbox.faults({"timeout": "after", "on": "create_item"})
+    world.work()
+    contact.delete()
+    for _ in range(3):
+        world.wait_out()
+        world.work()
+    (item,) = [i for b in world.sandbox.boards() for i in b["items"]]
+    assert item["state"] == "archived"
+    assert (stone(key).state, stone(key).monday_id) == ("archived", item["id"])
+
+
+def test_archiving_whose_answer_was_lost_is_found_out_by_reading(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.faults({"timeout": "after", "on": "archive_item"})
+    item_id, key = deleted(world, contact)
+    assert Intent.objects.filter(entity_id=key, state="open").exists()
+    for _ in range(2):
+        world.wait_out()
+        world.work()
+    assert item_of(world, item_id)["state"] == "archived"
+    assert stone(key).state == "archived"
+    assert Intent.objects.get(entity_id=key, body__removes="archive").state == "landed"
+
+
+def test_archiving_that_did_not_take_effect_is_sent_again(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.faults({"timeout": "before", "on": "archive_item"})
+    item_id, key = deleted(world, contact)
+    for _ in range(2):
+        world.wait_out()
+        world.work()
+    assert item_of(world, item_id)["state"] == "archived"
+    assert stone(key).state == "archived"
+
+
+def test_a_look_that_can_t_read_gives_the_deleted_records_rows_back_with_their_attempt(world: World) -> None:
+    contact = world.linked("Ann")
+    world.sandbox.faults({"status": 503, "on": "items"})
+    _, key = deleted(world, contact)
+    row = SyncQueue.objects.get(entity_id=key, status="pending")
+    assert (row.attempts, stone(key).state) == (0, "waiting")
+    world.wait_out()
+    world.work()
+    assert stone(key).state == "archived"
+
+
+def test_what_was_open_of_a_deleted_record_closes(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.edit(contact, "role_title", "Director")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
+    world.work()
+    assert SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None).kind == "fields"
+    _, key = deleted(world, contact)
+    assert [c.kind for c in SyncConflict.objects.filter(entity_id=key, resolved_at=None)] == ["delete"]
+    assert "“Owner”" in question(key).notes["role_title"]
+
+
+def test_an_organization_that_is_deleted_leaves_its_contacts_and_its_item_is_archived(world: World) -> None:
+    organization = Organization.objects.create(name="Example Ltd")
+    world.work()
+    contact = world.linked("Ann", organization=organization)
+    item_id, key = Organization.objects.get().monday_id, organization.pk
+    organization.delete()
+    world.work()
+    assert item_of(world, str(item_id))["state"] == "archived"
+    assert stone(key).state == TombstoneState.ARCHIVED
+    contact.refresh_from_db()
+    assert contact.organization is None
+
+
+def edited_there(world: World) -> tuple[str, Any]:
+    """A deleted record whose item was edited on Monday: a person is asked."""
+    contact = world.linked("Ann", email="ann@example.com", role_title="Buyer", notes="note")
+    world.edit(contact, "role_title", "Director")
+    return deleted(world, contact)
+
+
+def test_gone_here_edited_there_the_deletion_stands_and_the_item_is_archived(world: World, pat: Any) -> None:
+    item_id, key = edited_there(world)
+    conflict = question(key)
+    choose(conflict, pat, "npd")
+    world.work()
+    assert item_of(world, item_id)["state"] == "archived"
+    assert stone(key).state == "archived"
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    assert conflict.monday_data["role_title"] == "Director"
+
+
+def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(
+    world: World, pat: Any
+) -> None:
+    item_id, key = edited_there(world)
+    conflict = question(key)
+    choose(conflict, pat, "monday")
+    world.work()
+    world.work()
+    back = Contact.objects.get(pk=key)
+    assert (back.monday_id, back.role_title, back.notes) == (item_id, "Director", "note")
+    assert back.sync_status == "synced"
+    assert stone(key).state == "restored"
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+
+
+def test_gone_here_edited_there_the_item_is_let_go(world: World, pat: Any) -> None:
+    item_id, key = edited_there(world)
+    choose(question(key), pat, "custom", "unlink")
+    world.work()
+    item = item_of(world, item_id)
+    assert (item["state"], item["values"]["npd_id"], item["values"]["role_title"]) == (
+        "active",
+        "",
+        "Director",
+    )
+    assert stone(key).state == "unlinked"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_choice_for_values_that_moved_on_is_handed_back_and_nothing_is_sent(world: World, pat: Any) -> None:
+    item_id, key = edited_there(world)
+    conflict = question(key)
+    choose(conflict, pat, "npd")
+    world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="President")
+    world.work()
+    assert item_of(world, item_id)["state"] == "active"
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is None
+    assert conflict.monday_data == {"role_title": "President"}
+    assert "edited after you chose" in conflict.choice_problem
+
+
+def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(
+    world: World,
+) -> None:
+    item_id, key = edited_there(world)
+    world.sandbox.act("edit", item_id=item_id, column_id="notes", value="more")
+    settle_newcomers(world)
+    assert sorted(question(key).conflict_fields) == ["notes", "role_title"]
+    world.sandbox.act("archive", item_id=item_id)
+    world.queue.enqueue("contact", key, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    world.work()
+    assert stone(key).state == "gone"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_so(
+    world: World, pat: Any
+) -> None:
+    item_id, key = deleted(world, world.linked("Ann", role_title="Buyer"))
+    settle_newcomers(world)
+    world.sandbox.act("restore", item_id=item_id)
+    settle_newcomers(world)
+    choose(question(key), pat, "monday")
+    world.work()
+    world.work()
+    back = Contact.objects.get(pk=key)
+    assert (back.monday_id, back.sync_status) == (item_id, "synced")
+
+
+def test_restored_after_we_archived_it_it_is_archived_again_when_a_person_says_so(
+    world: World, pat: Any
+) -> None:
+    item_id, key = deleted(world, world.linked("Ann"))
+    settle_newcomers(world)
+    world.sandbox.act("restore", item_id=item_id)
+    settle_newcomers(world)
+    choose(question(key), pat, "npd")
+    world.work()
+    assert item_of(world, item_id)["state"] == "archived"
+    assert stone(key).state == "archived"
+    settle_newcomers(world)
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_more_deletions_than_are_plausible_wait_for_approval_and_go_once_approved(
+    world: World, settings: Any, pat: Any
+) -> None:
+    settings.GUARD_RECORDS = 2
+    contacts = [world.contact(f"Ann {n}") for n in range(4)]
+    world.work()
+    world.deliver()
+    world.work()
+    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
+    Contact.objects.all().delete()
+    world.work()
+    assert {item_of(world, item)["state"] for item in items} == {"active"}
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
+    assert "approval" in Tombstone.objects.all()[0].note
+    deciding.approve(GuardedAct.objects.filter(state="held"), pat)
+    world.work()
+    assert {item_of(world, item)["state"] for item in items} == {"archived"}
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"archived"}
+
+
+def test_deletions_that_a_person_rejected_leave_the_items_as_they_are(
+    world: World, settings: Any, pat: Any
+) -> None:
+    settings.GUARD_RECORDS = 1
+    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@example.com") for n in range(3)]
+    world.work()
+    world.deliver()
+    world.work()
+    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
+    Contact.objects.all().delete()
+    world.work()
+    deciding.reject(GuardedAct.objects.filter(state="held"), pat)
+    world.work()
+    assert {item_of(world, item)["state"] for item in items} == {"active"}
+    assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
+    for item in items:
+        world.sandbox.act("edit", item_id=item, column_id="role_title", value="Late")
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+
+
+def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
+    BoardLink.objects.update(record_gone="ask")
+    organization = Organization.objects.create(name="Example Ltd")
+    world.work()
+    contact = world.linked("Ann", email="ann@example.com", organization=organization, phone="+442079460018")
+    created = Contact.objects.get().created_at
+    item_id, key = deleted(world, contact)
+    bring_back_by_hand(stone(key), "pat")
+    world.work()
+    back = Contact.objects.get()
+    assert (back.pk, back.monday_id, back.created_at) == (key, item_id, created)
+    assert (back.email, back.organization_id, back.phone) == (
+        "ann@example.com",
+        organization.pk,
+        "+442079460018",
+    )
+    assert back.sync_status == "synced"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
+
+
+def test_a_record_brought_back_after_its_item_was_archived_gets_a_new_one(world: World) -> None:
+    item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
+    bring_back_by_hand(stone(key), "pat")
+    world.work()
+    back = Contact.objects.get()
+    assert back.sync_status == "synced"
+    assert back.monday_id not in (None, item_id)
+    with pytest.raises(CannotBringBack, match="there again"):
+        bring_back_by_hand(stone(key), "pat")
+
+
+def test_a_record_brought_back_whose_relation_is_gone_comes_without_it(world: World) -> None:
+    organization = Organization.objects.create(name="Example Ltd")
+    contact = world.contact("Ann", organization=organization)
+    key = contact.pk
+    contact.delete()
+    organization.delete()
+    world.work()
+    bring_back_by_hand(stone(key), "pat")
+    assert Contact.objects.get().organization is None
+
+
+def test_a_record_that_is_deleted_again_has_its_item_looked_at_again(world: World) -> None:
+    _, key = deleted(world, world.linked("Ann"))
+    bring_back_by_hand(stone(key), "pat")
+    world.work()
+    item_id, _ = deleted(world, Contact.objects.get())
+    assert item_of(world, item_id)["state"] == "archived"
+    assert (stone(key).state, stone(key).monday_id) == ("archived", item_id)
+
+
+def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still_makes_no_record(
+    world: World, settings: Any
+) -> None:
+    kept = world.linked("Ann", email="ann@example.com")
+    Contact.objects.filter(pk=kept.pk).update(sync_direction="monday_to_npd")
+    world.work()
+    item_id, _ = deleted(world, kept)
+    asked_about = edited_there(world)[1]
+    settle_newcomers(world)
+    world.pass_time(days=settings.TOMBSTONE_DAYS - 1)
+    assert prune_tombstones() == 0
+    world.pass_time(days=2)
+    assert prune_tombstones() == 1
+    assert [s.entity_id for s in Tombstone.objects.all()] == [asked_about]
+    assert not SyncMetadata.objects.filter(entity_id=str(kept.pk)).exists()
+    world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Late")
+    settle_newcomers(world)
+    assert not Contact.objects.exists()
+
+
+def test_the_base_outlives_the_record_as_long_as_its_tombstone_stands(world: World) -> None:
+    _, key = deleted(world, world.linked("Ann", role_title="Buyer"))
+    assert SyncMetadata.objects.get(entity_id=str(key)).base["role_title"]["local"] == {"role_title": "Buyer"}
+
+
+def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked("Ann")
+    original = removing._past_the_guard
+
+    def changed(*args: Any) -> Any:
+        policy("ask")
+        return original(*args)
+
+    monkeypatch.setattr(removing, "_past_the_guard", changed)
+    item_id, key = deleted(world, contact)
+    assert item_of(world, item_id)["state"] == "active"
+    assert stone(key).state == "asked"
+    assert not Intent.objects.filter(entity_id=key, body__has_key="removes").exists()
+
+
+def test_one_item_that_can_t_be_archived_doesn_t_stop_the_others(world: World) -> None:
+    contacts = [world.contact(f"Ann {n}") for n in range(3)]
+    world.work()
+    world.deliver()
+    world.work()
+    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
+    world.sandbox.faults(
+        {"partial": {"aliases": ["r1"], "code": "RecordInvalidException"}, "on": "archive_item"}
+    )
+    Contact.objects.all().delete()
+    world.work()
+    assert sorted(item_of(world, item)["state"] for item in items) == ["active", "archived", "archived"]
+    failed = SyncQueue.objects.get(status="pending")
+    assert (failed.attempts, stone(failed.entity_id).state) == (1, "waiting")
+    assert "could not be taken off" in stone(failed.entity_id).note
+    world.pass_time(minutes=2)
+    world.work()
+    assert {item_of(world, item)["state"] for item in items} == {"archived"}
+
+
+def test_a_record_that_a_person_wants_back_comes_back_also_when_its_item_left_meanwhile(
+    world: World, pat: Any
+) -> None:
+    item_id, key = edited_there(world)
+    conflict = question(key)
+    choose(conflict, pat, "monday")
+    world.sandbox.act("archive", item_id=item_id)
+    world.work()
+    world.work()
+    back = Contact.objects.get(pk=key)
+    assert (back.role_title, back.sync_status) == ("Buyer", "synced")
+    assert back.monday_id not in (None, item_id)
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    assert conflict.monday_data == {"role_title": "Director"}

@@ -1,0 +1,66 @@
+"""The engine's world, where the post loses webhooks."""
+
+from typing import Any
+
+import pytest
+
+from sync import inbox
+from sync.boards import link_of
+from sync.models import BoardLink, WebhookEvent
+from sync.sweeps import Found, sweep_board
+from tests.engine.conftest import World, world
+
+__all__ = ["world"]
+
+
+class Post:
+    """What becomes of webhooks, and the sweep that stands in for them."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def lose(self) -> int:
+        """Throw away the webhooks that Monday has sent by now; returns how many."""
+        delivered = len(self.world.delivered)
+        self.world.deliver(times=0)
+        return len(self.world.delivered) - delivered
+
+    def hand_in(self, number: int | None = None) -> None:
+        """Deliver late what `lose` kept: all, or the one of this number; a signature would be out of date by now."""
+        kept = self.world.delivered
+        for body, _, path in kept if number is None else [kept[number]]:
+            token = path.rstrip("/").rsplit("/", 1)[-1]
+            assert inbox.receive(body, authorization=None, path_token=token, path=path).status == 200
+        self.world.work()
+
+    def link(self, entity_type: str = "contact") -> BoardLink:
+        """The type's board link as it is stored now."""
+        found = link_of(entity_type)
+        assert found is not None
+        return found
+
+    def sweep(self, *, after: float = 3) -> Found:
+        """What a sweep finds `after` so many minutes; what it found is worked on."""
+        self.world.pass_time(minutes=after)
+        found = sweep_board(self.link())
+        self.world.work()
+        return found
+
+    def swept(self) -> None:
+        """A finished sweep, so that the next one starts with nothing new."""
+        found = self.sweep(after=30)
+        assert found.problem == ""
+
+    def stored(self, record: Any) -> list[WebhookEvent]:
+        """What the inbox holds of the record's item out of the log."""
+        record.refresh_from_db()
+        rows = WebhookEvent.objects.filter(item_id=record.monday_id, trigger_id__startswith="log:")
+        return list(rows.order_by("id"))
+
+
+@pytest.fixture
+def post(world: World) -> Post:
+    """The boards are set up and were swept once."""
+    found = Post(world)
+    BoardLink.objects.update(swept_to=None)
+    return found

@@ -1,0 +1,169 @@
+"""The nightly comparison finds what no webhook, no log and no sweep told; it changes nothing by itself."""
+
+import pytest
+
+from npd.models import Contact
+from sync import registry
+from sync.choices import Cause
+from sync.models import SyncMetadata, SyncQueue
+from sync.sweeps import compare
+from sync.sweeps.comparison import Compared
+from tests.engine.conftest import World
+from tests.sweeps.conftest import Post
+
+
+def waiting(record: Contact) -> bool:
+    return SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
+
+
+def compared(post: Post) -> Compared:
+    found = compare(post.link())
+    assert found.problem == ""
+    return found
+
+
+def test_two_equal_sides_differ_nowhere_and_cost_a_call_a_page(world: World, post: Post) -> None:
+    for name in ("Ann", "Bo", "Cy"):
+        world.linked(name, role_title="Analyst", email=f"{name}@x.test", phone="+12025550169")
+    calls, rows = world.calls(), SyncQueue.objects.count()
+    found = compared(post)
+    assert (found.items, found.linked, found.differing, found.unlisted) == (3, 3, 0, 0)
+    assert (world.calls() - calls, SyncQueue.objects.count() - rows) == (2, 0)
+
+
+def test_an_edit_that_nobody_told_of_is_looked_at(world: World, post: Post) -> None:
+    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo")
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    assert compared(post).differing == 1
+    assert (waiting(contact), waiting(other)) == (True, False)
+    assert world.row(contact).causes == Cause.SWEEP
+    world.work()
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+    assert compared(post).differing == 0
+
+
+def test_a_record_changed_behind_the_outbox_is_looked_at(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Countess")
+    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
+    assert compared(post).differing == 1
+    world.work()
+    assert world.values(contact)["role_title"] == "Countess"
+
+
+def test_a_base_that_is_wrong_is_noticed_although_both_sides_are_equal(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    ledger = world.ledger(contact)
+    base = ledger.base | {"role_title": ledger.base["role_title"] | {"local": {"role_title": "Other"}}}
+    SyncMetadata.objects.filter(pk=ledger.pk).update(base=base)
+    assert compared(post).differing == 1
+
+
+def test_an_item_without_a_record_becomes_one(world: World, post: Post) -> None:
+    values = {"email": {"email": "bo@x.test", "text": "bo@x.test"}}
+    world.sandbox.control("items", board_id=world.board_id(), items=[{"name": "Bo", "values": values}])
+    found = compared(post)
+    assert (found.items, found.linked, found.without_record) == (1, 0, 1)
+    world.pass_time(minutes=1)
+    world.work()
+    assert Contact.objects.filter(name="Bo").count() == 1
+    assert compared(post).without_record == 0
+
+
+def test_items_of_which_nothing_could_come_cost_nothing(world: World, post: Post) -> None:
+    link = post.link()
+    type(link).objects.filter(pk=link.pk).update(creates_records=False)
+    world.sandbox.control("items", board_id=world.board_id(), items=[{"name": "Bo", "values": {}}])
+    assert compared(post).without_record == 1
+    assert not SyncQueue.objects.filter(entity_id=None).exists()
+
+
+def test_a_record_without_an_item_gets_one(world: World, post: Post) -> None:
+    contact = world.contact("Ann")
+    SyncQueue.objects.all().delete()
+    found = compared(post)
+    assert found.without_item == 1
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_deleted(
+    world: World, post: Post
+) -> None:
+    contact = world.linked("Ann")
+    world.linked("Bo")
+    world.sandbox.act("archive", item_id=contact.monday_id)
+    post.lose()
+    found = compared(post)
+    assert (found.items, found.unlisted) == (1, 1)
+    world.work()
+    assert world.ledger(contact).remote_state == "archived"
+    assert Contact.objects.filter(pk=contact.pk).exists()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_of_a_listing_that_was_cut_short_nothing_is_concluded(world: World, post: Post, times: int) -> None:
+    for name in ("Ann", "Bo", "Cy"):
+        world.linked(name)
+    world.sandbox.faults({"listing": 0, "on": "items_page", "count": times})
+    found = compared(post)
+    assert (found.unlisted, found.differing) == (0, 0)
+    assert not SyncQueue.objects.filter(status="pending").exists()
+    assert found.items == (3 if times == 1 else 0)
+
+
+def test_what_is_held_or_in_conflict_is_known_and_not_counted_again(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Countess")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Programmer")
+    world.deliver()
+    world.work()
+    assert world.status(contact) == "conflict"
+    rows = SyncQueue.objects.count()
+    assert compared(post).differing == 0
+    assert SyncQueue.objects.count() == rows
+
+
+def test_records_without_sync_are_not_compared(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    contact.sync_enabled = False
+    contact.save()
+    world.work()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    assert compared(post).differing == 0
+    assert not waiting(contact)
+
+
+def test_every_page_is_compared(world: World, post: Post) -> None:
+    rows = [{"name": f"Item {number}", "values": {}} for number in range(501)]
+    world.sandbox.control("items", board_id=world.board_id(), items=rows)
+    calls = world.calls()
+    assert compared(post).items == 501
+    assert world.calls() - calls == 3
+
+
+def test_the_result_is_kept_in_words_and_a_failure_too(world: World, post: Post) -> None:
+    world.linked()
+    compared(post)
+    assert "1 items on the board, 1 of them linked: 0 differed" in post.link().compared
+    world.sandbox.faults({"status": 500, "on": "boards"})
+    found = compare(post.link())
+    assert found.problem
+    assert "could not be finished" in post.link().compared
+
+
+def test_a_field_of_every_kind_of_column_compares_as_equal(world: World, post: Post) -> None:
+    from npd.models import Organization
+
+    organization = Organization.objects.create(
+        name="Acme", address_city="Paris", address_country="France", notes="a\nb"
+    )
+    world.work()
+    organization.refresh_from_db()
+    assert organization.sync_status == "synced"
+    assert "organization" in [spec.entity_type for spec in registry.entities()]
+    found = compare(post.link("organization"))
+    assert (found.items, found.differing) == (1, 0)

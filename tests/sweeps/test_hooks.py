@@ -1,0 +1,156 @@
+"""Webhooks that are gone are made again; a busy board of which none comes is an alarm, which ends by itself."""
+
+from typing import Any
+
+from sync.checking import check
+from sync.connectors.monday.hooks import WEBHOOK_EVENTS
+from sync.models import WebhookEvent
+from tests.engine.conftest import World
+from tests.sweeps.conftest import Post
+
+HOOKS = "query ($b: ID!) { webhooks(board_id: $b) { id event } }"
+DELETE = "mutation ($id: ID!) { delete_webhook(id: $id) { id } }"
+
+
+def on_the_board(world: World) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = world.sandbox.query(HOOKS, b=world.board_id())["data"]["webhooks"]
+    return found
+
+
+def take_away(world: World, *events: str) -> None:
+    """Somebody deletes webhooks on the board."""
+    for hook in on_the_board(world):
+        if hook["event"] in (events or WEBHOOK_EVENTS):
+            world.sandbox.query(DELETE, id=hook["id"])
+
+
+def problems(about: str) -> list[str]:
+    return [f"{one.what} {one.mend}" for one in check() if not one.ok and one.about == about]
+
+
+def edit_often(world: World, record: Any, times: int = 3) -> None:
+    for number in range(times):
+        world.edit(record, "role_title", f"Title {number} {world.calls()}")
+
+
+def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    take_away(world, "change_column_value", "change_name")
+    assert post.sweep().problem == ""
+    assert sorted(hook["event"] for hook in on_the_board(world)) == sorted(WEBHOOK_EVENTS)
+    assert set(post.link().webhooks) == {hook["id"] for hook in on_the_board(world)}
+    assert post.link().webhooks_problem == ""
+    world.edit(contact, "role_title", "Countess")
+    assert world.deliver() == 1
+    world.work()
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+
+
+def test_webhooks_that_are_there_cost_no_call_and_are_left_alone(world: World, post: Post) -> None:
+    world.linked()
+    before, calls = on_the_board(world), world.calls()
+    post.sweep()
+    assert world.calls() - calls == 1
+    assert on_the_board(world) == before
+
+
+def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
+    world: World, post: Post, settings: Any
+) -> None:
+    world.linked()
+    take_away(world)
+    settings.SITE_URL = "http://127.0.0.1:9"
+    post.sweep()
+    assert "could not be registered" in post.link().webhooks_problem
+    assert any("webhooks are not all there" in line for line in problems("webhooks"))
+    mutations = world.calls("mutation")
+    post.sweep(after=20)
+    assert world.calls("mutation") == mutations
+    settings.SITE_URL = f"http://127.0.0.1:{world.hooks.server_address[1]}"
+    post.sweep(after=61)
+    assert post.link().webhooks_problem == ""
+    assert len(on_the_board(world)) == len(WEBHOOK_EVENTS)
+
+
+def test_others_webhooks_are_not_taken_for_ours(world: World, post: Post) -> None:
+    world.linked()
+    take_away(world, "create_item")
+    others = (
+        "mutation ($b: ID!, $u: String!) { create_webhook(board_id: $b, url: $u, event: create_item) { id } }"
+    )
+    url = f"http://127.0.0.1:{world.hooks.server_address[1]}/other"
+    other = world.sandbox.query(others, b=world.board_id(), u=url)["data"]["create_webhook"]["id"]
+    post.sweep()
+    events = [hook["event"] for hook in on_the_board(world)]
+    assert events.count("create_item") == 2
+    assert other not in post.link().webhooks
+
+
+def test_a_busy_board_without_webhooks_is_an_alarm_until_one_comes(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    edit_often(world, contact)
+    post.lose()
+    post.sweep()
+    assert post.link().silence == ""  # it may still be a webhook that is late
+    post.sweep(after=15)
+    assert "People changed the board 3 times" in post.link().silence
+    assert any("webhooks have fallen silent" in line for line in problems("webhooks"))
+    world.edit(contact, "role_title", "Countess")
+    assert world.deliver() == 1
+    post.sweep()
+    assert post.link().silence == ""
+    assert not any("fallen silent" in line for line in problems("webhooks"))
+
+
+def test_a_board_on_which_only_we_write_is_not_silent(world: World, post: Post) -> None:
+    contact = world.linked(role_title="0")
+    post.swept()
+    for number in range(1, 6):
+        contact.refresh_from_db()
+        contact.role_title = str(number)
+        contact.save()
+        world.work()
+    post.lose()
+    post.sweep()
+    post.sweep(after=30)
+    assert post.link().silence == ""
+
+
+def test_a_board_that_nobody_touches_is_not_silent(world: World, post: Post) -> None:
+    world.linked()
+    post.swept()
+    world.pass_time(hours=30)
+    post.sweep()
+    assert post.link().silence == ""
+
+
+def test_one_webhook_among_lost_ones_is_no_silence(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    edit_often(world, contact, 5)
+    post.lose()
+    world.pass_time(seconds=5)
+    world.edit(contact, "role_title", "Countess")
+    world.deliver()
+    post.sweep()
+    post.sweep(after=30)
+    assert post.link().silence == ""
+
+
+def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(
+    world: World, post: Post
+) -> None:
+    contact = world.linked(role_title="0")
+    WebhookEvent.objects.all().delete()
+    for number in range(1, 4):
+        contact.refresh_from_db()
+        contact.role_title = str(number)
+        contact.save()
+        world.work()
+    post.lose()
+    post.sweep()
+    assert post.stored(contact)
+    world.pass_time(minutes=20)
+    assert any("none ever came" in line for line in problems("webhooks"))

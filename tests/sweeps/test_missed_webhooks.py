@@ -1,0 +1,355 @@
+"""What webhooks missed is found by the activity log and by the items' last update; nothing is done twice."""
+
+import json
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.models import BoardLink, RefusedItem, SyncQueue, WebhookEvent
+from sync.sweeps import sweep_board, sweep_due
+from tests.engine.conftest import World
+from tests.sweeps.conftest import Post
+
+
+def test_an_edit_whose_webhook_was_lost_is_taken_over_by_the_next_sweep(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    assert post.lose() == 1
+    found = post.sweep()
+    contact.refresh_from_db()
+    assert (contact.role_title, found.rows, found.problem) == ("Countess", 1, "")
+
+
+def test_a_rename_whose_webhook_was_lost_is_taken_over(world: World, post: Post) -> None:
+    contact = world.linked("Ann")
+    post.swept()
+    world.edit(contact, "name", "Anne")
+    post.lose()
+    post.sweep()
+    contact.refresh_from_db()
+    assert contact.name == "Anne"
+
+
+def test_an_item_whose_webhooks_were_lost_becomes_a_record(world: World, post: Post) -> None:
+    world.sandbox.act(
+        "add",
+        board_id=int(world.board_id()),
+        name="Bo",
+        values={"email": {"email": "bo@x.test", "text": "bo@x.test"}},
+    )
+    post.lose()
+    post.sweep()
+    world.pass_time(minutes=1)
+    world.work()
+    assert Contact.objects.filter(name="Bo", email="bo@x.test").count() == 1
+
+
+def test_an_archived_item_whose_webhook_was_lost_is_looked_at(world: World, post: Post) -> None:
+    contact = world.linked()
+    post.swept()
+    world.sandbox.act("archive", item_id=contact.monday_id)
+    post.lose()
+    post.sweep()
+    assert world.ledger(contact).remote_state == "archived"
+    assert world.status(contact) != "synced"
+
+
+def test_when_nothing_happened_a_sweep_is_one_call_and_changes_nothing(world: World, post: Post) -> None:
+    contact = world.linked()
+    post.swept()
+    calls, rows, before = world.calls(), SyncQueue.objects.count(), contact.updated_at
+    found = post.sweep(after=20)
+    contact.refresh_from_db()
+    assert (world.calls() - calls, SyncQueue.objects.count() - rows) == (1, 0)
+    assert (found.rows, found.touched, contact.updated_at) == (0, 0, before)
+
+
+def test_what_webhooks_told_is_not_told_again_by_the_log(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    world.edit(contact, "role_title", "Countess")
+    world.deliver()
+    world.work()
+    calls, rows = world.calls(), SyncQueue.objects.count()
+    found = post.sweep()
+    assert (found.rows, SyncQueue.objects.count() - rows, world.calls() - calls) == (0, 0, 1)
+    assert post.stored(contact) == []
+
+
+def test_our_own_writes_without_a_webhook_end_without_a_call(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Countess")
+    world.work()
+    assert post.lose() == 1
+    calls = world.calls()
+    found = post.sweep()
+    assert (found.rows, world.calls() - calls) == (1, 1)
+    assert world.status(contact) == "synced"
+
+
+def test_a_row_of_the_log_is_stored_once_however_often_it_is_swept(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    found = [post.sweep().rows for _ in range(3)]
+    assert found == [1, 0, 0]
+    (row,) = post.stored(contact)
+    event = row.body["event"]
+    assert (event["value"], event["previousValue"]) == ({"value": "Countess"}, {"value": "Analyst"})
+    assert (row.type, row.column_id, row.weighed_at is None) == ("update_column_value", "role_title", False)
+    assert event["userId"] == "67210011" or event["userId"].isdigit()
+
+
+def test_a_webhook_that_comes_after_its_row_of_the_log_changes_nothing(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.sweep()
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+    before, mutations = contact.updated_at, world.calls("mutation")
+    world.deliver()
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.updated_at, world.calls("mutation")) == (before, mutations)
+    assert world.status(contact) == "synced"
+
+
+def test_what_is_only_seconds_old_is_left_to_its_webhook(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    found = post.sweep(after=0.2)
+    contact.refresh_from_db()
+    assert (found.rows, contact.role_title) == (0, "Analyst")
+    post.lose()
+    assert post.sweep(after=10).rows == 1
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+
+
+def test_a_row_that_the_log_shows_late_is_within_the_overlap(world: World, post: Post) -> None:
+    contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    post.swept()
+    world.sandbox.control("activity", late_seconds=240)
+    try:
+        world.edit(contact, "role_title", "Countess")
+        world.pass_time(minutes=3)
+        world.edit(other, "role_title", "Chair")
+        post.lose()
+        post.sweep(after=0.1)
+        world.pass_time(minutes=9)
+        post.sweep(after=0.1)
+    finally:
+        world.sandbox.control("activity", late_seconds=0)
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+    assert [row.body["event"]["value"] for row in post.stored(contact)][-1:] == [{"value": "Countess"}]
+
+
+def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.sandbox.control("activity", late_seconds=3_600)
+    try:
+        world.edit(contact, "role_title", "Countess")
+        post.lose()
+        found = post.sweep()
+        again = post.sweep()
+    finally:
+        world.sandbox.control("activity", late_seconds=0)
+    contact.refresh_from_db()
+    assert (found.rows, found.touched, again.touched) == (0, 1, 0)
+    assert contact.role_title == "Countess"
+
+
+def test_items_that_were_refused_are_not_asked_again(world: World, post: Post) -> None:
+    item = world.sandbox.act("add", board_id=int(world.board_id()), name="Stranger")
+    RefusedItem.objects.create(entity_type="contact", item_id=item["id"], reason="not one of ours")
+    post.lose()
+    post.sweep()
+    assert not SyncQueue.objects.filter(remote_id=item["id"]).exists()
+
+
+def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(
+    world: World, post: Post
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    before = post.link().swept_to
+    assert before is not None
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    world.sandbox.faults({"status": 500, "on": "boards"})
+    failed = post.sweep()
+    assert "could not be asked" in failed.problem
+    assert (post.link().swept_to, post.link().sweep_problem) == (before, failed.problem)
+    world.wait_out()
+    world.work()
+    assert post.sweep().problem == ""
+    moved = post.link().swept_to
+    assert moved is not None
+    assert moved > before
+    assert post.link().sweep_problem == ""
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, post: Post, shown: int) -> None:
+    for name in ("Ann", "Bo", "Cy"):
+        world.linked(name)
+    before = post.link().swept_to
+    world.sandbox.faults({"listing": shown, "on": "items_page"})
+    found = post.sweep()
+    assert f"Monday listed {shown} of the board's 3 items" in found.problem
+    assert post.link().swept_to == before
+    assert Contact.objects.count() == 3
+    assert post.sweep().problem == ""
+
+
+def test_a_board_whose_count_never_fits_its_listing_is_believed_the_second_time(
+    world: World, post: Post
+) -> None:
+    for name in ("Ann", "Bo"):
+        world.linked(name)
+    world.sandbox.faults({"listing": 1, "on": "items_page", "count": 2})
+    assert "listed 1 of" in post.sweep().problem
+    assert post.sweep().problem == ""
+
+
+def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    unknown = {"message": "Cannot query field", "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+    world.sandbox.faults({"status": 400, "on": "boards", "body": {"errors": [unknown]}})
+    found = post.sweep()
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+    assert (found.touched, found.problem) == (1, "")
+    assert "MONDAY_API_VERSION" in post.link().sweep_problem
+
+
+def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sync.connectors.monday import activity
+    from sync.sweeps import missed
+
+    for module in (activity, missed):
+        monkeypatch.setattr(module, "LOG_PAGE", 4)
+    monkeypatch.setattr(missed, "LOG_ROWS", 8)
+    contact = world.linked(role_title="0")
+    post.swept()
+    for number in range(1, 31):
+        world.edit(contact, "role_title", str(number))
+        if not number % 5:
+            world.pass_time(seconds=2)
+    post.lose()
+    found = post.sweep()
+    told = {json.dumps(row.body["event"]["value"]) for row in post.stored(contact)}
+    assert found.rows == 30
+    assert len(told) == 30
+    contact.refresh_from_db()
+    assert contact.role_title == "30"
+
+
+def test_a_board_is_due_once_an_interval_and_its_first_sweep_begins_where_it_was_set_up(
+    world: World, post: Post
+) -> None:
+    calls = world.calls()
+    assert sweep_due() == []
+    assert world.calls() == calls
+    world.pass_time(minutes=9)
+    assert sweep_due() == []
+    world.pass_time(minutes=2)
+    assert [found.problem for found in sweep_due()] == ["", ""]
+    assert sweep_due() == []
+    assert BoardLink.objects.filter(swept_at=None).count() == 0
+
+
+def test_a_paused_account_is_not_asked(world: World, post: Post) -> None:
+    from sync import account
+    from sync.connectors.monday.errors import NotAuthenticated
+
+    sweep_due()
+    world.pass_time(minutes=11)
+    account.pause(NotAuthenticated("no"))
+    calls = world.calls()
+    assert sweep_due() == []
+    assert world.calls() == calls
+
+
+def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
+    world: World, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync import account
+    from sync.connectors.monday.errors import BudgetExhausted
+
+    class Full:
+        def execute(self, *_: Any, **__: Any) -> Any:
+            raise BudgetExhausted("Today's calls to Monday are used up.", wait_seconds=60)
+
+    before = post.link().swept_to
+    monkeypatch.setattr(account, "client", Full)
+    found = sweep_board(post.link())
+    assert "used up" in found.problem
+    assert post.link().swept_to == before
+    assert account.account().paused_until is None
+
+
+def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
+    contact = world.linked()
+    post.swept()
+    world.sandbox.act("add_subitem", item_id=contact.monday_id, name="below")
+    world.sandbox.act("create_update", item_id=contact.monday_id, body="hello")
+    post.lose()
+    events = WebhookEvent.objects.count()
+    post.sweep()
+    assert WebhookEvent.objects.exclude(type="touched").count() == events
+
+
+def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_touches(
+    world: World, post: Post
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    assert post.sweep().rows == 1
+    for _ in range(9):
+        post.sweep(after=24 * 60)
+    WebhookEvent.objects.all().delete()  # as the nightly pruning does
+    assert post.sweep().rows == 0
+    assert not SyncQueue.objects.filter(status="pending").exists()
+
+
+def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(
+    world: World, post: Post
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    found = post.sweep(after=20 * 24 * 60)
+    contact.refresh_from_db()
+    assert (found.rows, contact.role_title) == (1, "Countess")
+    (row,) = post.stored(contact)
+    assert "value" not in row.body["event"]
+    assert world.status(contact) == "synced"
+
+
+def test_the_records_history_says_that_a_sweep_found_it(world: World, post: Post) -> None:
+    from sync.explain.chains import chains, in_words
+    from sync.models import Decision
+
+    contact = world.linked(role_title="Analyst")
+    post.swept()
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    post.sweep()
+    pulled = Decision.objects.filter(entity_id=contact.pk, kind="pull")
+    told = [in_words(chain) for chain in chains(list(pulled)).values()]
+    assert any("row of the activity log, found by a sweep" in words for words in told)

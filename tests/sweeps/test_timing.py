@@ -1,0 +1,78 @@
+"""How often a board is swept and compared: what the day's allowance can bear, and once a night."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sync.budget import Forecast
+from sync.clock import sync_now
+from sync.models import BoardLink
+from sync.sweeps import compare_due, timing
+from tests.engine.conftest import World
+
+
+def forecast(limit: int | None, *, tight: bool = False) -> Forecast:
+    ends = datetime(2026, 11, 20, 18, tzinfo=UTC) if tight else None
+    return Forecast(0.0, limit, None, 0, ends, "", None)
+
+
+@pytest.mark.parametrize(
+    ("limit", "tight", "minutes"),
+    [
+        (None, False, 10),
+        (25_000, False, 10),
+        (10_000, False, 10),
+        (1_000, False, 57.6),
+        (200, False, 288),
+        (10_000, True, 60),
+        (100, False, 360),
+    ],
+)
+def test_the_interval_follows_from_the_days_calls(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: int | None, tight: bool, minutes: float
+) -> None:
+    monkeypatch.setattr(timing.budget, "forecast", lambda: forecast(limit, tight=tight))
+    assert BoardLink.objects.count() == 2
+    assert timing.interval() == timedelta(minutes=minutes)
+    calls = 2 * 86_400 / timing.interval().total_seconds()
+    assert limit is None or limit < 1_000 or calls <= limit * timing.SHARE * 1.01
+
+
+def at(world: World, hour: int, minute: int = 0) -> None:
+    """Move on to this time of the next day."""
+    now = sync_now()
+    then = (now + timedelta(days=1)).replace(hour=hour, minute=minute, second=0, microsecond=0)
+    world.pass_time(seconds=(then - now).total_seconds())
+
+
+def test_boards_are_compared_once_a_night(world: World) -> None:
+    at(world, 12)
+    assert compare_due() == []
+    at(world, 2, 30)
+    assert [found.problem for found in compare_due()] == ["", ""]
+    world.pass_time(minutes=10)
+    assert compare_due() == []
+    world.pass_time(hours=8)
+    assert compare_due() == []
+    at(world, 2, 30)
+    assert len(compare_due()) == 2
+
+
+def test_a_night_without_a_worker_is_made_up_for(world: World) -> None:
+    at(world, 2, 30)
+    compare_due()
+    at(world, 12)
+    at(world, 12)
+    assert len(compare_due()) == 2
+
+
+def test_two_workers_do_not_sweep_one_board_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    list(timing.boards_to_sweep())
+    world.pass_time(minutes=11)
+    taken: list[Any] = []
+    for link in timing.boards_to_sweep():
+        taken.append(link.entity_type)
+        assert link.entity_type not in [other.entity_type for other in timing.boards_to_sweep()]
+    assert "contact" in taken or "organization" in taken
+    assert list(timing.boards_to_sweep()) == []

@@ -1,0 +1,25 @@
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from tests.engine.conftest import World, world
+
+__all__ = ["World", "world"]
+
+
+@pytest.fixture
+def dora(world: World) -> User:
+    """An administrator of NPD."""
+    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+
+
+@pytest.fixture
+def line(world: World) -> Any:
+    """The newest line of one kind in a record's log."""
+    from sync.models import Decision
+
+    def newest(record: Any, kind: str, key: str = "role_title") -> Decision:
+        return Decision.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")
+
+    return newest
