@@ -31,8 +31,8 @@ SWEEP_LIMIT = "30 days"
 
 _AGE = "sync_now() - make_interval(days => %(days)s)"
 _JOURNAL_AGE = f"""least({_AGE}, (
-    SELECT greatest(min(link.swept_to) - interval '{SWEEP_SLACK}', sync_now() - interval '{SWEEP_LIMIT}')
-    FROM sync_board_links AS link WHERE link.board_id = old.board_id))"""  # noqa: S608 - literals of this module
+    SELECT min(greatest(link.swept_to - interval '{SWEEP_SLACK}', sync_now() - interval '{SWEEP_LIMIT}'))
+    FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
 # Literals of this module and names of our own tables only; values travel as parameters.
 _COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
 _DELETE = """

@@ -22,9 +22,10 @@ class Planned:
 
     `conflict` is there when a person has to decide; `asked` when one has, and `choice` says what. `hold` is why
     nothing is done with it, in words: `refused` by Monday; or `left_out`, which doesn't keep the record from being
-    in sync. `takes_back` is the text of a lost value that a person wants back on both sides. `landed` is the entry of an
-    intent without an answer whose value Monday now shows; `undo` is the wish to undo how the field was settled, where this
-    look carries it out. `awaits` names, as AwaitedRelation does, the item or name for which a record has to come first.
+    in sync. `takes_back` is the text of a lost value that a person wants back on both sides. `landed` is the entry
+    of an intent without an answer whose value Monday now shows; `undo` is the wish to undo how the field was
+    settled, where this look carries it out. `awaits` names, as AwaitedRelation does, the item or name for which a
+    record has to come first.
     """
 
     mapping: FieldMapping

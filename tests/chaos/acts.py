@@ -368,6 +368,26 @@ def someone_is_faster(cast: Cast) -> None:
     cast.work()
 
 
+@act(1.5)
+def edited_under_our_hands(cast: Cast) -> None:
+    """Between our read and our write somebody edits the same cell: our write replaces what nobody here has seen."""
+    handle = cast.someone()
+    key = cast.key_of(handle)
+    cast.do("deliver")
+    cast.do("work")
+    cast.do("patch", handle=handle, key=key, number=cast.token())
+    cast.do("hold_worker", at=1, only="a mutation about to go")
+    cast.do("edit", handle=handle, key=key, number=cast.token())
+    cast.do("let_go")
+    cast.work()
+    if cast.rng.random() < 0.5:
+        cast.do("deliver")
+        cast.do("work")
+        how = cast.deal(("keep_npd", "keep_monday", "merge"))
+        cast.do("resolve", how=how, number=cast.token(6), pick=1)
+        cast.work()
+
+
 @act(4)
 def killed(cast: Cast) -> None:
     """A worker is killed between two writes; time may pass before the next looks."""
@@ -378,7 +398,14 @@ def killed(cast: Cast) -> None:
             "create", handle=cast.newcomer("contact"), entity="contact", keys=["email"], number=cast.token()
         )
     cast.do("deliver")
-    cast.do("kill_worker", at=cast.rng.randint(1, MOST_POINTS))
+    if cast.rng.random() < 0.3:
+        cast.do(
+            "kill_worker",
+            at=1,
+            only=cast.deal(("a mutation about to go", "a query about to go", "an answer")),
+        )
+    else:
+        cast.do("kill_worker", at=cast.rng.randint(1, MOST_POINTS))
     if cast.rng.random() < 0.4:
         cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.7:

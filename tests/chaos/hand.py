@@ -117,7 +117,8 @@ def _work(command: dict[str, Any], pipe: int) -> int:
         os.write(pipe, json.dumps(what).encode() + b"\n")
 
     end = signal.SIGKILL if command.get("end") == "kill" else signal.SIGSTOP
-    points = Points(command.get("at"), end, lambda name, count: tell(point=name, points=count))
+    only = command.get("only", "")
+    points = Points(command.get("at"), end, lambda name, count: tell(point=name, points=count), only)
     points.install()
     try:
         tell(result=_do(command["do"]))

@@ -51,9 +51,9 @@ def reconcile(stage: Stage) -> str | None:
     return None
 
 
-def hold_worker(stage: Stage, at: int) -> str | None:
-    """A worker begins, and comes to a stop at its `at`-th point: others are faster than it."""
-    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at))
+def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
+    """A worker begins, and comes to a stop at its `at`-th point (of this name): others are faster than it."""
+    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "", only))
     if not worker.stopped:
         return "ended before that point"
     stage.journal.lines.append(
@@ -75,9 +75,9 @@ def let_go(stage: Stage) -> str | None:
     return None
 
 
-def kill_worker(stage: Stage, at: int) -> str | None:
-    """A worker begins, and is killed (SIGKILL) at its `at`-th point."""
-    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "kill"))
+def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
+    """A worker begins, and is killed (SIGKILL) at its `at`-th point (of this name)."""
+    worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "kill", only))
     if worker.ended == 0:
         return "ended before that point"
     if worker.problem:

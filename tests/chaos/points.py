@@ -16,20 +16,26 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from requests.adapters import HTTPAdapter
 
+MUTATION = "a mutation about to go"
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
 class Points:
     """Counts; at the `at`-th point it tells, then ends (SIGKILL) or stops (SIGSTOP) its own process."""
 
-    def __init__(self, at: int | None, number: signal.Signals, tell: Callable[[str, int], None]) -> None:
-        self.at, self.number, self.tell = at, number, tell
-        self.count = 0
+    def __init__(
+        self, at: int | None, number: signal.Signals, tell: Callable[[str, int], None], only: str = ""
+    ) -> None:
+        self.at, self.number, self.tell, self.only = at, number, tell, only
+        self.count = self.meant = 0
 
     def reached(self, name: str) -> None:
-        """One more of them."""
+        """One more of them; with `only` the points of that name alone are meant."""
         self.count += 1
-        if self.count == self.at:
+        if self.only not in ("", name):
+            return
+        self.meant += 1
+        if self.meant == self.at:
             self.tell(name, self.count)
             os.kill(os.getpid(), self.number)
 
@@ -54,9 +60,10 @@ class Points:
         original = HTTPAdapter.send
 
         @wraps(original)
-        def counted(adapter: HTTPAdapter, *args: Any, **kwargs: Any) -> Any:
-            self.reached("a call about to go")
-            answer = original(adapter, *args, **kwargs)
+        def counted(adapter: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
+            mutation = b"mutation" in bytes(request.body or b"")[:40]
+            self.reached(MUTATION if mutation else "a query about to go")
+            answer = original(adapter, request, *args, **kwargs)
             self.reached("an answer")
             return answer
 

@@ -12,7 +12,12 @@ NAMES = (
     *("add", "edit", "edit to empty", "move_state archive", "move_state delete", "move_state restore"),
     *("move_to_other_board", "duplicate", "automation", "automation rewrote our value"),
     *("work", "deliver", "clock", "beat", "reconcile", "hold_worker", "let_go", "kill_worker", "two_workers"),
-    *("killed after a commit", "killed after a call about to go", "killed after an answer"),
+    *(
+        "killed after a commit",
+        "killed after a query about to go",
+        "killed after a mutation about to go",
+        "killed after an answer",
+    ),
     *("kill_celery", "stop_beat", "flush_broker", "restart_postgres"),
     *("release send", "release double", "release shuffle", "release drop"),
     *("forge bare", "forge signed wrong", "forge wrong token", "forge path", "replay"),

@@ -1,7 +1,8 @@
 """`CHAOS_SHRINK=seed-17 pytest tests/chaos/shrinking.py`: makes a failing script small.
 
 It is kept under regressions/. Not one of the suite's tests: `make chaos` runs it for the first seed that failed.
-CHAOS_SHRINK is the name of a script in var/test/chaos/ (without .script.json), CHAOS_RUNS how often it may be run (60).
+CHAOS_SHRINK is the name of a script in var/test/chaos/ (without .script.json), CHAOS_RUNS how often it may be run (60),
+CHAOS_BUG a planted bug to be switched on meanwhile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from django.core.management import call_command
 
 from tests.chaos.arena import Arena
+from tests.chaos.conftest import Crew
 from tests.chaos.run import Result, run
 from tests.chaos.script import Script, shrink
 from tests.support.servers import FOLDER
@@ -20,7 +22,8 @@ from tests.support.servers import FOLDER
 REGRESSIONS = Path(__file__).parent / "regressions"
 
 
-def test_shrink(arena: Arena) -> None:
+def test_shrink(arena: Arena, crew: Crew) -> None:
+    crew.with_bug(os.environ.get("CHAOS_BUG"))
     name = os.environ["CHAOS_SHRINK"]
     script = Script.from_json((FOLDER / "chaos" / f"{name}.script.json").read_text())
     first = _played(arena, script)

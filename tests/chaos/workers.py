@@ -68,13 +68,16 @@ class Hand:
         guardian.watch(self.process.pid)
         self._read(lambda message: "ready" in message)
 
-    def fork(self, do: str, at: int | None = None, end: str = "") -> Worker:
-        """Begin a piece of work; with `at` the worker is stopped (or, `end` "kill", killed) at that point."""
+    def fork(self, do: str, at: int | None = None, end: str = "", only: str = "") -> Worker:
+        """Begin a piece of work; with `at` the worker is stopped (or, `end` "kill", killed) at that point.
+
+        With `only` that many points of this name are counted.
+        """
         assert self.process
         assert self.process.stdin
         worker = Worker(len(self.workers) + 1)
         self.workers[worker.id] = worker
-        command = {"id": worker.id, "do": do, "at": at, "end": end}
+        command = {"id": worker.id, "do": do, "at": at, "end": end, "only": only}
         self.process.stdin.write(json.dumps(command).encode() + b"\n")
         self.process.stdin.flush()
         self._read(lambda message: worker.pid != 0)

@@ -168,3 +168,12 @@ def test_batches_are_transactions_of_their_own(world: World, monkeypatch: pytest
     )
     (rule,) = [rule for rule in pruning.rules() if rule.table == "sync_decisions"]
     assert (pruning.count(rule), pruning.delete(rule), pruning.count(rule)) == (8, 8, 0)
+
+
+def test_for_a_sweep_that_does_not_get_on_nothing_is_kept_for_ever(world: World, run: Run) -> None:
+    board_id = world.board_id()
+    BoardLink.objects.filter(board_id=board_id).update(swept_to=sync_now())
+    delivery(board_id, weighed_at=sync_now())
+    world.pass_time(days=32)
+    run("sync_prune")
+    assert not WebhookEvent.objects.exists()

@@ -157,9 +157,9 @@ def test_an_item_of_a_deleted_record_makes_no_new_record(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item = contact.monday_id
     contact.delete()
-    world.work()
     world.sandbox.act("edit", item_id=item, column_id="role_title", text="still edited")
     world.deliver()
+    world.work()
     world.pass_time(seconds=11)
     world.work()
     assert not Contact.objects.exists()
