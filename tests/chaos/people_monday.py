@@ -47,6 +47,8 @@ def edit(
     if item is None or item["state"] != "active" or (key == "name" and not number):
         return SKIPPED
     column, value = stage.column(handle, key), stage.text(handle, key, number) if number else ""
+    if column != "name" and column not in item["values"]:
+        return SKIPPED  # it was moved to a board without that column
     since = _last_delivery(stage)
     who = {} if user_id is None else {"user_id": user_id}
     if column == "name":

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from npd.models import Contact, Organization
+from sync.choices import Cause, Priority
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
 from tests.engine.conftest import World
 from tests.lifecycle.conftest import asked, choose
@@ -191,7 +192,6 @@ def test_none_archived_or_deleted_nothing_happens_and_the_row_ends_with_the_reas
 def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_with_the_reason(
     world: World,
 ) -> None:
-    from sync.choices import Cause, Priority
     from sync.enqueue import enqueue_item
 
     enqueue_item("contact", "999999", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
@@ -329,3 +329,19 @@ def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> N
     world.work()
     assert Contact.objects.count() == 2
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_none_there_moved_here_from_another_types_board_stays_that_records_item(world: World) -> None:
+    contact = world.linked(email="ann@example.com")
+    link = BoardLink.objects.get(entity_type="organization")
+    world.sandbox.act(
+        "move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id
+    )
+    world.queue.enqueue_item(
+        "organization", contact.monday_id, cause=Cause.SWEEP, priority=Priority.SWEEP, due_in_seconds=0
+    )
+    world.work()
+    assert not Organization.objects.exists()
+    assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)
+    contact.refresh_from_db()
+    assert contact.monday_id
