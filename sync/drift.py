@@ -40,6 +40,7 @@ _REMAP = (
     "`manage.py monday_setup`, which makes a new one."
 )
 _KEPT = "The field is held: edits are kept on both sides, and flow once it has a column again."
+_HIDDEN = "is on the board, but Monday doesn't show its values to the token's user"
 
 _HOLD = """
     UPDATE sync_metadata AS ledger SET
@@ -92,7 +93,16 @@ def _problem_of(link: BoardLink, mapping: FieldMapping, board: Board) -> str:
     before = mapping.options.get("column_type")
     if before and column.type != before and not reads_type(mapping, [column.type]):
         return f"{_called(link, mapping)} is of the type {column.type} now; it was {before}. {_KEPT} {_REMAP}"
-    return ""
+    # That it is on the board was known; only an item that shows its value says that it is not hidden any more.
+    return mapping.problem if _HIDDEN in mapping.problem else ""
+
+
+def hidden_words(link: BoardLink, mapping: FieldMapping) -> str:
+    """What is wrong with a column that the board has and its items don't show."""
+    return (
+        f"{_called(link, mapping)} {_HIDDEN}. The field is held: edits are kept on both sides. Give the user the "
+        "right to see the column, or choose another column for the field in the admin (Boards)."
+    )
 
 
 def _is_watched(mapping: FieldMapping) -> bool:

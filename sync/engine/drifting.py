@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from sync import drift
 from sync.connectors.monday.errors import ColumnRefused, MondayError
 from sync.connectors.monday.items import Item, LookResult
+from sync.engine.board import Board
 from sync.engine.subjects import Batch, Outcome
 from sync.models import FieldMapping
 
@@ -69,10 +70,8 @@ def notice(batch: Batch, found: LookResult) -> None:
     items = _items_here(batch, found)
     if not items:
         return
-    for mapping in _mapped(batch):
-        if mapping.problem and _shows(mapping, items):
-            drift.set_problem(batch.board.link, mapping, "")
-    missing = [m for m in _mapped(batch) if not m.problem and _lacks(mapping=m, items=items)]
+    heal(batch.board, items)
+    missing = [m for m in _mapped(batch.board) if not m.problem and _lacks(mapping=m, items=items)]
     if not missing:
         return
     batch.calls += 1
@@ -80,20 +79,19 @@ def notice(batch: Batch, found: LookResult) -> None:
     _reload(batch)
     for mapping in missing:
         if not mapping.problem:
-            drift.set_problem(batch.board.link, mapping, _hidden(batch, mapping), everywhere=False)
+            words = drift.hidden_words(batch.board.link, mapping)
+            drift.set_problem(batch.board.link, mapping, words, everywhere=False)
 
 
-def _hidden(batch: Batch, mapping: FieldMapping) -> str:
-    title = drift.title_of(batch.board.link, mapping.column_id) or mapping.label
-    return (
-        f"The column “{title}” ({mapping.column_id}) is on the board, but Monday doesn't show its values to the "
-        "token's user. The field is held: edits are kept on both sides. Give the user the right to see the column, "
-        "or choose another column for the field in the admin (Boards)."
-    )
+def heal(board: Board, items: list[Item]) -> None:
+    """Let those fields go whose columns these items show again; they are items of the board, and active."""
+    for mapping in _mapped(board):
+        if mapping.problem and _shows(mapping, items):
+            drift.set_problem(board.link, mapping, "")
 
 
-def _mapped(batch: Batch) -> list[FieldMapping]:
-    return [m for m in batch.board.mappings if m.column_id not in ("", drift.NAME)]
+def _mapped(board: Board) -> list[FieldMapping]:
+    return [m for m in board.mappings if m.column_id not in ("", drift.NAME)]
 
 
 def _items_here(batch: Batch, found: LookResult) -> list[Item]:

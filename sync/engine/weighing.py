@@ -52,6 +52,11 @@ class Write:
         """Whether the cell held this value because of us."""
         return value in (self.sent, self.answered)
 
+    def may_have_made(self, event: ToldEvent) -> bool:
+        """Whether the event can be this write's own: of its value, and of its time; an unsure one may land late."""
+        in_time = self.unsure or event.at <= self.until + WINDOW
+        return self.wrote(event.value) and in_time and event.at >= self.announced - WINDOW
+
 
 def weigh(batch: Batch) -> None:
     """Note on every subject which values our writes went over, and which answers were somebody's edit.
@@ -160,9 +165,9 @@ class _Scales:
         ledger.altered = {name: told for name, told in ledger.altered.items() if name != key}
 
     def _may_be_ours(self, event: ToldEvent) -> bool:
-        """By its user and its value; an event that names another user is never ours."""
+        """By its user, its value and its time; an event that names another user is never ours."""
         same_user = not self.user or event.user_id in ("", self.user)
-        return same_user and any(write.wrote(event.value) for write in self.writes)
+        return same_user and any(write.may_have_made(event) for write in self.writes)
 
     def _is_ours(self, event: ToldEvent) -> bool:
         """Ours for certain or for want of a better: not once each of our writes of the value has its own event."""
@@ -175,7 +180,7 @@ class _Scales:
         )
 
     def _explains_any(self, event: ToldEvent) -> bool:
-        return any(write.wrote(event.value) and event.previous == write.read for write in self.writes)
+        return any(write.may_have_made(event) and event.previous == write.read for write in self.writes)
 
     def _unexplained(self, event: ToldEvent) -> list[Write]:
         """Our writes of the event's value that no other event shows to have replaced just what they read."""
@@ -183,7 +188,7 @@ class _Scales:
         return [
             write
             for write in self.writes
-            if write.wrote(event.value)
+            if write.may_have_made(event)
             and (write.sent, write.read) not in explained
             and (write.answered, write.read) not in explained
         ]

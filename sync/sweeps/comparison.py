@@ -21,6 +21,7 @@ from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.errors import BoardGone, MondayError, Scope
 from sync.connectors.monday.items import Item
 from sync.engine.board import Board
+from sync.engine.drifting import heal
 from sync.engine.planning import base_of, way_of
 from sync.engine.subjects import Subject
 from sync.engine.values import raw_of
@@ -108,6 +109,7 @@ class _Comparison:
         )
 
     def _page(self, items: Sequence[Item]) -> None:
+        heal(self.board, list(items))
         fresh = {item.id: item for item in items if item.id not in self.listed}
         self.listed |= set(fresh)
         records = self._records(fresh)

@@ -543,3 +543,64 @@ def restart_postgres(cast: Cast) -> None:
 def kill_celery(cast: Cast) -> None:
     """The real worker."""
     cast.do("kill_celery")
+
+
+@act(0.8)
+def deletes_in_bulk(cast: Cast) -> None:
+    """More records than the guard lets go at once; somebody approves, or rejects, or nobody looks."""
+    handles = _six_synced(cast)
+    cast.do("delete_many", handles=handles)
+    cast.do("work")
+    cast.do("look_what_went")
+    _decide(cast)
+
+
+@act(0.8)
+def empties_in_bulk(cast: Cast) -> None:
+    """A field of more records than the guard lets be emptied at once."""
+    handles = _six_synced(cast)
+    cast.do("empty_many", handles=handles, key="role_title")
+    cast.do("work")
+    cast.do("look_what_went", key="role_title")
+    _decide(cast)
+
+
+def _six_synced(cast: Cast) -> list[str]:
+    handles = [cast.newcomer("contact") for _ in range(6)]
+    cast.do("import_new", handles=handles, number=cast.token(6))
+    for step in ("work", "deliver", "work"):
+        cast.do(step)
+    return handles
+
+
+def _decide(cast: Cast) -> None:
+    how = cast.deal(("approve", "reject", ""))
+    if how:
+        cast.do("decide_guarded", how=how)
+        cast.work()
+
+
+@act(1.5)
+def saves_slowly(cast: Cast) -> None:
+    """A transaction stays open beside a waiting row of its record, while a worker begins."""
+    handle = cast.someone()
+    cast.do("deliver")
+    cast.do("work")
+    cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
+    cast.do("begin_save", handle=handle, key=cast.key_of(handle), number=cast.token())
+    cast.do("hold_worker", at=1, only="a query about to go")
+    cast.do("commit_save")
+    cast.do("let_go")
+    cast.work()
+
+
+@act(1)
+def missed_shortly_before_a_sweep(cast: Cast) -> None:
+    """A webhook is lost, and the sweep that follows at once leaves what is so fresh to the next one."""
+    handle = cast.someone()
+    cast.work()
+    cast.do("clock", seconds=700)
+    cast.do("webhook_rule", rule={"rule": "drop", "count": 2})
+    cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
+    cast.do("beat")
+    cast.work()

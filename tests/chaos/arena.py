@@ -116,6 +116,7 @@ class Arena:
             self.rest()
         self.hand.start()
         call_command("monday_setup", verbosity=0)
+        self.run("task sync.sweep_boards")  # from here on, sweeps know where to begin
 
     def browser(self) -> requests.Session:
         """A signed-in browser."""

@@ -17,7 +17,7 @@ from tests.chaos import again
 from tests.chaos import identity_checks as identity
 from tests.chaos import writing_rights as rights
 from tests.chaos.evidence import Entity, Evidence, flat
-from tests.chaos.journal import Violation, essence
+from tests.chaos.journal import FIELDS, Violation, essence
 from tests.chaos.stage import Stage, same
 from tests.chaos.undoing import UNDO
 
@@ -186,12 +186,12 @@ def base_is_both_sides(evidence: Evidence) -> Iterator[str]:
             local, remote = essence(key, entity.local(key)), essence(key, evidence.remote(entity, key))
             if base is None and not local and not remote:
                 continue
-            halves = base and (_raw(key, base.get("local")), _raw(key, base.get("remote")))
+            halves = base and (raw_text(key, base.get("local")), raw_text(key, base.get("remote")))
             if halves != (local, remote):
                 yield f"{entity.words}.{key} says synced with base {halves}, but holds {(local, remote)}"
 
 
-def _raw(key: str, raw: Any) -> str:
+def raw_text(key: str, raw: Any) -> str:
     """The text in a raw value, whatever its shape."""
     return essence(key, _texts(key, raw))
 
@@ -203,6 +203,20 @@ def _texts(key: str, raw: Any) -> str:
                 return str(raw[name] or "")
         return " ".join(filter(None, (_texts(key, value) for value in raw.values() if value is not None)))
     return str(raw or "")
+
+
+def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
+    """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split.)"""
+    for entity in evidence.entities:
+        for conflict in entity.conflicts:
+            if conflict.kind != "fields" or not entity.handles:
+                continue
+            for key in {*conflict.conflict_fields, *conflict.merge_selections} - {"address"}:
+                writes = evidence.writes_of(entity, key)
+                sides = {write.side for write in writes}
+                if key in FIELDS[entity.type] and len(sides) < 2:
+                    only = " and ".join(sides) or "nobody"
+                    yield f"{entity.words}.{key}: a person was asked, and only {only} wrote it"
 
 
 def the_status_is_true(evidence: Evidence) -> Iterator[str]:
@@ -218,13 +232,14 @@ def the_status_is_true(evidence: Evidence) -> Iterator[str]:
                 yield f"{entity.words} is switched off and says {status!r}"
         elif bool(kinds) != (status == "conflict"):
             yield f"{entity.words} says {status!r} with open conflicts {sorted(kinds)}"
-        elif status == "pending" and not _reason(entity):
+        elif status == "pending" and not reason_of(entity):
             yield f"{entity.words} is pending, and says no reason"
         elif status == "synced" and not entity.linked:
             yield f"{entity.words} says synced, and its item is {entity.item and entity.item['state']}"
 
 
-def _reason(entity: Entity) -> str:
+def reason_of(entity: Entity) -> str:
+    """Why the record is not in sync, as the ledger says it; empty where it says nothing."""
     ledger = entity.ledger
     return "" if ledger is None else ledger.note or str({**ledger.held, **ledger.altered} or "")
 
@@ -271,5 +286,6 @@ CHECKS: dict[str, Check] = {
     "nothing is written against its setting": rights.only_where_allowed,
     "the base is both sides": base_is_both_sides,
     "the status is true": the_status_is_true,
+    "conflicts have two sides": conflicts_have_two_sides,
     "the queue is at rest": the_queue_is_at_rest,
 }

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection
 
-from tests.chaos import meddling
+from tests.chaos import meddling, slowly
 from tests.chaos.journal import Violation
 from tests.chaos.stage import Stage
 
@@ -25,17 +25,30 @@ JUMPS = (
 )  # seconds; past backoff, quiet times, the day
 ENOUGH = 5  # jumps that are always made: they reach past every usual wait
 A_NEW_ITEM_WAITS = 320  # seconds; without a match key
+A_DAY = 20 * 3600  # seconds; past it a sweep may begin after what happened
 PASSES = 3  # in so many a sync must have come to rest
 STILL = 3  # passes without a mutation that prove it
 
 
-def make_quiet(stage: Stage) -> list[Violation]:
-    """Let go, wait out, sweep; then passes until nothing is written any more."""
+def wait_out(stage: Stage) -> None:
+    """Nothing goes wrong any more; every wait is waited out, and nobody sweeps."""
     _end_troubles(stage)
     for number, seconds in enumerate(JUMPS):
         if number >= ENOUGH and not _waiting(stage):
             break
         _round(stage, seconds)
+
+
+def sweep(stage: Stage) -> None:
+    """Each board is asked twice what changed: what the first sweep finds too fresh is the second one's."""
+    for _ in range(2):
+        _round(stage, 700)
+        stage.arena.run("task sync.sweep_boards")
+        _round(stage, 0)
+
+
+def come_to_rest(stage: Stage) -> list[Violation]:
+    """All that Beat does now and then; then passes over everything, until nothing is written any more."""
     meddling.beat(stage)
     _round(stage, 0)
     return _passes(stage)
@@ -48,6 +61,7 @@ def _end_troubles(stage: Stage) -> None:
     stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/webhooks", timeout=10)
     stage.sandbox.control("webhooks/release", how="send")
     stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
+    slowly.commit_save(stage)
     meddling.let_go(stage)
     if arena.live:
         arena.work()

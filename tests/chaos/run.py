@@ -11,10 +11,10 @@ from typing import Any
 
 import requests
 
-from tests.chaos import meddling, oracle, people_monday, people_npd, undoing
+from tests.chaos import early, in_bulk, meddling, oracle, people_monday, people_npd, slowly, undoing
 from tests.chaos.arena import Arena
 from tests.chaos.journal import Journal, Violation
-from tests.chaos.quiet import make_quiet
+from tests.chaos.quiet import come_to_rest, sweep, wait_out
 from tests.chaos.script import Script, Step
 from tests.chaos.stage import SKIPPED, Stage
 
@@ -40,6 +40,12 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "move_to_other_board": people_monday.move_to_other_board,
     "duplicate": people_monday.duplicate,
     "automation": people_monday.automation,
+    "delete_many": in_bulk.delete_many,
+    "empty_many": in_bulk.empty_many,
+    "look_what_went": in_bulk.look_what_went,
+    "decide_guarded": in_bulk.decide_guarded,
+    "begin_save": slowly.begin_save,
+    "commit_save": slowly.commit_save,
     "work": meddling.work,
     "deliver": meddling.deliver,
     "clock": meddling.clock,
@@ -64,6 +70,7 @@ DETAILS = {
     "patch": "how",
     "move_state": "action",
     "resolve": "how",
+    "decide_guarded": "how",
     "toggle": "name",
     "change_mapping": "name",
     "forge": "door",
@@ -103,7 +110,11 @@ def run(script: Script, arena: Arena) -> Result:
         people_monday.run_automations(stage)
     stage.at = len(script.steps)
     played = time.monotonic()
-    problems = make_quiet(stage)
+    wait_out(stage)
+    problems = early.saves_went_out(stage)
+    sweep(stage)
+    problems += early.sweeps_found(stage)
+    problems += come_to_rest(stage)
     quiet = time.monotonic()
     violations = [*problems, *oracle.judge(stage)]
     stage.journal.lines.append(

@@ -18,6 +18,8 @@ NAMES = (
         "killed after a mutation about to go",
         "killed after an answer",
     ),
+    *("delete_many", "empty_many", "look_what_went", "decide_guarded approve", "decide_guarded reject"),
+    *("begin_save", "commit_save"),
     *("kill_celery", "stop_beat", "flush_broker", "restart_postgres"),
     *("release send", "release double", "release shuffle", "release drop"),
     *("forge bare", "forge signed wrong", "forge wrong token", "forge path", "replay"),

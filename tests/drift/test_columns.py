@@ -9,6 +9,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.models import SyncMetadata
 from sync.remapping import CannotRemap, choices, remap
+from sync.sweeps import compare
 from tests.drift.conftest import Owner
 from tests.engine.conftest import World
 
@@ -221,6 +222,45 @@ def test_a_column_hidden_from_the_tokens_user_is_unknown_and_not_empty(world: Wo
     save(contact, notes="newer")
     world.work()
     assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
+
+
+def test_a_column_that_stays_hidden_is_not_asked_for_again_with_every_sweep(
+    world: World, owner: Owner
+) -> None:
+    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
+    world.work()
+    owner.column("role_title", "hide")
+    for contact in contacts:
+        save(contact, notes="new")
+    world.work()
+    problem = owner.mapping().problem
+    assert "doesn't show its values to the token's user" in problem
+    owner.sweep()  # what the log tells of all this
+    calls = []
+    for _ in range(3):
+        before = world.calls()
+        owner.sweep()
+        calls.append(world.calls() - before)
+        assert owner.mapping().problem == problem
+    assert calls == [1, 1, 1]  # the sweep itself, and no look
+    owner.column("role_title", "show")
+    save(contacts[0], notes="newer")
+    world.work()
+    assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
+
+
+def test_the_nightly_comparison_finds_that_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.column("role_title", "hide")
+    save(contact, role_title="Countess")
+    world.work()
+    owner.column("role_title", "show")
+    owner.sweep()
+    assert owner.mapping().problem != ""
+    assert compare(owner.link()).problem == ""
+    world.work()
+    assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
+    assert world.values(contact)["role_title"] == "Countess"
 
 
 def test_a_new_record_is_made_without_the_column_that_is_gone(world: World, owner: Owner) -> None:

@@ -8,7 +8,8 @@ from django.test import Client
 from django.urls import reverse
 
 from sync.checking import check
-from sync.models import BoardLink
+from sync.models import BoardLink, FieldMapping
+from sync.remapping import remap
 from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
 from tests.engine.conftest import World
@@ -92,6 +93,47 @@ def test_a_column_that_does_not_fit_is_refused(world: World, owner: Owner, admin
     assert answer.status_code == 200
     assert "Select a valid choice" in answer.content.decode()
     assert owner.mapping().column_id == "role_title"
+
+
+def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    owner.make("position", "Position")
+    owner.sweep()
+    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    both = [key for key, value in form.items() if key.endswith("column_id") and value in ("role_title", "phone")]
+    answer = admin.post(board_page(owner), form | dict.fromkeys(both, "position"), follow=True)
+    assert answer.status_code == 200
+    assert "Choose another" in answer.content.decode()
+    assert {owner.mapping("role_title").column_id, owner.mapping("phone").column_id} != {"position"}
+
+
+def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    owner.make("position", "Position")
+    owner.sweep()
+    form = values_of(admin.get(board_page(owner)), "boardlink_form")
+    mapping, link = owner.mapping(), owner.link()
+    remap(mapping.pk, "position")
+    FieldMapping.objects.filter(pk=mapping.pk).update(direction="npd_to_monday", rule="npd_wins")
+    BoardLink.objects.filter(pk=link.pk).update(record_gone="unlink")
+    (row,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
+    (phone,) = [key for key, value in form.items() if key.endswith("column_id") and value == "phone"]
+    changed = {
+        "item_gone": "unlink",
+        row.replace("column_id", "rule"): "monday_wins",
+        phone.replace("column_id", "rule"): "monday_wins",
+    }
+    answer = admin.post(board_page(owner), form | changed)
+    assert "changed meanwhile" in answer.content.decode()
+    assert owner.mapping().rule == "npd_wins"
+    untouched = {row.replace("column_id", "rule"): form[row.replace("column_id", "rule")]}
+    assert admin.post(board_page(owner), form | changed | untouched).status_code == 302
+    after = owner.mapping()
+    assert (after.column_id, after.direction, after.rule) == ("position", "npd_to_monday", "npd_wins")
+    assert owner.mapping("phone").rule == "monday_wins"
+    assert (owner.link().item_gone, owner.link().record_gone) == ("unlink", "unlink")
 
 
 def test_silence_and_sweeps_that_fail_are_on_the_first_page(

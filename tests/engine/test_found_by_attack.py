@@ -262,7 +262,8 @@ def test_a_record_deleted_while_its_item_was_made_leaves_a_tombstone_that_knows_
 
     monkeypatch.setattr(engine, "settle", delete_first)
     world.work()
-    assert Tombstone.objects.get(entity_id=key).monday_id == world.sandbox.items()[0]["id"]
+    [item] = [item for board in world.sandbox.boards() for item in board["items"]]
+    assert Tombstone.objects.get(entity_id=key).monday_id == item["id"]
 
 
 # --- choices and conflicts -------------------------------------------------------------------------------

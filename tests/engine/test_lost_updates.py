@@ -299,6 +299,18 @@ def test_somebody_who_sets_our_value_again_with_the_tokens_own_user_overwrote_no
     assert not SyncConflict.objects.exists()
 
 
+def test_somebody_who_sets_what_we_wrote_long_ago_again_overwrote_nobody(
+    world: World, account_user: str
+) -> None:
+    contact = world.linked(role_title="Old")
+    world.pass_time(hours=3)
+    world.edit(contact, "role_title", "New")
+    world.edit(contact, "role_title", "Old")
+    heard(world)
+    assert not conflicts_of(contact)
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Old", "synced")
+
+
 def test_a_write_that_lands_late_is_known_as_ours(world: World) -> None:
     """The first write had no answer and landed; what the second one replaced was nobody's edit."""
     contact = world.linked(role_title="Old")

@@ -147,7 +147,7 @@ def test_sync_turned_on_again_sends_what_changed_meanwhile(world: World) -> None
     assert world.status(contact) == "synced"
 
 
-def test_a_deleted_contact_leaves_its_item_and_a_note(world: World) -> None:
+def test_a_deleted_contacts_item_is_archived_and_a_note_stays(world: World) -> None:
     from sync.models import Tombstone
 
     contact = world.linked()
@@ -155,5 +155,7 @@ def test_a_deleted_contact_leaves_its_item_and_a_note(world: World) -> None:
     contact.delete()
     world.work()
     stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.monday_id, "stays on Monday" in stone.note) == (item, True)
-    assert [i["id"] for i in world.sandbox.items()] == [item]
+    assert (stone.monday_id, stone.state) == (item, "archived"), stone.note
+    assert "archived" in stone.note
+    items = [i for board in world.sandbox.boards() for i in board["items"]]
+    assert [(i["id"], i["state"]) for i in items] == [(item, "archived")]
