@@ -67,17 +67,37 @@ class Desk:
             page.follow(finding)
         page.save()
 
-    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
+    def hand_back(
+        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
+    ) -> None:
         """Let the conflicts of these records be chosen for anew; what was chosen stays as a suggestion."""
         rows = SyncConflict.objects.select_for_update().filter(
             entity_type=entity_type, entity_id__in=list(ids), choice__isnull=False
         )
+        rows = rows.filter(pk=only) if only is not None else rows
         events = Events()
         changed = [
             _handed_back(row, reason, events) for row in rows.order_by("id") if row.stored_choice.fields
         ]
         SyncConflict.objects.bulk_update(changed, ["choice", "choice_problem", "merge_selections"])
         events.save()
+
+    def close_about(self, entity_type: str, item_id: str, reason: str) -> list[tuple[UUID, str]]:
+        """End the open identities that ask about this item; return of each its record and what was asked."""
+        rows = SyncConflict.objects.filter(
+            entity_type=entity_type,
+            kind=ConflictKind.IDENTITY,
+            monday_item_id=item_id,
+            resolved_at=None,
+        )
+        closed = [(row.entity_id, str(row.about.get("what", ""))) for row in rows.order_by("id")]
+        self.record(
+            [
+                Finding(entity_type, entity_id, item_id, ConflictKind.IDENTITY, closing_note=reason)
+                for entity_id, _ in closed
+            ]
+        )
+        return closed
 
 
 class _Page:
@@ -137,6 +157,8 @@ def _handed_back(conflict: SyncConflict, reason: str, events: Events) -> SyncCon
         reopening.give_up(conflict, reason, events)
         return conflict
     choice = conflict.stored_choice
+    for key in choice.fields:
+        events.handed_back(conflict, key, choice, reason)
     conflict.choice = choice.returning(dict.fromkeys(choice.fields, reason)).to_json()
     conflict.choice_problem = reason
     return conflict
@@ -149,6 +171,7 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
         choices={key: pick.for_engine() for key, pick in row.stored_choice.fields.items()},
+        seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
     )
 
 

@@ -107,6 +107,8 @@ def _problem_of_form(conflict: SyncConflict, key: str, selection: Mapping[str, A
         return f"{label}: “{choose}” is no choice. Choose one of {', '.join(CHOICES)}."
     if choose == CUSTOM and not isinstance(value, str):
         return f"{label}: type the value that you want (an empty text clears the field)."
+    if choose == CUSTOM and "\x00" in str(value):
+        return f"{label}: the text holds a NUL character, which neither side keeps. Type it again without."
     return ""
 
 

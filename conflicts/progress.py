@@ -12,6 +12,7 @@ from conflicts.outcome import outcome, shown
 from conflicts.records import default_label
 from sync.account import why_not
 from sync.hooks import RECORD
+from sync.models import SyncMetadata
 
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
 SETTLED, UNDOING = "settled", "undoing"
@@ -59,9 +60,9 @@ def progress_of(conflict: SyncConflict) -> Progress:
     if state == UNDOING:
         keys = _labels(conflict, list(conflict.stored_choice.fields))
         words = f"Being undone: {keys}. The next look checks that neither side has changed since."
-        return Progress(state, words, why_not(conflict.entity_type))
+        return Progress(state, words, _why_waiting(conflict))
     if state == APPLYING:
-        return Progress(state, f"Being applied: {_chosen(conflict)}", why_not(conflict.entity_type))
+        return Progress(state, f"Being applied: {_chosen(conflict)}", _why_waiting(conflict))
     if state == HANDED_BACK:
         sentences = [_written(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
         return Progress(state, " ".join(filter(None, sentences)))
@@ -69,6 +70,15 @@ def progress_of(conflict: SyncConflict) -> Progress:
         return Progress(state, f"Still open: {conflict.what}")
     left = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
     return Progress(state, f"{_written(conflict)} {left}" if state == PARTLY else left)
+
+
+def _why_waiting(conflict: SyncConflict) -> str:
+    """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
+    if reason := why_not(conflict.entity_type):
+        return reason
+    ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
+    held = ledger.filter(system="monday").values_list("held", flat=True).first() or {}
+    return " ".join(held[key]["reason"] for key in conflict.stored_choice.fields if key in held)
 
 
 def _settled(conflict: SyncConflict) -> str:

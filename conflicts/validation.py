@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.core.exceptions import ValidationError
 
 from conflicts.choice import CUSTOM, MONDAY, Pick
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import outcome
 from conflicts.records import MappedField, mapped_fields
-from sync.boards import link_of
+from sync.boards import link_of, mappings_of
 from sync.connectors.monday.converters import Local
 from sync.engine.related import NotFound
 from sync.engine.typing_in import typed
 from sync.engine.values import cleaned
-from sync.models import SyncedModel, SyncMetadata
+from sync.models import FieldMapping, SyncedModel, SyncMetadata
 
 
 def base_known(conflict: SyncConflict) -> set[str]:
@@ -26,7 +29,18 @@ def base_known(conflict: SyncConflict) -> set[str]:
     known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
     ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
     base = ledger.filter(system="monday").values_list("base", flat=True).first() or {}
-    return known | {key for key in conflict.conflict_fields if key in base}
+    link = link_of(conflict.entity_type)
+    mappings = {mapping.key: mapping for mapping in mappings_of(link)} if link is not None else {}
+    there = [key for key in conflict.conflict_fields if key in base]
+    return known | {key for key in there if _still_counts(conflict, base[key], mappings.get(key))}
+
+
+def _still_counts(conflict: SyncConflict, entry: Mapping[str, Any], mapping: FieldMapping | None) -> bool:
+    """Whether a stored pair belongs to the present item, column and mapping version; else it is no base."""
+    if mapping is None:
+        return True
+    now = (conflict.monday_item_id, mapping.column_id, mapping.version)
+    return (entry["item"], entry["column"], entry["version"]) == now
 
 
 def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pick) -> str:

@@ -9,11 +9,13 @@ has its old base, another one has none; either way the records that hold the fie
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import connection, transaction
+from django.db.models import F
 
 from sync import account, registry
 from sync.choices import (
@@ -25,7 +27,7 @@ from sync.choices import (
     SyncDirection,
     SyncStatus,
 )
-from sync.clock import SyncNow
+from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.boards import Board, read_boards
 from sync.enqueue import enqueue_many
 from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
@@ -35,6 +37,8 @@ from sync.setup_columns import NPD_ID_TITLE, spec_of
 log = structlog.get_logger(__name__)
 
 NAME = "name"
+ASK_AGAIN = timedelta(hours=1)
+"""So long after the last look at a record of a hidden column one is looked at again."""
 _REMAP = (
     "Restore it on the board (undo, or the board's trash), or choose another column in the admin (Boards), or run "
     "`manage.py monday_setup`, which makes a new one."
@@ -70,6 +74,8 @@ def examine(link: BoardLink, board: Board) -> list[FieldMapping]:
             troubled.append(mapping)
         if bool(problem) != bool(mapping.problem) or (problem and problem != mapping.problem):
             set_problem(link, mapping, problem)
+        elif _HIDDEN in problem:
+            _look_at_one(link, mapping)
     set_npd_id_problem(link, _npd_id_problem(link, board))
     _remember(link, board)
     return troubled
@@ -202,6 +208,16 @@ def let_go(link: BoardLink, mapping: FieldMapping) -> None:
     _look_at(link, held.values_list("entity_id", flat=True))
     if mapping.key == link.match_key:
         _look_at_unlinked(link)
+
+
+def _look_at_one(link: BoardLink, mapping: FieldMapping) -> None:
+    """Is a hidden column shown by now? One item tells, asked for now and then; the others are left alone."""
+    held = SyncMetadata.objects.filter(
+        entity_type=link.entity_type, system="monday", held__has_key=mapping.key
+    )
+    newest = held.order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
+    if newest is not None and (newest.last_sync_attempt or sync_now() - ASK_AGAIN) <= sync_now() - ASK_AGAIN:
+        _look_at(link, [newest.entity_id])
 
 
 def set_npd_id_problem(link: BoardLink, problem: str) -> None:

@@ -6,16 +6,17 @@ it, takes over what was edited on Monday since, or makes a new item where the ol
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, models, transaction
+from django.db import DatabaseError, OperationalError, models, transaction
 from django.db.models import QuerySet
 
 from sync import registry, wake
-from sync.choices import Cause, Operation, Priority, TombstoneState
+from sync.choices import Cause, Operation, Priority, QueueDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.enqueue import enqueue_many
 from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone
@@ -63,6 +64,19 @@ def learned_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
         )
 
 
+def wake_graves(entity_type: str, item_ids: Iterable[str]) -> None:
+    """Deletions that wait for one of these items (held, asked) learn that it has left the board, or has a record."""
+    stones = Tombstone.objects.filter(entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN)
+    if ids := list(stones.values_list("entity_id", flat=True)):
+        enqueue_many(
+            entity_type,
+            ids,
+            cause=Cause.WEBHOOK,
+            priority=Priority.EDIT,
+            direction=QueueDirection.TO_NPD,
+        )
+
+
 def bring_back(
     stone: Tombstone, *, by: str = "", item_id: str | None = None, sentence: str = ""
 ) -> SyncedModel:
@@ -80,6 +94,8 @@ def bring_back(
     try:
         with transaction.atomic():
             record.save(force_insert=True)
+    except OperationalError:
+        raise
     except DatabaseError as refused:
         words = str(refused).strip().splitlines()[0]
         raise CannotBringBack(f"NPD's database can't take “{record}” back: {words}") from refused
@@ -109,7 +125,7 @@ def bring_back_by_hand(stone: Tombstone, by: str) -> SyncedModel:
         enqueue_many(
             stone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
         )
-    wake.send(stone.entity_type)
+    wake.board(stone.entity_type)  # not `send`: a selection of thousands comes here one by one
     return record
 
 

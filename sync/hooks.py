@@ -64,7 +64,8 @@ class OpenConflict:
     """An open conflict of a record, with a stored resolution's choices by field (empty where none).
 
     Of the kind KIND_UNDO it is a settled conflict, `settled_kind` its own kind, without fields in conflict, and its
-    choices are those to be undone.
+    choices are those to be undone. `seeks_item` says of an identity that it asks which item is the record's, and not
+    whose an item is.
     """
 
     conflict_id: UUID
@@ -73,6 +74,7 @@ class OpenConflict:
     fields: tuple[str, ...]
     choices: Mapping[str, Choice] = field(default_factory=dict)
     settled_kind: str = ""
+    seeks_item: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,16 @@ class ConflictDesk(Protocol):
     def record(self, findings: Sequence[Finding]) -> None:
         """Store what a look found: open, bring up to date, close. Runs inside the settle transaction."""
 
-    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
-        """No look will apply these records' choices any more: let their conflicts be chosen for anew."""
+    def hand_back(
+        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
+    ) -> None:
+        """No look will apply these records' choices any more: let their conflicts be chosen for anew.
+
+        `only` names the one conflict that is meant; the choices of the others stand.
+        """
+
+    def close_about(self, entity_type: str, item_id: str, reason: str) -> list[tuple[UUID, str]]:
+        """End the open identities that ask about this item; return of each its record and what was asked."""
 
 
 class _NoDesk:
@@ -138,8 +148,13 @@ class _NoDesk:
     def open_of(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
         return {}
 
-    def hand_back(self, entity_type: str, ids: Iterable[UUID], reason: str) -> None:
+    def hand_back(
+        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
+    ) -> None:
         pass
+
+    def close_about(self, entity_type: str, item_id: str, reason: str) -> list[tuple[UUID, str]]:
+        return []
 
     def record(self, findings: Sequence[Finding]) -> None:
         if any(finding.fields for finding in findings):

@@ -79,8 +79,11 @@ def prune(*, dry_run: bool = False, progress: Callable[[Pruned], None] | None = 
 
 
 def rules() -> list[Rule]:
-    """Return what is forgotten, in an order in which nothing hangs in the air."""
-    history, journal = settings.HISTORY_DAYS, settings.JOURNAL_DAYS
+    """Return what is forgotten, in an order in which nothing hangs in the air; of 0 days, nothing ever is."""
+    return [rule for rule in _rules(settings.HISTORY_DAYS, settings.JOURNAL_DAYS) if rule.days > 0]
+
+
+def _rules(history: int, journal: int) -> list[Rule]:
     return [
         Rule("decisions", "sync_decisions", f"old.at < {_AGE}", history),
         Rule(

@@ -30,10 +30,11 @@ def choices(mapping: FieldMapping) -> list[tuple[str, str]]:
     present = (mapping.column_id, _titled(mapping.column_id, columns.get(mapping.column_id, {})))
     if mapping.column_id == NAME:
         return [present]
+    others = _others(mapping)
     fitting = [
         (column_id, _titled(column_id, told))
         for column_id, told in columns.items()
-        if column_id != mapping.column_id and not _why_not(mapping, column_id)
+        if column_id != mapping.column_id and not _why_not(mapping, column_id, others)
     ]
     return [present, *sorted(fitting, key=lambda one: one[1].casefold())]
 
@@ -54,7 +55,7 @@ def remap(mapping_id: int, column_id: str) -> str:
         mapping = (
             FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
         )
-        if reason := _why_not(mapping, column_id):
+        if reason := _why_not(mapping, column_id, _others(mapping)):
             raise CannotRemap(reason)
         told = mapping.link.shape["columns"][column_id]
         spec = spec_of(mapping)
@@ -71,21 +72,26 @@ def remap(mapping_id: int, column_id: str) -> str:
     return ". ".join([words, *again]) + "."
 
 
-def _why_not(mapping: FieldMapping, column_id: str) -> str:
+def _others(mapping: FieldMapping) -> dict[str, str]:
+    """The columns that other fields have, with the fields' labels."""
+    others = mapping.link.mappings.exclude(pk=mapping.pk).exclude(direction=SyncDirection.NONE)
+    return dict(others.values_list("column_id", "label"))
+
+
+def _why_not(mapping: FieldMapping, column_id: str, others: Mapping[str, str]) -> str:
     told = mapping.link.shape.get("columns", {}).get(column_id)
     if mapping.column_id == NAME:
         return f"{mapping.label} is the item's name, which is no column."
     if not told or told.get("gone"):
         return f"The column {column_id} is not on the board, as far as is known. Choose another."
-    return _taken(mapping, column_id, told) or _unfit(mapping, column_id, told)
+    return _taken(mapping, column_id, told, others) or _unfit(mapping, column_id, told)
 
 
-def _taken(mapping: FieldMapping, column_id: str, told: Mapping[str, Any]) -> str:
+def _taken(mapping: FieldMapping, column_id: str, told: Mapping[str, Any], others: Mapping[str, str]) -> str:
     if column_id == mapping.link.npd_id_column:
         return f"The column {_titled(column_id, told)} holds the NPD ID. Choose another."
-    others = mapping.link.mappings.exclude(pk=mapping.pk).exclude(direction=SyncDirection.NONE)
-    if other := others.filter(column_id=column_id).first():
-        return f"The column {_titled(column_id, told)} is mapped to {other.label} already. Choose another."
+    if other := others.get(column_id):
+        return f"The column {_titled(column_id, told)} is mapped to {other} already. Choose another."
     return ""
 
 

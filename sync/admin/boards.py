@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.urls import URLPattern, path
 from django.utils.html import format_html, format_html_join
@@ -17,6 +17,7 @@ from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin
 from sync.admin.guide import ConnectMonday
 from sync.admin.mapping_form import MappingForm
+from sync.admin.since_shown import SinceShownForm
 from sync.audit.figures import verified_words
 from sync.boards import setting_of
 from sync.clock import sync_now
@@ -77,6 +78,7 @@ class BoardLinkAdmin(ModelAdmin):
     """One model and its board."""
 
     list_display = ("title", "board", "state", "mapped")
+    form = SinceShownForm
     inlines = (FieldMappingInline,)
     fields = (
         "title",
@@ -168,12 +170,18 @@ class BoardLinkAdmin(ModelAdmin):
         """Return the labels of what is mapped."""
         return ", ".join(mapping.label for mapping in link.mappings.all()) or words.NOTHING
 
+    def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
+        """Write what the person touched, and nothing that workers write."""
+        obj.save(update_fields=form.written)
+
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the mappings, and say what another column led to."""
         super().save_formset(request, form, formset, change)
         for one in formset.forms:
             if said := getattr(one, "remapped", ""):
                 self.message_user(request, said)
+            if refused := getattr(one, "refused", ""):
+                self.message_user(request, refused, messages.WARNING)
 
     @admin.display(description="Missed webhooks")
     def swept(self, link: BoardLink) -> SafeString:

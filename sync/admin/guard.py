@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
+from django.db.models import Max, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -28,6 +28,8 @@ from sync.models import GuardedAct
 
 HELD = f"state__exact={GuardState.HELD.value}"
 EXAMPLES = 5
+UPTO = "upto"
+"""The newest act that a page had counted, as its form sends it."""
 _BADGES = {
     GuardState.HELD: ("warn", "gpp_maybe"),
     GuardState.APPROVED: ("go", "sync"),
@@ -143,10 +145,12 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         held = queryset.filter(state=GuardState.HELD)
         if "confirmed" not in request.POST:
             hidden = [(ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
-            across = request.POST.get("select_across", "0")
-            hidden += [("action", f"{how}_selected"), ("select_across", across)]
+            across, newest = request.POST.get("select_across", "0"), held.aggregate(pk=Max("pk"))["pk"]
+            hidden += [("action", f"{how}_selected"), ("select_across", across), (UPTO, str(newest or 0))]
             return self._confirm(request, held, how, hidden)
-        self._carry_out(request, held, how)
+        upto = _number(request.POST.get(UPTO, ""))
+        # All of a list means what the page had counted: what came since nobody has seen.
+        self._carry_out(request, held.filter(pk__lte=upto or 0), how)
         return None
 
     def decide_group(self, request: HttpRequest) -> HttpResponse:
@@ -154,20 +158,22 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         if not self.has_steer_permission(request):
             raise PermissionDenied
         asked = request.POST if request.method == "POST" else request.GET
-        how, upto = asked.get("how", ""), asked.get("upto", "")
+        how, upto = asked.get("how", ""), _number(asked.get(UPTO, ""))
         listed = f"{reverse('admin:sync_guardedact_changelist')}?{HELD}"
-        if how not in _DECIDE or not upto.isdecimal():
+        kind, entity_type = asked.get("kind", ""), asked.get("entity_type", "")
+        known = kind in GuardKind.values and any(entity_type == s.entity_type for s in registry.entities())
+        if how not in _DECIDE or upto is None or not known:
             return HttpResponseRedirect(listed)
         held = GuardedAct.objects.filter(
             state=GuardState.HELD,
-            entity_type=asked.get("entity_type", ""),
-            kind=asked.get("kind", ""),
-            pk__lte=int(upto),
+            entity_type=entity_type,
+            kind=kind,
+            pk__lte=upto,
         )
         if request.method == "POST":
             self._carry_out(request, held, how)
             return HttpResponseRedirect(listed)
-        names = ("how", "upto", "entity_type", "kind")
+        names = ("how", UPTO, "entity_type", "kind")
         return self._confirm(request, held, how, [(name, asked.get(name, "")) for name in names])
 
     def _confirm(
@@ -207,6 +213,10 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
             f"{words.counted(number, 'change')} {done}. Each is carried out within seconds.",
             messages.SUCCESS,
         )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _group(found: Waiting) -> Group:

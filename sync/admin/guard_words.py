@@ -68,7 +68,7 @@ def _in_npd(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
 
 def _named(edit: Edit) -> str:
     """Who, and by which way unless that says the same."""
-    return edit.who if edit.who in edit.way else f"{edit.who} ({edit.way})"
+    return edit.who if not edit.way or edit.who in edit.way else f"{edit.who} ({edit.way})"
 
 
 def _attnames(entity_type: str) -> dict[str, list[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from sync.admin import words
 from sync.admin.confirming import SHOWN, confirm
-from sync.letting_go import CannotUnlink, ask_to_unlink, let_go_of, link_again
+from sync.letting_go import CannotUnlink, ask_to_unlink_many, let_go_of, link_again
 from sync.models import SyncedModel
 
 _UNLINKS = (
@@ -25,6 +25,7 @@ _UNLINKS = (
         "page undoes it: what changed meanwhile then flows, or is asked about."
     ),
 )
+_NOTHING_TO_UNLINK = "“{}” has no item on Monday, so there is nothing to unlink."
 _LINKS = (
     "Each record is linked with the item that was let go of it, and its sync is turned on.",
     (
@@ -52,9 +53,11 @@ class LinkingMixin:
                 cells=[(str(record), record.monday_id or "none") for record in queryset[:SHOWN]],
                 yes="Yes, unlink",
             )
-        done = self._each(request, queryset, ask_to_unlink)
-        if done:
-            self._tell(request, f"{words.counted(done, 'record')} will be unlinked now.")
+        linked = list(queryset.exclude(monday_id=None).values_list("pk", flat=True))
+        self._warn(request, [_NOTHING_TO_UNLINK.format(record) for record in queryset.filter(monday_id=None)])
+        if linked:
+            ask_to_unlink_many(queryset.model.entity_type(), linked, request.user.get_username())
+            self._tell(request, f"{words.counted(len(linked), 'record')} will be unlinked now.")
         return None
 
     @admin.action(description="Link again…", permissions=["change"])
@@ -72,24 +75,23 @@ class LinkingMixin:
                 cells=[(str(record), _item_of(record)) for record in queryset[:SHOWN]],
                 yes="Yes, link again",
             )
-        done = self._each(request, queryset, link_again)
+        done, refusals = 0, []
+        for record in queryset:
+            try:
+                link_again(record, request.user.get_username())
+                done += 1
+            except CannotUnlink as refused:
+                refusals.append(str(refused))
+        self._warn(request, refusals)
         if done:
             self._tell(
                 request, f"{words.counted(done, 'record')} linked again. The next look settles the rest."
             )
         return None
 
-    def _each(
-        self, request: HttpRequest, queryset: QuerySet[Any], act: Callable[[SyncedModel, str], Any]
-    ) -> int:
-        done = 0
-        for record in queryset:
-            try:
-                act(record, request.user.get_username())
-                done += 1
-            except CannotUnlink as refused:
-                self.message_user(request, str(refused), messages.WARNING)  # type: ignore[attr-defined]
-        return done
+    def _warn(self, request: HttpRequest, refusals: Sequence[str]) -> None:
+        for text in words.first_few(refusals):
+            self.message_user(request, text, messages.WARNING)  # type: ignore[attr-defined]
 
     def _tell(self, request: HttpRequest, text: str) -> None:
         self.message_user(request, text, messages.SUCCESS)  # type: ignore[attr-defined]

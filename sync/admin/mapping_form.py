@@ -7,16 +7,21 @@ from typing import Any, ClassVar
 from django import forms
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from sync.admin.since_shown import SinceShownForm
 from sync.choices import Rule
 from sync.models import FieldMapping
-from sync.remapping import choices, remap
+from sync.remapping import CannotRemap, choices, remap
 from sync.rules import rules_for
 
 
-class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A mapping's way, rule and column; `remapped` says in words what another column led to."""
+class MappingForm(SinceShownForm):
+    """A mapping's way, rule and column.
+
+    `remapped` says in words what another column led to; `refused` why it could not be had after all.
+    """
 
     remapped = ""
+    refused = ""
 
     class Meta:
         model = FieldMapping
@@ -36,6 +41,7 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
                 label="Column",
                 required=False,
                 disabled=len(found) == 1,
+                show_hidden_initial=True,
                 widget=UnfoldAdminSelectWidget(
                     attrs={"aria-label": f"Column of {self.instance.label}"}, choices=found
                 ),
@@ -50,11 +56,21 @@ class MappingForm(forms.ModelForm):  # type: ignore[type-arg]
             )
         return rule
 
+    @property
+    def written(self) -> list[str]:
+        """All that was touched but the column, which `remap` writes."""
+        return [name for name in super().written if name != "column_id"]
+
     def save(self, commit: bool = True) -> Any:
         """Save what a person chose; another column by `remap`, for it is more than a name."""
-        chosen = self.cleaned_data.get("column_id", self.instance.column_id)
-        self.instance.column_id = self.initial.get("column_id", chosen)
+        chosen, present = self.cleaned_data.get("column_id"), self.initial.get("column_id")
+        if chosen is None or chosen == present or not commit:
+            return super().save(commit)
+        self.instance.column_id = present
         saved = super().save(commit)
-        if commit and chosen != self.instance.column_id:
+        try:
             self.remapped = remap(self.instance.pk, chosen)
+        except CannotRemap as why:
+            # Another field of the same page may have taken the column.
+            self.refused = f"{self.instance.label} has kept its column. {why}"
         return saved

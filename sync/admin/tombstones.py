@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -65,6 +66,13 @@ class TombstoneAdmin(ReadOnlyAdmin):
     empty_title = "Nothing was deleted"
     empty_words = "A record that is deleted in NPD is remembered here, with what became of its item."
 
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the boards of the page's types on its rows."""
+        super().prepare_page(rows)
+        links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
+        for row in rows:
+            row.page_link = links[row.entity_type]
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Say first what became of the item."""
         first = ["outcome", "what_now", "item"]
@@ -78,7 +86,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Offer to bring the record back, to those who may."""
         row = kwargs.get("obj")
-        may = row is not None and row.state != TombstoneState.RESTORED and _may(request, row)
+        may = row is not None and row.state != TombstoneState.RESTORED and _may(request, row.entity_type)
         more = {"may_bring_back": may, "deleted_records": reverse("admin:sync_tombstone_changelist")}
         answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
         return answer
@@ -96,7 +104,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     @admin.display(description="Item on Monday", ordering="monday_id")
     def item(self, row: Tombstone) -> SafeString | str:
         """Return a link to the item that it had."""
-        link = link_of(row.entity_type)
+        link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
         if not row.monday_id or link is None:
             return row.monday_id or words.NOTHING
         label = f"Item {row.monday_id}, on Monday, in a new tab"
@@ -121,21 +129,23 @@ class TombstoneAdmin(ReadOnlyAdmin):
     @admin.action(description="Bring back…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse | None:
         """Make records again as they were, after a page that says what that means."""
-        rows = list(queryset.order_by("deleted_at")[:SHOWN])
-        if any(not _may(request, row) for row in rows):
+        kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
+        if not all(_may(request, kind) for kind in kinds):
             self.message_user(
                 request, "Bringing back needs the permission to add such records.", messages.ERROR
             )
             return None
         if "confirmed" not in request.POST:
-            return self._confirm(request, queryset, rows)
-        back = []
+            return self._confirm(request, queryset, list(queryset.order_by("deleted_at")[:SHOWN]))
+        back, refusals = [], []
         for row in queryset.order_by("deleted_at"):
             try:
                 bring_back_by_hand(row, request.user.get_username())
                 back.append(row)
             except CannotBringBack as refused:
-                self.message_user(request, str(refused), messages.WARNING)
+                refusals.append(str(refused))
+        for text in words.first_few(refusals):
+            self.message_user(request, text, messages.WARNING)
         if back:
             text = f"{words.counted(len(back), 'record')} brought back. The next look settles the items."
             self.message_user(request, text, messages.SUCCESS)
@@ -157,8 +167,8 @@ class TombstoneAdmin(ReadOnlyAdmin):
         )
 
 
-def _may(request: HttpRequest, row: Tombstone) -> bool:
-    opts = registry.entity(row.entity_type).model._meta
+def _may(request: HttpRequest, entity_type: str) -> bool:
+    opts = registry.entity(entity_type).model._meta
     return bool(request.user.has_perm(f"{opts.app_label}.add_{opts.model_name}"))
 
 
@@ -200,13 +210,15 @@ class RefusedItemAdmin(PageAdmin):
 
     def delete_model(self, request: HttpRequest, obj: RefusedItem) -> None:
         """Forget the refusal and look at the item again."""
-        self._ask_again(request, [obj])
-        super().delete_model(request, obj)
+        with transaction.atomic():
+            self._ask_again(request, [obj])
+            super().delete_model(request, obj)
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
-        """Forget the refusals and look at the items again."""
-        self._ask_again(request, list(queryset))
-        super().delete_queryset(request, queryset)
+        """Forget the refusals and look at the items again: both or neither, or a look would come too early."""
+        with transaction.atomic():
+            self._ask_again(request, list(queryset))
+            super().delete_queryset(request, queryset)
 
     def _ask_again(self, request: HttpRequest, rows: list[RefusedItem]) -> None:
         for row in rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.utils.html import format_html
@@ -107,6 +108,13 @@ def quoted(text: str | None, limit: int = 80) -> str:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: "1 record", "3 records"."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
+    """Return the first messages, and one that says how many more there are: a selection may be of thousands."""
+    rest = len(messages) - limit
+    more = [f"The same or alike for {counted(rest, 'more record')}."] if rest > 0 else []
+    return [*messages[:limit], *more]
 
 
 def and_more(parts: list[str], limit: int = 3) -> str:

@@ -22,6 +22,7 @@ from sync.engine.copies_sent import part_copies
 from sync.engine.drifting import explains, hold_back, notice
 from sync.engine.graves import open_graves, without_stone
 from sync.engine.identity import identify
+from sync.engine.late_landings import know_late_landings
 from sync.engine.loading import load
 from sync.engine.loops import damp
 from sync.engine.overwritten import judge
@@ -114,6 +115,7 @@ def decide(batch: Batch) -> bool:
             _read_failed(batch, error)
         return False
     account.unblock(batch.board.link)
+    know_late_landings(batch)
     find_related(batch, found)
     record_gone.settle(batch, found)
     settle_candidates(batch, found)

@@ -48,7 +48,8 @@ def _answer(batch: Batch, subject: Subject, conflict: OpenConflict, choice: Choi
             done = _carry_out(batch, subject, conflict, choice)
         except (NoLonger, CannotUnite) as reason:
             entity_type = subject.record.entity_type()
-            desk().hand_back(entity_type, [subject.id], f"It could not be done: {reason}")
+            words = f"It could not be done: {reason}"
+            desk().hand_back(entity_type, [subject.id], words, only=conflict.conflict_id)
             enqueue_item(
                 entity_type,
                 conflict.monday_item_id,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from sync.engine.subjects import Batch, Subject
+from sync.hooks import KIND_IDENTITY, RECORD
 from sync.letting_go import tell_apart
 from sync.models import RefusedItem
 
@@ -34,7 +35,12 @@ class Apart:
 
 def remember_apart(subject: Subject) -> None:
     """A person said that none of the items found is the record's: remember it once its own item is made."""
-    if subject.as_new and subject.link_to:
-        for item_id in subject.apart:
+    if not subject.as_new:
+        return
+    own = subject.link_to or subject.record.monday_id
+    # Where a look after the answer found the item that a lost call had made, only the question names the others.
+    told = [c.monday_item_id for c in subject.conflicts if c.kind == KIND_IDENTITY and RECORD in c.choices]
+    for item_id in subject.apart or told:
+        if own and item_id and item_id != own:
             why = f"A person said that it is not the item of “{subject.record}”."
             tell_apart(subject.record.entity_type(), item_id, subject.id, why)

@@ -22,6 +22,8 @@ def ask(grave: Grave, policy: RecordGone) -> None:
     what = _what(grave)
     options = [option.to_json() for option in _options(grave, policy)]
     stone = grave.stone
+    if grave.choice is None and not grave.rejected:
+        grave.rejected = "The record was deleted in NPD since you chose. Choose anew."
     rejected = {"record": grave.rejected} if grave.rejected else {}
     grave.question = Finding(
         stone.entity_type,

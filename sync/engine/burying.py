@@ -115,26 +115,21 @@ def _store(batch: Batch, grave: Grave, stone: Tombstone) -> None:
 def _store_ledger(grave: Grave) -> None:
     """The ledger keeps the base as long as the tombstone stands; of the rest it says what is asked."""
     asked = {"delete": [edit.key for edit in grave.edited] or [RECORD]} if grave.question else {}
+    ledger = grave.subject.ledger
     key = {
         "entity_type": grave.stone.entity_type,
         "entity_id": str(grave.stone.entity_id),
         "system": "monday",
     }
-    if grave.becomes == TombstoneState.RESTORED or (grave.subject.ledger.pk is None and not asked):
+    if grave.becomes == TombstoneState.RESTORED or (
+        ledger.pk is None and not asked and not ledger.gone_since
+    ):
         return
+    told = {"conflicts": asked, "note": grave.note, "gone_since": ledger.gone_since}
     SyncMetadata.objects.update_or_create(
         **key,
-        defaults={
-            "conflicts": asked,
-            "note": grave.note,
-            "remote_state": grave.subject.ledger.remote_state if asked else "",
-        },
-        create_defaults={
-            **key,
-            "conflicts": asked,
-            "note": grave.note,
-            "remote_state": grave.subject.ledger.remote_state,
-        },
+        defaults={**told, "remote_state": ledger.remote_state if asked else ""},
+        create_defaults={**key, **told, "remote_state": ledger.remote_state},
     )
 
 

@@ -9,7 +9,7 @@ from functools import partial
 
 import pghistory
 from django.conf import settings
-from django.db import DatabaseError
+from django.db import DatabaseError, OperationalError
 from django.db.models import Max, Min
 
 from sync import finish
@@ -21,14 +21,15 @@ from sync.engine import making
 from sync.engine.answering import AS_NEW
 from sync.engine.causes import cause_of_item
 from sync.engine.copies import add_copy
+from sync.engine.gone import SAID_SO
 from sync.engine.items_shown import item_as_told
 from sync.engine.matching import bearer, by_match_rule, owner_elsewhere, tombstone_of
-from sync.engine.questions import ask_whose_item
+from sync.engine.questions import ask_whose_item, close_questions_about
 from sync.engine.reading import match_text_of_item, npd_id_of
 from sync.engine.stale_reads import WINDOW
 from sync.engine.subjects import Batch
 from sync.enqueue import enqueue_many
-from sync.graveyard import OPEN, REMOVED
+from sync.graveyard import OPEN, REMOVED, wake_graves
 from sync.lease import giving_way
 from sync.models import Decision, RefusedItem, SyncedModel, Tombstone, WebhookEvent
 
@@ -74,7 +75,9 @@ class Candidate:
         """Decide by MERGE's table "a record and its item"; ends or snoozes the row."""
         item, now = self.item, sync_now()
         if item is None or item.state != "active" or item.board_id not in (None, self.link.board_id):
-            self._wake_its_deleted_record()
+            wake_graves(self.link.entity_type, [self.claimed.remote_id or ""])
+            if item is not None and item.state in SAID_SO:
+                close_questions_about(self.link.entity_type, item)
             return self._end("There is no such active item on the board.")
         if owner := owner_elsewhere(self.batch, item):
             kind = owner._meta.verbose_name
@@ -85,25 +88,12 @@ class Candidate:
             return self._wait(*wait)
         stone = tombstone_of(self.batch, item)
         # One that was let go bears no NPD ID: what is remembered of it decides, as of any item.
-        if stone and not (stone.state == TombstoneState.UNLINKED and not npd_id_of(self.batch.board, item)):
+        if stone and (npd_id_of(self.batch.board, item) or not self._was_let_go(stone)):
             return self._of_a_deleted_record(stone, item, now)
         named = now if self._key else first + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
         if named > now and not self.as_new:
             return self._wait(named, now, f"It has no {self._key_label} yet, by which it could be matched.")
         return self._decide(item)
-
-    def _wake_its_deleted_record(self) -> None:
-        """A deletion that waits for this item (held, asked about) learns that it has left the board."""
-        stones = Tombstone.objects.filter(
-            entity_type=self.link.entity_type, monday_id=self.claimed.remote_id, state__in=OPEN
-        )
-        enqueue_many(
-            self.link.entity_type,
-            stones.values_list("entity_id", flat=True),
-            cause=Cause.WEBHOOK,
-            priority=Priority.EDIT,
-            direction=QueueDirection.TO_NPD,
-        )
 
     def _why_not_yet(
         self, item: Item, last: datetime | None, now: datetime
@@ -141,6 +131,11 @@ class Candidate:
             return self._of_the_named(named, item)
         return self._create(item) if self.as_new else self._by_match_rule(item, refused)
 
+    def _was_let_go(self, stone: Tombstone) -> bool:
+        """By this deleted record, or by another one that had the item after it."""
+        items = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=self.claimed.remote_id)
+        return stone.state == TombstoneState.UNLINKED or items.filter(let_go=True).exists()
+
     def _by_match_rule(self, item: Item, refused: RefusedItem | None) -> None:
         hits = [r for r in by_match_rule(self.batch, item) if not refused or r.pk != refused.entity_id]
         if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
@@ -177,7 +172,7 @@ class Candidate:
             return self._wait(fresh, now, f"{words} It has left the board, as far as is known.")
         if item.id != stone.monday_id:
             if stone.state in OPEN and stone.monday_id:
-                return self._wait(now + timedelta(minutes=1), now, f"{words} Its first item comes first.")
+                return self._wait(now + _patience(stone, now), now, f"{words} Its first item comes first.")
             Tombstone.objects.filter(pk=stone.pk).update(monday_id=item.id, state=_state_for(stone))
         enqueue_many(
             self.link.entity_type,
@@ -211,6 +206,8 @@ class Candidate:
             return self._end(f"No record can be made of it: {' '.join(problems)}")
         try:
             making.store(record, by_itself=not self.as_new)
+        except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
+            raise
         except DatabaseError as refused:
             return self._end(f"NPD's database refused it: {str(refused).splitlines()[0]}")
         if not self.as_new:
@@ -241,6 +238,12 @@ class Candidate:
         WebhookEvent.objects.filter(item_id=self.claimed.remote_id, weighed_at=None).update(
             weighed_at=sync_now(), outcome=words[:200]
         )
+
+
+def _patience(stone: Tombstone, now: datetime) -> timedelta:
+    """How long to leave a second item of a deletion: one that waits for a person, or fails, may take days."""
+    soon = stone.state == TombstoneState.WAITING and stone.deleted_at + timedelta(hours=1) > now
+    return timedelta(minutes=1 if soon else 30)
 
 
 def _state_for(stone: Tombstone) -> str:

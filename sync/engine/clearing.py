@@ -129,8 +129,8 @@ def _hold(batch: Batch, clear: Clear) -> None:
     planned, label = clear.planned, clear.planned.mapping.label
     emptied, to_empty = _EMPTIED[clear.kind], _TO_EMPTY[clear.kind]
     planned.held(
-        f"It was emptied {emptied}, with the fields of many records within an hour. {to_empty.capitalize()} it still "
-        f"says “{clear.value}” and is emptied when somebody approves it under “Waiting for approval”. "
+        f"It was emptied {emptied}, with the fields of many records within an hour. It still says "
+        f"“{clear.value}” {to_empty}, and is emptied there when somebody approves it under “Waiting for approval”. "
         "Or fill it in again."
     )
     if clear.key not in batch.guarded:

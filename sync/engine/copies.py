@@ -18,11 +18,13 @@ from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.documents import ITEMS_PER_READ, read_items
 from sync.connectors.monday.items import Item, parse_items
 from sync.connectors.monday.webhooks import BadEvent, parse_event
+from sync.engine.guarding import Act, let_through
+from sync.engine.matching import owner_elsewhere
 from sync.engine.questions import LEAVE, NEW_RECORD
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.guard.limits import too_many
 from sync.hooks import KIND_IDENTITY, RECORD, Choice, OpenConflict, Option
-from sync.models import FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
+from sync.models import Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 
 ARCHIVE = "archive"
 """Answer: the item is a copy, and is to leave the board."""
@@ -34,7 +36,8 @@ class Copy:
     """A second item of a linked record under a look.
 
     It came as a candidate (`claimed`), or by a person's answer to the question about it (`subject`, `choice`). `ours`
-    says that our own create made it twice. `outcome` and `words` say how it ended; `archived` what became of the item.
+    says that our own create made it twice, `owner` whose item it is by now. `outcome` and `words` say how it ended;
+    `archived` what became of the item.
     """
 
     item: Item
@@ -45,6 +48,7 @@ class Copy:
     ours: bool = False
     cleared: bool = False
     archived: bool = False
+    owner: str = ""
     outcome: Outcome = Outcome.OPEN
     words: str = ""
     intent: Intent | None = None
@@ -52,7 +56,7 @@ class Copy:
     @property
     def wants_archive(self) -> bool:
         """Whether it is to leave the board: ours by itself, another's because a person said so."""
-        return (self.choice is not None or self.ours) and not self.archived
+        return (self.choice is not None or self.ours) and not self.archived and not self.owner
 
     @property
     def what(self) -> str:
@@ -106,7 +110,14 @@ def find_answered(batch: Batch) -> None:
         item = item or Item(conflict.monday_item_id, conflict.monday_item_id, "missing")
         copy = Copy(item, subject.record, subject=subject, choice=conflict.choices[RECORD], cleared=True)
         copy.archived = not there
+        copy.owner = _owner(batch, item) if there else ""
         batch.copies.append(copy)
+
+
+def _owner(batch: Batch, item: Item) -> str:
+    """The record that the item belongs to by now; an answer about a copy is not one about that record's item."""
+    owner = batch.board.model._default_manager.filter(monday_id=item.id).first()
+    return str(owner or owner_elsewhere(batch, item) or "")
 
 
 def answered(subject: Subject) -> Iterable[OpenConflict]:
@@ -137,16 +148,31 @@ def tell_ours(batch: Batch) -> None:
     if ours and too_many(batch.board.link, GuardKind.ITEMS, ours):
         for copy in batch.copies:
             copy.ours = False
+    let_through(batch, GuardKind.ITEMS, [_act(copy) for copy in batch.copies if copy.ours])
+
+
+def _act(copy: Copy) -> Act:
+    label = f"The second item of “{copy.record}”, made by a call of ours whose answer was lost"
+    return Act(copy.record.pk, copy.item.id, "copy", label, {"record": str(copy.record)})
 
 
 def _is_ours(batch: Batch, copy: Copy) -> bool:
     """Whether a create of ours says just what the item says, and nobody else is known to have made it."""
-    creates = [intent for intent in Intent.objects.filter(entity_id=copy.record.pk) if _is_create(intent)]
+    sent = list(Intent.objects.filter(entity_id=copy.record.pk))
+    if _was_its_own(copy, sent):
+        return False
+    creates = [intent for intent in sent if _is_create(intent)]
     same = [intent for intent in creates if _says(batch, copy, intent)]
     maker, us = _maker(copy.item.id), account().user_id
     if maker and us:
         return bool(same) and maker == us
     return any(intent.state == IntentState.VOID and (intent.looks or intent.backfill_id) for intent in same)
+
+
+def _was_its_own(copy: Copy, sent: Sequence[Intent]) -> bool:
+    """Whether the record was linked with it once: then somebody brought it back, and it is no second run's."""
+    parted = Decision.objects.filter(entity_id=copy.record.pk, kind="unlinked", remote_id=copy.item.id)
+    return any(intent.values and intent.item_id == copy.item.id for intent in sent) or parted.exists()
 
 
 def _is_create(intent: Intent) -> bool:

@@ -78,7 +78,9 @@ def _store_answer(batch: Batch, copy: Copy) -> None:
     words = f"The item “{copy.item.name}” was a copy of “{copy.record}”; it was archived on Monday."
     if copy.item.state != ACTIVE:
         words = f"The item “{copy.item.name}” isn't on the board any more; nothing was left to do."
-    _say(batch, copy, "archived", words)
+    if copy.owner:
+        words = f"The item “{copy.item.name}” is that of “{copy.owner}” by now, so it stays on the board."
+    _say(batch, copy, "conflict_identity" if copy.owner else "archived", words)
     desk().record([_finding(batch, copy, applied={RECORD: words}, closing_note=words)])
     copy.subject.conflicts = [c for c in copy.subject.conflicts if c.monday_item_id != copy.item.id]
 

@@ -49,15 +49,19 @@ def _by_our_clock(at: datetime) -> datetime:
 
 
 def _on_monday(batch: Batch, subject: Subject, planned: Planned, field: Field) -> datetime | None:
-    """The newest event that told just this value, else the time that the column itself keeps, as dates do."""
+    """When the newest event told just this value, else the time that the column itself keeps, as dates do.
+
+    A later event of another value says that the one which brought this value back never came.
+    """
     rows = WebhookEvent.objects.filter(
         item_id=subject.record.monday_id,
         board_id=batch.board.link.board_id,
         received_at__gt=SyncNow() - timedelta(days=settings.JOURNAL_DAYS),
     )
-    told = told_of(batch.board, subject.record, rows)
-    times = [event.at for event in told if event.key == field.key and event.value == field.remote]
-    return max(times) if times else _column_time(subject, planned)
+    told = [event for event in told_of(batch.board, subject.record, rows) if event.key == field.key]
+    newest = max((event.at for event in told), default=None)
+    known = any(event.value == field.remote for event in told if event.at == newest)
+    return newest if known else _column_time(subject, planned)
 
 
 def _column_time(subject: Subject, planned: Planned) -> datetime | None:

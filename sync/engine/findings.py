@@ -138,8 +138,9 @@ def _questions(subject: Subject) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _own_item_made(subject: Subject, conflict: OpenConflict) -> Iterator[Finding]:
-    """The answer “none of them” is carried out once the record's own item is there."""
-    if subject.link_to is not None:
+    """The answer “none of them” is carried out once the record has an item of its own, by whatever look."""
+    found = bool(subject.record.monday_id) and subject.item is not None and subject.outcome is Outcome.SETTLED
+    if subject.link_to is not None or found:
         yield _settled(subject, conflict, "None of them: a new item was made.")
 
 
@@ -161,4 +162,5 @@ def _answered(subject: Subject, conflict: OpenConflict) -> bool:
         return True
     linked_now = subject.link_to is not None or subject.creates or subject.identity is not None
     looked = subject.item is not None and subject.outcome is Outcome.SETTLED
-    return linked_now or (looked and conflict.monday_item_id == subject.record.monday_id)
+    mine = conflict.monday_item_id == subject.record.monday_id
+    return linked_now or (looked and bool(subject.record.monday_id) and (mine or conflict.seeks_item))

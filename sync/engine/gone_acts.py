@@ -67,7 +67,9 @@ def _make_again(subject: Subject, gone: Gone) -> dict[str, Any]:
     The old base stays in the ledger; it belongs to the old item, and holds again should that one be linked again.
     """
     result = "The record is kept, and its item is made again from what NPD says now."
-    subject.say("unlinked", f"{gone.what} {result}", actor="" if gone.chosen else gone.by)
+    subject.say(
+        "unlinked", f"{gone.what} {result}", actor="" if gone.chosen else gone.by, again=not gone.chosen
+    )
     subject.gone = replace(gone, result=result)
     _forget(subject)
     subject.note = "Its item is made again at the next look."

@@ -50,6 +50,13 @@ def guard_deletions(batch: Batch, subjects: Sequence[Subject]) -> None:
             _hold(subject)
 
 
+def release_unwanted(batch: Batch, subjects: Sequence[Subject]) -> None:
+    """Deletions of these records that wait for approval are over: by now it is to be something else, or is asked."""
+    if subjects:
+        ids = [subject.id for subject in subjects]
+        giving_way(lambda: guarding.let_go(batch, GuardKind.RECORDS, ids))
+
+
 def _as_act(subject: Subject) -> guarding.Act:
     record = subject.record
     values = {conflict.key: conflict.npd for conflict in subject.gone.fields} if subject.gone else {}

@@ -48,7 +48,12 @@ class Grave:
 
     @property
     def choice(self) -> Choice | None:
-        """What a person chose about this deletion, if anything waits to be carried out."""
+        """What a person chose about this deletion, if anything waits to be carried out.
+
+        A choice made while the record was there is not about its deletion.
+        """
+        if self.stone.state != TombstoneState.ASKED:
+            return None
         found = [
             c.choices[RECORD] for c in self.subject.conflicts if c.kind == KIND_DELETE and RECORD in c.choices
         ]

@@ -13,6 +13,7 @@ from django.conf import settings
 from sync.clock import SyncNow
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.lease import LeaseLost
+from sync.merge import Action
 from sync.models import FieldMapping, Intent, IntentState
 
 ANNOUNCED_SECONDS = 10
@@ -99,6 +100,8 @@ def _announced(planned: Any) -> dict[str, Any]:
         "base": planned.base,
         "column": planned.mapping.column_id,
         "version": planned.mapping.version,
+        # The record takes a united list only with the answer: until then its own is no later edit of it.
+        "united": planned.decision.action is Action.BOTH and not planned.choice,
     }
 
 

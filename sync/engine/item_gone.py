@@ -17,13 +17,14 @@ from sync.choices import GuardState, ItemGone, SyncDirection
 from sync.clock import sync_now
 from sync.connectors.monday.items import Item
 from sync.engine.gone import ARCHIVED, DELETED, MISSING, MOVED, SAID_SO, STATES, Act, Gone
+from sync.engine.gone_again import TOO_OFTEN, made_too_often
 from sync.engine.gone_edits import edits, is_in_dispute
-from sync.engine.gone_guard import guard_deletions, turned_down
+from sync.engine.gone_guard import guard_deletions, release_unwanted, turned_down
 from sync.engine.gone_words import act_of, asked, happened, needs, options, way_back
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.engine.unlinking import unlink
 from sync.hooks import KIND_DELETE, RECORD, Choice
-from sync.models import WebhookEvent
+from sync.models import BoardLink, WebhookEvent
 
 LOOKS_BEFORE_ASKING = 3
 """How often an item has to be missing from Monday's answers before a person is asked; looks are a quiet time apart."""
@@ -57,10 +58,17 @@ def decide_gone(batch: Batch) -> None:
     subjects = [subject for subject in batch.open if subject.gone]
     if not subjects:
         return
+    link = batch.board.link
+    # As it is now, and not as it was when the board was taken: a run may last for minutes.
+    link.item_gone = BoardLink.objects.values_list("item_gone", flat=True).get(pk=link.pk)
     now, who, kept = sync_now(), _who_took_away(subjects), turned_down(batch, subjects)
+    again = made_too_often(subjects) if link.item_gone == ItemGone.CREATE else set()
     for subject in subjects:
         who_did = who.get(subject.record.monday_id or "", "")
         _decide(batch, subject, now, who_did, kept.get(subject.id, ""))
+        if subject.id in again:
+            _ask_instead(subject)
+    release_unwanted(batch, [s for s in subjects if s.gone and s.gone.asks and s.gone.act is not Act.DELETE])
     guard_deletions(batch, [s for s in subjects if s.gone and s.gone.act is Act.DELETE])
 
 
@@ -141,6 +149,15 @@ def _act_or_ask(subject: Subject, gone: Gone) -> None:
     subject.end(Outcome.SETTLED, note="")
     if gone.act is Act.UNLINK:
         unlink(subject, f"{_reason(gone)}, {gone.by}")
+
+
+def _ask_instead(subject: Subject) -> None:
+    """What takes the item away takes every new one away too: a person has to say what becomes of it."""
+    gone = subject.gone
+    if gone is None or gone.act is not Act.CREATE or gone.chosen:
+        return
+    subject.gone = replace(gone, act=Act.NOTHING, by="", what=f"{gone.what} {TOO_OFTEN}")
+    _act_or_ask(subject, subject.gone)
 
 
 def _reason(gone: Gone) -> str:

@@ -87,7 +87,7 @@ def _in_words(batch: Batch, subject: Subject, lost: Lost, people: Any, *, may_as
     """Of several lost values of one field the newest is asked about, the others go to the history."""
     mapping = _mapping(batch, lost.key)
     convert = batch.board.converter(mapping, subject.record)
-    local_raw = raw_of(subject.record, mapping)
+    local_raw = _raw_after(subject, mapping)
     asks = (
         way_of(subject, mapping) is Way.BOTH
         and mapping.rule != FieldRule.NPD_WINS
@@ -102,6 +102,13 @@ def _in_words(batch: Batch, subject: Subject, lost: Lost, people: Any, *, may_as
     raws = {"raw_before": raw_lost, "raw_after": local_raw} if raw_lost is not None else {}
     who = name_on_monday(lost.user_id, people) if lost.user_id else "Somebody"
     return Told(mapping, convert.display(lost.value), stands, who, asks, raws)
+
+
+def _raw_after(subject: Subject, mapping: FieldMapping) -> dict[str, Any]:
+    """What NPD holds once this look is done: it may take over what somebody wrote after our write."""
+    planned = subject.planned.get(mapping.key)
+    taken = planned.write_raw if planned is not None and not planned.hold else None
+    return dict(taken) if taken is not None else raw_of(subject.record, mapping)
 
 
 def _raw_of_lost(convert: Converter, value: Canonical, local_raw: dict[str, Any]) -> dict[str, Any] | None:

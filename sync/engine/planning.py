@@ -174,15 +174,21 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
 
 
 def base_after_intents(subject: Subject, planned: Planned, item: Item) -> dict[str, Any] | None:
-    """Return the base as open intents leave it: a remote value equal to what one sent is our own write."""
+    """Return the base as open intents leave it: a remote value equal to what one sent is our own write.
+
+    A united list is no base before NPD holds it too: what it has from Monday would count as removed here.
+    """
     mapping, convert = planned.mapping, planned.convert
     base = base_of(subject, mapping, item.id)
+    if late := subject.late.get(mapping.key):
+        base = new_base(mapping, item.id, late["local"], planned.remote_raw)
     for intent in subject.intents:
         entry = intent.values.get(mapping.key)
         if entry and entry["column"] == mapping.column_id and entry["version"] == mapping.version:
             landed = convert.local(entry["local"]) == convert.remote(planned.remote_raw)
             if landed:
-                base = new_base(mapping, item.id, entry["local"], planned.remote_raw)
+                if not entry.get("united"):
+                    base = new_base(mapping, item.id, entry["local"], planned.remote_raw)
                 planned.landed = entry
                 subject.intents_found[intent.pk] = item.id
     return base
@@ -201,13 +207,23 @@ def _field(batch: Batch, subject: Subject, planned: Planned, way: Way) -> Field:
         required=mapping.required,
         left_base=_pair(convert, subject.ledger.base.get(mapping.key)) if base is None else None,
     )
-    if FieldRule.NEWEST in (field.rule, field.first_match) and field.local != field.remote:
+    if _needs_times(field):
         field = replace(field, edited=edited(batch, subject, planned, field))
     field = with_choice(batch, subject, planned, field)
     if field.picked:
         return field
     choice = choice_of(subject, mapping.key)
     return field if choice is None else _with_choice(batch, subject, planned, field, choice)
+
+
+def _needs_times(field: Field) -> bool:
+    """Whether the rule “newest” has to decide: the times cost queries, record by record."""
+    if field.way is not Way.BOTH or field.local == field.remote:
+        return False
+    if field.base is None:
+        return field.first_match is FieldRule.NEWEST
+    moved = field.local != field.base.local and field.remote != field.base.remote
+    return moved and field.rule is FieldRule.NEWEST
 
 
 def _agreed(planned: Planned) -> Base | None:
@@ -239,12 +255,20 @@ def _pair(convert: Converter, entry: dict[str, Any] | None) -> Base | None:
 
 def _with_choice(batch: Batch, subject: Subject, planned: Planned, field: Field, choice: Choice) -> Field:
     """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's."""
+    if reason := _against_its_way(planned, field, choice):
+        subject.rejected[field.key] = reason
+        return field
     npd, _, monday = sides(planned, field)
     if planned.landed is not None:
         monday = choice.seen_monday or None
     if (npd, monday) != (choice.seen_npd or None, choice.seen_monday or None):
         subject.rejected[field.key] = (
             "The values changed after you chose. Look at them again and choose anew."
+        )
+        return field
+    if choice.choose == "base" and field.base is None:
+        subject.rejected[field.key] = (
+            "Both sides never agreed on a value in this column, so there is no value to go back to. Choose another."
         )
         return field
     if choice.choose == "custom":
@@ -255,3 +279,17 @@ def _with_choice(batch: Batch, subject: Subject, planned: Planned, field: Field,
             return field
         return replace(field, picked=Picked("custom", value))
     return replace(field, picked=Picked(choice.choose))
+
+
+_SOURCE = {Way.TO_MONDAY: ("npd", "NPD"), Way.TO_NPD: ("monday", "Monday")}
+
+
+def _against_its_way(planned: Planned, field: Field, choice: Choice) -> str:
+    """Why a choice can't be carried out on a field that flows one way by now; empty where it can."""
+    chosen, source = _SOURCE.get(field.way, (choice.choose, ""))
+    if chosen == choice.choose:
+        return ""
+    return (
+        f"“{planned.mapping.label}” comes from {source} only by now, so only {source}'s value can be chosen. "
+        f"Change the direction first."
+    )

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
+from django.db.models import Q
+
+from sync.choices import Cause, Priority
 from sync.connectors.monday.items import Item
+from sync.enqueue import enqueue_many
 from sync.hooks import KIND_IDENTITY, Finding, Option, desk
 from sync.models import RefusedItem, SyncedModel, SyncMetadata
 
@@ -47,6 +52,20 @@ def ask_whose_item(entity_type: str, hits: Sequence[SyncedModel], item: Item, to
         if record.monday_id is None and record.may_sync:
             _mark_conflict(record, what)
     return what
+
+
+def close_questions_about(entity_type: str, item: Item) -> None:
+    """End the questions about an item that has left the board, and wake the records that waited for the answer."""
+    note = f"The item “{item.name}” was {item.state} on Monday, so there is nothing to ask any more."
+    closed = desk().close_about(entity_type, item.id, note)
+    if not closed:
+        return
+    waiting = Q()
+    for _, what in closed:
+        waiting |= Q(conflicts__identity__contains=[what])
+    others = SyncMetadata.objects.filter(waiting, entity_type=entity_type).values_list("entity_id", flat=True)
+    ids = {entity_id for entity_id, _ in closed} | {UUID(entity_id) for entity_id in others}
+    enqueue_many(entity_type, ids, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
 
 
 def _ways_for_an_item(hits: Sequence[SyncedModel], item: Item) -> list[Option]:

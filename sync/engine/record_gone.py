@@ -9,22 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sync.choices import RecordGone, SyncDirection, TombstoneState
+from django.conf import settings
+
+from sync.choices import Cause, Priority, RecordGone, SyncDirection, TombstoneState
+from sync.clock import sync_now
 from sync.connectors.monday.items import Item, LookResult
 from sync.connectors.monday.removals import ARCHIVED
 from sync.engine.asking import CAME_BACK, UNLINK, ask, removal_of, still_seen
 from sync.engine.burying import lets_rest
 from sync.engine.comparing import edits_since_base
 from sync.engine.graves import Grave, dig, open_graves
+from sync.engine.matching import bearer
 from sync.engine.removing import remove
 from sync.engine.subjects import Batch, Outcome
-from sync.graveyard import REMOVED
+from sync.enqueue import enqueue_item
+from sync.graveyard import OPEN, REMOVED
 from sync.hooks import Choice
 from sync.models import BoardLink, SyncedModel
 
 ACTIVE = "active"
 FINAL = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
 """States that no look changes: the item was left where it is on purpose."""
+QUIET_SECONDS = 10.0
+"""Seconds until an item that bears another record's NPD ID is looked at as a newcomer."""
 LOOK_SOON = 5.0
 """Seconds until a look finds out whether the record that was being linked with the item has it."""
 
@@ -86,14 +93,13 @@ def _owners(batch: Batch, items: Iterable[str | None]) -> dict[str, SyncedModel]
 def _decide(batch: Batch, grave: Grave, linked_now: set[str], policy: RecordGone) -> RecordGone | None:
     """End the grave, ask, or return what is to be done with its item."""
     item = grave.subject.item
+    if item is not None:
+        grave.subject.ledger.gone_since = None
     if (item is None or item.state != ACTIVE) and grave.choice and grave.choice.choose == "monday":
         grave.brings_back = True
         grave.subject.end(Outcome.SETTLED)
     elif item is None:
-        grave.rest(
-            TombstoneState.GONE,
-            "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do.",
-        )
+        _not_shown(grave)
     elif item.state != ACTIVE:
         _gone(grave, item)
     elif item.board_id not in (None, batch.board.link.board_id):
@@ -101,12 +107,42 @@ def _decide(batch: Batch, grave: Grave, linked_now: set[str], policy: RecordGone
             TombstoneState.KEPT,
             f"Deleted in NPD. Its item “{item.name}” was moved to another board ({item.board_id}); it stays there.",
         )
+    elif (other := bearer(batch, item)) is not None:
+        grave.rest(
+            TombstoneState.GONE,
+            f"Deleted in NPD. Its item “{item.name}” bears the NPD ID of “{other}” by now, so nothing is sent.",
+        )
+        _consider(batch, item)
     elif item.id in linked_now:
         grave.subject.wait_seconds = LOOK_SOON
         grave.subject.end(Outcome.SNOOZED, "Another record is being linked with its item.")
     else:
         return _by_what_stands(batch, grave, item, policy)
     return None
+
+
+def _consider(batch: Batch, item: Item) -> None:
+    """The item is looked at as any that no record has."""
+    kind = batch.board.link.entity_type
+    enqueue_item(kind, item.id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=QUIET_SECONDS)
+
+
+def _not_shown(grave: Grave) -> None:
+    """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
+    ledger, now = grave.subject.ledger, sync_now()
+    ledger.gone_since = ledger.gone_since or now
+    left = settings.GONE_QUIET_SECONDS - (now - ledger.gone_since).total_seconds()
+    if grave.stone.state in OPEN and left > 0:
+        grave.note = (
+            "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
+        )
+        grave.subject.wait_seconds = left
+        grave.subject.end(Outcome.SNOOZED, grave.note)
+        return
+    grave.rest(
+        TombstoneState.GONE,
+        "Deleted in NPD. Monday doesn't show its item any more; nothing is left to do.",
+    )
 
 
 def _gone(grave: Grave, item: Item) -> None:

@@ -31,7 +31,7 @@ from sync.engine.undoing import inverse_of, put_base_back
 from sync.engine.unlinking import let_go
 from sync.engine.values import still_holds, to_store
 from sync.enqueue import enqueue_many
-from sync.graveyard import learned_item
+from sync.graveyard import learned_item, wake_graves
 from sync.hooks import desk
 from sync.lease import giving_way
 from sync.merge import Action
@@ -84,6 +84,8 @@ def _settle_all(batch: Batch, started: float) -> None:
     ledgers_of.store(batch, there, ledgers, started)
     keep_awaited(batch, there)
     wake_pointing(batch, back)
+    if linked := [s.link_to for s in there if s.link_to]:
+        wake_graves(batch.board.link.entity_type, linked)
     end_rows(batch)
     Decision.objects.bulk_create(stamped(batch, present))
     status.decide(batch, there)

@@ -1,7 +1,8 @@
 """What looks saw on Monday lately, by field: by it an event is told from an edit that nobody saw.
 
-The ledger keeps, of each field, at most ten entries of the last days: [raw value, when] of what a look read, and
-[canonical value, when, intent] of what was found lost, so that the same loss is not reported again by another event.
+The ledger keeps, of each field, at most ten entries of each sort of the last days: [raw value, when] of what a look
+read, and [canonical value, when, intent] of what was found lost, so that the same loss is not reported again by another
+event.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 from django.conf import settings
 
 from sync.connectors.monday.converters import Converter, UnknownValue
-from sync.engine.subjects import Subject
+from sync.engine.subjects import Outcome, Subject
 from sync.merge import APART, Action, Canonical
 from sync.models import SyncMetadata
 
@@ -37,17 +38,26 @@ def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Itera
 
 
 def remember(subject: Subject, at: datetime) -> None:
-    """Keep what this look read, where it was more than the base said, and what it found lost; drop what is old."""
+    """Keep what this look read, where it was more than the base said, and what it found lost; drop what is old.
+
+    A look that came to nothing has told nobody what was lost: the next one weighs the same events again.
+    """
     seen = {key: list(entries) for key, entries in subject.ledger.seen.items()}
     for key, planned in subject.planned.items():
         if planned.decision.action not in _TELLS_NOTHING and not subject.creates:
             _add(seen.setdefault(key, []), planned.remote_raw, at)
-    for lost in subject.lost:
+    for lost in subject.lost if subject.outcome is Outcome.SETTLED else ():
         for write in lost.writes:
             seen.setdefault(lost.key, []).append([_plain(lost.value), at.isoformat(), write])
     oldest = at - timedelta(days=settings.JOURNAL_DAYS)
-    kept = {key: [e for e in entries if _when(e) >= oldest][-MOST:] for key, entries in seen.items()}
+    kept = {key: _newest([e for e in entries if _when(e) >= oldest]) for key, entries in seen.items()}
     subject.ledger.seen = {key: entries for key, entries in kept.items() if entries}
+
+
+def _newest(entries: list[Any]) -> list[Any]:
+    """The newest of each sort: what was seen since must not crowd out what was reported."""
+    marks = [entry for entry in entries if len(entry) == _MARK]
+    return [*marks[-MOST:], *[entry for entry in entries if len(entry) < _MARK][-MOST:]]
 
 
 def _add(entries: list[Any], raw: Any, at: datetime) -> None:

@@ -8,8 +8,9 @@ from uuid import UUID
 from sync.choices import Cause, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.engine.ledgers import is_stuck
+from sync.engine.planning import way_of
 from sync.engine.subjects import Batch, Outcome, Subject
-from sync.merge import Action
+from sync.merge import Action, Way
 from sync.models import Intent, IntentState, SyncMetadata, SyncQueue
 
 WEIGHTLESS = int(Cause.WEBHOOK | Cause.SWEEP)
@@ -21,7 +22,8 @@ def decide(batch: Batch, subjects: Sequence[Subject]) -> None:
     open_ids = _records_with_something_open(batch, [s.id for s in subjects])
     groups: dict[str, list[Subject]] = {}
     for subject in subjects:
-        groups.setdefault(_status_of(subject, subject.id in open_ids), []).append(subject)
+        something_open = subject.id in open_ids or _is_altered(batch, subject)
+        groups.setdefault(_status_of(subject, something_open), []).append(subject)
     for status, found in groups.items():
         _write(batch, status, found)
 
@@ -38,12 +40,20 @@ def _records_with_something_open(batch: Batch, ids: Sequence[UUID]) -> set[UUID]
     return waiting | {i for i in dead if i} | set(intents.values_list("entity_id", flat=True))
 
 
+def _is_altered(batch: Batch, subject: Subject) -> bool:
+    """Whether Monday made something else of a value; a field that isn't synced any more has nothing to put right."""
+    return any(
+        mapping.key in subject.ledger.altered and way_of(subject, mapping) is not Way.NONE
+        for mapping in batch.board.mappings
+    )
+
+
 def _status_of(subject: Subject, something_open: bool) -> str:
     if not subject.record.may_sync:
         return RecordSyncStatus.DISABLED
     if subject.ledger.conflicts:
         return RecordSyncStatus.CONFLICT
-    clean = not (something_open or is_stuck(subject.ledger.held) or subject.ledger.altered or subject.note)
+    clean = not (something_open or is_stuck(subject.ledger.held) or subject.note)
     settled = subject.outcome is Outcome.SETTLED and bool(subject.record.monday_id)
     return (
         RecordSyncStatus.SYNCED

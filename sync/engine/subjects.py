@@ -88,6 +88,7 @@ class Subject:
     identity: dict[str, Any] | None = None
     log: list[DecisionRow] = field(default_factory=list)
     intents_found: dict[UUID, str] = field(default_factory=dict)
+    late: dict[str, dict[str, Any]] = field(default_factory=dict)
     lost: list[Lost] = field(default_factory=list)
     lost_words: list[Told] = field(default_factory=list)
     lost_applied: dict[str, str | None] = field(default_factory=dict)

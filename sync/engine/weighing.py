@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from uuid import UUID
 
 from django.conf import settings
@@ -184,14 +185,18 @@ class _Scales:
 
     def _unexplained(self, event: ToldEvent) -> list[Write]:
         """Our writes of the event's value that no other event shows to have replaced just what they read."""
-        explained = {(e.value, e.previous) for e in self.told if e.knows_previous and self._may_be_ours(e)}
         return [
             write
             for write in self.writes
             if write.may_have_made(event)
-            and (write.sent, write.read) not in explained
-            and (write.answered, write.read) not in explained
+            and (write.sent, write.read) not in self._explained
+            and (write.answered, write.read) not in self._explained
         ]
+
+    @cached_property
+    def _explained(self) -> set[tuple[Canonical, Canonical]]:
+        """What our own events tell, as (value, previous value)."""
+        return {(e.value, e.previous) for e in self.told if e.knows_previous and self._may_be_ours(e)}
 
     def _rewrites_what_we_sent(self, event: ToldEvent) -> bool:
         """The answer's value, told as replacing what we had sent: somebody wrote it before we were answered."""

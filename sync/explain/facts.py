@@ -24,6 +24,7 @@ from sync.models import (
     BoardLink,
     Decision,
     FieldLoop,
+    FieldMapping,
     GuardedAct,
     Intent,
     IntentState,
@@ -134,18 +135,19 @@ def _fields(found: Found, link: BoardLink, subject: Subject | None) -> Iterator[
             npd,
             base_npd,
             base_monday,
-            _on_monday(subject, mapping.key),
+            _on_monday(subject, mapping),
             str(held.get("reason", "")),
         )
 
 
-def _on_monday(subject: Subject | None, key: str) -> str:
-    """What the item shows now, as the look has read it."""
-    planned = subject.planned.get(key) if subject else None
-    if planned is None or planned.remote_raw is None:
+def _on_monday(subject: Subject | None, mapping: FieldMapping) -> str:
+    """What the item shows now, as the look has read it; nothing where the cell is empty."""
+    planned = subject.planned.get(mapping.key) if subject else None
+    if subject is None or subject.item is None or planned is None or not mapping.column_id:
         return NOT_READ
     try:
-        return planned.convert.display(planned.convert.remote(planned.remote_raw))
+        raw = planned.convert.raw_of(subject.item.reading(mapping.column_id))
+        return planned.convert.display(planned.convert.remote(raw))
     except UnknownValue as unknown:
         return f"(not known: {unknown})"
 

@@ -22,6 +22,9 @@ SHARE = 0.05
 NIGHT = 2
 """The hour, in UTC, from which on boards are compared."""
 NIGHT_ENDS = 5
+UNDER_WAY = (
+    "It is not finished: it is under way, or its worker was stopped, and the next night makes it again."
+)
 LATEST = timedelta(hours=26)
 """A comparison that no night had room for is made as soon as it can be."""
 
@@ -59,7 +62,7 @@ def boards_to_compare() -> Iterator[BoardLink]:
         if not _is_due(link.compared_at, now) or open_backfill(link.entity_type) is not None:
             continue
         same = Q(compared_at=link.compared_at) if link.compared_at else Q(compared_at=None)
-        if BoardLink.objects.filter(same, pk=link.pk).update(compared_at=SyncNow()):
+        if BoardLink.objects.filter(same, pk=link.pk).update(compared_at=SyncNow(), compared=UNDER_WAY):
             yield link
 
 

@@ -578,29 +578,3 @@ def _decide(cast: Cast) -> None:
     if how:
         cast.do("decide_guarded", how=how)
         cast.work()
-
-
-@act(1.5)
-def saves_slowly(cast: Cast) -> None:
-    """A transaction stays open beside a waiting row of its record, while a worker begins."""
-    handle = cast.someone()
-    cast.do("deliver")
-    cast.do("work")
-    cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
-    cast.do("begin_save", handle=handle, key=cast.key_of(handle), number=cast.token())
-    cast.do("hold_worker", at=1, only="a query about to go")
-    cast.do("commit_save")
-    cast.do("let_go")
-    cast.work()
-
-
-@act(1)
-def missed_shortly_before_a_sweep(cast: Cast) -> None:
-    """A webhook is lost, and the sweep that follows at once leaves what is so fresh to the next one."""
-    handle = cast.someone()
-    cast.work()
-    cast.do("clock", seconds=700)
-    cast.do("webhook_rule", rule={"rule": "drop", "count": 2})
-    cast.do("edit", handle=handle, key=cast.key_of(handle), number=cast.token())
-    cast.do("beat")
-    cast.work()

@@ -6,11 +6,13 @@ single value went that a person wrote.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.db import connection
 
+from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import FieldLoop
 from tests.chaos import again
@@ -205,6 +207,32 @@ def _texts(key: str, raw: Any) -> str:
     return str(raw or "")
 
 
+def nobody_empties_by_mistake(evidence: Evidence) -> Iterator[str]:
+    """No field of NPD was ever empty, not even for a moment, that nobody emptied and nobody was asked about."""
+    undone = evidence.journal.done["undo_change"] + evidence.journal.done["undo_conflict"]
+    for entity in evidence.entities:
+        if entity.type != "contact" or undone or not entity.handles or not entity.record_id:
+            continue
+        rows = Contact.pgh_event_model.objects.filter(pgh_obj_id=entity.record_id)  # type: ignore[attr-defined]
+        versions = list(rows.order_by("pgh_id").values(*FIELDS["contact"]))
+        for key in FIELDS["contact"]:
+            emptied = any(one[key] and not other[key] for one, other in itertools.pairwise(versions))
+            told = any(not write.value for write in evidence.writes_of(entity, key))
+            if (
+                emptied
+                and not told
+                and not entity.ever_in_conflict(key)
+                and not _was_one_way(evidence, entity, key)
+            ):
+                yield f"{entity.words}.{key} was emptied in NPD, and nobody did that"
+
+
+def _was_one_way(evidence: Evidence, entity: Entity, key: str) -> bool:
+    """Whether its direction was ever changed: what a one-way source says, is mirrored, and what it replaces is kept."""
+    names = {*entity.handles, f"{entity.type}.{key}"}
+    return any("direction" in one.name and one.handle in names for one in evidence.journal.settings)
+
+
 def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
     """Nobody is asked about a field that only one side changed. (An address is asked about where it can't be split.)"""
     for entity in evidence.entities:
@@ -278,6 +306,7 @@ CHECKS: dict[str, Check] = {
     "nothing is lost": nothing_is_lost,
     "both sides agree": sides_agree,
     "what was emptied stays empty": what_was_emptied_stays_empty,
+    "nothing is emptied by mistake": nobody_empties_by_mistake,
     "no value is invented": no_value_is_invented,
     "one item a record": identity.one_item_a_record,
     "nothing is left out": identity.nobody_is_left_out,

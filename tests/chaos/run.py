@@ -54,6 +54,7 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "hold_worker": meddling.hold_worker,
     "let_go": meddling.let_go,
     "kill_worker": meddling.kill_worker,
+    "expect_given_up": meddling.expect_given_up,
     "two_workers": meddling.two_workers,
     "kill_celery": meddling.kill_celery,
     "stop_beat": meddling.stop_beat,

@@ -25,6 +25,7 @@ class Stage:
         self.automations: list[dict[str, Any]] = []
         self.heard = 0  # the last of Monday's deliveries that automations have seen
         self.seen_conflicts: dict[str, Any] = {}
+        self.killed_in_a_row = 0  # workers, with no other that ended well in between
         self.in_bulk: dict[str, str] = {}  # handle → item, of those that were deleted or emptied together
         self.slow: tuple[Any, ...] = ()  # a save whose transaction is open
         # queue row → the leases under which a worker was killed that had this record alone in hand

@@ -45,6 +45,13 @@ def test_both_sides_stand_beside_what_was_agreed_read_by_one_call(world: World) 
     assert "Agreed, Monday" in text
 
 
+def test_an_empty_cell_is_empty_and_not_unread(world: World) -> None:
+    contact = world.linked("Ann", notes="", role_title="Boss")
+    world.edit(contact, "role_title", "")
+    found = {field["key"]: field["monday"] for field in parsed(str(contact.pk))["fields"]}
+    assert (found["notes"], found["role_title"], found["name"]) == ("", "", "Ann")
+
+
 def test_it_says_what_the_next_look_would_do_and_writes_nothing(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     world.edit(contact, "role_title", "Chair")

@@ -66,6 +66,18 @@ def test_nothing_young_is_forgotten(world: World, run: Run) -> None:
     assert run("sync_prune") == "Nothing is old enough.\n"
 
 
+@pytest.mark.parametrize("days", [0, -1])
+def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(
+    world: World, run: Run, settings: Any, days: int
+) -> None:
+    world.linked(role_title="Boss")
+    settings.HISTORY_DAYS = settings.QUEUE_DAYS = days
+    kept = [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)]
+    world.pass_time(days=400)
+    assert "Deliveries" in run("sync_prune") or not WebhookEvent.objects.exists()
+    assert [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)] == kept
+
+
 def test_an_open_intent_and_those_sent_with_it_stay(world: World, run: Run) -> None:
     contact = world.contact()
     open_one, with_it = intent(contact, "open", key="one"), intent(contact, key="one")

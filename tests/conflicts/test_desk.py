@@ -194,6 +194,24 @@ def test_a_rejected_choice_comes_back_with_its_reason_and_the_others_wait_on(
     assert conflict.stored_choice.handed_back["phone"].choose == "npd"
 
 
+def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_others_wait_on(
+    contact: Contact, ada: User
+) -> None:
+    record(finding(contact, PHONE))
+    choose(contact, ada, PHONE, phone={"choose": "npd"})
+    record(replace(finding(contact, ROLE), kind="overwritten"))
+    other = SyncConflict.objects.get(kind="overwritten")
+    resolve(other.pk, by=ada, resolution_type="keep_npd", seen=seen(ROLE))
+
+    Desk().hand_back("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
+    other.refresh_from_db()
+    assert other.choice_problem == "Somebody has it by now."
+    assert other.left_open == ["role_title"]
+    assert list(SyncConflict.objects.get(kind="fields").stored_choice.fields) == ["phone"]
+    (told,) = Decision.objects.filter(entity_id=contact.pk, kind="conflict_returned")
+    assert (told.key, told.sentence.endswith("Somebody has it by now.")) == ("role_title", True)
+
+
 def test_a_handed_back_conflict_can_be_chosen_for_again(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "npd"})

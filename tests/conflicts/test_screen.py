@@ -342,3 +342,12 @@ def test_seen_values_travel_with_the_form(browser_of_ada: Client, conflict: Sync
         for key, raw in re.findall(r'name="seen-(\w+)" value="([^"]*)"', html)
     }
     assert sent == seen(PHONE, ROLE)
+
+
+def test_a_typed_character_that_no_database_keeps_is_refused_in_words(
+    browser_of_ada: Client, conflict: SyncConflict
+) -> None:
+    picks = form(PHONE, ROLE, pick__role_title="custom", value__role_title="Bo\x00ss")
+    response = browser_of_ada.post(screen(conflict), picks)
+    assert response.status_code == 400
+    assert conflict_of_pk(conflict).choice is None

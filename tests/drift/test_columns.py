@@ -249,6 +249,25 @@ def test_a_column_that_stays_hidden_is_not_asked_for_again_with_every_sweep(
     assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
 
 
+def test_one_item_an_hour_tells_whether_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:
+    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
+    world.work()
+    owner.column("role_title", "hide")
+    for contact in contacts:
+        save(contact, role_title="Countess")
+    world.work()
+    owner.sweep()
+    world.pass_time(hours=1)
+    before = world.calls()
+    owner.sweep()
+    assert world.calls() - before == 2
+    owner.column("role_title", "show")
+    world.pass_time(hours=1)
+    owner.sweep()
+    assert (owner.mapping().problem, {world.status(one) for one in contacts}) == ("", {"synced"})
+    assert {world.values(one)["role_title"] for one in contacts} == {"Countess"}
+
+
 def test_the_nightly_comparison_finds_that_a_hidden_column_is_shown_again(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "hide")

@@ -1,15 +1,20 @@
 """What is wrong with a column is said on the board's page, the record's, the first page and by `monday_check`."""
 
+import re
+from html import unescape
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from sync.checking import check
 from sync.models import BoardLink, FieldMapping
 from sync.remapping import remap
+from sync.sweeps import sweep_board
 from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
 from tests.engine.conftest import World
@@ -65,7 +70,11 @@ def test_a_person_maps_a_field_to_another_column_on_the_boards_page(
     assert 'value="position"' in page
     assert 'value="amount"' not in page
     form = values_of(admin.get(board_page(owner)), "boardlink_form")
-    (name,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
+    (name,) = [
+        key
+        for key, value in form.items()
+        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
+    ]
     answer = admin.post(board_page(owner), form | {name: "position"}, follow=True)
     assert "is in the column Position (position) now" in answer.content.decode()
     world.work()
@@ -88,7 +97,11 @@ def test_a_column_that_does_not_fit_is_refused(world: World, owner: Owner, admin
     owner.make("position", "Position")
     owner.sweep()
     form = values_of(admin.get(board_page(owner)), "boardlink_form")
-    (name,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
+    (name,) = [
+        key
+        for key, value in form.items()
+        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
+    ]
     answer = admin.post(board_page(owner), form | {name: "amount"})
     assert answer.status_code == 200
     assert "Select a valid choice" in answer.content.decode()
@@ -98,14 +111,32 @@ def test_a_column_that_does_not_fit_is_refused(world: World, owner: Owner, admin
 def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
     world: World, owner: Owner, admin: Client
 ) -> None:
-    owner.make("position", "Position")
-    owner.sweep()
-    form = values_of(admin.get(board_page(owner)), "boardlink_form")
-    both = [key for key, value in form.items() if key.endswith("column_id") and value in ("role_title", "phone")]
-    answer = admin.post(board_page(owner), form | dict.fromkeys(both, "position"), follow=True)
+    link = BoardLink.objects.get(entity_type="organization")
+    assert sweep_board(link).problem == ""
+    link.refresh_from_db()
+    link.shape["columns"]["spare"] = {"title": "Spare", "type": "text", "settings": {}}
+    link.save()
+    FieldMapping.objects.create(
+        link=link,
+        key="aliases",
+        label="Aliases",
+        fields=["aliases"],
+        converter="list_text",
+        column_id="names",
+        position=9,
+    )
+    page = reverse("admin:sync_boardlink_change", args=[link.pk])
+    form = values_of(admin.get(page), "boardlink_form")
+    ids = {link.mappings.get(key=key).column_id for key in ("address", "aliases")}
+    both = [
+        key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in ids
+    ]
+    assert len(both) == 2
+    answer = admin.post(page, form | dict.fromkeys(both, "spare"), follow=True)
     assert answer.status_code == 200
-    assert "Choose another" in answer.content.decode()
-    assert {owner.mapping("role_title").column_id, owner.mapping("phone").column_id} != {"position"}
+    words = unescape(answer.content.decode())
+    assert "Aliases has kept its column. The column Spare (spare) is mapped to Address already." in words
+    assert list(link.mappings.values_list("column_id", flat=True)).count("spare") == 1
 
 
 def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_back(
@@ -118,8 +149,16 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     remap(mapping.pk, "position")
     FieldMapping.objects.filter(pk=mapping.pk).update(direction="npd_to_monday", rule="npd_wins")
     BoardLink.objects.filter(pk=link.pk).update(record_gone="unlink")
-    (row,) = [key for key, value in form.items() if key.endswith("column_id") and value == "role_title"]
-    (phone,) = [key for key, value in form.items() if key.endswith("column_id") and value == "phone"]
+    (row,) = [
+        key
+        for key, value in form.items()
+        if key.startswith("mappings") and key.endswith("column_id") and value == "role_title"
+    ]
+    (phone,) = [
+        key
+        for key, value in form.items()
+        if key.startswith("mappings") and key.endswith("column_id") and value == "phone"
+    ]
     changed = {
         "item_gone": "unlink",
         row.replace("column_id", "rule"): "monday_wins",
@@ -153,3 +192,19 @@ def test_silence_and_sweeps_that_fail_are_on_the_first_page(
         "nothing new is made",
     ):
         assert words in page
+
+
+def test_the_queries_of_the_boards_page_do_not_grow_with_the_boards_columns(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    owner.sweep()
+    html(admin, board_page(owner))
+    counts = []
+    for number in (1, 30):
+        link = owner.link()
+        link.shape["columns"] |= {f"c{n}": {"title": f"C{n}", "type": "text"} for n in range(number)}
+        link.save()
+        with CaptureQueriesContext(connection) as queries:
+            html(admin, board_page(owner))
+        counts.append(len(queries))
+    assert counts[0] == counts[1]

@@ -1,5 +1,6 @@
 """The page and the API on which a person approves or rejects, and what the guard's page says."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,7 @@ def test_the_page_counts_what_waits_and_shows_examples(browser: Client, hold: An
     assert "7 fields of 7 contacts would be emptied on Monday" in html
     assert "Approve all 7" in html
     assert "+44 6" in html
+    assert "emptied by a script, " in html
 
 
 def test_nothing_is_decided_before_the_count_was_confirmed(browser: Client, hold: Any) -> None:
@@ -105,8 +107,34 @@ def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser:
     chosen = {"action": "reject_selected", "_selected_action": [str(acts[0].pk), str(acts[1].pk)]}
     assert "Reject 2 changes of 2 records?" in browser.post(LIST, chosen).content.decode()
     assert states() == ["held"] * 3
-    browser.post(LIST, chosen | {"confirmed": "yes"})
+    browser.post(LIST, chosen | {"confirmed": "yes", "upto": str(acts[2].pk)})
     assert states() == ["rejected", "rejected", "held"]
+
+
+def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(
+    browser: Client, hold: Any
+) -> None:
+    acts = hold(3)
+    chosen = {"action": "approve_selected", "_selected_action": [str(acts[0].pk)], "select_across": "1"}
+    page = browser.post(LIST, chosen)
+    assert "Approve 3 changes of 3 records?" in page.content.decode()
+    hold(2)
+    sent = dict(
+        re.findall(
+            r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode()
+        )
+    )
+    browser.post(LIST, sent | {"confirmed": "yes"})
+    assert states() == ["approved"] * 3 + ["held"] * 2
+
+
+@pytest.mark.parametrize("strange", ["9" * 5_000, "9" * 30, "\0", "-1", ""])
+def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strange: str) -> None:
+    hold(1)
+    asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": strange}
+    assert browser.get(DECIDE, asked).status_code in (200, 302)
+    assert browser.get(DECIDE, asked | {"upto": "1", "entity_type": f"{strange}\0"}).status_code in (200, 302)
+    assert states() == ["held"]
 
 
 def test_what_was_decided_once_is_not_decided_again(browser: Client, hold: Any) -> None:

@@ -1,13 +1,18 @@
 """The pages on which a person unlinks, links again, brings back, and considers an item again."""
 
+import uuid
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
+from django.db.models import QuerySet
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
-from npd.models import Contact
+from npd.models import Contact, Organization
+from sync.clock import sync_now
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
 from tests.engine.conftest import World
 
@@ -108,6 +113,21 @@ def test_bringing_back_needs_the_permission_to_add_such_records(world: World, cl
     assert not Contact.objects.exists()
 
 
+def test_the_permission_is_asked_for_every_type_of_a_long_selection(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.admin.tombstones.SHOWN", 1)
+    world.contact("Ann").delete()
+    Organization.objects.create(name="Acme").delete()
+    clerk = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
+    clerk.user_permissions.add(*Permission.objects.filter(codename__in=("view_tombstone", "add_contact")))
+    client.force_login(clerk)
+    keys = list(Tombstone.objects.values_list("pk", flat=True))
+    sent = {"action": "bring_back", "_selected_action": keys, "confirmed": "yes"}
+    assert "needs the permission" in client.post(DELETED, sent, follow=True).content.decode()
+    assert (Contact.objects.count(), Organization.objects.count()) == (0, 0)
+
+
 def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
     BoardLink.objects.update(record_gone="unlink")
     contact = world.linked("Ann", email="ann@example.com")
@@ -119,3 +139,36 @@ def test_an_item_that_was_refused_is_considered_again(world: World, admin_client
     world.pass_time(seconds=11)
     world.work()
     assert Contact.objects.get().monday_id == item
+
+
+def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
+    world: World, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = RefusedItem.objects.create(entity_type="contact", item_id="4711", reason="No name.")
+
+    def dies(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(QuerySet, "delete", dies)
+    with pytest.raises(RuntimeError):
+        act(admin_client, REFUSED, "consider_again", refused.pk)
+    assert not SyncQueue.objects.filter(remote_id="4711").exists()
+
+
+def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(
+    world: World, admin_client: Client
+) -> None:
+    counts = []
+    for number in (1, 5):
+        for one in range(number):
+            Tombstone.objects.create(
+                entity_type="contact",
+                entity_id=uuid.uuid4(),
+                monday_id=f"{number}{one}",
+                data={},
+                deleted_at=sync_now(),
+            )
+        with CaptureQueriesContext(connection) as queries:
+            assert admin_client.get(DELETED).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1]

@@ -4,13 +4,25 @@ from typing import Any
 
 import pytest
 from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import GuardKind, GuardState
 from sync.engine import making
+from sync.graveyard import bring_back_by_hand
 from sync.guard.releasing import release
-from sync.models import Decision, GuardedAct, SyncMetadata, SyncQueue, Tombstone
+from sync.letting_go import ask_to_unlink
+from sync.models import (
+    BoardLink,
+    Decision,
+    GuardedAct,
+    MondayAccount,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+)
 from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import hide, set_policy
 
@@ -30,9 +42,13 @@ def mail(text: str) -> dict[str, str]:
     return {"email": text, "text": text}
 
 
-def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
+def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(
+    world: World,
+) -> None:
     set_policy("create")
     contact = world.linked("Ann", email="ann@example.com")
+    made_by = WebhookEvent.objects.get(type="create_pulse").body["event"]["userId"]
+    MondayAccount.objects.update_or_create(id=1, defaults={"user_id": str(made_by)})
     old = take_away(world, contact)
     quiet_passes(world)
     contact.refresh_from_db()
@@ -46,7 +62,9 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answer(world: World, pat: Any) -> None:
+def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answer(
+    world: World, pat: Any
+) -> None:
     ann = world.linked("Ann", email="ann@example.com")
     copy = str(world.sandbox.act("duplicate", item_id=ann.monday_id)["id"])
     hear(world)
@@ -77,11 +95,12 @@ def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
         choose(asked(contact.pk), pat, "monday")
     world.work()
     assert Contact.objects.count() == 3
+    key = contacts[0].pk
     contacts[0].delete()
     world.work()
-    assert not Contact.objects.filter(pk=contacts[0].pk).exists()
-    assert Tombstone.objects.get(entity_id=contacts[0].pk).state == "gone"
-    assert not SyncConflict.objects.filter(entity_id=contacts[0].pk, resolved_at=None).exists()
+    assert not Contact.objects.filter(pk=key).exists()
+    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
@@ -92,7 +111,7 @@ def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
     def locked_once(record: Any, *, by_itself: bool = True) -> None:
         if not told:
             told.append(record)
-            raise OperationalError("canceling statement due to lock timeout")
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
         real(record, by_itself=by_itself)
 
     monkeypatch.setattr(making, "store", locked_once)
@@ -222,7 +241,9 @@ def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(
     assert asked(contact.pk)
 
 
-def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(world: World, settings: Any) -> None:
+def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(
+    world: World, settings: Any
+) -> None:
     settings.GUARD_RECORDS = 1
     set_policy("delete")
     contacts = [world.linked(f"Ann {n}") for n in range(3)]
@@ -239,8 +260,6 @@ def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(wo
 
 
 def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(world: World) -> None:
-    from sync.letting_go import ask_to_unlink
-
     contact = world.linked("Ann")
     item = str(contact.monday_id)
     world.sandbox.faults({"timeout": "before", "on": "change_multiple_column_values"})
@@ -254,3 +273,163 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).conflicts == {}
 
 
+def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted_one(world: World) -> None:
+    first = world.linked("Ann", email="ann@example.com")
+    item, key = str(first.monday_id), first.pk
+    first.delete()
+    second = world.contact("Ann again", email="ann@example.com")
+    world.work()
+    world.pass_time(minutes=1)
+    world.work()
+    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    second.refresh_from_db()
+    assert second.monday_id == item
+    ask_to_unlink(second, "pat")
+    world.work()
+    assert world.status(second) == "disabled"
+    hear(world)
+    world.sandbox.act("edit", item_id=item, column_id="role_title", text="Director")
+    hear(world)
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert Tombstone.objects.get(entity_id=key).state == "gone"
+    assert Contact.objects.count() == 1
+
+
+def test_an_item_that_is_taken_away_each_time_it_is_made_again_is_asked_about_in_the_end(
+    world: World, settings: Any
+) -> None:
+    settings.LOOP_TIMES = 3
+    set_policy("create")
+    contact = world.linked("Ann", email="ann@example.com")
+    for _ in range(4):
+        take_away(world, contact)
+        quiet_passes(world)
+        contact.refresh_from_db()
+    assert asked(contact.pk)
+    assert len([item for board in world.sandbox.boards() for item in board["items"]]) == 4
+    assert "again and again" in asked(contact.pk).about["what"]
+
+
+def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: World) -> None:
+    ann = world.linked("Ann", email="ann@example.com")
+    bob = world.linked("Bob", email="bob@example.com")
+    item = str(ann.monday_id)
+    world.sandbox.act("archive", item_id=bob.monday_id)
+    world.edit(ann, "npd_id", str(bob.pk))
+    ann.delete()
+    world.work()
+    assert item_of(world, item)["state"] == "active"
+    assert Tombstone.objects.get(monday_id=item).state == "gone"
+    hear(world)
+    # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
+    assert item_of(world, item)["state"] == "active"
+    assert asked(bob.pk, "identity").monday_item_id == item
+
+
+def test_five_hundred_records_are_unlinked_in_a_few_statements(
+    world: World, admin_client: Any, django_assert_max_num_queries: Any
+) -> None:
+    Contact.objects.bulk_create([Contact(name=f"C{n}", monday_id=str(9000 + n)) for n in range(500)])
+    with django_assert_max_num_queries(40):
+        admin_client.post(
+            "/admin/npd/contact/",
+            {
+                "action": "unlink",
+                "confirmed": "1",
+                "select_across": "1",
+                "_selected_action": [str(Contact.objects.all()[0].pk)],
+            },
+        )
+    assert SyncQueue.objects.filter(payload__has_key="unlink", status="pending").count() == 500
+
+
+def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answer_was_lost(
+    world: World, pat: Any
+) -> None:
+    values = {"email": mail("ann@example.com")}
+    items = [
+        world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)["id"]
+        for name in ("A", "B")
+    ]
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    conflict = asked(contact.pk, "identity")
+    world.sandbox.faults({"timeout": "after", "on": "create_item"})
+    choose(conflict, pat, "custom", "new")
+    world.work()
+    world.wait_out()
+    world.work()
+    world.pass_time(minutes=3)
+    world.work()
+    contact.refresh_from_db()
+    assert contact.monday_id not in (None, *items)
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    assert world.status(contact) == "synced"
+
+
+def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_question(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    world.sandbox.act("duplicate", item_id=contact.monday_id)
+    hear(world)
+    key = contact.pk
+    assert asked(key, "identity")
+    contact.refresh_from_db()
+    contact.delete()
+    world.work()
+    assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
+
+
+def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(
+    world: World,
+) -> None:
+    BoardLink.objects.update(record_gone="ask")
+    contact = world.linked("Ann")
+    item, key = str(contact.monday_id), contact.pk
+    contact.delete()
+    world.work()
+    BoardLink.objects.update(record_gone="archive")
+    bring_back_by_hand(Tombstone.objects.get(entity_id=key), "pat")
+    Contact.objects.get(pk=key).delete()
+    world.work()
+    assert item_of(world, item)["state"] == "archived"
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_about(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    item, key = take_away(world, contact), contact.pk
+    quiet_passes(world)
+    choose(asked(key), pat, "monday")
+    world.work()
+    assert not Contact.objects.exists()
+    hear(world)
+    world.sandbox.act("restore", item_id=item)
+    hear(world)
+    assert not Contact.objects.exists()
+    assert item_of(world, item)["state"] == "active"
+    choose(asked(key), pat, "monday")
+    world.work()
+    back = Contact.objects.get(pk=key)
+    assert (back.monday_id, world.status(back)) == (item, "synced")
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_which_item_a_record_has_is_also_answered_by_its_npd_id_on_the_board(
+    world: World, which: int
+) -> None:
+    BoardLink.objects.update(creates_records=False)
+    values = {"email": mail("ann@example.com")}
+    items = [
+        world.sandbox.act("add", board_id=world.board_id(), name="Ann", values=values)["id"] for _ in range(2)
+    ]
+    hear(world)
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    assert asked(contact.pk, "identity")
+    world.sandbox.act("edit", item_id=items[which], column_id="npd_id", text=str(contact.pk))
+    hear(world)
+    assert (world.status(contact), contact.monday_id) == ("synced", items[which])
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()

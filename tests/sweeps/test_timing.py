@@ -9,6 +9,7 @@ from sync.budget import Forecast
 from sync.clock import sync_now
 from sync.models import BoardLink
 from sync.sweeps import compare_due, timing
+from sync.sweeps.reports import compared_line
 from tests.engine.conftest import World
 
 
@@ -65,6 +66,26 @@ def test_a_night_without_a_worker_is_made_up_for(world: World) -> None:
     at(world, 12)
     at(world, 12)
     assert len(compare_due()) == 2
+
+
+def test_a_comparison_whose_worker_dies_does_not_show_the_figures_of_the_night_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(world, 2, 30)
+    compare_due()
+    link = BoardLink.objects.get(entity_type="contact")
+    assert "differed" in compared_line(link)
+    at(world, 2, 30)
+
+    def dies(link: BoardLink) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr("sync.sweeps.comparison.drift.look_at_board", dies)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            compare_due()
+    link.refresh_from_db()
+    assert "not finished" in compared_line(link)
 
 
 def test_two_workers_do_not_sweep_one_board_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
 from sync.undo import carry_out, decisions_of_batch, plan
 from tests.engine.conftest import World
+from tests.engine.test_relations import add_column, adopt, choose_on_board
 
 Line = Callable[..., Decision]
 
@@ -241,7 +242,24 @@ def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(world: World, d
     assert contact.role_title == "One"
 
 
-def test_an_address_and_a_relation_are_put_back_whole(world: World, dora: User, line: Line) -> None:
+def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> None:
+    add_column(world, "contact", "Organization", "board_relation", boardIds=[world.board_id("organization")])
+    adopt("contact")
+    one, two = (Organization.objects.create(name=name) for name in ("One Ltd", "Two Ltd"))
+    world.work()
+    contact = world.linked(organization=one)
+    choose_on_board(world, contact, two)
+    world.look(contact)
+    contact.refresh_from_db()
+    assert contact.organization == two
+    carry_out([line(contact, "pull", key="organization")], by=dora)
+    world.work()
+    contact.refresh_from_db()
+    assert contact.organization == one
+    assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
+
+
+def test_an_address_is_put_back_whole(world: World, dora: User, line: Line) -> None:
     organization = Organization.objects.create(
         name="Example Ltd", address_street="12 Main St", address_city="Springfield", address_country="USA"
     )

@@ -101,3 +101,8 @@ def test_who_may_not_change_the_record_may_not_undo(world: World, line: Line) ->
 def test_history_needs_the_right_to_view(world: World) -> None:
     contact: Any = pulled(world)
     assert may("view_organization").get(f"/api/v1/contacts/{contact.pk}/history/").status_code == 403
+
+
+def test_a_number_that_no_line_can_have_is_404(api: APIClient) -> None:
+    assert api.get(f"/api/v1/sync/history/{10**20}/undo").status_code == 404
+    assert api.post(f"/api/v1/sync/history/{10**20}/undo").status_code == 404

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     help = (
         f"Forgets decisions and changes after {settings.HISTORY_DAYS} days, deliveries and settled calls after "
         f"{settings.JOURNAL_DAYS}, finished queue rows after {settings.QUEUE_DAYS}, deletions after "
-        f"{settings.TOMBSTONE_DAYS}. Beat does it every night."
+        f"{settings.TOMBSTONE_DAYS} (0: never). Beat does it every night."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -51,8 +51,19 @@ unknown_read_as_empty = bug(
 @instead_of(unknown_read_as_empty, "sync.connectors.monday.items:Item.reading")
 def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
     reading: Reading = right(item, column_id)
+    types = {"email": "email", "phone": "phone", "notes": "long_text", "role_title": "text"}
     return (
-        reading if reading.known else replace(reading, text=None, value=None, extra={}, known=True, reason="")
+        reading
+        if reading.known
+        else replace(
+            reading,
+            type=reading.type or types.get(column_id, ""),
+            text=None,
+            value=None,
+            extra={},
+            known=True,
+            reason="",
+        )
     )
 
 

@@ -1,0 +1,211 @@
+"""Acts that each show one fault for certain, should the product have it: on somebody fresh, whom nothing else touches.
+
+To a product without the fault they are a day like any other. `ACTS` deals each of them once in a few seeds.
+"""
+
+from __future__ import annotations
+
+from tests.chaos.generating import Cast, act
+
+
+def synced(cast: Cast) -> str:
+    """Somebody new, on both sides, with all fields filled in and every webhook come and gone."""
+    handle = cast.stranger()
+    keys = ["email", "phone", "role_title", "notes"]
+    cast.do("create", handle=handle, entity="contact", keys=keys, number=cast.token())
+    for step in ("work", "deliver", "work"):
+        cast.do(step)
+    return handle
+
+
+def _patch(cast: Cast, handle: str, key: str = "role_title") -> None:
+    cast.do("patch", handle=handle, key=key, number=cast.token())
+
+
+def _edit(cast: Cast, handle: str, key: str = "role_title") -> None:
+    cast.do("edit", handle=handle, key=key, number=cast.token())
+
+
+@act(0.5)
+def drill_emptied_in_npd(cast: Cast) -> None:
+    """An emptied field empties its cell."""
+    handle = synced(cast)
+    cast.do("patch", handle=handle, key="role_title", number=0)
+    cast.do("work")
+
+
+@act(0.5)
+def drill_saved_while_pulled(cast: Cast) -> None:
+    """A save comes between our read and our taking over of another value."""
+    handle = synced(cast)
+    _edit(cast, handle)
+    cast.do("deliver")
+    cast.do("hold_worker", at=1, only="an answer")
+    _patch(cast, handle)
+    cast.do("let_go")
+    cast.work()
+
+
+@act(0.5)
+def drill_echo_comes_late(cast: Cast) -> None:
+    """Our own write's webhook comes when the next save is there already."""
+    handle = synced(cast)
+    cast.do("webhook_rule", rule={"rule": "hold"})
+    _patch(cast, handle)
+    cast.do("work")
+    _patch(cast, handle)
+    cast.do("release", how="send", number=1)
+    for step in ("deliver", "work"):
+        cast.do(step)
+
+
+@act(0.5)
+def drill_create_without_answer(cast: Cast) -> None:
+    """An item is made, the answer is lost, and its webhook comes much later."""
+    handle = cast.stranger()
+    for step in ("deliver", "work"):
+        cast.do(step)
+    cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token())
+    cast.do("webhook_rule", rule={"rule": "hold"})
+    cast.do("api_fault", fault={"timeout": "after", "on": "create_item"})
+    cast.do("work")
+    for _ in range(3):
+        cast.do("clock", seconds=200)
+        cast.do("work")
+    cast.do("release", how="send", number=1)
+    cast.work()
+
+
+@act(0.5)
+def drill_two_at_one_board(cast: Cast) -> None:
+    """A worker stands still with what it has read; another one comes by, and people go on."""
+    handle = synced(cast)
+    _patch(cast, handle)
+    cast.do("hold_worker", at=1, only="an answer")
+    cast.do("work")
+    _patch(cast, handle)
+    cast.do("work")
+    cast.do("let_go")
+
+
+@act(0.5)
+def drill_frozen_past_its_lease(cast: Cast) -> None:
+    """A worker stands still until its lease is over; another one does its work, then it wakes."""
+    handle = synced(cast)
+    cast.do("clock", seconds=200)  # no call of anybody's is in the air any more, so that time can pass later
+    cast.do("work")
+    _patch(cast, handle)
+    cast.do("hold_worker", at=1, only="an answer")
+    cast.do("clock", seconds=200)
+    cast.do("work")
+    _patch(cast, handle)
+    cast.do("work")
+    cast.do("let_go")
+
+
+@act(0.5)
+def drill_record_that_kills(cast: Cast) -> None:
+    """Whoever takes this record dies before he has read anything; it is given up, until somebody saves it."""
+    handle = synced(cast)
+    cast.do("clock", seconds=200)
+    for step in ("work", "deliver", "work"):
+        cast.do(step)
+    _patch(cast, handle)
+    for _ in range(7):
+        cast.do("kill_worker", at=1, only="a query about to go")
+        cast.do("clock", seconds=4200)
+    cast.do("expect_given_up", handle=handle, kills=7)
+    _patch(cast, handle)
+    cast.do("work")
+
+
+@act(0.5)
+def drill_item_not_shown(cast: Cast) -> None:
+    """An answer leaves an item out."""
+    handle = synced(cast)
+    _edit(cast, handle)
+    cast.do("deliver")
+    cast.do("api_fault", fault={"listing": "empty", "on": "items"})
+    cast.work()
+
+
+@act(0.5)
+def drill_same_address_again(cast: Cast) -> None:
+    """A second item with the e-mail address of somebody who has an item."""
+    email = cast.token()
+    handle = cast.stranger()
+    cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token(), email=email)
+    for step in ("work", "deliver", "work"):
+        cast.do(step)
+    other = cast.stranger()
+    cast.do("add", handle=other, entity="contact", keys=["role_title"], number=cast.token(), email=email)
+    cast.do("deliver")
+    cast.do("clock", seconds=15)
+    cast.work()
+
+
+@act(0.5)
+def drill_values_not_shown(cast: Cast) -> None:
+    """An answer has an error in place of an item's values."""
+    handle = synced(cast)
+    _edit(cast, handle, "name")
+    cast.do("deliver")
+    cast.do("api_fault", fault={"limit": "field", "on": "column_values"})
+    cast.work()
+
+
+@act(0.5)
+def drill_forged(cast: Cast) -> None:
+    """Who knows the address's secret makes up a value."""
+    handle = synced(cast)
+    cast.do("forge", handle=handle, key="role_title", number=cast.token(), door="path")
+    cast.do("work")
+
+
+@act(0.5)
+def drill_missed_shortly_before_a_sweep(cast: Cast) -> None:
+    """A webhook is lost, and the sweep that follows at once leaves what is so fresh to the next one."""
+    handle = synced(cast)
+    cast.do("clock", seconds=700)
+    cast.do("webhook_rule", rule={"rule": "drop", "count": 2})
+    _edit(cast, handle)
+    cast.do("beat")
+    cast.do("work")
+
+
+@act(0.5)
+def drill_edited_under_our_hands(cast: Cast) -> None:
+    """Between our read and our write somebody edits the same cell."""
+    handle = synced(cast)
+    _patch(cast, handle)
+    cast.do("hold_worker", at=1, only="a mutation about to go")
+    _edit(cast, handle)
+    cast.do("let_go")
+    cast.work()
+
+
+@act(0.5)
+def drill_killed_after_its_write(cast: Cast) -> None:
+    """Our write has taken effect, the worker is dead, and the record is saved again."""
+    handle = synced(cast)
+    _patch(cast, handle)
+    cast.do("kill_worker", at=2, only="an answer")
+    _patch(cast, handle)
+    cast.do("clock", seconds=200)
+    cast.work()
+
+
+@act(0.5)
+def drill_saved_slowly(cast: Cast) -> None:
+    """A transaction stays open beside a waiting row of its record, while a worker begins; no webhook helps later."""
+    handle = synced(cast)
+    for step in ("deliver", "work"):
+        cast.do(step)
+    cast.do("webhook_rule", rule={"rule": "hold"})
+    _patch(cast, handle)
+    cast.do("begin_save", handle=handle, key="notes", number=cast.token())
+    cast.do("hold_worker", at=1, only="a query about to go")
+    cast.do("commit_save")
+    cast.do("let_go")
+    cast.do("work")
+    cast.do("release", how="drop", number=1)
