@@ -7,7 +7,7 @@ ARGS ?=
 PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos lint format logs reset bench python
+.PHONY: help setup run test chaos planted lint format logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -27,6 +27,9 @@ test: python ## run the tests (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreS
 
 chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurred, make the first that fails small
 	@exec $(BOOTSTRAP) development -m tests.chaos.report $(or $(N),200) $(or $(FIRST),1) $(PROCESSES)
+
+planted: python ## search the first 25 seeds for each planted bug, and record which shows it (tests/chaos/seeds.toml)
+	@PLANTED_SEARCH=25 exec $(BOOTSTRAP) development -m pytest tests/chaos/test_planted.py -k search -q --tb=line $(PROCESSES) $(ARGS)
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

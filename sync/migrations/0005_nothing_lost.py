@@ -36,9 +36,7 @@ class Migration(migrations.Migration):
                 ("damped_until", models.DateTimeField(blank=True, null=True)),
                 (
                     "damped",
-                    models.SmallIntegerField(
-                        db_default=0, verbose_name="how often it was damped in a row"
-                    ),
+                    models.SmallIntegerField(db_default=0, verbose_name="how often it was damped in a row"),
                 ),
             ],
             options={

@@ -36,6 +36,7 @@ class Cast:
     forms: int = 0
     tokens: int = 0
     strangers: int = 0
+    acts: list[str] = field(default_factory=list)
     live: bool = False
 
     def do(self, name: str, /, **args: Any) -> None:
@@ -108,6 +109,16 @@ def act(weight: float) -> Callable[[Act], Act]:
 
 def generate(seed: int) -> Script:
     """The script of a seed."""
+    cast = _cast(seed)
+    return Script(seed, cast.live, tuple(cast.steps))
+
+
+def acts_of(seed: int) -> list[str]:
+    """The acts of which a seed's script is made."""
+    return _cast(seed).acts
+
+
+def _cast(seed: int) -> Cast:
     importlib.import_module("tests.chaos.acts")  # these fill the table
     importlib.import_module("tests.chaos.drills")
     rng = random.Random(seed)
@@ -116,11 +127,12 @@ def generate(seed: int) -> Script:
     for name in _dealt(seed, rng, rng.randint(SHORTEST, LONGEST)):
         if cast.live or name not in ONLY_LIVE:
             ACTS[name][1](cast)
+            cast.acts.append(name)
         if rng.random() < 0.3:
             cast.work()
     if rng.random() < 0.5:
         cast.work()
-    return Script(seed, cast.live, tuple(cast.steps))
+    return cast
 
 
 def _dealt(seed: int, rng: random.Random, count: int) -> list[str]:

@@ -68,10 +68,51 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
     return None
 
 
-def let_go(stage: Stage) -> str | None:
-    """It goes on."""
+def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> str | None:
+    """The owner of the board hides a column from the token's user, or shows it again."""
+    column, board = stage.column_of(entity, key), stage.link(entity).board_id
+    stage.sandbox.control(
+        "columns", board_id=int(board), column_id=column, action="hide" if hidden else "show"
+    )
+    stage.hidden = {*stage.hidden, (entity, key)} if hidden else stage.hidden - {(entity, key)}
+    return None
+
+
+def end_faults(stage: Stage) -> None:
+    """No fault any more, no webhook kept, no column hidden."""
+    for what in ("faults", "webhooks"):
+        stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/{what}", timeout=10)
+    stage.sandbox.control("webhooks/release", how="send")
+    for entity, key in sorted(stage.hidden):
+        hide_column(stage, entity, key, hidden=False)
+
+
+def calm(stage: Stage) -> str | None:
+    """Whatever goes wrong is over, nobody is stopped, and there was time for pauses to end."""
+    end_faults(stage)
+    for worker in stage.arena.held:
+        stage.arena.hand.let_go(worker)
+    stage.arena.held.clear()
+    for seconds in (200, 700):
+        stage.arena.delivered()
+        stage.arena.pass_time(seconds)
+        work(stage)
+    return None
+
+
+def let_go(stage: Stage, silent: bool = False) -> str | None:
+    """It goes on; `silent` says that it has lost its board since and may write nothing."""
     if not stage.arena.held:
         return SKIPPED
+    idle, before = not stage.arena.due(), stage.sandbox.calls()
+    came = _let_go(stage)
+    wrote = [c for c in stage.sandbox.calls(before[-1]["id"] if before else 0) if c["kind"] == "mutation"]
+    if silent and idle and wrote:
+        stage.wrong("a worker whose lease was over, and whose rows another had worked, wrote to Monday")
+    return came
+
+
+def _let_go(stage: Stage) -> str | None:
     for worker in stage.arena.held:
         stage.arena.hand.let_go(worker)
         if worker.problem:

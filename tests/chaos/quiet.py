@@ -57,9 +57,7 @@ def come_to_rest(stage: Stage) -> list[Violation]:
 def _end_troubles(stage: Stage) -> None:
     arena = stage.arena
     stage.automations.clear()
-    stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/faults", timeout=10)
-    stage.sandbox.session.delete(f"{stage.sandbox.url}/_control/webhooks", timeout=10)
-    stage.sandbox.control("webhooks/release", how="send")
+    meddling.end_faults(stage)
     stage.sandbox.control("latency", call_ms=0, mutation_ms=0)
     slowly.commit_save(stage)
     meddling.let_go(stage)

@@ -52,6 +52,8 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "beat": meddling.beat,
     "reconcile": meddling.reconcile,
     "hold_worker": meddling.hold_worker,
+    "hide_column": meddling.hide_column,
+    "calm": meddling.calm,
     "let_go": meddling.let_go,
     "kill_worker": meddling.kill_worker,
     "expect_given_up": meddling.expect_given_up,

@@ -25,6 +25,7 @@ class Stage:
         self.automations: list[dict[str, Any]] = []
         self.heard = 0  # the last of Monday's deliveries that automations have seen
         self.seen_conflicts: dict[str, Any] = {}
+        self.hidden: set[tuple[str, str]] = set()  # columns hidden from the token's user
         self.killed_in_a_row = 0  # workers, with no other that ended well in between
         self.in_bulk: dict[str, str] = {}  # handle → item, of those that were deleted or emptied together
         self.slow: tuple[Any, ...] = ()  # a save whose transaction is open
@@ -82,7 +83,11 @@ class Stage:
 
     def column(self, handle: str, key: str) -> str:
         """The column of a field; "name" is the item's name."""
-        mapping = FieldMapping.objects.get(link__entity_type=self.type_of(handle), key=key)
+        return self.column_of(self.type_of(handle), key)
+
+    def column_of(self, entity_type: str, key: str) -> str:
+        """The column of a type's field."""
+        mapping = FieldMapping.objects.get(link__entity_type=entity_type, key=key)
         return mapping.column_id or "name"
 
     def text(self, handle: str, key: str, number: int) -> str:

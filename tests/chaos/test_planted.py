@@ -15,7 +15,7 @@ from django.core.management import call_command
 
 from tests.chaos.arena import Arena
 from tests.chaos.conftest import Crew
-from tests.chaos.generating import generate
+from tests.chaos.generating import acts_of, generate
 from tests.chaos.planted import BUGS, load
 from tests.chaos.run import Result, run
 
@@ -31,6 +31,7 @@ def recorded() -> dict[str, dict[str, object]]:
     return tomllib.loads(SEEDS_FILE.read_text()) if SEEDS_FILE.exists() else {}
 
 
+@pytest.mark.skipif(bool(SEARCH), reason="make planted is about to record them")
 def test_every_planted_bug_has_its_seed() -> None:
     assert set(recorded()) == set(BUGS)
     assert len(BUGS) >= 18
@@ -48,8 +49,7 @@ def test_a_planted_bug_turns_the_suite_red(arena: Arena, crew: Crew, name: str) 
 @pytest.mark.skipif(not SEARCH, reason="make planted searches for the seeds")
 @pytest.mark.parametrize("name", sorted(BUGS))
 def test_search_for_the_seed_that_shows_a_planted_bug(arena: Arena, crew: Crew, name: str) -> None:
-    first = recorded().get(name, {}).get("seed")
-    for seed in _in_order(first if isinstance(first, int) else 0):
+    for seed in _in_order(BUGS[name].act):
         found = with_bug(arena, crew, name, seed)
         empty(arena)
         if found.violations:
@@ -61,10 +61,10 @@ def test_search_for_the_seed_that_shows_a_planted_bug(arena: Arena, crew: Crew, 
     pytest.fail(f"{BUGS[name].what}, and none of {SEARCH} seeds noticed it")
 
 
-def _in_order(first: int) -> list[int]:
-    """The seed of last time, then those whose steps come one after another, then those with Celery's own processes."""
-    seeds = list(range(1, SEARCH + 1))
-    return sorted(seeds, key=lambda seed: (seed != first, generate(seed).live, seed))
+def _in_order(act: str) -> list[int]:
+    """First the seeds in which that act occurs, and before others those whose steps come one after another."""
+    seeds = range(1, SEARCH + 1)
+    return sorted(seeds, key=lambda seed: (act not in acts_of(seed), generate(seed).live, seed))
 
 
 def with_bug(arena: Arena, crew: Crew, name: str, seed: int) -> Result:

@@ -23,11 +23,12 @@ Wrong = Callable[..., Any]
 class Bug:
     """One wrong behaviour: what is wrong, and what stands in for which function ("module:name" or "module:Class.name").
 
-    `begin` and `end` change and restore what is no function: a trigger in the database.
+    `act` names an act of scripts that should show it: seeds in which it occurs are tried first. `begin` and `end` change and restore what is no function: a trigger in the database.
     """
 
     name: str
     what: str
+    act: str
     places: list[tuple[str, Wrong]] = field(default_factory=list)
     begin: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
@@ -36,9 +37,9 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(name: str, what: str) -> Bug:
+def bug(name: str, what: str, *, act: str) -> Bug:
     """Make a bug known."""
-    BUGS[name] = Bug(name, what)
+    BUGS[name] = Bug(name, what, act)
     return BUGS[name]
 
 

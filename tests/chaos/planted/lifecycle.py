@@ -10,7 +10,9 @@ from sync.engine.matching import by_match_rule
 from sync.engine.subjects import Outcome
 from tests.chaos.planted import Wrong, bug, instead_of
 
-delete_on_absence = bug("delete_on_404", "a record is deleted because an answer doesn't show its item")
+delete_on_absence = bug(
+    "delete_on_404", "a record is deleted because an answer doesn't show its item", act="drill_item_not_shown"
+)
 
 
 @instead_of(delete_on_absence, "sync.engine.identity:_linked")
@@ -22,7 +24,7 @@ def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
     subject.end(Outcome.SETTLED)
 
 
-guard_off = bug("guard_off", "any number of records may be deleted or emptied at once")
+guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act="deletes_in_bulk")
 
 
 @instead_of(guard_off, "sync.engine.guarding:too_many")
@@ -30,7 +32,11 @@ def _never_too_many(right: Wrong, *args: Any) -> bool:
     return False
 
 
-match_to_linked = bug("match_to_a_linked_record", "a new item takes over a record that has an item already")
+match_to_linked = bug(
+    "match_to_a_linked_record",
+    "a new item takes over a record that has an item already",
+    act="drill_same_address_again",
+)
 
 
 @instead_of(match_to_linked, "sync.engine.candidates:Candidate._decide")

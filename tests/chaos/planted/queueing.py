@@ -11,7 +11,11 @@ from django.db import connection
 from sync.models import BoardLease, SyncQueue
 from tests.chaos.planted import Wrong, bug, instead_of
 
-stale_finish = bug("stale_finish_accepted", "a worker that lost its board may still end its rows")
+stale_finish = bug(
+    "stale_finish_accepted",
+    "a worker that lost its board may still end its rows",
+    act="drill_frozen_past_its_lease",
+)
 
 
 @instead_of(stale_finish, "sync.lease:Lease._mine")
@@ -27,7 +31,11 @@ def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: 
     )
 
 
-attempt_not_counted = bug("attempt_not_counted_at_claim", "a record that kills its worker is tried for ever")
+attempt_not_counted = bug(
+    "attempt_not_counted_at_claim",
+    "a record that kills its worker is tried for ever",
+    act="drill_record_that_kills",
+)
 
 
 @instead_of(attempt_not_counted, "sync.claims:_take")
@@ -43,7 +51,9 @@ def _counts_nothing(right: Wrong, *args: Any) -> list[int]:
 
 
 outbox_does_nothing = bug(
-    "outbox_with_do_nothing", "a save beside a waiting row leaves that row to a claim that can't see the save"
+    "outbox_with_do_nothing",
+    "a save beside a waiting row leaves that row to a claim that can't see the save",
+    act="drill_saved_slowly",
 )
 _FUNCTIONS = """
     SELECT pg_get_functiondef(oid) FROM pg_proc

@@ -13,7 +13,9 @@ from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
 from tests.chaos.planted import Wrong, bug, instead_of
 
-payload_trusted = bug("payload_trusted", "a webhook's value is taken for what stands on the board")
+payload_trusted = bug(
+    "payload_trusted", "a webhook's value is taken for what stands on the board", act="drill_forged"
+)
 
 
 @instead_of(payload_trusted, "sync.engine:identify")
@@ -38,7 +40,11 @@ def _as_told(item: Item, event: Event) -> Item:
     return replace(item, values={**item.values, old.column_id: new})
 
 
-no_echo_check = bug("no_echo_check", "the webhook of our own write is taken for a person's change")
+no_echo_check = bug(
+    "no_echo_check",
+    "the webhook of our own write is taken for a person's change",
+    act="drill_echo_comes_late",
+)
 
 
 @instead_of(no_echo_check, "sync.engine.planning:_field")
@@ -52,7 +58,9 @@ def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any
 
 
 echo_dropped = bug(
-    "echo_dropped_on_arrival", "what Monday tells within a minute of our write of the item is thrown away"
+    "echo_dropped_on_arrival",
+    "what Monday tells within a minute of our write of the item is thrown away",
+    act="drill_edited_under_our_hands",
 )
 
 
@@ -77,7 +85,9 @@ def _throws_away_rows(right: Wrong, body: Any) -> Event | None:
 
 
 cursor_without_overlap = bug(
-    "cursor_without_overlap", "a sweep begins right after the newest time that the last one saw"
+    "cursor_without_overlap",
+    "a sweep begins right after the newest time that the last one saw",
+    act="drill_missed_shortly_before_a_sweep",
 )
 
 

@@ -11,7 +11,11 @@ from sync.lease import Lease
 from sync.models import Intent, IntentState
 from tests.chaos.planted import Wrong, bug, instead_of
 
-intents_ignored = bug("intents_ignored_after_a_crash", "what was announced before a crash is forgotten")
+intents_ignored = bug(
+    "intents_ignored_after_a_crash",
+    "what was announced before a crash is forgotten",
+    act="drill_killed_after_its_write",
+)
 
 
 @instead_of(intents_ignored, "sync.engine.loading:_attach")
@@ -22,7 +26,9 @@ def _forgets_intents(right: Wrong, batch: Any) -> None:
 
 
 create_retried_blindly = bug(
-    "create_retried_without_look_up", "a create without an answer is made again without looking for its item"
+    "create_retried_without_look_up",
+    "a create without an answer is made again without looking for its item",
+    act="drill_create_without_answer",
 )
 
 
@@ -45,7 +51,9 @@ def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: LookResult, ta
 
 
 bisects_after_timeout = bug(
-    "bisect_after_a_timeout", "a document whose outcome is unknown is divided and sent again"
+    "bisect_after_a_timeout",
+    "a document whose outcome is unknown is divided and sent again",
+    act="drill_create_without_answer",
 )
 
 
@@ -62,7 +70,9 @@ def _divides_whatever_failed(
         writing._send(batch, part, build, keeps_body=keeps_body)
 
 
-lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds")
+lease_ignored = bug(
+    "lease_ignored", "a worker works on a board that another one holds", act="drill_two_at_one_board"
+)
 
 
 @instead_of(lease_ignored, "sync.lease:take")
