@@ -1,4 +1,4 @@
-"""What must hold before everything is compared with everything: what an earlier net has to catch, needs no later one."""
+"""What must hold before everything is compared with everything: what an early net has to catch needs no later one."""
 
 from __future__ import annotations
 

@@ -23,7 +23,8 @@ Wrong = Callable[..., Any]
 class Bug:
     """One wrong behaviour: what is wrong, and what stands in for which function ("module:name" or "module:Class.name").
 
-    `act` names an act of scripts that should show it: seeds in which it occurs are tried first. `begin` and `end` change and restore what is no function: a trigger in the database.
+    `act` names an act of scripts that should show it: seeds in which it occurs are tried first. `begin` and `end`
+    change and restore what is no function: a trigger in the database.
     """
 
     name: str
