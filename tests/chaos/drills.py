@@ -111,7 +111,7 @@ def drill_record_that_kills(cast: Cast) -> None:
     for _ in range(7):
         cast.do("kill_worker", at=1, only="a query about to go")
         cast.do("clock", seconds=4200)
-    cast.do("expect_given_up", handle=handle, kills=7)
+    cast.do("expect_attempts", handle=handle, kills=7)
     _patch(cast, handle)
     cast.do("work")
 

@@ -56,7 +56,7 @@ STEPS: dict[str, Callable[..., str | None]] = {
     "calm": meddling.calm,
     "let_go": meddling.let_go,
     "kill_worker": meddling.kill_worker,
-    "expect_given_up": meddling.expect_given_up,
+    "expect_attempts": meddling.expect_attempts,
     "two_workers": meddling.two_workers,
     "kill_celery": meddling.kill_celery,
     "stop_beat": meddling.stop_beat,

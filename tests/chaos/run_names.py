@@ -19,7 +19,7 @@ NAMES = (
         "killed after an answer",
     ),
     *("delete_many", "empty_many", "look_what_went", "decide_guarded approve", "decide_guarded reject"),
-    *("begin_save", "commit_save", "expect_given_up", "calm", "hide_column"),
+    *("begin_save", "commit_save", "expect_attempts", "calm", "hide_column"),
     *("kill_celery", "stop_beat", "flush_broker", "restart_postgres"),
     *("release send", "release double", "release shuffle", "release drop"),
     *("forge bare", "forge signed wrong", "forge wrong token", "forge path", "replay"),
