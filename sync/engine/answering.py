@@ -15,12 +15,13 @@ from django.db.models import QuerySet
 
 from sync.choices import Cause, Priority
 from sync.engine.causes import cause_of_rows
+from sync.engine.findings import settled_identity
 from sync.engine.questions import DIFFERENT, LEAVE, NEW_ITEM, NEW_RECORD, SAME, TAKES
 from sync.engine.reading import as_uuid
 from sync.engine.same_person import CannotUnite, unite
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.enqueue import enqueue_item, enqueue_many
-from sync.hooks import KIND_IDENTITY, RECORD, Choice, Finding, OpenConflict, desk
+from sync.hooks import KIND_IDENTITY, RECORD, Choice, OpenConflict, desk
 from sync.lease import giving_way
 from sync.letting_go import remember
 from sync.models import Decision, RefusedItem, SyncMetadata
@@ -170,15 +171,7 @@ def _new_record(batch: Batch, item_id: str, by: str) -> str:
 
 
 def _close(subject: Subject, conflict: OpenConflict, done: str) -> None:
-    finding = Finding(
-        subject.record.entity_type(),
-        subject.id,
-        conflict.monday_item_id,
-        KIND_IDENTITY,
-        applied={RECORD: done},
-        closing_note=done,
-    )
-    desk().record([finding])
+    desk().record([settled_identity(subject, conflict, done)])
 
 
 def _wake_the_others(batch: Batch, choice: Choice) -> None:

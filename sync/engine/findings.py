@@ -113,7 +113,7 @@ def _identity(subject: Subject) -> Iterator[Finding]:
         if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked:
             continue
         if done := subject.answered_identity.get(conflict.monday_item_id):
-            yield _settled(subject, conflict, done)
+            yield settled_identity(subject, conflict, done)
         elif subject.as_new and RECORD in conflict.choices:
             yield from _own_item_made(subject, conflict)
         elif _answered(subject, conflict):
@@ -141,11 +141,11 @@ def _own_item_made(subject: Subject, conflict: OpenConflict) -> Iterator[Finding
     """The answer “none of them” is carried out once the record has an item of its own, by whatever look."""
     found = bool(subject.record.monday_id) and subject.item is not None and subject.outcome is Outcome.SETTLED
     if subject.link_to is not None or found:
-        yield _settled(subject, conflict, "None of them: a new item was made.")
+        yield settled_identity(subject, conflict, "None of them: a new item was made.")
 
 
-def _settled(subject: Subject, conflict: OpenConflict, done: str) -> Finding:
-    """An answer that was carried out."""
+def settled_identity(subject: Subject, conflict: OpenConflict, done: str) -> Finding:
+    """Return what tells the desk that an answer to “who is this?” was carried out."""
     return Finding(
         subject.record.entity_type(),
         subject.id,

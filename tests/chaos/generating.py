@@ -121,6 +121,7 @@ def acts_of(seed: int) -> list[str]:
 def _cast(seed: int) -> Cast:
     importlib.import_module("tests.chaos.acts")  # these fill the table
     importlib.import_module("tests.chaos.drills")
+    importlib.import_module("tests.chaos.troubles")
     rng = random.Random(seed)
     cast = Cast(rng, seed, live=rng.random() < LIVE_SHARE)
     _opening(cast)

@@ -17,7 +17,7 @@ from collections import Counter
 from typing import Any
 
 from sandbox.asking import fault_from
-from tests.chaos import acts
+from tests.chaos import troubles
 from tests.chaos.run_names import CONFLICTS, NAMES
 from tests.support.servers import FOLDER, ROOT
 
@@ -82,8 +82,10 @@ def _show(told: list[dict[str, Any]], seconds: float) -> list[str]:
 
 def _expected() -> set[str]:
     """Every step, every fault, every rule for webhooks, every kind of conflict."""
-    faults = {f"call {fault_from(fault).name()}" for fault in (*acts.API_FAULTS, *acts.LISTING_FAULTS)}
-    rules = {f"webhook {rule['rule']}" for rule in acts.WEBHOOK_RULES}
+    faults = {
+        f"call {fault_from(fault).name()}" for fault in (*troubles.API_FAULTS, *troubles.LISTING_FAULTS)
+    }
+    rules = {f"webhook {rule['rule']}" for rule in troubles.WEBHOOK_RULES}
     return faults | rules | set(NAMES) | set(CONFLICTS)
 
 
