@@ -24,13 +24,20 @@ from sync.connectors.monday.activity import (
     parse_since,
     since,
 )
-from sync.connectors.monday.errors import DocumentRefused, MondayError, Scope, UnreadableAnswer
-from sync.connectors.monday.log_rows import Entry, LogShapeChanged
+from sync.connectors.monday.errors import (
+    DocumentRefused,
+    ListingTruncated,
+    LogShapeChanged,
+    MondayError,
+    Scope,
+    UnreadableAnswer,
+)
+from sync.connectors.monday.log_rows import Entry
 from sync.models import BoardLink, MondayAccount
 from sync.sweeps import hooks
 from sync.sweeps.handing import hand_in
 from sync.sweeps.timing import boards_to_sweep
-from sync.sweeps.touched import ListingTruncated, touched_since, wake_unexplained
+from sync.sweeps.touched import touched_since, wake_unexplained
 
 log = structlog.get_logger(__name__)
 
@@ -75,7 +82,9 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> Found:
 
 
 def _hold(link: BoardLink, error: MondayError) -> None:
-    """A failure of the account or of the board holds it, as that of a look does."""
+    """A failure of the account or of the board holds it, as that of a look does; a list that is short doesn't."""
+    if isinstance(error, ListingTruncated):
+        return
     if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
         account.pause(error)
     elif error.scope is Scope.BOARD:

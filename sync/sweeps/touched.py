@@ -11,19 +11,13 @@ from itertools import pairwise
 
 from sync.connectors.monday.activity import Touched, TouchedPage, parse_touched_page, touched_page
 from sync.connectors.monday.answers import Api
-from sync.connectors.monday.errors import UnreadableAnswer
+from sync.connectors.monday.errors import ListingTruncated, UnreadableAnswer
 from sync.connectors.monday.webhooks import BadEvent, parse_event
 from sync.models import BoardLink, SyncMetadata, WebhookEvent
 from sync.sweeps.handing import TOUCHED, noted, store
 
 AT_ONCE = timedelta(seconds=5)
 """An item's time of last update and its event's may be so far apart."""
-
-
-class ListingTruncated(UnreadableAnswer):
-    """Fewer items were listed than the board has; what is missing is not known to be unchanged."""
-
-    advice = "It is asked again by the next sweep."
 
 
 def touched_since(

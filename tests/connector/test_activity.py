@@ -8,8 +8,8 @@ import pytest
 
 from sync.connectors.monday.activity import parse_log_page, parse_since, parse_touched_page, since
 from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.errors import BoardGone, MondayError, UnreadableAnswer
-from sync.connectors.monday.log_rows import LogShapeChanged, entry_from, event_bodies, touches_items
+from sync.connectors.monday.errors import BoardGone, LogShapeChanged, MondayError, UnreadableAnswer
+from sync.connectors.monday.log_rows import entry_from, event_bodies, touches_items
 from sync.connectors.monday.webhooks import Kind, parse_event
 
 ROW = {

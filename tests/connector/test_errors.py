@@ -178,9 +178,9 @@ def test_a_code_becomes_the_class_of_the_table_in_the_present_and_in_the_older_f
 
 
 def _raised_somewhere(error: type[MondayError]) -> bool:
-    """Whether the connector makes errors of this very class: by the table, by hand, or as an ancestor only."""
+    """Whether anybody makes errors of this very class: by the table, by hand, or as an ancestor only."""
     named = rf"\b{error.__name__}\b"
-    others = [path for path in CONNECTOR.rglob("*.py") if path.parent.name != "errors"]
+    others = [path for path in (ROOT / "sync").rglob("*.py") if path.parent.name != "errors"]
     return any(re.search(named, path.read_text()) for path in others)
 
 

@@ -15,9 +15,9 @@ from typing import Any
 from sync.connectors.monday.answers import Answer
 from sync.connectors.monday.boards import BOARD_FIELDS, Board, board_from
 from sync.connectors.monday.documents import Document
-from sync.connectors.monday.errors import BoardGone, MondayError, UnreadableAnswer
+from sync.connectors.monday.errors import BoardGone, LogShapeChanged, MondayError, UnreadableAnswer
 from sync.connectors.monday.fragments import COMPLEXITY
-from sync.connectors.monday.log_rows import Entry, LogShapeChanged, entry_from
+from sync.connectors.monday.log_rows import Entry, entry_from
 
 LOG_PAGE = 1_000
 """Rows of the log in one call; a query tells 10,000 at most, over its pages."""

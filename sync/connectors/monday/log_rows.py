@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.connectors.monday.errors import UnreadableAnswer
+from sync.connectors.monday.errors import LogShapeChanged
 
 _TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
 
@@ -36,15 +36,6 @@ class Entry:
         several = self.data.get("pulse_ids")
         ids = several if isinstance(several, list) else [self.data.get("pulse_id")]
         return [str(one) for one in ids if isinstance(one, int | str) and str(one)]
-
-
-class LogShapeChanged(UnreadableAnswer):
-    """The log is there, but in a shape that this version doesn't know."""
-
-    advice = (
-        "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync. Until then changes are found by the items' times of "
-        "last update, and an edit that was overwritten in the same second is not noticed."
-    )
 
 
 def entry_from(row: Any, request_id: str | None = None) -> Entry:

@@ -42,6 +42,8 @@ MondayError
 │   ├── EdgeRefused                       HTTP 403 without JSON: a firewall before the API, not the API
 │   ├── StillRunning                      an earlier request with this idempotency key isn't finished
 │   ├── UnreadableAnswer                  HTTP 200, but not GraphQL
+│   │   ├── LogShapeChanged               an activity log of another API version
+│   │   └── ListingTruncated              fewer items than the board has
 │   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
 ├── UploadRefused            RECORD       the file of a bulk import was not taken (uploads.py)
 ├── Unreachable              UNREACHABLE  no connection was made: certainly not applied
@@ -99,6 +101,8 @@ from sync.connectors.monday.errors.waits import (
     FieldLimitReached,
     JobLimitReached,
     LimitReached,
+    ListingTruncated,
+    LogShapeChanged,
     MinuteLimitReached,
     OutcomeUnknown,
     ServerFailed,
@@ -137,6 +141,8 @@ __all__ = [
     "ItemNotFound",
     "JobLimitReached",
     "LimitReached",
+    "ListingTruncated",
+    "LogShapeChanged",
     "MinuteLimitReached",
     "MondayError",
     "NameRefused",

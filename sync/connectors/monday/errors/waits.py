@@ -105,6 +105,21 @@ class UnreadableAnswer(OutcomeUnknown):
     """The answer came with HTTP 200 but is not a GraphQL answer."""
 
 
+class LogShapeChanged(UnreadableAnswer):
+    """The log is there, but in a shape that this version doesn't know."""
+
+    advice = (
+        "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync. Until then changes are found by the items' times of "
+        "last update, and an edit that was overwritten in the same second is not noticed."
+    )
+
+
+class ListingTruncated(UnreadableAnswer):
+    """Fewer items were listed than the board has; what is missing is not known to be unchanged."""
+
+    advice = "It is asked again by the next sweep."
+
+
 class AnswerWithoutData(OutcomeUnknown):
     """A mutation was answered by errors without `data`; what succeeded stays, but isn't told.
 
