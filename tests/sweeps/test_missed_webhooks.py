@@ -205,6 +205,7 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
     world.sandbox.faults({"listing": shown, "on": "items_page"})
     found = post.sweep()
     assert f"Monday listed {shown} of the board's 3 items" in found.problem
+    assert world.mon_pause().paused_until is None  # nothing is wrong with the account
     assert post.link().swept_to == before
     assert Contact.objects.count() == 3
     assert post.sweep().problem == ""
