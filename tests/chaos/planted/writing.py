@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from sync.connectors.monday.items import LookResult
-from sync.engine import intents, writing
 from sync.lease import Lease
 from sync.models import Intent, IntentState
 from tests.chaos.planted import Wrong, bug, instead_of
@@ -48,26 +47,6 @@ def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: LookResult, ta
         Intent.objects.filter(entity_id=subject.id, item_id="").exclude(state=IntentState.REFUSED).exists()
     )
     right(batch, subject, LookResult() if tried else found, taken)
-
-
-bisects_after_timeout = bug(
-    "bisect_after_a_timeout",
-    "a document whose outcome is unknown is divided and sent again",
-    act="drill_create_without_answer",
-)
-
-
-@instead_of(bisects_after_timeout, "sync.engine.writing:_whole_failed")
-def _divides_whatever_failed(
-    right: Wrong, batch: Any, subjects: Sequence[Any], build: Any, error: Any, keeps_body: bool
-) -> None:
-    if not error.outcome_unknown or len(subjects) < 1:
-        right(batch, subjects, build, error, keeps_body)
-        return
-    intents.void(subjects)
-    half = max(len(subjects) // 2, 1)
-    for part in (subjects[:half], subjects[half:]):
-        writing._send(batch, part, build, keeps_body=keeps_body)
 
 
 lease_ignored = bug(
