@@ -23,7 +23,6 @@ from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.sandbox import Sandbox
 from tests.support.site import (
-    CHILDREN_NAME,
     Processes,
     child_environment,
     purge_broker,
@@ -278,12 +277,3 @@ class Arena:
         """SIGKILL for Celery's worker and its pool, whatever it does; another is started at once."""
         self.processes.end("worker")
         self.processes.work()
-
-    def connections_idle(self) -> bool:
-        """Whether none of our processes is in a transaction."""
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND state <> 'idle')",
-                [CHILDREN_NAME],
-            )
-            return bool(cursor.fetchone()[0])
