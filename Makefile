@@ -47,8 +47,5 @@ logs: ## follow what the processes of `make run` say
 reset: python ## delete the local data (asks first)
 	@exec $(BOOTSTRAP) embedded -m config.embedded.reset
 
-bench: python ## measure (each part prints its own table)
-	@$(BOOTSTRAP) development -m bench.calls
-	@$(BOOTSTRAP) development -m bench.backfill
-	@$(BOOTSTRAP) development -m bench.limits
-	@$(BOOTSTRAP) development -m bench.sandbox
+bench: python ## measure everything, print one table (ARGS="latency webhooks" chooses; --markdown writes docs/performance.md)
+	@$(BOOTSTRAP) development -m bench $(ARGS)

@@ -23,6 +23,7 @@ from typing import Any
 import requests
 
 from bench.ground import Ground, ground, machine
+from bench.table import Row, hand_on
 
 NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
 GATE_CALLS = 60  # API calls for 10,000 records
@@ -200,7 +201,13 @@ def report(records: int, plain: Measured, killed: Measured) -> int:
     print(
         f"gate: every record has one item and is in sync, also after deaths: {'held' if whole else 'MISSED'}"
     )
-    return 0 if few and whole else 1
+    deaths = f"… each once and in sync, also after {len(DEATHS)} deaths"
+    return hand_on(
+        [
+            Row(f"{records:,} new records in bulk, API calls", f"≤ {gate}", f"{plain.calls}", few),
+            Row(deaths, "every one", plain.wrong or killed.wrong or "every one", whole),
+        ]
+    )
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ class Ground:
     """A running sandbox and a Django that is set up on an empty database."""
 
     sandbox_url: str
+    folder: Path
 
     def control(self, name: str, **body: Any) -> Any:
         """Ask the sandbox something under /_control/; with a body it is a POST."""
@@ -44,29 +45,33 @@ class Ground:
         return max((int(call["id"]) for call in self.control("calls")), default=0)
 
     def calls_since(self, mark: int) -> list[dict[str, Any]]:
-        """The API calls after that one."""
-        found: list[dict[str, Any]] = [call for call in self.control("calls") if int(call["id"]) > mark]
+        """The API calls after that one; of more than the sandbox's log holds (5,000), the last."""
+        found: list[dict[str, Any]] = self.control(f"calls?since={mark}")
         return found
 
 
 @contextmanager
-def ground(**variables: str) -> Iterator[Ground]:
-    """Start both, and set Django up with `variables` on top; everything is thrown away at the end."""
+def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
+    """Start both, and set Django up with `variables` on top; everything is thrown away at the end.
+
+    Wake-ups go nowhere unless CELERY_BROKER_URL is among the variables; an empty one means the same PostgreSQL.
+    `fast` is for a bench whose figures don't hang on how quickly PostgreSQL writes.
+    """
     with tempfile.TemporaryDirectory(prefix="npd-bench-") as name:
         Path(name).chmod(0o755)  # PostgreSQL runs as another account where we are root
-        postgres = EmbeddedPostgres(Path(name) / "pg")
+        postgres = EmbeddedPostgres(Path(name) / "pg", fast=fast)
         sandbox = None
         try:
             postgres.start()
             postgres.create_database("bench")
-            port = _free_port()
+            port = free_port()
             sandbox = _sandbox(port, Path(name))
             url = f"http://127.0.0.1:{port}"
-            _wait_for(sandbox, url)
+            wait_for(sandbox, url)
             _set_up_django(
                 {"DATABASE_URL": postgres.url("bench"), "MONDAY_API_URL": f"{url}/v2", **variables}
             )
-            yield Ground(url)
+            yield Ground(url, Path(name))
         finally:
             if sandbox is not None:
                 sandbox.stop(5)
@@ -76,10 +81,10 @@ def ground(**variables: str) -> Iterator[Ground]:
 @contextmanager
 def sandbox_alone(folder: Path) -> Iterator[tuple[str, str]]:
     """A sandbox that writes to disk, without anything of NPD's: its address and its token."""
-    port = _free_port()
+    port = free_port()
     child = _sandbox(port, folder, "--data", str(folder / "boards.db"))
     try:
-        _wait_for(child, f"http://127.0.0.1:{port}")
+        wait_for(child, f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}", TOKEN
     finally:
         child.stop(5)
@@ -91,7 +96,8 @@ def machine() -> str:
     return f"{os.cpu_count()} cores, {platform.system()} {platform.machine()}, Python {python}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody has at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -104,7 +110,8 @@ def _sandbox(port: int, folder: Path, *options: str) -> Child:
     return child
 
 
-def _wait_for(child: Child, url: str) -> None:
+def wait_for(child: Child, url: str) -> None:
+    """Return when the process answers there; exit with its last lines where it doesn't."""
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
@@ -114,7 +121,7 @@ def _wait_for(child: Child, url: str) -> None:
             return
         except OSError:
             if child.ended is not None or time.monotonic() > deadline:
-                raise SystemExit("\n".join(["The sandbox did not start:", *child.last_lines()])) from None
+                raise SystemExit("\n".join([f"{child.name} did not start:", *child.last_lines()])) from None
             time.sleep(0.05)
 
 

@@ -4,6 +4,7 @@ Every line, also a library's and a traceback, passes one formatter, which takes 
 finished text: by value for those that the settings know, by shape for those that they don't.
 """
 
+import json
 import logging
 import re
 from collections.abc import Iterable
@@ -12,25 +13,48 @@ from typing import Any
 import structlog
 
 HIDDEN = "[secret]"
-IS = r"""['\"]?\s*[:=]\s*['\"]?"""
-VALUE = r"""[^\s'\",}]+"""
+# The finished line may be JSON: a quote inside a text has a backslash there, and a line's end is \n in two letters.
+# What is taken out ends before that backslash, for without it the line could not be read any more.
+QUOTE = r"""\\*['\"]"""
+IS = rf"""(?:{QUOTE})?\s*[:=]\s*(?:{QUOTE})?"""
+VALUE = rf"""(?:[^\s'\",}}\\]|\\(?!{QUOTE}))+"""
+IN_ADDRESS = rf"""(?:[^&\s'\"\\]|\\(?!{QUOTE}))+"""
+IN_HEADER = rf"""(?:[^\s'\"\\]|\\(?!{QUOTE}))"""
+BEGIN = r"(?:\b|(?<=\\[nrt]))"
 SHAPES = [
     (re.compile(rf"(?i)(authorization{IS})(?:(?:bearer|token|basic)\s+)?{VALUE}"), rf"\1{HIDDEN}"),
     (re.compile(rf"(?i)((?:api[_-]?(?:key|token)|signing[_-]?secret|password){IS}){VALUE}"), rf"\1{HIDDEN}"),
-    (re.compile(r"(/webhooks/monday/)[^/\s'\"]+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
+    (re.compile(r"(/webhooks/monday/)[^/\s'\"\\]+"), rf"\1{HIDDEN}"),
+    (re.compile(BEGIN + r"eyJ[\w-]+\.[\w-]+\.[\w-]+"), HIDDEN),
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), rf"\1{HIDDEN}@"),
+    # A token without its header, and what proves an address: ours (?token=), a signed upload's (?X-Amz-Signature=).
+    (
+        re.compile(rf"(?i){BEGIN}(bearer )(?={IN_HEADER}*(?:[\d_~+/=-]|\.\w)){IN_HEADER}{{8,}}"),
+        rf"\1{HIDDEN}",
+    ),
+    (
+        re.compile(
+            r"(?i)([?&](?:(?:access_|api_?)?(?:token|key|secret)|x-amz-(?:signature|credential|security-token))=)"
+            + IN_ADDRESS
+        ),
+        rf"\1{HIDDEN}",
+    ),
 ]
 SHORTEST_SECRET = 6  # a shorter text would black out ordinary words
+
+
+def _written(secret: str) -> set[str]:
+    """A secret as it may stand in a finished line: as it is, in a Python text, and either of them in JSON."""
+    plain = {secret, repr(secret)[1:-1]}
+    return plain | {json.dumps(one)[1:-1] for one in plain}
 
 
 class Redactor:
     """Takes secrets out of a text."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        known = sorted(
-            {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True
-        )
+        told = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        known = sorted({form for secret in told for form in _written(secret)}, key=len, reverse=True)
         self.known = re.compile("|".join(map(re.escape, known))) if known else None
 
     def known_only(self, text: str) -> str:

@@ -1,7 +1,8 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
+import os
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -9,12 +10,14 @@ from django.core.exceptions import ImproperlyConfigured
 from config import environment
 from config.embedded.secrets import secrets_of
 from config.logging import logging_config
-from config.schedule import BEAT_SCHEDULE
+from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: what runs by the clock
 from config.unfold import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
 env = environ.Env()
+# An empty variable is as good as none: docker-compose.yml hands on what .env leaves out as an empty text.
+env.ENVIRON = {name: value for name, value in os.environ.items() if value}
 
 # --- This installation -------------------------------------------------------------------------------------
 EMBEDDED = not env.str("DATABASE_URL", "") or env.bool("EMBEDDED", False)
@@ -41,6 +44,7 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
     "[::1]",
 ]
 CRON_SECRET = env.str("CRON_SECRET", "")
+METRICS_TOKEN = env.str("METRICS_TOKEN", "")
 
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
@@ -83,6 +87,7 @@ INSTALLED_APPS = [
     "conflicts",
 ]
 MIDDLEWARE = [
+    "config.log_context.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.csp.ContentSecurityPolicyMiddleware",
@@ -261,19 +266,21 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
 WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
-CELERY_BEAT_SCHEDULE = BEAT_SCHEDULE
+CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
 
 # --- What nobody may read ----------------------------------------------------------------------------------
 SECRET_TEXTS = [
     SECRET_KEY,
     CRON_SECRET,
+    METRICS_TOKEN,
     MONDAY_API_KEY,
     MONDAY_SIGNING_SECRET,
     MONDAY_WEBHOOK_TOKEN,
     urlsplit(DATABASE_URL).password or "",
+    unquote(urlsplit(DATABASE_URL).password or ""),
     urlsplit(CELERY_BROKER_URL).password or "",
+    unquote(urlsplit(CELERY_BROKER_URL).password or ""),
 ]
 LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not DEBUG, secrets=SECRET_TEXTS)
 DEFAULT_EXCEPTION_REPORTER = "config.debugging.SecretlessReporter"

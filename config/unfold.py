@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from sync.queue_views import LIVE_ROWS, NEW_ITEMS
 
@@ -39,61 +39,23 @@ def on_every_page(request: HttpRequest) -> dict[str, Any]:
     return banner() | {"section": next((found for found in SECTIONS if found.holds(request)), None)}
 
 
-def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """The first page's figures: the engine's, and the open conflicts in front."""
-    from sync.admin.dashboard import Task, health
-    from sync.admin.words import counted
+def waiting_for_people(request: HttpRequest) -> dict[str, int]:
+    """What the sidebar counts beside a section's name: open conflicts, and what waits for approval; one query."""
+    from django.db.models import CharField, Count, Value
 
-    context = health(request, context)
-    count = open_conflicts() if request.user.has_perm("conflicts.view_syncconflict") else 0
-    if count:
-        task = Task(
-            f"{counted(count, 'conflict')} to settle",
-            _oldest_conflict(),
-            _conflicts_url(),
-            "Settle",
-            "call_split",
-        )
-        context["tasks"].insert(0, task)
-    return context
-
-
-def open_conflicts() -> int:
-    """How many conflicts wait for a person."""
     from conflicts.models import SyncConflict
-
-    return SyncConflict.objects.filter(resolved_at=None).count()
-
-
-def _oldest_conflict() -> str:
-    from conflicts.models import SyncConflict
-    from sync.admin.words import span
-    from sync.clock import sync_now
-
-    oldest = (
-        SyncConflict.objects.filter(resolved_at=None)
-        .order_by("detected_at")
-        .values_list("detected_at", flat=True)
-    )
-    return f"The oldest waits for {span((sync_now() - oldest[0]).total_seconds())}."
-
-
-def _conflicts_url() -> str:
-    try:
-        return reverse("admin:conflicts_syncconflict_changelist")
-    except NoReverseMatch:
-        return ""
-
-
-def to_approve() -> int:
-    """How many deletes and emptied fields wait for a person's approval."""
     from sync.models import GuardedAct
 
-    return GuardedAct.objects.filter(state="held").count()
-
-
-_COUNTS = {CONFLICTS: open_conflicts, GUARD: to_approve}
-"""What the sidebar counts beside a section's name."""
+    if not hasattr(request, "waiting_for_people"):
+        conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
+        held = GuardedAct.objects.filter(state="held").order_by()
+        counted = [
+            rows.annotate(model=Value(model, CharField())).values_list("model").annotate(number=Count("pk"))
+            for rows, model in ((conflicts, CONFLICTS), (held, GUARD))
+        ]
+        request.waiting_for_people = dict(counted[0].union(counted[1], all=True))  # type: ignore[attr-defined]
+    found: dict[str, int] = request.waiting_for_people  # type: ignore[attr-defined]
+    return found
 
 
 @dataclass(frozen=True)
@@ -168,7 +130,11 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
     """One line of the sidebar."""
     here, seen = section.holds(request), section.may_be_seen(request)
-    count = _COUNTS[section.model]() if section.model in _COUNTS and seen else 0
+    count = (
+        waiting_for_people(request).get(section.model, 0)
+        if section.model in (CONFLICTS, GUARD) and seen
+        else 0
+    )
     badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
     return {
         "title": section.title,
@@ -189,7 +155,7 @@ UNFOLD: dict[str, Any] = {
     "STYLES": [own_styles],
     "SCRIPTS": [own_script],
     "GLOBAL_CALLBACK": "config.unfold.on_every_page",
-    "DASHBOARD_CALLBACK": "config.unfold.dashboard",
+    "DASHBOARD_CALLBACK": "config.first_page.dashboard",
     "SHOW_HISTORY": True,
     "COLORS": {
         "primary": {

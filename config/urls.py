@@ -5,7 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from config import addresses
-from sync.api import cron, docs, go, health, webhook
+from sync.api import cron, docs, go, health, metrics, webhook
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
@@ -23,4 +23,5 @@ urlpatterns = [
     re_path("^(?:api|webhooks)(?:/|$)", addresses.unknown),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
 ]

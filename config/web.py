@@ -10,6 +10,8 @@ import waitress
 from django.conf import settings
 
 from config.wsgi import application
+from sync import stopping
+from sync.metrics import webhooks
 
 THREADS = 8
 # Kept connections that wait cost little; at waitress's own limit of 100 a few busy callers shut out everybody.
@@ -35,7 +37,8 @@ def options(host: str, port: int, behind_proxy: bool) -> dict[str, Any]:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Let waitress finish the requests in hand."""
+    """Let waitress finish the requests in hand; one that works the queue (/cron/sync-queue) ends after its batch."""
+    stopping.ask()
     sys.exit(0)
 
 
@@ -46,6 +49,7 @@ def main() -> None:
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, end)
     waitress.serve(application, **options(arguments.host, settings.PORT, settings.SITE_IS_HTTPS))
+    webhooks.store()  # what was counted since the last time would be lost with the process
 
 
 if __name__ == "__main__":

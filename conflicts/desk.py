@@ -10,12 +10,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from conflicts import reopening
 from conflicts.history import Events
 from conflicts.keeping import bring_up_to_date, is_over, opened
 from conflicts.models import ConflictKind, SyncConflict
+from sync import registry
 from sync.clock import sync_now
 from sync.hooks import KIND_UNDO, Finding, OpenConflict, register_desk
 
@@ -98,6 +99,13 @@ class Desk:
             ]
         )
         return closed
+
+    def count_open(self) -> dict[tuple[str, str], int]:
+        """Return how many conflicts wait, by entity type and kind; zeros of every registered type too."""
+        types = [spec.entity_type for spec in registry.entities()]
+        found = dict.fromkeys(((one, kind) for one in types for kind in ConflictKind.values), 0)
+        rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
+        return found | {(one, kind): number for one, kind, number in rows.annotate(Count("id"))}
 
 
 class _Page:

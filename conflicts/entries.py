@@ -37,7 +37,7 @@ def settle(
     pick = choice.fields[key]
     # What its author saw, not what the conflict holds: a look may have brought that up to date since.
     values = FieldConflict(key, pick.npd, conflict.base_data.get(key), pick.monday)
-    more = {"type": choice.resolution_type, "by": choice.by, "by_id": choice.by_id}
+    more = {"type": choice.resolution_type, "by": choice.by, "by_id": choice.by_id, "chosen_at": choice.at}
     _keep(conflict, key, _entry(values, now, choose=pick.choose, value=pick.value, **more))
     conflict.resolved_data = {**conflict.resolved_data, key: result}
     if inverse:

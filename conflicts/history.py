@@ -10,6 +10,7 @@ from conflicts.choice import StoredChoice
 from conflicts.models import SyncConflict
 from conflicts.outcome import outcome, shown
 from conflicts.records import default_label
+from sync.authors import LONGEST_ACTOR
 from sync.hooks import RECORD, FieldConflict
 from sync.models import Decision
 
@@ -169,7 +170,7 @@ class Events:
                 kind=kind,
                 sentence=sentence,
                 values=values,
-                actor=actor,
+                actor=actor[:LONGEST_ACTOR],
             )
         )
 

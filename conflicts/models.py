@@ -10,9 +10,21 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Q
 
+from conflicts.batch_models import BatchEntry, BatchState, ConflictBatch, Outcome, Undoing
 from conflicts.choice import StoredChoice
 from sync.clock import SyncNow
 from sync.hooks import RECORD
+
+__all__ = [
+    "BatchEntry",
+    "BatchState",
+    "ConflictBatch",
+    "ConflictKind",
+    "Outcome",
+    "ResolutionType",
+    "SyncConflict",
+    "Undoing",
+]
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -95,6 +107,14 @@ class SyncConflict(models.Model):
             # Serves the list of what waits for a person, oldest first.
             models.Index(
                 fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"
+            ),
+            # Serves the list in its own order (waiting.OPEN_FIRST), so that a page is read and not all sorted for it;
+            # and, by its first column, the counts of what was settled of late and the rules suggested from that.
+            models.Index(
+                models.F("resolved_at").desc(nulls_first=True),
+                models.F("detected_at").asc(),
+                "id",
+                name="sync_conflicts_in_order",
             ),
         ]
 

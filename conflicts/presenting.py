@@ -9,15 +9,19 @@ from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import apnumber
 
+from conflicts import editors
 from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD, Pick
+from conflicts.differences import Part, parts, parts_of_base
+from conflicts.editors import Editor
 from conflicts.errors import Sides
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import Outcome, outcome, same
 from conflicts.records import MappedField, default_label, mapped_fields, record_of
 from conflicts.validation import base_known
-from sync.boards import link_of
+from sync.boards import link_of, mappings_of
+from sync.engine.showing import Shown
 from sync.hooks import RECORD
-from sync.models import SyncMetadata
+from sync.models import SyncedModel, SyncMetadata
 
 WORDS = {
     "npd": "NPD’s value",
@@ -52,6 +56,28 @@ class Row:
     joined: bool = False
     kind: str = ConflictKind.FIELDS
     gone: str = ""
+    npd_by: Editor | None = None
+    monday_by: Editor | None = None
+
+    @property
+    def _against(self) -> str | None:
+        """What NPD's and Monday's values are compared with: what was agreed; where nothing was, each other."""
+        return self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+
+    @property
+    def npd_parts(self) -> list[Part]:
+        """NPD's value, with what is new in it marked."""
+        return _marked(self.npd, self._against, self.monday)
+
+    @property
+    def monday_parts(self) -> list[Part]:
+        """Monday's value, with what is new in it marked."""
+        return _marked(self.monday, self._against, self.npd)
+
+    @property
+    def base_parts(self) -> list[Part]:
+        """What was agreed, with what a side has not any more marked."""
+        return parts_of_base(self.base, self.npd, self.monday)
 
     @property
     def seen(self) -> str:
@@ -83,6 +109,12 @@ class Row:
         return "monday" in self.changed
 
 
+def _marked(value: str | None, agreed: str | None, other: str | None) -> list[Part]:
+    """The value against what was agreed; where these two are nothing alike, against the other side's."""
+    found = parts(value, agreed)
+    return found if any(part.marked for part in found) else parts(value, other)
+
+
 @dataclass(frozen=True)
 class Posted:
     """What a person sent: the values seen, and a choice by field."""
@@ -100,7 +132,9 @@ def open_rows(
     conflict: SyncConflict, posted: Posted | None = None, problems: Mapping[str, str] | None = None
 ) -> list[Row]:
     """The rows to choose in; what was posted, or handed back by a look, stays chosen."""
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+    link = link_of(conflict.entity_type)
+    mapped = mapped_fields(conflict.entity_type, link)
+    in_npd, on_monday = editors.in_npd(conflict, mapped), editors.on_monday(conflict, link)
     known = base_known(conflict)
     choice = conflict.stored_choice
     picks = posted.picks if posted else {**choice.handed_back, **choice.fields}
@@ -110,6 +144,7 @@ def open_rows(
         pick = picks.get(key, Pick(""))
         row = _row(conflict, key, mapped, pick)
         row.has_base = key in known
+        row.npd_by, row.monday_by = in_npd.get(key), on_monday.get(key)
         row.problem = (problems or {}).get(key, "" if posted else choice.reasons.get(key, ""))
         _mark_changes(row, seen, joined=posted is not None and key not in seen)
         rows.append(row)
@@ -197,6 +232,24 @@ def other_fields(conflict: SyncConflict) -> list[str]:
     reasons = {f.label: troubled.get(f.key, {}).get("reason") for f in others}
     held = [f"{label} is held: {reason}" for label, reason in reasons.items() if reason]
     return [*([_in_sync(fine)] if fine else []), *held]
+
+
+def equal_fields(conflict: SyncConflict, record: SyncedModel | None) -> list[tuple[str, str]]:
+    """The other fields that are the same on both sides, each with its value."""
+    link = link_of(conflict.entity_type)
+    if record is None or link is None:
+        return []
+    mappings = [one for one in mappings_of(link) if one.key not in conflict.conflict_fields]
+    ledger = SyncMetadata.objects.filter(
+        entity_type=conflict.entity_type, entity_id=str(conflict.entity_id), system="monday"
+    ).first()
+    if ledger is None or not mappings:
+        return []
+    shown = Shown(link, mappings, [record])
+    fine = [
+        one for one in mappings if one.key in ledger.base and one.key not in {**ledger.altered, **ledger.held}
+    ]
+    return [(one.label, shown.sides(record, one, None)[0]) for one in fine]
 
 
 def _in_sync(labels: list[str]) -> str:

@@ -10,9 +10,11 @@ from conflicts.entries import CLOSING, chosen_by_people
 from conflicts.models import SyncConflict
 from conflicts.outcome import outcome, shown
 from conflicts.records import default_label
-from sync.account import why_not
+from sync import pausing
+from sync.choices import QueueDirection
 from sync.hooks import RECORD
 from sync.models import SyncMetadata
+from sync.standstill import why_not
 
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
 SETTLED, UNDOING = "settled", "undoing"
@@ -52,17 +54,18 @@ def state_of(conflict: SyncConflict) -> str:
     return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
 
 
-def progress_of(conflict: SyncConflict) -> Progress:
-    """The state with its sentence."""
+def progress_of(conflict: SyncConflict, *, why_waits: bool = True) -> Progress:
+    """The state with its sentence; without `why_waits` it asks nothing of the database."""
+    waits = _why_waiting if why_waits else _nothing
     state = state_of(conflict)
     if state == SETTLED:
         return Progress(state, _settled(conflict))
     if state == UNDOING:
         keys = _labels(conflict, list(conflict.stored_choice.fields))
         words = f"Being undone: {keys}. The next look checks that neither side has changed since."
-        return Progress(state, words, _why_waiting(conflict))
+        return Progress(state, words, waits(conflict))
     if state == APPLYING:
-        return Progress(state, f"Being applied: {_chosen(conflict)}", _why_waiting(conflict))
+        return Progress(state, f"Being applied: {_chosen(conflict)}", waits(conflict))
     if state == HANDED_BACK:
         sentences = [_written(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
         return Progress(state, " ".join(filter(None, sentences)))
@@ -72,9 +75,15 @@ def progress_of(conflict: SyncConflict) -> Progress:
     return Progress(state, f"{_written(conflict)} {left}" if state == PARTLY else left)
 
 
+def _nothing(conflict: SyncConflict) -> str:
+    return ""
+
+
 def _why_waiting(conflict: SyncConflict) -> str:
     """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
-    if reason := why_not(conflict.entity_type):
+    if reason := why_not(conflict.entity_type) or pausing.why_waits(
+        conflict.entity_type, QueueDirection.TO_MONDAY
+    ):
         return reason
     ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
     held = ledger.filter(system="monday").values_list("held", flat=True).first() or {}

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+from conflicts import audit
 from conflicts.about_record import option_named, options_of
 from conflicts.choice import Pick, StoredChoice
 from conflicts.errors import BadResolution, NotWaiting
@@ -51,7 +52,7 @@ def resolve(
         choice = stored_by(by, resolution_type, chosen)
         conflict.choice, conflict.choice_problem = choice.to_json(), ""
         conflict.save(update_fields=["choice", "choice_problem"])
-        _tell(conflict, choice)
+        audit.note(by, _tell(conflict, choice), conflict, name_of(conflict, record))
         wake_a_look(conflict)
     return conflict
 
@@ -71,10 +72,11 @@ def stored_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Pick
 def wake_a_look(conflict: SyncConflict) -> None:
     """Order a look at the record ahead of other work, with the transaction."""
     enqueue_many(conflict.entity_type, [conflict.entity_id], cause=Cause.PERSON, priority=Priority.PERSON)
-    transaction.on_commit(partial(wake.send, conflict.entity_type), robust=True)
+    transaction.on_commit(partial(wake.board, conflict.entity_type), robust=True)
 
 
-def _tell(conflict: SyncConflict, choice: StoredChoice) -> None:
+def _tell(conflict: SyncConflict, choice: StoredChoice) -> str:
+    """Write the record's history; return the same as one text, for the admin's log."""
     events = Events()
     if conflict.is_about_record:
         pick = choice.fields[RECORD]
@@ -83,6 +85,7 @@ def _tell(conflict: SyncConflict, choice: StoredChoice) -> None:
     else:
         events.chosen(conflict, choice)
     events.save()
+    return " ".join(line.sentence for line in events.lines)
 
 
 def _must_wait(conflict: SyncConflict) -> SyncedModel | None:

@@ -12,6 +12,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q
 
+from conflicts import audit
 from conflicts.choice import MONDAY, NPD, UNDO, Pick
 from conflicts.entries import chosen_by_people
 from conflicts.errors import BadResolution, NotWaiting
@@ -47,6 +48,8 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         events = Events()
         events.undo_wanted(conflict, choice)
         events.save()
+        told = " ".join(line.sentence for line in events.lines)
+        audit.note(by, told, conflict, name_of(conflict, record_of(conflict)))
         wake_a_look(conflict)
     return conflict
 

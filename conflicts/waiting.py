@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db import connection
+from django.db.models import CharField, Count, F, Func, Q, QuerySet
 
 from conflicts.models import ConflictKind, SyncConflict
+
+# What is settled is counted 30 days back: of years there may be more than a page should wait for.
+_COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days')
+    FROM sync_conflicts WHERE resolved_at IS NULL
+"""
 
 BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
 """Open, and chosen for: a choice whose fields were all handed back doesn't count."""
@@ -46,12 +54,19 @@ def position(conflict: SyncConflict) -> tuple[int, int]:
 
 
 def counts() -> dict[str, int]:
-    """How many are open, of these being applied, and settled."""
-    return SyncConflict.objects.aggregate(
-        open=Count("pk", filter=Q(resolved_at=None)),
-        applying=Count("pk", filter=BEING_APPLIED),
-        settled=Count("pk", filter=Q(resolved_at__isnull=False)),
-    )
+    """How many are open, of these being applied, and settled in the last 30 days; one query, on two indexes."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNTS)
+        open_ones, applying, settled = cursor.fetchone()
+    return {"open": open_ones, "applying": applying, "settled": settled}
+
+
+def open_by_field() -> list[tuple[str, str, int]]:
+    """How many open conflicts each field has: kind of record, field, number; the most first, one query."""
+    rows = SyncConflict.objects.filter(resolved_at=None).order_by()
+    fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
+    counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
+    return sorted(counted, key=lambda one: (-one[2], one[0], one[1]))
 
 
 def counts_by_kind() -> dict[str, int]:

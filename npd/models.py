@@ -8,9 +8,12 @@ import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from npd.importing.models import ImportJob, ImportRow
 from sync.models import SyncedModel
 from sync.models.synced import BOOKKEEPING
 from sync.triggers import wakes
+
+__all__ = ["Contact", "ImportJob", "ImportRow", "Organization"]
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -15,8 +14,7 @@ from django.conf import settings
 from django.db.models import Case, DateTimeField, F, Func, Q, Value, When
 from django.db.models.functions import Coalesce, Greatest
 
-from sync import budget
-from sync.boards import link_of
+from sync import budget, pausing
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday import platform
 from sync.connectors.monday.answers import Api
@@ -78,73 +76,6 @@ def _client(url: str, token: str, version: str, timeout: float) -> MondayClient:
 def account() -> MondayAccount:
     """Return the account's one row, made where it is missing."""
     return MondayAccount.objects.get_or_create(id=1)[0]
-
-
-@dataclass(frozen=True)
-class Standstill:
-    """Why a board can't be worked now, as a sentence, and until when at least; `until` None: until set up.
-
-    `passing` where nothing is wrong: the board gathers changes to save calls of the day, or waits out a minute.
-    """
-
-    words: str = ""
-    until: datetime | None = None
-    passing: bool = False
-
-
-def why_not(entity_type: str) -> str:
-    """Return why this type's board can't be worked now, as a sentence; empty when it can or will soon."""
-    found = standstill(entity_type, link_of(entity_type))
-    return "" if found.passing else found.words
-
-
-def why_waits(entity_type: str) -> str:
-    """Return why due rows of this type wait, as a sentence: what `why_not` says, or that changes are gathered."""
-    return standstill(entity_type, link_of(entity_type)).words
-
-
-def standstill(entity_type: str, link: BoardLink | None, *, urgent: bool = False) -> Standstill:
-    """Return what holds this type's board, `link` being its link; without words where it can be worked.
-
-    `urgent`: for something that a person clicked, which beats pacing and may use the reserve.
-    """
-    if not is_configured():
-        return Standstill("Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`.")
-    if link is None or not link.board_id or not link.npd_id_column:
-        return Standstill(f"There is no board for {entity_type} records yet: run `manage.py monday_setup`.")
-    row, now = account(), sync_now()
-    pauses = [(row.paused_until, row.pause_reason), (link.blocked_until, link.blocked_reason)]
-    held = [(until, reason) for until, reason in pauses if until is not None and until > now]
-    if not held:
-        short = budget.held(link, urgent=urgent)
-        return Standstill(short.words, short.until, short.passing) if short else Standstill()
-    until, reason = held[0]
-    return Standstill(f"{reason} Tried again at {until:%H:%M:%S} UTC.", max(until for until, _ in held))
-
-
-def workable(link: BoardLink | None) -> bool:
-    """Whether rows of this board are due at all: configured, not paused, with room for a look, and not gathering."""
-    if link is None or not is_configured() or not link.board_id or not link.npd_id_column:
-        return False
-    held = Q(paused_until__gt=SyncNow())
-    blocked = BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
-    return not blocked and not MondayAccount.objects.filter(held).exists() and budget.held(link) is None
-
-
-def free_since(link: BoardLink) -> datetime | None:
-    """Since when a board that can be worked could be: the end of a pause or of its window; None: long since."""
-    paused = MondayAccount.objects.filter(id=1).values_list("paused_until", flat=True).first()
-    moments = [
-        moment for moment in (paused, link.blocked_until, budget.free_since(link)) if moment is not None
-    ]
-    return max(moments, default=None)
-
-
-def workable_or_probe_due(link: BoardLink) -> bool:
-    """Whether it is worth asking `ready()`: the board is set up and not blocked, whatever the account's state."""
-    if not is_configured() or not link.board_id or not link.npd_id_column:
-        return False
-    return not BoardLink.objects.filter(pk=link.pk, blocked_until__gt=SyncNow()).exists()
 
 
 def hold(link: BoardLink, error: MondayError) -> None:
@@ -275,9 +206,12 @@ def _end_wait_for_midnight() -> None:
 
 
 def refresh() -> None:
-    """Compare the allowance with Monday's own figures, once an hour; a failure pauses the account as any does."""
+    """Compare the allowance with Monday's own figures, once an hour; a failure pauses the account as any does.
+
+    While everything is paused, Monday isn't called for this either.
+    """
     budget.forget_old_usage()
-    if not is_configured() or not ready():
+    if not is_configured() or pausing.is_paused("") or not ready():
         return
     try:
         _greet(client(urgent=True))  # out of the reserve, too: a limit that was raised is learned here

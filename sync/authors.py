@@ -9,11 +9,13 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
 from pghistory.core import event_models
 
 from sync.models import MondayAccount, SyncedModel
 
 SYNC = "Monday sync"
+LONGEST_ACTOR = 200
 EDITS_READ = 20
 """How far back a record's history is searched for the edit of a field that is being sent."""
 
@@ -119,3 +121,8 @@ def bare_name(user_id: str, people: Mapping[str, Any]) -> str:
 def _event_model(model: type[SyncedModel]) -> Any:
     models = event_models(tracks_model=model)
     return models[0] if models else None
+
+
+def called(user: AbstractBaseUser) -> str:
+    """What a person is called in a decision: the full name, else the username, no longer than its column."""
+    return str(user.get_full_name() or user.get_username())[:LONGEST_ACTOR]  # type: ignore[attr-defined]

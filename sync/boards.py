@@ -19,18 +19,13 @@ def setting_of(entity_type: str) -> str:
 def link_of(entity_type: str) -> BoardLink | None:
     """Return the type's board link with the board id that counts, or None where no set-up has run."""
     link = BoardLink.objects.filter(entity_type=entity_type).first()
-    if link is not None:
-        link.board_id = setting_of(entity_type) or link.board_id
+    return None if link is None else with_setting(link)
+
+
+def with_setting(link: BoardLink) -> BoardLink:
+    """Return the link with the board id that counts: the environment's, where that names one."""
+    link.board_id = setting_of(link.entity_type) or link.board_id
     return link
-
-
-def link_of_board(board_id: str) -> BoardLink | None:
-    """Return the link of the board that a webhook names."""
-    for spec in registry.entities():
-        link = link_of(spec.entity_type)
-        if link is not None and link.board_id == board_id:
-            return link
-    return None
 
 
 def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:

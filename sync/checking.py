@@ -31,6 +31,7 @@ from sync.queue import SyncQueueService
 from sync.registry import EntitySpec
 from sync.setup import NOT_CONFIGURED, webhook_url
 from sync.setup_columns import NPD_ID_TITLE, fitting_types, target_board_of
+from sync.standstill import why_not
 from sync.sweeps import reports
 from sync.sweeps.hooks import last_webhook
 
@@ -216,7 +217,7 @@ def _deliveries() -> Iterator[Finding]:
 def _pauses() -> Iterator[Finding]:
     for spec in registry.entities():
         link = link_of(spec.entity_type)
-        if link is not None and link.board_id and (reason := account.why_not(spec.entity_type)):
+        if link is not None and link.board_id and (reason := why_not(spec.entity_type)):
             yield Finding(False, f"{spec.board_title}: sync is paused.", reason, "pause")
 
 

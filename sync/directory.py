@@ -9,6 +9,7 @@ from uuid import UUID
 import structlog
 
 from sync import account as accounts
+from sync import pausing
 from sync.account import account
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
@@ -53,7 +54,7 @@ def keep_fresh() -> None:
         .exclude(column_id="")
         .select_related("link")
     )
-    if not mapped or not accounts.is_configured() or not accounts.ready():
+    if not mapped or not accounts.is_configured() or pausing.is_paused("") or not accounts.ready():
         return
     before, waiting = account(), list(_waiting(mapped))
     fresh = before.users_at is not None and before.users_at > sync_now() - GOOD_FOR

@@ -8,8 +8,7 @@ from datetime import datetime
 
 from django.db.models import Count, Max, Min, Q
 
-from sync import registry
-from sync.account import why_waits, workable
+from sync import registry, stopping
 from sync.backfill import open_backfill
 from sync.boards import link_of
 from sync.choices import QueueStatus
@@ -18,6 +17,7 @@ from sync.clock import SyncNow, sync_now
 from sync.models import BoardLease, Intent, IntentState, SyncQueue
 from sync.queue import Summary, SyncQueueService
 from sync.registry import EntitySpec
+from sync.standstill import why_waits, workable
 
 SLICE_SECONDS = 2.0
 
@@ -50,12 +50,17 @@ Progress = Callable[[Drained, int], None]
 def drain(
     progress: Progress | None = None, *, entity_type: str | None = None, seconds: float = SLICE_SECONDS
 ) -> Drained:
-    """Process until nothing is due, waiting for others' leases; `progress` is told after each slice."""
+    """Process until nothing is due, waiting for others' leases; `progress` is told after each slice.
+
+    Ends with the batch in hand when this process is told to end.
+    """
     queue = SyncQueueService()
     total = Drained()
     while True:
         summary = queue.process(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
         total = total.plus(summary)
+        if stopping.asked():
+            return total
         due = int(queue.get_queue_stats()["due"])
         # Due rows that nobody could claim and nobody works on would not be claimed next time either.
         if not (summary.claimed and due) and not _others_at_work(entity_type):

@@ -12,29 +12,35 @@ from django.db import connection
 from sync.choices import Cause, Operation, Priority, QueueDirection
 
 # DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
-_RECORDS = """
+_MORE_URGENT = """
+    DO UPDATE SET
+        priority = least(sync_queue.priority, excluded.priority),
+        next_retry = least(sync_queue.next_retry, excluded.next_retry),
+        causes = sync_queue.causes | excluded.causes,
+        payload = sync_queue.payload || excluded.payload
+"""
+RECORD_WAITS = f"""
+    ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL {_MORE_URGENT}
+"""
+"""The end of an INSERT of a record's row: where one waits already, that one becomes what both ask for."""
+ITEM_WAITS = f"""
+    ON CONFLICT (entity_type, remote_id) WHERE status = 'pending' AND entity_id IS NULL {_MORE_URGENT}
+"""
+"""The same of an item that no record has."""
+
+_RECORDS = f"""
     INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
     SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s,
         sync_now() + make_interval(secs => %(seconds)s)
     FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id
-    ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
-    DO UPDATE SET
-        priority = least(sync_queue.priority, excluded.priority),
-        next_retry = least(sync_queue.next_retry, excluded.next_retry),
-        causes = sync_queue.causes | excluded.causes,
-        payload = sync_queue.payload || excluded.payload
-"""
-_ITEM = """
+    {RECORD_WAITS}
+"""  # noqa: S608 - made of the constant above
+_ITEM = f"""
     INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
     VALUES (%(entity_type)s, %(remote_id)s, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
             sync_now() + make_interval(secs => %(seconds)s))
-    ON CONFLICT (entity_type, remote_id) WHERE status = 'pending' AND entity_id IS NULL
-    DO UPDATE SET
-        priority = least(sync_queue.priority, excluded.priority),
-        next_retry = least(sync_queue.next_retry, excluded.next_retry),
-        causes = sync_queue.causes | excluded.causes,
-        payload = sync_queue.payload || excluded.payload
-"""
+    {ITEM_WAITS}
+"""  # noqa: S608 - made of the constant above
 
 
 def enqueue_many(

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.db import DatabaseError, OperationalError, models, transaction
 from django.db.models import QuerySet
 
-from sync import registry, wake
+from sync import registry, stopping, wake
 from sync.choices import Cause, Operation, Priority, QueueDirection, TombstoneState
 from sync.clock import SyncNow
 from sync.enqueue import enqueue_many
@@ -144,7 +144,7 @@ def prune_tombstones() -> int:
     in transactions of a thousand, and may be stopped between any two.
     """
     pruned = 0
-    while rows := list(prunable_tombstones()[:PRUNED_AT_ONCE]):
+    while not stopping.asked() and (rows := list(prunable_tombstones()[:PRUNED_AT_ONCE])):
         with transaction.atomic():
             _forget(rows)
         pruned += len(rows)

@@ -141,6 +141,9 @@ class ConflictDesk(Protocol):
     def close_about(self, entity_type: str, item_id: str, reason: str) -> list[tuple[UUID, str]]:
         """End the open identities that ask about this item; return of each its record and what was asked."""
 
+    def count_open(self) -> Mapping[tuple[str, str], int]:
+        """Return how many conflicts wait, by entity type and kind; zeros of every registered type too."""
+
 
 class _NoDesk:
     """Stands in until one is registered: a conflict then can't be kept, which must not pass silently."""
@@ -155,6 +158,9 @@ class _NoDesk:
 
     def close_about(self, entity_type: str, item_id: str, reason: str) -> list[tuple[UUID, str]]:
         return []
+
+    def count_open(self) -> Mapping[tuple[str, str], int]:
+        return {}
 
     def record(self, findings: Sequence[Finding]) -> None:
         if any(finding.fields for finding in findings):

@@ -17,12 +17,9 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection, transaction
-from psycopg.types.json import Jsonb
+from django.db import transaction
 
-from sync import registry, wake
-from sync.boards import link_of_board
-from sync.choices import Cause, Priority, QueueDirection
+from sync import wake
 from sync.clock import sync_now
 from sync.connectors.monday.webhooks import (
     BadEvent,
@@ -33,25 +30,19 @@ from sync.connectors.monday.webhooks import (
     parse_event,
     verify_jwt,
 )
-from sync.models import BoardLink, WebhookEvent
-from sync.queue import SyncQueueService
+from sync.delivering import Delivery, take
+from sync.metrics import webhooks
+from sync.models import WebhookEvent
 
 log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES = 1_000_000
 MAX_CHALLENGE_CHARACTERS = 1_000
 MAX_ID_CHARACTERS = 50  # what the inbox has room for; Monday's are far shorter
-CANDIDATE_WAIT_SECONDS = 10  # an item without a record is looked at once it was quiet for so long
 
+STORED, AGAIN = "stored", "again"
 NO_BOARD = "no board link: no record type is linked to this board; see `manage.py monday_check`"
 NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
-
-_STORE = """
-INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)
-VALUES (%s, %s, %s, %s, %s, %s, %s, CASE WHEN %s = '' THEN NULL ELSE sync_now() END)
-ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
-RETURNING id
-"""
 
 
 @dataclass(frozen=True)
@@ -126,8 +117,11 @@ def receive(raw_body: bytes, *, authorization: str | None, path_token: str | Non
         body, event = _read(raw_body)
     except Refused as refusal:
         log.warning("webhook refused", code=refusal.answer.code, reason=refusal.answer.sentence)
+        webhooks.note(webhooks.REFUSED)
         return refusal.answer
-    return Received(200, {"received": _take(raw_body, body, event)})
+    done = _take(raw_body, body, event)
+    webhooks.note({STORED: webhooks.STORED, AGAIN: webhooks.DUPLICATE}.get(done, webhooks.IGNORED))
+    return Received(200, {"received": done})
 
 
 def _challenge(raw_body: bytes) -> str | None:
@@ -222,49 +216,17 @@ def storable(value: Any) -> Any:
 
 def _take(raw_body: bytes, body: Any, event: Event) -> str:
     """Store the delivery and wake what it names; return what was done, for the answer."""
-    with transaction.atomic():
-        link = link_of_board(event.board_id) if event.board_id else None
-        outcome = _outcome(link, event)
-        if not _store(raw_body, body, event, outcome):
-            return "again"
-        if link is not None and not outcome:
-            _enqueue(link.entity_type, str(event.item_id))
-    return outcome or "stored"
+    outcome = NO_ITEM if event.kind is Kind.OTHER or event.item_id is None else ""
+    ids = (event.board_id, event.item_id, event.column_id, event.type)
+    taken = take(Delivery(_name(raw_body, event), *ids, body, outcome), no_board=NO_BOARD)
+    woken = taken.woken
+    if woken is not None:
+        transaction.on_commit(lambda: wake.board(woken), robust=True)
+    return AGAIN if taken.outcome is None else taken.outcome or STORED
 
 
-def _outcome(link: BoardLink | None, event: Event) -> str:
-    if link is None:
-        return NO_BOARD
-    return NO_ITEM if event.kind is Kind.OTHER or event.item_id is None else ""
-
-
-def _store(raw_body: bytes, body: Any, event: Event, outcome: str) -> bool:
-    """Insert the delivery unless it is there; one without a usable id of its own is named by its content."""
+def _name(raw_body: bytes, event: Event) -> str:
+    """What names the delivery; one without a usable id of its own is named by its content."""
     longest = WebhookEvent._meta.get_field("trigger_id").max_length or 0
-    named = event.trigger_id if event.trigger_id and len(event.trigger_id) <= longest else None
-    trigger_id = named or hashlib.sha256(raw_body).hexdigest()
-    ids = (trigger_id, event.board_id, event.item_id, event.column_id, event.type)
-    values: Any = [*ids, Jsonb(body), outcome, outcome]
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE, values)
-        return cursor.fetchone() is not None
-
-
-def _enqueue(entity_type: str, item_id: str) -> None:
-    """Write the wake-up of the item's record, or of the item itself while no record has it."""
-    records = registry.entity(entity_type).model._default_manager.filter(monday_id=item_id).order_by()
-    record_id = records.values_list("pk", flat=True).first()
-    queue = SyncQueueService()
-    if record_id is None:
-        queue.enqueue_item(
-            entity_type,
-            item_id,
-            cause=Cause.WEBHOOK,
-            priority=Priority.EDIT,
-            due_in_seconds=CANDIDATE_WAIT_SECONDS,
-        )
-        return
-    queue.enqueue(
-        entity_type, record_id, direction=QueueDirection.TO_NPD, cause=Cause.WEBHOOK, priority=Priority.EDIT
-    )
-    transaction.on_commit(lambda: wake.board(entity_type), robust=True)
+    usable = event.trigger_id and len(event.trigger_id) <= longest
+    return event.trigger_id if usable and event.trigger_id else hashlib.sha256(raw_body).hexdigest()

@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sync.account import standstill
 from sync.boards import item_url, link_of, mappings_of
 from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
 from sync.engine.showing import Shown
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.pausing import by_direction, words
+from sync.standstill import standstill
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,10 @@ class _View:
         self.link: BoardLink | None = link_of(entity_type)
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
         self.shown = Shown(self.link, self.mappings, records) if self.link else None
-        held = standstill(entity_type, self.link)
+        paused = by_direction(entity_type)
+        held = standstill(entity_type, self.link, paused=paused)
         self.board_trouble, self.held_until = held.words, held.until
+        self.paused = {way: words(found, way) for way, found in paused.items()}
         ledgers = SyncMetadata.objects.filter(
             entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
         )
@@ -101,8 +104,10 @@ class _View:
             fields=tuple(self._field(record, ledger, mapping) for mapping in self.mappings),
         )
 
-    def _next_try(self, waiting: SyncQueue) -> datetime:
-        """The later of the row's own time and the end of a pause, before which no row is worked."""
+    def _next_try(self, waiting: SyncQueue) -> datetime | None:
+        """The later of the row's own time and the end of a pause; None where that is when a person resumes it."""
+        if waiting.direction in self.paused:
+            return None
         return max(waiting.next_retry, self.held_until) if self.held_until else waiting.next_retry
 
     def _ledger_status(
@@ -137,6 +142,8 @@ class _View:
                 yield "It is being looked at right now."
             elif self.board_trouble:
                 yield self.board_trouble
+            elif row.direction in self.paused:
+                yield self.paused[row.direction]
             elif row.error_message:
                 yield f"Attempt {row.attempts} of {row.max_attempts} failed: {row.error_message}"
             elif row.reason:

@@ -15,9 +15,10 @@ from django.conf import settings
 from django.db import connection
 from pghistory.core import event_models
 
-from sync import registry
+from sync import registry, stopping
 from sync.graveyard import prunable_tombstones, prune_tombstones
 from sync.guard.limits import OPEN
+from sync.metrics.hours import KEPT_DAYS
 
 log = structlog.get_logger(__name__)
 
@@ -100,6 +101,7 @@ def _rules(history: int, journal: int) -> list[Rule]:
             settings.QUEUE_DAYS,
         ),
         Rule("audits", "sync_audits", f"old.at < {_AGE}", history),
+        Rule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", KEPT_DAYS),
         Rule(
             "guarded acts",
             "sync_guarded_acts",
@@ -119,7 +121,10 @@ def count(rule: Rule) -> int:
 
 
 def delete(rule: Rule) -> int:
-    """Forget a rule's rows, each batch in a transaction of its own; rows that somebody holds wait for the next time."""
+    """Forget a rule's rows, each batch in a transaction of its own; rows that somebody holds wait for the next time.
+
+    So does the rest when the worker is told to end.
+    """
     sql = _DELETE.format(table=rule.table, where=rule.where, key=rule.key)
     total = 0
     while True:
@@ -127,7 +132,7 @@ def delete(rule: Rule) -> int:
             cursor.execute(sql, _params(rule) | {"batch": BATCH})
             deleted = int(cursor.rowcount)
         total += deleted
-        if deleted < BATCH:
+        if deleted < BATCH or stopping.asked():
             return total
 
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from sync import wake
-from sync.account import is_configured, standstill
+from sync.account import is_configured
 from sync.boards import link_of
-from sync.choices import Cause, Priority, SyncDirection
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.enqueue import enqueue_many
 from sync.marks import mark_pending
 from sync.models import SyncedModel, SyncMetadata
+from sync.pausing import why_waits
+from sync.standstill import standstill
 
 GONE = ("archived", "deleted", "missing", "moved", "inactive")
 """States of an item, in the ledger, in which nothing can be written to it."""
@@ -38,7 +40,7 @@ class PushAnswer:
 def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
     """Ask for a look at one record, ahead of other work; raises NotConfigured.
 
-    sync_enabled is passed over once, because a person asked; a direction is not.
+    sync_enabled is passed over once, because a person asked; a direction is not, nor a pause, which it waits out.
     """
     link = link_of(record.entity_type())
     if not is_configured():
@@ -55,7 +57,8 @@ def push_by_name(record: SyncedModel, by: str) -> PushAnswer:
             record.monday_id,
         )
     _enqueue(record, by)
-    waits = standstill(record.entity_type(), link, urgent=True).words or _gone(record)
+    held = standstill(record.entity_type(), link, urgent=True).words
+    waits = held or why_waits(record.entity_type(), QueueDirection.TO_MONDAY) or _gone(record)
     message = f"It waits: {waits}" if waits else f"“{record}” is sent to Monday now."
     return PushAnswer(True, message, record.monday_id, waits)
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 
-from sync import account, registry
+from sync import registry
 from sync.boards import link_of
 from sync.choices import QueueStatus
 from sync.clock import SyncNow, sync_now
-from sync.models import BoardLink, Intent, IntentState, SyncQueue
+from sync.models import Backfill, BackfillState, BoardLink, Intent, IntentState, QueuePause, SyncQueue
+from sync.standstill import free_since, workable
 
 
 def stats() -> dict[str, Any]:
@@ -43,21 +44,35 @@ def _due_since(link: BoardLink) -> datetime | None:
     """Since when the board's oldest due row could have been worked: not while its board could not."""
     rows = _due().filter(entity_type=link.entity_type).order_by("next_retry")
     oldest = rows.values_list("next_retry", flat=True).first()
-    return None if oldest is None else max(oldest, account.free_since(link) or oldest)
+    return None if oldest is None else max(oldest, free_since(link) or oldest)
 
 
 def _due() -> Any:
-    """Rows whose time has come, without those that a bulk import carries: no worker may touch these."""
+    """Rows whose time has come, without what no worker may touch: a bulk import's, and those of a paused direction.
+
+    A bulk import's are its records, and as long as it makes items those that no record has (sync/claims.py).
+    """
     carried = Intent.objects.filter(
         entity_id=OuterRef("entity_id"), state=IntentState.OPEN, backfill__isnull=False
     )
     due = SyncQueue.objects.filter(status=QueueStatus.PENDING, next_retry__lte=SyncNow())
-    return due.filter(~Exists(carried))
+    paused = QueuePause.objects.filter(
+        Q(entity_type="") | Q(entity_type=OuterRef("entity_type")),
+        Q(direction="") | Q(direction=OuterRef("direction")),
+    )
+    importing = Backfill.objects.filter(
+        entity_type=OuterRef("entity_type"),
+        state__in=[BackfillState.STARTED, BackfillState.UPLOADED, BackfillState.LISTED],
+        seen_at__gt=SyncNow() - timedelta(minutes=3),
+        put_at__gt=SyncNow() - timedelta(minutes=30),
+    )
+    items = Q(entity_id=None) & Exists(importing)
+    return due.filter(~Exists(carried), ~Exists(paused), ~items)
 
 
 def _workable() -> list[BoardLink]:
     links = [link_of(spec.entity_type) for spec in registry.entities()]
-    return [link for link in links if link is not None and account.workable(link)]
+    return [link for link in links if link is not None and workable(link)]
 
 
 def _by_type() -> dict[str, dict[str, int]]:

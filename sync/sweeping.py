@@ -9,7 +9,6 @@ from django.db import connection
 from django.db.models import F
 
 from sync import account, registry
-from sync.account import why_not, why_waits
 from sync.boards import link_of
 from sync.choices import Cause, Priority, QueueStatus
 from sync.clock import sync_now
@@ -17,6 +16,7 @@ from sync.connectors.monday.errors import MondayError
 from sync.draining import Drained, Progress, drain
 from sync.models import BoardLink, SyncQueue
 from sync.registry import EntitySpec
+from sync.standstill import why_not, why_waits
 from sync.sweeps.listing import board_items, look_at_unknown, unknown_items
 from sync.sweeps.missed import sweep_board
 

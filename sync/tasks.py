@@ -1,4 +1,7 @@
-"""Celery tasks: wake-ups only. They carry no state; the rows of the queue are the truth."""
+"""Celery tasks: wake-ups only. They carry no state; the rows of the queue are the truth.
+
+Each ends soon, and goes on another time, when its worker is told to end (sync/stopping.py).
+"""
 
 from __future__ import annotations
 
@@ -43,9 +46,12 @@ def sweep_boards() -> None:
     sweep_due()
 
 
-@shared_task(name="sync.compare_boards", ignore_result=True)
+@shared_task(name="sync.compare_boards", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def compare_boards() -> None:
-    """Hold every item against its record and base, on the boards that are due: once a night."""
+    """Hold every item against its record and base, on the boards that are due: once a night.
+
+    A board of 100,000 items is 200 calls: longer than any other task may take.
+    """
     compare_due()
 
 

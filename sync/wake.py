@@ -1,6 +1,7 @@
 """Wake-ups: a nudge to the workers that a board has due rows.
 
-A lost wake-up costs latency and never data: the rows are the truth, and Beat sweeps every ten seconds.
+A lost wake-up costs latency and never data: the rows are the truth, and Beat sweeps every ten seconds. A message says
+which board, and nothing of when: a wake-up for later waits here, in the memory of the process that knows of it.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ log = structlog.get_logger(__name__)
 INTERVAL_SECONDS = 1.0
 POOL_WAIT_SECONDS = 0.1
 
+
 _last_sent: dict[str, float] = {}
-_owed: set[str] = set()
+_owed: dict[tuple[str, bool], threading.Timer] = {}
+"""One timer a board that ends its second, and one (True) for a time that is further off."""
 _guard = threading.Lock()
 
 
@@ -42,28 +45,40 @@ def board(entity_type: str) -> bool:
     return send(entity_type)
 
 
-def _owe(entity_type: str, seconds: float) -> None:
-    if entity_type not in _owed:
-        _owed.add(entity_type)
-        timer = threading.Timer(seconds, _pay, (entity_type,))
-        timer.daemon = True
-        timer.start()
-
-
-def _pay(entity_type: str) -> None:
+def later(entity_type: str, seconds: float) -> None:
+    """Send a wake-up in so many seconds; the last word counts, and it is lost when this process ends."""
     with _guard:
-        _owed.discard(entity_type)
+        owed = _owed.pop((entity_type, True), None)
+        if owed is not None:
+            owed.cancel()
+        _owe(entity_type, seconds, far=True)
+
+
+def _owe(entity_type: str, seconds: float, *, far: bool = False) -> None:
+    key = (entity_type, far)
+    if key not in _owed:
+        timer = threading.Timer(seconds, _pay, key)
+        timer.daemon = True  # no process waits for it to end
+        timer.start()  # before it is kept: one that could not start would keep the next from being made
+        _owed[key] = timer
+
+
+def _pay(entity_type: str, far: bool) -> None:
+    with _guard:
+        if _owed.get((entity_type, far)) is not threading.current_thread():
+            return  # another took its place while it woke up
+        del _owed[entity_type, far]
         _last_sent[entity_type] = time.monotonic()
     send(entity_type)
 
 
-def send(entity_type: str, *, in_seconds: float = 0.0) -> bool:
-    """Send a wake-up, for now or for later; a broker that is away is logged and survived, within 200 ms."""
+def send(entity_type: str) -> bool:
+    """Send a wake-up now; a broker that is away is logged and survived, within 200 ms."""
     from sync.tasks import work_board
 
     try:
         with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
-            work_board.apply_async((entity_type,), producer=producer, retry=False, countdown=in_seconds)
+            work_board.apply_async((entity_type,), producer=producer, retry=False)
     except (
         Exception
     ) as error:  # whatever the broker's library raises: the row is stored, a sweep will find it

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 from django.db import InterfaceError, OperationalError, connection
 
-from sync import account, budget, finish, lease, wake
+from sync import account, budget, finish, lease, stopping, wake
 from sync.backfill import asks_for_board, is_left_behind, settle_abandoned
 from sync.boards import link_of
 from sync.claims import Claimed, claim, has_due
@@ -18,8 +18,10 @@ from sync.connectors.monday.errors import MondayError
 from sync.engine import Tally, reconcile
 from sync.engine.lost_creates import settle_lost_creates
 from sync.lease import Lease, LeaseLost, giving_way
+from sync.log_context import of_look
 from sync.marks import mark_failed
 from sync.models import BoardLink
+from sync.standstill import standstill, workable, workable_or_probe_due
 
 log = structlog.get_logger(__name__)
 
@@ -49,12 +51,11 @@ class Summary:
 
 def _after_fault(held: Lease, claimed: list[Claimed], words: str) -> None:
     with held.held():
-        for one in claimed:
-            if len(claimed) > 1:
-                finish.give_back(one.rows, held.token, words, alone=True)
-            else:
-                dead = finish.fail(one.rows, held.token, words)
-                mark_failed(held.link.entity_type, one.entity_id, words, dead=dead)
+        if len(claimed) > 1:
+            finish.give_back([row for one in claimed for row in one.rows], held.token, words, alone=True)
+        else:
+            dead = finish.fail(claimed[0].rows, held.token, words)
+            mark_failed(held.link.entity_type, claimed[0].entity_id, words, dead=dead)
 
 
 def _release(held: Lease) -> None:
@@ -78,37 +79,50 @@ class Run:
 
     def board(self, entity_type: str) -> None:
         """Work one board's due rows, if there are any and the board can be worked."""
+        if stopping.asked():
+            self._leave(entity_type)
+            return
         link = link_of(entity_type)
         if (
             link is None
             or not (has_due(entity_type) or is_left_behind(entity_type))
             or asks_for_board(entity_type)
-            or not account.workable_or_probe_due(link)
+            or not workable_or_probe_due(link)
             or not account.ready()
         ):
             return
         held = self._lease(link)
         if held is None:
             return
+        ended = False
         try:
-            self._work(held)
+            ended = self._work(held)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
         finally:
             _release(held)
+        # Only now: whoever is woken while the board is held ends at once.
+        if not ended or stopping.asked():
+            self._leave(entity_type)
+
+    def _leave(self, entity_type: str) -> None:
+        """Have another worker go on with a board, where there is something to do."""
+        if has_due(entity_type):
+            wake.send(entity_type)
 
     def _lease(self, link: BoardLink) -> Lease | None:
         while (held := lease.take(link)) is None and self.wait_for_lease and time.monotonic() < self.until:
-            time.sleep(LEASE_WAIT_SECONDS)
+            if stopping.wait(LEASE_WAIT_SECONDS):
+                break
         return held
 
-    def _work(self, held: Lease) -> None:
+    def _work(self, held: Lease) -> bool:
+        """Look at batch after batch; return whether this run came to an end, and no other need go on."""
         lingered = not self.linger
         while True:
-            if time.monotonic() > self.until or asks_for_board(held.link.entity_type):
-                wake.send(held.link.entity_type)
-                return
-            if not account.workable(held.link) or not self._lost_creates(held):
+            if stopping.asked() or time.monotonic() > self.until or asks_for_board(held.link.entity_type):
+                return False
+            if not workable(held.link) or not self._lost_creates(held):
                 break
             worked = self._turn(held)
             if worked is None:
@@ -116,20 +130,21 @@ class Run:
             if worked:
                 continue
             if lingered:
-                return
+                return True
             held.renew()
-            time.sleep(LINGER_SECONDS)
+            stopping.wait(LINGER_SECONDS)
             lingered = True
         self._come_back(held.link)
+        return True
 
     def _come_back(self, link: BoardLink) -> None:
         """Where a minute's allowance ended the work, go on as soon as the next begins, not at the next sweep."""
-        found = account.standstill(link.entity_type, link)
+        found = standstill(link.entity_type, link)
         if not (self.summary.claimed and found.passing and found.until):
             return
         seconds = (found.until - sync_now()).total_seconds()
         if 0 < seconds <= LONGEST_NAP_SECONDS:
-            wake.send(link.entity_type, in_seconds=seconds)
+            wake.later(link.entity_type, seconds)
 
     def _turn(self, held: Lease) -> bool | None:
         """Look at the next batch; False where none was due, None where the allowance has no room."""
@@ -155,13 +170,14 @@ class Run:
 
     def _look(self, held: Lease, claimed: list[Claimed]) -> None:
         """A fault of our own costs a batch nothing: its records come alone next, where it counts."""
-        try:
-            self.summary.add(len(claimed), reconcile(held, claimed))
-        except LeaseLost:
-            raise
-        except Exception as error:
-            log.exception("look failed", board=held.link.entity_type, records=len(claimed))
-            self._after_fault(held, claimed, error)
+        with of_look(held.link.entity_type) as batch_id:
+            try:
+                self.summary.add(len(claimed), reconcile(held, claimed, batch_id))
+            except LeaseLost:
+                raise
+            except Exception as error:
+                log.exception("look failed", records=len(claimed))
+                self._after_fault(held, claimed, error)
 
     def _after_fault(self, held: Lease, claimed: list[Claimed], error: Exception) -> None:
         fault = type(error).__name__

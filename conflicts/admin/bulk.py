@@ -14,13 +14,12 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from conflicts.about_record import option_on_side
 from conflicts.admin.posted import sides
-from conflicts.choice import NPD
+from conflicts.batch_lines import lines, why_not
 from conflicts.errors import ResolutionError, Sides
-from conflicts.models import ConflictKind, ResolutionType, SyncConflict
-from conflicts.picks import ONE_SIDE, current_values
-from conflicts.records import default_label, name_of, record_of
+from conflicts.models import ResolutionType, SyncConflict
+from conflicts.picks import current_values
+from conflicts.records import name_of, record_of
 from conflicts.resolution import resolve
 from sync.admin import words
 
@@ -65,38 +64,12 @@ def keep(
 
 
 def _shown(conflict: SyncConflict, kept: str) -> Shown:
-    shown = Shown(conflict, name_of(conflict, record_of(conflict)), why_not=_why_not(conflict, kept))
-    shown.lines = _lines(conflict, kept)
+    shown = Shown(conflict, name_of(conflict, record_of(conflict)), why_not=why_not(conflict, kept))
+    shown.lines = lines(conflict, kept)
     shown.seen = json.dumps(
         {key: [both["npd"], both["monday"]] for key, both in current_values(conflict).items()}
     )
     return shown
-
-
-def _why_not(conflict: SyncConflict, kept: str) -> str:
-    if not conflict.is_open:
-        return "It is settled already."
-    if conflict.is_being_applied:
-        return f"{conflict.stored_choice.by} chose already, and that is being applied."
-    if conflict.is_about_record and option_on_side(conflict, ONE_SIDE[kept]) is None:
-        return "This way is not offered there. Open it to see which are."
-    return ""
-
-
-def _lines(conflict: SyncConflict, kept: str) -> list[str]:
-    """What would be done, one sentence a field, or one about the record."""
-    if conflict.is_about_record:
-        option = option_on_side(conflict, ONE_SIDE[kept])
-        return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
-    stays, goes = (conflict.npd_data, conflict.monday_data)
-    if ONE_SIDE[kept] != NPD:
-        stays, goes = goes, stays
-    lost = "overwritten edit" if conflict.kind == ConflictKind.OVERWRITTEN else "other side’s value"
-    return [
-        f"{default_label(conflict.entity_type, key)}: {words.quoted(stays.get(key))} everywhere; "
-        f"the {lost} {words.quoted(goes.get(key))} gives way."
-        for key in conflict.conflict_fields
-    ]
 
 
 def _store(request: HttpRequest, queryset: QuerySet[SyncConflict], kept: str) -> None:

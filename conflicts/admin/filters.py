@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.auth import get_user_model
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from conflicts.models import SyncConflict
 from conflicts.waiting import BEING_APPLIED
 from sync import registry
-from sync.models import FieldMapping
+from sync.clock import SyncNow
+from sync.models import BoardLink, FieldMapping
 
 Choices = Iterable[tuple[str, str]]
+
+
+def mappings_of_all(request: HttpRequest) -> list[FieldMapping]:
+    """Every field mapping with its board; read once a request, for the filters, the rules and the suggestions."""
+    known: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
+    if known is None:
+        known = list(FieldMapping.objects.select_related("link"))
+        request.conflict_mappings = known  # type: ignore[attr-defined]
+    return known
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -71,8 +85,72 @@ class FieldFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         named = {m.key: m.label for spec in registry.entities() for m in spec.mappings}
-        stored = FieldMapping.objects.values_list("key", "label")
-        return sorted({**named, **dict(stored)}.items(), key=lambda choice: choice[1])
+        stored = {mapping.key: mapping.label for mapping in mappings_of_all(request)}
+        return sorted({**named, **stored}.items(), key=lambda choice: choice[1])
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
         return queryset.filter(conflict_fields__contains=[self.value()]) if self.value() else queryset
+
+
+class BoardFilter(admin.SimpleListFilter):
+    """The boards whose items are concerned."""
+
+    title = gettext_lazy("board")
+    parameter_name = "board"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        links = {mapping.link_id: mapping.link for mapping in mappings_of_all(request)}
+        return [(str(pk), str(link.shape.get("name") or link)) for pk, link in links.items() if link.board_id]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value.isdecimal():
+            return queryset.none() if value else queryset
+        types = BoardLink.objects.filter(pk=int(value[:18])).values("entity_type")
+        return queryset.filter(entity_type__in=types)
+
+
+class AgeFilter(admin.SimpleListFilter):
+    """How long ago a conflict was found."""
+
+    title = gettext_lazy("age")
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return (
+            ("day", _("Up to a day")),
+            ("week", _("Up to a week")),
+            ("older", _("More than a week")),
+            ("month", _("More than 30 days")),
+        )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        match self.value():
+            case "day":
+                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=1))
+            case "week":
+                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=7))
+            case "older":
+                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=7))
+            case "month":
+                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=30))
+        return queryset
+
+
+class WhoFilter(admin.SimpleListFilter):
+    """Who chose: in what is settled, and in what is being applied."""
+
+    title = gettext_lazy("chosen by")
+    parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        chose = SyncConflict.objects.exclude(resolved_by=None).values("resolved_by").distinct()
+        people = get_user_model().objects.filter(Q(pk__in=chose) | Q(pk=request.user.pk)).order_by("username")
+        return [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:100]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value.isdecimal():
+            return queryset.none() if value else queryset
+        number = int(value[:9])
+        return queryset.filter(Q(resolved_by_id=number) | Q(choice__by_id=number))

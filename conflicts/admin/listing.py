@@ -5,22 +5,37 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from conflicts import progress, waiting
+from conflicts import batches, progress, waiting
+from conflicts.admin.batch import BatchMixin, batch_url, label_of
 from conflicts.admin.bulk import keep
-from conflicts.admin.filters import EntityFilter, FieldFilter, StateFilter
+from conflicts.admin.filters import (
+    AgeFilter,
+    BoardFilter,
+    EntityFilter,
+    FieldFilter,
+    StateFilter,
+    WhoFilter,
+    mappings_of_all,
+)
+from conflicts.admin.one_click import button, one_click
+from conflicts.admin.rule import RuleMixin, offered, rules_set
 from conflicts.admin.screen import ConflictScreen, conflict_status
 from conflicts.admin.undo import undo_button
 from conflicts.models import ConflictKind, ResolutionType, SyncConflict
 from conflicts.records import default_label, names_of_deleted
 from sync.admin import words
 from sync.admin.base import PageAdmin, ids_named, names_of
+from sync.clock import SyncNow
 
+FIELDS_COUNTED = 12
+"""Fields that the list counts the open conflicts of; the others are found by the filter."""
 SHORTENED = 80
 """Characters of a value in the list."""
 
@@ -35,12 +50,12 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(PageAdmin):
+class SyncConflictAdmin(BatchMixin, RuleMixin, PageAdmin):
     """Conflicts are made and closed by looks; people settle them on their screen."""
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "state")
     list_display_links = None
-    list_filter = (StateFilter, EntityFilter, "kind", FieldFilter)
+    list_filter = (StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter)
     list_filter_submit = False
     list_fullwidth = True
     search_fields = ("monday_item_id",)
@@ -62,6 +77,7 @@ class SyncConflictAdmin(PageAdmin):
             path("<uuid:pk>/screen/", view(screen), name=f"{name}_screen"),
             path("<uuid:pk>/status/", view(status), name=f"{name}_status"),
             path("<uuid:pk>/undo/", view(undo_button(self)), name=f"{name}_undo"),
+            path("<uuid:pk>/keep/<slug:kept>/", view(one_click(self)), name=f"{name}_keep"),
             *super().get_urls(),
         ]
 
@@ -72,6 +88,14 @@ class SyncConflictAdmin(PageAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: SyncConflict | None = None) -> bool:
         """They are settled, never thrown away."""
         return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncConflict]:
+        """Return the conflicts; each row knows whether this person may settle it."""
+        may = self.has_change_permission(request)
+        rows: QuerySet[SyncConflict] = (
+            super().get_queryset(request).annotate(page_may=Value(may), page_now=SyncNow())
+        )
+        return rows
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Fetch the names of the page's records, with one query a kind of record."""
@@ -96,8 +120,21 @@ class SyncConflictAdmin(PageAdmin):
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Show the counts above the list."""
-        context = {"counts": waiting.counts(), **(extra_context or {})}
+        """Show the counts, what decisions suggest, and what can be done with all that match, above the list."""
+        mappings = mappings_of_all(request)
+        context = {
+            "counts": waiting.counts(),
+            "by_field": [
+                (entity_type, key, default_label(entity_type, key), number)
+                for entity_type, key, number in waiting.open_by_field()[:FIELDS_COUNTED]
+            ],
+            "suggestions": offered(request, mappings),
+            "rules": rules_set(request, mappings),
+            "batches": [(batch_url(batch), batch, label_of(batch)) for batch in batches.of_late()],
+            "may_settle": self.has_change_permission(request),
+            "query": _query(request),
+            **(extra_context or {}),
+        }
         response: HttpResponse = super().changelist_view(request, context)
         return response
 
@@ -122,11 +159,15 @@ class SyncConflictAdmin(PageAdmin):
     @admin.action(description="Keep NPD", permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """NPD's side stands in all of them, after a page that shows what that means."""
+        if request.POST.get("select_across") == "1":
+            return self.prepared(request, ResolutionType.KEEP_NPD)
         return keep(self, request, queryset, ResolutionType.KEEP_NPD)
 
     @admin.action(description="Keep Monday", permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """Monday's side stands in all of them, after a page that shows what that means."""
+        if request.POST.get("select_across") == "1":
+            return self.prepared(request, ResolutionType.KEEP_MONDAY)
         return keep(self, request, queryset, ResolutionType.KEEP_MONDAY)
 
     @admin.display(description="In conflict")
@@ -141,12 +182,13 @@ class SyncConflictAdmin(PageAdmin):
     @admin.display(description="NPD")
     def npd_says(self, conflict: Any) -> SafeString | str:
         """NPD's value of the first field."""
-        return _first_value(conflict, "npd", conflict.npd_data)
+        return _with_button(_first_value(conflict, "npd", conflict.npd_data), button(conflict, "keep_npd"))
 
     @admin.display(description="Monday")
     def monday_says(self, conflict: Any) -> SafeString | str:
         """Monday's value of the first field."""
-        return _first_value(conflict, "monday", conflict.monday_data)
+        shown = _first_value(conflict, "monday", conflict.monday_data)
+        return _with_button(shown, button(conflict, "keep_monday"))
 
     @admin.display(description="Found", ordering="detected_at")
     def since(self, conflict: Any) -> SafeString | str:
@@ -158,6 +200,18 @@ class SyncConflictAdmin(PageAdmin):
         """Where it stands."""
         state = progress.state_of(conflict)
         return words.badge(*BADGES[state], progress.WORDS[state].capitalize(), title=conflict.choice_problem)
+
+
+def _with_button(shown: SafeString | str, take: SafeString | str) -> SafeString:
+    return format_html("{} {}", shown, take) if take else format_html("{}", shown)
+
+
+def _query(request: HttpRequest) -> str:
+    """The list's filters as the query of an address, without the page."""
+    kept = request.GET.copy()
+    for name in (PAGE_VAR, ERROR_FLAG):
+        kept.pop(name, None)
+    return kept.urlencode()
 
 
 def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:

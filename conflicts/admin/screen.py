@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,7 +17,9 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from conflicts import presenting, presenting_record, progress, undoing, waiting
+from conflicts.admin.filters import mappings_of_all
 from conflicts.admin.posted import posted_of, type_of
+from conflicts.admin.rule import offered
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.presenting import Posted
@@ -95,6 +98,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             trouble=trouble,
             posted_kept=bool(posted and posted.picks and choosing),
             problems=problems or {},
+            suggestions=self._suggestions(conflict),
             **self._about(conflict),
             **self._about_record(conflict, posted),
         )
@@ -115,6 +119,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             "record_url": record_url(conflict.entity_type, conflict.entity_id) if record else "",
             "monday_url": monday_url(conflict),
             "others": presenting.other_fields(conflict) if shows_fields else [],
+            "equal": presenting.equal_fields(conflict, record) if shows_fields else [],
             "progress": progress.progress_of(conflict),
             "number": number,
             "total": total,
@@ -147,12 +152,25 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             "seen": presenting_record.seen_of(conflict),
         }
 
-    def _done_before(self) -> dict[str, Any] | None:
-        """The conflict that was settled just now, whose progress this page goes on showing."""
+    def _suggestions(self, conflict: SyncConflict) -> list[dict[str, str]]:
+        """Rules that decisions suggest for the fields of this page, those settled just now among them."""
+        fields = {(conflict.entity_type, key) for key in conflict.conflict_fields}
+        if self.before is not None:
+            fields |= {(self.before.entity_type, key) for key in self.before.conflict_fields}
+        mappings = [one for one in mappings_of_all(self.request) if (one.link.entity_type, one.key) in fields]
+        return offered(self.request, mappings)
+
+    @cached_property
+    def before(self) -> SyncConflict | None:
+        """The conflict that was settled just now, as the address says."""
         try:
-            before = SyncConflict.objects.filter(pk=UUID(self.request.GET.get("after", ""))).first()
+            return SyncConflict.objects.filter(pk=UUID(self.request.GET.get("after", ""))).first()
         except ValueError:
             return None
+
+    def _done_before(self) -> dict[str, Any] | None:
+        """What the page goes on showing of the conflict that was settled just now."""
+        before = self.before
         if before is None:
             return None
         return {
@@ -160,6 +178,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             "url": screen_url(before),
             "status_url": status_url(before),
             "progress": progress.progress_of(before),
+            "undo_url": undo_url(before) if self.model_admin.has_change_permission(self.request) else "",
         }
 
 

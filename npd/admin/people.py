@@ -11,21 +11,13 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django_celery_beat.models import (
-    ClockedSchedule,
-    CrontabSchedule,
-    IntervalSchedule,
-    PeriodicTask,
-    SolarSchedule,
-)
 from knox.admin import AuthTokenAdmin as KnoxTokenAdmin
 from knox.models import AuthToken
 from rest_framework.authtoken.models import Token, TokenProxy
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from sync.admin import words
-from sync.admin.base import KnownIdsMixin, ReadOnlyAdmin
+from sync.admin.base import KnownIdsMixin
 
 if TYPE_CHECKING:
     _DjangoUserAdmin = DjangoUserAdmin[User]
@@ -75,10 +67,6 @@ class GroupAdmin(KnownIdsMixin, DjangoGroupAdmin, ModelAdmin):
 # Its page would show the keys of all users in clear; `manage.py drf_create_token` makes them.
 admin.site.unregister(TokenProxy)
 
-# The schedule stands in the settings; beat writes it into its tables when it starts.
-for schedule in (ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule):
-    admin.site.unregister(schedule)
-
 admin.site.unregister(AuthToken)
 
 
@@ -101,19 +89,3 @@ class AuthTokenAdmin(KnownIdsMixin, KnoxTokenAdmin, ModelAdmin):
         if not change:
             text = f"The new token of {obj.user}: {form.token} Copy it now; it can't be shown again."
             self.message_user(request, f"{text} Send it as “Authorization: Bearer …”.", messages.WARNING)
-
-
-@admin.register(PeriodicTask)
-class PeriodicTaskAdmin(ReadOnlyAdmin):
-    """What runs by the clock, and when it last did."""
-
-    list_display = ("name", "runs", "enabled", "last_run_at", "total_run_count")
-    list_select_related = ("interval", "crontab")
-    ordering = ("name",)
-    empty_title = "Nothing is scheduled yet"
-    empty_words = "Beat writes its schedule here when it starts."
-
-    @admin.display(description="When")
-    def runs(self, task: PeriodicTask) -> str:
-        """Return the interval or the time of day."""
-        return str(task.interval or task.crontab or words.NOTHING)

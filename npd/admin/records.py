@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from npd.admin.importing import ImportingMixin
 from npd.forms import ContactForm, OrganizationForm
 from npd.models import Contact, Organization
 from sync.admin.records import SYNC_FILTERS, SyncedModelAdmin
@@ -15,7 +16,7 @@ SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
 
 
 @admin.register(Contact)
-class ContactAdmin(SyncedModelAdmin):
+class ContactAdmin(ImportingMixin, SyncedModelAdmin):
     """People."""
 
     form = ContactForm
@@ -40,7 +41,7 @@ class ContactAdmin(SyncedModelAdmin):
 
 
 @admin.register(Organization)
-class OrganizationAdmin(SyncedModelAdmin):
+class OrganizationAdmin(ImportingMixin, SyncedModelAdmin):
     """Companies, public bodies, associations."""
 
     form = OrganizationForm

@@ -88,13 +88,23 @@
     form.requestSubmit(document.querySelector("button[name=next]"));
   };
 
+  // To the next conflict, or the one before; nothing where no other waits.
+  const leave = (where) => document.querySelector(`[data-${where}]`)?.click();
+
+  // What was settled just now, or on this page; nothing while it is still being written.
+  const undo = () => {
+    const wish = [...document.querySelectorAll("form[data-undo]")].find((one) => !one.hidden);
+    if (wish) wish.requestSubmit();
+  };
+
   const keys = {
     1: () => pick(rows[current], "npd") && goTo(current + 1),
     2: () => pick(rows[current], "base") && goTo(current + 1),
     3: () => pick(rows[current], "monday") && goTo(current + 1),
     e: edit,
-    j: () => goTo(current + 1),
-    k: () => goTo(current - 1),
+    j: () => (current < rows.length - 1 ? goTo(current + 1) : leave("after")),
+    k: () => (current > 0 ? goTo(current - 1) : leave("before")),
+    u: undo,
     a: () => pickAll("npd"),
     m: () => pickAll("monday"),
     Enter: submit,
@@ -150,6 +160,9 @@
   const onOptionKey = (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
     if (event.key === "?") return help.showModal();
+    if (event.key === "u") return undo();
+    if (event.key === "j") return leave("after");
+    if (event.key === "k") return leave("before");
     const option = options[Number(event.key) - 1];
     if (option) {
       option.checked = true;
@@ -190,6 +203,8 @@
     strip.querySelector("[data-sentence]").textContent = found.sentence;
     strip.querySelector("[data-waits]").textContent = found.waits;
     if (found.final) strip.querySelector("[data-refresh]").hidden = true;
+    const wish = strip.querySelector("form[data-undo]");
+    if (wish) wish.hidden = found.state !== "settled";
     return undefined;
   };
 
@@ -197,6 +212,15 @@
     if (["applying", "undoing"].includes(strip.dataset.state)) follow(strip, 600);
     else strip.querySelector("[data-refresh]").hidden = true;
   });
+  // On a page where nothing can be chosen.
+  const onOtherKey = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
+    if (event.key === "u") undo();
+    else if (event.key === "j") leave("after");
+    else if (event.key === "k") leave("before");
+  };
+
   if (rows.length) startChoosing();
   else if (options.length) startOptions();
+  else document.addEventListener("keydown", onOtherKey);
 })();

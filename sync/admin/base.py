@@ -37,7 +37,11 @@ class PageChangeList(ChangeList):
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
         self.result_list = rows
+        self.tell(rows)
         self.model_admin.prepare_page(rows)
+
+    def tell(self, rows: list[Any]) -> None:
+        """Put on the rows what the list itself knows already; of most lists, nothing."""
 
 
 class KnownIdsMixin:
@@ -88,10 +92,10 @@ class PageAdmin(KnownIdsMixin, ModelAdmin):
         return PageChangeList
 
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the database's present time on every row; one query a page."""
-        now = sync_now() if rows else None
+        """Put the database's present time on every row that has none yet; one query a page."""
+        now = sync_now() if any(not hasattr(row, "page_now") for row in rows) else None
         for row in rows:
-            row.page_now = now
+            row.page_now = getattr(row, "page_now", now)
 
 
 class ReadOnlyAdmin(PageAdmin):

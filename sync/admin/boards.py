@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin, TabularInline
 
 from sync import drift
-from sync.account import why_not, why_waits
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin
 from sync.admin.guide import ConnectMonday
@@ -23,6 +22,7 @@ from sync.boards import setting_of
 from sync.clock import sync_now
 from sync.models import BoardLink, FieldMapping, MondayAccount
 from sync.registry import UnknownEntity
+from sync.standstill import why_not, why_waits
 from sync.sweeps import reports
 
 

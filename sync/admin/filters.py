@@ -6,9 +6,10 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import RadioFilter
 
-from sync import registry
+from sync import record_health, registry
 from sync.newcomers import of_new_items
 
 
@@ -32,13 +33,29 @@ class NewItemsFilter(RadioFilter):
 
     title = "what waits"
     parameter_name = "what"
+    CHOICES = (("records", "Records"), ("items", "New items on the board"))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the two."""
-        return [("records", "Records"), ("items", "New items on the board")]
+        return list(self.CHOICES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen kind."""
         if self.value() == "items":
             return queryset.filter(of_new_items())
         return queryset.exclude(of_new_items()) if self.value() == "records" else queryset
+
+
+class HealthFilter(RadioFilter):
+    """Records by how their sync stands: the groups of the first page, and why."""
+
+    title = _("sync health")
+    parameter_name = "health"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        """Return groups and parts."""
+        return record_health.choices()
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the records that stand so."""
+        return record_health.standing_so(queryset, self.value() or "")

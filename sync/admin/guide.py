@@ -11,8 +11,9 @@ from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
 from sync import registry
-from sync.account import is_configured, why_not
+from sync.account import is_configured
 from sync.admin import words
+from sync.standstill import why_not
 
 MONDAY_HOST = "api.monday.com"
 

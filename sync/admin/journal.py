@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Exists, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, RangeDateTimeFilter
 
 from sync.admin import words
@@ -16,6 +17,7 @@ from sync.admin.filters import EntityFilter
 from sync.admin.undo import UndoPagesMixin, batch_undo_url, undo_url
 from sync.choices import SyncStatus
 from sync.explain.chains import chains, in_words
+from sync.loops_now import damped_fields, of_the_ledgers_record
 from sync.models import Decision, Intent, IntentState, SyncMetadata, WebhookEvent
 from sync.undo import decisions_of_batch, may_be_undone, may_undo
 
@@ -104,11 +106,13 @@ class HeldFilter(RadioFilter):
     parameter_name = "held"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the one choice."""
-        return [("yes", "With held fields")]
+        """Return held for whatever reason, and because somebody rewrites it."""
+        return [("yes", "With held fields"), ("loop", str(_("Rewritten after each of our writes")))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the entries with held fields."""
+        if self.value() == "loop":
+            return queryset.filter(Exists(damped_fields().filter(of_the_ledgers_record())))
         return queryset.exclude(held={}) if self.value() else queryset
 
 

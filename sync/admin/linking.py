@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
+from sync.acts_log import note, note_many
 from sync.admin import words
 from sync.admin.confirming import SHOWN, confirm
 from sync.letting_go import CannotUnlink, ask_to_unlink_many, let_go_of, link_again
@@ -56,6 +57,7 @@ class LinkingMixin:
         linked = list(queryset.exclude(monday_id=None).values_list("pk", flat=True))
         self._warn(request, [_NOTHING_TO_UNLINK.format(record) for record in queryset.filter(monday_id=None)])
         if linked:
+            note_many(request.user, queryset.filter(pk__in=linked), "Unlink from Monday was asked for.")
             ask_to_unlink_many(queryset.model.entity_type(), linked, request.user.get_username())
             self._tell(request, f"{words.counted(len(linked), 'record')} will be unlinked now.")
         return None
@@ -78,7 +80,8 @@ class LinkingMixin:
         done, refusals = 0, []
         for record in queryset:
             try:
-                link_again(record, request.user.get_username())
+                item_id = link_again(record, request.user.get_username())
+                note(request.user, record, f"Linked with item {item_id} again.")
                 done += 1
             except CannotUnlink as refused:
                 refusals.append(str(refused))

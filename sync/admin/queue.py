@@ -1,47 +1,44 @@
-"""The queue in the admin: what waits, why and until when; retry and cancel."""
+"""The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib import admin
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
-from sync import registry
-from sync.account import Standstill, standstill
 from sync.admin import words
-from sync.admin.base import ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
+from sync.admin.base import PageChangeList, ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
 from sync.admin.filters import EntityFilter, NewItemsFilter
-from sync.boards import item_url, link_of
-from sync.choices import Cause, QueueStatus
-from sync.models import SyncedModel, SyncQueue
+from sync.admin.queue_acts import ACTS, Act
+from sync.admin.queue_match import address, offered
+from sync.admin.queue_paging import CappedPaginator, StatusFilter, lists_live_rows
+from sync.admin.queue_panel import Panel, panel_of
+from sync.admin.queue_pauses import PausingMixin
+from sync.admin.queue_steering import SteeringMixin
+from sync.admin.queue_words import (
+    BADGES,
+    causes_in_words,
+    holds,
+    item_called,
+    item_link,
+    item_of_record,
+    links_of,
+    next_look,
+    why,
+)
+from sync.choices import QueueStatus
+from sync.models import SyncQueue
 from sync.newcomers import item_names
-from sync.queue import QueueError, SyncQueueService
+from sync.queue_permissions import Steering, may
 from sync.queue_views import LIVE_ROWS
-
-_BADGES = {
-    QueueStatus.PENDING: ("wait", "schedule"),
-    QueueStatus.IN_PROGRESS: ("go", "sync"),
-    QueueStatus.COMPLETED: ("ok", "check_circle"),
-    QueueStatus.FAILED: ("bad", "error"),
-}
-_CAUSES = {
-    Cause.SAVE: "a save in NPD",
-    Cause.PERSON: "a person",
-    Cause.WEBHOOK: "an edit on Monday",
-    Cause.SWEEP: "a sweep",
-    Cause.FAILURE: "a try that failed",
-    Cause.DEPENDENCY: "a record it depends on",
-}
-
 
 _SAID = (
     *("id", "entity_id", "remote_id", "causes", "status"),
@@ -50,51 +47,46 @@ _SAID = (
 """Columns that the page of a row says in words before its other columns."""
 
 
-def causes_in_words(causes: int) -> str:
-    """Return who wrote a row."""
-    return ", ".join(text for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
+class QueueChangeList(PageChangeList):
+    """The list with its panel, both of one moment."""
 
+    request: HttpRequest
 
-def why(row: SyncQueue) -> str:
-    """Return why a row stands as it does, in words; when it is looked at next is said beside it."""
-    said = row.error_message or words.without_time(row.reason)
-    return said or (held_by(row).words if row.status == QueueStatus.PENDING else "")
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page."""
+        self.request = request
+        super().get_results(request)
 
+    def tell(self, rows: list[Any]) -> None:
+        """What the panel shows of the boards is what their rows say, too."""
+        for row in rows:
+            row.page_now = self.panel.now
+            row.page_held = self.panel.holds
+            row.page_links = self.panel.links
 
-def held_by(row: SyncQueue) -> Standstill:
-    """Return what holds the row's board, as its page has found out, else now."""
-    found: dict[str, Standstill] = getattr(row, "page_held", None) or standstills([row])
-    return found[row.entity_type]
+    def get_filters(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The filters that the list opens with are none that a person has set."""
+        *found, active = super().get_filters(request)
+        return (*found, active and not lists_live_rows(dict(self.filter_params) | {SEARCH_VAR: ""}))
 
+    @property
+    def panel(self) -> Panel:
+        """How the queue stands."""
+        return panel_of(self.request)
 
-def standstills(rows: Iterable[SyncQueue]) -> dict[str, Standstill]:
-    """Return what holds the boards of these rows, by type; a type that no application keeps is held by nothing."""
-    known = {spec.entity_type for spec in registry.entities()}
-    types = {row.entity_type for row in rows}
-    return {kind: standstill(kind, link_of(kind)) if kind in known else Standstill() for kind in types}
+    @property
+    def acts(self) -> list[Act]:
+        """What this user can do with all that match."""
+        return offered(self.request) if self.result_count else []
 
-
-def item_called(row: SyncQueue, names: Mapping[str, str]) -> str:
-    """Return the item's name as a webhook told it, else its number."""
-    name = names.get(row.remote_id or "")
-    return f"“{words.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
-
-
-def next_look(row: SyncQueue) -> str:
-    """Return when the row is looked at next, in words."""
-    if row.status == QueueStatus.PENDING:
-        now = page_now(row)
-        held = held_by(row).until if row.next_retry <= now else None
-        if held is not None and held > now:
-            return words.when(held, now)
-        return "as soon as a worker is free" if row.next_retry <= now else words.when(row.next_retry, now)
-    if row.status == QueueStatus.FAILED:
-        return "when a person retries it"
-    return "being worked on" if row.status == QueueStatus.IN_PROGRESS else ""
+    @property
+    def address(self) -> str:
+        """The filters, as the query of an address."""
+        return address(self.request.GET)
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
+class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin):
     """Rows that say "this record may differ"."""
 
     list_display = (
@@ -109,7 +101,7 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
     )
     list_display_links = ("state",)
     list_filter = (
-        ("status", ChoicesCheckboxFilter),
+        ("status", StatusFilter),
         EntityFilter,
         ("direction", ChoicesCheckboxFilter),
         NewItemsFilter,
@@ -117,32 +109,61 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
     search_help_text = "A record's name or id, the number of an item, or words of an error"
     ordering = ("-id",)
-    actions = ("retry", "cancel")
     json_fields = ("payload",)
+    # Counting what each filter would let through reads the whole table.
+    show_facets = admin.ShowFacets.NEVER
+    change_list_template = "sync/queue_list.html"
+    list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
-    empty_title = "The queue is empty"
-    empty_words = "Nothing waits here. A save in NPD or an edit on a board writes a row."
+    empty_title = "Nothing waits"
+    empty_words = (
+        "Nothing waits, nothing is being worked on, and nothing has stopped. A save in NPD or an edit on a board "
+        "writes a row; rows that are done are listed by the filter “Completed”."
+    )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Say the row in words first, then its columns."""
         first = ["record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it"]
         return [*first, *(name for name in super().get_fields(request, obj) if name not in _SAID)]
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
+        """Return the list with the panel."""
+        return QueueChangeList
+
+    def get_paginator(
+        self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any
+    ) -> CappedPaginator:
+        """Return the paginator; the live rows have been counted for the panel."""
+        known = panel_of(request).live if lists_live_rows(dict(request.GET.lists())) else None
+        return CappedPaginator(queryset, *args, known=known, **kwargs)
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say what this user may do."""
+        more = {"may_pause": may(request.user, Steering.PAUSE)}
+        response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
+        return response
+
     def prepare_page(self, rows: list[Any]) -> None:
-        """Put the names of the page's new items on its rows."""
+        """Put the names of the page's new items on its rows, and what is known of their boards."""
         super().prepare_page(rows)
         names = item_names(row.remote_id for row in rows if row.is_candidate)
-        held = standstills(row for row in rows if row.status == QueueStatus.PENDING)
+        held = SimpleLazyObject(lambda: holds(rows))
+        links = SimpleLazyObject(lambda: links_of(rows))
         for row in rows:
-            row.page_items, row.page_held = names, held
+            row.page_items = names
+            row.page_held = getattr(row, "page_held", held)
+            row.page_links = getattr(row, "page_links", links)
 
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Let the buttons lead back to the rows that are not done."""
-        listed = reverse("admin:sync_syncqueue_changelist")
+        """Offer what fits the row as it stands; the buttons lead back to the rows that are not done."""
+        row, listed = kwargs.get("obj"), reverse("admin:sync_syncqueue_changelist")
+        acts = [act for act in ACTS.values() if row and row.status in act.fits and act.may(request.user)]
         answer: HttpResponse = super().render_change_form(
-            request, context | {"live_rows": f"{listed}?{LIVE_ROWS}"}, *args, **kwargs
+            request, context | {"live_rows": f"{listed}?{LIVE_ROWS}", "row_acts": acts}, *args, **kwargs
         )
         return answer
 
@@ -157,7 +178,7 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
     @admin.display(description="Status", ordering="status")
     def state(self, row: SyncQueue) -> SafeString:
         """Return the status with an icon."""
-        kind, symbol = _BADGES[QueueStatus(row.status)]
+        kind, symbol = BADGES[QueueStatus(row.status)]
         return words.badge(kind, symbol, row.get_status_display())
 
     @admin.display(description="Record")
@@ -165,7 +186,7 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Return the record, or the item that none has yet."""
         if not row.is_candidate:
             return self.record(row)
-        return _item_link(row, str(row.remote_id), self.name_of_row(row))
+        return item_link(row, str(row.remote_id), self.name_of_row(row))
 
     def name_of_row(self, row: Any) -> str:
         """Return the record's name, or the item's while no record has it."""
@@ -177,8 +198,8 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
     @admin.display(description="Monday item")
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
         """Return the item that the row is about, also where only the record knows it."""
-        item_id = row.remote_id or _item_of_record(row)
-        return _item_link(row, item_id, item_id) if item_id else "none yet"
+        item_id = row.remote_id or item_of_record(row)
+        return item_link(row, item_id, item_id) if item_id else "none yet"
 
     @admin.display(description="Why")
     def full_reason(self, row: SyncQueue) -> SafeString | str:
@@ -219,84 +240,3 @@ class SyncQueueAdmin(RecordLinkMixin, ReadOnlyAdmin):
     def wrote_it(self, row: SyncQueue) -> str:
         """Return who wrote the row."""
         return causes_in_words(row.causes)
-
-    def has_steer_permission(self, request: HttpRequest) -> bool:
-        """Whether this user may retry and cancel."""
-        return request.user.has_perm("sync.change_syncqueue")
-
-    @admin.action(description="Retry", permissions=["steer"])
-    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> None:
-        """Let rows whose tries are used up be tried again."""
-        by = request.user.get_username()
-        done, refused = _each(queryset, lambda row: SyncQueueService().manual_retry(row.pk, by))
-        self._tell(request, done, refused, "will be tried again now")
-
-    @admin.action(description="Cancel…", permissions=["steer"])
-    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse | None:
-        """Close rows without a look, after a page that says what that means."""
-        if "confirmed" not in request.POST:
-            return self._confirm_cancel(request, queryset)
-        by = request.user.get_username()
-        done, refused = _each(queryset, lambda row: SyncQueueService().cancel(row.pk, by))
-        self._tell(request, done, refused, "cancelled")
-        return None
-
-    def _confirm_cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
-        rows = list(queryset[:200])
-        self.prepare_page(rows)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": "Cancel queue rows",
-            "opts": self.opts,
-            "rows": [
-                (self.record_or_item(row), row.get_status_display(), words.plain(why(row))) for row in rows
-            ],
-            "total": queryset.count(),
-            "checkbox": ACTION_CHECKBOX_NAME,
-            "back": f"{request.path}?{LIVE_ROWS}",
-            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
-            "select_across": request.POST.get("select_across", "0"),
-        }
-        return TemplateResponse(request, "sync/cancel_rows.html", context)
-
-    def _tell(self, request: HttpRequest, done: int, refused: list[str], outcome: str) -> None:
-        if done:
-            self.message_user(request, f"{words.counted(done, 'row')} {outcome}.", messages.SUCCESS)
-        for sentence in refused[:5]:
-            self.message_user(request, sentence, messages.WARNING)
-        if len(refused) > 5:
-            self.message_user(
-                request, f"{len(refused) - 5} more rows were left as they are.", messages.WARNING
-            )
-
-
-def _item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
-    link = link_of(row.entity_type)
-    if link is None:
-        return text
-    return words.external(item_url(link, item_id), text, f"{text}, on Monday, in a new tab")
-
-
-def _item_of_record(row: SyncQueue) -> str:
-    """Return the number of the record's item; empty where it has none or is gone."""
-    if row.entity_id is None:
-        return ""
-    try:
-        model: type[SyncedModel] = registry.entity(row.entity_type).model
-    except registry.UnknownEntity:
-        return ""
-    found = model._default_manager.filter(pk=row.entity_id)
-    return found.values_list("monday_id", flat=True).first() or ""
-
-
-def _each(queryset: QuerySet[SyncQueue], act: Any) -> tuple[int, list[str]]:
-    """Do `act` to each row; return how many went well, and the sentences of those refused."""
-    done, refused = 0, []
-    for row in queryset:
-        try:
-            act(row)
-        except QueueError as error:
-            refused.append(str(error))
-        else:
-            done += 1
-    return done, refused

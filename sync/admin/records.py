@@ -18,9 +18,11 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter, RangeDateTimeFilter
 
 from sync import wake
+from sync.acts_log import note
 from sync.admin import words
 from sync.admin.base import PageAdmin
 from sync.admin.deleted import DeletedMeanwhileMixin
+from sync.admin.filters import HealthFilter
 from sync.admin.history import history_of
 from sync.admin.linking import LinkingMixin
 from sync.admin.stale import StaleSafeForm
@@ -29,6 +31,7 @@ from sync.models import SyncedModel
 from sync.push import NotConfigured, push_by_name
 
 SYNC_FILTERS: list[Any] = [
+    HealthFilter,
     ("sync_status", ChoicesCheckboxFilter),
     ("sync_direction", ChoicesCheckboxFilter),
     ("sync_enabled", BooleanRadioFilter),
@@ -86,6 +89,7 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
             except NotConfigured as error:
                 self.message_user(request, f"Nothing was sent. {error}", messages.ERROR)
                 return
+            note(request.user, record, f"Sync now: {answer.message}")
             if not answer.triggered:
                 refused[answer.message] += 1
             elif answer.waits:
@@ -190,6 +194,7 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         except NotConfigured as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
+            note(request.user, record, f"Sync now: {answer.message}")
             sent = answer.triggered and not answer.waits
             self.message_user(request, answer.message, messages.SUCCESS if sent else messages.WARNING)
         return HttpResponseRedirect(reverse(self._name("change"), args=[record.pk]))

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
+from sync.acts_log import DELETION, note, note_many
 from sync.admin import words
 from sync.admin.base import PageAdmin, ReadOnlyAdmin, page_now
 from sync.admin.confirming import SHOWN, confirm
@@ -141,6 +142,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
         for row in queryset.order_by("deleted_at"):
             try:
                 bring_back_by_hand(row, request.user.get_username())
+                note(request.user, row, "Brought back.")
                 back.append(row)
             except CannotBringBack as refused:
                 refusals.append(str(refused))
@@ -217,6 +219,7 @@ class RefusedItemAdmin(PageAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
         """Forget the refusals and look at the items again: both or neither, or a look would come too early."""
         with transaction.atomic():
+            note_many(request.user, queryset, "To be considered again.", flag=DELETION)
             self._ask_again(request, list(queryset))
             super().delete_queryset(request, queryset)
 

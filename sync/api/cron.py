@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hmac
-
 from django.conf import settings
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
+from sync.api.bearer import carries
 from sync.api.problems import problem
 from sync.queue import SyncQueueService
 
@@ -21,16 +20,10 @@ def sync_queue(request: HttpRequest) -> JsonResponse:
     """Work what is due and say how much it was."""
     if not settings.CRON_SECRET:
         return problem(403, "closed", "This address is closed: set CRON_SECRET, then send it as Bearer.")
-    if not _is_authorized(request):
+    if not carries(request, settings.CRON_SECRET):
         answer = problem(401, "wrong_secret", "Send “Authorization: Bearer …” with the value of CRON_SECRET.")
         answer.headers["WWW-Authenticate"] = "Bearer"
         return answer
     summary = SyncQueueService().process(seconds=SECONDS)
     figures = ("claimed", "completed", "failed", "waiting")
     return JsonResponse({name: getattr(summary, name) for name in figures})
-
-
-def _is_authorized(request: HttpRequest) -> bool:
-    scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-    given = secret.strip().encode(errors="replace")
-    return scheme.lower() == "bearer" and hmac.compare_digest(given, settings.CRON_SECRET.encode())

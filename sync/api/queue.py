@@ -1,74 +1,54 @@
-"""The queue by API: what waits, what failed, and the retry."""
+"""The queue by API: what waits and what failed; retry, cancel and discard, of one row or of all that match."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
 
-import django_filters
+from django.db import transaction
 from django.db.models import QuerySet
-from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework import serializers, viewsets
+from rest_framework import viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sync.api.permissions import MayChange, ModelPermissions
+from sync.api.permissions import MaySteer, ModelPermissions
 from sync.api.problems import Conflict
+from sync.api.queue_shapes import (
+    ExpectedSerializer,
+    QueueFilter,
+    QueueRowSerializer,
+    QueueStatsSerializer,
+    SteeredSerializer,
+)
 from sync.api.views import ApiView
-from sync.choices import QueueDirection, QueueStatus
 from sync.models import SyncQueue
-from sync.newcomers import of_new_items
-from sync.queue import QueueError, SyncQueueService
+from sync.queue import QueueError, Steered, SyncQueueService
+from sync.queue_permissions import Steering
+from sync.steering import exactly
+from sync.steering_log import note
+
+__all__ = ["QueueStatsSerializer", "QueueViewSet"]
+
+ONE = ("retry", "cancel", "discard")
+MANY = ("retry_all", "cancel_all", "discard_all")
+_DID = {"retry": "Retried", "cancel": "Cancelled", "discard": "Discarded"}
+
+One = Callable[[int, str], SyncQueue]
+Many = Callable[[QuerySet[SyncQueue], str], Steered]
+Act = TypeVar("Act", bound=Callable[..., Response])
 
 
-class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
-    """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet."""
-
-    class Meta:
-        model = SyncQueue
-        fields = [
-            *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload", "status"),
-            *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
-            *("reason", "created_at", "finished_at"),
-        ]
-        read_only_fields = fields
-
-
-class QueueBoardStatsSerializer(serializers.Serializer[Any]):
-    """The rows of one record type."""
-
-    pending = serializers.IntegerField(default=0)
-    in_progress = serializers.IntegerField(default=0)
-    completed = serializers.IntegerField(default=0)
-    failed = serializers.IntegerField(default=0)
-
-
-class QueueStatsSerializer(QueueBoardStatsSerializer):
-    """How many rows are in which state; `due` ones would be worked now, by a board that can be worked."""
-
-    due = serializers.IntegerField()
-    oldest_due_seconds = serializers.FloatField()
-    by_type = serializers.DictField(child=QueueBoardStatsSerializer())
-
-
-class QueueFilter(FilterSet):  # type: ignore[misc]
-    """What the queue can be narrowed by."""
-
-    status = django_filters.MultipleChoiceFilter(
-        choices=QueueStatus.choices, help_text="May be given several times."
+def _of_many(name: str, what: str) -> Callable[[Act], Act]:
+    """The schema of an act on all rows that match."""
+    schema: Callable[[Act], Act] = extend_schema(
+        operation_id=name,
+        request=ExpectedSerializer,
+        responses=SteeredSerializer,
+        description=f"{what} Rows are narrowed by the same filters as the list; 409 where another number matches now.",
     )
-    entity_type = django_filters.CharFilter()
-    direction = django_filters.ChoiceFilter(choices=QueueDirection.choices)
-    entity_id = django_filters.UUIDFilter()
-    candidates = django_filters.BooleanFilter(
-        method="of_new_items",
-        label="Candidates",
-        help_text="true: only items that no record has yet.",
-    )
-
-    def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
-        """Rows about new items, or the others."""
-        return queryset.filter(of_new_items()) if value else queryset.exclude(of_new_items())
+    return schema
 
 
 @extend_schema_view(
@@ -76,21 +56,22 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     retrieve=extend_schema(description="One row."),
 )
 class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
-    """The queue, read-only but for the retry."""
+    """The queue, read-only but for steering it."""
 
     queryset = SyncQueue.objects.order_by("-id")
     serializer_class = QueueRowSerializer
     filterset_class = QueueFilter
     permission_classes = [ModelPermissions]
-    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"retry": (409,)}
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys((*ONE, *MANY), (409,))
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filters are for the list; a row is named by its id alone."""
-        return super().filter_queryset(queryset) if self.action == "list" else queryset
+        """Filters are for the list and for what is done with all of it; a row is named by its id alone."""
+        return super().filter_queryset(queryset) if self.action in ("list", *MANY) else queryset
 
     def get_permissions(self) -> Any:
-        """A retry needs the permission to change rows."""
-        return [MayChange()] if self.action == "retry" else super().get_permissions()
+        """Each act has a permission of its own."""
+        steers = self.action in (*ONE, *MANY)
+        return [MaySteer(Steering(_act(self.action)))] if steers else super().get_permissions()
 
     @extend_schema(responses=QueueStatsSerializer, filters=False, description="The queue in numbers.")
     def stats(self, request: Request) -> Response:
@@ -100,9 +81,63 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     @extend_schema(request=None, description="Try a row again now, with its attempts counted anew.")
     def retry(self, request: Request, pk: int) -> Response:
         """Try a row again now; 409 with a sentence where it can't be."""
-        row = self.get_object()
+        return self._one(request, SyncQueueService().manual_retry)
+
+    @extend_schema(request=None, description="End a waiting row without a look.")
+    def cancel(self, request: Request, pk: int) -> Response:
+        """End a waiting row; 409 with a sentence where it can't be."""
+        return self._one(request, SyncQueueService().cancel)
+
+    @extend_schema(request=None, description="Throw a dead letter (status failed) away.")
+    def discard(self, request: Request, pk: int) -> Response:
+        """Throw a dead letter away; 409 with a sentence where it can't be."""
+        return self._one(request, SyncQueueService().discard)
+
+    @_of_many("sync_queue_retry_all", "Try all dead letters and waiting rows that match again now.")
+    def retry_all(self, request: Request) -> Response:
+        """Try all that match again now."""
+        return self._many(request, SyncQueueService().retry_all)
+
+    @_of_many("sync_queue_cancel_all", "End all waiting rows that match without a look.")
+    def cancel_all(self, request: Request) -> Response:
+        """End all waiting rows that match."""
+        return self._many(request, SyncQueueService().cancel_all)
+
+    @_of_many("sync_queue_discard_all", "Throw all dead letters that match away.")
+    def discard_all(self, request: Request) -> Response:
+        """Throw all dead letters that match away."""
+        return self._many(request, SyncQueueService().discard_all)
+
+    def _one(self, request: Request, act: One) -> Response:
+        row: SyncQueue = self.get_object()
         try:
-            row = SyncQueueService().manual_retry(row.pk, by=request.user.get_username())
+            with transaction.atomic():
+                now = act(row.pk, request.user.get_username())
+                note(request.user, f"{_DID[self.action]} by the API.", row)
         except QueueError as error:
             raise Conflict(str(error)) from error
-        return Response(self.get_serializer(row).data)
+        return Response(self.get_serializer(now).data)
+
+    def _many(self, request: Request, act: Many) -> Response:
+        asked = ExpectedSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        rows, expected = self.filter_queryset(self.get_queryset()), asked.validated_data["expect"]
+        try:
+            found = act(exactly(rows, expected), request.user.get_username())
+        except QueueError as error:
+            raise Conflict(str(error)) from error
+        did = _DID[_act(self.action)]
+        note(request.user, f"{did} {found.done:,} rows by the API{_narrowed(request)}.")
+        left = expected - found.done - found.in_flight  # what is finished, too
+        return Response(SteeredSerializer(replace(found, left=left)).data)
+
+
+def _act(action: str) -> str:
+    """What an action does to one row or to many."""
+    return action.removesuffix("_all")
+
+
+def _narrowed(request: Request) -> str:
+    """The filters as the caller gave them."""
+    given = request.META.get("QUERY_STRING", "")
+    return f", narrowed by {given}" if given else ""

@@ -15,6 +15,7 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from sync.acts_log import ADDITION, DELETION, note
 from sync.api.etag import check_precondition, etag_of
 from sync.api.history import DecisionSerializer, told
 from sync.api.permissions import MayChange, ModelPermissions
@@ -140,6 +141,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         serializer.is_valid(raise_exception=True)
         record = serializer.save()
         record.refresh_from_db()
+        note(request.user, record, "Made by the API.", flag=ADDITION)
         answer = self._answer(record, status.HTTP_201_CREATED)
         answer["Location"] = self.reverse_action("detail", args=[record.pk])
         return answer
@@ -152,6 +154,8 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
             serializer = self.get_serializer(record, data=request.data, partial=kwargs.get("partial", False))
             serializer.is_valid(raise_exception=True)
             serializer.save()
+            fields = ", ".join(sorted(serializer.validated_data))
+            note(request.user, record, f"Changed by the API: {fields}.")
             record.refresh_from_db()
         return self._answer(record)
 
@@ -160,6 +164,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
         with transaction.atomic():
             record = self.get_object()
             check_precondition(request, record)
+            note(request.user, record, "Deleted by the API.", flag=DELETION)
             record.delete()
         return Response(status=status.HTTP_204_NO_CONTENT)
 
@@ -209,5 +214,6 @@ class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
             answer = push_by_name(record, by=request.user.get_username())
         except NotConfigured as error:
             raise NotConfiguredProblem(str(error)) from error
+        note(request.user, record, f"Sync now, by the API: {answer.message}")
         said = {"sync_triggered": answer.triggered, "message": answer.message, "monday_id": before}
         return Response(self.get_serializer({f"{record.entity_type()}_id": record.pk, **said}).data)

@@ -21,6 +21,7 @@ from sync.clock import sync_now
 from sync.models import GuardedAct, SyncQueue
 from sync.queue import SyncQueueService
 from sync.registry import EntitySpec
+from sync.standstill import why_waits
 
 
 class RecordCountsSerializer(serializers.Serializer[Any]):
@@ -120,7 +121,7 @@ def _counts(spec: EntitySpec) -> dict[str, Any]:
         **counts,
         "total": sum(counts.values()),
         "last_synced": max(latest, default=None),
-        "board": account.why_waits(spec.entity_type),
+        "board": why_waits(spec.entity_type),
         "window_seconds": budget.window_of(),
     }
 

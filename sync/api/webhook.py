@@ -8,6 +8,7 @@ from django.views.decorators.http import require_POST
 
 from sync import inbox
 from sync.api.problems import problem
+from sync.metrics import webhooks
 
 
 @csrf_exempt
@@ -16,6 +17,7 @@ def monday(request: HttpRequest, token: str | None = None) -> JsonResponse:
     """Hand the delivery to the inbox; a body that is too long is not even read."""
     if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
         received = inbox.TOO_LARGE
+        webhooks.note(webhooks.REFUSED)
     else:
         received = inbox.receive(
             request.body,
@@ -23,6 +25,7 @@ def monday(request: HttpRequest, token: str | None = None) -> JsonResponse:
             path_token=token,
             path=request.path,
         )
+    webhooks.store_when_due()
     if received.code:
         return problem(received.status, received.code, received.sentence)
     return JsonResponse(received.body, status=received.status)

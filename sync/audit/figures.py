@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -51,6 +52,17 @@ def verified(entity_type: str | None = None) -> Verified:
     drift = day.filter(drifted__gt=0).aggregate(at=Max("at"))
     sums = day.aggregate(sampled=Sum("sampled"), drifted=Sum("drifted"))
     return Verified(newest, sums["sampled"], sums["drifted"], drift["at"])
+
+
+def together(boards: Iterable[Verified]) -> Verified:
+    """Return what several boards' samples say as one."""
+    told = [one for one in boards if one.at is not None]
+    return Verified(
+        at=max((one.at for one in told if one.at), default=None),
+        sampled=sum(one.sampled for one in told),
+        drifted=sum(one.drifted for one in told),
+        drift_at=max((one.drift_at for one in told if one.drift_at), default=None),
+    )
 
 
 def verified_words(entity_type: str | None = None) -> str:

@@ -25,6 +25,7 @@ from sync.connectors.monday.items import Item, parse_look
 from sync.engine.board import Board
 from sync.enqueue import enqueue_many
 from sync.models import BoardLink, Intent, IntentState, SyncAudit, SyncMetadata, SyncQueue, WebhookEvent
+from sync.standstill import workable
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +41,7 @@ def audit_when_due() -> SyncAudit | None:
     if not _due() or not account.is_configured() or budget.forecast().ends_at is not None:
         return None
     for link in _by_turn():
-        if account.workable(link) and (result := audit(link)) is not None:
+        if workable(link) and (result := audit(link)) is not None:
             return result
     return None
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from sync import account
+from sync import account, pausing
 from sync.backfill.board import Index
 from sync.backfill.candidates import CHUNK, chunks, considered
 from sync.backfill.rows import row_of
 from sync.backfill.waits import hours_of_waiting
 from sync.boards import link_of
+from sync.choices import QueueDirection
 from sync.claims import Claimed
 from sync.clock import sync_now
 from sync.connectors.monday.documents import ITEMS_PER_PAGE, ITEMS_PER_READ
@@ -26,6 +27,7 @@ from sync.engine.subjects import Batch, Board, Subject
 from sync.lease import Lease
 from sync.models import ApiBudget
 from sync.registry import EntitySpec
+from sync.standstill import why_not
 
 SAMPLES = 3
 CALLS_A_JOB = 7  # its start, four questions, and what a listing may need besides its pages
@@ -127,7 +129,8 @@ def preview(spec: EntitySpec, tell: Callable[[int, int], None] = lambda done, of
 
     `tell` hears how many records were looked at, and of how many.
     """
-    reason, link = account.why_not(spec.entity_type), link_of(spec.entity_type)
+    reason, link = why_not(spec.entity_type), link_of(spec.entity_type)
+    reason = reason or pausing.why_waits(spec.entity_type, QueueDirection.TO_MONDAY)
     if reason or link is None:
         raise Impossible(reason)
     board = Board.of(link)

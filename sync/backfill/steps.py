@@ -32,6 +32,7 @@ from sync.backfill.waits import (
     next_question,
     older_than,
     shared_pause,
+    stopped,
     until_look,
 )
 from sync.boards import link_of
@@ -111,6 +112,8 @@ def _send(lease: Lease, backfill: Backfill, content: bytes, rows: int) -> Pause 
     except MondayError as error:
         return _not_started(backfill, error)
     with lease.held():
+        if pause := stopped(lease.link):
+            return pause
         _keep(backfill, put_at=SyncNow())
     lease.renew(UPLOAD_TIMEOUT + settings.MONDAY_SETTLE_SECONDS)
     announced = time.monotonic()

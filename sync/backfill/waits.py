@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from django.db.models import Sum
 
-from sync import account
+from sync import account, pausing
+from sync.choices import QueueDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.errors import JobLimitReached, MondayError, Scope
 from sync.connectors.monday.ingest import ITEMS_PER_HOUR
@@ -18,6 +19,8 @@ POLL_WAITS = (10, 20, 40, 60)
 """Seconds before the first, second … question about a job; later ones come once a minute."""
 LONG_WAIT = 600
 """Seconds between questions about a job that takes over an hour: a day of them is some 200 calls."""
+PAUSED_WAIT = 60
+"""Seconds until it is looked again whether what a person paused was resumed."""
 LONG_JOB = timedelta(hours=1)
 HOUR = timedelta(hours=1)
 WAITABLE = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
@@ -66,7 +69,12 @@ def _progress(backfill: Backfill) -> str:
 
 
 def shared_pause(link: BoardLink) -> Pause | None:
-    """What holds the account or the board for every worker holds a backfill too; the account's probe is made here."""
+    """What holds the account or the board for every worker holds a backfill too, as does a person's pause.
+
+    The account's probe is made here.
+    """
+    if why := pausing.why_waits(link.entity_type, QueueDirection.TO_MONDAY):
+        return Pause(PAUSED_WAIT, why)
     link.refresh_from_db(fields=["blocked_until", "blocked_reason"])
     now = sync_now()
     if link.blocked_until is not None and link.blocked_until > now:
@@ -76,6 +84,12 @@ def shared_pause(link: BoardLink) -> Pause | None:
     row = account.account()
     seconds = (row.paused_until - sync_now()).total_seconds() if row.paused_until else 0
     return Pause(max(1.0, seconds), row.pause_reason)
+
+
+def stopped(link: BoardLink) -> Pause | None:
+    """What a person has paused, where a file is about to be sent; `pause` waits for the end of this transaction."""
+    found = pausing.paused_for_writers(link.entity_type).get(QueueDirection.TO_MONDAY)
+    return Pause(PAUSED_WAIT, pausing.words(found, QueueDirection.TO_MONDAY)) if found else None
 
 
 def after_failure(error: MondayError) -> Pause:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -14,6 +16,7 @@ from sync.connectors.monday import pacing
 from sync.connectors.monday.answers import Answer
 from sync.connectors.monday.budget import DOCUMENT_POINTS, READ_POINTS, WRITE_POINTS
 from sync.models import BoardLink, MondayAccount
+from sync.pausing import PAUSED_DIRECTIONS
 
 FORGET = 0.1
 """A dearer call is believed at once, cheaper ones bit by bit."""
@@ -22,9 +25,20 @@ _DEMAND = """
     SELECT count(*), min(priority), min(next_retry) FROM (
         SELECT priority, next_retry FROM sync_queue
         WHERE status = 'pending' AND entity_type = %s AND next_retry <= sync_now()
+          AND direction <> ALL ({paused})
         ORDER BY priority, next_retry LIMIT %s
     ) AS due
-"""
+""".format(paused=PAUSED_DIRECTIONS.format(entity_type="%s"))  # noqa: S608
+_DEMANDS = """
+    SELECT asked.entity_type, due.rows, due.priority, due.oldest
+    FROM unnest(%s::text[], %s::int[]) AS asked (entity_type, most)
+    CROSS JOIN LATERAL (SELECT count(*) AS rows, min(priority) AS priority, min(next_retry) AS oldest FROM (
+        SELECT priority, next_retry FROM sync_queue
+        WHERE status = 'pending' AND entity_type = asked.entity_type AND next_retry <= sync_now()
+          AND direction <> ALL ({paused})
+        ORDER BY priority, next_retry LIMIT asked.most
+    ) AS few) AS due
+""".format(paused=PAUSED_DIRECTIONS.format(entity_type="asked.entity_type"))  # noqa: S608
 
 _WAIT_LONGER = """
     SELECT coalesce(sum(coalesce(link.read_points, %s)
@@ -35,10 +49,15 @@ _WAIT_LONGER = """
         AND coalesce(link.blocked_until <= sync_now(), true)
     CROSS JOIN LATERAL (SELECT count(*) AS rows FROM (
         SELECT 1 FROM sync_queue
-        WHERE status = 'pending' AND entity_type = link.entity_type AND next_retry <= sync_now() LIMIT %s
+        WHERE status = 'pending' AND entity_type = link.entity_type AND next_retry <= sync_now()
+          AND direction <> ALL ({paused})
+        LIMIT %s
     ) AS few) AS due
     WHERE mine.id = %s AND due.rows > 0
-"""
+""".format(paused=PAUSED_DIRECTIONS.format(entity_type="link.entity_type"))  # noqa: S608
+_ALL_WAIT_LONGER = _WAIT_LONGER.replace("SELECT ", "SELECT mine.id, ", 1).replace(
+    "mine.id = %s AND due.rows > 0", "due.rows > 0 GROUP BY mine.id"
+)
 
 
 @dataclass(frozen=True)
@@ -65,18 +84,39 @@ def learned(link_id: int) -> Learned:
     """What is known of a board; the size is also bounded by what the account bears after a failure."""
     row = BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_look").get(pk=link_id)
     account = MondayAccount.objects.filter(id=1).values_list("batch_limit", flat=True).first()
-    size = min(row.batch_limit or pacing.FULL_BATCH, account or pacing.FULL_BATCH)
+    return learned_by(row, account)
+
+
+def learned_by(row: BoardLink, account_limit: int | None) -> Learned:
+    """The same of a link that has been read, with what the account bears."""
+    size = min(row.batch_limit or pacing.FULL_BATCH, account_limit or pacing.FULL_BATCH)
     return Learned(
-        link_id, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_look
+        row.pk, size, row.read_points or READ_POINTS, row.write_points or WRITE_POINTS, row.last_look
     )
 
 
 def demand_of(entity_type: str, most: int) -> Demand:
     """What is due on a board, `most` rows of it."""
     with connection.cursor() as cursor:
-        cursor.execute(_DEMAND, [entity_type, most])
+        cursor.execute(_DEMAND, [entity_type, entity_type, most])
         rows, priority, oldest = cursor.fetchone()
     return Demand(int(rows), priority, oldest)
+
+
+def demands_of(most: Mapping[str, int]) -> dict[str, Demand]:
+    """What is due on each of these boards, so many rows of it at most; one query."""
+    columns: list[Any] = [list(most), list(most.values())]
+    with connection.cursor() as cursor:
+        cursor.execute(_DEMANDS, columns)
+        found = cursor.fetchall()
+    return {entity_type: Demand(int(rows), priority, oldest) for entity_type, rows, priority, oldest in found}
+
+
+def all_needed_by_longer_waiting() -> dict[int, int]:
+    """By link, what `needed_by_longer_waiting` says of it; none of it where it is 0. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_ALL_WAIT_LONGER, [READ_POINTS, WRITE_POINTS, pacing.FULL_BATCH])
+        return {int(link_id): math.ceil(float(points)) for link_id, points in cursor.fetchall()}
 
 
 def needed_by_longer_waiting(link_id: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -26,16 +27,18 @@ class Forecast:
     as_of: datetime | None
 
 
-def forecast() -> Forecast:
-    """How the day's allowance stands, and when it ends at this rate."""
-    books = store.read()
+def forecast(
+    books: store.Books | None = None, last_hour: Callable[[], usage.LastHour] = usage.last_hour
+) -> Forecast:
+    """How the day's allowance stands, and when it ends at this rate; `books` where they are read already."""
+    books = books or store.read()
     budget, used = books.budget, float(books.budget.used_today)
     limit, left, spare = budget.allowance.day, budget.day_left(urgent=True), budget.day_left()
     if limit is None or left is None or spare is None:
         words = f"{used:,.0f} calls to Monday today. Monday has named no limit for the day."
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(books.now)
-    ends = _ends(books.now, spare, usage.last_hour().calls)
+    ends = _ends(books.now, spare, last_hour().calls)
     if ends is not None and ends >= midnight:
         ends = None
     words = f"{used:,.0f} of today's {limit:,} calls to Monday are used. {_outlook(spare, ends, midnight)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -50,11 +51,17 @@ def held(link: BoardLink, *, urgent: bool = False) -> Held | None:
     demand = boards.demand_of(link.entity_type, known.size)
     if urgent:
         demand = Demand(max(1, demand.rows), int(Priority.PERSON), demand.oldest)
-    found = offer(books, known, demand)
+    return held_by(books, known, demand)
+
+
+def held_by(books: Books, known: Learned, demand: Demand, facts: Facts | None = None) -> Held | None:
+    """The same, where all that is known of the board has been read already."""
+    facts = facts or Facts()
+    found = offer(books, known, demand, facts)
     if isinstance(found, Wait):
         words = no_room(found, urgent=demand.priority == Priority.PERSON)
         return Held(words, found.until, found.kind is not Kind.DAY)
-    return None if found.urgent else _paced(books, known, demand)
+    return None if found.urgent else _paced(books, known, demand, facts)
 
 
 def free_since(link: BoardLink) -> datetime | None:
@@ -63,41 +70,55 @@ def free_since(link: BoardLink) -> datetime | None:
     A board that was just looked at is worked on, in the portions that a minute allows.
     """
     books = store.read_limited()
-    if books is None:
-        return None
+    return None if books is None else free_since_by(books, boards.learned(link.pk))
+
+
+def free_since_by(books: Books, known: Learned, facts: Facts | None = None) -> datetime:
+    """The same, where all that is known of the board has been read already."""
     today = midnight_after(books.now) - timedelta(days=1)
-    last_look = boards.learned(link.pk).last_look
-    return max(today, last_look + timedelta(seconds=window_of(books))) if last_look else today
+    if known.last_look is None:
+        return today
+    window = (facts or Facts()).window(books)
+    return max(today, known.last_look + timedelta(seconds=window))
 
 
-def window_of(books: Books | None = None) -> float:
+def window_of(books: Books | None = None, last_hour: Callable[[], usage.LastHour] = usage.last_hour) -> float:
     """The seconds for which every board gathers changes before its next look; 0: none."""
     books = books or store.read()
     left = books.budget.day_left()
     if left is None:
         return 0.0
-    hour = usage.last_hour()
+    hour = last_hour()
     rest = (midnight_after(books.now) - books.now).total_seconds()
     limit = books.budget.allowance.day or 0
     return pacing.window_seconds(pacing.Day(limit, left, hour.calls, hour.boards, rest))
 
 
-def offer(books: Books, known: Learned, demand: Demand) -> Offer | Wait:
+@dataclass(frozen=True)
+class Facts:
+    """What is asked of the database only where the decision hangs on it; who decides for many boards keeps answers."""
+
+    longer: Callable[[int], int] = boards.needed_by_longer_waiting
+    window: Callable[[Books], float] = window_of
+
+
+def offer(books: Books, known: Learned, demand: Demand, facts: Facts | None = None) -> Offer | Wait:
     """The next look of a board, as large as there is room for, or what leaves none."""
-    found = _offer(books, known, demand.rows, urgent=False)
+    facts = facts or Facts()
+    found = _offer(books, known, demand.rows, facts, urgent=False)
     if demand.priority != Priority.PERSON:
         return found
     if isinstance(found, Offer):
         return Offer(found.size, found.points, urgent=True)
-    kept = _offer(books, known, demand.rows, urgent=True)
+    kept = _offer(books, known, demand.rows, facts, urgent=True)
     return kept if isinstance(kept, Wait) else Offer(kept.size, kept.points, urgent=True, only_urgent=True)
 
 
-def _offer(books: Books, known: Learned, rows: int, *, urgent: bool) -> Offer | Wait:
+def _offer(books: Books, known: Learned, rows: int, facts: Facts, *, urgent: bool) -> Offer | Wait:
     budget = books.budget
     wanted = min(known.size, max(1, rows))
     room = budget.points_room(urgent=urgent)
-    kept = 0 if urgent or room is None else _kept_for_others(books, known, room, wanted)
+    kept = 0 if urgent or room is None else _kept_for_others(books, known, room, wanted, facts)
     fits = pacing.size_that_fits(None if room is None else room - kept, known.read_points, known.write_points)
     if not fits and kept and not budget.points.spent:
         fits = pacing.size_that_fits(room, known.read_points, known.write_points)
@@ -122,15 +143,15 @@ def _fresh_room(books: Books) -> int | None:
     return None if limit is None else limit - reserve(limit, MINUTE_RESERVE)
 
 
-def _kept_for_others(books: Books, known: Learned, room: int, wanted: int) -> int:
+def _kept_for_others(books: Books, known: Learned, room: int, wanted: int, facts: Facts) -> int:
     """Points that are left to boards that have waited longer: half of a minute at most, none where all have room."""
     half = (_fresh_room(books) or 0) // 2
     if room - known.read_points - wanted * known.write_points >= half:
         return 0
-    return min(half, boards.needed_by_longer_waiting(known.link_id))
+    return min(half, facts.longer(known.link_id))
 
 
-def _paced(books: Books, known: Learned, demand: Demand) -> Held | None:
+def _paced(books: Books, known: Learned, demand: Demand, facts: Facts) -> Held | None:
     """A full batch never waits, nor does a change that has waited for a whole window already."""
     if (
         known.last_look is None
@@ -138,7 +159,7 @@ def _paced(books: Books, known: Learned, demand: Demand) -> Held | None:
         or demand.rows >= min(known.size, _fresh_size(books, known))
     ):
         return None
-    window = timedelta(seconds=window_of(books))
+    window = timedelta(seconds=facts.window(books))
     if not window:
         return None
     until = known.last_look + window

@@ -10,6 +10,7 @@ from typing import Any
 
 import structlog
 
+from sync import stopping
 from sync.budget import boards, store, usage
 from sync.budget.gate import no_room
 from sync.budget.turns import Cost, Turn, current_cost, current_turn
@@ -18,6 +19,7 @@ from sync.connectors.monday.budget import LIMITED_CALL, READ_POINTS, WRITE_POINT
 from sync.connectors.monday.client import MondayClient
 from sync.connectors.monday.errors import (
     BudgetExhausted,
+    CallerEnds,
     ComplexityExhausted,
     DailyLimitReached,
     LimitReached,
@@ -32,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 SINGLE_POINTS = 1_000
 """What a call of the account itself is taken to cost until it is answered: who asks, a page, a webhook."""
+ENDS = "The worker was told to end before this call. Another one makes it."
 _KINDS: Mapping[type[MondayError], Kind] = {
     ComplexityExhausted: Kind.POINTS,
     MinuteLimitReached: Kind.MINUTE,
@@ -64,8 +67,11 @@ class Metered:
     ) -> Answer:
         """Send one document where the allowance has room for it.
 
-        Raises MondayError; BudgetExhausted, before anything is sent, where there is no room.
+        Raises MondayError; BudgetExhausted, before anything is sent, where there is no room, and CallerEnds where
+        this process was told to end.
         """
+        if stopping.asked():
+            raise CallerEnds(ENDS)
         ticket = _depart(self.urgent)
         try:
             answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
@@ -133,9 +139,19 @@ def _arrived(ticket: _Ticket, answer: Answer) -> None:
         _take_off(books, ticket)
         books.budget = books.budget.answered(answer, ticket.points, books.now, books.in_air)
         spent = answer.complexity.query if answer.complexity else ticket.points
-        usage.add(cost.entity_type, Decimal(1), looks=int(first), points=spent)
+        usage.add(cost.entity_type, Decimal(1), kind=cost.kind, looks=int(first), points=spent)
         if cost.link_id is not None:
             boards.learn(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
+    # Calls of no board are made by commands, too, whose words a person reads.
+    tell = log.debug if cost.link_id is None else log.info
+    tell(
+        "monday answered",
+        call=cost.kind,
+        records=cost.records,
+        seconds=round(answer.seconds, 3),
+        points=spent,
+        monday_request=answer.request_id,
+    )
 
 
 def _failed(ticket: _Ticket, error: MondayError) -> None:
@@ -144,6 +160,14 @@ def _failed(ticket: _Ticket, error: MondayError) -> None:
     A refused request is a call, but its points go back: nothing of it ran, and of a document that is halved until
     one record stands alone, the halves must still find room in the same minute.
     """
+    log.warning(
+        "monday call failed",
+        call=ticket.cost.kind,
+        records=ticket.cost.records,
+        scope=str(error.scope),
+        code=error.code,
+        monday_request=error.request_id,
+    )
     with store.opened() as books:
         _take_off(books, ticket)
         if isinstance(error, Unreachable):
@@ -161,6 +185,7 @@ def _failed(ticket: _Ticket, error: MondayError) -> None:
         usage.add(
             ticket.cost.entity_type,
             LIMITED_CALL if limited else Decimal(1),
+            kind=ticket.cost.kind,
             looks=int(_is_first(ticket)),
             points=ticket.points if ran else 0,
             rejections=int(limited),

@@ -23,6 +23,13 @@ class Cost:
     writes: bool = False
     asks_for_limits: bool = False
 
+    @property
+    def kind(self) -> str:
+        """A read or a write of a board, or a call of the account that no board is named for."""
+        if self.link_id is None:
+            return "account"
+        return "write" if self.writes else "read"
+
 
 @dataclass
 class Turn:

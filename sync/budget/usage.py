@@ -8,7 +8,9 @@ from decimal import Decimal
 
 from django.db import connection
 
+from sync import metrics
 from sync.clock import SyncNow
+from sync.metrics.names import API_CALLS, API_POINTS, API_REJECTIONS
 from sync.models import ApiUsage
 
 KEPT = timedelta(days=8)
@@ -35,10 +37,19 @@ class LastHour:
     boards: int
 
 
-def add(entity_type: str, calls: Decimal, *, looks: int = 0, points: int = 0, rejections: int = 0) -> None:
-    """Add to this minute's row."""
+def add(
+    entity_type: str, calls: Decimal, *, kind: str, looks: int = 0, points: int = 0, rejections: int = 0
+) -> None:
+    """Add one call to this minute's row, under the budget's lock; `calls` is what it counts, `kind` what it was."""
     with connection.cursor() as cursor:
         cursor.execute(_ADD, [entity_type, calls, looks, points, rejections])
+    metrics.add(
+        [
+            metrics.Count(API_CALLS, entity_type, kind),
+            metrics.Count(API_POINTS, entity_type, value=points),
+            metrics.Count(API_REJECTIONS, entity_type, value=rejections),
+        ]
+    )
 
 
 def last_hour() -> LastHour:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sync import account, registry
-from sync.account import why_not
 from sync.boards import link_of
 from sync.budget.boards import learned
 from sync.claims import Claimed
@@ -18,6 +17,7 @@ from sync.dryrun.looking import Looked, Memory, look
 from sync.dryrun.wanted import chunks, items_wait_for_backfill, waiting_for_an_answer
 from sync.models import BoardLink
 from sync.registry import EntitySpec
+from sync.standstill import why_not
 from sync.sweeping import board_items, unknown_items
 
 __all__ = ["BoardPlan", "Cost", "Entry", "Plan", "What", "plan_everything"]

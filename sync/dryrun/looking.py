@@ -32,8 +32,8 @@ class Unleased(Lease):
         """Hold nothing."""
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Open a transaction (a savepoint of the one that is taken back)."""
+    def held(self, *, step: bool = False) -> Iterator[None]:
+        """Open a transaction (a savepoint of the one that is taken back); there is nothing to renew."""
         with transaction.atomic():
             yield
 

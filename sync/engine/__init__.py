@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import structlog
 
@@ -20,12 +19,13 @@ from sync.engine.candidates import settle_candidates
 from sync.engine.clearing import guard
 from sync.engine.copies_sent import part_copies
 from sync.engine.drifting import explains, hold_back, notice
-from sync.engine.graves import open_graves, without_stone
+from sync.engine.graves import open_graves
 from sync.engine.identity import identify
 from sync.engine.late_landings import know_late_landings
 from sync.engine.loading import load
 from sync.engine.loops import damp
 from sync.engine.overwritten import judge
+from sync.engine.paused import hold_paused
 from sync.engine.planning import plan
 from sync.engine.quiet import end_quiet
 from sync.engine.reading import read
@@ -36,37 +36,34 @@ from sync.engine.settling import settle
 from sync.engine.stale_reads import read_suspects_again
 from sync.engine.subjects import Batch, Board, Outcome, Subject
 from sync.engine.tagging import make_tags
+from sync.engine.tally import Tally, count_look_alone, tally_of
 from sync.engine.unlinking import unlink_where_asked
 from sync.engine.weighing import weigh
 from sync.engine.writing import write
 from sync.lease import Lease, giving_way
+from sync.pausing import by_direction
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True)
-class Tally:
-    """How many records a look settled, how many failed, how many wait again."""
+def reconcile(lease: Lease, claimed: Sequence[Claimed], batch_id: uuid.UUID) -> Tally:
+    """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost.
 
-    completed: int = 0
-    failed: int = 0
-    waiting: int = 0
-
-
-def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
-    """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost."""
+    `batch_id` names this look in the ledger, the history and the log.
+    """
     started = time.monotonic()
-    batch = Batch(lease, Board.of(lease.link), uuid.uuid4())
+    batch = Batch(lease, Board.of(lease.link), batch_id)
     if prepare(batch, claimed):
         _look(batch)
     _finish(batch)
     bury(batch)
     settle(batch, started)
-    tally = _tally(batch)
+    if not batch.subjects:
+        count_look_alone(batch)
+    tally = tally_of(batch)
     log.info(
         "look done",
-        board=lease.link.entity_type,
-        batch=str(batch.id),
+        seconds=round(time.monotonic() - started, 3),
         records=len(claimed),
         calls=batch.calls,
         completed=tally.completed,
@@ -79,6 +76,7 @@ def reconcile(lease: Lease, claimed: Sequence[Claimed]) -> Tally:
 def prepare(batch: Batch, claimed: Sequence[Claimed]) -> bool:
     """Load what NPD knows of the claimed records, and end those that need no call; return whether any is left."""
     load(batch, claimed)
+    batch.paused = by_direction(batch.board.link.entity_type)
     carry_out_answers(batch)
     record_gone.begin(batch)
     weigh(batch)
@@ -125,6 +123,7 @@ def decide(batch: Batch) -> bool:
             continue
         plan(batch, subject, subject.item)
         _without_item(batch, subject)
+    hold_paused(batch)
     judge(batch)
     damp(batch)
     guard(batch)
@@ -180,11 +179,12 @@ def _come_back(batch: Batch, error: MondayError) -> None:
 
 def _candidates_unread(batch: Batch, words: str, *, alone: bool, failed: bool) -> None:
     with batch.lease.held():
-        for claimed in batch.candidates:
-            if failed:
+        if failed:
+            for claimed in batch.candidates:
                 finish.fail(claimed.rows, batch.lease.token, words)
-            else:
-                finish.give_back(claimed.rows, batch.lease.token, words, alone=alone)
+        else:
+            rows = [row for claimed in batch.candidates for row in claimed.rows]
+            finish.give_back(rows, batch.lease.token, words, alone=alone)
 
 
 def _finish(batch: Batch) -> None:
@@ -193,19 +193,6 @@ def _finish(batch: Batch) -> None:
             subject.end(Outcome.GIVEN_BACK, "Its item was made; the other fields follow.")
         elif subject.open:
             subject.end(Outcome.SETTLED)
-
-
-def _tally(batch: Batch) -> Tally:
-    subjects = [*batch.subjects, *(grave.subject for grave in batch.graves)]
-    outcomes = [subject.outcome for subject in subjects]
-    return Tally(
-        completed=outcomes.count(Outcome.SETTLED)
-        + len(without_stone(batch))
-        + len(batch.candidates)
-        - len(batch.snoozed),
-        failed=outcomes.count(Outcome.FAILED),
-        waiting=outcomes.count(Outcome.GIVEN_BACK) + outcomes.count(Outcome.SNOOZED) + len(batch.snoozed),
-    )
 
 
 __all__ = ["Tally", "decide", "prepare", "reconcile"]

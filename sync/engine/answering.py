@@ -13,9 +13,10 @@ from uuid import UUID
 import pghistory
 from django.db.models import QuerySet
 
-from sync.choices import Cause, Priority
+from sync.choices import Cause, Priority, QueueDirection
 from sync.engine.causes import cause_of_rows
 from sync.engine.findings import settled_identity
+from sync.engine.paused import waits_for
 from sync.engine.questions import DIFFERENT, LEAVE, NEW_ITEM, NEW_RECORD, SAME, TAKES
 from sync.engine.reading import as_uuid
 from sync.engine.same_person import CannotUnite, unite
@@ -25,6 +26,7 @@ from sync.hooks import KIND_IDENTITY, RECORD, Choice, OpenConflict, desk
 from sync.lease import giving_way
 from sync.letting_go import remember
 from sync.models import Decision, RefusedItem, SyncMetadata
+from sync.pausing import paused_for_writers
 
 AS_NEW = "as_new"
 """The key of an item's queue row under which it says that the item is to become a record of its own."""
@@ -75,6 +77,9 @@ def _carry_out(batch: Batch, subject: Subject, conflict: OpenConflict, choice: C
     if value.isdigit():
         return _take_item(batch, subject, value)
     if value.startswith((SAME, TAKES)):
+        batch.paused = paused_for_writers(batch.board.link.entity_type)
+        if waits_for(batch, subject, QueueDirection.TO_NPD):
+            return ""
         return _unite(batch, subject, value)
     return _by_word(batch, subject, value, item_id)
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pghistory
 
 from sync import finish
-from sync.choices import RecordGone, TombstoneState
+from sync.choices import QueueDirection, RecordGone, TombstoneState
 from sync.clock import SyncNow
 from sync.connectors.monday.items import Item
 from sync.engine.asking import ask
 from sync.engine.causes import stamped
 from sync.engine.ending import intents_applied
 from sync.engine.graves import Grave, question_of, without_stone
+from sync.engine.paused import leave_waiting, not_stopped
 from sync.engine.subjects import Batch, Outcome
 from sync.graveyard import NEW_ITEM, OPEN, CannotBringBack, bring_back
 from sync.hooks import KIND_DELETE, RECORD, Finding, desk
@@ -68,7 +69,7 @@ def _bury_all(batch: Batch) -> None:
         if stone is None or stone.state == TombstoneState.RESTORED:
             grave.becomes = grave.question = None
             continue
-        if grave.brings_back:
+        if grave.brings_back and not_stopped(batch, [grave.subject], QueueDirection.TO_NPD):
             _bring_back(batch, grave, stone)
         _store(batch, grave, stone)
     desk().record([finding for grave in batch.graves for finding in _findings(grave)])
@@ -185,3 +186,4 @@ def _end_rows(batch: Batch, grave: Grave) -> None:
         finish.give_back(rows, token, subject.words, alone=subject.alone)
     else:
         finish.complete(rows, token, grave.note)
+    leave_waiting(grave.stone.entity_type, [subject])

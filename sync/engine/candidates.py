@@ -24,6 +24,7 @@ from sync.engine.copies import add_copy
 from sync.engine.gone import SAID_SO
 from sync.engine.items_shown import item_as_told
 from sync.engine.matching import bearer, by_match_rule, owner_elsewhere, tombstone_of
+from sync.engine.paused_graves import item_waits
 from sync.engine.questions import ask_whose_item, close_questions_about
 from sync.engine.reading import match_text_of_item, npd_id_of
 from sync.engine.stale_reads import WINDOW
@@ -52,6 +53,8 @@ def _settle_one(
     item_id = claimed.remote_id or ""
     candidate = Candidate(batch, claimed, found.linked.get(item_id))
     with pghistory.context(cause="sync", batch=str(batch.id)), batch.lease.held():
+        if item_waits(batch, claimed, QueueDirection.TO_NPD):
+            return
         candidate.settle(last.get(item_id), first.get(item_id) or claimed.rows[0].created_at)
 
 

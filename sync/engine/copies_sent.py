@@ -16,6 +16,7 @@ from django.conf import settings
 
 from sync import account
 from sync.budget import sending
+from sync.choices import QueueDirection
 from sync.clock import SyncNow
 from sync.connectors.monday.documents import Change, Document, change
 from sync.connectors.monday.errors import ItemInactive, ItemNotFound, MondayError, Scope
@@ -23,9 +24,10 @@ from sync.connectors.monday.items import Item, parse_written
 from sync.connectors.monday.removals import Removal, archive_items
 from sync.engine import intents
 from sync.engine.copies import Copy, answered, find_answered, tell_ours
-from sync.engine.copies_told import settle_copies
+from sync.engine.copies_told import settle_copies, wait_with_copies
 from sync.engine.subjects import Batch, Outcome
 from sync.models import Intent, IntentState
+from sync.pausing import paused_for_writers, words
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,8 @@ Build = Callable[[Batch, Sequence[Copy]], Document]
 
 def part_copies(batch: Batch) -> None:
     """Decide and carry out what becomes of the look's copies, and end their rows; raises LeaseLost."""
+    if QueueDirection.TO_MONDAY in batch.paused:
+        return wait_with_copies(batch)
     try:
         find_answered(batch)
     except MondayError as error:
@@ -41,13 +45,13 @@ def part_copies(batch: Batch) -> None:
         for subject in [s for s in batch.open if any(answered(s))]:
             subject.end(Outcome.GIVEN_BACK, error.sentence)
     if not batch.copies:
-        return
+        return None
     tell_ours(batch)
     _send(batch, [copy for copy in batch.copies if not copy.cleared], _clearing, _cleared)
     _send(batch, [c for c in _going(batch) if c.cleared and c.wants_archive], _archiving, _archived)
     for copy in _going(batch):
         copy.outcome = Outcome.SETTLED
-    settle_copies(batch)
+    return settle_copies(batch)
 
 
 def _going(batch: Batch) -> list[Copy]:
@@ -79,7 +83,8 @@ def _send(batch: Batch, copies: Sequence[Copy], build: Build, done: Callable[[Co
     if batch.stopped:
         return _give_back(copies, batch.stopped)
     key = uuid.uuid4().hex
-    _announce(batch, copies, key)
+    if why := _announce(batch, copies, key):
+        return _give_back(copies, why)
     intents.check_freshness(batch)
     batch.calls += 1
     try:
@@ -93,11 +98,15 @@ def _send(batch: Batch, copies: Sequence[Copy], build: Build, done: Callable[[Co
     return None
 
 
-def _announce(batch: Batch, copies: Sequence[Copy], key: str) -> None:
+def _announce(batch: Batch, copies: Sequence[Copy], key: str) -> str:
+    """Commit an intent for each; return why nothing may be sent, where writing was paused since the look began."""
     hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
     batch.announced = time.monotonic()
     batch.lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
     with batch.lease.held():
+        paused = paused_for_writers(batch.board.link.entity_type).get(QueueDirection.TO_MONDAY)
+        if paused is not None:
+            return words(paused, QueueDirection.TO_MONDAY)
         for number, copy in enumerate(copies):
             copy.intent = Intent(
                 id=uuid.uuid4(),
@@ -114,6 +123,7 @@ def _announce(batch: Batch, copies: Sequence[Copy], key: str) -> None:
                 deadline=SyncNow() + timedelta(seconds=hard),
             )
         Intent.objects.bulk_create([copy.intent for copy in copies if copy.intent])
+    return ""
 
 
 def _settle_one(batch: Batch, copy: Copy, result: Item | MondayError, done: Callable[[Copy], None]) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from sync import finish
+from sync.choices import QueueDirection
 from sync.clock import SyncNow
-from sync.engine.copies import ACTIVE, Copy, options
+from sync.engine.copies import ACTIVE, Copy, answered, options
 from sync.engine.items_shown import item_as_told
+from sync.engine.paused_graves import item_waits
 from sync.engine.subjects import Batch, Outcome
 from sync.hooks import KIND_IDENTITY, RECORD, Finding, desk
 from sync.lease import giving_way
@@ -15,6 +17,22 @@ from sync.models import Decision, WebhookEvent
 def settle_copies(batch: Batch) -> None:
     """Store what became of every copy; raises LeaseLost."""
     giving_way(lambda: _store(batch))
+
+
+def wait_with_copies(batch: Batch) -> None:
+    """Writing to Monday is paused: copies stay as they are, with their questions and answers; raises LeaseLost."""
+    for subject in [subject for subject in batch.open if any(answered(subject))]:
+        subject.waits.add(QueueDirection.TO_MONDAY)
+    if batch.copies:
+        giving_way(lambda: _leave_rows(batch))
+
+
+def _leave_rows(batch: Batch) -> None:
+    with batch.lease.held():
+        for claimed in [copy.claimed for copy in batch.copies if copy.claimed]:
+            if not item_waits(batch, claimed, QueueDirection.TO_MONDAY):  # resumed meanwhile
+                batch.snoozed.add(claimed.rows[0].id)
+                finish.give_back(claimed.rows, batch.lease.token, "")
 
 
 def _store(batch: Batch) -> None:

@@ -11,6 +11,7 @@ from django.db import connection
 from sync import finish
 from sync.clock import SyncNow
 from sync.connectors.monday.converters import UnknownValue
+from sync.engine.paused import leave_waiting
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.hooks import desk
 from sync.models import Intent, IntentState, SyncQueue, WebhookEvent
@@ -28,6 +29,7 @@ def end_rows(batch: Batch) -> None:
     token = batch.lease.token
     settled = [row for s in batch.subjects if s.outcome is Outcome.SETTLED for row in s.claimed.rows]
     finish.complete(settled, token)
+    given_back: dict[tuple[str, bool], list[SyncQueue]] = {}
     for subject in batch.subjects:
         rows = subject.claimed.rows
         if subject.outcome is Outcome.FAILED:
@@ -37,7 +39,12 @@ def end_rows(batch: Batch) -> None:
         elif subject.outcome is Outcome.SNOOZED:
             finish.snooze(rows, token, subject.wait_seconds, subject.words)
         elif subject.outcome is Outcome.GIVEN_BACK:
-            finish.give_back(rows, token, subject.words, alone=subject.alone)
+            given_back.setdefault((subject.words, subject.alone), []).extend(rows)
+        elif subject.outcome is Outcome.PAUSED:
+            finish.complete(rows, token, subject.words)
+    for (reason, alone), returned in given_back.items():
+        finish.give_back(returned, token, reason, alone=alone)
+    leave_waiting(batch.board.link.entity_type, batch.subjects)
     _end_journal(batch)
     _close_dead_letters(
         batch, [s for s in batch.subjects if s.outcome is Outcome.SETTLED and (s.planned or s.deleted)]

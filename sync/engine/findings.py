@@ -110,7 +110,8 @@ def _identity(subject: Subject) -> Iterator[Finding]:
         asked.add(item_id)
         yield Finding(kind, subject.id, item_id, KIND_IDENTITY, data=question)
     for conflict in subject.conflicts:
-        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked:
+        answer_waits = subject.outcome is Outcome.PAUSED and RECORD in conflict.choices
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked or answer_waits:
             continue
         if done := subject.answered_identity.get(conflict.monday_item_id):
             yield settled_identity(subject, conflict, done)

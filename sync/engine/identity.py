@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from sync import registry
 from sync.connectors.monday.items import Item, LookResult
 from sync.engine.apart import Apart
 from sync.engine.gone import Gone
@@ -21,7 +22,7 @@ ACTIVE = "active"
 
 def identify(batch: Batch, found: LookResult) -> None:
     """Give every open subject its item, mark it as one to be created, or end it with the reason."""
-    taken = _owners(batch, [*found.by_npd_id, *found.by_match]) | _named(batch, found.by_match)
+    taken = _owners([*found.by_npd_id, *found.by_match]) | _named(batch, found.by_match)
     without = [subject.id for subject in batch.open if not subject.record.monday_id]
     apart = Apart.of(batch, [item.id for item in found.by_match], without) if without else Apart()
     for subject in batch.open:
@@ -33,11 +34,14 @@ def identify(batch: Batch, found: LookResult) -> None:
     find_made_before(batch)
 
 
-def _owners(batch: Batch, items: Iterable[Item]) -> dict[str, str]:
-    """Which of these items a record is linked to already: item id → record id."""
+def _owners(items: Iterable[Item]) -> dict[str, str]:
+    """Which of these items a record is linked to already, of any type, for items move: item id → record id."""
     ids = {item.id for item in items}
-    rows = batch.board.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", "pk")
-    return {str(item): str(pk) for item, pk in rows}
+    owners: dict[str, str] = {}
+    for spec in registry.entities():
+        rows = spec.model._default_manager.filter(monday_id__in=ids).values_list("monday_id", "pk")
+        owners |= {str(item): str(pk) for item, pk in rows}
+    return owners
 
 
 def _named(batch: Batch, items: Iterable[Item]) -> dict[str, str]:

@@ -10,7 +10,9 @@ from typing import Any
 
 from django.conf import settings
 
+from sync.choices import QueueDirection
 from sync.clock import SyncNow
+from sync.engine.paused import not_stopped
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.lease import LeaseLost
 from sync.merge import Action
@@ -28,14 +30,14 @@ def announce(
     """Commit one intent a subject under the lease and return those that may still be written; raises LeaseLost.
 
     The document's body stands in the first one. Settings are read again here: a record that was switched off,
-    or whose mapping changed since it was read, is given back. The lease is renewed past the call's hard
-    deadline.
+    or whose mapping changed since it was read, is given back; so are all where writing to Monday was paused since.
+    The lease is renewed past the call's hard deadline.
     """
     hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
     batch.announced = time.monotonic()
     batch.lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
     with batch.lease.held():
-        allowed = _still_allowed(batch, subjects)
+        allowed = _still_allowed(batch, not_stopped(batch, subjects, QueueDirection.TO_MONDAY))
         for number, subject in enumerate(allowed):
             subject.intent = _intent(batch, subject, key, hard)
             subject.intent.alias = f"r{number}"

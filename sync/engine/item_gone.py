@@ -21,6 +21,7 @@ from sync.engine.gone_again import TOO_OFTEN, made_too_often
 from sync.engine.gone_edits import edits, is_in_dispute
 from sync.engine.gone_guard import guard_deletions, release_unwanted, turned_down
 from sync.engine.gone_words import act_of, asked, happened, needs, options, way_back
+from sync.engine.paused import hold_gone
 from sync.engine.subjects import Batch, Outcome, Subject
 from sync.engine.unlinking import unlink
 from sync.hooks import KIND_DELETE, RECORD, Choice
@@ -68,6 +69,7 @@ def decide_gone(batch: Batch) -> None:
         _decide(batch, subject, now, who_did, kept.get(subject.id, ""))
         if subject.id in again:
             _ask_instead(subject)
+    hold_gone(batch, subjects)
     release_unwanted(batch, [s for s in subjects if s.gone and s.gone.asks and s.gone.act is not Act.DELETE])
     guard_deletions(batch, [s for s in subjects if s.gone and s.gone.act is Act.DELETE])
 

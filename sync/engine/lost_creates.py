@@ -15,19 +15,22 @@ from django.conf import settings
 
 from sync import account
 from sync.budget import sending
-from sync.budget.boards import learned
+from sync.choices import QueueDirection
 from sync.clock import SyncNow, sync_now
-from sync.connectors.monday.documents import ITEMS_PER_READ, look
 from sync.connectors.monday.errors import MondayError, Scope
-from sync.connectors.monday.items import Item, parse_look, parse_written
+from sync.connectors.monday.items import Item, parse_written
 from sync.engine.intents import IDEMPOTENCY_MINUTES
-from sync.engine.reading import npd_id_of
+from sync.engine.reading import items_bearing
 from sync.engine.subjects import Board
 from sync.graveyard import learned_item
 from sync.lease import Lease
 from sync.models import Intent, IntentState
+from sync.pausing import is_paused, paused_for_writers
 
 log = structlog.get_logger(__name__)
+
+PAUSED_WAIT = 600
+"""Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days."""
 
 
 def settle_lost_creates(lease: Lease) -> None:
@@ -62,6 +65,8 @@ def _settle_document(lease: Lease, board: Board, intents: Sequence[Intent]) -> N
     if found:
         _link(lease, board, intents, found)
         _wait_once_more(lease, [i for i in intents if str(i.entity_id) not in found])
+    elif is_paused(lease.link.entity_type, QueueDirection.TO_MONDAY):
+        _look_later(lease, intents, PAUSED_WAIT)
     elif _may_be_sent_again(board, intents):
         _send_again(lease, board, intents)
     else:
@@ -70,23 +75,7 @@ def _settle_document(lease: Lease, board: Board, intents: Sequence[Intent]) -> N
 
 def _look_up(board: Board, intents: Sequence[Intent]) -> dict[str, Item] | None:
     """The items that bear the records' NPD IDs: record id → item; None where an NPD ID can't be read."""
-    ids = [str(intent.entity_id) for intent in intents]
-    found: dict[str, Item] = {}
-    size = min(ITEMS_PER_READ, learned(board.link.pk).size)
-    for start in range(0, len(ids), size):
-        asked = ids[start : start + size]
-        document = look(
-            board.link.board_id, [], board.columns, board.link.npd_id_column, asked, types=board.types
-        )
-        with sending(board.link, len(asked)):
-            result = parse_look(account.client().execute(*document), board.columns)
-        for item in result.by_npd_id:
-            bears = npd_id_of(board, item)
-            if bears is None:
-                return None
-            if bears in asked:
-                found.setdefault(bears, item)
-    return found
+    return items_bearing(board, [str(intent.entity_id) for intent in intents])
 
 
 def _link(lease: Lease, board: Board, intents: Sequence[Intent], found: dict[str, Item]) -> None:
@@ -124,11 +113,12 @@ def _wait_once_more(lease: Lease, missing: Sequence[Intent]) -> None:
     _give_up(lease, [intent for intent in missing if intent.looks > 0])
 
 
-def _look_later(lease: Lease, intents: Sequence[Intent]) -> None:
+def _look_later(lease: Lease, intents: Sequence[Intent], seconds: float | None = None) -> None:
     """Nothing can be told yet: the records stay unclaimed, and are looked for again."""
+    wait = settings.MONDAY_SETTLE_SECONDS if seconds is None else seconds
     with lease.held():
         Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
-            deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+            deadline=SyncNow() + timedelta(seconds=wait)
         )
 
 
@@ -160,9 +150,13 @@ def _send_again(lease: Lease, board: Board, intents: Sequence[Intent]) -> None:
     hard = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
     lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
     with lease.held():
+        stopped = QueueDirection.TO_MONDAY in paused_for_writers(lease.link.entity_type)
+        wait = PAUSED_WAIT if stopped else hard
         Intent.objects.filter(pk__in=[i.pk for i in intents]).update(
-            deadline=SyncNow() + timedelta(seconds=hard)
+            deadline=SyncNow() + timedelta(seconds=wait)
         )
+    if stopped:
+        return
     try:
         with sending(board.link, len(intents), writes=True):
             answer = account.client().execute(

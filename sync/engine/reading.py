@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sync.account import client
 from sync.budget import sending
+from sync.budget.boards import learned
 from sync.connectors.monday.converters import UnknownValue
-from sync.connectors.monday.documents import MatchColumn, look, next_page
+from sync.connectors.monday.documents import ITEMS_PER_READ, MatchColumn, look, next_page
 from sync.connectors.monday.items import Item, LookResult, parse_look, parse_page
 from sync.engine.graves import open_graves
 from sync.engine.subjects import Batch, Board, Subject, raw_of
@@ -73,6 +75,26 @@ def npd_id_of(board: Board, item: Item) -> str | None:
     """Return the NPD ID that the item bears, an empty text where it bears none, None where it can't be read."""
     reading = item.reading(board.link.npd_id_column)
     return (reading.text or "").strip() if reading.known else None
+
+
+def items_bearing(board: Board, ids: Sequence[str]) -> dict[str, Item] | None:
+    """Return the items that bear these NPD IDs, by NPD ID; None where one can't be read. Raises MondayError."""
+    found: dict[str, Item] = {}
+    size = min(ITEMS_PER_READ, learned(board.link.pk).size)
+    for start in range(0, len(ids), size):
+        asked = ids[start : start + size]
+        document = look(
+            board.link.board_id, [], board.columns, board.link.npd_id_column, asked, types=board.types
+        )
+        with sending(board.link, len(asked)):
+            result = parse_look(client().execute(*document), board.columns)
+        for item in result.by_npd_id:
+            bears = npd_id_of(board, item)
+            if bears is None:
+                return None
+            if bears in asked:
+                found.setdefault(bears, item)
+    return found
 
 
 def as_uuid(text: str) -> UUID | None:

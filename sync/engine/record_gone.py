@@ -20,6 +20,7 @@ from sync.engine.burying import lets_rest
 from sync.engine.comparing import edits_since_base
 from sync.engine.graves import Grave, dig, open_graves
 from sync.engine.matching import bearer
+from sync.engine.paused_graves import hold_graves
 from sync.engine.removing import remove
 from sync.engine.subjects import Batch, Outcome
 from sync.enqueue import enqueue_item
@@ -54,7 +55,7 @@ def settle(batch: Batch, found: LookResult) -> None:
         grave.subject.item = found.linked.get(str(grave.stone.monday_id))
         if (verdict := _decide(batch, grave, linked_now, policy)) is not None:
             wanted.setdefault(verdict, []).append(grave)
-    remove(batch, wanted)
+    remove(batch, hold_graves(batch, wanted))
 
 
 def _policy(batch: Batch) -> RecordGone:

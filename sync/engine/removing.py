@@ -27,6 +27,7 @@ from sync.engine import intents
 from sync.engine.burying import lets_rest, was_let_go
 from sync.engine.graves import Grave
 from sync.engine.guarding import Act, allowed, rejected
+from sync.engine.paused_graves import stopped_calls
 from sync.engine.refusals import call_failed, close_intent
 from sync.engine.subjects import Batch, Outcome
 from sync.models import BoardLink, Intent, IntentState, Tombstone
@@ -116,7 +117,7 @@ def _announce(batch: Batch, act: RecordGone, graves: Sequence[Grave], key: str) 
     batch.announced = time.monotonic()
     batch.lease.renew(hard + settings.MONDAY_TIMEOUT_SECONDS)
     with batch.lease.held():
-        going = _still_wanted(batch, act, graves)
+        going = _still_wanted(batch, act, stopped_calls(batch, graves))
         for number, grave in enumerate(going):
             grave.subject.intent = Intent(
                 id=uuid.uuid4(),

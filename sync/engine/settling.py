@@ -9,7 +9,7 @@ import pghistory
 import structlog
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from sync.choices import Cause, Priority
+from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.monday.converters import UnknownValue
 from sync.connectors.monday.items import Item
 from sync.engine import ledgers as ledgers_of
@@ -22,11 +22,13 @@ from sync.engine.findings import findings_of
 from sync.engine.gone_acts import carry_out, end_deleted, tell_unlinked
 from sync.engine.loops import keep as keep_loops
 from sync.engine.overwritten import keep as keep_lost
+from sync.engine.paused import not_stopped, takes_over
 from sync.engine.planning import new_base
 from sync.engine.raws import raws_of_pull, raws_of_push
 from sync.engine.related import ACTIVE
 from sync.engine.relations import keep_awaited, wake_pointing
 from sync.engine.subjects import Batch, Outcome, Planned, Subject
+from sync.engine.tally import count_look
 from sync.engine.undoing import inverse_of, put_base_back
 from sync.engine.unlinking import let_go
 from sync.engine.values import still_holds, to_store
@@ -70,6 +72,7 @@ def _settle_all(batch: Batch, started: float) -> None:
         for r in model._default_manager.select_for_update(of=("self",)).filter(pk__in=ids).order_by("pk")
     }
     ledgers = ledgers_of.locked(batch, ids)
+    not_stopped(batch, [s for s in batch.subjects if takes_over(s)], QueueDirection.TO_NPD)
     present = [s for s in batch.subjects if s.id in locked]
     _tell_tombstones(batch, [s for s in batch.subjects if s.id not in locked])
     for subject in present:
@@ -89,6 +92,7 @@ def _settle_all(batch: Batch, started: float) -> None:
     end_rows(batch)
     Decision.objects.bulk_create(stamped(batch, present))
     status.decide(batch, there)
+    count_look(batch)
 
 
 def _came_back(subject: Subject, stored: SyncMetadata) -> bool:

@@ -24,6 +24,7 @@ from sync.models import (
     FieldLoop,
     GuardedAct,
     Intent,
+    QueuePause,
     SyncedModel,
     SyncMetadata,
     WebhookEvent,
@@ -45,11 +46,16 @@ class Outcome(StrEnum):
     FAILED = "failed"
     GIVEN_BACK = "given back"
     SNOOZED = "snoozed"
+    PAUSED = "paused"
+    """Its rows wait in the directions of `waits`, which somebody paused."""
 
 
 @dataclass
 class Subject:
-    """A record under a look; `outcome` says how its rows end, `note` why it is not in sync."""
+    """A record under a look; `outcome` says how its rows end, `note` why it is not in sync.
+
+    `waits` are the paused directions in which something of it is left to be done.
+    """
 
     claimed: Claimed
     record: SyncedModel
@@ -95,6 +101,7 @@ class Subject:
     lost_rejected: dict[str, str] = field(default_factory=dict)
     loops: dict[str, FieldLoop] = field(default_factory=dict)
     lost_shown: dict[str, str | None] = field(default_factory=dict)
+    waits: set[str] = field(default_factory=set)
 
     @property
     def id(self) -> UUID:
@@ -203,7 +210,10 @@ _KEPT = (
 
 @dataclass
 class Batch:
-    """All subjects of one look at one board, under one lease; `only_plans`: a dry run, in which nothing is sent."""
+    """All subjects of one look at one board, under one lease; `only_plans`: a dry run, in which nothing is sent.
+
+    `paused` are the directions that were paused when the look began, each with its pause (engine/paused.py).
+    """
 
     lease: Lease
     board: Board
@@ -222,6 +232,7 @@ class Batch:
     read_request: str = ""
     guarded: dict[tuple[UUID, str, str], GuardedAct] = field(default_factory=dict)
     related: Related = field(default_factory=Related)
+    paused: dict[str, QueuePause] = field(default_factory=dict)
 
     @property
     def open(self) -> list[Subject]:

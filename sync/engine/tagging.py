@@ -11,11 +11,13 @@ from collections.abc import Sequence
 
 from sync import account
 from sync.budget import sending
+from sync.choices import QueueDirection
 from sync.connectors.monday.errors import MondayError, Scope
 from sync.connectors.monday.tags import create_tags, parse_tags
 from sync.engine.planned import Planned
 from sync.engine.refusals import call_failed
 from sync.engine.subjects import Batch, Subject
+from sync.pausing import is_paused
 
 _REFUSALS = frozenset({Scope.FIELD, Scope.COLUMN, Scope.RECORD, Scope.DOCUMENT, Scope.BOARD})
 """Refusals of the tag itself. That this token may make none here is no reason to leave the board alone."""
@@ -29,7 +31,7 @@ def make_tags(batch: Batch) -> None:
     _learn_read_tags(batch)
     needing = [(subject, planned) for subject in batch.open for planned in _needing(subject)]
     names = missing_tags(batch)
-    if not names:
+    if not names or is_paused(batch.board.link.entity_type, QueueDirection.TO_MONDAY):
         return
     refused: dict[str, MondayError] = {}
     try:

@@ -22,6 +22,7 @@ from sync.connectors.monday.errors import (
 from sync.connectors.monday.items import Item, parse_written
 from sync.engine import intents
 from sync.engine.planned import creates_labels
+from sync.engine.reading import items_bearing
 from sync.engine.refusals import call_failed, refused
 from sync.engine.subjects import Batch, Outcome, Subject, column_value
 from sync.engine.unlinking import cleared_columns
@@ -77,7 +78,27 @@ def _may_be_created(subject: Subject) -> bool:
 def _send_bare(batch: Batch) -> None:
     """A create that was refused for one of its values is made with its name alone; the rest follows, held or not."""
     refused = [s for s in batch.open if s.bare and s.written is None]
-    _send(batch, refused, _creates(batch), keeps_body=True)
+    _send(batch, _not_made_all_the_same(batch, refused), _creates(batch), keeps_body=True)
+
+
+def _not_made_all_the_same(batch: Batch, subjects: Sequence[Subject]) -> list[Subject]:
+    """An answer may say that a value was refused though the item was made: no second create without a look-up."""
+    if batch.stopped or not subjects:
+        return list(subjects)
+    batch.calls += 1
+    try:
+        found = items_bearing(batch.board, [str(s.id) for s in subjects])
+    except MondayError as error:
+        call_failed(batch, subjects, error)
+        return []
+    if found is None:
+        for subject in subjects:
+            subject.end(Outcome.GIVEN_BACK, "The NPD IDs on the board can't be read.")
+        return []
+    for subject in subjects:
+        if str(subject.id) in found:
+            _written(subject, found[str(subject.id)])
+    return [s for s in subjects if s.written is None]
 
 
 def _values(batch: Batch, subject: Subject) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sync.account import why_not
 from sync.boards import link_of, mappings_of
 from sync.choices import GuardState, QueueStatus
 from sync.clock import sync_now
@@ -31,6 +30,8 @@ from sync.models import (
     SyncMetadata,
     SyncQueue,
 )
+from sync.pausing import why_waits
+from sync.standstill import why_not
 
 NOT_READ = "(not read)"
 
@@ -179,6 +180,8 @@ def _open(found: Found) -> Iterator[str]:
 def _row(row: SyncQueue) -> str:
     why = row.error_message or row.reason
     tail = f" {why}" if why else ""
+    if row.status == QueueStatus.PENDING and (paused := why_waits(row.entity_type, row.direction)):
+        return f"Queue row #{row.pk} waits. {paused}{tail}"
     if row.status == QueueStatus.FAILED:
         return f"Queue row #{row.pk} was given up after {row.attempts} attempts.{tail}"
     if row.status == QueueStatus.IN_PROGRESS:

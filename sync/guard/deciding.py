@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import Count, QuerySet
 
 from sync import wake
+from sync.acts_log import note_many
 from sync.choices import Cause, GuardKind, GuardState, Priority
 from sync.clock import SyncNow
 from sync.enqueue import enqueue_many
@@ -61,6 +62,7 @@ def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState)
             state=state, decided_at=SyncNow(), decided_by=by.pk
         )
         Decision.objects.bulk_create(_line(act, by, state) for act in held)
+        note_many(by, held, "Approved." if state is GuardState.APPROVED else "Rejected.")
         for entity_type, ids in _records(held):
             enqueue_many(
                 entity_type,

@@ -6,8 +6,10 @@ from sync.models.budget import ApiBudget, ApiReservation, ApiUsage
 from sync.models.guarding import GuardedAct
 from sync.models.journal import Intent, IntentState, RefusedItem, Tombstone, WebhookEvent
 from sync.models.ledger import Decision, SyncMetadata, SyncState
+from sync.models.metrics import LatencyHour, MetricCount
 from sync.models.queue import SyncQueue
 from sync.models.relations import AwaitedRelation
+from sync.models.steering import QueuePause
 from sync.models.synced import SyncedModel
 from sync.models.watching import FieldLoop, SyncAudit
 
@@ -26,7 +28,10 @@ __all__ = [
     "GuardedAct",
     "Intent",
     "IntentState",
+    "LatencyHour",
+    "MetricCount",
     "MondayAccount",
+    "QueuePause",
     "RefusedItem",
     "SyncAudit",
     "SyncMetadata",

@@ -70,6 +70,12 @@ class SyncMetadata(models.Model):
         indexes: ClassVar[list[models.Index]] = [
             # Serves "whose item is this" when a webhook names an item.
             models.Index(fields=["entity_type", "remote_id"], name="sync_metadata_remote"),
+            # Serves "which records have held fields": the first page counts them, its lists show them.
+            models.Index(
+                fields=["entity_type", "entity_id"],
+                condition=~models.Q(held=models.Value({}, models.JSONField())),
+                name="sync_metadata_held",
+            ),
         ]
 
     def __str__(self) -> str:

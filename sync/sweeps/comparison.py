@@ -18,7 +18,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyn
 from sync.claims import Claimed
 from sync.clock import SyncNow
 from sync.connectors.monday.converters import UnknownValue
-from sync.connectors.monday.errors import BoardGone, MondayError, Scope
+from sync.connectors.monday.errors import BoardGone, CallerEnds, MondayError, Scope
 from sync.connectors.monday.items import Item
 from sync.engine.board import Board
 from sync.engine.drifting import heal
@@ -70,6 +70,10 @@ def compare(link: BoardLink) -> Compared:
     """Hold every item against its record and base, and enqueue a look at what differs; the result is stored."""
     try:
         found = _Comparison(link).run()
+    except CallerEnds as end:
+        # As if it had not begun: it is due again, and what differed so far is in the queue.
+        BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
+        return Compared(problem=end.sentence)
     except MondayError as error:
         if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
             account.pause(error)

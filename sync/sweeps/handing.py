@@ -20,8 +20,9 @@ from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
 from sync.connectors.monday.log_rows import Entry, event_bodies, tells_of_items, touches_items
 from sync.connectors.monday.webhooks import BadEvent, Event, Kind, parse_event
+from sync.delivering import CANDIDATE_WAIT_SECONDS
 from sync.enqueue import enqueue_item, enqueue_many
-from sync.inbox import CANDIDATE_WAIT_SECONDS, MAX_ID_CHARACTERS, storable
+from sync.inbox import MAX_ID_CHARACTERS, storable
 from sync.models import BoardLink, RefusedItem, WebhookEvent
 
 FROM_LOG = "log:"

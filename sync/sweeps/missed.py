@@ -25,6 +25,7 @@ from sync.connectors.monday.activity import (
     since,
 )
 from sync.connectors.monday.errors import (
+    CallerEnds,
     DocumentRefused,
     ListingTruncated,
     LogShapeChanged,
@@ -70,6 +71,10 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> Found:
     """Ask a board what changed and hand it to the inbox; a failure is stored on the link and not raised."""
     try:
         found = _Sweep(link, grace).run()
+    except CallerEnds as end:
+        # As if it had not begun: it is due at once, and its cursor has not moved.
+        BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
+        return Found(problem=end.sentence)
     except MondayError as error:
         words = f"What changed on the board could not be asked. {error.sentence}"
         BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=words)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sync import registry
@@ -24,12 +24,14 @@ class Trouble:
     about: str
 
 
-def troubles(link: BoardLink, title: str) -> Iterator[Trouble]:
-    """What is wrong with this board, the gravest first."""
+def troubles(
+    link: BoardLink, title: str, mappings: Sequence[FieldMapping] | None = None
+) -> Iterator[Trouble]:
+    """What is wrong with this board, the gravest first; `mappings`: its troubled ones, where they are read already."""
     if link.npd_id_problem:
         what = f"{title}: nothing new is made: the NPD ID column is missing"
         yield Trouble(what, link.npd_id_problem, "key_off", "columns")
-    for mapping in troubled_mappings(link):
+    for mapping in troubled_mappings(link) if mappings is None else mappings:
         yield Trouble(f"{title}: {mapping.label} is held", mapping.problem, "view_column", "columns")
     if link.silence:
         yield Trouble(f"{title}: webhooks have fallen silent", link.silence, "notifications_off", "webhooks")

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from django.db.models import Q
 
-from sync import budget, registry
-from sync.account import why_not
+from sync import budget, registry, stopping
 from sync.backfill import open_backfill
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.models import BoardLink
+from sync.standstill import why_not
 
 SHORTEST_SECONDS = 600
 """Between two sweeps of a board where the allowance is large, or not known."""
@@ -48,6 +48,8 @@ def boards_to_sweep() -> Iterator[BoardLink]:
     """
     wait = interval()
     for link in _workable():
+        if stopping.asked():
+            return
         if BoardLink.objects.filter(pk=link.pk, swept_at=None).update(swept_at=SyncNow(), swept_to=SyncNow()):
             continue
         due = BoardLink.objects.filter(pk=link.pk, swept_at__lte=SyncNow() - wait)
@@ -59,6 +61,8 @@ def boards_to_compare() -> Iterator[BoardLink]:
     """Yield the boards whose nightly comparison is due, each taken for this worker."""
     for link in _workable():
         now = sync_now()
+        if stopping.asked():
+            return
         if not _is_due(link.compared_at, now) or open_backfill(link.entity_type) is not None:
             continue
         same = Q(compared_at=link.compared_at) if link.compared_at else Q(compared_at=None)

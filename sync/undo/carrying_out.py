@@ -13,6 +13,8 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from sync import registry, wake
+from sync.acts_log import note
+from sync.authors import called
 from sync.engine.values import raw_of_fields, to_store
 from sync.models import Decision, SyncedModel
 from sync.undo.planning import Step, plan
@@ -36,19 +38,19 @@ def carry_out(decisions: Iterable[Decision], *, by: User) -> Undone:
     """
     rows = sorted(decisions, key=lambda row: -row.pk)
     undone = Undone(uuid.uuid4())
-    who = by.get_full_name() or by.get_username()
     with pghistory.context(user=by.pk, cause="undo", batch=str(undone.batch_id)), transaction.atomic():
         for entity_type in sorted({row.entity_type for row in rows}):
             mine = [row for row in rows if row.entity_type == entity_type]
-            _take_back(undone, entity_type, mine, who)
+            _take_back(undone, entity_type, mine, by)
     return undone
 
 
-def _take_back(undone: Undone, entity_type: str, rows: Sequence[Decision], who: str) -> None:
+def _take_back(undone: Undone, entity_type: str, rows: Sequence[Decision], by: User) -> None:
+    who = called(by)
     records = _locked(entity_type, rows)
     for part in _rounds(rows):
         for step in plan(part, records=records):
-            told = step if step.stale else _write(undone, step, who)
+            told = step if step.stale else _write(undone, step, by, who)
             (undone.left if told.stale else undone.done).append(told)
     if undone.done:
         transaction.on_commit(partial(wake.board, entity_type), robust=True)
@@ -74,7 +76,7 @@ def _locked(entity_type: str, rows: Sequence[Decision]) -> dict[UUID, SyncedMode
     return {record.pk: record for record in found.order_by("pk")}
 
 
-def _write(undone: Undone, step: Step, who: str) -> Step:
+def _write(undone: Undone, step: Step, by: User, who: str) -> Step:
     record = step.record
     assert record is not None
     was = raw_of_fields(record, step.write)
@@ -104,13 +106,14 @@ def _write(undone: Undone, step: Step, who: str) -> Step:
         undoes=step.decision.pk,
     )
     undone.lines.append(line)
+    note(by, record, f"Undo: {line.sentence}")
     return step
 
 
 def _sentence(step: Step, who: str) -> str:
     """A sentence that stands alone: who, which field, from what to what, and what was taken back."""
     row = step.decision
-    what = {"pull": "what was taken over from Monday", "undo": "an undo"}.get(
+    what = {"pull": "what was taken over from Monday", "undo": "an undo", "import": "what was imported"}.get(
         row.kind, "what was sent to Monday"
     )
     back = f"“{step.back_to}”" if step.back_to else "empty"

@@ -120,7 +120,8 @@ class _View:
     def _words(self, record: SyncedModel, mapping: FieldMapping | None, raw: Mapping[str, Any]) -> str:
         if mapping is not None and self.shown is not None:
             return self.shown.local(record, mapping, raw)
-        return ", ".join(str(value) for value in raw.values() if value)
+        names = (value.get("name") if isinstance(value, dict) else value for value in raw.values() if value)
+        return ", ".join(str(name) for name in names)
 
     def _why_not(
         self,

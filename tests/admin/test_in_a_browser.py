@@ -10,8 +10,10 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
 
 from npd.models import Contact
+from sync import scheduling
 from sync.models import BoardLink, GuardedAct, SyncAudit, SyncQueue
 from tests.admin import states
 
@@ -32,6 +34,7 @@ def urls(live_server: Any, world: dict[str, Any]) -> list[str]:
         label="Phone “1”",
     )
     SyncAudit.objects.create(entity_type="contact", sampled=3, drifted=1, calls=1)
+    scheduling.ensure()
     records = [world[name] for name in ("synced", "held", "conflicting", "waiting")]
     return [
         "/admin/",
@@ -58,6 +61,10 @@ def urls(live_server: Any, world: dict[str, Any]) -> list[str]:
         "/admin/auth/user/",
         "/admin/auth/group/add/",
         "/admin/django_celery_beat/periodictask/",
+        *(
+            reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
+            for entry in PeriodicTask.objects.filter(task__in=["sync.sweep", "sync.prune"])
+        ),
     ]
 
 

@@ -34,8 +34,8 @@ def with_token(user: User) -> APIClient:
     return client
 
 
-def user_who_may(*codenames: str) -> User:
-    user = User.objects.create_user("clerk", "clerk@example.test", "long-enough-1")
+def user_who_may(*codenames: str, name: str = "clerk") -> User:
+    user = User.objects.create_user(name, f"{name}@example.test", "long-enough-1")
     user.user_permissions.set(Permission.objects.filter(codename__in=codenames))
     return user
 

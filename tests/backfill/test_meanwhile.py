@@ -10,8 +10,8 @@ from django.db import connection
 
 import sync.backfill
 from npd.models import Contact
-from sync import account
-from sync.backfill import asks_for_board, linking, run, waits
+from sync import account, pausing
+from sync.backfill import announcing, asks_for_board, linking, run, waits
 from sync.backfill.linking import as_read
 from sync.connectors.monday import uploads
 from sync.connectors.monday.converters import Options, converter
@@ -20,7 +20,10 @@ from sync.models import Backfill, BackfillState, SyncQueue
 from tests.backfill.conftest import Import
 
 Does = Callable[[], None]
-COUNTED = {"sync_api_budget", "sync_api_usage", "sync_api_reservations", "sync_monday_account"}
+COUNTED = {
+    *("sync_api_budget", "sync_api_usage", "sync_api_reservations", "sync_monday_account"),
+    "sync_metric_counts",
+}
 """Tables in which calls are counted, whoever makes them."""
 
 
@@ -133,6 +136,28 @@ def test_a_pause_of_the_account_holds_an_import_too(bulk: Import) -> None:
     meanwhile(bulk, lambda: calls.append(bulk.world.calls() - before), once=False)
     run(seen, by="tester", wait=bulk.wait)
     assert calls[:3] == [0, 0, 0]  # 50 seconds, in pieces of 20
+    assert len(bulk.on_board()) == 2
+
+
+def test_a_pause_while_the_file_is_made_keeps_it_from_being_sent(
+    bulk: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk.contacts(2)
+    make, boards = announcing.file_of, []
+
+    def paused_meanwhile(*args: Any) -> Any:
+        monkeypatch.setattr("sync.backfill.steps.file_of", make)
+        pausing.pause("mary", direction="to_monday")
+        return make(*args)
+
+    def resumes() -> None:
+        boards.append(bulk.on_board())
+        pausing.resume("mary", direction="to_monday")
+
+    monkeypatch.setattr("sync.backfill.steps.file_of", paused_meanwhile)
+    meanwhile(bulk, resumes)
+    bulk.run()
+    assert boards == [[]]
     assert len(bulk.on_board()) == 2
 
 

@@ -17,6 +17,7 @@ from sync.ledger import SyncStateService
 from sync.models import ApiUsage, BoardLink
 from sync.push import push_by_name
 from sync.queue import SyncQueueService
+from sync.standstill import standstill, why_not, why_waits, workable
 from tests.budget.conftest import Planned
 from tests.engine.conftest import World
 
@@ -118,7 +119,7 @@ def test_everything_that_speaks_of_due_rows_means_the_same(world: World, tight: 
     queue = SyncQueueService()
     assert queue.get_queue_stats()["due"] == 0
     assert queue.oldest_due_seconds() == 0
-    assert not account.workable(link_of("contact"))
+    assert not workable(link_of("contact"))
     world.pass_time(seconds=budget.window_of() + 1)
     assert queue.get_queue_stats()["due"] == 1
     # Not due for all the time that the row stood there: a worker could not have taken it sooner.
@@ -128,12 +129,12 @@ def test_everything_that_speaks_of_due_rows_means_the_same(world: World, tight: 
 def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_client: Client) -> None:
     gathering(world, tight)
     stand_still()
-    said = account.why_waits("contact")
+    said = why_waits("contact")
     assert "The day's allowance is tight: changes of this board go out every" in said
-    until = account.standstill("contact", link_of("contact")).until
+    until = standstill("contact", link_of("contact")).until
     assert until is not None
     assert f"the next at {until:%H:%M:%S} UTC" in said
-    assert account.why_not("contact") == ""  # nothing is wrong
+    assert why_not("contact") == ""  # nothing is wrong
     state = SyncStateService().describe(tight)
     assert (state.words, state.next_try) == (said, until)
     plain = said.replace("'", "&#x27;")

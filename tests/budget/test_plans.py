@@ -11,6 +11,7 @@ from sync.connectors.monday.plans import PLANS
 from sync.connectors.monday.platform import parse_greeting
 from sync.models import ApiBudget
 from sync.push import push_by_name
+from sync.standstill import why_not
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent
 from tests.engine.conftest import World
@@ -56,12 +57,12 @@ def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_g
     world.sandbox.control("plan", used=1_000)
     edit(contact, "Chair")
     world.work()
-    assert "midnight" in account.why_not("contact")
+    assert "midnight" in why_not("contact")
     world.sandbox.control("plan", plan="pro")
     account.refresh()  # by itself it asks nothing that Monday would refuse
-    assert "midnight" in account.why_not("contact")
+    assert "midnight" in why_not("contact")
     account.greet(urgent=True)  # what `monday_setup` and `monday_check` do
-    assert account.why_not("contact") == ""
+    assert why_not("contact") == ""
     world.work()
     assert world.status(contact) == "synced"
     assert monday.refused == 1

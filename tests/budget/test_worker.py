@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync import account, budget
+from sync import account, budget, wake
 from sync.boards import link_of
 from sync.budget import store
 from sync.ledger import SyncStateService
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
 from sync.push import push_by_name
 from sync.queue import SyncQueueService
-from sync.tasks import work_board
+from sync.standstill import standstill, why_not
 from tests.budget.conftest import Planned
 from tests.engine.conftest import World
 
@@ -98,7 +98,7 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(
         edit(contact, "Chair")
     world.work()
     assert (world.status(clicked), world.status(waiting)) == ("pending", "pending")
-    assert "Today's calls" in account.why_not("contact")
+    assert "Today's calls" in why_not("contact")
     answer = push_by_name(clicked, "lead")
     assert answer.waits == ""
     world.work()
@@ -113,7 +113,7 @@ def test_after_midnight_the_day_begins_anew(world: World, monday: Planned) -> No
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
-    until = account.standstill("contact", link_of("contact")).until
+    until = standstill("contact", link_of("contact")).until
     assert until is not None
     assert (until.hour, until.minute) == (0, 0)
     world.pass_time(hours=12, seconds=10)
@@ -243,9 +243,7 @@ def test_the_document_fits_into_what_is_left_of_the_minutes_points(
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     sent: list[float] = []
-    monkeypatch.setattr(
-        work_board, "apply_async", lambda *args, **more: sent.append(more.get("countdown", 0))
-    )
+    monkeypatch.setattr(wake, "later", lambda board, seconds: sent.append(seconds))
     world.work()
     assert [seconds for seconds in sent if 30 < seconds < 110], (
         "nobody comes back when the next minute begins"

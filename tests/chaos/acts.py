@@ -301,7 +301,7 @@ def undo_change(cast: Cast) -> None:
 @act(0.8)
 def deletes_in_bulk(cast: Cast) -> None:
     """More records than the guard lets go at once; somebody approves, or rejects, or nobody looks."""
-    handles = _six_synced(cast)
+    handles = cast.six_synced()
     cast.do("delete_many", handles=handles)
     cast.do("work")
     cast.do("look_what_went")
@@ -311,19 +311,11 @@ def deletes_in_bulk(cast: Cast) -> None:
 @act(0.8)
 def empties_in_bulk(cast: Cast) -> None:
     """A field of more records than the guard lets be emptied at once."""
-    handles = _six_synced(cast)
+    handles = cast.six_synced()
     cast.do("empty_many", handles=handles, key="role_title")
     cast.do("work")
     cast.do("look_what_went", key="role_title")
     _decide(cast)
-
-
-def _six_synced(cast: Cast) -> list[str]:
-    handles = [cast.newcomer("contact") for _ in range(6)]
-    cast.do("import_new", handles=handles, number=cast.token(6))
-    for step in ("work", "deliver", "work"):
-        cast.do(step)
-    return handles
 
 
 def _decide(cast: Cast) -> None:

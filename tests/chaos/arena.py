@@ -21,6 +21,7 @@ from config.embedded.postgres import EmbeddedPostgres
 from sync.clock import CREATE_SYNC_NOW
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
+from tests.support.content_types import keep_numbers
 from tests.support.sandbox import Sandbox
 from tests.support.site import (
     Processes,
@@ -41,26 +42,6 @@ def chaos_environment(bugs: Path | None = None) -> dict[str, str]:
     module = "tests.chaos.planted_settings" if bugs else "tests.chaos.chaos_settings"
     wrong = {"PLANTED_BUG_FILE": str(bugs)} if bugs else {}
     return child_environment() | wrong | {"DJANGO_SETTINGS_MODULE": module, "MONDAY_TIMEOUT_SECONDS": "5"}
-
-
-_content_types: list[tuple[int, str, str]] = []
-
-
-def _same_content_types() -> None:
-    """A flush makes content types anew, under other numbers; the web process goes on with those of its start."""
-    from django.contrib.contenttypes.models import ContentType
-
-    if not _content_types:
-        _content_types.extend(ContentType.objects.values_list("id", "app_label", "model"))
-    with connection.cursor() as cursor:
-        cursor.execute("SET session_replication_role = replica")
-        cursor.execute("DELETE FROM auth_permission")
-        cursor.execute("DELETE FROM django_content_type")
-        cursor.executemany(
-            "INSERT INTO django_content_type (id, app_label, model) VALUES (%s, %s, %s)", _content_types
-        )
-        cursor.execute("SET session_replication_role = DEFAULT")
-    ContentType.objects.clear_cache()
 
 
 @dataclass(frozen=True)
@@ -97,7 +78,7 @@ class Arena:
         self.live = self.was_live = live
         self.journal, self.offset, self.held = Journal(), 0.0, []
         self.windows, self.all_ended = [], 0
-        _same_content_types()
+        keep_numbers()
         user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
         user.set_unusable_password()
         user.save()
@@ -198,11 +179,7 @@ class Arena:
 
     def tasks(self) -> list[str]:
         """What Beat has done now and then, but for the sweep for due rows."""
-        return [
-            entry["task"]
-            for entry in settings.CELERY_BEAT_SCHEDULE.values()
-            if entry["task"] not in LEFT_OUT_TASKS
-        ]
+        return [job.task for job in settings.SCHEDULE if job.task not in LEFT_OUT_TASKS]
 
     def _wait_until_idle(self) -> None:
         """Within two seconds; whatever is left then goes on while the script does."""

@@ -62,10 +62,10 @@ def drill_echo_comes_late(cast: Cast) -> None:
 
 @act(0.5)
 def drill_create_without_answer(cast: Cast) -> None:
-    """An item is made, the answer is lost, and its webhook comes much later."""
+    """Two items are made by one call, the answer is lost, and their webhooks come much later."""
     cast.do("calm")
-    handle = cast.stranger()
-    cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token())
+    for handle in (cast.stranger(), cast.stranger()):
+        cast.do("create", handle=handle, entity="contact", keys=["role_title"], number=cast.token())
     cast.do("webhook_rule", rule={"rule": "hold"})
     cast.do("api_fault", fault={"timeout": "after", "on": "create_item"})
     cast.do("work")

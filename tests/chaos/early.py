@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sync.models import SyncQueue
-from tests.chaos import oracle
+from tests.chaos import oracle, standing
 from tests.chaos.evidence import Entity, Evidence
 from tests.chaos.journal import Violation, essence
 from tests.chaos.quiet import A_DAY
@@ -17,7 +17,7 @@ def saves_went_out(stage: Stage) -> list[Violation]:
     return [
         Violation("a save needs no sweep", words)
         for entity in evidence.entities
-        if entity.linked and oracle.may_sync(entity) and entity.record and entity.record.pk not in waiting
+        if entity.linked and entity.may_sync and entity.record and entity.record.pk not in waiting
         for key in evidence.keys(entity)
         if (words := _left_behind(evidence, entity, key))
     ]
@@ -26,7 +26,7 @@ def saves_went_out(stage: Stage) -> list[Violation]:
 def _left_behind(evidence: Evidence, entity: Entity, key: str) -> str:
     base = entity.ledger.base.get(key) if entity.ledger else None
     one_way = oracle.flow(evidence, entity, key) in ("none", "monday_to_npd")
-    if base is None or one_way or oracle.excused(entity, key) or oracle.reason_of(entity):
+    if base is None or one_way or oracle.excused(entity, key) or standing.reason_of(entity):
         return ""
     local, agreed = essence(key, entity.local(key)), oracle.raw_text(key, base.get("local"))
     if local == agreed:

@@ -51,6 +51,11 @@ class Entity:
         """Whether it has both sides, the item in use and on its own board."""
         return bool(self.record and self.item and self.item["state"] == "active" and self.at_home)
 
+    @property
+    def may_sync(self) -> bool:
+        """Whether looks may touch it."""
+        return bool(self.record and self.record.sync_enabled and self.record.sync_direction != "none")
+
     def open_kinds(self) -> set[str]:
         """Of which kinds it has conflicts open."""
         return {conflict.kind for conflict in self.conflicts if conflict.resolved_at is None}
@@ -92,6 +97,7 @@ class Evidence:
         self.stones = list(Tombstone.objects.all())
         self.refused = {one.item_id: one for one in RefusedItem.objects.all()}
         self.decisions = list(Decision.objects.order_by("id"))
+        self.of_item = self._records_of_items()
         self.entities = self._entities()
         self.kept = self._kept()
 
@@ -118,12 +124,11 @@ class Evidence:
         return found
 
     def _with_handles(self, by_record: dict[str, Entity], journal: Journal) -> list[Entity]:
-        of_item = self._records_of_items()
         by_item: dict[str, Entity] = {}
         for handle, entity_type in journal.types.items():
             record_id = journal.records.get(handle) if handle not in journal.items else None
             item_id = journal.items.get(handle, "")
-            entity = by_record.get(record_id or of_item.get(item_id, ""))
+            entity = by_record.get(record_id or self.of_item.get(item_id, ""))
             if entity is None and item_id in self.items:
                 board, item = self.items[item_id]
                 entity = by_item.setdefault(item_id, Entity(entity_type, None, item, board))

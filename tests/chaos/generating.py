@@ -65,6 +65,14 @@ class Cast:
         self.strangers += 1
         return f"d{self.strangers}"
 
+    def six_synced(self) -> list[str]:
+        """Six newcomers on both sides: more than the guard lets pass, and more than a page of a list."""
+        handles = [self.newcomer("contact") for _ in range(6)]
+        self.do("import_new", handles=handles, number=self.token(6))
+        for step in ("work", "deliver", "work"):
+            self.do(step)
+        return handles
+
     def someone(self, entity: str = "") -> str:
         """One of those who are there; recent ones and the first few more often, so that people meet."""
         found = [handle for handle, has in self.handles.items() if entity in ("", has)]

@@ -55,6 +55,20 @@ def _explained(evidence: Evidence, item_id: str) -> bool:
     return item_id in {*evidence.journal.items.values(), *evidence.refused, *_asked(evidence), *of_deleted}
 
 
+def nothing_is_made_twice(evidence: Evidence) -> Iterator[str]:
+    """The sync makes one item for a record, not two of which it puts one away, unless a person removed the first."""
+    journal = evidence.journal
+    explained = {*journal.items.values(), *journal.copied}
+    for entity in evidence.entities:
+        if entity.item:
+            explained.add(entity.item["id"])
+        if entity.handles & {*journal.removed, *journal.deleted}:
+            explained |= {item for item, record in evidence.of_item.items() if record == entity.record_id}
+    for item_id, (_, item) in evidence.items.items():
+        if item_id not in explained:
+            yield f"item {item_id} ({item['name']!r}, {item['state']}) was made by the sync, and is nobody’s now"
+
+
 def nobody_is_left_out(evidence: Evidence) -> Iterator[str]:
     """A record that may be sent has its item; an item with its match key has its record; or it is said why not."""
     for entity in evidence.entities:

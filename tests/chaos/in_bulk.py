@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from sync.choices import GuardKind
 from tests.chaos import people_npd
+from tests.chaos.journal import FIELDS, MONDAY, NPD
 from tests.chaos.people_npd import TIMEOUT
 from tests.chaos.stage import SKIPPED, Stage, remote_value
 
@@ -48,7 +52,21 @@ def decide_guarded(stage: Stage, how: str) -> str | None:
     answer = stage.arena.api.post(
         f"{url}{how}", json={"ids": [act["id"] for act in waiting]}, timeout=TIMEOUT
     )
-    return None if answer.status_code == 200 else f"answered {answer.status_code}: {answer.text[:200]}"
+    if answer.status_code != 200:
+        return f"answered {answer.status_code}: {answer.text[:200]}"
+    if how == "reject":
+        _note_what_comes_back(stage, waiting)
+    return None
+
+
+def _note_what_comes_back(stage: Stage, waiting: list[dict[str, Any]]) -> None:
+    """Who rejects that a field is emptied, fills it in again with what still stood on the other side."""
+    for act in waiting:
+        handle = stage.handle_of(str(act["entity_id"]))
+        if handle and act["key"] in FIELDS[stage.type_of(handle)]:
+            side = NPD if act["kind"] == GuardKind.CLEAR_MONDAY else MONDAY
+            value = str(act["values"]["value"])
+            stage.wrote("an administrator", side, handle, act["key"], value, ("", value))
 
 
 def _active(stage: Stage, handle: str) -> str:

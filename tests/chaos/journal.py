@@ -101,6 +101,7 @@ class Journal:
     removed: dict[str, int] = field(
         default_factory=dict
     )  # handle → step, archived, deleted or moved on Monday
+    moved: set[str] = field(default_factory=set)  # tokens that stood on items which somebody moved away
     copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
     pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
     types: dict[str, str] = field(default_factory=dict)  # handle → entity type

@@ -10,16 +10,14 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.db import connection
-
 from npd.models import Contact
 from sync.clock import SyncNow
 from sync.models import FieldLoop
-from tests.chaos import again
+from tests.chaos import again, standing
 from tests.chaos import identity_checks as identity
 from tests.chaos import writing_rights as rights
 from tests.chaos.evidence import Entity, Evidence, flat
-from tests.chaos.journal import FIELDS, Violation, essence
+from tests.chaos.journal import FIELDS, MONDAY, Violation, Write, essence
 from tests.chaos.stage import Stage, same
 from tests.chaos.undoing import UNDO
 
@@ -42,7 +40,7 @@ def judge(stage: Stage) -> list[Violation]:
 def sides_agree(evidence: Evidence) -> Iterator[str]:
     """Both sides of a linked record are equal, or an open conflict or a held field says which field is not."""
     for entity in evidence.entities:
-        if not entity.linked or not may_sync(entity):
+        if not entity.linked or not entity.may_sync:
             continue
         for key in evidence.keys(entity):
             local, remote = entity.local(key), evidence.remote(entity, key)
@@ -51,12 +49,6 @@ def sides_agree(evidence: Evidence) -> Iterator[str]:
             if flow(evidence, entity, key) == "none":
                 continue
             yield f"{entity.words}.{key}: NPD {local!r}, Monday {remote!r}; {state_of(entity)}"
-
-
-def may_sync(entity: Entity) -> bool:
-    """Whether looks may touch it."""
-    record = entity.record
-    return bool(record and record.sync_enabled and record.sync_direction != "none")
 
 
 def excused(entity: Entity, key: str) -> bool:
@@ -98,7 +90,7 @@ def nothing_is_lost(evidence: Evidence) -> Iterator[str]:
             continue
         if any(token in flat(later.seen) for later in evidence.journal.writes[number + 1 :]):
             continue
-        if _with_its_record(evidence, write.handle, token):
+        if _with_its_record(evidence, write.handle, token) or _left_behind(evidence, write):
             continue
         yield (
             f"{write.value!r}, which {write.by} wrote into {write.handle}.{write.key} in {write.side} at step"
@@ -127,13 +119,20 @@ def _with_its_record(evidence: Evidence, handle: str, token: str) -> bool:
     return False
 
 
+def _left_behind(evidence: Evidence, write: Write) -> bool:
+    """Whether it stood on an item that a person moved to a board without such a column, seeing what stands there."""
+    journal = evidence.journal
+    return write.side == MONDAY and write.token in journal.moved and write.handle in journal.removed
+
+
 def what_was_emptied_stays_empty(evidence: Evidence) -> Iterator[str]:
     """A field that somebody emptied last is empty on both sides, unless a conflict or a rule came between."""
     for entity in evidence.entities:
-        if not entity.linked or not may_sync(entity):
+        if not entity.linked or not entity.may_sync:
             continue
         for key in evidence.keys(entity):
-            writes = evidence.writes_of(entity, key)
+            # Who empties what is empty already, writes nothing.
+            writes = [one for one in evidence.writes_of(entity, key) if one.value or one.seen]
             if (
                 not writes
                 or writes[-1].value
@@ -247,48 +246,6 @@ def conflicts_have_two_sides(evidence: Evidence) -> Iterator[str]:
                     yield f"{entity.words}.{key}: a person was asked, and only {only} wrote it"
 
 
-def the_status_is_true(evidence: Evidence) -> Iterator[str]:
-    """synced: nothing open, both equal. conflict: one is open. pending: with a reason. disabled: it is."""
-    for entity in evidence.entities:
-        record = entity.record
-        if record is None:
-            continue
-        kinds = entity.open_kinds() - ({"identity"} if record.monday_id else set())
-        status = record.sync_status
-        if not may_sync(entity):
-            if status != "disabled":
-                yield f"{entity.words} is switched off and says {status!r}"
-        elif bool(kinds) != (status == "conflict"):
-            yield f"{entity.words} says {status!r} with open conflicts {sorted(kinds)}"
-        elif status == "pending" and not reason_of(entity):
-            yield f"{entity.words} is pending, and says no reason"
-        elif status == "synced" and not entity.linked:
-            yield f"{entity.words} says synced, and its item is {entity.item and entity.item['state']}"
-
-
-def reason_of(entity: Entity) -> str:
-    """Why the record is not in sync, as the ledger says it; empty where it says nothing."""
-    ledger = entity.ledger
-    return "" if ledger is None else ledger.note or str({**ledger.held, **ledger.altered} or "")
-
-
-def the_queue_is_at_rest(evidence: Evidence) -> Iterator[str]:
-    """Nothing is in progress, no call's outcome unknown; what waits has its time; nothing failed for good."""
-    queries = {
-        "in progress": "SELECT entity_type, entity_id FROM sync_queue WHERE status = 'in_progress'",
-        "due and not worked": "SELECT entity_type, coalesce(entity_id::text, remote_id), reason FROM sync_queue"
-        " WHERE status = 'pending' AND next_retry <= sync_now()",
-        "failed for good": "SELECT entity_type, coalesce(entity_id::text, remote_id), error_message"
-        " FROM sync_queue WHERE status = 'failed' AND error_message NOT LIKE 'The worker ended while%'",
-        "an open intent": "SELECT entity_type, entity_id FROM sync_intents"
-        " WHERE state = 'open' AND deadline <= sync_now()",
-    }
-    for words, query in queries.items():
-        with connection.cursor() as cursor:
-            cursor.execute(query)
-            yield from (f"{words}: {row}" for row in cursor.fetchall())
-
-
 def count_occurrences(stage: Stage, evidence: Evidence) -> None:
     """What really happened, for the sum over many seeds."""
     done = stage.journal.done
@@ -309,12 +266,13 @@ CHECKS: dict[str, Check] = {
     "nothing is emptied by mistake": nobody_empties_by_mistake,
     "no value is invented": no_value_is_invented,
     "one item a record": identity.one_item_a_record,
+    "made once": identity.nothing_is_made_twice,
     "nothing is left out": identity.nobody_is_left_out,
     "no delete that no one meant": identity.only_meant_deletes,
     "deleted stays deleted": identity.deleted_stays_deleted,
     "nothing is written against its setting": rights.only_where_allowed,
     "the base is both sides": base_is_both_sides,
-    "the status is true": the_status_is_true,
+    "the status is true": standing.the_status_is_true,
     "conflicts have two sides": conflicts_have_two_sides,
-    "the queue is at rest": the_queue_is_at_rest,
+    "the queue is at rest": standing.the_queue_is_at_rest,
 }

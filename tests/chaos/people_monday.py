@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sandbox.people import API_USER
-from tests.chaos.journal import FIELDS, MONDAY
+from tests.chaos.journal import FIELDS, MONDAY, TOKEN
 from tests.chaos.stage import SKIPPED, Stage, event_value
 
 AUTOMATIONS_USER = -4
@@ -103,6 +103,7 @@ def move_to_other_board(stage: Stage, handle: str) -> str | None:
         "move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id
     )
     stage.journal.removed[handle] = stage.at
+    stage.journal.moved |= set(TOKEN.findall(str([item["name"], item["values"]])))
     return None
 
 

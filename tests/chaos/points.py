@@ -16,7 +16,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from requests.adapters import HTTPAdapter
 
-MUTATION = "a mutation about to go"
+MUTATION, QUERY, ANSWER = "a mutation about to go", "a query about to go", "an answer"
+SETTLE = "a settle about to commit"
+"""Counted only where it is asked for by name."""
 WRITES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -42,6 +44,8 @@ class Points:
     def install(self) -> None:
         """Count from here on; for the rest of this process's life."""
         self._after(BaseDatabaseWrapper, "commit", "a commit")
+        if self.only == SETTLE:
+            self._before_settles()
         self._around_calls()
         connection_created.connect(self._listen, weak=False)
 
@@ -56,18 +60,31 @@ class Points:
 
         setattr(owner, method, counted)
 
+    def _before_settles(self) -> None:
+        original = BaseDatabaseWrapper.commit
+
+        @wraps(original)
+        def counted(connection: BaseDatabaseWrapper) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT coalesce(current_setting('npd.settling', true), '') <> ''")
+                if cursor.fetchone()[0]:
+                    self.reached(SETTLE)
+            original(connection)
+
+        BaseDatabaseWrapper.commit = counted  # type: ignore[assignment,method-assign]
+
     def _around_calls(self) -> None:
         original = HTTPAdapter.send
 
         @wraps(original)
         def counted(adapter: HTTPAdapter, request: Any, *args: Any, **kwargs: Any) -> Any:
             mutation = b"mutation" in bytes(request.body or b"")[:40]
-            self.reached(MUTATION if mutation else "a query about to go")
+            self.reached(MUTATION if mutation else QUERY)
             answer = original(adapter, request, *args, **kwargs)
-            self.reached("an answer")
+            self.reached(ANSWER)
             return answer
 
-        HTTPAdapter.send = counted  # type: ignore[method-assign]
+        HTTPAdapter.send = counted  # type: ignore[assignment,method-assign]
 
     def _listen(self, connection: Any, **kwargs: Any) -> None:
         """A write outside a transaction is a commit of its own."""

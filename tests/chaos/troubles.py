@@ -164,8 +164,11 @@ def a_call_fails(cast: Cast) -> None:
 @act(2.5)
 def a_list_is_not_whole(cast: Cast) -> None:
     """A sweep meets a truncated or empty list, or a cursor that is too old."""
-    cast.do("api_fault", fault=cast.deal(LISTING_FAULTS))
-    cast.do(cast.rng.choice(("reconcile", "beat")))
+    fault = cast.deal(LISTING_FAULTS)
+    if "cursor" in fault:
+        cast.six_synced()  # else there is no second page
+    cast.do("api_fault", fault=fault)
+    cast.do("reconcile" if "cursor" in fault else cast.rng.choice(("reconcile", "beat")))
     cast.work()
 
 

@@ -12,6 +12,7 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.hooks import FieldConflict, Finding
 from sync.models import SyncMetadata, Tombstone
+from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
 
 pytestmark = pytest.mark.django_db
@@ -41,7 +42,9 @@ def form(*fields: FieldConflict, **picks: str) -> dict[str, str]:
 
 
 def text_of(response: Any) -> str:
-    page = re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", response.content.decode())
+    # Marks stand inside a value: without them it reads as it is.
+    unseen = r"(?s)<script.*?</script>|<style.*?</style>|</?(?:ins|del)>"
+    page = re.sub(unseen, "", response.content.decode())
     return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
@@ -60,6 +63,25 @@ def test_the_screen_shows_both_sides_the_base_and_what_else_is_in_sync(
     assert "The two other fields are in sync: Name, Email." in page
     assert "Notes is held: Monday refused it." in page
     assert "1 of 1" in page
+
+
+def test_the_fields_that_are_equal_are_folded_with_their_values(
+    browser_of_ada: Client, conflict: SyncConflict, contact: Contact
+) -> None:
+    states.boards()
+    base = {key: {"item": "71", "column": key, "version": 1} for key in ("name", "email", "phone", "notes")}
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(contact.pk), base=base,
+        held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
+    )  # fmt: skip
+    page = browser_of_ada.get(screen(conflict)).content.decode()
+    folded = page[
+        page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))
+    ]
+    assert "2 fields are equal on both sides" in folded
+    assert "grace@navy.test" in folded
+    assert "Notes" not in folded
+    assert "Phone" not in folded
 
 
 def test_values_are_escaped(browser_of_ada: Client, contact: Contact) -> None:

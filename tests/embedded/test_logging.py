@@ -1,3 +1,4 @@
+import json
 import logging
 
 import pytest
@@ -44,3 +45,39 @@ def test_a_secret_in_a_traceback_is_hidden() -> None:
     assert "failed once" in line
     assert "ValueError" in line
     assert SECRET not in line
+
+
+def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str:
+    formatter = SecretlessFormatter(
+        secrets=secrets,
+        processor=structlog.processors.JSONRenderer(),
+        foreign_pre_chain=shared_processors(),
+    )
+    return formatter.format(logging.LogRecord("x", logging.ERROR, __file__, 1, text, arguments, None))
+
+
+@pytest.mark.parametrize("secret", ['pa"ss\\word1', "ключ-секрет", 'it\'s"both"', "a\ttab-and-more"])
+@pytest.mark.parametrize("how", ["%s", "%r"])
+def test_a_known_secret_is_hidden_however_a_line_has_to_write_it(secret: str, how: str) -> None:
+    event = json.loads(as_json(f"failed with {how}", secret, secrets=(secret,)))["event"]
+    assert event.strip("'\"") in (f"failed with {HIDDEN}", f"failed with '{HIDDEN}", f'failed with "{HIDDEN}')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'sent {"password": "s3cret-0123", "x": 1}',
+        'sent {"Authorization": "Token s3cret-0123"}',
+        'the header "Authorization: Bearer s3cret-0123"',
+        'said "Bearer s3cret-0123"',
+        'asked "http://host/x?token=s3cret-0123" again',
+        'posted to "/webhooks/monday/s3cret-0123"',
+        "refused:\neyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-0123",
+        "refused:\nBearer s3cret-0123",
+    ],
+)
+def test_a_secret_of_a_known_shape_inside_a_text_is_hidden_and_the_line_stays_json(text: str) -> None:
+    event = json.loads(as_json(text))["event"]
+    assert "s3cret" not in event
+    assert HIDDEN in event
+    assert event.count('"') == text.count('"')

@@ -34,6 +34,17 @@ def test_a_new_contact_with_a_refused_e_mail_is_created_without_it(world: World)
     assert len(world.sandbox.items()) == 2
 
 
+def test_an_item_that_was_made_though_its_value_was_refused_is_not_made_again(world: World) -> None:
+    contacts = [
+        world.contact(name, email=f"{name}@example.com", role_title="Boss") for name in ("Ann", "Bob")
+    ]
+    world.sandbox.faults({"partial": {"every": 1, "applied": True}, "on": "create_item"})
+    world.work()
+    world.work()
+    assert len(world.sandbox.items()) == 2
+    assert [world.status(contact) for contact in contacts] == ["synced", "synced"]
+
+
 def test_a_held_value_is_not_sent_again_until_it_changes(world: World) -> None:
     contact = world.linked(email="ann@example.com")
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED_EMAIL)

@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
-from sync import account, engine, finish
+from sync import account, engine
 from sync.clock import sync_now
-from sync.engine import intents, lost_creates, reading
+from sync.engine import intents, reading
 from sync.models import BoardLink, FieldMapping, Intent, SyncQueue, Tombstone
 from sync.push import push_by_name
+from sync.standstill import why_not
 from tests.engine.conftest import World
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -160,16 +162,14 @@ def blind_search(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
     """Monday's search lags: it doesn't show items that were made a moment ago."""
     from dataclasses import replace
 
-    left = [times]
-    for module in (reading, lost_creates):
-        original = module.parse_look
+    left, original = [times], reading.parse_look
 
-        def lagging(answer: Any, columns: Any, original: Any = original) -> Any:
-            left[0] -= 1
-            found = original(answer, columns)
-            return replace(found, by_npd_id=[], by_match=[]) if left[0] >= 0 else found
+    def lagging(answer: Any, columns: Any) -> Any:
+        left[0] -= 1
+        found = original(answer, columns)
+        return replace(found, by_npd_id=[], by_match=[]) if left[0] >= 0 else found
 
-        monkeypatch.setattr(module, "parse_look", lagging)
+    monkeypatch.setattr(reading, "parse_look", lagging)
 
 
 def test_a_lost_create_whose_time_comes_while_a_worker_lingers_is_not_made_anew(
@@ -364,9 +364,7 @@ def test_conflicts_of_a_deleted_record_close(world: World) -> None:
 # --- the queue -------------------------------------------------------------------------------------------
 
 
-def test_a_claim_gives_way_to_a_save_and_never_kills_it(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
     """A worker died with two records in flight; a successor claims while one transaction saves both."""
     one, two = sorted([world.linked("A"), world.linked("B")], key=lambda c: str(c.pk))
     SyncQueue.objects.all().delete()
@@ -379,24 +377,25 @@ def test_a_claim_gives_way_to_a_save_and_never_kills_it(
     }
     for contact in (one, two):
         SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, payload={}, causes=1, **dead)
-    held, go, saved = threading.Event(), threading.Event(), []
+    held, saved = threading.Event(), []
+
+    def somebody_waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity"
+                " WHERE datname = current_database() AND wait_event_type = 'Lock')"
+            )
+            return bool(cursor.fetchone()[0])
 
     def save() -> None:
         with transaction.atomic():
             Contact.objects.filter(pk=two.pk).update(notes="two")
             held.set()
-            go.wait(5)
+            wait_for("the claim, which has one record's row, waits for the other's", somebody_waits)
             Contact.objects.filter(pk=one.pk).update(notes="one")
         saved.append(True)
         connections.close_all()
 
-    original = finish._to_waiting
-
-    def slow(*args: Any, **kwargs: Any) -> None:
-        original(*args, **kwargs)
-        go.set()
-
-    monkeypatch.setattr(finish, "_to_waiting", slow)
     thread = threading.Thread(target=save)
     thread.start()
     held.wait(5)
@@ -499,7 +498,7 @@ def test_a_lost_create_on_a_board_that_is_gone_holds_this_board_only(world: Worl
     world.wait_out()
     world.sandbox.query("mutation ($b: ID!) { archive_board(board_id: $b) { id } }", b=world.board_id())
     world.work()
-    assert account.why_not("organization") == ""
+    assert why_not("organization") == ""
     assert BoardLink.objects.get(entity_type="contact").blocked_reason
 
 

@@ -77,6 +77,20 @@ def test_a_match_that_belongs_to_another_record_is_asked_about(world: World) -> 
     assert len(world.sandbox.items()) == 1
 
 
+def test_an_item_moved_here_from_another_types_board_stays_that_records(world: World) -> None:
+    from npd.models import Organization
+
+    organization = Organization.objects.create(name="Example Ltd")
+    world.work()
+    item = world.item(organization)
+    world.sandbox.act("move_to_board", item_id=item["id"], board_id=world.board_id(), group_id="topics")
+    world.sandbox.act("edit", item_id=item["id"], column_id="email", text="ann@example.com")
+    contact = world.contact("Ann", email="ann@example.com")
+    world.work()
+    contact.refresh_from_db()
+    assert (world.status(contact), contact.monday_id) == ("conflict", None)
+
+
 def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> None:
     add(world, "Ann", email=mail("ann@example.com"))
     one, two = world.contact("One", email="ann@example.com"), world.contact("Two", email="ann@example.com")

@@ -2,19 +2,21 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
 
-from npd.models import Contact
+from npd.models import Contact, Organization
+from sync import delivering
 from sync.choices import Cause
 from sync.clock import sync_now
 from sync.inbox import Received, receive
 from sync.models import BoardLink, SyncQueue, WebhookEvent
-from sync.queue import SyncQueueService
+from sync.prepared import fetch_prepared
 from tests.inbox.conftest import BARE, BOARD, PATH_TOKEN, WITH_TOKEN, body, raw, signed
 
 ITEM = "7786784003"
@@ -183,29 +185,70 @@ def test_texts_that_jsonb_cannot_hold_are_stored_without_what_it_cannot(linked: 
     assert SyncQueue.objects.exists()
 
 
+@pytest.fixture
+def no_room_in_the_queue(transactional_db: None) -> Iterator[None]:
+    """A database that takes no queue row."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sync_queue ADD CONSTRAINT no_room CHECK (false) NOT VALID")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sync_queue DROP CONSTRAINT no_room")
+
+
 @pytest.mark.django_db(transaction=True)
 def test_when_the_wake_up_cannot_be_written_the_delivery_is_not_kept_either(
-    linked: Contact, monkeypatch: pytest.MonkeyPatch
+    linked: Contact, no_room_in_the_queue: None
 ) -> None:
-    def fails(*arguments: Any, **named: Any) -> None:
-        raise DatabaseError("no room")
-
-    monkeypatch.setattr(SyncQueueService, "enqueue", fails)
-    delivery = raw()
-    with pytest.raises(DatabaseError):
-        take(delivery)
-    assert not WebhookEvent.objects.exists()
-    monkeypatch.undo()
-    take(delivery)
-    assert SyncQueue.objects.get().entity_id == linked.pk
-
-
-def test_a_delivery_costs_few_queries(
-    linked: Contact, settings: Settings, django_assert_max_num_queries: DjangoAssertNumQueries
-) -> None:
-    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    with django_assert_max_num_queries(7):  # savepoint, two links, event, record, row, release
+    with pytest.raises(DatabaseError, match="no_room"):
         take(raw())
+    assert not WebhookEvent.objects.exists()
+
+
+def test_an_event_of_an_organization_wakes_the_organization(linked: Contact, woken: list[str]) -> None:
+    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
+    organization = Organization.objects.create(name="Novus")
+    Organization.objects.filter(pk=organization.pk).update(monday_id=ITEM + "1")
+    SyncQueue.objects.all().delete()
+    take(raw(boardId=2, pulseId=int(ITEM + "1")))
+    row = SyncQueue.objects.get()
+    assert (row.entity_type, row.entity_id) == ("organization", organization.pk)
+
+
+def test_an_item_is_looked_for_only_among_the_records_of_its_board(linked: Contact) -> None:
+    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
+    take(raw(boardId=2))
+    row = SyncQueue.objects.get()
+    assert (row.entity_type, row.entity_id, row.remote_id) == ("organization", None, ITEM)
+
+
+def test_a_board_that_the_environment_replaces_is_no_board_of_ours(
+    linked: Contact, settings: Settings
+) -> None:
+    settings.MONDAY_CONTACTS_BOARD_ID = "4242"
+    take(raw())
+    assert "no board link" in WebhookEvent.objects.get().outcome
+    assert not SyncQueue.objects.exists()
+
+
+def test_a_delivery_costs_one_query(
+    linked: Contact,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    prepared: list[str] = []
+
+    def counted(sql: str, params: Any) -> Any:
+        prepared.append(sql)
+        return fetch_prepared(sql, params)
+
+    monkeypatch.setattr(delivering, "fetch_prepared", counted)
+    BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
+    with django_assert_num_queries(0):
+        take(raw())
+    assert len(prepared) == 1
     authorization = signed(settings.SITE_URL + BARE)
-    with django_assert_max_num_queries(8):  # and the time
+    with django_assert_num_queries(1):  # the time
         receive(raw(), authorization=authorization, path_token=None, path=BARE)
+    assert len(prepared) == 2
+    assert len(set(prepared)) == 1  # the same text, else each would be planned anew

@@ -2,18 +2,23 @@
 
 import threading
 import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
 from sync import finish, lease
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.claims import claim
+from sync.claims import claim, claim_records
 from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.lease import LeaseLost
-from sync.models import Backfill, BackfillState, BoardLink, Intent, SyncQueue
+from sync.models import Backfill, BackfillState, BoardLease, BoardLink, Intent, SyncQueue
 from sync.queue import QueueError, SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -251,3 +256,182 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
     done.set()
     worker.join()
     assert seen == {contact.pk: str(290 + n) for n, contact in enumerate(contacts)}
+
+
+def test_a_claim_brings_what_its_rows_carry(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueueService().enqueue(
+        "contact", contact.pk, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": "lead"}
+    )
+    (claimed,) = claim(taken(link), 100)
+    (row,) = claimed.rows
+    assert (claimed.payload, row.operation, row.max_attempts) == ({"by": "lead"}, "create", 5)
+
+
+def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(
+    link: BoardLink, django_assert_num_queries: Any
+) -> None:
+    SyncQueueService().enqueue_item(
+        "contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0
+    )
+    written = SyncQueue.objects.get().created_at
+    (claimed,) = claim(taken(link), 100)
+    with django_assert_num_queries(0):
+        assert (claimed.remote_id, claimed.rows[0].created_at) == ("17", written)
+
+
+def ten_and_a_claim_of_two(link: BoardLink) -> tuple[list[Contact], lease.Lease]:
+    contacts = [Contact.objects.create(name=f"P{n}") for n in range(10)]
+    held = taken(link)
+    assert [c.entity_id for c in claim(held, 2)] == [c.pk for c in contacts[:2]]
+    return contacts, held
+
+
+def test_claims_go_on_where_the_last_one_ended_but_for_what_is_more_urgent(link: BoardLink) -> None:
+    contacts, held = ten_and_a_claim_of_two(link)
+    SyncQueueService().enqueue("contact", contacts[8].pk, cause=Cause.PERSON, priority=Priority.PERSON)
+    assert [c.entity_id for c in claim(held, 2)] == [contacts[8].pk, contacts[2].pk]
+    assert [c.entity_id for c in claim(held, 2)] == [contacts[3].pk, contacts[4].pk]
+
+
+def test_a_row_older_than_what_was_claimed_last_is_found_before_the_board_is_left(link: BoardLink) -> None:
+    """As of a save whose transaction took long: its row's time is before its commit."""
+    contacts, held = ten_and_a_claim_of_two(link)
+    late = contacts[9].pk
+    SyncQueue.objects.filter(entity_id=late).update(next_retry="2000-01-01T00:00Z")
+    found = []
+    while claimed := claim(held, 2):
+        found += [one.entity_id for one in claimed]
+    assert sorted(map(str, found)) == sorted(str(contact.pk) for contact in contacts[2:])
+
+
+def test_a_claim_from_the_start_comes_once_a_second_while_more_is_due(
+    link: BoardLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contacts, held = ten_and_a_claim_of_two(link)
+    late = contacts[9].pk
+    SyncQueue.objects.filter(entity_id=late).update(next_retry="2000-01-01T00:00Z")
+    assert late not in [c.entity_id for c in claim(held, 2)]
+    monkeypatch.setattr("sync.course.FULL_EVERY_SECONDS", 0)
+    monkeypatch.setattr("sync.course.FULL_SHARE", 0)
+    assert late in [c.entity_id for c in claim(held, 2)]
+
+
+def test_a_worker_that_lost_its_board_between_two_claims_claims_nothing(link: BoardLink, clock: Any) -> None:
+    _, first = ten_and_a_claim_of_two(link)
+    clock(61)
+    taken(link)
+    with pytest.raises(LeaseLost):
+        claim(first, 2)
+    assert SyncQueue.objects.filter(status="pending").count() == 8
+
+
+def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
+    def seconds_left() -> float:
+        return (BoardLease.objects.get().expires - sync_now()).total_seconds()
+
+    _, held = ten_and_a_claim_of_two(link)
+    before = BoardLease.objects.get().expires
+    claim(held, 2)
+    assert BoardLease.objects.get().expires == before
+    clock(40)
+    assert seconds_left() < 30
+    claim(held, 2)
+    assert seconds_left() > 55
+
+
+def test_a_claim_gives_way_to_whoever_holds_the_lease_row(
+    link: BoardLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sync.lease.TRIES", 1)
+    monkeypatch.setattr("sync.lease.LOCK_TIMEOUT_MS", 20)
+    Contact.objects.create(name="Ann")
+    held = taken(link)
+    options = connection.get_connection_params()
+    with psycopg.connect(
+        **{k: options[k] for k in ("host", "port", "user", "password", "dbname") if k in options}
+    ) as db:
+        db.execute("SELECT 1 FROM sync_board_leases FOR UPDATE")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            claim(held, 100)
+    assert len(claim(held, 100)) == 1
+
+
+def test_records_are_claimed_by_name_with_what_is_open_of_them(link: BoardLink) -> None:
+    first, second = (Contact.objects.create(name=name) for name in ("Ann", "Bea"))
+    SyncQueue.objects.filter(entity_id=first.pk).delete()
+    SyncQueue.objects.filter(entity_id=second.pk).update(next_retry="2999-01-01T00:00Z")
+    bare, waiting = claim_records(taken(link), [first.pk, second.pk])
+    assert (bare.entity_id, list(bare.rows)) == (first.pk, [])
+    assert [(row.entity_id, row.attempts, row.claim_size) for row in waiting.rows] == [(second.pk, 0, 2)]
+
+
+def given_back(link: BoardLink, records: int) -> int:
+    """How many queries it takes to give so many records back."""
+    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(records)])
+    held = taken(link)
+    rows = [row for one in claim(held, 100) for row in one.rows]
+    with CaptureQueriesContext(connection) as queries, held.held():
+        finish.give_back(rows, held.token, "Monday is away.")
+    held.release()
+    found = SyncQueue.objects.filter(status="pending", attempts=0, lease_token=None, reason="Monday is away.")
+    assert found.count() == records
+    return len(queries)
+
+
+def test_a_batch_is_given_back_in_as_many_queries_as_one_row(link: BoardLink) -> None:
+    alone = given_back(link, 1)
+    SyncQueue.objects.all().delete()
+    assert given_back(link, 50) == alone
+
+
+@contextmanager
+def just_before(words: str, act: Callable[[], object]) -> Iterator[None]:
+    """Have something done, once, by another session, right before this one says these words to the database."""
+    left = [act]
+
+    def other() -> None:
+        left.pop()()
+        connection.close()
+
+    def watch(execute: Any, sql: str, *args: Any) -> Any:
+        if left and words in sql:
+            thread = threading.Thread(target=other)
+            thread.start()
+            thread.join()
+        return execute(sql, *args)
+
+    with connection.execute_wrapper(watch):
+        yield
+
+
+@pytest.mark.parametrize("moment", ["UPDATE sync_queue AS waiting", "UPDATE sync_queue AS leaving"])
+def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, moment: str) -> None:
+    contacts = [Contact.objects.create(name=f"P{n}") for n in range(3)]
+    held = taken(link)
+    rows = [row for one in claim(held, 100) for row in one.rows]
+    saved = contacts[1].pk
+    save = partial(Contact.objects.filter(pk=saved).update, notes="saved meanwhile")
+    with just_before(moment, save), held.held():
+        finish.give_back(rows, held.token, "Monday is away.")
+    waiting = {row.entity_id: row.reason for row in SyncQueue.objects.filter(status="pending")}
+    assert waiting == {contacts[0].pk: "Monday is away.", saved: "", contacts[2].pk: "Monday is away."}
+    closed = SyncQueue.objects.get(status="completed")
+    assert (closed.entity_id, "superseded by" in closed.error_message) == (saved, True)
+
+
+def test_claims_are_prepared_unless_the_database_url_says_off(
+    link: BoardLink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def prepared() -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%claim_size%'")
+            return int(cursor.fetchone()[0])
+
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", "off")
+    _, held = ten_and_a_claim_of_two(link)
+    assert prepared() == 0
+    monkeypatch.delitem(connection.settings_dict["OPTIONS"], "prepare_threshold")
+    assert len(claim(held, 2)) == 2
+    assert prepared() > 0

@@ -5,11 +5,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from celery import current_app
+from django.conf import settings
+from django_celery_beat.models import PeriodicTask
 from kombu import Connection
 
+from config.beat import Entry
 from npd.models import Contact
-from sync import wake
+from sync import scheduling, wake
 from sync.tasks import work_board
+from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,8 +24,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def fresh() -> Iterator[None]:
     wake._last_sent.clear()
     yield
-    wait_for("no wake-up is owed", lambda: not wake._owed)
+    forget_what_is_owed()
     wake._connection.cache_clear()
+
+
+def forget_what_is_owed() -> None:
+    """As when the process ends."""
+    with wake._guard:
+        for timer in wake._owed.values():
+            timer.cancel()
+        wake._owed.clear()
 
 
 @pytest.fixture
@@ -53,7 +66,7 @@ def test_many_saves_within_a_second_send_one_wake_up_at_once_and_one_at_its_end(
         Contact.objects.create(name=f"P{n}")
     assert sent == [("contact",)]
     wait_for("the second wake-up", lambda: len(sent) == 2)
-    assert wake._owed == set()
+    assert not wake._owed
 
 
 def test_a_save_that_is_rolled_back_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -77,3 +90,77 @@ def test_a_wake_up_that_can_not_be_sent_says_so(silent_broker: str) -> None:
 
 def test_a_wake_up_reaches_the_broker() -> None:
     assert wake.send("contact") is True
+
+
+def test_a_wake_up_for_later_is_sent_then_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = messages(monkeypatch)
+    wake.later("contact", 0.5)
+    assert sent == []
+    wait_for("the wake-up", lambda: sent == [("contact",)])
+    assert not wake._owed
+
+
+def test_of_two_wake_ups_for_later_the_last_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = messages(monkeypatch)
+    wake.later("contact", 3_600)
+    wake.later("contact", 0.1)
+    wake.later("organization", 3_600)
+    wait_for("the wake-up", lambda: sent == [("contact",)])
+    assert [entity_type for entity_type, _ in wake._owed] == ["organization"]
+
+
+def test_a_save_meanwhile_takes_nothing_from_a_wake_up_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = messages(monkeypatch)
+    wake.later("contact", 3_600)
+    Contact.objects.create(name="Ann")
+    Contact.objects.create(name="Ben")
+    wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
+    assert list(wake._owed) == [("contact", True)]
+
+
+def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a_board() -> None:
+    purge_broker()
+    wake.send("contact")
+    wake.later("contact", 0.05)
+    wait_for("the second was sent", lambda: not wake._owed)
+    for message in (taken(), taken()):
+        assert message.headers["eta"] is None
+        assert message.headers["expires"] is None
+        assert message.payload[:2] == [["contact"], {}]
+
+
+def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() -> None:
+    purge_broker()
+    scheduling.ensure()
+    current_app.loader.import_default_modules()
+    entries = [Entry(row) for row in PeriodicTask.objects.all()]
+    for entry in entries:
+        current_app.tasks[entry.task].apply_async(entry.args, entry.kwargs, **entry.options)
+        message = taken()
+        assert (message.headers["task"], message.headers["eta"]) == (entry.task, None)
+        assert message.payload[:2] == [[], {}]
+    assert {entry.name for entry in entries} == {job.name for job in settings.SCHEDULE}
+
+
+def taken() -> Any:
+    """The next message, taken out of the broker."""
+    with current_app.connection_for_read() as broker:
+        queue = broker.SimpleQueue(current_app.conf.task_default_queue)
+        message = queue.get(timeout=5)
+        message.ack()
+        queue.close()
+    return message
+
+
+def test_celery_has_understood_its_settings() -> None:
+    """A name that it doesn't know would be passed over without a word."""
+    conf = current_app.conf
+    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.worker_max_tasks_per_child) == (
+        True,
+        1,
+        500,
+    )
+    assert (conf.task_soft_time_limit, conf.task_time_limit) == (270, 300)
+    assert (conf.task_ignore_result, conf.task_publish_retry) == (True, False)
+    limits = current_app.tasks["sync.compare_boards"]
+    assert (limits.soft_time_limit, limits.time_limit) == (3_600, 3_660)

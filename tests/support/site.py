@@ -24,6 +24,7 @@ from config.celery import app
 from config.embedded.plan import beat_command, web_command, worker_command
 from config.embedded.processes import Child, stop_all
 from tests.support import guardian
+from tests.support.content_types import keep_numbers
 from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER, ROOT
 from tests.support.waiting import wait_for
@@ -184,6 +185,7 @@ class Site:
         from django.contrib.auth import get_user_model
         from rest_framework.authtoken.models import Token
 
+        keep_numbers()
         self.user = get_user_model().objects.create_superuser(USER, "admin@example.com", PASSWORD)
         self.token = Token.objects.create(user=self.user).key
         self.api.headers["Authorization"] = f"Token {self.token}"
@@ -220,8 +222,8 @@ def purge_broker() -> None:
 def restore_schedule() -> None:
     """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
     from django_celery_beat.models import PeriodicTasks
-    from django_celery_beat.schedulers import ModelEntry
 
-    for name, entry in app.conf.beat_schedule.items():
-        ModelEntry.from_entry(name, app=app, **entry)
+    from sync import scheduling
+
+    scheduling.ensure()
     PeriodicTasks.update_changed()

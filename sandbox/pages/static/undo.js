@@ -19,7 +19,15 @@ export function during(saving) {
   return saving;
 }
 
-export async function undo() {
+// One after another, in the order of the keys: two at once could arrive in either.
+let turn = Promise.resolve();
+
+export function undo() {
+  turn = turn.then(takeBack);
+  return turn;
+}
+
+async function takeBack() {
   await Promise.all(underWay);
   const last = edits.pop();
   if (!last) {

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from sync import stopping
 from sync.draining import Drained
 from sync.dryrun import BoardPlan, plan_everything
 from sync.dryrun.telling import as_json, lines
@@ -38,10 +39,14 @@ class Command(BaseCommand):
             return
         if options["json"]:
             raise CommandError("--json prints a plan: add --dry-run.")
-        result = reconcile_everything(self._progress if options["progress"] else None)
+        with stopping.on_signals() as interrupted:
+            result = reconcile_everything(self._progress if options["progress"] else None)
         for swept in result.swept:
             self._tell(swept)
         self.stdout.write(result.drained.words)
+        if interrupted.number:
+            words = "Interrupted: not everything was looked at. Run it again for the rest."
+            raise CommandError(words, returncode=interrupted.exit_code)
         if result.problems:
             raise CommandError("\n".join(result.problems))
 

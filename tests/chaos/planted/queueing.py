@@ -23,6 +23,11 @@ def _is_mine_for_ever(right: Wrong, lease: Any) -> Any:
     return BoardLease.objects.filter(link=lease.link)
 
 
+@instead_of(stale_finish, "sync.lease:Lease._seconds_left")
+def _lasts_for_ever(right: Wrong, lease: Any) -> float:
+    return 3600.0
+
+
 @instead_of(stale_finish, "sync.finish:complete")
 def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: str = "") -> int:
     ids = [row.id for row in rows]
@@ -39,15 +44,17 @@ attempt_not_counted = bug(
 
 
 @instead_of(attempt_not_counted, "sync.claims:_take")
-def _counts_nothing(right: Wrong, *args: Any) -> list[int]:
-    ids: list[int] = right(*args)
+def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
+    rows: list[SyncQueue] = right(*args)
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_queue SET attempts = greatest(attempts - counted::int, 0), counted = false"
             " WHERE id = ANY (%s)",
-            [ids],
+            [[row.id for row in rows]],
         )
-    return ids
+    for row in rows:
+        row.attempts, row.counted = max(row.attempts - row.counted, 0), False
+    return rows
 
 
 outbox_does_nothing = bug(

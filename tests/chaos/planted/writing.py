@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from sync.connectors.monday.items import LookResult
+from sync.engine import intents, writing
 from sync.lease import Lease
-from sync.models import Intent, IntentState
+from sync.models import BoardLease, Intent, IntentState
 from tests.chaos.planted import Wrong, bug, instead_of
 
 intents_ignored = bug(
@@ -49,6 +51,26 @@ def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: LookResult, ta
     right(batch, subject, LookResult() if tried else found, taken)
 
 
+bisects_after_timeout = bug(
+    "bisect_after_a_timeout",
+    "a document whose outcome is unknown is divided and sent again",
+    act="drill_create_without_answer",
+)
+
+
+@instead_of(bisects_after_timeout, "sync.engine.writing:_whole_failed")
+def _divides_whatever_failed(
+    right: Wrong, batch: Any, subjects: Sequence[Any], build: Any, error: Any, keeps_body: bool
+) -> None:
+    if not error.outcome_unknown:
+        right(batch, subjects, build, error, keeps_body)
+        return
+    intents.void(subjects)
+    half = max(len(subjects) // 2, 1)
+    for part in filter(None, (subjects[:half], subjects[half:])):
+        writing._send(batch, part, build, keeps_body=keeps_body)
+
+
 lease_ignored = bug(
     "lease_ignored", "a worker works on a board that another one holds", act="drill_two_at_one_board"
 )
@@ -56,11 +78,9 @@ lease_ignored = bug(
 
 @instead_of(lease_ignored, "sync.lease:take")
 def _takes_it_anyway(right: Wrong, link: Any, *args: Any) -> Lease:
-    return right(link, *args) or Lease(link)
+    return right(link, *args) or Lease(link, token=BoardLease.objects.get(link=link).token or uuid.uuid4())
 
 
-@instead_of(lease_ignored, "sync.lease:Lease._mine")
-def _is_always_mine(right: Wrong, lease: Lease) -> Any:
-    from sync.models import BoardLease
-
-    return BoardLease.objects.filter(link=lease.link)
+@instead_of(lease_ignored, "sync.lease:Lease.release")
+def _leaves_it_to_the_other(right: Wrong, lease: Lease) -> None:
+    """Who shares a lease doesn't end it."""

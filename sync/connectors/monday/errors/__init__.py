@@ -28,6 +28,7 @@ MondayError
 │   └── WrongAddress                      what answered is not Monday's API
 ├── LimitReached             LIMIT        wait, then the same again; nothing was done
 │   ├── BudgetExhausted                   our own allowance has no room: never sent
+│   │   └── CallerEnds                    our own process was told to end: never sent
 │   ├── ComplexityExhausted               the minute's complexity points are used up
 │   ├── MinuteLimitReached                the minute's requests are used up
 │   ├── ConcurrencyLimitReached           too many requests at the same time
@@ -93,6 +94,7 @@ from sync.connectors.monday.errors.waits import (
     AddressLimitReached,
     AnswerWithoutData,
     BudgetExhausted,
+    CallerEnds,
     ComplexityExhausted,
     ConcurrencyLimitReached,
     ConnectionLost,
@@ -124,6 +126,7 @@ __all__ = [
     "BoardLocked",
     "BoardRefused",
     "BudgetExhausted",
+    "CallerEnds",
     "ColumnGone",
     "ColumnRefused",
     "ColumnUnsupported",

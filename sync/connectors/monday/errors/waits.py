@@ -29,6 +29,10 @@ class BudgetExhausted(LimitReached):
         return f"{self.message}. {self.advice}{wait}"
 
 
+class CallerEnds(BudgetExhausted):
+    """The process that would make the call was told to end, so it was not sent; another makes it."""
+
+
 class ComplexityExhausted(LimitReached):
     """The complexity points of this minute are used up."""
 

@@ -1,0 +1,268 @@
+"""The queue's claim and finish, in batches of 100, beside hand-written SQL that does the same, side by side.
+
+    python -m bench.claims [--rows 5000] [--rounds 5]
+
+Worker processes, each with a board of its own. The hand-written way is the least that is as safe: psycopg alone with
+its prepared statements, no objects; the lease locked and checked, due rows claimed with SKIP LOCKED under a token,
+their attempt counted, committed; then ended WHERE the token stands, again under the lease. Ours is what a worker
+calls. They take turns, so that what else the machine does meets both alike; the ratio is the median of the rounds'.
+
+Then ours again in a second database, in which 100,000 dead letters stand and a transaction has been open since before
+they were written: no vacuum may take away what their claims left behind. Exit 1 when a gate is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+from bench.ground import ground, machine
+from bench.table import Row, publish
+
+BATCH = 100
+WORKERS = (1, 2, 4)
+DEAD = 100_000
+GATE = 0.7
+BOARDS = [f"bench{number}" for number in range(max(WORKERS))]
+
+_FILL = """
+    INSERT INTO sync_queue (entity_type, entity_id, direction)
+    SELECT board, gen_random_uuid(), 'to_monday' FROM unnest(%s::text[]) AS board, generate_series(1, %s)
+"""
+_TAKE_LEASE = """
+    UPDATE sync_board_leases SET token = %s, expires = sync_now() + interval '1 hour'
+    WHERE link_id = %s AND (token IS NULL OR expires <= sync_now())
+"""
+_DROP_LEASE = (
+    "UPDATE sync_board_leases SET token = NULL, expires = sync_now() WHERE link_id = %s AND token = %s"
+)
+_LEASE = (
+    "SELECT 1 FROM sync_board_leases WHERE link_id = %s AND token = %s AND expires > sync_now() FOR UPDATE"
+)
+_CLAIM = """
+    UPDATE sync_queue SET status = 'in_progress', lease_token = %s, last_attempt = sync_now(), attempts = attempts + 1
+    WHERE id IN (SELECT id FROM sync_queue
+                 WHERE status = 'pending' AND entity_type = %s AND next_retry <= sync_now()
+                 ORDER BY priority, next_retry, id LIMIT %s FOR UPDATE SKIP LOCKED)
+    RETURNING *
+"""
+_FINISH = """
+    UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), lease_token = NULL
+    WHERE id = ANY (%s) AND lease_token = %s AND status = 'in_progress'
+"""
+# As it comes to be: written, claimed, failed; each step leaves a version of the row and its index entries behind.
+_DIE = (
+    "UPDATE sync_queue SET status = 'in_progress', lease_token = gen_random_uuid(), attempts = 5",
+    "UPDATE sync_queue SET status = 'failed', lease_token = NULL, finished_at = sync_now(), error_message = 'refused'",
+)
+
+Way = Callable[[str, int], None]
+_start: dict[int, Any] = {}
+"""In a worker process: the barrier at which so many workers wait for each other."""
+
+
+def by_hand(board: str, rows: int) -> None:
+    """Claim and end so many rows with SQL alone."""
+    from sync.models import BoardLink
+
+    link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
+    db = _plain_connection()
+    assert db.execute(_TAKE_LEASE, [token, link]).rowcount == 1
+    while rows > 0:
+        with db.transaction():
+            assert db.execute(_LEASE, [link, token]).fetchone()
+            claimed = db.execute(_CLAIM, [token, board, BATCH]).fetchall()
+        with db.transaction():
+            assert db.execute(_LEASE, [link, token]).fetchone()
+            rows -= db.execute(_FINISH, [[row[0] for row in claimed], token]).rowcount
+    db.execute(_DROP_LEASE, [link, token])
+
+
+_connections: list[psycopg.Connection[Any]] = []
+
+
+def _plain_connection() -> psycopg.Connection[Any]:
+    if not _connections:
+        _connections.append(psycopg.connect(os.environ["DATABASE_URL"], autocommit=True))
+    return _connections[0]
+
+
+def ours(board: str, rows: int) -> None:
+    """Claim and end so many rows as a worker does."""
+    from sync import lease
+    from sync.claims import claim
+    from sync.finish import complete
+    from sync.models import BoardLink
+
+    held = lease.take(BoardLink.objects.get(entity_type=board))
+    assert held is not None
+    while rows > 0:
+        claimed = claim(held, BATCH)
+        with held.held():
+            rows -= complete([row for one in claimed for row in one.rows], held.token)
+    held.release()
+
+
+WAYS: dict[str, Way] = {"by hand": by_hand, "ours": ours}
+
+
+def _set_up(url: str, barriers: dict[int, Any]) -> None:
+    """In a worker process."""
+    import django
+
+    os.environ["DATABASE_URL"] = url
+    django.setup()
+    _start.update(barriers)
+
+
+def _work(way: str, board: str, rows: int, workers: int) -> tuple[float, float]:
+    """In a worker process: begin with the others; return when it began and ended."""
+    _start[workers].wait()
+    begun = time.monotonic()
+    WAYS[way](board, rows)
+    return begun, time.monotonic()
+
+
+@dataclass
+class Table:
+    """A database with its queue, and the processes that work it."""
+
+    url: str
+    pool: ProcessPoolExecutor
+    kept: int = 0
+
+    def run(self, way: str, workers: int, rows: int) -> float:
+        """Rows a second, of all workers together."""
+        self._fill(BOARDS[:workers], rows)
+        asked: list[Future[tuple[float, float]]] = [
+            self.pool.submit(_work, way, board, rows, workers) for board in BOARDS[:workers]
+        ]
+        times = [future.result() for future in asked]
+        self._check(way)
+        return workers * rows / (max(end for _, end in times) - min(begun for begun, _ in times))
+
+    def _fill(self, boards: Sequence[str], rows: int) -> None:
+        with psycopg.connect(self.url, autocommit=True) as db:
+            if not self.kept:
+                db.execute("TRUNCATE sync_queue")
+            db.execute(_FILL, [boards, rows])
+            db.execute("VACUUM ANALYZE sync_queue")
+            db.execute("CHECKPOINT")
+
+    def _check(self, way: str) -> None:
+        with psycopg.connect(self.url) as db:
+            left = db.execute("SELECT count(*) FROM sync_queue WHERE status NOT IN ('completed', 'failed')")
+            wrong = db.execute("SELECT count(*) FROM sync_queue WHERE status = 'completed' AND attempts <> 1")
+            if (found := (left.fetchone(), wrong.fetchone())) != ((0,), (0,)):
+                raise SystemExit(f"{way}: rows left and rows with a wrong count of attempts: {found}")
+
+    def die(self, rows: int) -> None:
+        """Have so many dead letters, all of one board."""
+        with psycopg.connect(self.url, autocommit=True) as db:
+            db.execute(_FILL, [BOARDS[:1], rows])
+            for step in _DIE:
+                db.execute(step)
+        self.kept = rows
+
+
+@contextmanager
+def tables(url: str) -> Iterator[tuple[Table, Table]]:
+    """Two databases that are alike; neither has rows yet."""
+    from django.db import connection
+
+    from sync.models import BoardLease, BoardLink
+
+    for board in BOARDS:
+        BoardLease.objects.create(
+            link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name")
+        )
+    connection.close()
+    other = urlunsplit(urlsplit(url)._replace(path="/bench_dead"))
+    with psycopg.connect(urlunsplit(urlsplit(url)._replace(path="/postgres")), autocommit=True) as db:
+        db.execute("CREATE DATABASE bench_dead TEMPLATE bench")
+    with _pool(url, max(WORKERS)) as clean, _pool(other, 1) as dead:
+        yield Table(url, clean), Table(other, dead)
+
+
+def _pool(url: str, workers: int) -> ProcessPoolExecutor:
+    context = get_context("spawn")
+    barriers = {number: context.Barrier(number) for number in WORKERS if number <= workers}
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=_set_up, initargs=(url, barriers))
+
+
+@contextmanager
+def idle_transaction(url: str) -> Iterator[None]:
+    """A transaction that has read something and then waits, as a forgotten psql does."""
+    with psycopg.connect(url) as db:
+        db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        db.execute("SELECT count(*) FROM sync_queue")
+        yield
+        db.rollback()
+
+
+def beside_by_hand(table: Table, workers: int, rows: int, rounds: int) -> Row:
+    """Both ways in turns."""
+    found: dict[str, list[float]] = {way: [] for way in WAYS}
+    for number in range(rounds + 1):
+        for way, speeds in found.items():
+            speed = table.run(way, workers, rows if number else BATCH * 10)
+            if number:  # the first warms up
+                speeds.append(speed)
+    ratio = statistics.median(
+        mine / theirs for mine, theirs in zip(found["ours"], found["by hand"], strict=True)
+    )
+    mine, theirs = (statistics.median(found[way]) for way in ("ours", "by hand"))
+    return Row(
+        f"claim + complete, {workers} worker{'s' if workers > 1 else ''}",
+        f"≥ {GATE:.0%} of hand-written SQL",
+        f"{ratio:.0%} ({mine:,.0f} of {theirs:,.0f} rows/s)",
+        ratio >= GATE,
+    )
+
+
+def beside_clean(clean: Table, dead: Table, rows: int, rounds: int) -> Row:
+    """Ours in both databases in turns."""
+    with idle_transaction(dead.url):
+        dead.die(DEAD)
+        dead.run("ours", 1, BATCH * 10)
+        rows *= 4  # as of a lease that lasts some seconds: its first claim reads past everything
+        pairs = [(dead.run("ours", 1, rows), clean.run("ours", 1, rows)) for _ in range(max(1, rounds // 2))]
+    ratio = statistics.median(slow / fast for slow, fast in pairs)
+    slow, fast = (statistics.median(speeds) for speeds in zip(*pairs, strict=True))
+    return Row(
+        f"claim + complete, {DEAD:,} dead rows, a transaction open since before",
+        f"≥ {GATE:.0%} of the clean table",
+        f"{ratio:.0%} ({slow:,.0f} of {fast:,.0f} rows/s)",
+        ratio >= GATE,
+    )
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.claims", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--rows", type=int, default=5_000, help="rows a worker and round")
+    parser.add_argument("--rounds", type=int, default=5)
+    asked = parser.parse_args()
+    with ground(LOG_LEVEL="ERROR"), tables(os.environ["DATABASE_URL"]) as (clean, dead):
+        print(f"Batches of {BATCH}, {asked.rounds} rounds of {asked.rows:,} rows a worker ({machine()})")
+        rows = [beside_by_hand(clean, workers, asked.rows, asked.rounds) for workers in WORKERS]
+        rows.append(beside_clean(clean, dead, asked.rows, asked.rounds))
+    return publish(rows)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,176 @@
+"""How soon a change is on the other side, with the real processes at rest but for it.
+
+    python -m bench.latency [--seconds 60] [--rate 5] [--broker redis|embedded]
+
+The web, worker and beat processes as `make run` starts them, on one of the two brokers; contacts in sync, then
+`rate` saves a second through the API, and after these as many edits on the board. The time runs from sending the
+save until the sandbox shows the value, and from the click on the board until the contact's row holds it. Both
+are asked 20 times a second, so a figure may be 50 ms too long. Gate: every change arrives. The seconds are goals.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import requests
+
+from bench.ground import machine
+from bench.site import EMBEDDED, REDIS, Site, has_redis, site
+from bench.table import Row, publish, warn
+
+LOOK_SECONDS = 0.05
+PATIENCE_SECONDS = 60.0
+GOALS = {"redis": (1.0, 3.0), "embedded": (1.0, None)}
+BROKERS = {"redis": REDIS, "embedded": EMBEDDED}
+ITEMS = (
+    'query ($ids: [ID!]) { items(ids: $ids, limit: 100) { id column_values(ids: ["role_title"]) { text } } }'
+)
+Contacts = Sequence[tuple[str, str]]  # primary key, item id
+Act = Callable[[int], object]
+Seen = Callable[[Collection[int]], Collection[int]]
+
+
+@dataclass
+class Play:
+    """So many acts at a steady rate; how long after each act its effect was seen."""
+
+    act: Act
+    seen: Seen
+    rate: float
+    begun: dict[int, float] = field(default_factory=dict)
+    seconds: dict[int, float] = field(default_factory=dict)
+
+    def run(self, acts: int) -> list[float]:
+        """Act, look, until all is seen or nothing was for a minute; raises what an act raised."""
+        start = last = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            futures: list[Future[object]] = []
+            while len(self.seconds) < acts and time.monotonic() - last < PATIENCE_SECONDS:
+                while len(futures) < acts and time.monotonic() >= start + len(futures) / self.rate:
+                    self.begun[len(futures)] = last = time.monotonic()
+                    futures.append(pool.submit(self.act, len(futures)))
+                self._look()
+                time.sleep(LOOK_SECONDS)
+            for future in futures:
+                future.result()
+        return sorted(self.seconds.values())
+
+    def _look(self) -> None:
+        waiting = [number for number in self.begun if number not in self.seconds]
+        for number in self.seen(waiting) if waiting else ():
+            self.seconds[number] = time.monotonic() - self.begun[number]
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The value that this share of the sorted values doesn't exceed (nearest rank); infinite where there is none."""
+    return values[max(0, math.ceil(share * len(values)) - 1)] if values else math.inf
+
+
+def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
+    """Save contacts through the API; see the items change."""
+    session, api = here.session(), requests.Session()
+    api.headers["Authorization"] = "bench-token"
+    numbers = {item: number for number, (_, item) in enumerate(contacts)}
+
+    def save(number: int) -> None:
+        address = f"{here.url}/api/v1/contacts/{contacts[number][0]}/"
+        session.patch(address, json={"role_title": f"Saved {number}"}, timeout=30).raise_for_status()
+
+    def shown(waiting: Collection[int]) -> set[int]:
+        asked = {
+            "query": ITEMS,
+            "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]},
+        }
+        items = api.post(f"{here.place.sandbox_url}/v2", json=asked, timeout=30).json()["data"]["items"]
+        found = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
+        return {number for number, text in found.items() if text == f"Saved {number}"}
+
+    return Play(save, shown, rate).run(len(contacts))
+
+
+def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
+    """Edit cells on the board; see the contacts change."""
+    from npd.models import Contact
+
+    numbers = {key: number for number, (key, _) in enumerate(contacts)}
+
+    def edit(number: int) -> None:
+        here.place.control(
+            "actions",
+            action="edit",
+            item_id=int(contacts[number][1]),
+            column_id="role_title",
+            text=f"Edited {number}",
+        )
+
+    def held(waiting: Collection[int]) -> set[int]:
+        rows = Contact.objects.filter(pk__in=[contacts[number][0] for number in waiting])
+        found = {numbers[str(key)]: title for key, title in rows.values_list("pk", "role_title")}
+        return {number for number, title in found.items() if title == f"Edited {number}"}
+
+    return Play(edit, held, rate).run(len(contacts))
+
+
+def prepare(here: Site, records: int) -> Contacts:
+    """Everything runs, and so many contacts are in sync; what they woke has ended."""
+    from bench.calls import prepare as on_both_sides
+    from npd.models import Contact
+    from sync.models import SyncQueue
+
+    here.start("web")
+    on_both_sides(records)
+    here.start("worker", "beat")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while SyncQueue.objects.exclude(status="completed").exists() and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    rows = Contact.objects.filter(sync_status="synced").order_by("pk").values_list("pk", "monday_id")
+    return [(str(key), str(item)) for key, item in rows]
+
+
+def measure(name: str, seconds: float, rate: float) -> list[Row]:
+    """Both directions over one broker."""
+    saves, warm = int(seconds * rate), 10
+    with site(BROKERS[name]) as here:
+        contacts = prepare(here, saves + warm)
+        if len(contacts) < saves + warm:
+            raise SystemExit(f"Only {len(contacts)} of {saves + warm} contacts came into sync.")
+        to_monday(here, contacts[saves:], rate)  # the first of each process is no measure
+        rows = _rows(name, "save → board", saves, to_monday(here, contacts[:saves], rate))
+        to_npd(here, contacts[saves:], rate)
+        return [*rows, *_rows(name, "board edit → NPD", saves, to_npd(here, contacts[:saves], rate))]
+
+
+def _rows(name: str, way: str, acts: int, found: Sequence[float]) -> list[Row]:
+    median, tail = percentile(found, 0.50), percentile(found, 0.99)
+    goal, tail_goal = GOALS[name]
+    target = f"p50 ≤ {goal:g} s" + (f", p99 ≤ {tail_goal:g} s" if tail_goal else "")
+    quick = median <= goal and tail <= (tail_goal or math.inf)
+    return [
+        Row(f"{way}, {name} broker", target, f"p50 {median:.2f} s, p99 {tail:.2f} s", quick, gate=False),
+        Row("… changes that arrived", f"{acts:,}", f"{len(found):,}", len(found) == acts),
+    ]
+
+
+def main() -> int:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rate", type=float, default=5.0)
+    parser.add_argument("--broker", choices=BROKERS, default="redis")
+    asked = parser.parse_args()
+    if asked.broker == "redis" and not has_redis():
+        warn(f"No Redis answers at {REDIS}; set BENCH_REDIS_URL. The embedded broker is measured instead.")
+        asked.broker = "embedded"
+    print(f"{asked.rate:g} changes a second for {asked.seconds:g} s ({machine()})")
+    return publish(measure(asked.broker, asked.seconds, asked.rate))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

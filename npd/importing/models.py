@@ -1,0 +1,116 @@
+"""An import as it stands: what it would write, row by row, and what became of each."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from sync.clock import SyncNow
+
+EMPTY = models.Value({}, models.JSONField())
+
+
+class ImportState(models.TextChoices):
+    """How far an import is."""
+
+    SHOWN = "shown", _("Not confirmed yet")
+    RUNNING = "running", _("Being written")
+    DONE = "done", _("Written")
+    UNDOING = "undoing", _("Being undone")
+    UNDONE = "undone", _("Undone")
+
+
+class Outcome(models.TextChoices):
+    """What a row of the file comes to, by the state of things when it was read."""
+
+    NEW = "new", _("New")
+    CHANGED = "changed", _("Changed")
+    UNCHANGED = "unchanged", _("Unchanged")
+    INVALID = "invalid", _("Invalid")
+    AMBIGUOUS = "ambiguous", _("Ambiguous")
+
+
+class Result(models.TextChoices):
+    """What became of a row that was to be written."""
+
+    WAITING = "", _("Not written")
+    WRITTEN = "written", _("Written")
+    LEFT = "left", _("Left alone")
+    UNDONE = "undone", _("Undone")
+    KEPT = "kept", _("Not undone")
+
+
+class ImportJob(models.Model):
+    """One file: shown first, written when a person has confirmed it.
+
+    `options` is {clear_empty, make_organizations}, `columns` [[title, label of the field or nothing], …], `counts` how
+    many rows come to what, `organizations` those that are to be made, {id given beforehand: name}.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entity_type = models.CharField(max_length=50)
+    file_name = models.CharField(max_length=255)
+    how = models.CharField("how the file was read", max_length=255, blank=True, db_default="")
+    options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    columns: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    organizations: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    state = models.CharField(max_length=20, choices=ImportState.choices, db_default=ImportState.SHOWN)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    done_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    made_at = models.DateTimeField(db_default=SyncNow())
+    moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
+
+    class Meta:
+        db_table = "npd_imports"
+        # Who may import is whoever may add and change the records.
+        default_permissions = ()
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the list of the latest imports, and the forgetting of old ones.
+            models.Index(fields=["-made_at"], name="npd_imports_by_age")
+        ]
+
+    def __str__(self) -> str:
+        return f"import of {self.file_name}"
+
+
+class ImportRow(models.Model):
+    """One row of the file: what it comes to, and what became of it.
+
+    `before` and `after` are raw values by field, of a changed record only of the fields that change; `problems` are
+    [[label of the field or nothing, what is wrong and what to do], …].
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="rows")
+    number = models.IntegerField()
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    record_id = models.UUIDField(null=True, blank=True)
+    name = models.CharField(max_length=255, blank=True, db_default="")
+    cells: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    before: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    after: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    problems: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
+    result = models.CharField(max_length=20, choices=Result.choices, blank=True, db_default="")
+    note = models.TextField(blank=True, db_default="")
+
+    class Meta:
+        db_table = "npd_import_rows"
+        default_permissions = ()
+        ordering: ClassVar[list[str]] = ["number"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["job", "number"], name="npd_import_rows_one_a_number")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "the next rows to be written", and the counts on the page.
+            models.Index(fields=["job", "outcome", "result"], name="npd_import_rows_to_do")
+        ]
+
+    def __str__(self) -> str:
+        return f"row {self.number} of import {self.job_id}"

@@ -1,0 +1,171 @@
+"""manage.py npd_import FILE: what the file would do, then, once confirmed, the import."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from npd.importing.columns import MODELS, labels_of
+from npd.importing.csv_files import ENCODINGS, guarded
+from npd.importing.errors import ImportFileError
+from npd.importing.jobs import confirm, discard, offer, shown, to_write
+from npd.importing.models import ImportJob, ImportState, Outcome, Result
+from npd.importing.planning import Options
+from npd.importing.reporting import not_written, refused, why
+from npd.importing.running import carry_on
+
+SAMPLES = 10
+LEFT_OUT = 3
+"""The exit code where some rows of the file were not imported; 1: nothing was."""
+
+
+class Command(BaseCommand):
+    """Import contacts or organizations."""
+
+    help = (
+        "Imports contacts or organizations from a CSV or XLSX file. Prints what it would do and asks; exit code 0: "
+        "every row is imported (or needed nothing), 3: some were left out, 1: nothing was written."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """The file, and how it is read."""
+        parser.add_argument("file", type=Path, help="the file, with titles in its first row")
+        parser.add_argument(
+            "--model", choices=list(MODELS), default="contact", help="what the rows are (contact)"
+        )
+        parser.add_argument("--yes", action="store_true", help="write without asking")
+        parser.add_argument("--dry-run", action="store_true", help="print what it would do, and end")
+        parser.add_argument("--clear-empty", action="store_true", help="an empty cell empties the field")
+        parser.add_argument(
+            "--make-organizations",
+            action="store_true",
+            help="make organizations that contacts name and NPD lacks",
+        )
+        parser.add_argument(
+            "--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else found out"
+        )
+        parser.add_argument(
+            "--errors", type=Path, help="write the rows that were not imported to this CSV file"
+        )
+        parser.add_argument(
+            "--by", help="the user in whose name it is done; needed where there are several administrators"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Read, print, ask, write."""
+        by = _person(options["by"])
+        job = self._read(options, by)
+        self._preview(job)
+        try:
+            write = not options["dry_run"] and self._wanted(job, yes=options["yes"])
+        except KeyboardInterrupt:
+            write = False
+        if write:
+            confirm(job, by=by)
+            self._write(job)
+        left = refused(job).count()
+        self._errors(job, options["errors"])
+        if not write:
+            discard(job, by=by)
+            self.stdout.write("Nothing was written.")
+            if options["dry_run"] or not to_write(job):
+                return _exit(left)
+            raise CommandError(
+                "The import was not confirmed. Run it again with --yes to write without being asked."
+            )
+        return _exit(left)
+
+    def _read(self, options: dict[str, Any], by: User) -> ImportJob:
+        path: Path = options["file"]
+        chosen = Options(options["clear_empty"], options["make_organizations"])
+        try:
+            with path.open("rb") as file:
+                return offer(
+                    options["model"], path.name, file, options=chosen, by=by, encoding=options["encoding"]
+                )
+        except OSError as error:
+            raise CommandError(
+                f"{path} can't be read: {error.strerror}. Check the path and the file's rights."
+            ) from error
+        except ImportFileError as error:
+            raise CommandError(str(error)) from error
+
+    def _preview(self, job: ImportJob) -> None:
+        labels = labels_of(job.entity_type)
+        self.stdout.write(f"{job.file_name}: {job.how}")
+        for title, label in job.columns:
+            self.stdout.write(f"  “{title}” is {label or 'passed over'}")
+        self.stdout.write("  ".join(f"{Outcome(kind).label}: {job.counts[kind]}" for kind in Outcome.values))
+        if job.organizations:
+            self.stdout.write(f"Organizations to be made: {', '.join(sorted(job.organizations.values()))}")
+        if job.options["clear_empty"]:
+            self.stdout.write("Empty cells empty the fields.")
+        for row in job.rows.filter(outcome__in=(Outcome.CHANGED, Outcome.NEW)).order_by("number")[:SAMPLES]:
+            changes = "; ".join(
+                f"{labels[name]} “{shown(row.before.get(name))}” → “{shown(raw)}”"
+                for name, raw in row.after.items()
+            )
+            self.stdout.write(
+                f"  row {row.number} {row.name} ({Outcome(row.outcome).label.lower()}): {changes}"
+            )
+        if (more := to_write(job) - SAMPLES) > 0:
+            self.stdout.write(f"  … and {more:,} more")
+        for row in refused(job).order_by("number"):
+            self.stderr.write(f"  row {row.number} {row.name}: {why(row)}")
+
+    def _wanted(self, job: ImportJob, *, yes: bool) -> bool:
+        if not to_write(job):
+            self.stdout.write("There is nothing to write.")
+            return False
+        if yes:
+            return True
+        if not sys.stdin.isatty():
+            return False
+        return input(f"Write {to_write(job):,} rows? [y/N] ").strip().lower() in ("y", "yes")
+
+    def _write(self, job: ImportJob) -> None:
+        def tell(now: ImportJob) -> None:
+            done = now.rows.exclude(result=Result.WAITING).count()
+            self.stdout.write(f"  {done:,} of {to_write(job):,} rows")
+            self.stdout.flush()
+
+        carry_on(job.pk, tell)
+        job.refresh_from_db()
+        written = job.rows.filter(result=Result.WRITTEN).count()
+        self.stdout.write(f"{written:,} rows were written.")
+        for row in job.rows.filter(result=Result.LEFT).order_by("number"):
+            self.stderr.write(f"  row {row.number} {row.name}: {row.note}")
+        if job.state != ImportState.DONE:
+            raise CommandError("The import was interrupted; a worker carries it on within a minute.")
+
+    def _errors(self, job: ImportJob, path: Path | None) -> None:
+        if path is None:
+            return
+        with path.open("w", encoding="utf-8-sig", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerows([guarded(cell) for cell in line] for line in not_written(job))
+        self.stdout.write(f"The rows that were not imported are in {path}.")
+
+
+def _exit(left: int) -> None:
+    if left:
+        said = "1 row was" if left == 1 else f"{left:,} rows were"
+        raise CommandError(f"{said} not imported; each is told above.", returncode=LEFT_OUT)
+
+
+def _person(name: str | None) -> User:
+    """The user in whose name it is done: who is named, else the only active administrator."""
+    if name:
+        found = User.objects.filter(username=name, is_active=True).first()
+        if found is None:
+            raise CommandError(f"There is no active user “{name}”. Name one with --by.")
+        return found
+    administrators = list(User.objects.filter(is_superuser=True, is_active=True)[:2])
+    if len(administrators) != 1:
+        raise CommandError("Say with --by in whose name it is done: the audit log keeps it.")
+    return administrators[0]

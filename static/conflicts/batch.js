@@ -1,0 +1,32 @@
+// The page of a batch: asks how far it is until nothing moves any more, then shows the finished page.
+// Without this script the refresh link does the same.
+(() => {
+  "use strict";
+  const box = document.querySelector("[data-batch]");
+  if (!box) return;
+  const hide = () => box.querySelectorAll("[data-refresh]").forEach((link) => { link.hidden = true; });
+  const moves = () => box.querySelector("[data-moving]") !== null;
+
+  const ask = (wait) => setTimeout(async () => {
+    let text = null;
+    try {
+      const answer = await fetch(box.dataset.batch, { headers: { Accept: "text/html" } });
+      if (answer.ok && !answer.redirected) text = await answer.text();
+    } catch {
+      // No connection just now: ask again.
+    }
+    // What has not changed is not written again: a screen reader would say it again.
+    if (text !== null && text.trim() !== box.dataset.last) {
+      box.dataset.last = text.trim();
+      box.innerHTML = text;
+      hide();
+      if (!moves()) return location.reload();
+    }
+    return ask(Math.min(wait * 1.2, 5000));
+  }, wait);
+
+  if (moves()) {
+    hide();
+    ask(700);
+  }
+})();

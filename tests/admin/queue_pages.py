@@ -1,0 +1,82 @@
+"""What the tests of the queue's screen share: reading its pages, and rows to put on them."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from datetime import datetime
+
+from django.test import Client
+
+from sync.models import SyncQueue
+from tests.admin import states
+from tests.admin.test_records import words_of
+
+QUEUE = "/admin/sync/syncqueue/"
+FAILED = "status__exact=failed"
+PAUSE, RESUME = f"{QUEUE}pause/", f"{QUEUE}resume/"
+
+
+def listed(client: Client, query: str = "") -> str:
+    answer = client.get(f"{QUEUE}?{query}" if query else QUEUE)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def text_of(client: Client, query: str = "") -> str:
+    return words_of(listed(client, query))
+
+
+def card(client: Client, title: str) -> str:
+    """What the card of a board says."""
+    found = re.search(
+        rf'<section class="npd-card" aria-label="{title}: how its queue stands">(.*?)</section>',
+        listed(client),
+        re.DOTALL,
+    )
+    assert found
+    return words_of(found[1])
+
+
+def flying(name: str = "Flying") -> SyncQueue:
+    """A row that a worker holds."""
+    record = states.contact(name)
+    return SyncQueue.objects.create(
+        entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4(), attempts=1
+    )
+
+
+def finished(at: datetime, entity_type: str = "contact", rows: int = 1) -> None:
+    """Rows that were done at a time."""
+    SyncQueue.objects.bulk_create(
+        SyncQueue(
+            entity_type=entity_type,
+            entity_id=uuid.uuid4(),
+            status="completed",
+            finished_at=at,
+            payload={},
+            created_at=at,
+        )
+        for _ in range(rows)
+    )
+
+
+def all_url(act: str, query: str) -> str:
+    return f"{QUEUE}all/{act}/?{query}"
+
+
+def confirmed(page: str) -> str:
+    """The number that the page would send."""
+    found = re.search(r'name="expect" value="(\d+)"', page)
+    assert found
+    return found[1]
+
+
+def statuses() -> dict[str, int]:
+    rows = list(SyncQueue.objects.values_list("status", flat=True))
+    return {status: rows.count(status) for status in set(rows)}
+
+
+def tick(client: Client, act: str, rows: list[SyncQueue], **more: str) -> str:
+    data = {"action": act, "_selected_action": [str(row.pk) for row in rows], **more}
+    return words_of(client.post(QUEUE, data, follow=True).content.decode())

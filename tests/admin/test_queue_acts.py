@@ -1,0 +1,292 @@
+"""Retry, cancel and discard on the queue's screen: one row, ticked rows, all that match; and who may."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from sync import pausing
+from sync.admin import queue_acts
+from sync.clock import sync_now
+from sync.models import QueuePause, SyncQueue
+from tests.admin import states
+from tests.admin.queue_pages import (
+    FAILED,
+    PAUSE,
+    QUEUE,
+    RESUME,
+    all_url,
+    confirmed,
+    finished,
+    flying,
+    listed,
+    statuses,
+    tick,
+)
+from tests.admin.test_records import words_of
+
+
+@pytest.fixture
+def reader(client: Client, world: dict[str, Any]) -> Client:
+    """Somebody who may look at the queue and no more."""
+    return may(client, "view")
+
+
+def may(client: Client, *acts: str) -> Client:
+    """Log in somebody who may do no more than that."""
+    user = User.objects.create_user("reader", password="x", is_staff=True)
+    names = [f"{act}_syncqueue" for act in acts]
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
+    """The world's dead letter and two more."""
+    states.dead("Quentin")
+    states.dead("Rosa")
+    return list(SyncQueue.objects.filter(status="failed").order_by("id"))
+
+
+BUTTONS = {
+    "pending": ["retry", "cancel"],
+    "in_progress": [],
+    "failed": ["retry", "discard"],
+    "completed": [],
+}
+
+
+@pytest.mark.parametrize("status", BUTTONS)
+def test_a_rows_page_offers_what_fits_it_and_nothing_in_flight(
+    browser_of_person: Client, world: dict[str, Any], status: str
+) -> None:
+    row = SyncQueue.objects.create(
+        entity_type="contact", entity_id=world["disabled"].pk, status=status, direction="to_npd"
+    )
+    html = browser_of_person.get(f"{QUEUE}{row.pk}/change/").content.decode()
+    assert re.findall(r'name="action" value="(\w+)"', html) == BUTTONS[status]
+
+
+def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
+    browser_of_person: Client, three_dead: list[SyncQueue]
+) -> None:
+    in_flight = flying()
+    done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
+    said = tick(browser_of_person, "retry", [*three_dead, in_flight, done])
+    assert "3 rows will be tried again now." in said
+    assert "1 row is being worked on right now and was left alone." in said
+    assert "1 row is done already and was left alone." in said
+    in_flight.refresh_from_db()
+    assert in_flight.status == "in_progress"
+    assert {row.entity_id for row in three_dead} <= set(
+        SyncQueue.objects.filter(status="pending", attempts=0).values_list("entity_id", flat=True)
+    )
+
+
+def test_discard_asks_first_and_then_ends_dead_letters_alone(
+    browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
+) -> None:
+    waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
+    rows = [*three_dead, waiting]
+    asked = tick(browser_of_person, "discard", rows)
+    assert "Discard 3 rows?" in asked
+    assert "1 row is no dead letters" not in asked
+    assert "1 row is not a dead letter and is left alone." in asked
+    assert SyncQueue.objects.filter(status="failed").count() == 3
+    said = tick(browser_of_person, "discard", rows, confirmed="yes")
+    assert "3 rows discarded. 1 row is not a dead letter and was left alone." in said
+    assert not SyncQueue.objects.filter(status="failed").exists()
+    assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
+    waiting.refresh_from_db()
+    assert waiting.status == "pending"
+
+
+def test_all_that_match_are_retried_after_their_number_was_confirmed(
+    browser_of_person: Client, three_dead: list[SyncQueue], world: dict[str, Any]
+) -> None:
+    in_flight = flying()
+    finished(sync_now())
+    query = "entity_type=contact&status__exact=failed&status__exact=in_progress"
+    assert f'href="{all_url("retry", query).replace("&", "&amp;")}"' in listed(browser_of_person, query)
+    page = browser_of_person.get(all_url("retry", query)).content.decode()
+    assert "Retry 3 rows? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
+    assert "1 row is being worked on right now and is left alone." in words_of(page)
+    assert statuses()["failed"] == 3
+    answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
+    assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
+    assert (
+        "3 rows will be tried again now. 1 row is being worked on right now and was left alone."
+        in words_of(answer.content.decode())
+    )
+    assert not SyncQueue.objects.filter(status="failed").exists()
+    in_flight.refresh_from_db()
+    assert in_flight.status == "in_progress"
+    assert LogEntry.objects.latest("id").change_message == (
+        "Retry: 3 rows, all that matched: status: Failed or In progress; type: Contacts."
+    )
+
+
+@pytest.mark.parametrize(
+    ("act", "query", "becomes"),
+    [
+        ("cancel", "status__exact=pending&q=number", "cancelled by dora"),
+        ("discard", f"{FAILED}&q=number", "discarded by dora"),
+    ],
+)
+def test_all_that_match_the_search_are_ended_and_no_others(
+    browser_of_person: Client, world: dict[str, Any], act: str, query: str, becomes: str
+) -> None:
+    for number in range(3):
+        states.waiting(f"Waiting number {number}")
+        states.dead(f"Dead number {number}")
+    page = browser_of_person.get(all_url(act, query)).content.decode()
+    assert "search: “number”" in words_of(page)
+    browser_of_person.post(all_url(act, query), {"expect": confirmed(page)})
+    assert SyncQueue.objects.filter(error_message=becomes).count() == 3
+    assert SyncQueue.objects.filter(entity_id=world["waiting"].pk, status="pending").exists()
+    assert SyncQueue.objects.filter(entity_id=world["dead"].pk, status="failed").exists()
+
+
+def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
+    browser_of_person: Client, three_dead: list[SyncQueue]
+) -> None:
+    page = browser_of_person.get(all_url("discard", FAILED)).content.decode()
+    states.dead("Sam")
+    answer = browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(page)})
+    assert answer.status_code == 409
+    text = words_of(answer.content.decode())
+    assert "Nothing was done: 3 rows were confirmed, 4 match now." in text
+    assert "Discard 4 rows?" in text
+    assert statuses()["failed"] == 4
+    browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(answer.content.decode())})
+    assert "failed" not in statuses()
+
+
+@pytest.mark.parametrize("expect", ["", "many", "-1", "9" * 30])
+def test_without_a_number_of_rows_nothing_is_done(
+    browser_of_person: Client, three_dead: list[SyncQueue], expect: str
+) -> None:
+    answer = browser_of_person.post(all_url("discard", FAILED), {"expect": expect})
+    assert answer.status_code == 409
+    assert "no number of rows was confirmed" in words_of(answer.content.decode())
+    assert statuses()["failed"] == 3
+
+
+def test_a_row_that_a_worker_takes_after_the_count_undoes_the_whole_act(
+    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states.waiting("Taken")
+    counted: Callable[..., Any] = queue_acts.exactly
+
+    def then_taken(*args: Any) -> Any:
+        rows = counted(*args)
+        first = SyncQueue.objects.filter(status="pending").earliest("id")
+        SyncQueue.objects.filter(pk=first.pk).update(status="in_progress", lease_token=uuid.uuid4())
+        return rows
+
+    monkeypatch.setattr(queue_acts, "exactly", then_taken)
+    page = browser_of_person.get(all_url("cancel", "status__exact=pending")).content.decode()
+    answer = browser_of_person.post(all_url("cancel", "status__exact=pending"), {"expect": confirmed(page)})
+    assert answer.status_code == 409
+    assert not SyncQueue.objects.filter(error_message="cancelled by dora").exists()
+
+
+def test_select_across_leads_to_the_page_that_counts(
+    browser_of_person: Client, three_dead: list[SyncQueue]
+) -> None:
+    data = {"action": "retry", "_selected_action": [str(three_dead[0].pk)], "select_across": "1"}
+    answer = browser_of_person.post(f"{QUEUE}?{FAILED}", data)
+    assert answer.headers["Location"] == all_url("retry", FAILED)
+    assert "select the objects across all pages" not in listed(browser_of_person)
+    assert statuses()["failed"] == 3
+
+
+def test_only_acts_that_fit_the_listed_states_are_offered(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    def offered(query: str) -> list[str]:
+        return re.findall(r"/syncqueue/all/(\w+)/", listed(browser_of_person, query))
+
+    assert offered("") == ["retry", "cancel", "discard"]
+    assert offered(FAILED) == ["retry", "discard"]
+    assert offered("status__exact=pending") == ["retry", "cancel"]
+    flying()
+    assert offered("status__exact=in_progress") == []
+    assert offered("q=nobody-has-this-name") == []
+
+
+def test_an_act_that_fits_nothing_says_so(browser_of_person: Client, world: dict[str, Any]) -> None:
+    page = browser_of_person.get(all_url("discard", "status__exact=pending"))
+    text = words_of(page.content.decode())
+    assert "Nothing to discard" in text
+    assert "3 rows are no dead letters and are left alone." in text
+    assert "<button" not in page.content.decode().partition('class="npd-card')[2].partition("</section>")[0]
+    assert browser_of_person.get(all_url("burn", "")).status_code == 404
+
+
+def test_each_act_leaves_a_line_in_the_log_of_its_row(
+    browser_of_person: Client, three_dead: list[SyncQueue]
+) -> None:
+    tick(browser_of_person, "discard", three_dead[:1], confirmed="yes")
+    line = LogEntry.objects.latest("id")
+    assert (line.user.username, line.object_id, line.change_message) == (
+        "dora",
+        str(three_dead[0].pk),
+        "Discard: 1 row.",
+    )
+
+
+def test_who_may_only_look_is_offered_nothing_and_refused_everything(
+    reader: Client, three_dead: list[SyncQueue]
+) -> None:
+    pausing.pause("anna", entity_type="contact")
+    html = listed(reader)
+    assert "Contacts by anna since" in words_of(html)
+    assert "all…" not in html
+    for url in (PAUSE, RESUME):
+        assert f'action="{url}"' not in html
+        assert reader.post(url, {"entity_type": "contact", "direction": ""}).status_code == 403
+    page = reader.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
+    assert 'name="action"' not in page
+    for act in queue_acts.ACTS:
+        assert reader.get(all_url(act, FAILED)).status_code == 403
+        assert reader.post(all_url(act, FAILED), {"expect": "3"}).status_code == 403
+        tick(reader, act, three_dead, confirmed="yes")
+    assert statuses()["failed"] == 3
+    assert QueuePause.objects.count() == 1
+
+
+@pytest.mark.parametrize("path", ["pause/", "resume/", "all/retry/"])
+def test_the_doors_need_a_sign_in(client: Client, db: None, path: str) -> None:
+    answer = client.post(f"{QUEUE}{path}")
+    assert answer.status_code == 302
+    assert reverse("admin:login") in answer.headers["Location"]
+
+
+@pytest.mark.parametrize("act", ["retry", "discard"])
+def test_each_act_is_offered_to_who_may_do_it(client: Client, three_dead: list[SyncQueue], act: str) -> None:
+    someone = may(client, "view", act)
+    html = someone.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
+    assert re.findall(r'name="action" value="(\w+)"', html) == [act]
+    other = {"retry": "discard", "discard": "retry"}[act]
+    assert someone.get(all_url(other, FAILED)).status_code == 403
+    assert someone.get(all_url(act, FAILED)).status_code == 200
+    assert someone.post(f"{QUEUE}pause/", {"entity_type": "contact"}).status_code == 403
+
+
+def test_who_may_only_pause_is_offered_that(client: Client, three_dead: list[SyncQueue]) -> None:
+    someone = may(client, "view", "pause")
+    assert "Pause" in someone.get(QUEUE).content.decode()
+    page = someone.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
+    assert not re.findall(r'name="action" value="(\w+)"', page)
+    someone.post(f"{QUEUE}pause/", {"entity_type": "contact", "direction": ""})
+    assert QueuePause.objects.filter(entity_type="contact").exists()

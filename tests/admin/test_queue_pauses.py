@@ -1,0 +1,79 @@
+"""Pausing and resuming on the queue's screen."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+
+from sync import pausing
+from sync.models import QueuePause
+from tests.admin import states
+from tests.admin.queue_pages import (
+    PAUSE,
+    RESUME,
+    card,
+)
+from tests.admin.test_records import words_of
+
+
+@pytest.mark.parametrize(
+    ("entity_type", "direction", "what", "badges"),
+    [
+        ("", "", "Everything", ("Paused", "Paused")),
+        ("contact", "", "Contacts", ("Flowing", "Paused")),
+        ("", "to_npd", "Every board, taking over from Monday", ("To NPD paused", "To NPD paused")),
+        ("contact", "to_monday", "Contacts, writing to Monday", ("Flowing", "To Monday paused")),
+    ],
+)
+def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
+    browser_of_person: Client, entity_type: str, direction: str, what: str, badges: tuple[str, str]
+) -> None:
+    states.boards()
+    form = {"entity_type": entity_type, "direction": direction}
+    answer = browser_of_person.post(PAUSE, form | {"why": "Moving the board"}, follow=True)
+    text = words_of(answer.content.decode())
+    assert f"{what}: paused. Changes are kept and wait until it is resumed." in text
+    assert re.search(rf"{what} by dora since \d+ \w+ \d+, \d\d:\d\d UTC : Moving the board Resume", text)
+    for title, badge in zip(("Organizations", "Contacts"), badges, strict=True):
+        assert f"{title} {badge}" in f"{title}{card(browser_of_person, title).partition(title)[2]}".replace(
+            "  ", " "
+        )
+    assert LogEntry.objects.latest("id").change_message == f"Paused: {what}. Moving the board"
+    answer = browser_of_person.post(RESUME, form, follow=True)
+    assert f"{what}: resumed." in words_of(answer.content.decode())
+    assert not QueuePause.objects.exists()
+    assert LogEntry.objects.latest("id").change_message == f"Resumed: {what}."
+
+
+def test_pausing_what_is_paused_changes_nothing_and_says_who_did(browser_of_person: Client) -> None:
+    states.boards()
+    pausing.pause("anna", why="First")
+    answer = browser_of_person.post(PAUSE, {"entity_type": "", "direction": "", "why": "Mine"}, follow=True)
+    assert "Everything: already paused by anna, since" in words_of(answer.content.decode())
+    assert QueuePause.objects.get().why == "First"
+    browser_of_person.post(RESUME, {"entity_type": "", "direction": ""})
+    answer = browser_of_person.post(RESUME, {"entity_type": "", "direction": ""}, follow=True)
+    assert "Everything: not paused any more." in words_of(answer.content.decode())
+
+
+def test_a_board_that_there_is_not_is_refused_in_words(browser_of_person: Client) -> None:
+    states.boards()
+    answer = browser_of_person.post(PAUSE, {"entity_type": "sprint", "direction": ""}, follow=True)
+    assert "There is no board for “sprint”." in words_of(answer.content.decode())
+    answer = browser_of_person.post(RESUME, {"entity_type": "", "direction": "sideways"}, follow=True)
+    assert "There is no direction “sideways”." in words_of(answer.content.decode())
+
+
+@pytest.mark.parametrize("url", [PAUSE, RESUME])
+def test_a_link_pauses_and_resumes_nothing(browser_of_person: Client, url: str) -> None:
+    assert browser_of_person.get(url).status_code == 405
+
+
+def test_a_reason_that_no_database_stores_is_stored_without_that(browser_of_person: Client) -> None:
+    states.boards()
+    answer = browser_of_person.post(PAUSE, {"why": "Moving\0 the board"}, follow=True)
+    assert answer.status_code == 200
+    assert QueuePause.objects.get().why == "Moving the board"

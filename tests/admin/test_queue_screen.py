@@ -1,0 +1,183 @@
+"""The queue's screen: how each board stands, and the list of the rows."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from sync import pausing
+from sync.admin import queue_paging
+from sync.clock import sync_now
+from sync.models import Backfill, BoardLink, Intent, MondayAccount, SyncQueue
+from sync.queue import SyncQueueService
+from tests.admin import states
+from tests.admin.queue_pages import (
+    QUEUE,
+    card,
+    finished,
+    flying,
+    listed,
+    text_of,
+)
+from tests.admin.test_records import row_of, words_of
+
+
+def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: Client) -> None:
+    states.boards()
+    states.waiting("Due", seconds=-60)
+    states.waiting("Snoozed", seconds=600)
+    states.waiting("Backing off", seconds=120)
+    SyncQueue.objects.filter(next_retry__lt=sync_now() + timedelta(seconds=300)).update(reason="")
+    states.dead("Dead")
+    flying()
+    finished(sync_now() - timedelta(hours=3), rows=4)
+    found = card(browser_of_person, "Contacts")
+    assert "Flowing" in found
+    assert re.search(r"Waiting 3 .*In flight 1 .*Dead letters 1 .*Done in 24 hours 4", found)
+    assert "Waiting: 1 due now, 1 in backoff, 1 snoozed." in found
+    assert re.search(r"Oldest due: for 1 minute\. Next retry: in [12] minutes?\.", found)
+    assert re.search(r"Waiting 0 .*Done in 24 hours 0", card(browser_of_person, "Organizations"))
+
+
+def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_person: Client) -> None:
+    states.boards()
+    states.waiting("Due", seconds=-60)
+    BoardLink.objects.filter(entity_type="contact").update(
+        blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
+    )
+    found = card(browser_of_person, "Contacts")
+    assert "Standing still The board was archived. Tried again at" in found
+    assert "Waiting: 1 held." in found
+    assert "Oldest due" not in found
+    assert "Flowing" in card(browser_of_person, "Organizations")
+
+
+def test_without_a_board_the_card_says_what_to_do(browser_of_person: Client) -> None:
+    assert "run `manage.py monday_setup`" in card(browser_of_person, "Contacts")
+
+
+def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Client) -> None:
+    """A paused direction and a bulk import hold rows that are not due anywhere."""
+    states.boards()
+    for number in range(3):
+        states.waiting(f"Due {number}", seconds=-60)
+    states.candidate("7001", seconds=-60)
+    carried = states.waiting("Carried", seconds=-60)
+    backfill = Backfill.objects.create(entity_type="contact")
+    Intent.objects.create(
+        entity_type="contact", entity_id=carried.pk, board_id="9002", lease_token=uuid.uuid4(),
+        idempotency_key="k", values={}, deadline=sync_now(), backfill=backfill,
+    )  # fmt: skip
+    pausing.pause("anna", entity_type="contact", direction="to_npd")
+    assert SyncQueueService().get_queue_stats()["due"] == 3
+    assert "Waiting: 3 due now, 1 held, 1 snoozed." in card(browser_of_person, "Contacts")
+
+
+def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_person: Client) -> None:
+    states.boards()
+    now = sync_now()
+    finished(now - timedelta(hours=2), rows=5)
+    finished(now - timedelta(hours=2), "organization", rows=2)
+    finished(now - timedelta(hours=20), rows=3)
+    finished(now - timedelta(hours=24, minutes=1), rows=9)
+    html = listed(browser_of_person)
+    charts = [json.loads(unescape(data)) for data in re.findall(r'data-value="([^"]*)"', html)]
+    assert [sum(chart["datasets"][0]["data"]) for chart in charts] == [2, 8]
+    hour = now - timedelta(hours=2)
+    day = "today" if hour.date() == now.date() else "yesterday"
+    label = f"{day} from {hour:%H}:00 UTC"
+    contacts = charts[1]
+    assert contacts["datasets"][0]["data"][contacts["labels"].index(label)] == 5
+    assert f"8 rows finished in the last 24 hours; most in one hour: 5, {label}." in words_of(html)
+    cells = re.findall(rf'<th scope="row">{label}</th><td>(\d+)</td>', html)
+    assert cells == ["2", "5"]
+
+
+def test_without_anything_finished_there_is_a_sentence_and_no_chart(browser_of_person: Client) -> None:
+    states.boards()
+    html = listed(browser_of_person)
+    assert "<canvas" not in html
+    assert "Nothing was finished in the last 24 hours." in words_of(html)
+
+
+# The list
+
+
+def test_the_list_opens_with_the_rows_that_are_not_done(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    SyncQueue.objects.create(entity_type="contact", entity_id=world["synced"].pk, status="completed")
+    html = listed(browser_of_person)
+    assert row_of(html, "Petra Keller")
+    assert "Zoë Ångström" not in html
+    ticked = re.findall(r'<input[^>]*name="status__exact"[^>]*value="(\w+)"[^>]* checked(?=[\s>])', html)
+    assert sorted(ticked) == ["failed", "in_progress", "pending"]
+    assert "Clear all filters" not in html
+    assert "Zoë Ångström" in listed(browser_of_person, "status__exact=completed")
+
+
+def test_an_empty_queue_says_so_and_offers_nothing(browser_of_person: Client) -> None:
+    states.boards()
+    finished(sync_now())
+    text = text_of(browser_of_person)
+    assert "Nothing waits Nothing waits, nothing is being worked on, and nothing has stopped." in text
+    assert "all…" not in text
+
+
+def test_the_queries_are_few_and_do_not_grow(browser_of_person: Client, world: dict[str, Any]) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as found:
+            listed(browser_of_person)
+        return len(found)
+
+    listed(browser_of_person)
+    few = queries()
+    assert few <= 15
+    for number in range(20):
+        states.waiting(f"Waiting {number}", seconds=-10)
+        states.candidate(f"80{number}", seconds=-10)
+        states.dead(f"Dead {number}")
+    assert queries() <= few
+
+
+def test_the_count_stops_at_the_cap_and_says_so(
+    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_paging, "CAP", 60)
+    finished(sync_now(), rows=90)
+    text = text_of(browser_of_person, "status__exact=completed")
+    assert "60+ queue rows; the first 60 are listed." in text
+    everything = "&".join(f"status__exact={status}" for status in queue_paging.QueueStatus.values)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sync_queue")
+    total = SyncQueue.objects.count()
+    assert f"About {total} queue rows; the first 60 are listed." in text_of(browser_of_person, everything)
+    assert browser_of_person.get(f"{QUEUE}?status__exact=completed&p=3").status_code == 302
+
+
+def test_a_due_row_says_what_holds_it_beside_its_last_error(browser_of_person: Client) -> None:
+    states.boards()
+    states.waiting("Held Row", "Monday answered 500.", seconds=-60)
+    pausing.pause("anna", entity_type="contact", direction="to_monday", why="Clean-up")
+    found = row_of(listed(browser_of_person), "Held Row")
+    assert re.search(
+        r"on hold Monday answered 500\. Writing to Monday is paused by anna since .* \(Clean-up\)", found
+    )
+
+
+def test_an_account_that_is_paused_by_trouble_is_told_on_every_card(browser_of_person: Client) -> None:
+    states.boards()
+    MondayAccount.objects.update(
+        pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
+    )
+    for title in ("Organizations", "Contacts"):
+        assert "Standing still Monday refuses the token." in card(browser_of_person, title)

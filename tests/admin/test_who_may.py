@@ -1,0 +1,304 @@
+"""Who may do what: each act, by everybody for whom there is a group, through its door; and its line in the audit log.
+
+The table here is that of docs/howto/who-may-do-what.md, which a test below holds it against.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Group, Permission, User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
+from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
+
+from npd.importing.models import ImportJob
+from npd.models import Contact
+from npd.tasks import carry_on_imports
+from sync import pausing, scheduling
+from sync.models import BoardLink, Decision, GuardedAct, RefusedItem, SyncQueue, Tombstone
+from tests.admin import states
+from tests.admin.forms import values_of
+
+pytestmark = pytest.mark.django_db
+PAGE = Path(__file__).resolve().parents[2] / "docs/howto/who-may-do-what.md"
+PEOPLE = ("view", "resolve conflicts", "steer the queue", "change mappings", "change records")
+"""The four groups, and somebody of the first who may add, change and delete records besides."""
+World = dict[str, Any]
+
+
+def ticked(path: str, action: str, *keys: Any, **more: str) -> Callable[[Client], Any]:
+    data = {"action": action, "_selected_action": [str(key) for key in keys], "confirmed": "yes", **more}
+    return lambda client: client.post(path, data)
+
+
+def saved(path: str, form: str, **changes: str) -> Callable[[Client], Any]:
+    """Open a form as the browser does, change a field, save; who can't save isn't shown a form to send."""
+
+    def save(client: Client) -> Any:
+        return client.post(path, {**values_of(client.get(path), form), **changes})
+
+    return save
+
+
+def api(path: str, body: Any = None, method: str = "post") -> Callable[[Client], Any]:
+    return lambda client: getattr(client, method)(f"/api/v1/{path}", body, content_type="application/json")
+
+
+def contact_page(world: World, name: str = "synced", page: str = "change") -> str:
+    return reverse(f"admin:npd_contact_{page}", args=[world[name].pk])
+
+
+def conflict_resolved(world: World) -> Callable[[Client], Any]:
+    seen = {"phone": {"npd": "+44 20 7946 0812", "monday": "+44 20 7946 0018 ext. 4"}}
+    return api(
+        f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": seen}
+    )
+
+
+def failed_row(world: World) -> SyncQueue:
+    return SyncQueue.objects.get(entity_id=world["dead"].pk, status="failed")
+
+
+def waiting_row(world: World) -> SyncQueue:
+    return SyncQueue.objects.get(entity_id=world["waiting"].pk, status="pending")
+
+
+def paused(world: World) -> Callable[[Client], Any]:
+    pausing.pause("somebody", entity_type="contact", direction="")
+    return lambda client: client.post(
+        "/admin/sync/syncqueue/resume/", {"entity_type": "contact", "direction": ""}
+    )
+
+
+def held(world: World) -> GuardedAct:
+    return GuardedAct.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, kind="clear_monday", state="held", label="Phone"
+    )
+
+
+def guarded(world: World, how: str) -> Callable[[Client], Any]:
+    act = held(world)
+    return ticked("/admin/sync/guardedact/", f"{how}_selected", act.pk, upto=str(act.pk))
+
+
+def refused_item(world: World) -> Callable[[Client], Any]:
+    row = RefusedItem.objects.create(entity_type="contact", item_id="77", reason="why")
+    return ticked("/admin/sync/refuseditem/", "consider_again", row.pk)
+
+
+def linked_again(world: World) -> Callable[[Client], Any]:
+    record = world["waiting"]
+    RefusedItem.objects.create(
+        entity_type="contact", item_id="77", reason="x", let_go=True, entity_id=record.pk
+    )
+    return ticked("/admin/npd/contact/", "link_again", record.pk)
+
+
+def brought_back(world: World) -> Callable[[Client], Any]:
+    world["dead"].delete()
+    return ticked("/admin/sync/tombstone/", "bring_back", Tombstone.objects.get().pk)
+
+
+def decision(world: World) -> Decision:
+    record = states.contact("Undone", role_title="new")
+    values = {"raw_before": {"role_title": "old"}, "raw_after": {"role_title": "new"}}
+    return states.decided(record, "Role came from Monday.", key="role_title", values=values)
+
+
+def undone(world: World) -> Callable[[Client], Any]:
+    page = reverse("admin:sync_decision_undo", args=[decision(world).pk])
+    return lambda client: client.post(page)
+
+
+def schedule_saved(world: World) -> Callable[[Client], Any]:
+    scheduling.ensure()
+    entry = PeriodicTask.objects.get(task="sync.audit")
+    page = reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
+    return saved(page, "periodictask_form", every="17")
+
+
+def board_saved(world: World, **changes: str) -> Callable[[Client], Any]:
+    page = reverse("admin:sync_boardlink_change", args=[BoardLink.objects.get(entity_type="contact").pk])
+    return saved(page, "boardlink_form", **changes)
+
+
+def file_chosen(world: World) -> Callable[[Client], Any]:
+    """Choose a file, then confirm what it does."""
+
+    def chosen(client: Client) -> Any:
+        file = SimpleUploadedFile("p.csv", b"Name,Email\nNew,new@x.org\n")
+        answer = client.post("/admin/npd/contact/import/", {"file": file})
+        if answer.status_code != 302:
+            return answer
+        job = ImportJob.objects.get()
+        return client.post(reverse("admin:npd_contact_import_confirm", args=[job.pk]))
+
+    return chosen
+
+
+@dataclass(frozen=True)
+class Act:
+    """What is done, by which door, and who of PEOPLE may do it."""
+
+    words: str
+    door: Callable[[World], Callable[[Client], Any]]
+    who: str
+    by_api: bool = False
+
+
+RECORDS, STEER, MAPPINGS, RESOLVE = (
+    "change records",
+    "steer the queue",
+    "change mappings",
+    "resolve conflicts",
+)
+ACTS = (
+    Act("Settle a conflict", conflict_resolved, RESOLVE, by_api=True),
+    Act("Retry a queue row", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), STEER),
+    Act("Retry a queue row", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), STEER, by_api=True),
+    Act("Cancel a queue row", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), STEER),
+    Act("Cancel a queue row", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), STEER, by_api=True),
+    Act(
+        "Discard a dead letter",
+        lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk),
+        STEER,
+    ),
+    Act("Discard a dead letter", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), STEER, by_api=True),
+    Act(
+        "Pause the sync",
+        lambda w: (
+            lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
+        ),
+        STEER,
+    ),
+    Act("Pause the sync", lambda w: api("sync/queue/pause", {"entity_type": "contact"}), STEER, by_api=True),
+    Act("Resume the sync", paused, STEER),
+    Act("Approve what waits for approval", lambda w: guarded(w, "approve"), STEER),
+    Act(
+        "Approve what waits for approval",
+        lambda w: api("sync/guard/approve", {"ids": [held(w).pk]}),
+        STEER,
+        True,
+    ),
+    Act("Reject what waits for approval", lambda w: guarded(w, "reject"), STEER),
+    Act(
+        "Reject what waits for approval",
+        lambda w: api("sync/guard/reject", {"ids": [held(w).pk]}),
+        STEER,
+        True,
+    ),
+    Act("Consider a refused item again", refused_item, STEER),
+    Act("Change the schedule", schedule_saved, STEER),
+    Act("Change a board's policies", lambda w: board_saved(w, item_gone="unlink"), MAPPINGS),
+    Act(
+        "Change a field's direction or rule",
+        lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}),
+        MAPPINGS,
+    ),
+    Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
+    Act(
+        "Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True
+    ),
+    Act("Add a record", lambda w: api("contacts/", {"name": "X"}), RECORDS, True),
+    Act(
+        "Delete a record",
+        lambda w: lambda c: c.post(contact_page(w, page="delete"), {"post": "yes"}),
+        RECORDS,
+    ),
+    Act("Delete a record", lambda w: api(f"contacts/{w['synced'].pk}/", None, "delete"), RECORDS, True),
+    Act("Sync now", lambda w: lambda c: c.post(contact_page(w, page="sync_now")), RECORDS),
+    Act("Sync now", lambda w: ticked("/admin/npd/contact/", "sync_now", w["synced"].pk), RECORDS),
+    Act("Sync now", lambda w: api(f"contacts/{w['synced'].pk}/sync-to-monday"), RECORDS, True),
+    Act(
+        "Turn a record's sync off",
+        lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk),
+        RECORDS,
+    ),
+    Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
+    Act("Link a record again", linked_again, RECORDS),
+    Act("Bring a deleted record back", brought_back, RECORDS),
+    Act(
+        "Undo what the sync moved",
+        undone,
+        RECORDS,
+    ),
+    Act("Undo what the sync moved", lambda w: api(f"sync/history/{decision(w).pk}/undo"), RECORDS, True),
+    Act("Import a file", file_chosen, RECORDS),
+)
+NAMES = [f"{act.words}{', by the API' if act.by_api else ''} ({number})" for number, act in enumerate(ACTS)]
+
+
+@pytest.fixture(autouse=True)
+def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups as an installation has them."""
+    import_module("npd.migrations.0005_groups").make(apps, None)
+    monkeypatch.setattr(carry_on_imports, "apply_async", lambda **options: None)
+
+
+def session_of(who: str) -> Client:
+    user = User.objects.create_user("member", is_staff=True)
+    user.groups.add(Group.objects.get(name=f"NPD Sync: {'view' if who == RECORDS else who}"))
+    if who == RECORDS:
+        acts, models = ("add", "change", "delete"), ("contact", "organization")
+        names = [f"{act}_{model}" for act in acts for model in models]
+        user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def footprint() -> list[Any]:
+    """What an act would leave."""
+    return [
+        LogEntry.objects.count(),
+        sorted(SyncQueue.objects.values_list("pk", "status", "causes", "priority", "attempts")),
+        sorted(Contact.objects.values_list("pk", "name", "role_title", "monday_id", "sync_enabled")),
+        ImportJob.objects.count(),
+        sorted(GuardedAct.objects.values_list("pk", "state")),
+        BoardLink.objects.filter(item_gone="unlink").count(),
+    ]
+
+
+@pytest.mark.parametrize("act", ACTS, ids=NAMES)
+def test_an_act_is_done_by_those_of_its_group_alone_and_leaves_its_line(world: World, act: Act) -> None:
+    knock = act.door(world)
+    before = footprint()
+    for who in (one for one in PEOPLE if one != act.who):
+        answer = knock(session_of(who))
+        User.objects.filter(username="member").delete()
+        # An action that somebody may not do isn't among those of the list: the list comes back, and nothing is done.
+        not_offered = bool(answer.wsgi_request.POST.get("action"))
+        assert answer.status_code == 403 or not_offered, (who, answer.status_code)
+        assert footprint() == before, who
+    client = session_of(act.who)
+    answer = knock(client)
+    assert answer.status_code < 400, answer.content[:500]
+    user = User.objects.get(username="member")
+    lines = LogEntry.objects.filter(user=user)
+    assert lines.exists()
+    assert all(line.change_message or line.action_flag == 3 for line in lines)
+
+
+def test_every_member_may_see_every_screen_and_nobody_the_tokens(world: World) -> None:
+    screens = ("npd/contact", "sync/syncqueue", "sync/boardlink", "sync/decision", "conflicts/syncconflict")
+    for who in PEOPLE:
+        client = session_of(who)
+        assert {client.get(f"/admin/{screen}/").status_code for screen in screens} == {200}
+        assert client.get("/admin/knox/authtoken/").status_code == 403
+        assert client.get("/admin/auth/user/").status_code == 403
+        User.objects.filter(username="member").delete()
+
+
+def test_the_documentation_says_the_same() -> None:
+    rows = re.findall(r"^\| ([A-Z][^|]+?) \| ([a-z ]+?) \|", PAGE.read_text(), re.MULTILINE)
+    assert dict(rows) == {act.words: act.who for act in ACTS}

@@ -1,0 +1,244 @@
+"""Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
+from tests.api.conftest import user_who_may, with_token
+
+QUEUE = "/api/v1/sync/queue/"
+PAUSES = "/api/v1/sync/pauses/"
+
+
+def row(**values: Any) -> SyncQueue:
+    return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
+
+
+def states() -> dict[int, str]:
+    return dict(SyncQueue.objects.order_by("id").values_list("pk", "status"))
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_a_waiting_row_is_cancelled_and_a_dead_letter_discarded(api: APIClient, slash: str) -> None:
+    waiting, dead = row(), row(status="failed", attempts=5)
+    cancelled = api.post(f"{QUEUE}{waiting.pk}/cancel{slash}").json()
+    discarded = api.post(f"{QUEUE}{dead.pk}/discard{slash}").json()
+    assert (cancelled["status"], cancelled["error_message"]) == ("completed", "cancelled by ada")
+    assert (discarded["status"], discarded["error_message"]) == ("completed", "discarded by ada")
+
+
+@pytest.mark.parametrize(
+    ("act", "status", "said"),
+    [
+        ("cancel", "failed", "given up"),
+        ("cancel", "completed", "nothing to cancel"),
+        ("discard", "pending", "Cancel it instead"),
+        ("discard", "completed", "nothing to discard"),
+        ("cancel", "in_progress", "being worked on"),
+        ("discard", "in_progress", "being worked on"),
+    ],
+)
+def test_what_does_not_fit_a_row_is_refused_with_what_does(
+    api: APIClient, act: str, status: str, said: str
+) -> None:
+    found = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
+    answer = api.post(f"{QUEUE}{found.pk}/{act}")
+    assert answer.status_code == 409
+    assert said in answer.json()["detail"]
+    assert states() == {found.pk: status}
+    assert not LogEntry.objects.exists()
+
+
+def test_all_dead_letters_that_match_are_retried_together(api: APIClient) -> None:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.update(status="failed", attempts=5, error_message="Monday refused it.")
+    twice = row(entity_id=contact.pk, status="failed", attempts=5, operation="create", payload={"a": 1})
+    item = row(entity_id=None, remote_id="55", direction="to_npd", status="failed", attempts=5)
+    other = row(entity_type="organization", status="failed")
+    answer = api.post(f"{QUEUE}retry?status=failed&entity_type=contact", {"expect": 3}, format="json")
+    assert answer.json() == {"done": 3, "in_flight": 0, "left": 0}
+    waiting = {(w.entity_id, w.remote_id): w for w in SyncQueue.objects.filter(status="pending")}
+    assert set(waiting) == {(contact.pk, None), (None, "55")}
+    again = waiting[contact.pk, None]
+    assert (again.attempts, again.priority, again.operation) == (0, 20, "create")
+    assert (again.payload, again.causes & 2, again.error_message) == ({"a": 1, "by": "ada"}, 2, "")
+    assert waiting[None, "55"].direction == "to_npd"
+    assert states()[other.pk] == "failed"
+    assert SyncQueue.objects.get(pk=twice.pk).error_message == "retried by ada"
+    assert SyncQueue.objects.get(pk=item.pk).status == "completed"
+
+
+def test_rows_in_backoff_are_due_at_once_and_keep_nothing_of_their_failures(api: APIClient) -> None:
+    later = sync_now() + timedelta(hours=1)
+    row(attempts=3, next_retry=later, error_message="It failed.", reason="It waits.")
+    assert api.post(f"{QUEUE}retry", {"expect": 1}, format="json").json()["done"] == 1
+    found = SyncQueue.objects.get()
+    assert (found.attempts, found.error_message, found.reason) == (0, "", "")
+    assert found.next_retry <= sync_now()
+
+
+def test_a_dead_letter_whose_record_waits_anyway_joins_that_row(api: APIClient) -> None:
+    dead = row(status="failed", payload={"by_name": True})
+    waiting = row(entity_id=dead.entity_id, attempts=2, next_retry=sync_now() + timedelta(hours=1))
+    api.post(f"{QUEUE}retry?status=failed", {"expect": 1}, format="json")
+    waiting.refresh_from_db()
+    assert (waiting.attempts, waiting.payload) == (0, {"by_name": True, "by": "ada"})
+    assert waiting.next_retry <= sync_now()
+    assert SyncQueue.objects.filter(status="pending").count() == 1
+
+
+@pytest.mark.parametrize(
+    ("act", "done", "left"), [("cancel", "pending", 2), ("discard", "failed", 2), ("retry", "both", 1)]
+)
+def test_rows_in_flight_are_left_alone_and_counted(api: APIClient, act: str, done: str, left: int) -> None:
+    row(), row(status="failed"), row(status="completed")
+    flying = row(status="in_progress", lease_token=uuid.uuid4())
+    answer = api.post(f"{QUEUE}{act}", {"expect": 4}, format="json").json()
+    assert answer == {"done": 2 if done == "both" else 1, "in_flight": 1, "left": left}
+    flying.refresh_from_db()
+    assert flying.status == "in_progress"
+
+
+@pytest.mark.parametrize("act", ["retry", "cancel", "discard"])
+def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(
+    api: APIClient, act: str
+) -> None:
+    row(), row(status="failed"), row(entity_type="organization")
+    before = states()
+    answer = api.post(f"{QUEUE}{act}?entity_type=contact", {"expect": 5}, format="json")
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("2 rows match now, not 5.")
+    assert states() == before
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize("body", [{}, {"expect": "some"}, {"expect": -1}])
+def test_many_rows_are_never_steered_without_their_number(api: APIClient, body: dict[str, Any]) -> None:
+    row()
+    answer = api.post(f"{QUEUE}cancel", body, format="json")
+    assert answer.status_code == 400
+    assert answer.json()["errors"][0]["pointer"] == "/expect"
+    assert set(states().values()) == {"pending"}
+
+
+def test_a_filter_that_is_not_understood_steers_nothing(api: APIClient) -> None:
+    row()
+    assert api.post(f"{QUEUE}cancel?status=lost", {"expect": 1}, format="json").status_code == 400
+    assert set(states().values()) == {"pending"}
+
+
+def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(api: APIClient) -> None:
+    ann, ben = row(), row(status="failed")
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(ben.entity_id), sync_status="failed")
+    api.post(f"{QUEUE}{ann.pk}/cancel")
+    api.post(f"{QUEUE}discard?status=failed", {"expect": 1}, format="json")
+    api.post(f"{QUEUE}pause", {"entity_type": "contact", "why": "moving house"}, format="json")
+    api.post(f"{QUEUE}resume", {"entity_type": "contact"}, format="json")
+    lines = LogEntry.objects.order_by("id")
+    assert [line.user.get_username() for line in lines] == ["ada"] * 4
+    assert [(line.object_id, line.get_change_message()) for line in lines] == [
+        (str(ann.pk), "Cancelled by the API."),
+        (None, "Discarded 1 rows by the API, narrowed by status=failed."),
+        (None, "Paused the contact board by the API."),
+        (None, "Resumed the contact board by the API."),
+    ]
+    said = {line.entity_id: line for line in Decision.objects.all()}
+    assert said[ann.entity_id].sentence.startswith("ada cancelled the look that waited")
+    assert (said[ann.entity_id].actor, said[ann.entity_id].cause["rows"]) == ("ada", [ann.pk])
+    assert said[ben.entity_id].sentence.startswith("ada discarded what was given up")
+    assert SyncMetadata.objects.get().sync_status == "pending"
+
+
+def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
+    made = api.post(f"{QUEUE}pause", {"direction": "to_monday", "why": "audit"}, format="json")
+    assert made.status_code == 200
+    [listed] = api.get(PAUSES).json()["results"]
+    assert listed == made.json()
+    assert (listed["entity_type"], listed["direction"], listed["why"]) == ("", "to_monday", "audit")
+    assert (listed["paused_by"], bool(listed["paused_at"])) == ("ada", True)
+    again = api.post(f"{QUEUE}pause", {"direction": "to_monday"}, format="json")
+    assert again.json() == made.json()
+    assert [line.change_message for line in LogEntry.objects.all()] == [
+        "Paused writing to Monday by the API."
+    ]
+    ended = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
+    assert (ended.status_code, ended.json()) == (200, [])
+    refused = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
+    assert refused.status_code == 409
+    assert "Nobody paused writing to Monday" in refused.json()["detail"]
+
+
+def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
+    assert api.post(f"{QUEUE}pause").json()["entity_type"] == ""
+    assert (QueuePause.objects.get().entity_type, QueuePause.objects.get().direction) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"entity_type": "deals"}, 409, "no board for “deals”"),
+        ({"direction": "up"}, 400, "not a valid choice"),
+    ],
+)
+def test_what_can_not_be_paused_is_refused(
+    api: APIClient, body: dict[str, str], status: int, said: str
+) -> None:
+    answer = api.post(f"{QUEUE}pause", body, format="json")
+    assert answer.status_code == status
+    assert said in answer.json()["detail"]
+    assert not QueuePause.objects.exists()
+
+
+def test_the_stats_say_what_is_paused(api: APIClient) -> None:
+    api.post(f"{QUEUE}pause", {"entity_type": "contact", "why": "moving house"}, format="json")
+    row()
+    assert api.get(f"{QUEUE}stats").json()["due"] == 0
+
+
+def test_who_may_only_look_steers_nothing(db: None) -> None:
+    waiting, dead = row(), row(status="failed")
+    client = with_token(user_who_may("view_syncqueue"))
+    assert client.get(PAUSES).status_code == 200
+    tried = [
+        f"{QUEUE}{waiting.pk}/cancel",
+        f"{QUEUE}{dead.pk}/discard",
+        *(f"{QUEUE}{act}" for act in ("retry", "cancel", "discard", "pause", "resume")),
+    ]
+    assert {client.post(address, {"expect": 2}, format="json").status_code for address in tried} == {403}
+    assert with_token(user_who_may_nothing()).get(PAUSES).status_code == 403
+    assert APIClient().get(PAUSES).status_code == 401
+
+
+def user_who_may_nothing() -> Any:
+    from django.contrib.auth.models import User
+
+    return User.objects.create_user("guest", "guest@example.test", "long-enough-1")
+
+
+def test_who_may_pause_may_resume_and_nothing_else(db: None) -> None:
+    client = with_token(user_who_may("view_syncqueue", "pause_syncqueue"))
+    assert client.post(f"{QUEUE}pause").status_code == 200
+    assert client.post(f"{QUEUE}resume").status_code == 200
+    assert client.post(f"{QUEUE}{row(status='failed').pk}/retry").status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("act", "status"), [("retry", "failed"), ("cancel", "pending"), ("discard", "failed")]
+)
+def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -> None:
+    one, other = row(status=status), row(status=status)
+    others_acts = {"change", "retry", "cancel", "discard", "pause"} - {act}
+    others = with_token(user_who_may("view_syncqueue", *(f"{name}_syncqueue" for name in others_acts)))
+    assert others.post(f"{QUEUE}{one.pk}/{act}").status_code == 403
+    assert others.post(f"{QUEUE}{act}", {"expect": 2}, format="json").status_code == 403
+    mine = with_token(user_who_may("view_syncqueue", f"{act}_syncqueue", name="mine"))
+    assert mine.post(f"{QUEUE}{one.pk}/{act}").status_code == 200
+    rest = f"{QUEUE}{act}?entity_id={other.entity_id}&status={status}"
+    assert mine.post(rest, {"expect": 1}, format="json").json()["done"] == 1

@@ -1,0 +1,356 @@
+"""One side for all that match the list's filters: shown first, confirmed by number, told row by row, undone at once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts import batch_work, batches
+from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
+from conflicts.resolution import resolve
+from conflicts.tasks import carry_on_batches
+from conflicts.undoing import undo
+from npd.models import Contact
+from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
+from tests.conflicts.test_about_record import UNLINK, gone
+from tests.conflicts.test_screen import LIST, text_of
+from tests.engine.conftest import World
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def contacts(db: None) -> list[Contact]:
+    """Of two the phone differs, of one the role; of the fourth the item is gone, and NPD's side can't stand."""
+    found = [Contact.objects.create(name=name, monday_id=f"9{n}") for n, name in enumerate("ABCD")]
+    record(finding(found[0], PHONE), finding(found[1], PHONE), finding(found[2], ROLE))
+    record(gone(found[3], options=[UNLINK]))
+    return found
+
+
+@pytest.fixture
+def browser(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def prepare(browser: Client, kept: str = "keep_npd", query: str = "") -> tuple[ConflictBatch, Any]:
+    answer = browser.post(f"{LIST}all/{kept}/?{query}", follow=True)
+    return ConflictBatch.objects.latest("made_at"), answer
+
+
+def address(batch: ConflictBatch) -> str:
+    return f"{LIST}batch/{batch.pk}/"
+
+
+def confirm(browser: Client, batch: ConflictBatch, expect: int | None = None) -> Any:
+    number = batch.total if expect is None else expect
+    return browser.post(address(batch), {"confirm": "1", "expect": number}, follow=True)
+
+
+def outcomes(batch: ConflictBatch) -> dict[str, str]:
+    return dict(BatchEntry.objects.filter(batch=batch).values_list("name", "outcome"))
+
+
+def chosen(contact: Contact) -> str:
+    return SyncConflict.objects.get(entity_id=contact.pk).stored_choice.resolution_type
+
+
+def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
+    browser: Client, contacts: list[Contact]
+) -> None:
+    _, answer = prepare(browser)
+    page = text_of(answer)
+    assert "Keep NPD in 3 conflicts?" in page
+    assert "0 values in NPD are written" in page
+    assert "3 column values on Monday are written" in page
+    assert "about 2 calls to Monday" in page
+    assert (
+        "Phone: “+44 20 7946 0812” everywhere; the other side’s value “+44 20 7946 0999” gives way." in page
+    )
+    assert "D Left out This way is not offered there." in page
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+
+
+def test_only_ten_are_shown_of_many(browser: Client) -> None:
+    made = Contact.objects.bulk_create(Contact(name=f"c{n:02}", monday_id=f"1{n}") for n in range(12))
+    record(*(finding(contact, PHONE) for contact in made))
+    _, answer = prepare(browser, "keep_monday")
+    page = text_of(answer)
+    assert "The oldest 10 of 12, as samples" in page
+    assert "12 values in NPD are written" in page
+    assert answer.content.decode().count("gives way.") == 10
+
+
+def test_the_filters_of_the_list_decide_what_matches(browser: Client, contacts: list[Contact]) -> None:
+    batch, answer = prepare(browser, query="field=phone&state=open")
+    assert set(outcomes(batch)) == {"A", "B"}
+    assert "All that match and wait for a choice: state: Open; field: Phone." in text_of(answer)
+
+
+def test_the_list_s_own_select_all_leads_to_the_same_page(browser: Client, contacts: list[Contact]) -> None:
+    some = [str(SyncConflict.objects.get(entity_id=contacts[0].pk).pk)]
+    sent = {"action": "keep_npd", "_selected_action": some, "select_across": "1"}
+    answer = browser.post(f"{LIST}?field=phone", sent, follow=True)
+    assert "Keep NPD in 2 conflicts?" in text_of(answer)
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+
+
+def test_what_somebody_has_chosen_for_already_is_not_among_them(
+    browser: Client, contacts: list[Contact], ada: User
+) -> None:
+    first = SyncConflict.objects.get(entity_id=contacts[0].pk)
+    resolve(first.pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
+    batch, _ = prepare(browser, query="field=phone")
+    assert set(outcomes(batch)) == {"B"}
+
+
+def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(
+    browser: Client, contacts: list[Contact]
+) -> None:
+    batch, _ = prepare(browser)
+    page = text_of(confirm(browser, batch))
+    assert "Being stored 0 of 3" in page
+    assert "You may leave this page" in page
+    carry_on_batches()
+    assert [chosen(contact) for contact in contacts] == ["keep_npd", "keep_npd", "keep_npd", ""]
+    batch.refresh_from_db()
+    assert batch.state == "done"
+    assert address(batch) in browser.get(LIST).content.decode()
+    assert "3 being applied" in text_of(browser.get(f"{address(batch)}progress/"))
+    assert LogEntry.objects.filter(change_message__contains="Keep NPD in 3 conflicts").count() == 1
+    assert LogEntry.objects.filter(change_message__contains="Chose “+44 20 7946 0812” for Phone").count() == 2
+
+
+def test_what_changed_since_the_page_is_left_alone_and_said_with_the_reason(
+    browser: Client, contacts: list[Contact], ada: User
+) -> None:
+    batch, _ = prepare(browser, "keep_monday", "field=phone")
+    record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
+    confirm(browser, batch)
+    carry_on_batches()
+    assert outcomes(batch) == {"A": "changed", "B": "stored"}
+    assert not SyncConflict.objects.get(entity_id=contacts[0].pk).is_being_applied
+    page = text_of(browser.get(f"{address(batch)}?show=changed"))
+    assert "A Changed since, left alone Phone changed while you were deciding." in page
+    assert "B Being applied" not in page
+
+
+def test_what_cant_be_stored_any_more_is_refused_with_the_reason(
+    browser: Client, contacts: list[Contact]
+) -> None:
+    batch, _ = prepare(browser, query="field=phone")
+    Contact.objects.filter(pk=contacts[1].pk).update(sync_enabled=False)
+    confirm(browser, batch)
+    carry_on_batches()
+    assert outcomes(batch) == {"A": "stored", "B": "refused"}
+    assert "B Refused Sync is off for B" in text_of(browser.get(address(batch)))
+
+
+@pytest.mark.parametrize("expect", [2, 4, -1])
+def test_another_number_than_the_one_shown_confirms_nothing(
+    browser: Client, contacts: list[Contact], expect: int
+) -> None:
+    batch, _ = prepare(browser)
+    assert "The number is not the one shown" in text_of(confirm(browser, batch, expect))
+    carry_on_batches()
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+
+
+def test_a_second_yes_does_nothing(browser: Client, contacts: list[Contact]) -> None:
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    carry_on_batches()
+    assert "confirmed before" in text_of(confirm(browser, batch))
+    batch.refresh_from_db()
+    assert batch.state == "done"
+
+
+def test_nobody_confirms_what_another_was_shown(
+    browser: Client, client: Client, contacts: list[Contact]
+) -> None:
+    batch, _ = prepare(browser)
+    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    assert "Somebody else prepared this." in text_of(confirm(client, batch))
+    batch.refresh_from_db()
+    assert batch.state == "prepared"
+
+
+def test_who_may_only_look_has_no_such_button_and_no_such_page(
+    client: Client, contacts: list[Contact], ada: User
+) -> None:
+    batch = batches.prepare(SyncConflict.objects.all(), "keep_npd", by=ada)
+    client.force_login(person_who_may("view_syncconflict"))
+    page = client.get(LIST).content.decode()
+    assert "/all/keep_npd/" not in page
+    assert "/keep/keep_npd/" not in page
+    assert client.post(f"{LIST}all/keep_npd/").status_code == 403
+    assert client.post(address(batch), {"confirm": "1", "expect": batch.total}).status_code == 403
+    assert client.get(address(batch)).status_code == 200
+
+
+def test_a_worker_that_ends_in_the_middle_leaves_the_rest_to_the_next(
+    browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    asked = iter([False, True])
+    monkeypatch.setattr(batch_work.stopping, "asked", lambda: next(asked))
+    carry_on_batches()
+    assert sorted(outcomes(batch).values()) == ["left_out", "ready", "ready", "stored"]
+    monkeypatch.undo()
+    carry_on_batches()
+    assert sorted(outcomes(batch).values()) == ["left_out", "stored", "stored", "stored"]
+
+
+def test_a_conflict_on_which_npd_fails_holds_up_no_other(
+    browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    whole, failing = batch_work.resolve, [True]
+
+    def resolve(*args: Any, **more: Any) -> Any:
+        if failing and failing.pop():
+            raise RuntimeError("what nobody thought of")
+        return whole(*args, **more)
+
+    monkeypatch.setattr(batch_work, "resolve", resolve)
+    carry_on_batches()
+    assert sorted(outcomes(batch).values()) == ["left_out", "refused", "stored", "stored"]
+    batch.refresh_from_db()
+    assert batch.state == "done"
+    assert "RuntimeError" in batch.entries.get(outcome="refused").reason
+
+
+def test_an_account_that_is_gone_chooses_nothing_any_more(browser: Client, contacts: list[Contact]) -> None:
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    ConflictBatch.objects.update(by=None)
+    carry_on_batches()
+    assert set(outcomes(batch).values()) == {"refused", "left_out"}
+
+
+def test_what_nobody_confirms_is_forgotten_and_so_is_what_was_carried_out_long_ago(
+    browser: Client, contacts: list[Contact]
+) -> None:
+    shown, _ = prepare(browser)
+    running, _ = prepare(browser)
+    confirm(browser, running)
+    ConflictBatch.objects.update(made_at="2020-01-01T00:00:00Z")
+    prepare(browser)
+    assert not ConflictBatch.objects.filter(pk=shown.pk).exists()
+    assert ConflictBatch.objects.filter(pk=running.pk).exists()
+    carry_on_batches()
+    prepare(browser)
+    assert not ConflictBatch.objects.filter(pk=running.pk).exists()
+
+
+def test_the_pages_of_five_hundred_ask_few_questions(
+    browser: Client, ada: User, django_assert_max_num_queries: Any
+) -> None:
+    made = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(500))
+    record(*(finding(contact, PHONE) for contact in made))
+    batch, _ = prepare(browser)
+    with django_assert_max_num_queries(15):
+        browser.get(address(batch))
+    confirm(browser, batch)
+    with django_assert_max_num_queries(15):
+        browser.get(address(batch))
+    with django_assert_max_num_queries(6):
+        browser.get(f"{address(batch)}progress/")
+
+
+@pytest.mark.django_db(transaction=True)
+class TestUndo:
+    """With real looks: what was settled at once is undone at once."""
+
+    def settled(self, world: World, browser: Client, count: int = 3) -> tuple[list[Contact], ConflictBatch]:
+        made = [world.contact(f"c{n}", role_title="Old") for n in range(count)]
+        world.work()
+        for contact in made:
+            world.edit(contact, "role_title", "Monday's")
+        Contact.objects.update(role_title="NPD's")
+        world.work()
+        batch, _ = prepare(browser, "keep_monday")
+        confirm(browser, batch)
+        carry_on_batches()
+        world.work()
+        assert {contact.role_title for contact in Contact.objects.all()} == {"Monday's"}
+        return made, batch
+
+    def undo(self, world: World, browser: Client, batch: ConflictBatch) -> str:
+        browser.post(address(batch), {"undo": "1"})
+        carry_on_batches()
+        world.work()
+        carry_on_batches()
+        return text_of(browser.get(address(batch)))
+
+    def test_one_button_undoes_all_of_it(self, world: World, browser: Client) -> None:
+        made, batch = self.settled(world, browser)
+        assert "Undo all of it: 3 conflicts" in text_of(browser.get(address(batch)))
+        page = self.undo(world, browser, batch)
+        assert "Undone 3 of 3 3 undone, open again" in page
+        assert SyncConflict.objects.filter(resolved_at=None).count() == 3
+        assert {contact.role_title for contact in Contact.objects.all()} == {"NPD's"}
+        assert {world.values(contact)["role_title"] for contact in made} == {"Monday's"}
+        assert LogEntry.objects.filter(change_message__contains="Undo of 3 conflicts").exists()
+
+    def test_what_was_settled_in_another_way_since_is_left_alone(
+        self, world: World, browser: Client, ada: User
+    ) -> None:
+        made, batch = self.settled(world, browser)
+        conflict = SyncConflict.objects.get(entity_id=made[0].pk)
+        undo(conflict.pk, by=ada)
+        world.work()
+        now = {"role_title": {"npd": "NPD's", "monday": "Monday's"}}
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=now)
+        world.work()
+        page = self.undo(world, browser, batch)
+        assert "2 undone, open again 1 not undone" in page
+        assert "c0 Not undone It was settled in another way since" in page
+        assert world.values(made[0])["role_title"] == "NPD's"
+
+    def test_a_side_that_has_moved_since_is_not_put_back_over(self, world: World, browser: Client) -> None:
+        made, batch = self.settled(world, browser, 2)
+        Contact.objects.filter(pk=made[1].pk).update(role_title="Later")
+        world.work()
+        page = self.undo(world, browser, batch)
+        assert "1 undone, open again 1 not undone" in page
+        made[1].refresh_from_db()
+        assert made[1].role_title == "Later"
+        assert SyncConflict.objects.get(kind="overwritten").entity_id == made[1].pk
+
+    def test_what_is_still_being_applied_is_undone_once_it_is_written(
+        self, world: World, browser: Client
+    ) -> None:
+        contact = world.linked("c", role_title="Old")
+        world.edit(contact, "role_title", "Monday's")
+        Contact.objects.update(role_title="NPD's")
+        world.work()
+        batch, _ = prepare(browser, "keep_monday")
+        confirm(browser, batch)
+        carry_on_batches()
+        browser.post(address(batch), {"undo": "1"})
+        carry_on_batches()
+        assert "1 being undone" in text_of(browser.get(address(batch)))
+        world.work()
+        carry_on_batches()
+        world.work()
+        carry_on_batches()
+        contact.refresh_from_db()
+        assert contact.role_title == "NPD's"
+        assert SyncConflict.objects.get().is_open
+
+    def test_a_batch_that_is_undone_has_nothing_left_to_undo(self, world: World, browser: Client) -> None:
+        _, batch = self.settled(world, browser, 1)
+        self.undo(world, browser, batch)
+        assert not re.search("Undo all of it", text_of(browser.get(address(batch))))
+        answer = browser.post(address(batch), {"undo": "1"}, follow=True)
+        assert "Nothing of it is left to undo." in text_of(answer)

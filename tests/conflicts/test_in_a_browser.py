@@ -1,0 +1,329 @@
+"""Conflicts in a real browser: settled by the keyboard alone, five hundred at once, on screens that went stale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts import batches
+from conflicts.models import SyncConflict
+from conflicts.tasks import carry_on_batches
+from npd.models import Contact
+from sync.hooks import FieldConflict, Finding
+from sync.models import FieldMapping
+from tests.admin import states
+from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
+from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone, who
+from tests.conflicts.test_screen import LIST, screen
+from tests.engine.conftest import World
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+NOTES = FieldConflict("notes", "Call on Monday", "Call", "Call on Friday")
+
+
+@pytest.fixture(autouse=True)
+def plain_files(settings: Any) -> None:
+    """Static files as they lie in the repository; Monday configured, and called by nobody."""
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture
+def open_page(browser: Browser, live_server: Any, ada: User) -> Iterator[Any]:
+    """A function that opens a page of a new browser in which Ada is signed in; what goes wrong is in `errors`."""
+    contexts = []
+
+    def opened(width: int = 1280, scheme: Any = "light") -> tuple[Page, list[str]]:
+        client = Client()
+        client.force_login(ada)
+        context = browser.new_context(
+            base_url=live_server.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        context.set_default_timeout(60_000)  # none of this is about speed
+        contexts.append(context)
+        session = client.cookies[settings.SESSION_COOKIE_NAME].value
+        context.add_cookies(
+            [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
+        )
+        page, errors = context.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page, errors
+
+    yield opened
+    for context in contexts:
+        context.close()
+
+
+def contact(name: str) -> Contact:
+    return Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
+
+
+def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
+    made = contact(name)
+    record(Finding("contact", made.pk, made.monday_id or "", kind, fields))
+    return made
+
+
+def item_gone(name: str, *fields: FieldConflict) -> Contact:
+    made = contact(name)
+    record(gone(made, *fields, options=[AGAIN, DELETE, UNLINK]))
+    return made
+
+
+def same_person(name: str) -> Contact:
+    made = contact(name)
+    record(who(made))
+    return made
+
+
+def choices(made: Contact) -> dict[str, tuple[str, str | None]]:
+    stored = SyncConflict.objects.get(entity_id=made.pk).stored_choice.fields
+    return {key: (pick.choose, pick.value) for key, pick in stored.items()}
+
+
+def press(page: Page, *keys: str) -> int:
+    for key in keys:
+        page.keyboard.press(key)
+    return len(keys)
+
+
+def test_ten_conflicts_of_mixed_kinds_are_settled_by_at_most_three_keys_each(
+    open_page: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Played as a new user would: the screen of the first, then nothing but the keys that the help names."""
+    ten = [
+        (of_fields("NPD is right", PHONE), ["1"], {"phone": ("npd", None)}),
+        (of_fields("Monday is right", ROLE), ["3"], {"role_title": ("monday", None)}),
+        (of_fields("as agreed", NOTES), ["2"], {"notes": ("base", None)}),
+        (
+            of_fields("one each", PHONE, ROLE),
+            ["1", "3"],
+            {"phone": ("npd", None), "role_title": ("monday", None)},
+        ),
+        (
+            of_fields("all NPD", PHONE, ROLE, NOTES),
+            ["a"],
+            {"phone": ("npd", None), "role_title": ("npd", None), "notes": ("npd", None)},
+        ),
+        (
+            of_fields("all Monday", PHONE, ROLE, NOTES),
+            ["m"],
+            {"phone": ("monday", None), "role_title": ("monday", None), "notes": ("monday", None)},
+        ),
+        (of_fields("an edit was lost", ROLE, kind="overwritten"), ["3"], {"role_title": ("monday", None)}),
+        (item_gone("made again", ROLE), ["1"], {"record": ("npd", None)}),
+        (item_gone("parted"), ["3"], {"record": ("custom", "unlink")}),
+        (same_person("is the one"), ["1"], {"record": ("custom", "8")}),
+    ]
+    page, errors = open_page()
+    page.goto(screen(conflict_of(ten[0][0])))
+    counted = []
+    for number, (made, keys, _) in enumerate(ten, start=1):
+        address = screen(conflict_of(made))
+        assert address in page.url, f"{number}: {made.name}"
+        page.locator("[data-summary]").wait_for()
+        counted.append(press(page, *keys, "Enter"))
+        if number < len(ten):
+            page.wait_for_url(lambda url, left=address: left not in url)
+    page.get_by_text("Chosen by Ada").wait_for()
+    with capsys.disabled():
+        print(f"\n{len(ten)} conflicts settled with {sum(counted)} keys, at most {max(counted)} for one")
+    assert [choices(made) for made, _, _ in ten] == [wanted for _, _, wanted in ten]
+    assert max(counted) <= 3
+    assert not errors
+
+
+def test_j_and_k_walk_through_fields_and_from_their_ends_to_other_conflicts(open_page: Any) -> None:
+    first, second = of_fields("first", PHONE, ROLE), of_fields("second", PHONE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(first)))
+    current = page.locator(".cfl-current legend")
+    press(page, "j")
+    assert "Role" in current.inner_text()
+    press(page, "k")
+    assert "Phone" in current.inner_text()
+    press(page, "j", "j")
+    page.wait_for_url(f"**{screen(conflict_of(second))}")
+    press(page, "k")
+    page.wait_for_url(f"**{screen(conflict_of(first))}")
+    press(page, "?")
+    assert page.get_by_role("dialog", name="Keys").is_visible()
+    assert not errors
+
+
+def test_e_types_a_value_and_the_result_says_what_will_be_written_where(open_page: Any) -> None:
+    made = of_fields("typed", PHONE, ROLE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(made)))
+    press(page, "j", "e")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("Admiral")
+    press(page, "Enter")
+    summary = page.locator("[data-summary]").inner_text()
+    assert summary == "Writes 1 field in NPD, 1 column on Monday. 1 field stays open."
+    page.locator("body").click(position={"x": 5, "y": 500})
+    press(page, "Enter")
+    page.get_by_text("Chosen by Ada").wait_for()
+    assert choices(made) == {"role_title": ("custom", "Admiral")}
+    assert not errors
+
+
+def test_u_undoes_what_was_settled_just_now_once_it_is_written(open_page: Any) -> None:
+    first = of_fields("first", PHONE)
+    of_fields("second", PHONE)
+    page, errors = open_page()
+    page.goto(screen(conflict_of(first)))
+    press(page, "1", "Enter")
+    page.get_by_text("Being applied: Phone becomes").wait_for()
+    button = page.get_by_role("button", name="Undo how first was settled")
+    assert not button.is_visible()
+    raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
+    undoes = {"phone": {"before": raw, "after": raw}}
+    record(finding(first, applied={"phone": PHONE.npd}, inverse=undoes))
+    button.wait_for()
+    press(page, "u")
+    page.get_by_text("Undo asked by Ada").wait_for()
+    assert conflict_of(first).is_being_undone
+    assert not errors
+
+
+def test_of_two_browsers_the_slower_one_is_shown_what_changed_with_its_choices_kept(open_page: Any) -> None:
+    made = of_fields("both", PHONE, ROLE)
+    address = screen(conflict_of(made))
+    (slow, errors), (fast, _) = open_page(), open_page()
+    slow.goto(address)
+    press(slow, "3", "1")
+    fast.goto(address)
+    press(fast, "1")
+    fast.get_by_role("button", name="Resolve", exact=True).click()
+    fast.get_by_text("Chosen by Ada").wait_for()
+    moved = replace(ROLE, monday="Head of Everything")
+    record(finding(made, moved, applied={"phone": PHONE.npd}))
+    slow.get_by_role("button", name="Resolve", exact=True).click()
+    slow.get_by_text("Nothing was written.").wait_for()
+    assert slow.get_by_text("No longer in conflict: Phone").is_visible()
+    assert slow.get_by_text("Changed since you looked. It was: Head of Sourcing").is_visible()
+    assert slow.locator("input[name=pick-role_title][value=npd]").is_checked()
+    assert not choices(made)
+    slow.locator("body").click(position={"x": 5, "y": 500})
+    press(slow, "Enter")
+    slow.get_by_text("Chosen by Ada").wait_for()
+    assert choices(made) == {"role_title": ("npd", None)}
+    assert not errors
+
+
+def test_a_row_of_the_list_is_settled_with_one_click(open_page: Any) -> None:
+    made = of_fields("one click", PHONE)
+    page, errors = open_page()
+    page.goto(f"{LIST}?state=open")
+    page.get_by_role("button", name="Take Monday’s Phone of one click").click()
+    page.get_by_text("Being applied: Phone becomes").wait_for()
+    assert page.url.endswith("?state=open")
+    assert choices(made) == {"phone": ("monday", None)}
+    assert not errors
+
+
+def test_five_hundred_are_settled_and_undone_with_their_looks(open_page: Any, world: World) -> None:
+    """The worker is the test itself; everything else is as in production, Monday a sandbox."""
+    Contact.objects.bulk_create(Contact(name=f"c{n:03}", role_title="Old") for n in range(500))
+    world.work()
+    for made in Contact.objects.all():
+        world.edit(made, "role_title", "Monday's")
+    Contact.objects.update(role_title="NPD's")
+    world.work()
+    assert SyncConflict.objects.filter(resolved_at=None).count() == 500
+
+    page, errors = open_page()
+    page.goto(f"{LIST}?state=open&field=role_title")
+    page.get_by_role("button", name="Keep Monday in all…").click()
+    page.get_by_role("button", name="Yes, Keep Monday in 500 conflicts").focus()
+    press(page, "Enter")
+    page.get_by_text("0 of 500").wait_for()
+    carry_on_batches()
+    page.get_by_text("500 being applied").first.wait_for()
+    world.work()
+    page.get_by_role("button", name="Undo all of it: 500 conflicts").wait_for()
+    assert set(Contact.objects.values_list("role_title", flat=True)) == {"Monday's"}
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+    page.get_by_role("button", name="Undo all of it: 500 conflicts").focus()
+    press(page, "Enter")
+    page.get_by_text("500 being undone").first.wait_for()
+    carry_on_batches()
+    world.work()
+    carry_on_batches()
+    page.get_by_role("link", name=re.compile("500 undone, open again")).wait_for()
+    assert set(Contact.objects.values_list("role_title", flat=True)) == {"NPD's"}
+    assert SyncConflict.objects.filter(resolved_at=None).count() == 500
+    assert not errors
+
+
+def serious(page: Page) -> list[str]:
+    return [
+        f"{found['id']}: {found['nodes'][0]['html'][:160]}"
+        for found in Axe().run(page).response["violations"]
+        if found["impact"] in ("serious", "critical")
+    ]
+
+
+@pytest.fixture
+def urls(ada: User) -> list[str]:
+    """Every page of conflicts, with each kind and state on them."""
+    states.boards()
+    long = "Ein sehr langer Wert " * 12 + "w" * 90
+    made = [
+        of_fields("fields", PHONE, FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")),
+        of_fields("overwritten", ROLE, kind="overwritten"),
+        item_gone("deleted", ROLE),
+        same_person("identity"),
+    ]
+    done = batches.prepare(SyncConflict.objects.filter(kind="fields"), "keep_npd", by=ada)
+    batches.confirm(done, by=ada, expect=1)
+    carry_on_batches()
+    notes = FieldConflict("notes", long, "Call", "x")
+    record(finding(made[0], applied={"phone": PHONE.npd, "notes": notes.npd}))
+    for number in range(3):
+        one = of_fields(f"decided {number}", PHONE)
+        part = batches.prepare(SyncConflict.objects.filter(entity_id=one.pk), "keep_npd", by=ada)
+        batches.confirm(part, by=ada, expect=1)
+        carry_on_batches()
+    open_one = of_fields("open", PHONE, replace(notes, monday=f"{long}\nمرحبا 👩‍👩‍👧"))
+    shown = batches.prepare(SyncConflict.objects.filter(resolved_at=None), "keep_monday", by=ada)
+    return [
+        LIST,
+        f"{LIST}?state=settled",
+        *(screen(SyncConflict.objects.get(entity_id=one.pk)) for one in [*made, open_one]),
+        f"{screen(conflict_of(open_one))}?after={conflict_of(made[0]).pk}",
+        f"{LIST}batch/{shown.pk}/",
+        f"{LIST}batch/{done.pk}/",
+        f"{LIST}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/",
+    ]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_of_conflicts_has_a_barrier_an_error_or_something_beside_the_screen(
+    open_page: Any, urls: list[str], width: int, scheme: str
+) -> None:
+    page, errors = open_page(width, scheme)
+    found = []
+    for url in urls:
+        page.goto(url)
+        page.wait_for_load_state("load")
+        beside = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        found += [f"{url}: {what}" for what in [*serious(page), *errors]]
+        found += [f"{url}: {beside} px beside the screen"] if beside > 0 else []
+        errors.clear()
+    assert not found

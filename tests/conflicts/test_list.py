@@ -1,0 +1,177 @@
+"""The list of conflicts: one click in a row, counters by field, filters, and few queries however long it is."""
+
+from __future__ import annotations
+
+import html
+import re
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from conflicts import batches, waiting
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact, Organization
+from sync.clock import sync_now
+from sync.models import BoardLink
+from tests.admin import states
+from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
+from tests.conflicts.test_about_record import AGAIN, gone
+from tests.conflicts.test_screen import LIST, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def browser(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def conflicting(name: str, *fields: Any) -> SyncConflict:
+    contact = Contact.objects.create(name=name, monday_id=str(100 + Contact.objects.count()))
+    record(finding(contact, *fields))
+    return SyncConflict.objects.get(entity_id=contact.pk)
+
+
+def buttons(browser: Client) -> dict[str, tuple[str, str]]:
+    """The rows' buttons: by what they say to a screen reader, where they lead and what they send."""
+    found = re.findall(
+        r'formaction="([^"]+/keep/[^"]+)" name="seen" value="([^"]+)" aria-label="([^"]+)"',
+        browser.get(LIST).content.decode(),
+    )
+    return {html.unescape(label): (url, html.unescape(seen)) for url, seen, label in found}
+
+
+def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: User) -> None:
+    conflict = conflicting("Grace", PHONE)
+    url, sent = buttons(browser)["Take Monday’s Phone of Grace"]
+    back = f"{LIST}?field=phone"
+    answer = browser.post(url, {"seen": sent}, HTTP_REFERER=f"http://testserver{back}", follow=True)
+    assert answer.redirect_chain[0] == (f"http://testserver{back}", 303)
+    assert "Grace : Being applied: Phone becomes “+44 20 7946 0999”." in text_of(answer)
+    choice = SyncConflict.objects.get(pk=conflict.pk).stored_choice
+    assert (choice.resolution_type, choice.by_id) == ("keep_monday", ada.pk)
+    assert not buttons(browser)
+
+
+def test_the_way_back_leads_to_no_other_site(browser: Client) -> None:
+    conflicting("Grace", PHONE)
+    url, sent = buttons(browser)["Take NPD’s Phone of Grace"]
+    answer = browser.post(url, {"seen": sent}, HTTP_REFERER="https://elsewhere.test/")
+    assert answer["Location"] == LIST
+
+
+def test_a_row_that_changed_since_it_was_shown_is_not_settled(browser: Client) -> None:
+    conflict = conflicting("Grace", PHONE)
+    url, sent = buttons(browser)["Take NPD’s Phone of Grace"]
+    contact = Contact.objects.get(pk=conflict.entity_id)
+    record(finding(contact, replace(PHONE, npd="+44 20 7946 0001")))
+    assert "Nothing was stored. Phone changed" in text_of(browser.post(url, {"seen": sent}, follow=True))
+    assert "Nothing was stored." in text_of(browser.post(url, {"seen": "forged"}, follow=True))
+    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
+
+
+def test_what_needs_more_than_one_click_has_no_button(browser: Client) -> None:
+    conflicting("two fields", PHONE, ROLE)
+    contact = Contact.objects.create(name="gone", monday_id="71")
+    record(gone(contact, ROLE, options=[AGAIN]))
+    assert not buttons(browser)
+
+
+def test_a_get_settles_nothing(browser: Client) -> None:
+    conflict = conflicting("Grace", PHONE)
+    url, _ = buttons(browser)["Take NPD’s Phone of Grace"]
+    assert browser.get(url).status_code == 405
+    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
+
+
+def test_open_ones_are_counted_by_field_and_lead_to_their_list(browser: Client) -> None:
+    conflicting("A", PHONE)
+    conflicting("B", PHONE, ROLE)
+    answer = browser.get(LIST)
+    assert "2 open" in text_of(answer)
+    assert "2 Phone contact 1 Role contact" in text_of(answer)
+    assert "?state=open&amp;entity_type=contact&amp;field=role_title" in answer.content.decode()
+    listed = text_of(browser.get(f"{LIST}?state=open&entity_type=contact&field=role_title"))
+    assert "B contact" in listed
+    assert "A contact" not in listed
+
+
+def names(browser: Client, query: str) -> set[str]:
+    page = browser.get(f"{LIST}?{query}").content.decode()
+    return set(re.findall(r'<a class="cfl-name" href="[^"]+">([^<]+)</a>', page))
+
+
+def test_filters_by_board_age_and_who_chose(browser: Client, ada: User) -> None:
+    links = states.boards()
+    other = User.objects.create_user("bob", first_name="Bob", is_staff=True)
+    old, young = conflicting("Old", PHONE), conflicting("Young", PHONE)
+    SyncConflict.objects.filter(pk=old.pk).update(detected_at=sync_now() - timedelta(days=40))
+    organization = Organization.objects.create(name="Org", monday_id="5")
+    record(
+        replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk)
+    )
+    resolve(young.pk, by=other, resolution_type="keep_npd", seen=seen(PHONE))
+    assert names(browser, f"board={links['organization'].pk}") == {"Org"}
+    assert names(browser, f"board={links['contact'].pk}") == {"Old", "Young"}
+    assert names(browser, "age=day") == {"Young", "Org"}
+    assert names(browser, "age=week") == {"Young", "Org"}
+    assert names(browser, "age=older") == names(browser, "age=month") == {"Old"}
+    assert names(browser, f"who={other.pk}") == {"Young"}
+    record(finding(Contact.objects.get(pk=young.entity_id), applied={"phone": PHONE.npd}))
+    assert names(browser, f"who={other.pk}") == {"Young"}
+    assert "Bob" in text_of(browser.get(LIST))
+    assert names(browser, f"who={ada.pk}") == names(browser, "who=x") == names(browser, "board=x") == set()
+
+
+def test_a_full_list_with_every_filter_asks_at_most_fifteen_questions(
+    browser: Client, ada: User, django_assert_max_num_queries: Any
+) -> None:
+    states.boards()
+    for number in range(3):
+        conflict = conflicting(f"d{number}", PHONE)
+        resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
+    for number in range(20):
+        conflicting(f"c{number}", PHONE, ROLE)
+    organization = Organization.objects.create(name="Org", monday_id="5")
+    record(
+        replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk)
+    )
+    Contact.objects.filter(name="c1").delete()
+    link = BoardLink.objects.get(entity_type="contact")
+    batch = batches.prepare(SyncConflict.objects.filter(resolved_at=None), "keep_npd", by=ada)
+    batches.confirm(batch, by=ada, expect=batch.total)
+    with django_assert_max_num_queries(15):
+        assert "Always take NPD’s Phone?" in text_of(browser.get(LIST))
+    with django_assert_max_num_queries(15):
+        query = f"state=open&entity_type=contact&board={link.pk}&field=phone&age=week&kind__exact=fields"
+        assert "c2" in names(browser, query)
+
+
+def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
+    """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
+    with CaptureQueriesContext(connection) as sent:
+        waiting.counts()
+    plan = explained(sent.captured_queries[0]["sql"])
+    assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
+
+
+def test_a_page_of_the_list_is_read_in_the_order_of_its_index_and_not_sorted() -> None:
+    rows = SyncConflict.objects.order_by(*waiting.OPEN_FIRST)
+    plan = explained(str(rows.query))
+    assert "sync_conflicts_in_order" in plan
+    assert "Sort" not in plan
+
+
+def explained(sql: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(f"EXPLAIN {sql}")
+        return "\n".join(row[0] for row in cursor.fetchall())

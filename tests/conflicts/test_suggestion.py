@@ -1,0 +1,170 @@
+"""Three equal decisions for a field suggest a rule, with how often it would have been right."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.test import Client
+
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import FieldMapping, SyncQueue
+from tests.admin import states
+from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
+from tests.conflicts.test_screen import LIST, screen, text_of
+
+pytestmark = pytest.mark.django_db
+SUGGESTED = "Monday’s Phone was chosen three times in a row."
+QUESTION = "Always take Monday’s Phone?"
+
+
+@pytest.fixture
+def browser(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture(autouse=True)
+def mapping(db: None) -> FieldMapping:
+    """Boards with their mappings; the phone's asks a person."""
+    states.boards()
+    return FieldMapping.objects.get(link__entity_type="contact", key="phone")
+
+
+def decide(by: User, *sides: str, applied: bool = True, field: Any = PHONE) -> list[SyncConflict]:
+    """One conflict after the other is settled so."""
+    made = []
+    for number, side in enumerate(sides):
+        contact = Contact.objects.create(name=f"c{number}", monday_id=f"8{SyncConflict.objects.count()}")
+        record(finding(contact, field))
+        conflict = SyncConflict.objects.get(entity_id=contact.pk)
+        selection = {field.key: {"choose": side}}
+        resolve(conflict.pk, by=by, resolution_type="merge", selections=selection, seen=seen(field))
+        if applied:
+            record(finding(contact, applied={field.key: getattr(field, side)}))
+        made.append(SyncConflict.objects.get(pk=conflict.pk))
+    return made
+
+
+def rule_page(mapping: FieldMapping) -> str:
+    return f"{LIST}rule/{mapping.pk}/"
+
+
+def rule_of(mapping: FieldMapping) -> str:
+    return FieldMapping.objects.get(pk=mapping.pk).rule
+
+
+@pytest.mark.parametrize("applied", [True, False])
+def test_three_equal_decisions_in_a_row_suggest_a_rule_and_say_how_often_it_would_have_matched(
+    browser: Client, ada: User, mapping: FieldMapping, applied: bool
+) -> None:
+    decide(ada, "npd", "monday", "monday", applied=applied)
+    assert QUESTION not in text_of(browser.get(LIST))
+    decide(ada, "monday", applied=applied)
+    page = text_of(browser.get(LIST))
+    assert SUGGESTED in page
+    assert "In the last 30 days that would have matched 3 of 4 decisions." in page
+    assert rule_page(mapping) in browser.get(LIST).content.decode()
+
+
+def test_another_field_a_typed_value_and_another_side_suggest_nothing(browser: Client, ada: User) -> None:
+    decide(ada, "monday", "monday", "npd")
+    decide(ada, "monday", field=ROLE)
+    decide(ada, "base", "base", "base", field=ROLE)
+    assert "times in a row" not in text_of(browser.get(LIST))
+
+
+def test_what_was_decided_more_than_thirty_days_ago_counts_no_more(browser: Client, ada: User) -> None:
+    decide(ada, "monday", "monday", "monday")
+    SyncConflict.objects.update(resolved_at=sync_now() - timedelta(days=31))
+    assert SUGGESTED not in text_of(browser.get(LIST))
+
+
+def test_a_field_that_has_a_rule_already_or_flows_one_way_is_not_suggested_for(
+    browser: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    FieldMapping.objects.filter(pk=mapping.pk).update(rule="newest")
+    assert SUGGESTED not in text_of(browser.get(LIST))
+    FieldMapping.objects.filter(pk=mapping.pk).update(rule="ask", direction="to_monday")
+    assert SUGGESTED not in text_of(browser.get(LIST))
+
+
+def test_the_screen_of_a_conflict_about_the_field_suggests_it_too(browser: Client, ada: User) -> None:
+    decide(ada, "monday", "monday", "monday")
+    contact = Contact.objects.create(name="next", monday_id="7")
+    record(finding(contact, PHONE))
+    other = Contact.objects.create(name="other", monday_id="6")
+    record(finding(other, ROLE))
+    assert QUESTION in text_of(browser.get(screen(SyncConflict.objects.get(entity_id=contact.pk))))
+    elsewhere = SyncConflict.objects.get(entity_id=other.pk)
+    assert QUESTION not in text_of(browser.get(screen(elsewhere)))
+    last = SyncConflict.objects.filter(resolved_at__isnull=False).first()
+    assert last is not None
+    assert QUESTION in text_of(browser.get(f"{screen(elsewhere)}?after={last.pk}"))
+
+
+def test_it_becomes_a_rule_by_one_button_with_a_line_in_the_log_and_looks_at_what_waits(
+    browser: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    contact = Contact.objects.create(name="waits", monday_id="7")
+    record(finding(contact, PHONE))
+    SyncQueue.objects.all().delete()
+    page = text_of(browser.get(rule_page(mapping)))
+    assert "Now: Ask a person ." in page
+    assert "In the last 30 days it would have matched 3 of 3 decisions." in page
+    assert "1 open conflict is about this field" in page
+    answer = browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}, follow=True)
+    assert "Phone: Monday wins, from the next look of each record on. Take it back" in text_of(answer)
+    assert rule_of(mapping) == "monday_wins"
+    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
+    line = LogEntry.objects.get(change_message__contains="Rule of Phone")
+    assert (line.user, line.object_id) == (ada, str(mapping.link_id))
+    assert line.change_message == (
+        "Rule of Phone: “Ask a person” became “Monday wins”. It would have matched 3 of 3 decisions in 30 days."
+    )
+
+
+def test_it_can_be_taken_back(browser: Client, mapping: FieldMapping) -> None:
+    browser.post(rule_page(mapping), {"rule": "npd_wins", "shown": "ask"})
+    assert "Settled by a rule, without a conflict: Phone (contact): NPD wins" in text_of(browser.get(LIST))
+    assert "Ask a person again" in text_of(browser.get(rule_page(mapping)))
+    browser.post(rule_page(mapping), {"rule": "ask", "shown": "npd_wins"})
+    assert rule_of(mapping) == "ask"
+    assert LogEntry.objects.filter(change_message__contains="became “Ask a person”").exists()
+
+
+def test_a_rule_that_somebody_changed_since_the_page_is_left_alone(
+    browser: Client, mapping: FieldMapping
+) -> None:
+    FieldMapping.objects.filter(pk=mapping.pk).update(rule="newest")
+    answer = browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}, follow=True)
+    assert "Nothing was changed. It was changed meanwhile" in text_of(answer)
+    assert rule_of(mapping) == "newest"
+
+
+@pytest.mark.parametrize("rule", ["union", "nonsense", ""])
+def test_a_rule_that_the_field_cant_follow_is_refused(
+    browser: Client, mapping: FieldMapping, rule: str
+) -> None:
+    answer = browser.post(rule_page(mapping), {"rule": rule, "shown": "ask"}, follow=True)
+    assert "Nothing was changed." in text_of(answer)
+    assert rule_of(mapping) == "ask"
+
+
+def test_who_may_settle_conflicts_but_change_no_mapping_sees_no_suggestion_and_no_page(
+    client: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    assert QUESTION not in text_of(client.get(LIST))
+    assert client.get(rule_page(mapping)).status_code == 403
+    assert client.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}).status_code == 403
+    assert rule_of(mapping) == "ask"

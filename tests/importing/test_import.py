@@ -1,0 +1,327 @@
+"""What an import writes, leaves alone, records, and takes back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from npd.importing.jobs import begin_undo, confirm
+from npd.importing.models import ImportJob
+from npd.importing.running import carry_on_all
+from npd.models import Contact, Organization
+from sync.choices import Priority
+from sync.models import Decision, SyncQueue
+from tests.importing.conftest import imported, offered, outcomes, said
+
+pytestmark = pytest.mark.django_db
+
+
+def test_nothing_is_written_before_it_is_confirmed(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    SyncQueue.objects.all().delete()
+    job = offered(person, "Name,Email\nAnne,ann@x.org\nBob,bob@x.org\n")
+    carry_on_all()
+    ann.refresh_from_db()
+    assert (ann.name, Contact.objects.count(), SyncQueue.objects.count()) == ("Ann", 1, 0)
+    assert job.counts == {"new": 1, "changed": 1, "unchanged": 0, "invalid": 0, "ambiguous": 0}
+
+
+def test_rows_are_matched_by_npd_id_then_e_mail_and_only_what_differs_is_written(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="+46 8 123 45", notes="keeps")
+    bob = Contact.objects.create(name="Bob", email="bob@x.org")
+    text = (
+        f"NPD ID,Full name,E-mail,Phone,Notes\n{bob.pk},Bobby,new@x.org,,\n"
+        ",Anne,ann@X.ORG,+46812345,\n,Eve,eve@x.org,,\n"
+    )
+    job = imported(person, text)
+    ann.refresh_from_db()
+    bob.refresh_from_db()
+    assert (ann.name, ann.email, ann.phone, ann.notes) == ("Anne", "ann@x.org", "+46 8 123 45", "keeps")
+    assert (bob.name, bob.email) == ("Bobby", "new@x.org")
+    assert Contact.objects.filter(name="Eve", email="eve@x.org").count() == 1
+    assert outcomes(job) == {2: "changed", 3: "changed", 4: "new"}
+    assert list(job.rows.get(number=3).after) == ["name"]
+    assert imported(person, "Name,Email\nAnne,ann@x.org\nEve,eve@x.org\n").counts["unchanged"] == 2
+
+
+def test_organizations_are_matched_by_name(person: User) -> None:
+    acme = Organization.objects.create(name="Acme Ltd", address_city="Oslo")
+    contact = Contact.objects.create(name="Bill", email="bill@x.org")
+    text = "Company name;City;Other names;Billing contact\n Acme Ltd ;Bergen;ACME; Inc\n"
+    assert said(offered(person, text, "organization"), 2).count("There is no contact “Inc”") == 1
+    text = 'Company name;City;Other names;Billing contact\nAcme Ltd;Bergen;"A; B";bill@x.org\n'
+    imported(person, text, "organization")
+    acme.refresh_from_db()
+    assert (acme.address_city, acme.aliases, acme.billing_contact) == ("Bergen", ["A", "B"], contact)
+
+
+def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
+    Contact.objects.create(name="Ann", email="same@x.org")
+    Contact.objects.create(name="Ann Two", email="same@x.org")
+    Contact.objects.create(name="No Mail")
+    Contact.objects.create(name="Cap", email="Cap@x.org")
+    job = imported(
+        person,
+        "Name,Email,Phone\nAnn,same@x.org,1\nNo Mail,,2\nCap,cap@x.org,3\nTwin,twin@x.org,4\n"
+        "Twin,TWIN@x.org,5\nFine,fine@x.org,6\n",
+    )
+    assert outcomes(job) == dict.fromkeys(range(2, 7), "ambiguous") | {7: "new"}
+    assert "2 contacts have this e-mail" in said(job, 2)
+    assert "Add it, or the NPD ID" in said(job, 3)
+    assert "capital letters only" in said(job, 4)
+    assert "also row 6" in said(job, 5)
+    assert list(Contact.objects.exclude(phone="").values_list("name", flat=True)) == ["Fine"]
+
+
+def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: User) -> None:
+    text = (
+        f"NPD ID,Name,Email,Role\nnope,A,,\n,B,not an address,\n,,c@x.org,\n,D,d@x.org,{'x' * 300}\n"
+        "NPD ID,Name,Email,Role\n,E,e@x.org,r,extra\n"
+    )
+    job = imported(person, text)
+    assert set(outcomes(job).values()) == {"invalid"}
+    assert said(job, 2).startswith("NPD ID: There is no contact with the NPD ID “nope”. Correct it")
+    assert said(job, 3).startswith(
+        "E-mail: Enter a valid email address. The cell says “not an address”. Correct it"
+    )
+    assert said(job, 4) == "Name: This field cannot be blank. Fill the cell."
+    assert said(job, 5).startswith("Role: Ensure this value has at most 255 characters")
+    assert "repeats the titles" in said(job, 6)
+    assert "more cells (5) than there are titles (4)" in said(job, 7)
+    assert not Contact.objects.exists()
+
+
+def test_an_empty_cell_leaves_the_value_unless_emptying_was_asked_for(person: User) -> None:
+    acme = Organization.objects.create(name="Acme")
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", organization=acme)
+    text = "Name,Email,Phone,Organization\n,ann@x.org,,\n"
+    assert imported(person, text).counts["unchanged"] == 1
+    job = offered(person, text, clear_empty=True)
+    assert said(job, 2) == "Name: This field cannot be blank. Fill the cell."
+    imported(person, text.replace("\n,ann", "\nAnn,ann"), clear_empty=True)
+    ann.refresh_from_db()
+    assert (ann.phone, ann.organization, ann.email) == ("", None, "ann@x.org")
+
+
+def test_organizations_are_made_only_where_that_was_asked_for(person: User) -> None:
+    acme = Organization.objects.create(name="Acme")
+    text = "Name,Email,Company\nA,a@x.org,acme\nB,b@x.org,Nova\nC,c@x.org,nova\n"
+    refused = imported(person, text)
+    assert outcomes(refused) == {2: "new", 3: "invalid", 4: "invalid"}
+    assert "Organization: There is no organization “Nova”. Add it to NPD first" in said(refused, 3)
+    job = imported(person, text, make_organizations=True)
+    assert list(job.organizations.values()) == ["Nova"]
+    nova = Organization.objects.get(name="Nova")
+    assert list(nova.contacts.order_by("name").values_list("name", flat=True)) == ["B", "C"]
+    assert list(acme.contacts.values_list("name", flat=True)) == ["A"]
+
+
+def test_what_changed_between_preview_and_confirm_is_not_overwritten(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
+    gone = Contact.objects.create(name="Gone", email="gone@x.org")
+    same = Contact.objects.create(name="Same", email="same@x.org")
+    job = offered(
+        person,
+        "Name,Email,Phone\nAnn,ann@x.org,2\nGone,gone@x.org,2\nSame,same@x.org,2\nNew,new@x.org,2\nFine,fine@x.org,2\n",
+    )
+    Contact.objects.filter(pk=ann.pk).update(phone="3", notes="typed meanwhile")
+    gone.delete()
+    Contact.objects.filter(pk=same.pk).update(phone="2")
+    Contact.objects.create(name="New", email="new@x.org", phone="9")
+    confirm(job, by=person)
+    carry_on_all()
+    ann.refresh_from_db()
+    assert (ann.phone, ann.notes) == ("3", "typed meanwhile")
+    assert "Phone is now “3”. Nothing of this row was written" in said(job, 2)
+    assert "was deleted since the preview" in said(job, 3)
+    assert "It says so already" in said(job, 4)
+    assert "was made since the preview" in said(job, 5)
+    assert Contact.objects.get(email="new@x.org").phone == "9"
+    assert Contact.objects.get(email="fine@x.org").phone == "2"
+
+
+def test_another_field_that_was_typed_meanwhile_is_kept(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1", notes="old")
+    bob = Contact.objects.create(name="Bob", email="bob@x.org", notes="old")
+    job = offered(person, "Name,Email,Phone,Notes\nAnn,ann@x.org,2,\nBob,bob@x.org,,new\n")
+    Contact.objects.filter(pk=ann.pk).update(notes="typed meanwhile")
+    confirm(job, by=person)
+    carry_on_all()
+    ann.refresh_from_db()
+    bob.refresh_from_db()
+    assert (ann.phone, ann.notes, bob.notes) == ("2", "typed meanwhile", "new")
+
+
+def test_an_organization_that_was_deleted_meanwhile_stops_its_row_alone(person: User) -> None:
+    acme = Organization.objects.create(name="Acme")
+    job = offered(person, "Name,Email,Company\nA,a@x.org,Acme\nB,b@x.org,\n")
+    acme.delete()
+    confirm(job, by=person)
+    carry_on_all()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
+    assert "Organization “Acme” was deleted since the preview" in said(job, 2)
+
+
+def test_what_the_database_refuses_stops_its_row_alone(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = offered(person, "Name,Email\nA,a@x.org\nB,b@x.org\n")
+    row = job.rows.get(number=2)
+    row.after = row.after | {"name": ""}  # the check constraint refuses it
+    row.save()
+    confirm(job, by=person)
+    carry_on_all()
+    assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
+    assert "NPD's database refused it" in said(job, 2)
+
+
+def test_an_import_wakes_the_sync_behind_what_people_do(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    busy = Contact.objects.create(name="Busy", email="busy@x.org")
+    SyncQueue.objects.exclude(entity_id=busy.pk).delete()
+    imported(person, "Name,Email\nAnne,ann@x.org\nBusier,busy@x.org\nNew,new@x.org\n")
+    made = Contact.objects.get(email="new@x.org")
+    waiting = dict(SyncQueue.objects.filter(status="pending").values_list("entity_id", "priority"))
+    assert waiting == {ann.pk: Priority.BACKFILL, made.pk: Priority.BACKFILL, busy.pk: Priority.EDIT}
+
+
+def test_every_record_has_a_line_in_the_audit_log_and_in_its_history(person: User, admin: Any) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    imported(person, "Name,Email\nAnne,ann@x.org\nBob,bob@x.org\n")
+    bob = Contact.objects.get(name="Bob")
+    lines = dict(LogEntry.objects.filter(user=person).values_list("object_id", "change_message"))
+    assert lines[str(ann.pk)] == "Imported: row 2 of “people.csv”. Changed Name."
+    assert lines[str(bob.pk)] == "Imported: row 3 of “people.csv”."
+    assert LogEntry.objects.filter(change_message="Import confirmed: 2 rows to write.").count() == 1
+    sentence = Decision.objects.get(entity_id=ann.pk).sentence
+    assert sentence == "Name set to “Anne” (was “Ann”) by the import of “people.csv”, row 2."
+    html = admin.get(f"/admin/npd/contact/{ann.pk}/change/").content.decode()
+    assert "by the import of" in html
+    assert "Dora Demo" in html
+
+
+def test_an_import_is_taken_back_as_one(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    moved = Contact.objects.create(name="Moved", email="moved@x.org")
+    job = imported(
+        person,
+        "Name,Email,Company\nAnne,ann@x.org,\nMoved 2,moved@x.org,\nBob,bob@x.org,Nova\nKept,kept@x.org,\n",
+        make_organizations=True,
+    )
+    Contact.objects.filter(pk=moved.pk).update(name="Moved by hand")
+    Contact.objects.filter(email="kept@x.org").update(phone="1")
+    assert begin_undo(job, by=person)
+    carry_on_all()
+    job.refresh_from_db()
+    ann.refresh_from_db()
+    moved.refresh_from_db()
+    assert (job.state, ann.name, moved.name) == ("undone", "Ann", "Moved by hand")
+    assert list(Contact.objects.order_by("name").values_list("name", flat=True)) == [
+        "Ann",
+        "Kept",
+        "Moved by hand",
+    ]
+    assert not Organization.objects.exists()
+    assert "It was changed since" in said(job, 3)
+    assert "It stays" in said(job, 5)
+    assert dict(job.rows.values_list("number", "result")) == {2: "undone", 3: "kept", 4: "undone", 5: "kept"}
+    assert LogEntry.objects.filter(action_flag=3, user=person).count() == 2
+
+
+def test_an_organization_that_somebody_uses_outlives_the_undo(person: User) -> None:
+    job = imported(person, "Name,Email,Company\nBob,bob@x.org,Nova\n", make_organizations=True)
+    Contact.objects.create(name="Other", organization=Organization.objects.get(name="Nova"))
+    begin_undo(job, by=person)
+    carry_on_all()
+    assert list(Organization.objects.values_list("name", flat=True)) == ["Nova"]
+    assert list(Contact.objects.values_list("name", flat=True)) == ["Other"]
+
+
+def test_a_confirmed_import_that_was_cut_off_goes_on_where_it_ended(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from npd.importing import running, writing
+
+    monkeypatch.setattr(writing, "BATCH", 2)
+    job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(5)))
+    confirm(job, by=person)
+    running._step(job.pk)
+    assert (Contact.objects.count(), job.rows.filter(result="written").count()) == (2, 2)
+    assert not confirm(job, by=person)
+    carry_on_all()
+    assert Contact.objects.count() == 5
+    carry_on_all()
+    assert (Contact.objects.count(), ImportJob.objects.get().state) == (5, "done")
+
+
+def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> None:
+    for number in range(0, 200, 2):
+        Contact.objects.create(name=f"P{number}", email=f"p{number}@x.org")
+
+    def queries(rows: int, start: int) -> int:
+        text = "Name,Email,Phone\n" + "".join(
+            f"P{n},p{n}@x.org,+4681234{n}\n" for n in range(start, start + rows)
+        )
+        with CaptureQueriesContext(connection) as captured:
+            imported(person, text)
+        return len(captured)
+
+    assert queries(100, 0) == queries(10, 100)
+
+
+def test_previews_are_forgotten_after_their_days(person: User) -> None:
+    from datetime import timedelta
+
+    from sync.clock import sync_now
+
+    old = offered(person, "Name,Email\nA,a@x.org\n")
+    ImportJob.objects.filter(pk=old.pk).update(made_at=sync_now() - timedelta(days=31))
+    new = offered(person, "Name,Email\nA,a@x.org\n")
+    assert list(ImportJob.objects.values_list("pk", flat=True)) == [new.pk]
+
+
+def test_an_import_that_fails_holds_up_no_other(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    from npd.importing import running
+
+    first, second = (offered(person, f"Name,Email\nBob,{name}@x.org\n") for name in ("a", "b"))
+    assert confirm(first, by=person)
+    assert confirm(second, by=person)
+    whole = running.write_some
+
+    def write_some(job: ImportJob) -> Any:
+        if job.pk == first.pk:
+            raise RuntimeError("what nobody thought of")
+        return whole(job)
+
+    monkeypatch.setattr(running, "write_some", write_some)
+    carry_on_all()
+    assert list(Contact.objects.values_list("email", flat=True)) == ["b@x.org"]
+    monkeypatch.undo()
+    carry_on_all()
+    assert Contact.objects.filter(email="a@x.org").count() == 1
+
+
+def test_a_name_of_any_length_may_import_and_take_back(person: User) -> None:
+    User.objects.update(first_name="D" * 150, last_name="D" * 150)
+    person.refresh_from_db()
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
+    assert begin_undo(job, by=person)
+    carry_on_all()
+    job.refresh_from_db()
+    ann.refresh_from_db()
+    assert (job.state, ann.name) == ("undone", "Ann")
+
+
+def test_an_undo_goes_on_without_the_account_of_who_asked_for_it(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org")
+    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
+    other = User.objects.create_superuser("eve", "eve@example.com", "x")
+    assert begin_undo(job, by=other)
+    other.delete()
+    carry_on_all()
+    ann.refresh_from_db()
+    assert ann.name == "Ann"

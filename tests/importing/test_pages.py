@@ -1,0 +1,186 @@
+"""The pages of an import, and who may open them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from npd.importing.models import ImportJob
+from npd.importing.running import carry_on_all
+from npd.models import Contact
+from sync.clock import sync_now
+from tests.admin.test_records import words_of
+from tests.importing.conftest import imported, offered, upload
+
+pytestmark = pytest.mark.django_db
+FILE = b"Name,Email,Phone,Favourite colour\nAnne,ann@x.org,,red\nBob,not an address,1,blue\nEve,eve@x.org,=1,green\n"
+
+
+def url(job: ImportJob, page: str = "job") -> str:
+    return reverse(f"admin:npd_{job.entity_type}_import_{page}", args=[job.pk])
+
+
+@pytest.fixture
+def ann(db: None) -> Contact:
+    return Contact.objects.create(name="Ann", email="ann@x.org")
+
+
+def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client, ann: Contact) -> None:
+    assert 'href="/admin/npd/contact/import/"' in admin.get("/admin/npd/contact/").content.decode()
+    text = words_of(upload(admin, FILE).content.decode())
+    job = ImportJob.objects.get()
+    assert "Favourite colour passed over" in text
+    assert re.search(r"New 1 .*Changed 1 .*Unchanged 0 .*Invalid 1 .*Ambiguous 0", text)
+    assert "E-mail: Enter a valid email address." in text
+    assert re.search(r"Name\s*: was Ann → becomes Anne", text)
+    ann.refresh_from_db()
+    assert ann.name == "Ann"
+    text = words_of(admin.post(url(job, "confirm"), follow=True).content.decode())
+    assert "0 of 2 rows" in text
+    assert "HX-Refresh" not in admin.get(url(job, "progress")).headers
+    carry_on_all()
+    assert admin.get(url(job, "progress")).headers["HX-Refresh"] == "true"
+    text = words_of(admin.get(url(job)).content.decode())
+    assert "2 rows were written." in text
+    text = words_of(admin.get(url(job, "undo")).content.decode())
+    assert "1 value goes back to what stood before. 1 record that the import made is deleted." in text
+    admin.post(url(job, "undo"))
+    carry_on_all()
+    assert "2 rows were taken back." in words_of(admin.get(url(job)).content.decode())
+    ann.refresh_from_db()
+    assert (ann.name, Contact.objects.count()) == ("Ann", 1)
+
+
+def test_rows_that_were_not_imported_come_as_a_file_that_can_be_imported_once_corrected(
+    admin: Client, person: User, ann: Contact
+) -> None:
+    job = imported(person, "Name,Email,Phone\n=Bob,not an address,+1\nEve,eve@x.org,2\n")
+    answer = admin.get(url(job, "csv"))
+    assert "people - not imported.csv" in answer.headers["Content-Disposition"]
+    lines = list(csv.reader(io.StringIO(answer.content.decode("utf-8-sig"))))
+    assert lines[0] == ["Name", "Email", "Phone", "Not imported because"]
+    assert lines[1][:3] == ["'=Bob", "not an address", "'+1"]
+    assert lines[1][3].startswith("Row 2: E-mail: Enter a valid email address.")
+    again = offered(person, answer.content.replace(b"not an address", b"bob@x.org"))
+    assert again.rows.get().after == {"name": "=Bob", "email": "bob@x.org", "phone": "+1"}
+
+
+def test_a_file_that_cant_be_read_is_told_beside_the_field(admin: Client) -> None:
+    text = words_of(upload(admin, b"nothing,known\n1,2\n").content.decode())
+    assert "The first row names no column that is known" in text
+    assert not ImportJob.objects.exists()
+
+
+def test_discarding_writes_nothing_and_forgets_the_file(admin: Client, ann: Contact) -> None:
+    upload(admin, FILE)
+    job = ImportJob.objects.get()
+    text = words_of(admin.post(url(job, "discard"), follow=True).content.decode())
+    assert "“people.csv” was not imported." in text
+    assert not ImportJob.objects.exists()
+    assert admin.get(url(job)).status_code == 404
+
+
+def test_an_import_with_nothing_to_write_can_not_be_confirmed(admin: Client, ann: Contact) -> None:
+    text = words_of(upload(admin, b"Name,Email\nAnn,ann@x.org\n").content.decode())
+    assert "Import 0" not in text
+    job = ImportJob.objects.get()
+    admin.post(url(job, "confirm"))
+    job.refresh_from_db()
+    assert job.state == "shown"
+
+
+def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -> None:
+    upload(admin, FILE)
+    job = ImportJob.objects.get()
+    admin.post(url(job, "confirm"))
+    carry_on_all()
+    assert "confirmed already" in words_of(admin.post(url(job, "confirm"), follow=True).content.decode())
+    assert "can't be discarded" in words_of(admin.post(url(job, "discard"), follow=True).content.decode())
+
+
+def test_an_import_that_nobody_takes_up_says_so(admin: Client, ann: Contact) -> None:
+    from datetime import timedelta
+
+    upload(admin, FILE)
+    job = ImportJob.objects.get()
+    admin.post(url(job, "confirm"))
+    ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=60))
+    assert "No worker has taken it up yet" in admin.get(url(job)).content.decode()
+
+
+PAGES = ["job", "progress", "csv", "confirm", "discard", "undo"]
+
+
+@pytest.mark.parametrize("missing", ["add", "change"])
+def test_only_who_may_add_and_change_records_may_import_them(
+    client: Client, person: User, ann: Contact, missing: str
+) -> None:
+    job = offered(person, FILE)
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    names = {"add_contact", "change_contact", "view_contact", "add_organization", "change_organization"}
+    user.user_permissions.set(Permission.objects.filter(codename__in=names - {f"{missing}_contact"}))
+    client.force_login(user)
+    assert 'href="/admin/npd/contact/import/"' not in client.get("/admin/npd/contact/").content.decode()
+    assert upload(client, FILE).status_code == 403
+    for page in PAGES:
+        method = client.post if page in ("confirm", "discard", "undo") else client.get
+        assert method(url(job, page)).status_code == 403, page
+    assert client.get(url(job).replace("contact", "organization")).status_code in (403, 404)
+    job.refresh_from_db()
+    assert job.state == "shown"
+
+
+def test_who_may_not_add_organizations_makes_none_by_an_import(client: Client, person: User) -> None:
+    job = offered(person, "Name,Email,Company\nBob,bob@x.org,Nova\n", make_organizations=True)
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
+    client.force_login(user)
+    assert "make_organizations" not in client.get("/admin/npd/contact/import/").content.decode()
+    assert client.post(url(job, "confirm")).status_code == 403
+    job.refresh_from_db()
+    assert job.state == "shown"
+
+
+def test_to_undo_an_import_that_made_records_one_must_be_allowed_to_delete_them(
+    client: Client, person: User, ann: Contact
+) -> None:
+    job = imported(person, "Name,Email\nNew,new@x.org\n")
+    user = User.objects.create_user("clerk", password="x", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["add_contact", "change_contact"]))
+    client.force_login(user)
+    assert "Undo…" not in client.get(url(job)).content.decode()
+    assert client.post(url(job, "undo")).status_code == 403
+
+
+def test_the_pages_ask_a_bounded_number_of_queries(admin: Client, person: User) -> None:
+    job = offered(
+        person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(150)) + "Bad,bad\n" * 150
+    )
+    for path in ("/admin/npd/contact/import/", url(job), url(job, "csv")):
+        with CaptureQueriesContext(connection) as asked:
+            assert admin.get(path).status_code == 200
+        assert len(asked) <= 15, path
+
+
+def test_no_get_writes_anything(admin: Client, person: User, ann: Contact) -> None:
+    job = offered(person, FILE)
+    for page in ("confirm", "discard"):
+        assert admin.get(url(job, page)).status_code == 405
+    assert admin.get(url(job, "undo"), follow=True).status_code == 200
+    job.refresh_from_db()
+    assert (job.state, Contact.objects.count()) == ("shown", 1)
+
+
+def test_names_from_a_file_are_escaped(admin: Client, person: User) -> None:
+    html: Any = upload(admin, b"Name,Email,<script>x</script>\n<b>Bob</b>,b@x.org,1\n").content.decode()
+    assert "<b>Bob</b>" not in html
+    assert "<script>x" not in html

@@ -1,0 +1,51 @@
+"""What a scrape says, as a test reads it."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from prometheus_client.parser import text_string_to_metric_families
+
+from sync.metrics import webhooks
+from tests.budget.conftest import monday
+from tests.engine.conftest import world
+
+__all__ = ["monday", "world"]
+
+
+class Figures:
+    """One scrape: values by a series' name and labels."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.families = list(text_string_to_metric_families(text))
+        self.samples = [sample for family in self.families for sample in family.samples]
+
+    def value(self, name: str, **labels: str) -> float | None:
+        """The value of the one series of that name with these labels; None where there is none."""
+        found = [s.value for s in self.samples if s.name == f"npd_sync_{name}" and s.labels == labels]
+        assert len(found) <= 1, f"{name} {labels} twice"
+        return found[0] if found else None
+
+    def by(self, label: str, name: str, **labels: str) -> dict[str, float]:
+        """Of all series with these labels the values that are not 0, by another label."""
+        return {
+            s.labels[label]: s.value
+            for s in self.samples
+            if s.name == f"npd_sync_{name}" and s.value and labels.items() <= s.labels.items()
+        }
+
+
+def scrape(**headers: str) -> Figures:
+    """What Prometheus gets."""
+    answer = Client().get("/metrics", headers=headers)
+    assert answer.status_code == 200, answer.content
+    return Figures(answer.content.decode())
+
+
+@pytest.fixture(autouse=True)
+def nothing_counted_yet() -> Iterator[None]:
+    """What other tests' webhooks left in this process's memory is not this test's."""
+    webhooks._counted.clear()
+    yield
+    webhooks._counted.clear()

@@ -1,0 +1,345 @@
+"""Gauges say what stands in the tables at the scrape, and mean the same by “due” as everything else does."""
+
+import uuid
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+
+from conflicts.models import SyncConflict
+from npd.models import Contact, Organization
+from sync.choices import GuardKind, GuardState
+from sync.clock import CREATE_SYNC_NOW, sync_now
+from sync.models import (
+    ApiBudget,
+    ApiUsage,
+    Backfill,
+    BackfillState,
+    BoardLease,
+    BoardLink,
+    GuardedAct,
+    Intent,
+    MondayAccount,
+    QueuePause,
+    SyncAudit,
+    SyncMetadata,
+    SyncQueue,
+    WebhookEvent,
+)
+from sync.queue import SyncQueueService
+from tests.metrics.conftest import scrape
+from tests.metrics.test_page import board
+
+pytestmark = pytest.mark.django_db
+
+CONTACT = {"board": "contact"}
+
+
+@pytest.fixture
+def noon(db: None) -> None:
+    """It is 12:00 UTC tomorrow: a day that ends soon is paced otherwise. The test's transaction takes it back."""
+    now = sync_now()
+    wait = (now + timedelta(days=1)).replace(hour=12, minute=0, second=0, microsecond=0) - now
+    later = f"clock_timestamp() + interval ''{wait.total_seconds()} seconds''"
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", later))
+
+
+@pytest.fixture
+def link(noon: None) -> BoardLink:
+    return board("contact", board_id="4711")
+
+
+def row(**values: Any) -> SyncQueue:
+    return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
+
+
+def test_rows_are_counted_by_state_and_waiting_ones_by_attempts(link: BoardLink) -> None:
+    for attempts in (0, 0, 3):
+        row(attempts=attempts)
+    row(status="in_progress", last_attempt=sync_now() - timedelta(seconds=40), lease_token=uuid.uuid4())
+    row(status="failed", attempts=5)
+    row(status="completed")
+    figures = scrape()
+    assert figures.by("state", "queue_rows", **CONTACT) == {"pending": 3, "in_progress": 1, "failed": 1}
+    assert figures.by("attempts", "queue_waiting_rows", **CONTACT) == {"0": 2, "3": 1}
+    assert 40 <= (figures.value("queue_oldest_claim_seconds", **CONTACT) or 0) < 60
+
+
+def test_a_row_in_backoff_is_not_due(link: BoardLink) -> None:
+    row(next_retry=sync_now() + timedelta(minutes=5))
+    figures = scrape()
+    assert figures.value("queue_due_rows", **CONTACT) == 0
+    assert figures.value("queue_oldest_due_seconds", **CONTACT) == 0
+
+
+def account_is_paused(link: BoardLink) -> None:
+    MondayAccount.objects.create(id=1, paused_until=sync_now() + timedelta(minutes=3))
+
+
+def account_was_paused(link: BoardLink) -> None:
+    MondayAccount.objects.create(id=1, paused_until=sync_now() - timedelta(seconds=30))
+
+
+def board_is_blocked(link: BoardLink) -> None:
+    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=3))
+
+
+def board_is_missing(link: BoardLink) -> None:
+    BoardLink.objects.update(npd_id_column="")
+
+
+def everything_is_paused(link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary")
+
+
+def board_is_paused(link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary", entity_type="contact")
+
+
+def other_board_is_paused(link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary", entity_type="organization")
+
+
+def one_direction_is_paused(link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary", direction="to_monday")
+
+
+def both_directions_are_paused(link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary", direction="to_monday")
+    QueuePause.objects.create(paused_by="mary", direction="to_npd", entity_type="contact")
+
+
+def day_is_used_up(link: BoardLink) -> None:
+    ApiBudget.objects.create(id=1, day_limit=200, day=sync_now().date(), day_calls=199)
+
+
+def minute_is_used_up(link: BoardLink) -> None:
+    ApiBudget.objects.create(
+        id=1, minute_limit=100, minute_calls=100, minute_ends=sync_now() + timedelta(seconds=40)
+    )
+
+
+def minute_has_points_for_others_only(link: BoardLink) -> None:
+    """There would be room for this board, but one that has waited longer wants what is left of the minute."""
+    now = sync_now()
+    BoardLink.objects.update(last_look=now, read_points=1_000, write_points=100)
+    board("organization", last_look=now - timedelta(hours=1), read_points=45_000, write_points=200)
+    row(entity_type="organization")
+    ApiBudget.objects.create(
+        id=1, points_limit=100_000, points=60_000, points_end=now + timedelta(seconds=40)
+    )
+
+
+def changes_are_gathered(link: BoardLink) -> None:
+    now = sync_now()
+    BoardLink.objects.update(last_look=now)
+    ApiBudget.objects.create(id=1, day_limit=1000, day=now.date(), day_calls=900)
+    ApiUsage.objects.create(slot=now - timedelta(minutes=20), entity_type="contact", calls=400, looks=200)
+
+
+def imported_in_bulk(link: BoardLink) -> None:
+    job = Backfill.objects.create(entity_type="contact", board_id="4711", state=BackfillState.UPLOADED)
+    for entity_id in filter(None, SyncQueue.objects.values_list("entity_id", flat=True)):
+        Intent.objects.create(
+            entity_type="contact", entity_id=entity_id, board_id="4711", lease_token=uuid.uuid4(),
+            idempotency_key="k", deadline=sync_now(), backfill=job,
+        )  # fmt: skip
+
+
+def nothing(link: BoardLink) -> None:
+    """The board can be worked."""
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [
+        (nothing, ""),
+        (account_is_paused, "account"),
+        (account_was_paused, ""),
+        (board_is_blocked, "blocked"),
+        (board_is_missing, "no_board"),
+        (everything_is_paused, "paused"),
+        (board_is_paused, "paused"),
+        (other_board_is_paused, ""),
+        (one_direction_is_paused, ""),
+        (both_directions_are_paused, "paused"),
+        (day_is_used_up, "allowance"),
+        (minute_is_used_up, "gathering"),
+        (minute_has_points_for_others_only, "gathering"),
+        (changes_are_gathered, "gathering"),
+        (imported_in_bulk, ""),
+    ],
+)
+def test_due_means_the_same_as_in_the_statistics_and_a_standstill_says_its_kind(
+    link: BoardLink, state: Callable[[BoardLink], None], kind: str | None
+) -> None:
+    row(next_retry=sync_now() - timedelta(seconds=90))
+    row(next_retry=sync_now() - timedelta(seconds=20), direction="to_npd")
+    state(link)
+    figures, queue = scrape(), SyncQueueService()
+    stats = queue.get_queue_stats()
+    assert sum(figures.by("board", "queue_due_rows").values()) == stats["due"]
+    oldest = max(figures.by("board", "queue_oldest_due_seconds").values(), default=0.0)
+    assert oldest == pytest.approx(stats["oldest_due_seconds"], abs=2)
+    if kind is not None:
+        assert figures.by("kind", "board_standstill", **CONTACT) == ({kind: 1} if kind else {})
+
+
+def test_without_a_token_no_board_is_worked(link: BoardLink, settings: Any) -> None:
+    settings.MONDAY_API_KEY = ""
+    row()
+    figures = scrape()
+    assert figures.by("kind", "board_standstill", **CONTACT) == {"not_configured": 1}
+    assert figures.value("queue_due_rows", **CONTACT) == 0
+
+
+def test_a_type_without_a_board_says_so() -> None:
+    assert scrape().by("kind", "board_standstill", **CONTACT) == {"no_board": 1}
+
+
+def test_the_environments_board_counts_as_everywhere(link: BoardLink, settings: Any) -> None:
+    settings.MONDAY_CONTACTS_BOARD_ID = "99"
+    delivered(board_id="99", item_id="1")
+    row(entity_id=None, remote_id="1")
+    assert scrape().value("inbox_events", **CONTACT) == 1
+
+
+def test_a_lease_is_held_until_it_ends(link: BoardLink) -> None:
+    assert scrape().value("board_lease_held", **CONTACT) == 0
+    lease = BoardLease.objects.create(
+        link=link, token=uuid.uuid4(), expires=sync_now() + timedelta(minutes=1)
+    )
+    assert scrape().value("board_lease_held", **CONTACT) == 1
+    BoardLease.objects.filter(pk=lease.pk).update(expires=sync_now())
+    assert scrape().value("board_lease_held", **CONTACT) == 0
+
+
+def test_looks_and_sweeps_tell_when_they_last_were(link: BoardLink) -> None:
+    assert scrape().value("board_last_look_timestamp_seconds", **CONTACT) is None
+    now = sync_now()
+    BoardLink.objects.update(last_look=now, swept_at=now, silence="No webhook came since Tuesday.")
+    figures = scrape()
+    for name in ("board_last_look_timestamp_seconds", "board_last_sweep_timestamp_seconds"):
+        assert figures.value(name, **CONTACT) == pytest.approx(now.timestamp())
+    assert figures.value("board_webhooks_silent", **CONTACT) == 1
+
+
+def test_a_pause_tells_since_when_and_of_what(link: BoardLink) -> None:
+    pause = QueuePause.objects.create(paused_by="mary")
+    other = QueuePause.objects.create(paused_by="mary", entity_type="contact", direction="to_npd")
+    figures = scrape()
+    for found, labels in ((pause, ("all", "both")), (other, ("contact", "to_npd"))):
+        found.refresh_from_db()
+        value = figures.value("pause_timestamp_seconds", board=labels[0], direction=labels[1])
+        assert value == pytest.approx(found.paused_at.timestamp())
+
+
+def test_an_outage_and_a_limit_are_told_apart() -> None:
+    account = MondayAccount.objects.create(
+        id=1, paused_until=sync_now() + timedelta(minutes=1), needs_probe=True, failures=3
+    )
+    figures = scrape()
+    assert figures.by("kind", "account_paused") == {"outage": 1}
+    assert figures.value("account_failed_probes") == 3
+    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=False)
+    assert scrape().by("kind", "account_paused") == {"limit": 1}
+    # Nobody calls before a probe was answered, whatever the hour.
+    MondayAccount.objects.filter(pk=account.pk).update(needs_probe=True, paused_until=sync_now())
+    assert scrape().by("kind", "account_paused") == {"outage": 1}
+
+
+def test_the_allowance_is_told_as_far_as_it_is_known() -> None:
+    unknown = scrape()
+    assert unknown.value("api_day_left_calls") is None
+    assert unknown.value("api_minute_limit", unit="points") is None
+    ApiBudget.objects.create(
+        id=1, day_limit=1000, day=sync_now().date(), day_calls=300, others_calls=100, points_limit=5_000,
+        points=700, points_end=sync_now() + timedelta(seconds=30),
+    )  # fmt: skip
+    figures = scrape()
+    assert figures.value("api_day_used_calls") == 400
+    assert figures.value("api_day_left_calls") == 600
+    assert figures.value("api_day_reserve_calls") == 50
+    assert figures.value("api_minute_used", unit="points") == 700
+    assert figures.value("api_minute_limit", unit="points") == 5_000
+
+
+def delivered(**values: Any) -> WebhookEvent:
+    return WebhookEvent.objects.create(
+        **{"trigger_id": uuid.uuid4().hex, "board_id": "4711", "type": "update_name", "body": {}, **values}
+    )
+
+
+def test_the_inbox_lags_by_its_oldest_delivery_that_a_look_has_yet_to_weigh(link: BoardLink) -> None:
+    old = delivered(item_id="1", received_at=sync_now() - timedelta(minutes=2))
+    delivered(item_id="1")
+    delivered(item_id="2", weighed_at=sync_now(), received_at=sync_now() - timedelta(hours=2))
+    row(entity_id=None, remote_id="1")
+    figures = scrape()
+    assert figures.value("inbox_events", **CONTACT) == 2
+    assert 120 <= (figures.value("inbox_oldest_seconds", **CONTACT) or 0) < 150
+    WebhookEvent.objects.filter(pk=old.pk).update(weighed_at=sync_now())
+    assert scrape().value("inbox_events", **CONTACT) == 1
+
+
+def test_a_records_delivery_is_waited_for_while_its_row_waits(link: BoardLink) -> None:
+    contact = Contact.objects.create(name="Ann", monday_id="1")
+    SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), remote_id="1")
+    delivered(item_id="1")
+    assert scrape().value("inbox_events", **CONTACT) == 1
+    SyncQueue.objects.update(status="in_progress", lease_token=uuid.uuid4())
+    assert scrape().value("inbox_events", **CONTACT) == 1
+    # Sync was switched off: the look ended without weighing, and the first one after it is on again reads the item.
+    SyncQueue.objects.update(status="completed")
+    assert scrape().value("inbox_events", **CONTACT) == 0
+
+
+def test_conflicts_are_counted_by_kind_while_they_are_open() -> None:
+    values = {"monday_item_id": "1", "npd_data": {}, "monday_data": {}, "conflict_fields": ["name"]}
+    for kind in ("fields", "delete"):
+        SyncConflict.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind=kind, **values)
+    SyncConflict.objects.create(
+        entity_type="contact", entity_id=uuid.uuid4(), resolved_at=sync_now(), **values
+    )
+    assert scrape().by("kind", "conflicts_open", **CONTACT) == {"fields": 1, "delete": 1}
+
+
+def test_records_are_counted_by_status() -> None:
+    Contact.objects.create(name="Ann")
+    Contact.objects.create(name="Bob", sync_enabled=False)
+    Organization.objects.create(name="Navy")
+    figures = scrape()
+    assert figures.by("status", "records", board="contact") == {"pending": 1, "disabled": 1}
+    assert figures.by("status", "records", board="organization") == {"pending": 1}
+
+
+def test_what_waits_for_approval_is_counted_and_what_was_decided_is_not(link: BoardLink) -> None:
+    person = User.objects.create_user("mary")
+    for state in (GuardState.HELD, GuardState.HELD, GuardState.DONE):
+        GuardedAct.objects.create(
+            entity_type="contact",
+            entity_id=uuid.uuid4(),
+            kind=GuardKind.ITEMS,
+            state=state,
+            decided_by=person,
+        )
+    assert scrape().by("kind", "guard_held", **CONTACT) == {"items": 2}
+
+
+def test_samples_are_told_of_the_day_before_the_newest(link: BoardLink) -> None:
+    assert scrape().value("audit_drifted", **CONTACT) is None
+    now = sync_now()
+    for hours, drifted in ((30, 9), (5, 1), (1, 0)):
+        SyncAudit.objects.create(
+            entity_type="contact", sampled=50, drifted=drifted, at=now - timedelta(hours=hours)
+        )
+    SyncAudit.objects.create(entity_type="contact", sampled=0, at=now)  # could not be read
+    figures = scrape()
+    assert figures.value("audit_sampled", **CONTACT) == 100
+    assert figures.value("audit_drifted", **CONTACT) == 1
+    newest = (now - timedelta(hours=1)).timestamp()
+    assert figures.value("audit_timestamp_seconds", **CONTACT) == pytest.approx(newest)

@@ -1,0 +1,188 @@
+"""Every line of a look bears its batch id, every line of a request its request id; nothing is left of either."""
+
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from celery.signals import task_postrun, task_prerun
+from django.conf import settings as the_settings
+from django.test import Client
+
+from config.logging import HIDDEN, Redactor, logging_config
+from npd.models import Contact
+from sync import working
+from sync.models import Intent
+from sync.tasks import work_board
+from tests.engine.conftest import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class Lines(logging.Handler):
+    """Keeps what would be written, through the formatter that writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        line = logging_config("INFO", True, the_settings.SECRET_TEXTS)["formatters"]["line"]
+        self.setFormatter(line.pop("()")(**line))
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+    def read(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = [json.loads(text) for text in self.texts]
+        return found
+
+    def named(self, event: str) -> list[dict[str, Any]]:
+        return [line for line in self.read() if line["event"] == event]
+
+
+@pytest.fixture
+def lines() -> Iterator[Lines]:
+    handler, root = Lines(), logging.getLogger()
+    root.addHandler(handler)
+    yield handler
+    root.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def nothing_bound() -> Iterator[None]:
+    structlog.contextvars.clear_contextvars()
+    yield
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_all_lines_of_a_look_bear_the_batch_id_that_the_ledger_keeps(world: World, lines: Lines) -> None:
+    contact = world.contact("Ann")
+    lines.texts.clear()
+    world.work()
+    batch = str(world.ledger(contact).sync_batch_id)
+    assert [line["batch"] for line in lines.named("monday answered")] == [batch, batch]
+    [done] = lines.named("look done")
+    assert (done["batch"], done["board"]) == (batch, "contact")
+    assert all(line.get("batch") == batch for line in lines.read() if line["logger"].startswith("sync."))
+
+
+def test_calls_name_mondays_request_by_which_its_support_finds_them(world: World, lines: Lines) -> None:
+    contact = world.contact("Ann")
+    world.work()
+    calls = lines.named("monday answered")
+    assert [call["call"] for call in calls] == ["read", "write"]
+    assert all(call["monday_request"] for call in calls)
+    assert calls[1]["monday_request"] == Intent.objects.get(entity_id=contact.pk).request_id
+
+
+def test_a_call_that_fails_says_so_within_its_look(world: World, lines: Lines) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"status": 400, "on": "mutation", "count": 20})
+    lines.texts.clear()
+    world.work()
+    [failed] = lines.named("monday call failed")
+    assert failed["batch"] == str(world.ledger(contact).sync_batch_id)
+    assert failed["level"] == "warning"
+
+
+def test_a_look_that_breaks_bears_its_batch_id_too(
+    world: World, lines: Lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.contact("Ann")
+
+    def broken(*arguments: Any) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(working, "reconcile", broken)
+    world.work()
+    [failed] = lines.named("look failed")
+    assert failed["batch"]
+    assert failed["board"] == "contact"
+
+
+def test_two_looks_have_two_ids(world: World, lines: Lines) -> None:
+    world.contact("Ann")
+    world.work()
+    world.contact("Bob")
+    world.work()
+    assert len({line["batch"] for line in lines.named("look done")}) == 2
+
+
+def test_lines_of_a_task_name_it_and_the_next_task_begins_with_nothing(world: World, lines: Lines) -> None:
+    world.contact("Ann")
+    lines.texts.clear()
+    work_board.apply(args=("contact",), task_id="a-task")
+    named = [(line["task"], line["task_id"]) for line in lines.named("look done")]
+    assert named == [("sync.work_board", "a-task")]
+
+
+def test_a_task_that_was_cut_off_leaves_nothing_to_the_next() -> None:
+    structlog.contextvars.bind_contextvars(batch="of the task before")
+    task_prerun.send(sender=work_board, task_id="1", task=work_board)
+    assert structlog.contextvars.get_contextvars() == {"task": "sync.work_board", "task_id": "1"}
+    task_postrun.send(sender=work_board, task_id="1", task=work_board)
+
+
+def test_a_request_has_an_id_in_its_lines_and_in_its_answer(client: Client, lines: Lines) -> None:
+    answer = client.get("/api/v1/nothing-here")
+    request_id = answer.headers["X-Request-ID"]
+    [line] = [line for line in lines.read() if line["logger"] == "django.request"]
+    assert line["request_id"] == request_id
+    assert client.get("/healthz").headers["X-Request-ID"] != request_id
+
+
+def test_a_proxys_request_id_is_taken_over(client: Client) -> None:
+    answer = client.get("/healthz", headers={"X-Request-ID": "edge-4f2a-0001"})
+    assert answer.headers["X-Request-ID"] == "edge-4f2a-0001"
+
+
+@pytest.mark.parametrize(
+    "given", ["short", "x" * 65, "a b c d e f", "eyJhbGciOi.eyJhdWQiOi.c2lnbmF0dXJl", 'x"}{"y":1']
+)
+def test_what_is_no_request_id_is_not_taken_for_one(client: Client, given: str) -> None:
+    assert client.get("/healthz", headers={"X-Request-ID": given}).headers["X-Request-ID"] != given
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "sent Bearer s3cret-0123456789",
+        "GET /metrics?token=s3cret HTTP/1.1",
+        "GET /x?page=1&api_key=s3cret&y=2",
+        "PUT /upload?X-Amz-Credential=s3cret%2F20261120&X-Amz-Signature=s3cret HTTP/1.1 200",
+    ],
+)
+def test_a_token_is_hidden_by_its_shape_where_nobody_knows_it(line: str) -> None:
+    redacted = Redactor([])(line)
+    assert "s3cret" not in redacted
+    assert HIDDEN in redacted
+
+
+@pytest.mark.parametrize("line", ["It takes no bearer certificate.", "GET /items?page=2&key_by=name"])
+def test_words_that_are_no_token_stay(line: str) -> None:
+    assert Redactor([])(line) == line
+
+
+def test_no_line_of_a_look_or_a_delivery_holds_a_secret(
+    world: World, client: Client, lines: Lines, settings: Any
+) -> None:
+    contact = world.linked("Ann", email="ann@example.test")
+    world.sandbox.faults({"status": 401})
+    Contact.objects.filter(pk=contact.pk).update(name="Anna")
+    world.work()
+    path = f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}/"
+    client.post(path, b"{", content_type="application/json")
+    client.post(
+        "/webhooks/monday/",
+        b"{}",
+        content_type="application/json",
+        headers={"Authorization": "eyJh.eyJi.c2ln"},
+    )
+    settings.METRICS_TOKEN = "something-else"
+    client.get("/metrics?token=figures-please", headers={"Authorization": "Bearer figures-please"})
+    assert lines.named("webhook refused")
+    secrets = [secret for secret in settings.SECRET_TEXTS if len(secret) >= 6]
+    assert not [
+        text for text in lines.texts for secret in [*secrets, "eyJh.eyJi", "figures-please"] if secret in text
+    ]

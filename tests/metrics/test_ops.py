@@ -1,0 +1,192 @@
+"""The files in ops/ name what is exported, and every expression in them parses."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from sync.clock import sync_now
+from sync.metrics import names
+from sync.metrics.names import Kind
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit
+from tests.metrics.conftest import scrape
+from tests.metrics.test_page import board
+
+ROOT = Path(__file__).resolve().parents[2]
+OPS = ROOT / "ops"
+DASHBOARD = OPS / "grafana" / "npd-sync.json"
+ALERTS = OPS / "prometheus" / "alerts.yml"
+SEVERITIES = {"critical", "warning", "info"}
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(DASHBOARD.read_text())
+    return found
+
+
+def alerts() -> list[dict[str, Any]]:
+    groups = yaml.safe_load(ALERTS.read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def expressions() -> Iterator[str]:
+    """Of the dashboard with its variables filled in, as Grafana does before it asks."""
+    for panel in dashboard()["panels"]:
+        for target in panel.get("targets", []):
+            yield target["expr"].replace("$__rate_interval", "5m").replace("$board", "contact|organization")
+    for rule in alerts():
+        yield rule["expr"]
+
+
+def selectors(expression: str) -> list[promql_parser.VectorSelector]:
+    """The series that an expression asks for; raises ValueError for one that doesn't parse."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+        elif isinstance(node, promql_parser.MatrixSelector):
+            found.append(node.vector_selector)
+
+    promql_parser.walk(promql_parser.parse(expression), pre_visit=visit)
+    return found
+
+
+def exported_names() -> set[str]:
+    histograms = [metric.full_name for metric in names.ALL if metric.kind is Kind.HISTOGRAM]
+    parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
+    return {metric.full_name for metric in names.ALL if metric.kind is not Kind.HISTOGRAM} | parts
+
+
+@pytest.mark.parametrize("expression", sorted(set(expressions())))
+def test_an_expression_parses_and_asks_only_for_what_is_exported(expression: str) -> None:
+    asked = selectors(expression)
+    assert asked
+    assert {selector.name for selector in asked} <= exported_names()
+
+
+@pytest.fixture
+def everything(db: None) -> None:
+    """An installation of which every series has a value."""
+    for entity_type in ("contact", "organization"):
+        link = board(entity_type)
+        BoardLink.objects.filter(pk=link.pk).update(last_look=sync_now(), swept_at=sync_now())
+        SyncAudit.objects.create(entity_type=entity_type, sampled=1)
+    QueuePause.objects.create(paused_by="mary")
+    ApiBudget.objects.create(id=1, day_limit=1, minute_limit=1, points_limit=1, day=sync_now().date())
+
+
+def matches(selector: promql_parser.VectorSelector, labels: dict[str, str]) -> bool:
+    return all(fits(matcher, labels.get(matcher.name, "")) for matcher in selector.matchers.matchers)
+
+
+def fits(matcher: promql_parser.Matcher, value: str) -> bool:
+    op = promql_parser.MatchOp
+    if matcher.op in (op.Equal, op.NotEqual):
+        return bool((value == matcher.value) is (matcher.op == op.Equal))
+    return bool(re.fullmatch(matcher.value, value)) is (matcher.op == op.Re)
+
+
+def test_every_selector_finds_a_series_in_a_scrape(everything: None) -> None:
+    samples = scrape().samples
+    empty = [
+        str(selector)
+        for expression in set(expressions())
+        for selector in selectors(expression)
+        if not any(s.name == selector.name and matches(selector, s.labels) for s in samples)
+    ]
+    assert not empty
+
+
+def test_every_label_that_is_grouped_by_is_one_of_its_series(everything: None) -> None:
+    known = {label for metric in names.ALL for label in metric.labels} | {"le"}
+    grouped = {
+        label.strip()
+        for expression in expressions()
+        for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression)
+        for label in group.split(",")
+        if label.strip()
+    }
+    assert grouped <= known
+
+
+def test_every_metric_is_on_the_dashboard() -> None:
+    shown = {selector.name for e in expressions() for selector in selectors(e)}
+    histograms = {metric.full_name for metric in names.ALL if metric.kind is Kind.HISTOGRAM}
+    assert (
+        exported_names() - shown - {f"{name}_{part}" for name in histograms for part in ("sum", "count")}
+        == set()
+    )
+
+
+def test_every_metric_is_explained_in_the_reference_with_its_labels() -> None:
+    text = (ROOT / "docs" / "reference" / "metrics.md").read_text()
+    for metric in names.ALL:
+        [line] = [line for line in text.splitlines() if line.startswith(f"| `{metric.full_name}` ")]
+        named = set(re.findall(r"`(\w+)`", line.split("|")[2]))
+        assert named == set(metric.labels), metric.full_name
+
+
+def test_the_dashboard_can_be_imported() -> None:
+    found = dashboard()
+    panels = found["panels"]
+    assert found["id"] is None
+    assert found["schemaVersion"] >= 36
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    variables = {variable["name"] for variable in found["templating"]["list"]}
+    assert {"datasource", "board"} <= variables
+    for panel in panels:
+        if panel["type"] == "row":
+            continue
+        assert panel["datasource"]["uid"] == "${datasource}"
+        assert panel["description"]
+        refs = [target["refId"] for target in panel["targets"]]
+        assert len(set(refs)) == len(refs)
+        assert all(target["datasource"]["uid"] == "${datasource}" for target in panel["targets"])
+
+
+def test_panels_do_not_lie_on_each_other() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in dashboard()["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= 24
+        cells = {(place["x"] + x, place["y"] + y) for x in range(place["w"]) for y in range(place["h"])}
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_every_alert_says_what_happened_how_bad_it_is_and_what_to_do() -> None:
+    found = alerts()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    for rule in found:
+        assert rule["labels"]["severity"] in SEVERITIES
+        assert rule["annotations"]["summary"]
+        assert rule["annotations"]["description"].endswith(".")
+
+
+def test_labels_in_an_alerts_words_are_left_by_its_expression() -> None:
+    for rule in alerts():
+        used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
+        kept = {
+            label.strip()
+            for group in re.findall(r"\bby \(([^)]*)\)", rule["expr"])
+            for label in group.split(",")
+        }
+        assert used <= kept, rule["alert"]
+
+
+def test_the_sample_of_a_scrape_names_the_page_and_the_rules() -> None:
+    found = yaml.safe_load((OPS / "prometheus" / "prometheus.yml").read_text())
+    assert found["rule_files"] == [ALERTS.name]
+    assert [job["metrics_path"] for job in found["scrape_configs"]] == ["/metrics"]
+
+
+def test_links_of_the_page_about_these_files_lead_somewhere() -> None:
+    text = (OPS / "README.md").read_text()
+    dead = [link for link in re.findall(r"\]\(([^)#]+)", text) if not (OPS / link).exists()]
+    assert not dead

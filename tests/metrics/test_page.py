@@ -1,0 +1,144 @@
+"""The page itself: who may read it, what form it has, what it costs, and what it never says."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import OperationalError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
+
+from npd.models import Contact, Organization
+from sync.clock import sync_now
+from sync.metrics import names
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncQueue
+from tests.metrics.conftest import scrape
+
+pytestmark = pytest.mark.django_db
+
+MOST_QUERIES = 15
+
+
+def board(entity_type: str, **values: Any) -> BoardLink:
+    """A board that is set up."""
+    defaults = {"board_id": f"1-{entity_type}", "npd_id_column": "npd_id", "match_key": "name"}
+    return BoardLink.objects.create(entity_type=entity_type, **defaults | values)
+
+
+def everything_is_tight() -> None:
+    """Every limit is known, the day is nearly over, and two boards want more than this minute has."""
+    now = sync_now()
+    for minutes, entity_type in enumerate(("contact", "organization"), start=1):
+        board(entity_type, last_look=now - timedelta(minutes=minutes))
+        SyncAudit.objects.create(entity_type=entity_type, sampled=100)
+        for number in range(3):
+            SyncQueue.objects.create(
+                entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)
+            )
+    ApiBudget.objects.create(
+        id=1, day_limit=1000, minute_limit=1000, points_limit=100_000, concurrency_limit=40, day=now.date(),
+        day_calls=500, points=60_000, points_end=now + timedelta(seconds=50),
+    )  # fmt: skip
+
+
+def test_it_is_text_that_prometheus_reads_with_a_help_line_for_every_metric(client: Client) -> None:
+    answer = client.get("/metrics")
+    assert answer.status_code == 200
+    assert answer.headers["Content-Type"].startswith("text/plain")
+    for metric in names.ALL:
+        assert f"# HELP {metric.full_name} " in answer.content.decode()
+    assert scrape().families
+
+
+def test_only_what_is_declared_is_exported() -> None:
+    everything_is_tight()
+    declared = {metric.full_name.removesuffix("_total") for metric in names.ALL}
+    assert {family.name for family in scrape().families} == declared
+
+
+def test_every_metric_has_the_labels_that_it_declares() -> None:
+    everything_is_tight()
+    figures = scrape()
+    for metric in names.ALL:
+        found = [s for s in figures.samples if s.name == metric.full_name]
+        assert all(set(sample.labels) == set(metric.labels) for sample in found), metric
+
+
+def test_who_asks_for_open_metrics_gets_them(client: Client) -> None:
+    everything_is_tight()
+    answer = client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
+    assert answer.headers["Content-Type"].startswith("application/openmetrics-text")
+    assert {family.name for family in open_metrics(answer.content.decode())}  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Bearer é", "Token figures-please"])
+def test_with_a_token_set_nobody_else_reads_it(client: Client, settings: Any, header: str | None) -> None:
+    settings.METRICS_TOKEN = "figures-please"
+    answer = client.get("/metrics", headers={} if header is None else {"Authorization": header})
+    assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+    assert "figures-please" not in answer.content.decode()
+    assert "npd_sync" not in answer.content.decode()
+
+
+def test_with_its_token_it_is_read(client: Client, settings: Any) -> None:
+    settings.METRICS_TOKEN = "figures-please"
+    assert client.get("/metrics", headers={"Authorization": "Bearer figures-please"}).status_code == 200
+
+
+def test_it_is_only_read(client: Client) -> None:
+    assert client.post("/metrics").status_code == 405
+
+
+def test_a_database_that_is_away_is_said_without_its_address(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*arguments: Any, **named: Any) -> None:
+        raise OperationalError("connection refused: postgres://user:pass@host")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "cursor", away)
+        answer = client.get("/metrics")
+    assert answer.status_code == 503
+    assert "database" in answer.json()["detail"]
+    assert "pass" not in answer.content.decode()
+
+
+def test_a_scrape_is_few_queries_also_where_every_limit_is_tight() -> None:
+    everything_is_tight()
+    with CaptureQueriesContext(connection) as queries:
+        scrape()
+    assert len(queries) <= MOST_QUERIES, [query["sql"][:80] for query in queries]
+
+
+def test_a_scrape_is_no_more_queries_with_more_boards_and_rows() -> None:
+    everything_is_tight()
+    BoardLink.objects.filter(entity_type="organization").delete()
+    with CaptureQueriesContext(connection) as one_board:
+        scrape()
+    board("organization", last_look=sync_now())
+    SyncQueue.objects.bulk_create(
+        SyncQueue(entity_type="organization", entity_id=uuid.uuid4()) for _ in range(50)
+    )
+    with CaptureQueriesContext(connection) as two_boards:
+        scrape()
+    assert len(two_boards) <= len(one_board)
+
+
+def test_no_label_holds_what_people_wrote(contact_of_a_person: Contact) -> None:
+    everything_is_tight()
+    QueuePause.objects.create(paused_by="mallory@example.test", why="the secret merger")
+    SyncQueue.objects.create(
+        entity_type="contact", entity_id=contact_of_a_person.pk, status="failed",
+        error_message="Monday refused “ada@example.test”",
+    )  # fmt: skip
+    text = scrape().text
+    for word in ("mallory", "merger", "Ada", "ada@", "refused “", str(contact_of_a_person.pk), "Navy"):
+        assert word not in text
+
+
+@pytest.fixture
+def contact_of_a_person() -> Contact:
+    navy = Organization.objects.create(name="Navy")
+    return Contact.objects.create(name="Ada", email="ada@example.test", organization=navy)

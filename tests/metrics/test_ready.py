@@ -1,0 +1,154 @@
+"""/readyz goes by the age of rows: it says which board waits, and what is known of the reason."""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from sync.clock import sync_now
+from sync.models import Backfill, BoardLease, BoardLink, Intent, MondayAccount, QueuePause, SyncQueue
+from tests.metrics.test_page import board
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def link() -> BoardLink:
+    return board("contact")
+
+
+def overdue(seconds: float = 400, **values: Any) -> SyncQueue:
+    moment = sync_now() - timedelta(seconds=seconds)
+    return SyncQueue.objects.create(
+        **{"entity_type": "contact", "entity_id": uuid.uuid4(), "next_retry": moment, **values}
+    )
+
+
+def claimed(seconds: float) -> SyncQueue:
+    moment = sync_now() - timedelta(seconds=seconds)
+    return overdue(status="in_progress", last_attempt=moment, lease_token=uuid.uuid4())
+
+
+def held(link: BoardLink, seconds: float) -> None:
+    until = sync_now() + timedelta(seconds=seconds)
+    BoardLease.objects.update_or_create(link=link, defaults={"token": uuid.uuid4(), "expires": until})
+
+
+def reasons(client: Client) -> list[str]:
+    answer = client.get("/readyz")
+    found: list[str] = answer.json()["reasons"]
+    assert answer.status_code == (503 if found else 200)
+    return [
+        one for one in found if " board " in one
+    ]  # a broker that is slow on a busy machine is not asked about
+
+
+def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink) -> None:
+    board("organization")
+    overdue()
+    assert len(reasons(client)) == 1
+    overdue(entity_type="organization")
+    found = reasons(client)
+    assert [("contact board" in one, "organization board" in one) for one in found] in (
+        [(True, False), (False, True)],
+        [(False, True), (True, False)],
+    )
+    assert all("no worker has taken the board" in one for one in found)
+
+
+def test_a_worker_that_holds_the_board_and_does_not_come_on_is_named_as_the_reason(
+    client: Client, link: BoardLink
+) -> None:
+    overdue()
+    claimed(seconds=350)
+    held(link, seconds=30)
+    [found] = reasons(client)
+    assert "a worker holds the board and is busy with what it claimed 35" in found
+
+
+def test_what_a_dead_worker_left_is_overdue_though_no_row_waits(client: Client, link: BoardLink) -> None:
+    claimed(seconds=500)
+    held(link, seconds=30)
+    assert reasons(client) == []
+    held(link, seconds=-400)
+    [found] = reasons(client)
+    assert "its worker ended" in found
+    assert "waited for 40" in found
+
+
+def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Client, link: BoardLink) -> None:
+    overdue()
+    claimed(seconds=500)
+    pause = QueuePause.objects.create(paused_by="mary", entity_type="contact")
+    assert reasons(client) == []
+    pause.delete()
+    MondayAccount.objects.create(id=1, paused_until=sync_now() + timedelta(minutes=1))
+    assert reasons(client) == []
+
+
+def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(
+    client: Client, link: BoardLink
+) -> None:
+    overdue()
+    MondayAccount.objects.create(id=1, paused_until=sync_now() - timedelta(seconds=5))
+    assert reasons(client) == []
+
+
+def test_a_paused_direction_keeps_only_its_own_rows_from_being_due(client: Client, link: BoardLink) -> None:
+    QueuePause.objects.create(paused_by="mary", direction="to_monday")
+    overdue(direction="to_monday")
+    assert reasons(client) == []
+    overdue(direction="to_npd")
+    assert len(reasons(client)) == 1
+
+
+def test_items_that_a_bulk_import_makes_are_nobodys_to_look_at_until_it_ends(
+    client: Client, link: BoardLink
+) -> None:
+    now = sync_now()
+    overdue(entity_id=None, remote_id="7", direction="to_npd")
+    job = Backfill.objects.create(
+        entity_type="contact", state="uploaded", put_at=now - timedelta(minutes=9), seen_at=now
+    )
+    assert reasons(client) == []
+    Backfill.objects.filter(pk=job.pk).update(state="done", finished_at=now - timedelta(seconds=2))
+    assert reasons(client) == []
+    Backfill.objects.filter(pk=job.pk).update(finished_at=now - timedelta(seconds=350))
+    [found] = reasons(client)
+    assert "waited for 35" in found
+
+
+def lost_create() -> None:
+    """A record's create has no answer, and its next row waits for what became of it."""
+    entity_id = uuid.uuid4()
+    overdue(direction="to_npd", entity_id=entity_id)
+    Intent.objects.create(
+        entity_type="contact",
+        entity_id=entity_id,
+        lease_token=uuid.uuid4(),
+        deadline=sync_now() - timedelta(seconds=300),
+    )
+
+
+def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gone(
+    client: Client, link: BoardLink
+) -> None:
+    lost_create()
+    assert len(reasons(client)) == 1
+    BoardLink.objects.update(npd_id_problem="The column is gone from the board.")
+    assert reasons(client) == []
+    overdue()
+    assert len(reasons(client)) == 1
+
+
+def test_a_create_without_an_answer_waits_while_writing_to_monday_is_paused(
+    client: Client, link: BoardLink
+) -> None:
+    lost_create()
+    pause = QueuePause.objects.create(paused_by="mary", direction="to_monday", entity_type="organization")
+    assert len(reasons(client)) == 1
+    pause.delete()
+    QueuePause.objects.create(paused_by="mary", direction="to_monday")
+    assert reasons(client) == []

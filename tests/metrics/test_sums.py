@@ -1,0 +1,230 @@
+"""What only grows: counted once for what happened once, by whatever process, and never less than before."""
+
+import json
+import threading
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from npd.models import Contact
+from sync import lease
+from sync.choices import QueueDirection
+from sync.metrics import Count, Latency, add, observe_latency, webhooks
+from sync.metrics.latency import BOUNDS, bucket_of
+from sync.metrics.names import LATENCY, LOOKS
+from sync.models import ApiUsage, BoardLease, SyncQueue
+from sync.pruning import prune
+from tests.engine.conftest import World
+from tests.inbox.conftest import BARE, BOARD, WITH_TOKEN, body
+from tests.metrics.conftest import Figures, scrape
+from tests.metrics.test_page import board
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CONTACT = {"board": "contact"}
+UP = {"board": "contact", "direction": "to_monday"}
+DOWN = {"board": "contact", "direction": "to_npd"}
+
+
+def reached(figures: Figures, labels: dict[str, str]) -> float | None:
+    """The smallest bound below which a change was, or None where none was counted."""
+    buckets = [s for s in figures.samples if s.name == "npd_sync_latency_seconds_bucket" and s.value]
+    return min((float(s.labels["le"]) for s in buckets if labels.items() <= s.labels.items()), default=None)
+
+
+def test_a_look_is_counted_with_its_records_calls_and_points(world: World) -> None:
+    world.contact("Ann")
+    world.contact("Bob")
+    world.work()
+    figures = scrape()
+    assert figures.value("looks_total", **CONTACT) == 1
+    assert figures.by("outcome", "looked_at_records_total", **CONTACT) == {"completed": 2}
+    assert figures.by("kind", "api_calls_total", **CONTACT) == {"read": 1, "write": 1}
+    assert (figures.value("api_points_total", **CONTACT) or 0) > 0
+
+
+def test_a_look_that_only_meets_an_item_is_counted_too(world: World) -> None:
+    world.sandbox.act("add", board_id=world.board_id(), name="Zoe", column_values={})
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    assert scrape().by("outcome", "looked_at_records_total", **CONTACT) == {"waiting": 1}
+    assert scrape().value("looks_total", **CONTACT) == 1
+
+
+def test_sums_stand_when_what_they_count_is_forgotten(world: World) -> None:
+    world.contact("Ann")
+    world.work()
+    before = scrape()
+    world.pass_time(days=400)
+    prune()
+    ApiUsage.objects.all().delete()
+    assert not SyncQueue.objects.filter(status="completed").exists()
+    after = scrape()
+    for name in ("looks_total", "api_points_total"):
+        assert after.value(name, **CONTACT) == before.value(name, **CONTACT) != 0
+    assert after.value("latency_seconds_count", **UP) == 1
+
+
+def test_a_save_is_on_its_way_until_the_look_that_sends_it(world: World) -> None:
+    world.contact("Ann")
+    world.pass_time(seconds=20)
+    world.work()
+    figures = scrape()
+    assert figures.value("latency_seconds_count", **UP) == 1
+    assert reached(figures, UP) == 30
+    assert 20 <= (figures.value("latency_seconds_sum", **UP) or 0) < 30
+
+
+def test_a_save_that_changes_nothing_on_monday_is_no_latency(world: World) -> None:
+    contact = world.linked("Ann")
+    before = scrape().value("latency_seconds_count", **UP)
+    Contact.objects.filter(pk=contact.pk).update(sync_direction="npd_to_monday")
+    assert world.work().completed == 1
+    assert scrape().value("latency_seconds_count", **UP) == before
+
+
+def test_an_edit_on_the_board_is_on_its_way_from_its_webhook_on(world: World) -> None:
+    contact = world.linked("Ann")
+    assert scrape().value("latency_seconds_count", **DOWN) == 0
+    world.edit(contact, "name", "Anna")
+    world.deliver()
+    world.pass_time(seconds=4)
+    world.work()
+    figures = scrape()
+    contact.refresh_from_db()
+    assert contact.name == "Anna"
+    assert figures.value("latency_seconds_count", **DOWN) == 1
+    assert reached(figures, DOWN) == 5
+
+
+def test_failures_that_count_are_counted_and_the_fifth_as_a_dead_letter(world: World) -> None:
+    world.contact("Ann")
+    world.sandbox.faults({"status": 400, "on": "mutation", "count": 20})
+    for _ in range(5):
+        world.work()
+        world.pass_time(hours=2)
+    figures = scrape()
+    assert figures.value("failed_attempts_total", **CONTACT) == 5
+    assert figures.value("dead_letters_total", **CONTACT) == 1
+    assert figures.by("state", "queue_rows", **CONTACT) == {"failed": 1}
+    assert figures.value("looked_at_records_total", outcome="failed", **CONTACT) == 5
+
+
+def test_a_refusal_for_a_limit_is_counted_and_is_no_failure(world: World) -> None:
+    world.contact("Ann")
+    world.sandbox.faults({"status": 429, "retry_after": 40})
+    world.work()
+    figures = scrape()
+    assert figures.value("api_rejections_total", **CONTACT) == 1
+    assert figures.value("failed_attempts_total", **CONTACT) == 0
+
+
+def test_a_look_that_lost_its_board_counts_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.contact("Ann")
+    world.sandbox.control("latency", call=0.2)
+
+    def taken(self: lease.Lease, seconds: float = 60) -> None:
+        BoardLease.objects.filter(link=self.link).update(token=None)
+
+    monkeypatch.setattr(lease.Lease, "renew", taken)
+    world.work()
+    assert scrape().value("looks_total", **CONTACT) == 0
+
+
+def test_processes_that_count_at_once_lose_nothing() -> None:
+    def many() -> None:
+        for _ in range(20):
+            add([Count(LOOKS, "organization"), Count(LOOKS, "contact", value=2)])
+        connections.close_all()
+
+    threads = [threading.Thread(target=many) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    figures = scrape()
+    assert figures.by("board", "looks_total") == {"organization": 80, "contact": 160}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.0, "0.1"), (0.1, "0.1"), (0.11, "0.25"), (3600.0, "3600.0"), (3601.0, "+Inf")]
+)
+def test_a_change_is_in_the_smallest_bucket_that_holds_it(seconds: float, bucket: str) -> None:
+    assert bucket_of(seconds) == bucket
+
+
+def test_buckets_are_cumulative_as_prometheus_wants_them() -> None:
+    observe_latency("contact", [Latency(QueueDirection.TO_MONDAY, s) for s in (-0.01, 0.4, 2.5, 9_000)])
+    found = [
+        s.value
+        for s in scrape().samples
+        if s.name == f"npd_sync_{LATENCY.name}_bucket" and UP.items() <= s.labels.items()
+    ]
+    assert found == sorted(found)
+    assert (found[0], found[-1], len(found)) == (1, 4, len(BOUNDS) + 1)
+    assert scrape().value("latency_seconds_sum", **UP) == pytest.approx(9_002.9)
+
+
+def results() -> dict[str, float]:
+    return scrape().by("result", "webhooks_total")
+
+
+def deliver(client: Client, path: str, **event: Any) -> int:
+    content = json.dumps(body(**{"triggerUuid": "a" * 32, **event}))
+    return client.post(path, content, content_type="application/json").status_code
+
+
+def test_deliveries_are_counted_by_what_became_of_them(client: Client) -> None:
+    board("contact", board_id=BOARD)
+    assert results() == {}
+    assert deliver(client, WITH_TOKEN) == 200
+    assert deliver(client, WITH_TOKEN) == 200
+    assert deliver(client, WITH_TOKEN, boardId=12, triggerUuid="b" * 32) == 200
+    assert deliver(client, BARE) == 401
+    assert deliver(client, "/webhooks/monday/wrong/") == 401
+    client.post(WITH_TOKEN, b"x" * 1_000_001, content_type="application/json")
+    assert results() == {"stored": 1, "duplicate": 1, "ignored": 1, "refused": 3}
+
+
+def test_deliveries_are_stored_by_the_door_itself_once_a_second(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board("contact", board_id=BOARD)
+    monkeypatch.setattr(webhooks, "INTERVAL_SECONDS", 0.0)
+    deliver(client, WITH_TOKEN)
+    webhooks._counted.clear()  # the process is killed
+    assert results() == {"stored": 1}
+    monkeypatch.setattr(webhooks, "INTERVAL_SECONDS", 3600.0)
+    deliver(client, WITH_TOKEN)
+    webhooks._counted.clear()
+    assert results() == {"stored": 1}
+
+
+def test_what_the_database_does_not_take_now_is_counted_later(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhooks.note(webhooks.REFUSED)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE sync_metric_counts RENAME TO away")
+    try:
+        webhooks.store()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE away RENAME TO sync_metric_counts")
+    assert results() == {"refused": 1}
+
+
+def test_when_saves_were_made_is_asked_for_of_all_together(world: World) -> None:
+    for number in range(5):
+        world.contact(f"Person {number}")
+    with CaptureQueriesContext(connection) as asked:
+        world.work()
+    one_by_one = [
+        query["sql"] for query in asked if 'FROM "sync_queue" WHERE "sync_queue"."id" = ' in query["sql"]
+    ]
+    assert one_by_one == []
+    assert scrape().value("latency_seconds_count", **UP) == 5

@@ -1,0 +1,266 @@
+"""What people decided, and records and items that come and go, while a direction is paused: all of it waits."""
+
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from conflicts.progress import progress_of
+from conflicts.resolution import resolve
+from conflicts.undoing import undo
+from npd.models import Contact
+from sync.choices import Cause, Priority, QueueDirection
+from sync.engine.answering import carry_out_answers
+from sync.engine.subjects import Batch
+from sync.letting_go import ask_to_unlink
+from sync.models import BoardLink, GuardedAct, SyncQueue, Tombstone
+from tests.lifecycle.conftest import World, asked, choose, pat, take_away, world
+from tests.lifecycle.test_candidates import twins
+
+__all__ = ["pat", "world"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UP = {"entity_type": "contact", "direction": "to_monday"}
+DOWN = {"entity_type": "contact", "direction": "to_npd"}
+
+
+def paused(world: World, what: dict[str, str]) -> int:
+    """Pause that way; returns how many calls had changed something until then."""
+    world.queue.pause("mary", **what)
+    return world.calls("mutation")
+
+
+def resumed(world: World, what: dict[str, str]) -> None:
+    assert world.queue.resume("mary", **what)
+    for _ in range(2):
+        world.work()
+        world.deliver()
+    world.work()
+
+
+def touched(world: World, record: Any) -> None:
+    """Somebody edits another cell, so that there is a look for another reason."""
+    world.edit(record, "notes", "looked at")
+    world.deliver()
+    world.work()
+
+
+def look_all_the_same(world: World, record: Any) -> None:
+    """A look that no pause keeps from happening: one row leads it whichever way is paused."""
+    for direction in QueueDirection:
+        world.queue.enqueue(
+            "contact", record.pk, direction=direction, cause=Cause.DEPENDENCY, priority=Priority.EDIT
+        )
+    world.work()
+
+
+def in_conflict(world: World) -> tuple[Contact, SyncConflict]:
+    contact = world.linked(role_title="Old")
+    world.edit(contact, "role_title", "Monday's")
+    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
+    world.work()
+    return contact, asked(contact.pk, "fields")
+
+
+def settle(conflict: SyncConflict, person: Any, type_: str) -> None:
+    """A person chooses one side's value for the field in conflict."""
+    seen = {
+        key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data
+    }
+    resolve(conflict.pk, by=person, resolution_type=type_, selections={}, seen=seen)
+
+
+def roles(world: World, contact: Contact) -> tuple[str, str]:
+    contact.refresh_from_db()
+    return contact.role_title, world.values(contact)["role_title"]
+
+
+def test_a_choice_to_be_sent_stays_stored_until_writing_is_resumed(world: World, pat: Any) -> None:
+    contact, conflict = in_conflict(world)
+    before = paused(world, UP)
+    settle(conflict, pat, "keep_npd")
+    touched(world, contact)
+    assert world.calls("mutation") == before
+    assert roles(world, contact) == ("NPD's", "Monday's")
+    now = progress_of(SyncConflict.objects.get(pk=conflict.pk))
+    assert now.state == "applying"
+    assert "Writing to Monday is paused by mary" in now.waits
+    resumed(world, UP)
+    assert roles(world, contact) == ("NPD's", "NPD's")
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert world.status(contact) == "synced"
+
+
+def test_a_choice_to_be_taken_over_stays_stored_until_that_is_resumed(world: World, pat: Any) -> None:
+    contact, conflict = in_conflict(world)
+    paused(world, DOWN)
+    settle(conflict, pat, "keep_monday")
+    world.work()
+    assert roles(world, contact) == ("NPD's", "Monday's")
+    now = progress_of(SyncConflict.objects.get(pk=conflict.pk))
+    assert (now.state, "Taking over from Monday is paused by mary" in now.waits) == ("applying", True)
+    resumed(world, DOWN)
+    assert roles(world, contact) == ("Monday's", "Monday's")
+    assert world.status(contact) == "synced"
+
+
+def test_an_undo_waits_until_both_sides_may_be_written(world: World, pat: Any) -> None:
+    contact, conflict = in_conflict(world)
+    settle(conflict, pat, "keep_monday")
+    world.work()
+    paused(world, DOWN)
+    undo(conflict.pk, by=pat)
+    world.work()
+    assert roles(world, contact) == ("Monday's", "Monday's")
+    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
+    resumed(world, DOWN)
+    assert roles(world, contact) == ("NPD's", "Monday's")
+    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "open"
+
+
+@pytest.mark.parametrize("what", [UP, DOWN], ids=["up", "down"])
+def test_an_unlinking_waits_whichever_way_is_paused(world: World, what: dict[str, str]) -> None:
+    contact = world.linked("Ann")
+    item = contact.monday_id
+    before = paused(world, what)
+    ask_to_unlink(contact, "pat")
+    touched(world, contact)
+    contact.refresh_from_db()
+    assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
+    resumed(world, what)
+    contact.refresh_from_db()
+    assert (contact.monday_id, contact.sync_enabled) == (None, False)
+
+
+def test_the_item_of_a_deleted_record_stays_until_writing_is_resumed(world: World) -> None:
+    contact = world.linked("Ann")
+    item, key = str(contact.monday_id), contact.pk
+    before = paused(world, UP)
+    contact.delete()
+    world.sandbox.act("edit", item_id=item, column_id="npd_id", value="")  # a look for another reason
+    world.sandbox.act("edit", item_id=item, column_id="npd_id", value=str(key))
+    world.deliver()
+    world.pass_time(seconds=15)
+    world.work()
+    assert world.calls("mutation") == before
+    assert Tombstone.objects.get(entity_id=key).state == "waiting"
+    assert "Writing to Monday is paused by mary" in Tombstone.objects.get(entity_id=key).note
+    resumed(world, UP)
+    assert Tombstone.objects.get(entity_id=key).state == "archived"
+
+
+def test_a_record_comes_back_only_when_taking_over_is_resumed(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    key = contact.pk
+    world.edit(contact, "role_title", "Director")
+    contact.delete()
+    world.work()
+    paused(world, DOWN)
+    choose(asked(key), pat, "monday")
+    world.work()
+    assert not Contact.objects.exists()
+    resumed(world, DOWN)
+    assert Contact.objects.get(pk=key).role_title == "Director"
+    assert world.status(Contact.objects.get(pk=key)) == "synced"
+
+
+@pytest.mark.parametrize(
+    ("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)]
+)
+def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, what: dict[str, str]) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    contact = world.linked("Ann", email="ann@example.test")
+    item = contact.monday_id
+    before = paused(world, what)
+    take_away(world, contact, "delete")
+    look_all_the_same(world, contact)
+    world.pass_time(seconds=601)
+    look_all_the_same(world, contact)
+    contact.refresh_from_db()
+    assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
+    assert not GuardedAct.objects.exists()
+    assert not SyncConflict.objects.exists()
+    resumed(world, what)
+    found = Contact.objects.filter(pk=contact.pk).first()
+    after = {"delete": None, "create": True, "unlink": False}[policy]
+    assert (found and found.sync_enabled) == after
+    assert found is None or found.monday_id != item
+
+
+def test_two_records_are_united_only_when_taking_over_is_resumed(world: World, pat: Any) -> None:
+    known, made = twins(world)
+    paused(world, DOWN)
+    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
+    world.work()
+    assert Contact.objects.count() == 2
+    assert asked(made.pk, "identity").is_being_applied
+    resumed(world, DOWN)
+    assert list(Contact.objects.all()) == [known]
+
+
+def test_a_pause_right_before_two_records_are_united_keeps_them_apart(
+    world: World, pat: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, made = twins(world)
+    choose(asked(made.pk, "identity"), pat, "custom", f"same:{known.pk}")
+
+    def late(batch: Batch) -> None:
+        paused(world, DOWN)
+        carry_out_answers(batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sync.engine.carry_out_answers", late)
+        world.work()
+    assert Contact.objects.count() == 2
+    assert asked(made.pk, "identity").is_being_applied
+    resumed(world, DOWN)
+    assert list(Contact.objects.all()) == [known]
+
+
+def test_a_copy_keeps_the_npd_id_until_writing_is_resumed(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.test")
+    before = paused(world, UP)
+    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    reads = world.calls()
+    world.work()
+    assert (world.calls("mutation"), world.calls()) == (before, reads)
+    assert not SyncConflict.objects.exists()
+    [row] = SyncQueue.objects.filter(status="pending")
+    assert (row.remote_id, row.direction, row.attempts) == (copy, "to_monday", 0)
+    resumed(world, UP)
+    assert asked(contact.pk, "identity").monday_item_id == copy
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+
+
+def test_the_answer_that_an_item_is_a_copy_is_carried_out_after_the_pause(world: World, pat: Any) -> None:
+    contact = world.linked("Ann", email="ann@example.test")
+    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    world.deliver()
+    world.pass_time(seconds=11)
+    world.work()
+    conflict = asked(contact.pk, "identity")
+    before = paused(world, UP)
+    choose(conflict, pat, "custom", "archive")
+    touched(world, contact)
+    assert world.calls("mutation") == before
+    assert asked(contact.pk, "identity").is_being_applied
+    resumed(world, UP)
+    states = {i["id"]: i["state"] for b in world.sandbox.boards() for i in b["items"]}
+    assert states[copy] == "archived"
+
+
+def test_an_item_that_waited_for_writing_makes_no_record_while_taking_over_is_paused(world: World) -> None:
+    """Its row stands under “To Monday” by then; what counts is what the look would do."""
+    item = world.sandbox.act("add", board_id=world.board_id(), name="Zoe", values={"email": "z@example.test"})
+    world.deliver()
+    world.pass_time(seconds=11)
+    SyncQueue.objects.filter(remote_id=str(item["id"])).update(direction="to_monday")
+    paused(world, DOWN)
+    world.work()
+    assert not Contact.objects.exists()
+    resumed(world, DOWN)
+    assert world.status(Contact.objects.get()) == "synced"

@@ -1,0 +1,178 @@
+"""The queue's laws, whatever is done to it in whatever order.
+
+One waiting row a record and direction; what was enqueued after a claim is never lost by what becomes of the claim; no
+attempts above the maximum; nothing in flight without a token; a paused direction leads no claim.
+"""
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.db.models import Count, F
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from npd.models import Contact
+from sync import lease, pausing
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.claims import Claimed
+from sync.clock import CREATE_SYNC_NOW
+from sync.enqueue import enqueue_many
+from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
+from sync.queue import SyncQueueService
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+QUEUE = SyncQueueService()
+RECORDS = st.integers(0, 2)
+DIRECTIONS = st.sampled_from(list(QueueDirection))
+WAYS = st.sampled_from(["", *QueueDirection.values])
+
+
+class TheQueue(RuleBasedStateMachine):
+    """People, saves and one worker at a time over three records of one board."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for model in (SyncQueue, QueuePause, BoardLease):
+            model.objects.all().delete()
+        self.link = BoardLink.objects.get(entity_type="contact")
+        self.ids = list(Contact.objects.order_by("name").values_list("pk", flat=True))
+        self.lease = self._taken()
+        self.claimed: list[Claimed] = []
+        self.wanted: set[Any] = set()
+        self.seconds = 0
+        self._clock()
+
+    def _taken(self) -> lease.Lease:
+        found = lease.take(self.link)
+        assert found is not None
+        return found
+
+    def _clock(self) -> None:
+        moved = f"clock_timestamp() + interval ''{self.seconds} seconds''"
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
+
+    @rule(
+        record=RECORDS, direction=DIRECTIONS, cause=st.sampled_from([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON])
+    )
+    def enqueue(self, record: int, direction: QueueDirection, cause: Cause) -> None:
+        enqueue_many("contact", [self.ids[record]], cause=cause, priority=Priority.EDIT, direction=direction)
+        self.wanted.add((self.ids[record], direction.value))
+
+    @precondition(lambda self: not self.claimed)
+    @rule(n=st.integers(1, 3))
+    def claim(self, n: int) -> None:
+        paused = set(pausing.by_direction("contact"))
+        self.lease.renew()
+        self.claimed = QUEUE.claim(self.lease, n)
+        rows = [row for one in self.claimed for row in one.rows]
+        assert len({one.entity_id for one in self.claimed}) == len(self.claimed) <= n
+        assert not {row.direction for row in rows} & paused
+        self.wanted -= {(row.entity_id, row.direction) for row in rows}
+        claimed = [one.entity_id for one in self.claimed]
+        left = SyncQueue.objects.filter(status="pending", entity_id__in=claimed)
+        assert not left.exclude(direction__in=paused).exists()
+
+    @precondition(lambda self: self.claimed)
+    @rule(how=st.sampled_from(["complete", "fail", "snooze", "die"]))
+    def end(self, how: str) -> None:
+        one, rows = self.claimed[0], self.claimed[0].rows
+        if how == "die":
+            self.claimed, self.seconds = [], self.seconds + 61
+            self._clock()
+            self.lease = self._taken()
+            return
+        self.claimed = self.claimed[1:]
+        self.lease.renew()
+        if how == "complete":
+            assert QUEUE.complete(self.lease, rows) == len(rows)
+        elif how == "fail":
+            dead = QUEUE.fail(self.lease, rows, "it failed")
+            counted = [row for row in rows if row.counted] or rows
+            assert dead == (max(row.attempts for row in counted) >= 5)
+        else:
+            QUEUE.snooze(self.lease, rows, 30, "later")
+        assert not SyncQueue.objects.filter(status="in_progress", entity_id=one.entity_id).exists()
+
+    @rule(minutes=st.sampled_from([2, 70]))
+    def pass_time(self, minutes: int) -> None:
+        self.lease.renew(minutes * 60 + 120)
+        self.seconds += minutes * 60
+        self._clock()
+
+    @rule(act=st.sampled_from(["retry_all", "cancel_all", "discard_all"]))
+    def steer(self, act: str) -> None:
+        flying = list(SyncQueue.objects.filter(status="in_progress").order_by("id").values())
+        done = getattr(QUEUE, act)(SyncQueue.objects.all(), "mary")
+        assert list(SyncQueue.objects.filter(status="in_progress").order_by("id").values()) == flying
+        assert done.in_flight == len(flying)
+        if act == "cancel_all":
+            self.wanted = set()
+        if act == "retry_all":
+            assert not SyncQueue.objects.filter(status="pending", attempts__gt=0).exists()
+
+    @rule(direction=WAYS, why=st.just("moving"))
+    def pause(self, direction: str, why: str) -> None:
+        QUEUE.pause("mary", entity_type="contact", direction=direction, why=why)
+
+    @rule(direction=WAYS)
+    def resume(self, direction: str) -> None:
+        QUEUE.resume("mary", entity_type="contact", direction=direction)
+
+    @invariant()
+    def one_row_waits_for_a_record_and_direction(self) -> None:
+        waiting = SyncQueue.objects.filter(status="pending").values("entity_id", "direction")
+        assert not waiting.annotate(rows=Count("id")).filter(rows__gt=1).exists()
+
+    @invariant()
+    def what_was_enqueued_and_not_claimed_since_waits(self) -> None:
+        waiting = SyncQueue.objects.filter(status="pending").values_list("entity_id", "direction")
+        assert self.wanted <= set(waiting)
+
+    @invariant()
+    def attempts_stay_within_their_maximum(self) -> None:
+        assert not SyncQueue.objects.filter(attempts__gt=F("max_attempts")).exists()
+        assert not SyncQueue.objects.filter(attempts__lt=0).exists()
+        dead = SyncQueue.objects.filter(status=QueueStatus.FAILED)
+        assert not dead.exclude(attempts=F("max_attempts")).exists()
+
+    @invariant()
+    def nothing_is_in_flight_without_a_token_and_nothing_else_has_one(self) -> None:
+        flying = SyncQueue.objects.filter(status="in_progress")
+        assert not flying.filter(lease_token=None).exists()
+        assert not SyncQueue.objects.exclude(status="in_progress").exclude(lease_token=None).exists()
+
+    @invariant()
+    def nothing_paused_is_due(self) -> None:
+        if pausing.is_paused("contact"):
+            assert QUEUE.get_queue_stats()["due"] == 0
+
+
+def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.wake.send", lambda entity_type: True)
+    BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
+    Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
+    try:
+        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+            TheQueue,
+            settings=settings(
+                max_examples=25,
+                stateful_step_count=25,
+                deadline=None,
+                derandomize=True,
+                phases=[Phase.explicit, Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(CREATE_SYNC_NOW)

@@ -1,0 +1,142 @@
+"""Steering beside saves: no save is ended for it, and what the ledger says of a record is what its rows say."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+from django.db.models import QuerySet
+
+from npd.models import Contact
+from sync.admin.queue_acts import ACTS, carry_out
+from sync.clock import sync_now
+from sync.models import SyncMetadata, SyncQueue
+from sync.queue import QueueError, Steered, SyncQueueService
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def _somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory')")
+        return bool(cursor.fetchone()[0])
+
+
+class Saves:
+    """A transaction that saves the second contact, and the first one once somebody waits for the second one's row."""
+
+    def __init__(self) -> None:
+        self.ids = [Contact.objects.create(name=name).pk for name in ("Ann", "Ben")]
+        self.error: Exception | None = None
+        self.holds = threading.Event()
+        self.thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        try:
+            with transaction.atomic():
+                Contact.objects.filter(pk=self.ids[1]).update(notes="saved")
+                self.holds.set()
+                wait_for("the steering waits for the row", _somebody_waits)
+                Contact.objects.filter(pk=self.ids[0]).update(notes="saved")
+        except Exception as error:
+            self.error = error
+        finally:
+            connection.close()
+
+    def begin(self) -> None:
+        self.thread.start()
+        assert self.holds.wait(20)
+
+    def ended_well(self) -> bool:
+        self.thread.join()
+        return self.error is None and Contact.objects.filter(notes="saved").count() == 2
+
+
+def test_rows_are_cancelled_beside_a_save_that_wants_them_in_another_order() -> None:
+    saves = Saves()
+    saves.begin()
+    steered = SyncQueueService().cancel_all(SyncQueue.objects.filter(status="pending"), "mary")
+    assert saves.ended_well()
+    assert steered == Steered(2, 0, 0)
+
+
+def test_all_that_match_are_cancelled_beside_such_a_save_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.steering.CHUNK", 1)
+    saves = Saves()
+    saves.begin()
+    waiting = SyncQueue.objects.filter(status="pending")
+    steered = carry_out(ACTS["cancel"], waiting, "mary", expect=2)
+    assert saves.ended_well()
+    assert steered == Steered(2, 0, 0)
+
+
+def _dead(contact: Contact, direction: str) -> SyncQueue:
+    return SyncQueue.objects.create(
+        entity_type="contact", entity_id=contact.pk, direction=direction, status="failed", attempts=5
+    )
+
+
+def _ledger_of(contact: Contact) -> SyncMetadata:
+    return SyncMetadata.objects.get(entity_type="contact", entity_id=str(contact.pk))
+
+
+def _with_ledger() -> Contact:
+    contact = Contact.objects.create(name="Ann")
+    SyncQueue.objects.all().delete()
+    SyncMetadata.objects.update_or_create(
+        entity_type="contact",
+        entity_id=str(contact.pk),
+        system="monday",
+        defaults={"sync_status": "failed"},
+    )
+    return contact
+
+
+def test_the_ledger_reads_failed_until_the_last_dead_letter_is_discarded() -> None:
+    contact = _with_ledger()
+    one, other = _dead(contact, "to_monday"), _dead(contact, "to_npd")
+    SyncQueueService().discard(one.pk, "mary")
+    assert _ledger_of(contact).sync_status == "failed"
+    SyncQueueService().discard(other.pk, "mary")
+    assert _ledger_of(contact).sync_status == "pending"
+
+
+def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> None:
+    contact = _with_ledger()
+    again = SyncQueueService().manual_retry(_dead(contact, "to_monday").pk, "mary")
+    SyncQueueService().cancel(again.pk, "mary")
+    assert _ledger_of(contact).sync_status == "pending"
+
+
+def test_a_save_that_does_not_end_is_told_of_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.lease.TRIES", 2)
+    saves = Saves()
+    ends = threading.Event()
+    monkeypatch.setattr(f"{__name__}.wait_for", lambda *_: ends.wait(20))
+    saves.begin()
+    with pytest.raises(QueueError, match="A save that takes long holds some of these rows"):
+        carry_out(ACTS["cancel"], SyncQueue.objects.filter(status="pending"), "mary", expect=2)
+    ends.set()
+    assert saves.ended_well()
+    assert set(SyncQueue.objects.values_list("status", flat=True)) == {"pending"}
+
+
+def test_what_waited_is_due_anew_before_the_pause_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else /readyz would find hours of waiting while rows are moved."""
+    contact = Contact.objects.create(name="Ann")
+    queue, seen = SyncQueueService(), []
+    queue.pause("mary")
+    SyncQueue.objects.filter(entity_id=contact.pk).update(next_retry=sync_now() - timedelta(hours=3))
+    delete = QuerySet.delete
+
+    def ends(rows: Any) -> Any:
+        seen.append(
+            SyncQueue.objects.get(entity_id=contact.pk).next_retry > sync_now() - timedelta(minutes=1)
+        )
+        return delete(rows)
+
+    monkeypatch.setattr(QuerySet, "delete", ends)
+    assert queue.resume("mary")
+    assert seen == [True]

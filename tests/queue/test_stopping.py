@@ -1,0 +1,257 @@
+"""A worker that is told to end: what is in hand is finished or given back, nothing new is begun, another goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.conf import settings as used
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from npd.models import Contact
+from sync import account, pruning, stopping, wake
+from sync.budget.metered import ENDS
+from sync.choices import QueueStatus
+from sync.clock import sync_now
+from sync.connectors.monday.errors import CallerEnds
+from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
+from sync.queue import SyncQueueService
+from sync.sweeps import compare_due, sweep_board, sweep_due
+from sync.sweeps.timing import boards_to_sweep
+from tests.engine.conftest import World, world
+from tests.support.sandbox import Sandbox
+
+__all__ = ["world"]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def goes_on() -> Iterator[None]:
+    yield
+    stopping.withdraw()
+
+
+@pytest.fixture
+def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The boards that were handed on."""
+    sent: list[str] = []
+    monkeypatch.setattr(wake, "send", sent.append)
+    return sent
+
+
+@pytest.fixture
+def boards(world: World, woken: list[str]) -> Sandbox:
+    """Monday, with both boards."""
+    return world.sandbox
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> list[str]:
+    """Tell this process to end while its n-th call is in the air; returns the calls as they are made."""
+    from sync.connectors.monday.client import MondayClient
+
+    made: list[str] = []
+    execute = MondayClient.execute
+
+    def told(self: MondayClient, document: str, *args: Any, **kwargs: Any) -> Any:
+        made.append("write" if document.startswith("mutation") else "read")
+        if len(made) == calls:
+            stopping.ask()
+        return execute(self, document, *args, **kwargs)
+
+    monkeypatch.setattr(MondayClient, "execute", told)
+    return made
+
+
+def in_hand() -> int:
+    return SyncQueue.objects.filter(status=QueueStatus.IN_PROGRESS).count() + held()
+
+
+def held() -> int:
+    return BoardLease.objects.exclude(token=None).count()
+
+
+def waiting() -> list[tuple[int, str]]:
+    rows = SyncQueue.objects.filter(status=QueueStatus.PENDING, entity_type="contact")
+    return list(rows.values_list("attempts", "reason"))
+
+
+def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
+    started = time.monotonic()
+    assert stopping.wait(0.05) is False
+    stopping.ask()
+    assert stopping.wait(3_600) is True
+    assert time.monotonic() - started < 60
+
+
+def test_a_process_that_was_forked_before_is_told_too() -> None:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(writing, b"1" if stopping.wait(20) else b"0")
+        os._exit(0)
+    stopping.ask()
+    os.waitpid(child, 0)
+    assert os.read(reading, 1) == b"1"
+
+
+def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is_begun(
+    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
+    made = stop_after(monkeypatch, 1)
+    SyncQueueService().process("contact")
+    assert made == ["read"]
+    assert boards.items() == []
+    assert in_hand() == 0
+    assert len(waiting()) == 150
+    assert {attempts for attempts, _ in waiting()} == {0}
+    assert {reason for _, reason in waiting()} == {"", ENDS}
+    assert woken == ["contact"]
+
+
+def test_while_it_writes_the_answer_is_settled_and_no_other_batch_is_begun(
+    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
+    made = stop_after(monkeypatch, 2)
+    summary = SyncQueueService().process("contact")
+    assert made == ["read", "write"]
+    assert (summary.completed, summary.failed) == (len(boards.items()), 0)
+    assert Contact.objects.exclude(monday_id=None).count() == len(boards.items()) > 0
+    assert in_hand() == 0
+    assert woken == ["contact"]
+
+
+def test_the_next_worker_finishes_it_and_makes_nothing_twice(
+    boards: Sandbox, woken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(120))
+    for calls in (1, 2):
+        with monkeypatch.context() as patch:
+            stop_after(patch, calls)
+            SyncQueueService().process("contact")
+        stopping.withdraw()
+    SyncQueueService().process("contact")
+    assert sorted(item["name"] for item in boards.items()) == [f"P{n:03}" for n in range(120)]
+    assert not Contact.objects.exclude(sync_status="synced").exists()
+    assert not SyncQueue.objects.filter(status=QueueStatus.FAILED).exists()
+
+
+def test_a_board_that_has_not_been_begun_is_handed_on(boards: Sandbox, woken: list[str]) -> None:
+    Contact.objects.create(name="Ann")
+    woken.clear()
+    made = len(boards.calls())
+    stopping.ask()
+    summary = SyncQueueService().process(linger=True)
+    assert (summary.claimed, woken, len(boards.calls())) == (0, ["contact"], made)
+
+
+def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, woken: list[str]) -> None:
+    Contact.objects.create(name="Ann")
+    woken.clear()
+    link = BoardLink.objects.get(entity_type="contact")
+    BoardLease.objects.update_or_create(
+        link=link,
+        defaults={
+            "token": "00000000-0000-0000-0000-000000000001",
+            "expires": sync_now() + timedelta(hours=1),
+        },
+    )
+    stopping.ask()
+    SyncQueueService().process("contact", seconds=3_600, wait_for_lease=True)
+    assert woken == ["contact"]
+
+
+def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
+    stopping.ask()
+    before = len(boards.calls())
+    with pytest.raises(CallerEnds) as refused:
+        account.client().execute("query { me { id } }", {})
+    account.pause(refused.value)
+    assert len(boards.calls()) == before
+    assert not MondayAccount.objects.exclude(paused_until=None).exists()
+    assert refused.value.sentence == ENDS
+
+
+def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: Sandbox) -> None:
+    long_ago = sync_now() - timedelta(hours=2)
+    BoardLink.objects.update(swept_at=long_ago, swept_to=long_ago)
+    taken = list(boards_to_sweep())
+    stopping.ask()
+    assert ["told to end" in sweep_board(link).problem for link in taken] == [True, True]
+    for link in BoardLink.objects.all():
+        assert (link.swept_at, link.swept_to, link.sweep_problem) == (long_ago, long_ago, "")
+    assert sweep_due() == []
+    stopping.withdraw()
+    assert [found.problem for found in sweep_due()] == ["", ""]
+
+
+def test_a_comparison_in_the_middle_is_made_again_the_same_night(
+    boards: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sync_now() - timedelta(hours=30)
+    BoardLink.objects.update(compared_at=before, compared="All the same.")
+    stop_after(monkeypatch, 1)
+    [first] = compare_due()
+    assert "told to end" in first.problem
+    for link in BoardLink.objects.all():
+        assert (link.compared_at, link.compared) == (before, "All the same.")
+    stopping.withdraw()
+    assert [found.problem for found in compare_due()] == ["", ""]
+
+
+def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pruning, "BATCH", 2)
+    old = sync_now() - timedelta(days=used.HISTORY_DAYS + 1)
+    Decision.objects.bulk_create(
+        Decision(entity_type="contact", kind="note", sentence="old", actor="") for _ in range(5)
+    )
+    Decision.objects.update(at=old)
+    stopping.ask()
+    pruning.prune()
+    assert Decision.objects.count() == 3
+    stopping.withdraw()
+    pruning.prune()
+    assert Decision.objects.count() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals) -> None:
+    former = signal.getsignal(number)
+    with stopping.on_signals() as came:
+        os.kill(os.getpid(), number)
+        assert stopping.wait(20)
+        assert signal.getsignal(number) is former
+    assert (came.number, came.exit_code, stopping.asked()) == (number, 128 + number, False)
+
+
+def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
+    boards: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sync.connectors.monday.client import MondayClient
+
+    Contact.objects.bulk_create(Contact(name=f"P{n:03}") for n in range(150))
+    execute, calls = MondayClient.execute, []
+
+    def interrupt(self: MondayClient, *args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return execute(self, *args, **kwargs)
+
+    monkeypatch.setattr(MondayClient, "execute", interrupt)
+    with pytest.raises(CommandError, match="Interrupted") as ended:
+        call_command("sync_drain")
+    assert ended.value.returncode == 130
+    told = capsys.readouterr().out
+    done = len(boards.items())
+    assert f"{done} done, 0 failed." in told
+    assert f"Left: {150 - done} contacts waiting." in told
+    assert (len(calls), in_hand()) == (2, 0)

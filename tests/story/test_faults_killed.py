@@ -1,0 +1,131 @@
+"""A worker is killed, or stopped and overtaken, in the middle of a batch: nothing is lost, doubled or turned round."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.conf import settings as used
+
+from npd.models import Contact
+from sync import wake
+from sync.models import Intent, SyncMetadata, SyncQueue
+from tests.chaos.points import ANSWER, MUTATION, QUERY, SETTLE
+from tests.chaos.workers import Hand
+from tests.support.arrived import Writers, all_arrived
+from tests.support.site import Site
+
+OLD = [f"Old {number}" for number in range(2)]
+NEW = [f"New {number}" for number in range(2)]
+ALL = [*OLD, *NEW]
+PAST_EVERY_DEADLINE = used.MONDAY_TIMEOUT_SECONDS * 2 + used.MONDAY_SETTLE_SECONDS + 5  # seconds
+
+
+@pytest.fixture(scope="module")
+def running_hand() -> Iterator[Hand]:
+    """A process that forks workers in a moment; kept for the module."""
+    hand = Hand({})
+    yield hand
+    hand.stop()
+
+
+@pytest.fixture
+def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
+    """Forks workers, to be stopped or killed at any point. Celery's worker and beat rest."""
+    site.processes.rest()
+    running_hand.env = site.processes.env
+    running_hand.start()
+    yield running_hand
+    for worker in running_hand.workers.values():
+        running_hand.kill(worker)
+
+
+@pytest.fixture
+def people(site: Site, hand: Hand) -> Writers:
+    """Half of the records are linked and have a newer value, half are new: a batch with changes and creates."""
+    writers = Writers()
+    writers.new(OLD)
+    assert hand.run("work").problem == ""
+    writers.change(OLD)
+    writers.new(NEW)
+    return writers
+
+
+# In a batch the read comes first, then one document with changes, then one with creates, each announced before.
+KILLS = {
+    "after the claim": (QUERY, 1, {"open": 0, "changed": False, "made": False}),
+    "after the read": (ANSWER, 1, {"open": 0, "changed": False, "made": False}),
+    "after the changes are announced": (MUTATION, 1, {"open": 2, "changed": False, "made": False}),
+    "after the changes took effect": (ANSWER, 2, {"open": 2, "changed": True, "made": False}),
+    "after the creates are announced": (MUTATION, 2, {"open": 4, "changed": True, "made": False}),
+    "after the creates took effect": (ANSWER, 3, {"open": 4, "changed": True, "made": True}),
+    "before the settle commits": (SETTLE, 1, {"open": 4, "changed": True, "made": True}),
+}
+
+
+@pytest.mark.parametrize("when", KILLS)
+def test_a_batch_whose_worker_was_killed_arrives_once_and_in_order(
+    site: Site, hand: Hand, people: Writers, later: Callable[[float], None], when: str
+) -> None:
+    point, number, left = KILLS[when]
+    worker = hand.wait(hand.fork("work", at=number, end="kill", only=point))
+    assert (worker.ended, worker.told["point"]) == (-9, point)
+    assert SyncQueue.objects.filter(status="in_progress").count() == len(ALL)
+    assert left_behind(site) == left
+    people.change([OLD[0], NEW[0]])
+    later(PAST_EVERY_DEADLINE)
+    site.processes.work()
+    wake.send("contact")
+    all_arrived(site.sandbox)
+
+
+def left_behind(site: Site) -> dict[str, object]:
+    """What the killed worker had announced, and what of it Monday has."""
+    values = {item["name"]: item["values"]["role_title"] for item in site.sandbox.items()}
+    wanted = dict(Contact.objects.filter(name__in=OLD).values_list("name", "role_title"))
+    return {
+        "open": Intent.objects.filter(state="open").count(),
+        "changed": all(values[name] == wanted[name] for name in OLD),
+        "made": NEW[0] in values,
+    }
+
+
+# Where it stands still, and how many mutations it sends when it wakes: one that had passed its last check.
+STOPS = {
+    "before it reads": (QUERY, 1, 0),
+    "before it sends its changes": (MUTATION, 1, 1),
+    "before it sends its creates": (MUTATION, 2, 1),
+    "before it settles": (ANSWER, 3, 0),
+}
+
+
+@pytest.mark.parametrize("when", STOPS)
+def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothing(
+    site: Site, hand: Hand, people: Writers, later: Callable[[float], None], when: str
+) -> None:
+    point, number, late = STOPS[when]
+    stale = hand.wait(hand.fork("work", at=number, only=point))
+    assert (stale.stopped, stale.told["point"]) == (True, point)
+    announced = list(Contact.objects.values_list("role_title", flat=True))
+    people.change([OLD[0], NEW[0]])
+    later(PAST_EVERY_DEADLINE)
+    assert hand.run("work").told["result"]["completed"] >= len(ALL)
+    done, calls = settled(), site.sandbox.calls()
+
+    hand.let_go(stale)
+
+    assert (stale.problem, stale.told["result"]["completed"]) == ("", 0)
+    assert settled() >= done  # its late write makes Monday send webhooks, which write rows of their own
+    mutations = [call for call in site.sandbox.calls(calls[-1]["id"]) if call["kind"] == "mutation"]
+    assert len(mutations) == late
+    site.processes.work()
+    wake.send("contact")
+    all_arrived(site.sandbox, landed_late=announced if late else ())
+
+
+def settled() -> set[tuple[object, ...]]:
+    """All that a finish writes: how rows ended, what both sides agreed on, and which item is whose."""
+    ended = SyncQueue.objects.exclude(status="pending")
+    return {
+        *ended.values_list("id", "status", "finished_at"),
+        *SyncMetadata.objects.values_list("entity_id", "remote_id", "base__role_title__remote"),
+        *Contact.objects.values_list("id", "monday_id", "role_title"),
+    }

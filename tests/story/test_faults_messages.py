@@ -1,0 +1,113 @@
+"""The broker is off for a whole run; or too many send messages at once."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+import requests
+from django.conf import settings as used
+
+from config.embedded.plan import beat_command
+from config.embedded.processes import Child
+from sync import wake
+from tests.plugin import SERVERS
+from tests.story.conftest import save, sweep_every_second, synced
+from tests.support.arrived import Writers, all_arrived
+from tests.support.away import Broker, BrokerDatabase, RelayedBroker, away
+from tests.support.servers import ROOT
+from tests.support.site import Processes, Site, started
+
+NAMES = [f"Person {number}" for number in range(5)]
+
+
+@pytest.fixture
+def broker(processes: Processes, pytestconfig: pytest.Config) -> Iterator[Broker]:
+    """The broker of all processes, which can be away."""
+    postgres = pytestconfig.stash[SERVERS].postgres
+    if postgres:
+        yield BrokerDatabase(used.CELERY_BROKER_URL, postgres.url("postgres"))
+        return
+    relayed, before = RelayedBroker(used.CELERY_BROKER_URL), processes.env
+    for env in (before | {"CELERY_BROKER_URL": relayed.url}, before):
+        for name in list(processes.children):
+            processes.end(name)
+        processes.at_rest, processes.env = False, env
+        if env is not before:
+            yield relayed
+    relayed.leave()
+
+
+def test_with_the_broker_off_for_a_whole_run_saves_succeed_and_cron_or_drain_carry_them(
+    broker: Broker, site: Site
+) -> None:
+    sweep_every_second()
+    people = Writers()
+    with away(broker):
+        site.wait_for("readiness tells", lambda: not ready(site)["ready"])
+        for name in NAMES[:2]:
+            save(site, name=name, role_title=people.number())
+        answer = cron(site)
+        assert (answer["failed"], synced(*NAMES[:2])) == (0, True)
+        save(site, name=NAMES[2], role_title=people.number())
+        people.change(NAMES[:1])
+        drained = subprocess.run(
+            [sys.executable, "manage.py", "sync_drain"],
+            env=site.processes.env,
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+        assert (drained.returncode, synced(*NAMES[:3])) == (0, True)
+    save(site, name=NAMES[3], role_title=people.number())
+    site.wait_for("the worker carries it", lambda: synced(NAMES[3]), 40)
+    people.new(NAMES[4:])
+    site.wait_for("beat's sweep finds it", lambda: synced(NAMES[4]), 40)
+    assert [site.processes.children[name].ended for name in ("web", "worker", "beat")] == [None] * 3
+    all_arrived(site.sandbox)
+
+
+def ready(site: Site) -> dict[str, object]:
+    """What the readiness probe says."""
+    found: dict[str, object] = requests.get(site.path("/readyz"), timeout=10).json()
+    return found
+
+
+def cron(site: Site) -> dict[str, int]:
+    """An outside scheduler's call."""
+    secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
+    found: dict[str, int] = requests.post(site.path("/cron/sync-queue"), headers=secret, timeout=60).json()
+    return found
+
+
+def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
+    sweep_every_second()
+    second = started("beat-2", beat_command(), site.processes.env)
+    people, answers, enough = Writers(), [], threading.Event()
+
+    def call_again_and_again() -> None:
+        while not enough.is_set():
+            answers.append(cron(site))
+
+    scheduler = threading.Thread(target=call_again_and_again)
+    scheduler.start()
+    try:
+        people.new(NAMES)
+        beats = [site.processes.children["beat"], second]
+        while not (synced() and all(sweeps_sent(beat) >= 3 for beat in beats)):
+            people.change(NAMES)
+            for _ in range(3):
+                wake.send("contact")
+            site.wait_for("this round is done", synced, 30)
+    finally:
+        enough.set()
+        scheduler.join()
+        second.stop(5)
+    assert {answer["failed"] for answer in answers} == {0}
+    all_arrived(site.sandbox)
+
+
+def sweeps_sent(beat: Child) -> int:
+    """How many sweeps this beat has sent."""
+    return sum("Sending due task sweep for due rows" in line for line in beat.last_lines(10_000))

@@ -1,0 +1,175 @@
+"""A worker gets TERM in the middle of a slow call: it ends after that call, and another goes on where it ended."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import requests
+from django.conf import settings as used
+
+from config.embedded.plan import worker_command
+from config.embedded.processes import Child
+from npd.models import Contact
+from sync import wake
+from sync.models import SyncQueue
+from tests.story.conftest import leases, names_on_board, synced
+from tests.support import guardian
+from tests.support.servers import ROOT
+from tests.support.site import Site, started
+
+PEOPLE = [f"Person {number:03}" for number in range(120)]  # two batches
+SLOW = 2.0
+"""Seconds that a call takes here."""
+LONGEST = 90.0
+"""Seconds after which a worker is taken to work on; what shows that it doesn't is the number of its calls."""
+POOLS = ["prefork", "solo", "threads"]
+
+Hire = Callable[..., Child]
+
+
+@pytest.fixture
+def hire(site: Site) -> Iterator[Hire]:
+    """Replaces the site's worker by one of a certain pool: `hire("solo")`. It ends with the test."""
+    hired: list[Child] = []
+    site.processes.end("beat")  # no sweep: what goes on does so by a wake-up
+
+    def begin(pool: str) -> Child:
+        site.processes.end("worker")
+        name = f"worker-{pool}-{len(hired)}"
+        hired.append(started(name, [*worker_command(), f"--pool={pool}"], site.processes.env))
+        site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), LONGEST)
+        return hired[-1]
+
+    yield begin
+    for child in hired:
+        child.stop(5)
+
+
+def calls(site: Site) -> int:
+    return len(site.sandbox.calls())
+
+
+def in_hand() -> int:
+    return SyncQueue.objects.filter(status="in_progress").count()
+
+
+def end(child: Child) -> None:
+    """As a deployment does: TERM to the main process."""
+    child.terminate()
+    try:
+        assert child.process
+        child.process.wait(LONGEST)
+    except subprocess.TimeoutExpired:
+        pytest.fail("\n".join(["It did not end after its call. Its last lines:", *child.last_lines(20)]))
+    assert child.ended == 0, child.last_lines(20)
+
+
+def nothing_in_hand_and_no_attempt_lost() -> None:
+    assert (in_hand(), leases()) == (0, 0)
+    rows = SyncQueue.objects.filter(status="pending", entity_type="contact")
+    assert rows.exists()
+    assert set(rows.values_list("attempts", flat=True)) == {0}
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call(
+    site: Site, hire: Hire, pool: str
+) -> None:
+    worker = hire(pool)
+    site.sandbox.control("latency", call_ms=SLOW * 1_000)
+    before = calls(site)
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    for _ in range(4):  # some that other processes of the pool end at once, or that are handed back
+        wake.send("contact")
+    site.wait_for("the batch is in hand", in_hand, LONGEST)
+    end(worker)
+    assert calls(site) <= before + 1
+    assert names_on_board(site) == []
+    nothing_in_hand_and_no_attempt_lost()
+    goes_on(site, hire if pool == "prefork" else None)
+
+
+def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(
+    site: Site, hire: Hire
+) -> None:
+    worker = hire("prefork")
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
+    wake.send("contact")
+    site.wait_for("the first items are there", lambda: names_on_board(site))
+    end(worker)
+    done = Contact.objects.exclude(monday_id=None).count()
+    assert 0 < done == len(names_on_board(site)) < len(PEOPLE)
+    nothing_in_hand_and_no_attempt_lost()
+    goes_on(site, hire)
+
+
+def goes_on(site: Site, hire: Hire | None = None) -> None:
+    """Another finishes all of it and makes nothing twice; with `hire` by the wake-up that the first has left."""
+    site.sandbox.control("latency", call_ms=0, mutation_ms=0)
+    if hire:
+        hire("prefork")
+    else:
+        site.manage("sync_drain")
+    site.wait_for("everybody is synced", lambda: synced(*PEOPLE), LONGEST)
+    assert names_on_board(site) == PEOPLE
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site, number: signal.Signals) -> None:
+    site.processes.end("worker")
+    site.processes.end("beat")
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    site.sandbox.control("latency", call_ms=SLOW * 1_000)
+    with command(site, "sync_drain") as drain:
+        site.wait_for("the batch is in hand", in_hand, LONGEST)
+        drain.send_signal(number)
+        told, complaint = drain.communicate(timeout=LONGEST)
+    assert drain.returncode == 128 + number
+    assert "0 done, 0 failed." in told
+    assert "Left: 120 contacts waiting." in told
+    assert complaint.strip().splitlines()[-1].startswith("CommandError: Interrupted.")
+    nothing_in_hand_and_no_attempt_lost()
+    goes_on(site)
+
+
+@contextmanager
+def command(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A management command as a person starts it in a terminal."""
+    process = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env=site.processes.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    guardian.watch(process.pid)
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def test_a_cron_run_in_the_web_process_ends_after_its_call(site: Site) -> None:
+    site.processes.end("worker")
+    site.processes.end("beat")
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    site.sandbox.control("latency", call_ms=SLOW * 1_000)
+    secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        run = pool.submit(requests.post, site.path("/cron/sync-queue"), headers=secret, timeout=LONGEST)
+        site.wait_for("the batch is in hand", in_hand, LONGEST)
+        site.processes.end("web", signal.SIGTERM)
+        assert run.exception() or run.result().status_code == 200
+    nothing_in_hand_and_no_attempt_lost()
+    assert names_on_board(site) == []
+    site.processes.serve()
+    goes_on(site)
