@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from django.db import connection, connections
 
 from config.embedded.postgres import EmbeddedPostgres
 from sync.clock import CREATE_SYNC_NOW
+from sync.sweeps.timing import NIGHT_ENDS
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.content_types import keep_numbers
@@ -34,6 +36,7 @@ from tests.support.waiting import wait_for
 UNFINISHED = ("waiting",)
 ENDED = ("delivered", "dropped", "given up")
 SETTLE_SECONDS = 15
+MORNING = NIGHT_ENDS + 1
 LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.forget_delivered_messages")
 
 
@@ -42,6 +45,13 @@ def chaos_environment(bugs: Path | None = None) -> dict[str, str]:
     module = "tests.chaos.planted_settings" if bugs else "tests.chaos.chaos_settings"
     wrong = {"PLANTED_BUG_FILE": str(bugs)} if bugs else {}
     return child_environment() | wrong | {"DJANGO_SETTINGS_MODULE": module, "MONDAY_TIMEOUT_SECONDS": "5"}
+
+
+def until_morning() -> float:
+    """Seconds until a comparison's night is over: a script plays by day, whenever the suite runs."""
+    now = datetime.now(UTC)
+    morning = now.replace(hour=MORNING, minute=0, second=0, microsecond=0)
+    return (morning - now).total_seconds() % 86_400.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +71,7 @@ class Arena:
     ) -> None:
         self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
         self.api = requests.Session()
-        self.offset = 0.0
+        self.offset = self.begun_at = 0.0
         self.live = self.was_live = False
         self.held: list[Worker] = []
         self.journal = Journal()
@@ -76,8 +86,10 @@ class Arena:
         from rest_framework.authtoken.models import Token
 
         self.live = self.was_live = live
-        self.journal, self.offset, self.held = Journal(), 0.0, []
+        self.journal, self.held = Journal(), []
         self.windows, self.all_ended = [], 0
+        self.offset = self.begun_at = until_morning()
+        self._set_clocks()
         keep_numbers()
         user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
         user.set_unusable_password()
@@ -135,15 +147,22 @@ class Arena:
         if self.live and not self.processes.at_rest:
             self.rest()
         self.offset += seconds
+        self._set_clocks()
+        if self.live:
+            self.processes.work()
+        return True
+
+    def passed(self) -> float:
+        """How far the script has moved the clock, in seconds."""
+        return self.offset - self.begun_at
+
+    def _set_clocks(self) -> None:
         moved = CREATE_SYNC_NOW.replace(
             "clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''"
         )
         with connection.cursor() as cursor:
             cursor.execute(moved)
         self.sandbox.control("clock", offset_seconds=self.offset)
-        if self.live:
-            self.processes.work()
-        return True
 
     def _announced(self) -> bool:
         with connection.cursor() as cursor:

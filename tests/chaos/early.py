@@ -36,7 +36,7 @@ def _left_behind(evidence: Evidence, entity: Entity, key: str) -> str:
 
 def sweeps_found(stage: Stage) -> list[Violation]:
     """What no webhook told, two sweeps have found."""
-    if stage.arena.offset > A_DAY:
+    if stage.arena.passed() > A_DAY:
         return []  # what is older than a day, the nightly comparison finds
     evidence = Evidence(stage)
     return [Violation("a sweep finds what no webhook told", words) for words in oracle.sides_agree(evidence)]

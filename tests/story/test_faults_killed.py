@@ -68,7 +68,8 @@ def test_a_batch_whose_worker_was_killed_arrives_once_and_in_order(
     point, number, left = KILLS[when]
     worker = hand.wait(hand.fork("work", at=number, end="kill", only=point))
     assert (worker.ended, worker.told["point"]) == (-9, point)
-    assert SyncQueue.objects.filter(status="in_progress").count() == len(ALL)
+    # Rows of webhooks of the first creates may be claimed with them; they are not what this is about.
+    assert SyncQueue.objects.filter(status="in_progress", direction="to_monday").count() == len(ALL)
     assert left_behind(site) == left
     people.change([OLD[0], NEW[0]])
     later(PAST_EVERY_DEADLINE)
