@@ -7,7 +7,7 @@ ARGS ?=
 PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos planted lint format logs reset bench python
+.PHONY: help setup run test chaos planted tour lint format logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -30,6 +30,9 @@ chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurr
 
 planted: python ## search the first 25 seeds for each planted bug, and record which shows it (tests/chaos/seeds.toml)
 	@PLANTED_SEARCH=25 exec $(BOOTSTRAP) development -m pytest tests/chaos/test_planted.py -k search -q --tb=line $(PROCESSES) $(ARGS)
+
+tour: python ## play the demo, take the pictures of docs/tour.md anew and write that page
+	@TOUR=1 exec $(BOOTSTRAP) development -m pytest tests/story/test_tour.py -k every_screen -q -n 0
 
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .

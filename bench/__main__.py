@@ -36,6 +36,7 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "memory": ["bench.memory"],
     "sandbox": ["bench.sandbox"],
     "allowance": ["bench.allowance"],
+    "lists": ["bench.lists"],
 }
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
+from psycopg.pq import Conninfo
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
@@ -87,5 +88,11 @@ def broker_url(database: str) -> str:
         )
     parts = urlsplit(database)
     # urlunsplit drops the // of an empty host, which a socket's URL has.
-    rest = urlunsplit(("", "", parts.path, parts.query, ""))
+    rest = urlunsplit(("", "", parts.path, _for_a_driver(parts.query), ""))
     return f"sqla+postgresql+psycopg://{parts.netloc}{rest}"
+
+
+def _for_a_driver(query: str) -> str:
+    """Leave out what only Django understands (conn_max_age, pool …): a driver refuses every word it doesn't know."""
+    known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"prepare_threshold"}
+    return "&".join(part for part in query.split("&") if part.partition("=")[0] in known)

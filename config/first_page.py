@@ -31,32 +31,30 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 def _conflicts(now: datetime) -> list[Task]:
     """The conflicts that nobody has chosen for: how many, in which fields most, and since when the oldest waits."""
-    from django.contrib.postgres.aggregates import ArrayAgg
-    from django.db.models import Count, Min
+    from django.db.models import Count, Subquery
 
     from conflicts.waiting import waiting
     from sync.admin.health import Task
     from sync.admin.words import span
 
+    # The oldest is found by its index, once, within the one question that counts the rest.
+    oldest = waiting().values("pk")[:1], waiting().values("detected_at")[:1]
     groups = list(
         waiting()
         .order_by()
-        .values("entity_type", "kind", "conflict_fields")
-        .annotate(
-            number=Count("pk"),
-            oldest=Min("detected_at"),
-            order=ArrayAgg("pk", order_by=("detected_at", "pk")),
-        )
+        .annotate(first=Subquery(oldest[0]), since=Subquery(oldest[1]))
+        .values("entity_type", "conflict_fields", "first", "since")
+        .annotate(number=Count("pk"))
     )
     if not groups:
         return []
-    first = min(groups, key=lambda group: (group["oldest"], group["order"][0]))
+    first, since = groups[0]["first"], groups[0]["since"]
     number = sum(group["number"] for group in groups)
     what = ngettext("%(number)s conflict to settle", "%(number)s conflicts to settle", number) % {
         "number": f"{number:,}"
     }
-    waits = _("The oldest waits for %(span)s.") % {"span": span((now - first["oldest"]).total_seconds())}
-    url = reverse("admin:conflicts_syncconflict_screen", args=[first["order"][0]])
+    waits = _("The oldest waits for %(span)s.") % {"span": span((now - since).total_seconds())}
+    url = reverse("admin:conflicts_syncconflict_screen", args=[first])
     return [Task(what, f"{_where(groups)} {waits}".strip(), url, _("Settle"), "call_split")]
 
 

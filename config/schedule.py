@@ -69,6 +69,14 @@ SCHEDULE = (
         longest=5 * 60,
     ),
     Job(
+        "carry on set-ups",
+        "sync.set_up",
+        does="Compares what the set-up wizard has drawn up, and carries out what was confirmed.",
+        without="A set-up whose wake-up was lost, or whose worker ended, stands still.",
+        every=10,
+        longest=5 * 60,
+    ),
+    Job(
         "carry on imports",
         "npd.imports",
         does="Carries on imports that were confirmed: what a lost wake-up or a worker that ended left undone.",

@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import environment
+from config import environment, languages, zones
 from config.embedded.secrets import secrets_of
 from config.logging import logging_config
 from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: what runs by the clock
@@ -92,6 +92,8 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "config.csp.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "config.zones.ZoneMiddleware",
     "config.addresses.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -137,9 +139,15 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LANGUAGE_CODE = "en"
+# A language is offered once its translation is there: half of one would be read beside English.
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGES = [("en", "English"), *languages.translated(LOCALE_PATHS[0])]
+FORMAT_MODULE_PATH = ["config.formats"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True
+# The zone of pages for a browser that hasn't told its own (config/zones.py).
+PAGES_TIME_ZONE = zones.checked(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 # Throttle counts live in the process: a Redis that is down must not stop the API.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}

@@ -9,6 +9,8 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from sync.queue_views import LIVE_ROWS, NEW_ITEMS
 
@@ -62,8 +64,8 @@ def waiting_for_people(request: HttpRequest) -> dict[str, int]:
 class Section:
     """A part of the site: what the sidebar, the heading and the window's title call it."""
 
-    group: str
-    title: str
+    group: str | Promise
+    title: str | Promise
     icon: str
     model: str
     query: str = ""
@@ -95,26 +97,26 @@ class Section:
 
 
 SECTIONS = (
-    Section("", "Sync health", "monitor_heart", ""),
-    Section("Records", "Contacts", "person", "npd_contact"),
-    Section("Records", "Organizations", "apartment", "npd_organization"),
-    Section("Sync", "Conflicts", "call_split", CONFLICTS),
-    Section("Sync", "Waiting for approval", "gpp_maybe", GUARD, "state__exact=held"),
-    Section("Sync", "Queue", "queue", QUEUE, LIVE_ROWS),
-    Section("Sync", "New items", "fiber_new", QUEUE, NEW_ITEMS),
-    Section("Sync", "Boards", "view_kanban", "sync_boardlink"),
-    Section("Sync", "Monday account", "key", "sync_mondayaccount"),
-    Section("Journal", "Decisions", "history", "sync_decision"),
-    Section("Journal", "Ledger", "menu_book", "sync_syncmetadata"),
-    Section("Journal", "Calls that write", "send", "sync_intent"),
-    Section("Journal", "Samples", "verified", "sync_syncaudit"),
-    Section("Journal", "Webhooks received", "webhook", "sync_webhookevent"),
-    Section("Journal", "Deleted records", "delete", "sync_tombstone"),
-    Section("Journal", "Refused items", "block", "sync_refuseditem"),
-    Section("Administration", "Users", "badge", "auth_user"),
-    Section("Administration", "Groups", "group", "auth_group"),
-    Section("Administration", "API tokens", "vpn_key", "knox_authtoken"),
-    Section("Administration", "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
+    Section("", _("Sync health"), "monitor_heart", ""),
+    Section(_("Records"), _("Contacts"), "person", "npd_contact"),
+    Section(_("Records"), _("Organizations"), "apartment", "npd_organization"),
+    Section(_("Sync"), _("Conflicts"), "call_split", CONFLICTS),
+    Section(_("Sync"), _("Waiting for approval"), "gpp_maybe", GUARD, "state__exact=held"),
+    Section(_("Sync"), _("Queue"), "queue", QUEUE, LIVE_ROWS),
+    Section(_("Sync"), _("New items"), "fiber_new", QUEUE, NEW_ITEMS),
+    Section(_("Sync"), _("Boards"), "view_kanban", "sync_boardlink"),
+    Section(_("Sync"), _("Monday account"), "key", "sync_mondayaccount"),
+    Section(_("Journal"), _("Decisions"), "history", "sync_decision"),
+    Section(_("Journal"), _("Ledger"), "menu_book", "sync_syncmetadata"),
+    Section(_("Journal"), _("Calls that write"), "send", "sync_intent"),
+    Section(_("Journal"), _("Samples"), "verified", "sync_syncaudit"),
+    Section(_("Journal"), _("Webhooks received"), "webhook", "sync_webhookevent"),
+    Section(_("Journal"), _("Deleted records"), "delete", "sync_tombstone"),
+    Section(_("Journal"), _("Refused items"), "block", "sync_refuseditem"),
+    Section(_("Administration"), _("Users"), "badge", "auth_user"),
+    Section(_("Administration"), _("Groups"), "group", "auth_group"),
+    Section(_("Administration"), _("API tokens"), "vpn_key", "knox_authtoken"),
+    Section(_("Administration"), _("Schedule"), "calendar_clock", "django_celery_beat_periodictask"),
 )
 
 
@@ -140,8 +142,8 @@ def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
         "title": section.title,
         "icon": section.icon,
         "link": section.link,
-        "active": lambda _: here,
-        "permission": lambda _: seen,
+        "active": lambda request: here,
+        "permission": lambda request: seen,
         **badge,
     }
 

@@ -65,10 +65,9 @@ def is_moving(batch: ConflictBatch, counted: dict[str, int]) -> bool:
     return batch.state != BatchState.PREPARED and any(counted.get(name) for name in MOVING)
 
 
-def done(batch: ConflictBatch, counted: dict[str, int]) -> int:
-    """How many of the confirmed rows have come to where they go."""
-    moving = sum(counted.get(name, 0) for name in MOVING)
-    return batch.total - moving
+def done(counted: dict[str, int]) -> int:
+    """How many of the confirmed rows have come to where they go; what was left out, or stopped, goes nowhere."""
+    return sum(number for name, number in counted.items() if name not in (*MOVING, LEFT_OUT))
 
 
 def sentence(row: Any) -> str:

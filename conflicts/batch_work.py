@@ -6,12 +6,12 @@ Each row has a transaction of its own. What has changed since it was shown is le
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import structlog
-from celery import current_app
 from celery.exceptions import SoftTimeLimitExceeded
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
+from django.db.models import Case, Q, When
 from django.utils.translation import gettext_lazy as _
 
 from conflicts.entries import chosen_by_people
@@ -21,12 +21,21 @@ from conflicts.reopening import IN_ANOTHER
 from conflicts.resolution import resolve
 from conflicts.undoing import undo
 from sync import stopping
+from sync.wake import nudge
 
 log = structlog.get_logger(__name__)
 
 TASK = "conflicts.carry_on_batches"
 WORK_SECONDS = 60.0
 """How long one task works before it wakes another: well below a task's time limit."""
+CHUNK = 200
+"""Rows that are read at once: so soon a worker sees that a person has stopped the rest."""
+LOCK = 0x434F4E46
+"""Names the advisory lock by which one worker at a time works a row; any number that nothing else here uses."""
+_AT_A_LOOK = Case(
+    When(Q(conflict__choice__isnull=False) & ~Q(conflict__choice__fields={}), then=True), default=False
+)
+"""Whether the conflict holds a choice that the record's next look carries out, or undoes."""
 NOBODY = _("Whoever asked for this has no account any more, so nothing was done in their name. Do it again.")
 OTHER_CHOICE = _("It was settled in another way since, by another choice. Undo that one on its own page.")
 CAME_BACK = _(
@@ -42,43 +51,59 @@ def wake() -> None:
 
 
 def _send() -> None:
-    try:
-        current_app.send_task(TASK, retry=False, ignore_result=True)
-    except (
-        Exception
-    ) as error:  # whatever the broker's library raises: the rows are stored, the job finds them
-        log.warning("wake-up not sent; the next job takes the batch", error=type(error).__name__)
+    from conflicts.tasks import carry_on_batches
+
+    nudge(carry_on_batches)
+
+
+class _AnotherWorks(Exception):
+    """Another worker is at a row of a batch: it goes on, and this one need not."""
 
 
 def carry_on(seconds: float = WORK_SECONDS) -> int:
-    """Work all batches that are confirmed or to be undone, for so long at most; return how many rows were done."""
+    """Work all batches that are confirmed or to be undone, for so long at most; return how many rows were done.
+
+    One worker does: a second one that comes by ends at once.
+    """
     until, done = time.monotonic() + seconds, 0
     at_work = ConflictBatch.objects.filter(state__in=(BatchState.RUNNING, BatchState.UNDOING))
     for batch in at_work.select_related("by", "undo_by").order_by("made_at", "id"):
-        store = batch.state == BatchState.RUNNING
+        act = _store if batch.state == BatchState.RUNNING else _undo
         for row in _rows(batch):
             if stopping.asked() or time.monotonic() > until:
-                wake()
+                if done:  # else the next job, in seconds, is soon enough
+                    wake()
                 return done
-            done += _one(row, batch, _store if store else _undo)
+            try:
+                done += _one(row, batch, act)
+            except _AnotherWorks:
+                return done
         _finish(batch)
     return done
 
 
-def _rows(batch: ConflictBatch) -> list[int]:
-    """The ids of the rows to work: to be stored, else to be undone."""
+def _rows(batch: ConflictBatch) -> Iterator[int]:
+    """The ids of the rows to work, some at a time: to be stored, else those whose undo can get on."""
     rows = batch.entries.order_by("id")
     if batch.state == BatchState.RUNNING:
         rows = rows.filter(outcome=Outcome.READY)
     else:
-        rows = rows.filter(undo__in=(Undoing.WANTED, Undoing.ASKED))
-    return list(rows.values_list("pk", flat=True))
+        # What a look is at is not asked again and again: thousands of rows may wait for one.
+        rows = rows.annotate(at_a_look=_AT_A_LOOK).filter(
+            Q(undo=Undoing.WANTED) & (Q(conflict__resolved_at__isnull=False) | Q(at_a_look=False))
+            | Q(undo=Undoing.ASKED) & (Q(conflict__resolved_at=None) | Q(at_a_look=False))
+        )
+    last = 0
+    while chunk := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:CHUNK]):
+        yield from chunk
+        last = chunk[-1]
 
 
 def _one(pk: int, batch: ConflictBatch, act: Callable[[BatchEntry, ConflictBatch], bool]) -> int:
     try:
         return _worked(pk, batch, act)
     except (
+        _AnotherWorks,
         OperationalError,
         SoftTimeLimitExceeded,
     ):  # a lock, the connection, the task's time: not this row's fault
@@ -99,11 +124,20 @@ def _give_up(pk: int, batch: ConflictBatch, reason: str) -> None:
 
 def _worked(pk: int, batch: ConflictBatch, act: Callable[[BatchEntry, ConflictBatch], bool]) -> int:
     with transaction.atomic():
+        _be_the_only_one()
         row = BatchEntry.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
         if row is None or not act(row, batch):
             return 0
         row.save(update_fields=["outcome", "reason", "chosen_at", "undo", "undo_reason"])
     return 1
+
+
+def _be_the_only_one() -> None:
+    """Hold, to the end of this transaction, what one worker can hold at a time; raises _AnotherWorks."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK])
+        if not cursor.fetchone()[0]:
+            raise _AnotherWorks
 
 
 def _store(row: BatchEntry, batch: ConflictBatch) -> bool:

@@ -32,6 +32,7 @@ from conflicts.picks import ONE_SIDE, current_values
 from conflicts.records import names_of_deleted
 from sync.admin import words
 from sync.admin.base import names_of
+from sync.authors import called
 from sync.clock import SyncNow, sync_now
 
 CHUNK = 500
@@ -109,8 +110,13 @@ def _entry(batch: ConflictBatch, conflict: SyncConflict, kept: str, names: dict[
 
 def _forget_old() -> None:
     now, ended = sync_now(), (BatchState.DONE, BatchState.UNDONE)
-    ConflictBatch.objects.filter(state=BatchState.PREPARED, made_at__lt=now - KEPT_UNCONFIRMED).delete()
-    ConflictBatch.objects.filter(state__in=ended, made_at__lt=now - KEPT).delete()
+    old = ConflictBatch.objects.filter(
+        Q(state=BatchState.PREPARED, made_at__lt=now - KEPT_UNCONFIRMED)
+        | Q(state__in=ended, made_at__lt=now - KEPT)
+    )
+    # Locked before they are deleted: one that is confirmed, or to be undone, at this moment stays.
+    locked = old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)
+    ConflictBatch.objects.filter(pk__in=list(locked)).delete()
 
 
 def confirm(batch: ConflictBatch, *, by: AbstractBaseUser, expect: int) -> None:
@@ -132,6 +138,30 @@ def confirm(batch: ConflictBatch, *, by: AbstractBaseUser, expect: int) -> None:
             )
         batch_work.wake()
         audit.note(by, f"{_label(batch)} in {words.counted(batch.total, 'conflict')}: batch {batch.pk}.")
+
+
+def stop(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
+    """Leave the rest of a batch as it is; return of how many. What is stored, or undone, already stays so.
+
+    Raises BadResolution where nothing of it waits any more.
+    """
+    with transaction.atomic():
+        locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
+        if locked.state == BatchState.RUNNING:
+            reason = _("%(who)s stopped the batch before this was stored, so it is open as before.")
+            rest = locked.entries.filter(outcome=Outcome.READY)
+            left = rest.update(outcome=Outcome.LEFT_OUT, reason=reason % {"who": called(by)})
+            locked.state = BatchState.DONE
+            locked.save(update_fields=["state"])
+        elif locked.state == BatchState.UNDOING:
+            left = locked.entries.filter(undo=Undoing.WANTED).update(undo="", undo_reason="")
+        else:
+            left = 0
+        if not left:
+            raise BadResolution(_("Nothing of it waits any more, so there was nothing to stop."))
+        batch_work.wake()
+        audit.note(by, f"Stopped: {words.counted(left, 'conflict')} left as they are: batch {batch.pk}.")
+    return left
 
 
 def want_undone(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from conflicts.models import SyncConflict
 from conflicts.records import MappedField
 from sync import registry
-from sync.authors import bare_name, editor_of, latest_edits, monday_people, users_of
-from sync.boards import mappings_of
-from sync.models import BoardLink, MondayAccount, WebhookEvent
+from sync.authors import bare_name, editor_of, latest_edits, users_of
+from sync.models import FieldMapping, MondayAccount, WebhookEvent
 
 EVENTS_READ = 50
 """How many of an item's last deliveries are searched for who edited a column."""
@@ -46,14 +45,14 @@ def in_npd(conflict: SyncConflict, mapped: Mapping[str, MappedField]) -> dict[st
     return found
 
 
-def on_monday(conflict: SyncConflict, link: BoardLink | None) -> dict[str, Editor]:
+def on_monday(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> dict[str, Editor]:
     """The last edit of each field in conflict on Monday, as far as deliveries tell; our own writes are left out."""
-    if link is None or not conflict.monday_item_id:
+    keys = {one.column_id: one.key for one in mappings if one.key in conflict.conflict_fields}
+    if not keys or not conflict.monday_item_id:
         return {}
-    keys = {one.column_id: one.key for one in mappings_of(link) if one.key in conflict.conflict_fields}
     events = WebhookEvent.objects.filter(item_id=conflict.monday_item_id, column_id__in=list(keys))
-    people = monday_people()
-    ours = MondayAccount.objects.filter(id=1).values_list("user_id", flat=True).first() or ""
+    account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
+    people, ours = (account.users, account.user_id) if account else ({}, "")
     found: dict[str, Editor] = {}
     for event in events.order_by("-received_at")[:EVENTS_READ]:
         user, key = str(event.body.get("event", {}).get("userId") or ""), keys[str(event.column_id)]

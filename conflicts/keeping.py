@@ -78,13 +78,14 @@ def _still(conflict: SyncConflict, finding: Finding, applied: list[str]) -> dict
     found = {field.key: field for field in [*finding.fields, *_undecided(conflict, finding)]}
     if conflict.kind != ConflictKind.OVERWRITTEN or _is_ended(finding):
         return found
-    known = {key: entries.values_of(conflict, key) for key in conflict.conflict_fields if key not in applied}
+    gone = {*applied, *finding.over}
+    known = {key: entries.values_of(conflict, key) for key in conflict.conflict_fields if key not in gone}
     return known | {key: field for key, field in found.items() if key not in applied}
 
 
 def _is_ended(finding: Finding) -> bool:
     """Whether the look says nothing of an overwritten edit but why it can't be settled any more."""
-    told = (finding.fields, finding.undecided, finding.applied, finding.rejected)
+    told = (finding.fields, finding.undecided, finding.applied, finding.rejected, finding.over)
     return bool(finding.closing_note) and not any(told)
 
 
@@ -102,9 +103,10 @@ def _let_go(
 ) -> None:
     for key in [key for key in conflict.conflict_fields if key not in known]:
         entries.let_go(conflict, key, now, choice.fields.get(key))
-        events.over(conflict, key, finding.closing_note)
+        why = finding.over.get(key, finding.closing_note)
+        events.over(conflict, key, why)
         if key in choice.fields:
-            reason = finding.closing_note or "The conflict was over before it could be."
+            reason = why or "The conflict was over before it could be."
             events.not_needed(conflict, key, choice, reason)
 
 

@@ -9,9 +9,11 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from conflicts.batch_models import BatchEntry, BatchState, ConflictBatch, Outcome, Undoing
 from conflicts.choice import StoredChoice
+from conflicts.suggestion_models import DismissedSuggestion
 from sync.clock import SyncNow
 from sync.hooks import RECORD
 
@@ -20,6 +22,7 @@ __all__ = [
     "BatchState",
     "ConflictBatch",
     "ConflictKind",
+    "DismissedSuggestion",
     "Outcome",
     "ResolutionType",
     "SyncConflict",
@@ -32,19 +35,19 @@ EMPTY = models.Value({}, models.JSONField())
 class ConflictKind(models.TextChoices):
     """What moved apart."""
 
-    FIELDS = "fields", "Fields differ"
-    OVERWRITTEN = "overwritten", "An edit was overwritten"
-    DELETE = "delete", "Deleted on one side"
-    IDENTITY = "identity", "Who is this?"
+    FIELDS = "fields", _("Fields differ")
+    OVERWRITTEN = "overwritten", _("An edit was overwritten")
+    DELETE = "delete", _("Deleted on one side")
+    IDENTITY = "identity", _("Who is this?")
 
 
 class ResolutionType(models.TextChoices):
     """How a conflict was settled."""
 
-    KEEP_NPD = "keep_npd", "Keep NPD"
-    KEEP_MONDAY = "keep_monday", "Keep Monday"
-    MERGE = "merge", "Field by field"
-    AUTO = "auto", "By itself"
+    KEEP_NPD = "keep_npd", _("Keep NPD")
+    KEEP_MONDAY = "keep_monday", _("Keep Monday")
+    MERGE = "merge", _("Field by field")
+    AUTO = "auto", _("By itself")
 
 
 class SyncConflict(models.Model):
@@ -79,13 +82,13 @@ class SyncConflict(models.Model):
     merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     choice: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    choice_problem = models.TextField("why the choice was not applied", blank=True, db_default="")
+    choice_problem = models.TextField(_("why the choice was not applied"), blank=True, db_default="")
     about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
-    inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY)
+    inverse: models.JSONField[Any, Any] = models.JSONField(_("what undoes it, by field"), db_default=EMPTY)
 
     class Meta:
         db_table = "sync_conflicts"
-        verbose_name = "conflict"
+        verbose_name = _("conflict")
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(

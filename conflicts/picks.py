@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from conflicts.around import Around
 from conflicts.choice import BASE, CHOICES, CUSTOM, MONDAY, NPD, Pick
 from conflicts.errors import BadResolution, Sides, StaleSeen
 from conflicts.models import ConflictKind, ResolutionType, SyncConflict
@@ -131,7 +132,8 @@ def fresh(conflict: SyncConflict, key: str, seen: Seen) -> bool:
 
 
 def _must_be_possible(conflict: SyncConflict, record: SyncedModel, chosen: Mapping[str, Pick]) -> None:
-    known = base_known(conflict) if any(pick.choose == BASE for pick in chosen.values()) else set()
+    around = Around.of(conflict)
+    known = base_known(conflict, around) if any(pick.choose == BASE for pick in chosen.values()) else set()
     problems = {}
     for key, pick in chosen.items():
         if pick.choose == BASE and key not in known:

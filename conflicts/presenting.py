@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.contrib.humanize.templatetags.humanize import apnumber
+from django.utils.translation import gettext as _
 
 from conflicts import editors
+from conflicts.around import Around
 from conflicts.choice import CHOICES, CUSTOM, MONDAY, NPD, Pick
 from conflicts.differences import Part, parts, parts_of_base
 from conflicts.editors import Editor
 from conflicts.errors import Sides
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import Outcome, outcome, same
-from conflicts.records import MappedField, default_label, mapped_fields, record_of
+from conflicts.records import MappedField, default_label
 from conflicts.validation import base_known
-from sync.boards import link_of, mappings_of
 from sync.engine.showing import Shown
 from sync.hooks import RECORD
-from sync.models import SyncedModel, SyncMetadata
 
 WORDS = {
     "npd": "NPD’s value",
@@ -129,13 +128,13 @@ class Posted:
 
 
 def open_rows(
-    conflict: SyncConflict, posted: Posted | None = None, problems: Mapping[str, str] | None = None
+    conflict: SyncConflict,
+    around: Around,
+    posted: Posted | None = None,
+    problems: Mapping[str, str] | None = None,
 ) -> list[Row]:
     """The rows to choose in; what was posted, or handed back by a look, stays chosen."""
-    link = link_of(conflict.entity_type)
-    mapped = mapped_fields(conflict.entity_type, link)
-    in_npd, on_monday = editors.in_npd(conflict, mapped), editors.on_monday(conflict, link)
-    known = base_known(conflict)
+    mapped, known = around.mapped, base_known(conflict, around)
     choice = conflict.stored_choice
     picks = posted.picks if posted else {**choice.handed_back, **choice.fields}
     seen = posted.seen if posted else _seen_before(choice.handed_back)
@@ -144,11 +143,18 @@ def open_rows(
         pick = picks.get(key, Pick(""))
         row = _row(conflict, key, mapped, pick)
         row.has_base = key in known
-        row.npd_by, row.monday_by = in_npd.get(key), on_monday.get(key)
         row.problem = (problems or {}).get(key, "" if posted else choice.reasons.get(key, ""))
         _mark_changes(row, seen, joined=posted is not None and key not in seen)
         rows.append(row)
     return rows
+
+
+def name_editors(rows: Sequence[Row], conflict: SyncConflict, around: Around) -> None:
+    """Put on each row who gave each side its value, as far as that is known."""
+    in_npd = editors.in_npd(conflict, around.mapped)
+    on_monday = editors.on_monday(conflict, around.mappings)
+    for row in rows:
+        row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
 
 
 def _seen_before(handed_back: Mapping[str, Pick]) -> dict[str, Sides]:
@@ -183,11 +189,11 @@ def _mark_changes(row: Row, seen: Mapping[str, Sides], *, joined: bool) -> None:
         row.changed = tuple(side for side in now if not same(now[side], row.before.get(side)))
 
 
-def settled_rows(conflict: SyncConflict) -> list[Row]:
+def settled_rows(conflict: SyncConflict, around: Around) -> list[Row]:
     """The fields that left the conflict, with what was chosen and what it led to."""
     if conflict.is_about_record:
         return []
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+    mapped = around.mapped
     rows = []
     for key, entry in conflict.merge_selections.items():
         if conflict.is_open and key in conflict.conflict_fields:
@@ -201,11 +207,10 @@ def settled_rows(conflict: SyncConflict) -> list[Row]:
     return rows
 
 
-def edited_rows(conflict: SyncConflict) -> list[Row]:
+def edited_rows(conflict: SyncConflict, around: Around) -> list[Row]:
     """Of a delete, the fields that were edited on the side that is still there."""
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
-    gone = NPD if record_of(conflict) is None else MONDAY
-    rows = [_row(conflict, key, mapped, Pick("")) for key in conflict.conflict_fields]
+    gone = NPD if around.record is None else MONDAY
+    rows = [_row(conflict, key, around.mapped, Pick("")) for key in conflict.conflict_fields]
     for row in rows:
         row.gone, row.has_base = gone, row.base is not None
     return rows
@@ -218,42 +223,25 @@ def gone_fields(conflict: SyncConflict, posted: Posted | None) -> list[str]:
     return [default_label(conflict.entity_type, key) for key in left]
 
 
-def other_fields(conflict: SyncConflict) -> list[str]:
-    """Sentences about the fields that are not in conflict, as the last look found them."""
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
-    ledger = SyncMetadata.objects.filter(
-        entity_type=conflict.entity_type, entity_id=str(conflict.entity_id), system="monday"
-    ).first()
-    if ledger is None:
-        return []
-    others = [f for key, f in mapped.items() if key not in conflict.conflict_fields]
-    troubled = {**ledger.altered, **ledger.held}
-    fine = [f.label for f in others if f.key in ledger.base and f.key not in troubled]
-    reasons = {f.label: troubled.get(f.key, {}).get("reason") for f in others}
-    held = [f"{label} is held: {reason}" for label, reason in reasons.items() if reason]
-    return [*([_in_sync(fine)] if fine else []), *held]
+def held_fields(conflict: SyncConflict, around: Around) -> list[str]:
+    """Sentences about the other fields that can't flow, as the last look found them."""
+    troubled = _troubled(around)
+    others = [known for key, known in around.mapped.items() if key not in conflict.conflict_fields]
+    reasons = {known.label: troubled.get(known.key, {}).get("reason") for known in others}
+    held = _("%(field)s is held: %(reason)s")
+    return [held % {"field": label, "reason": reason} for label, reason in reasons.items() if reason]
 
 
-def equal_fields(conflict: SyncConflict, record: SyncedModel | None) -> list[tuple[str, str]]:
+def equal_fields(conflict: SyncConflict, around: Around) -> list[tuple[str, str]]:
     """The other fields that are the same on both sides, each with its value."""
-    link = link_of(conflict.entity_type)
-    if record is None or link is None:
+    others = [one for one in around.mappings if one.key not in conflict.conflict_fields]
+    if around.record is None or around.link is None or around.ledger is None or not others:
         return []
-    mappings = [one for one in mappings_of(link) if one.key not in conflict.conflict_fields]
-    ledger = SyncMetadata.objects.filter(
-        entity_type=conflict.entity_type, entity_id=str(conflict.entity_id), system="monday"
-    ).first()
-    if ledger is None or not mappings:
-        return []
-    shown = Shown(link, mappings, [record])
-    fine = [
-        one for one in mappings if one.key in ledger.base and one.key not in {**ledger.altered, **ledger.held}
-    ]
-    return [(one.label, shown.sides(record, one, None)[0]) for one in fine]
+    shown = Shown(around.link, others, [around.record])
+    troubled = _troubled(around)
+    fine = [one for one in others if one.key in around.ledger.base and one.key not in troubled]
+    return [(one.label, shown.sides(around.record, one, None)[0]) for one in fine]
 
 
-def _in_sync(labels: list[str]) -> str:
-    names = ", ".join(labels)
-    if len(labels) == 1:
-        return f"The other field is in sync: {names}."
-    return f"The {apnumber(len(labels))} other fields are in sync: {names}."
+def _troubled(around: Around) -> dict[str, Any]:
+    return {**around.ledger.altered, **around.ledger.held} if around.ledger else {}

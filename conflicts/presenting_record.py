@@ -9,12 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from conflicts.about_record import options_of
+from conflicts.around import Around
 from conflicts.choice import Pick
 from conflicts.models import ConflictKind, SyncConflict
-from conflicts.records import mapped_fields, record_of
-from sync import registry
 from sync.admin.base import record_url
-from sync.boards import item_url, link_of, mappings_of
 from sync.engine.showing import Shown
 from sync.hooks import RECORD, Option
 from sync.models import SyncedModel
@@ -72,23 +70,22 @@ def seen_of(conflict: SyncConflict) -> list[tuple[str, str]]:
     return [(key, json.dumps(pair)) for key, pair in (values | {RECORD: [conflict.what, None]}).items()]
 
 
-def columns_of(conflict: SyncConflict) -> list[Column]:
+def columns_of(conflict: SyncConflict, around: Around) -> list[Column]:
     """The record (or the item) in question, and beside it everything that it could be."""
     found = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not found:
         return []
-    shown = _Columns(conflict)
     keys = {_as_uuid(str(one.get("id", ""))) for one in found}
+    shown = _Columns(conflict, around, [key for key in keys if key])
     asks_of_item = bool(conflict.about.get("item")) or conflict.entity_id in keys
     first = shown.item_in_question() if asks_of_item else shown.record_in_question()
     return [*first, *(shown.candidate(one) for one in found)]
 
 
-def lines_of(conflict: SyncConflict, columns: Sequence[Column]) -> list[Line]:
+def lines_of(around: Around, columns: Sequence[Column]) -> list[Line]:
     """The fields that any column has a value of, in the order of the mappings."""
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
     lines = []
-    for key, known in mapped.items():
+    for key, known in around.mapped.items():
         texts = [column.values.get(key, "") for column in columns]
         if any(texts):
             lines.append(Line(known.label, [(text, text != texts[0]) for text in texts]))
@@ -96,29 +93,33 @@ def lines_of(conflict: SyncConflict, columns: Sequence[Column]) -> list[Line]:
 
 
 class _Columns:
-    """Makes the columns of one conflict; each record is read with one query."""
+    """Makes the columns of one conflict; its candidates in NPD are read with one query."""
 
-    def __init__(self, conflict: SyncConflict) -> None:
-        self.conflict, self.link = conflict, link_of(conflict.entity_type)
+    def __init__(self, conflict: SyncConflict, around: Around, keys: Sequence[UUID]) -> None:
+        self.conflict, self.around = conflict, around
+        self.found = around.records(keys) if keys else {}
+        records = [*self.found.values(), *([around.record] if around.record else [])]
+        self.shown = Shown(around.link, around.mappings, records) if around.link else None
 
     def record_in_question(self) -> list[Column]:
-        record = record_of(self.conflict)
+        record = self.around.record
         return [self._of_record(record, f"This {self.conflict.entity_type} in NPD")] if record else []
 
     def item_in_question(self) -> list[Column]:
         item = self.conflict.about.get("item") or {"id": self.conflict.monday_item_id, "label": ""}
         title = item.get("label") or f"Item {item['id']}"
         where = "The item on Monday"
-        return [Column(title, where, self._item_url(str(item["id"])), values=item.get("values") or {})]
+        url = self.around.item_url(str(item["id"]))
+        return [Column(title, where, url, values=item.get("values") or {})]
 
     def candidate(self, one: Mapping[str, Any]) -> Column:
         key = _as_uuid(str(one.get("id", "")))
-        record = self._record(key) if key else None
+        record = self.found.get(key) if key else None
         taken = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
         if record is not None:
             return self._of_record(record, "In NPD", taken)
         label, where = str(one.get("label") or one.get("id")), "In NPD" if key else "On Monday"
-        url = "" if key else self._item_url(str(one.get("id")))
+        url = "" if key else self.around.item_url(str(one.get("id") or ""))
         note = "Belongs to another record already." if taken and not key else taken
         return Column(label, where, url, note, one.get("values") or {})
 
@@ -127,18 +128,9 @@ class _Columns:
         return Column(str(record), where, url, note, self._values(record))
 
     def _values(self, record: SyncedModel) -> dict[str, str]:
-        if self.link is None:
+        if self.shown is None:
             return {}
-        mappings = mappings_of(self.link)
-        shown = Shown(self.link, mappings, [record])
-        return {mapping.key: shown.sides(record, mapping, None)[0] for mapping in mappings}
-
-    def _record(self, key: UUID) -> SyncedModel | None:
-        model = registry.entity(self.conflict.entity_type).model
-        return model._default_manager.filter(pk=key).first()
-
-    def _item_url(self, item_id: str) -> str:
-        return item_url(self.link, item_id) if self.link and self.link.board_id and item_id else ""
+        return {one.key: self.shown.sides(record, one, None)[0] for one in self.around.mappings}
 
 
 def _as_uuid(text: str) -> UUID | None:

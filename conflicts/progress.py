@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from conflicts.about_record import option_named, options_of
+from conflicts.around import Around
 from conflicts.choice import AUTO
 from conflicts.entries import CLOSING, chosen_by_people
 from conflicts.models import SyncConflict
@@ -13,7 +15,6 @@ from conflicts.records import default_label
 from sync import pausing
 from sync.choices import QueueDirection
 from sync.hooks import RECORD
-from sync.models import SyncMetadata
 from sync.standstill import why_not
 
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
@@ -54,9 +55,10 @@ def state_of(conflict: SyncConflict) -> str:
     return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
 
 
-def progress_of(conflict: SyncConflict, *, why_waits: bool = True) -> Progress:
+def progress_of(conflict: SyncConflict, around: Around | None = None, *, why_waits: bool = True) -> Progress:
     """The state with its sentence; without `why_waits` it asks nothing of the database."""
-    waits = _why_waiting if why_waits else _nothing
+    known = around or Around.of(conflict)
+    waits = partial(_why_waiting, around=known) if why_waits else _nothing
     state = state_of(conflict)
     if state == SETTLED:
         return Progress(state, _settled(conflict))
@@ -79,14 +81,13 @@ def _nothing(conflict: SyncConflict) -> str:
     return ""
 
 
-def _why_waiting(conflict: SyncConflict) -> str:
+def _why_waiting(conflict: SyncConflict, around: Around) -> str:
     """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
     if reason := why_not(conflict.entity_type) or pausing.why_waits(
         conflict.entity_type, QueueDirection.TO_MONDAY
     ):
         return reason
-    ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
-    held = ledger.filter(system="monday").values_list("held", flat=True).first() or {}
+    held = around.ledger.held if around.ledger else {}
     return " ".join(held[key]["reason"] for key in conflict.stored_choice.fields if key in held)
 
 

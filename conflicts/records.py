@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
 from conflicts.models import SyncConflict
 from sync import registry
-from sync.boards import item_url, link_of, mappings_of
+from sync.boards import mappings_of
 from sync.connectors.monday.converters import Converter
 from sync.engine.board import converter_for
 from sync.models import BoardLink, FieldMapping, SyncedModel, Tombstone
@@ -41,9 +41,18 @@ def default_label(entity_type: str, key: str) -> str:
     return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
 
 
-def mapped_fields(entity_type: str, link: BoardLink | None) -> dict[str, MappedField]:
-    """The mapped fields by key, as the board's set-up says, else as their application proposes."""
-    rows = mappings_of(link) if link is not None else registry.entity(entity_type).mappings
+def mapped_fields(
+    entity_type: str, link: BoardLink | None, mappings: Sequence[FieldMapping] | None = None
+) -> dict[str, MappedField]:
+    """The mapped fields by key, as the board's set-up says, else as their application proposes.
+
+    `mappings` are those of the link, where they have been read already.
+    """
+    rows: Sequence[FieldMapping | registry.MappingSpec]
+    if link is None:
+        rows = registry.entity(entity_type).mappings
+    else:
+        rows = mappings_of(link) if mappings is None else mappings
     return {
         row.key: MappedField(
             row.key,
@@ -69,10 +78,13 @@ def record_of(conflict: SyncConflict) -> SyncedModel | None:
 
 def name_of(conflict: SyncConflict, record: SyncedModel | None) -> str:
     """The record's name; of a deleted record the one that it had, or words for a record of which nothing is known."""
-    if record is not None:
-        return str(record)
-    names = names_of_deleted([(conflict.entity_type, conflict.entity_id)])
-    return names.get((conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that is gone")
+    return str(record) if record is not None else name_of_gone(conflict.entity_type, conflict.entity_id)
+
+
+def name_of_gone(entity_type: str, entity_id: UUID) -> str:
+    """The name that a deleted record had, or words for one of which nothing is known."""
+    names = names_of_deleted([(entity_type, entity_id)])
+    return names.get((entity_type, entity_id), f"a {entity_type} that is gone")
 
 
 def names_of_deleted(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
@@ -95,11 +107,3 @@ def _name_column(entity_type: str) -> str:
     except registry.UnknownEntity:
         specs = ()
     return next((spec.fields[0] for spec in specs if spec.converter == "name"), "name")
-
-
-def monday_url(conflict: SyncConflict) -> str:
-    """The item's page on Monday; an empty text where there is no board or item."""
-    link = link_of(conflict.entity_type)
-    if link is None or not link.board_id or not conflict.monday_item_id:
-        return ""
-    return item_url(link, conflict.monday_item_id)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import PermissionsMixin
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.forms import modelform_factory
 
 from conflicts.errors import BadResolution
+from conflicts.models import DismissedSuggestion
 from conflicts.suggesting import open_on
 from sync import wake
 from sync.acts_log import note
 from sync.admin.mapping_form import MappingForm
 from sync.choices import Cause, Priority, Rule
+from sync.clock import sync_now
 from sync.enqueue import enqueue_many
 from sync.models import FieldMapping
 
@@ -40,6 +44,28 @@ def set_rule(mapping_id: int, rule: str, *, shown: str, by: AbstractBaseUser, wh
         note(by, mapping.link, sentence)
         _look_again(mapping)
     return mapping
+
+
+def put_aside(mapping: FieldMapping, *, by: AbstractBaseUser) -> None:
+    """Suggest no rule for this field until three decisions made from now on agree. Raises PermissionDenied."""
+    _must_may(by)
+    DismissedSuggestion.objects.update_or_create(
+        {"at": sync_now(), "by_id": by.pk}, entity_type=mapping.link.entity_type, key=mapping.key
+    )
+    note(by, mapping.link, f"The suggested rule for {mapping.label} was put aside.")
+
+
+def suggest_again(mapping: FieldMapping, *, by: AbstractBaseUser) -> None:
+    """Take back that a suggestion was put aside. Raises PermissionDenied."""
+    _must_may(by)
+    named = {"entity_type": mapping.link.entity_type, "key": mapping.key}
+    if DismissedSuggestion.objects.filter(**named).delete()[0]:
+        note(by, mapping.link, f"The suggested rule for {mapping.label} is no longer put aside.")
+
+
+def _must_may(by: AbstractBaseUser) -> None:
+    if not isinstance(by, PermissionsMixin) or not by.has_perm(MAY_CHANGE):
+        raise PermissionDenied
 
 
 def _look_again(mapping: FieldMapping) -> None:

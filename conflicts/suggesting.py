@@ -22,7 +22,8 @@ RULE_OF = {NPD: Rule.NPD_WINS, MONDAY: Rule.MONDAY_WINS}
 _SQL = f"""
     SELECT entity_type, key, count(*),
         count(*) FILTER (WHERE choose = 'npd'), count(*) FILTER (WHERE choose = 'monday'),
-        (array_agg(choose ORDER BY at DESC))[1:{IN_A_ROW}]
+        (array_agg(choose ORDER BY decided.at DESC))[1:{IN_A_ROW}],
+        coalesce((array_agg(decided.at ORDER BY decided.at DESC))[{IN_A_ROW}]::timestamptz <= max(aside.at), false)
     FROM (
         SELECT c.entity_type, entry.key, entry.value ->> 'choose' AS choose,
             coalesce(entry.value ->> 'chosen_at', entry.value ->> 'at') AS at
@@ -33,6 +34,7 @@ _SQL = f"""
         FROM sync_conflicts AS c, jsonb_each(c.choice -> 'fields') AS entry
         WHERE c.resolved_at IS NULL AND c.kind = 'fields' AND c.choice IS NOT NULL
     ) AS decided
+    LEFT JOIN sync_suggestions_dismissed AS aside USING (entity_type, key)
     WHERE choose <> 'auto'
     GROUP BY entity_type, key
 """  # noqa: S608 - literals of this module
@@ -40,12 +42,16 @@ _SQL = f"""
 
 @dataclass(frozen=True)
 class Decided:
-    """How people decided a field's conflicts of late: how many in all, for NPD, for Monday; the last ones first."""
+    """How people decided a field's conflicts of late: how many in all, for NPD, for Monday; the last ones first.
+
+    `aside` where somebody has put the suggestion aside since, and not all of the last ones were made after that.
+    """
 
     decided: int = 0
     npd: int = 0
     monday: int = 0
     last: tuple[str, ...] = ()
+    aside: bool = False
 
     @property
     def side(self) -> str:
@@ -78,8 +84,8 @@ def decisions() -> dict[tuple[str, str], Decided]:
     with connection.cursor() as cursor:
         cursor.execute(_SQL)
         return {
-            (entity_type, key): Decided(total, npd, monday, tuple(last))
-            for entity_type, key, total, npd, monday, last in cursor.fetchall()
+            (entity_type, key): Decided(total, npd, monday, tuple(last), aside)
+            for entity_type, key, total, npd, monday, last, aside in cursor.fetchall()
         }
 
 
@@ -90,7 +96,7 @@ def suggestions(mappings: Iterable[FieldMapping]) -> list[Suggestion]:
     for mapping in mappings:
         decided = known.get((mapping.link.entity_type, mapping.key), Decided())
         asks = mapping.rule == Rule.ASK and mapping.direction == SyncDirection.BIDIRECTIONAL
-        if asks and decided.side:
+        if asks and decided.side and not decided.aside:
             matched = decided.matched(decided.side)
             found.append(Suggestion(mapping, decided.side, matched, decided.decided))
     return found

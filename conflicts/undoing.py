@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from conflicts import audit
 from conflicts.choice import MONDAY, NPD, UNDO, Pick
@@ -22,6 +23,7 @@ from conflicts.picks import current_values
 from conflicts.records import default_label, mapped_fields, name_of, record_of
 from conflicts.resolution import stored_by, wake_a_look
 from sync.boards import link_of
+from sync.engine.questions import SAME, TAKES
 from sync.hooks import RECORD
 
 
@@ -87,6 +89,12 @@ def why_not(conflict: SyncConflict) -> str:
 def _of_record(conflict: SyncConflict, *, there: bool) -> str:
     choose = conflict.merge_selections[RECORD]["choose"]
     if conflict.kind == ConflictKind.IDENTITY:
+        merged = str(conflict.merge_selections[RECORD].get("value") or "").startswith((SAME, TAKES))
+        if merged:
+            return _(
+                "The two records were merged. Bring the deleted one back from the deleted records; it gets an item of "
+                "its own then, or the one that was archived, once somebody restores that on Monday."
+            )
         return (
             "Who is who can't be undone by itself. Unlink the record from Monday on its page, then link it again: "
             "its next look asks anew."

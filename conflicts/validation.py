@@ -7,19 +7,20 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
+from conflicts.around import Around
 from conflicts.choice import CUSTOM, MONDAY, Pick
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.outcome import outcome
 from conflicts.records import MappedField, mapped_fields
-from sync.boards import link_of, mappings_of
+from sync.boards import link_of
 from sync.connectors.monday.converters import Local
 from sync.engine.related import NotFound
 from sync.engine.typing_in import typed
 from sync.engine.values import cleaned
-from sync.models import FieldMapping, SyncedModel, SyncMetadata
+from sync.models import FieldMapping, SyncedModel
 
 
-def base_known(conflict: SyncConflict) -> set[str]:
+def base_known(conflict: SyncConflict, around: Around) -> set[str]:
     """The fields in conflict on which both sides once agreed, if only that they are empty.
 
     Of an overwritten edit none: both sides agree on what stands now.
@@ -27,10 +28,8 @@ def base_known(conflict: SyncConflict) -> set[str]:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
     known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    ledger = SyncMetadata.objects.filter(entity_type=conflict.entity_type, entity_id=str(conflict.entity_id))
-    base = ledger.filter(system="monday").values_list("base", flat=True).first() or {}
-    link = link_of(conflict.entity_type)
-    mappings = {mapping.key: mapping for mapping in mappings_of(link)} if link is not None else {}
+    base = around.ledger.base if around.ledger else {}
+    mappings = {mapping.key: mapping for mapping in around.mappings}
     there = [key for key in conflict.conflict_fields if key in base]
     return known | {key for key in there if _still_counts(conflict, base[key], mappings.get(key))}
 
@@ -63,13 +62,14 @@ def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pi
     if leads_to.value is None and mapped.required:
         return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
     if pick.choose == CUSTOM:
-        return _problem_with_text(mapped, record, pick.value or "")
+        return problem_with_text(mapped, record, pick.value or "")
     if pick.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
-        return _problem_with_text(mapped, record, pick.monday or "")  # it stands nowhere: as if it were typed
+        return problem_with_text(mapped, record, pick.monday or "")  # it stands nowhere: as if it were typed
     return ""
 
 
-def _problem_with_text(mapped: MappedField, record: SyncedModel, text: str) -> str:
+def problem_with_text(mapped: MappedField, record: SyncedModel, text: str) -> str:
+    """Why a typed text can't be stored in NPD or on Monday, as a sentence; an empty text when it can."""
     convert = mapped.converter_for(record)
     try:
         raw = typed(convert, record, mapped.fields, text)

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
 from django.db import connection
 from django.db.models import CharField, Count, F, Func, Q, QuerySet
 
 from conflicts.models import ConflictKind, SyncConflict
+from sync import refused
 
 # What is settled is counted 30 days back: of years there may be more than a page should wait for.
 _COUNTS = """
     SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
-        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days')
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
+        (SELECT count(*) FROM ({refused}) AS stuck)
     FROM sync_conflicts WHERE resolved_at IS NULL
+"""
+
+_PLACE = """
+    WITH waiting AS NOT MATERIALIZED (
+        SELECT id, detected_at FROM sync_conflicts
+        WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}'))
+    SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
+        coalesce(bool_or(id = %(id)s), false),
+        (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
+    FROM waiting
 """
 
 BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
@@ -23,42 +42,39 @@ def waiting() -> QuerySet[SyncConflict]:
     return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
 
 
-def after(conflict: SyncConflict) -> SyncConflict | None:
-    """The next one that waits, beginning anew at the oldest after the last; None when no other waits."""
-    others = waiting().exclude(pk=conflict.pk)
-    return others.filter(_later_than(conflict)).first() or others.first()
+@dataclass(frozen=True)
+class Place:
+    """Where a conflict stands among those that wait: `number` of `total`, 0 when it waits no more; its neighbours.
+
+    `first` and `last` are those of all others.
+    """
+
+    number: int
+    total: int
+    following: UUID | None
+    first: UUID | None
+    preceding: UUID | None
+    last: UUID | None
 
 
-def before(conflict: SyncConflict) -> SyncConflict | None:
-    """The one before it; the newest before the oldest."""
-    others = waiting().exclude(pk=conflict.pk).reverse()
-    return others.exclude(_later_than(conflict)).first() or others.first()
-
-
-def _later_than(conflict: SyncConflict) -> Q:
-    return Q(detected_at__gt=conflict.detected_at) | Q(detected_at=conflict.detected_at, pk__gt=conflict.pk)
-
-
-def position(conflict: SyncConflict) -> tuple[int, int]:
-    """Which of how many waiting ones this is; 0 when it waits no more."""
-    counted = (
-        waiting()
-        .order_by()
-        .aggregate(
-            all=Count("pk"),
-            later=Count("pk", filter=_later_than(conflict)),
-            itself=Count("pk", filter=Q(pk=conflict.pk)),
-        )
+def place_of(conflict: SyncConflict | None) -> Place:
+    """The place, oldest first; without a conflict how many wait, the first and the last. One query."""
+    at, key = (
+        (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     )
-    return (counted["all"] - counted["later"] if counted["itself"] else 0), counted["all"]
+    with connection.cursor() as cursor:
+        cursor.execute(_PLACE, {"at": at, "id": key})
+        total, later, waits, *neighbours = cursor.fetchone()
+    return Place(total - later if waits else 0, total, *neighbours)
 
 
 def counts() -> dict[str, int]:
-    """How many are open, of these being applied, and settled in the last 30 days; one query, on two indexes."""
+    """How many are open, of these being applied, settled in the last 30 days, and refused by Monday; one query."""
     with connection.cursor() as cursor:
-        cursor.execute(_COUNTS)
-        open_ones, applying, settled = cursor.fetchone()
-    return {"open": open_ones, "applying": applying, "settled": settled}
+        sql = _COUNTS.replace("{refused}", refused.waiting_sql())
+        cursor.execute(sql, {"types": refused.types()})
+        open_ones, applying, settled, stuck = cursor.fetchone()
+    return {"open": open_ones, "applying": applying, "settled": settled, "refused": stuck}
 
 
 def open_by_field() -> list[tuple[str, str, int]]:

@@ -8,5 +8,7 @@ class NpdConfig(AppConfig):
 
     def ready(self) -> None:
         from npd import synced
+        from sync import model_names
 
+        model_names.translate(self)
         synced.register()

@@ -1,6 +1,7 @@
 """The forms in which people change contacts and organizations."""
 
 from django import forms
+from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from npd.models import Contact, Organization
@@ -31,7 +32,7 @@ class OrganizationForm(StaleSafeForm):
         required=False,
         max_length=255,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="Other names it goes by, one a line.",
+        help_text=gettext_lazy("Other names it goes by, one a line."),
     )
 
     class Meta:

@@ -10,7 +10,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
-__all__ = ["ADDITION", "CHANGE", "DELETION", "note", "note_many", "write"]
+__all__ = ["ADDITION", "CHANGE", "DELETION", "note", "note_each", "note_many", "write"]
 
 LONGEST_NAME = 200
 
@@ -31,6 +31,17 @@ def note_many(
     name: str = "",
 ) -> None:
     """Log what somebody did with each of these, in one statement, in the caller's transaction."""
+    note_each(user, [(one, sentence) for one in about], flag=flag, name=name)
+
+
+def note_each(
+    user: AbstractBaseUser | AnonymousUser,
+    acts: Iterable[tuple[Model, str]],
+    *,
+    flag: int = CHANGE,
+    name: str = "",
+) -> None:
+    """Log what somebody did with each of these, a sentence of its own for each, in one statement."""
     LogEntry.objects.bulk_create(
         LogEntry(
             user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
@@ -40,7 +51,7 @@ def note_many(
             action_flag=flag,
             change_message=sentence,
         )
-        for one in about
+        for one, sentence in acts
     )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.utils.translation import gettext as _
 from pghistory.core import event_models
 
 from sync.models import MondayAccount, SyncedModel
@@ -80,10 +81,10 @@ def actor_of(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
         return SYNC
     user = users.get(context.get("user"))
     if user is not None:
-        return str(user.get_full_name() or user.get_username())
+        return named(user)
     if context.get("user"):
         return "a user who is gone"
-    return str(context.get("cause") or "a script")
+    return str(context.get("cause") or _("a script"))
 
 
 def way_of(context: Mapping[str, Any]) -> str:
@@ -125,4 +126,9 @@ def _event_model(model: type[SyncedModel]) -> Any:
 
 def called(user: AbstractBaseUser) -> str:
     """What a person is called in a decision: the full name, else the username, no longer than its column."""
-    return str(user.get_full_name() or user.get_username())[:LONGEST_ACTOR]  # type: ignore[attr-defined]
+    return named(user)[:LONGEST_ACTOR]
+
+
+def named(user: AbstractBaseUser) -> str:
+    """Return a person's full name, else the username."""
+    return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from django.db.models import Count, Max, Min, Q
 
-from sync import registry, stopping
+from sync import moments, registry, stopping
 from sync.backfill import open_backfill
 from sync.boards import link_of
 from sync.choices import QueueStatus
@@ -130,10 +130,11 @@ def _unknown_outcome(entity_type: str) -> str:
     until = calls.aggregate(Max("deadline"))["deadline__max"]
     if until is None:
         return ""
-    return f"The outcome of a call to Monday is not known; it is looked for at {until:%H:%M:%S} UTC."
+    at = moments.time_of_day(until, seconds=True)
+    return f"The outcome of a call to Monday is not known; it is looked for at {at}."
 
 
 def _when(soonest: datetime) -> str:
     if soonest <= sync_now():
         return "They are due now."
-    return f"The next one is due at {soonest:%H:%M:%S} UTC."
+    return f"The next one is due at {moments.time_of_day(soonest, seconds=True)}."

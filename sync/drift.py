@@ -17,7 +17,7 @@ import structlog
 from django.db import connection, transaction
 from django.db.models import F
 
-from sync import account, registry
+from sync import account, drift_titles, registry
 from sync.choices import (
     Cause,
     Priority,
@@ -163,9 +163,12 @@ def _remember(link: BoardLink, board: Board) -> None:
     gone = {m.column_id: link.shape.get("columns", {}).get(m.column_id) for m in link.mappings.all()}
     kept = {key: {**told, "gone": True} for key, told in gone.items() if told and key not in columns}
     shape = {"name": board.name, "columns": {**kept, **columns}}
+    seen_before = link.shape.get("columns", {})
     if shape != link.shape:
         BoardLink.objects.filter(pk=link.pk).update(shape=shape)
         link.shape = shape
+    watched = [mapping.column_id for mapping in link.mappings.all() if _is_watched(mapping)]
+    drift_titles.remember(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
 
 
 def set_problem(link: BoardLink, mapping: FieldMapping, problem: str, *, everywhere: bool = True) -> None:

@@ -103,8 +103,8 @@ class Finding:
     `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its conflict is
     open again, else to the reason why not. A finding of the kind KIND_UNDO ends every wish of the record to undo.
 
-    Of the kind overwritten fields join and stay until their choice is applied; a finding with nothing but a
-    `closing_note` ends it (sync off, unlinked, gone).
+    Of the kind overwritten fields join and stay until their choice is applied, or until they are `over`, with the
+    reason; a finding with nothing but a `closing_note` ends it (sync off, unlinked, gone).
     """
 
     entity_type: str
@@ -119,6 +119,7 @@ class Finding:
     data: Mapping[str, Any] = field(default_factory=dict)
     inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     undone: Mapping[str, str] = field(default_factory=dict)
+    over: Mapping[str, str] = field(default_factory=dict)
 
 
 class ConflictDesk(Protocol):

@@ -8,11 +8,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from sync.boards import item_url, link_of, mappings_of
 from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
 from sync.engine.showing import Shown
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.pausing import by_direction, words
+from sync.refused import is_refused, reason_of
 from sync.standstill import standstill
 
 
@@ -30,7 +33,10 @@ class FieldState:
 
 @dataclass(frozen=True)
 class RecordState:
-    """How one record stands; `words` is the reason, `next_try` when it is tried again."""
+    """How one record stands; `words` is the reason, `next_try` when it is tried again.
+
+    `held` has the reason of each field that can't flow, `refused` names those of them that Monday stands in the way of.
+    """
 
     status: str
     ledger_status: str
@@ -40,6 +46,7 @@ class RecordState:
     item_url: str | None = None
     conflict_fields: tuple[str, ...] = ()
     held: dict[str, str] = field(default_factory=dict)
+    refused: tuple[str, ...] = ()
     fields: tuple[FieldState, ...] = ()
 
 
@@ -91,7 +98,7 @@ class _View:
         ledger = self.ledgers.get(str(record.pk))
         rows = self.rows.get(record.pk, [])
         waiting = next((row for row in rows if row.status == QueueStatus.PENDING), None)
-        held = {key: str(entry["reason"]) for key, entry in (ledger.held if ledger else {}).items()}
+        held = {key: reason_of(entry) for key, entry in (ledger.held if ledger else {}).items()}
         return RecordState(
             status=record.sync_status,
             ledger_status=self._ledger_status(record, ledger, rows),
@@ -101,6 +108,7 @@ class _View:
             item_url=item_url(self.link, record.monday_id) if self.link and record.monday_id else None,
             conflict_fields=tuple((ledger.conflicts if ledger else {}).get("fields", ())),
             held=held,
+            refused=tuple(key for key, entry in (ledger.held if ledger else {}).items() if is_refused(entry)),
             fields=tuple(self._field(record, ledger, mapping) for mapping in self.mappings),
         )
 
@@ -125,21 +133,24 @@ class _View:
         """The first reason that fits, as a sentence; empty when the record is in sync."""
         if not record.may_sync:
             return (
-                "Sync is off for this record." if not record.sync_enabled else "Its direction is “no sync”."
+                _("Sync is off for this record.")
+                if not record.sync_enabled
+                else _("Its direction is “no sync”.")
             )
         if record.sync_status == RecordSyncStatus.SYNCED:
             return ""
         found = [*self._of_rows(rows), *self._of_ledger(ledger)]
         if record.sync_status == RecordSyncStatus.CONFLICT:
-            return found[0] if found else "Both sides changed the same field differently."
-        return found[0] if found else self.board_trouble or "It waits for its next look."
+            return found[0] if found else _("Both sides changed the same field differently.")
+        return found[0] if found else self.board_trouble or _("It waits for its next look.")
 
     def _of_rows(self, rows: Sequence[SyncQueue]) -> Iterable[str]:
         for row in rows:
             if row.status == QueueStatus.FAILED:
-                yield f"Given up after {row.attempts} attempts: {row.error_message} Mend it, then retry."
+                given_up = _("Given up after %(attempts)s attempts: %(error)s Mend it, then retry.")
+                yield given_up % {"attempts": row.attempts, "error": row.error_message}
             elif row.status == QueueStatus.IN_PROGRESS:
-                yield "It is being looked at right now."
+                yield _("It is being looked at right now.")
             elif self.board_trouble:
                 yield self.board_trouble
             elif row.direction in self.paused:
@@ -157,7 +168,8 @@ class _View:
         if names := ledger.conflicts.get("identity"):
             yield str(names[0])
         if fields := ledger.conflicts.get("fields"):
-            yield f"Changed on both sides: {', '.join(self._label(key) for key in fields)}."
+            labels = ", ".join(self._label(key) for key in fields)
+            yield _("Changed on both sides: %(fields)s.") % {"fields": labels}
         if ledger.note:
             yield ledger.note
         for key, entry in [*ledger.held.items(), *ledger.altered.items()]:

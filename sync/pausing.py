@@ -13,8 +13,10 @@ from typing import Any
 
 import structlog
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
-from sync import registry, wake
+from sync import moments, registry, wake
 from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.models import QueuePause
@@ -41,8 +43,10 @@ _FROM_NOW_ON = """
         LIMIT 1000 FOR UPDATE SKIP LOCKED)
 """
 _DOES = {
-    QueueDirection.TO_MONDAY: "Writing to Monday is paused",
-    QueueDirection.TO_NPD: "Taking over from Monday is paused",
+    QueueDirection.TO_MONDAY: gettext_lazy("Writing to Monday is paused by %(who)s since %(since)s%(why)s."),
+    QueueDirection.TO_NPD: gettext_lazy(
+        "Taking over from Monday is paused by %(who)s since %(since)s%(why)s."
+    ),
 }
 
 
@@ -142,10 +146,11 @@ def paused_for_writers(entity_type: str) -> dict[str, QueuePause]:
 def words(found: QueuePause, direction: str | None = None) -> str:
     """Say of a pause who made it, since when and why; with `direction`, what it keeps from being done."""
     way = found.direction or direction
-    does = _DOES[QueueDirection(way)] if way else "Paused"
+    does = _DOES[QueueDirection(way)] if way else _("Paused by %(who)s since %(since)s%(why)s.")
     why = f" ({found.why.rstrip(' .')})" if found.why else ""
-    since = f"{found.paused_at:%Y-%m-%d %H:%M} UTC"
-    return f"{does} by {found.paused_by} since {since}{why}. Resume it under Queue."
+    since = moments.day_and_time(found.paused_at)
+    told = does % {"who": found.paused_by, "since": since, "why": why}
+    return f"{told} {_('Resume it under Queue.')}"
 
 
 def in_words(entity_type: str = "", direction: str = "") -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from django.utils.text import capfirst
+
 from sync.models import SyncedModel
 
 
@@ -88,3 +90,11 @@ def name_field(model: type[SyncedModel]) -> str | None:
 def entities() -> Iterator[EntitySpec]:
     """Yield every registered model, in the order of registration."""
     yield from _entities.values()
+
+
+def kind_words(entity_type: str) -> str:
+    """Return what a type of records is called: as its model says, where there is one."""
+    try:
+        return capfirst(str(entity(entity_type).model._meta.verbose_name))
+    except UnknownEntity:
+        return entity_type.capitalize()

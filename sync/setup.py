@@ -114,11 +114,11 @@ def _ensure_board(spec: EntitySpec, link: BoardLink, client: Api) -> list[str]:
         return []
 
     def keep(board_id: str) -> None:
-        _begin_with_board(link, board_id, made=True)
+        begin_with_board(link, board_id, made=True)
 
     board = ensure_board(client, BoardSpec(spec.entity_type, spec.board_title, wanted or None, []), keep=keep)
     if not board.made_board:
-        _begin_with_board(link, board.board_id, made=False)
+        begin_with_board(link, board.board_id, made=False)
     return [f"made the {words}" for words in board.created] or [f"now works with board {board.board_id}"]
 
 
@@ -130,7 +130,7 @@ def _board_gone(spec: EntitySpec, board_id: str) -> str:
     )
 
 
-def _begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
+def begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
     """Another board than before: what was allowed on the old one is not allowed on it by itself.
 
     Only a board that the set-up made is sure to hold nothing but what people put there for NPD.
@@ -139,7 +139,7 @@ def _begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
     link.made_by_setup = link.creates_records = made
     link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
-    link.shape = {}
+    link.shape, link.known_titles = {}, {}
     with transaction.atomic():
         RefusedItem.objects.filter(entity_type=link.entity_type).delete()
         link.save()
@@ -149,7 +149,7 @@ def _begin_with_board(link: BoardLink, board_id: str, *, made: bool) -> None:
 def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> tuple[list[str], list[str]]:
     """Write down what is on Monday now; return what was done and what is wrong, both in words."""
     adopted = [] if link.npd_id_column else [f"uses the {words} that was there" for words in board.adopted]
-    done = [*(f"made the {words}" for words in board.created), *adopted, *_choose_group(link, board)]
+    done = [*(f"made the {words}" for words in board.created), *adopted, *choose_group(link, board)]
     column = board.columns[NPD_ID_KEY].id
     moved, link.npd_id_column = link.npd_id_column not in ("", column), column
     link.blocked_until, link.blocked_reason = None, ""
@@ -160,7 +160,7 @@ def _store(spec: EntitySpec, link: BoardLink, board: BoardSetup) -> tuple[list[s
     return [*done, *stored.done, *again], stored.problems
 
 
-def _choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
+def choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
     """New items go to the topmost group, unless a person named another that still takes items."""
     before, group_id = link.group_id, board.group_id or ""
     if before in board.groups:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
-from sync import account, budget, pausing
+from sync import account, budget, moments, pausing
 from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.models import BoardLink, MondayAccount, QueuePause
@@ -34,7 +35,11 @@ def why_not(entity_type: str) -> str:
 
 def why_waits(entity_type: str) -> str:
     """Return why due rows of this type wait: what `why_not` says, that changes are gathered, or a paused direction."""
-    return standstill(entity_type, link_of(entity_type)).words or pausing.why_one_way(entity_type)
+    found = standstill(entity_type, link_of(entity_type))
+    if found.words and not found.passing:
+        return found.words
+    # A board that gathers does so for the direction that isn't paused; the other waits for a person.
+    return " ".join(text for text in (found.words, pausing.why_one_way(entity_type)) if text)
 
 
 def standstill(
@@ -50,9 +55,12 @@ def standstill(
     `paused`: what `pausing.by_direction` said of the board, where it has been asked already.
     """
     if not account.is_configured():
-        return Standstill("Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`.")
+        return Standstill(
+            _("Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`.")
+        )
     if link is None or not link.board_id or not link.npd_id_column:
-        return Standstill(f"There is no board for {entity_type} records yet: run `manage.py monday_setup`.")
+        none = _("There is no board for %(type)s records yet: run `manage.py monday_setup`.")
+        return Standstill(none % {"type": entity_type})
     pause = pausing.of_board(pausing.by_direction(entity_type) if paused is None else paused)
     if pause is not None:
         return Standstill(pausing.words(pause))
@@ -60,8 +68,9 @@ def standstill(
     if not held:
         short = budget.held(link, urgent=urgent)
         return Standstill(short.words, short.until, short.passing) if short else Standstill()
-    until, reason = held[0]
-    return Standstill(f"{reason} Tried again at {until:%H:%M:%S} UTC.", max(until for until, _ in held))
+    until, reason = max(held)
+    again = _("Tried again at %(time)s.") % {"time": moments.time_of_day(until, seconds=True)}
+    return Standstill(f"{reason} {again}", until)
 
 
 def _pauses_in_force(row: MondayAccount, link: BoardLink) -> list[tuple[datetime, str]]:

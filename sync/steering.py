@@ -23,7 +23,7 @@ from sync.choices import Cause, Priority, QueueStatus, SyncStatus
 from sync.hooks import desk
 from sync.lease import LOCK_TIMEOUT_MS, giving_way
 from sync.models import SyncMetadata, SyncQueue
-from sync.queue_errors import CountChanged, QueueError
+from sync.queue_errors import HELD, CountChanged, GaveWay, QueueError
 
 log = structlog.get_logger(__name__)
 
@@ -162,7 +162,10 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> Steered:
 def _steered(
     what: str, by: str, rows: QuerySet[SyncQueue], some: Callable[[Sequence[int]], _Part]
 ) -> Steered:
-    """Steer the rows a chunk at a time, each in a transaction: a save of one of them waits for no more than that."""
+    """Steer the rows a chunk at a time, each in a transaction: a save of one of them waits for no more than that.
+
+    Raises GaveWay where some chunks are done and a save holds on to the rows of the next, QueueError where none is.
+    """
     finished = rows.order_by().filter(status=QueueStatus.COMPLETED).count()
     ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
     parts: list[_Part] = []
@@ -170,7 +173,13 @@ def _steered(
         # Inside the caller's transaction a second chunk can't give way alone: the rows of the first stay locked.
         keeps = connection.in_atomic_block and bool(parts)
         work = partial(_bounded, partial(some, chunk))
-        parts.append(work() if keeps else patiently(work))
+        try:
+            parts.append(work() if keeps else patiently(work))
+        except QueueError as error:
+            if so_far := sum(part.done for part in parts):
+                log.warning("queue steered in part", what=what, by=by, rows=so_far, of=len(ids))
+                raise GaveWay(so_far, len(ids)) from error
+            raise
     done, in_flight = sum(part.done for part in parts), sum(part.in_flight for part in parts)
     found = Steered(done, in_flight, len(ids) - done - in_flight + finished)
     log.info("queue steered", what=what, by=by, rows=done, in_flight=in_flight, left=found.left)
@@ -187,9 +196,7 @@ def patiently(work: Callable[[], T]) -> T:
     except OperationalError as error:
         if not isinstance(error.__cause__, LockNotAvailable | DeadlockDetected):
             raise
-        raise QueueError(
-            "A save that takes long holds some of these rows. Look at the list, and do the rest when it is done."
-        ) from error
+        raise QueueError(HELD) from error
 
 
 def _bounded(work: Callable[[], T]) -> T:

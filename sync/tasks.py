@@ -13,6 +13,7 @@ from sync.guard.releasing import release
 from sync.pruning import prune
 from sync.queue import SyncQueueService
 from sync.sweeps import compare_due, sweep_due
+from sync.wizard.working import carry_on
 
 
 @shared_task(name="sync.work_board", ignore_result=True)
@@ -65,3 +66,9 @@ def audit() -> None:
 def release_held() -> None:
     """Let go what waits for approval and has lost its cause."""
     release()
+
+
+@shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
+def carry_on_set_ups() -> None:
+    """Compare what the wizard has drawn up, carry out what was confirmed; a bulk import of thousands takes long."""
+    carry_on()

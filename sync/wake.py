@@ -12,7 +12,7 @@ import time
 from functools import lru_cache
 
 import structlog
-from celery import current_app
+from celery import Task, current_app
 from django.conf import settings
 from kombu import Connection
 from kombu.pools import producers
@@ -76,15 +76,24 @@ def send(entity_type: str) -> bool:
     """Send a wake-up now; a broker that is away is logged and survived, within 200 ms."""
     from sync.tasks import work_board
 
+    return nudge(work_board, entity_type)
+
+
+def nudge(task: Task[..., None], *args: str) -> bool:
+    """Have a task run now, for work whose rows are stored; a broker that is away is logged and survived within 200 ms.
+
+    Every task that is nudged so is also run by the schedule, which finds what a lost message was about.
+    """
     try:
         with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
-            work_board.apply_async((entity_type,), producer=producer, retry=False)
+            task.apply_async(args=args, producer=producer, retry=False)
     except (
         Exception
-    ) as error:  # whatever the broker's library raises: the row is stored, a sweep will find it
+    ) as error:  # whatever the broker's library raises: the rows are stored, the schedule finds them
         log.warning(
-            "wake-up not sent; the next sweep takes the row",
-            entity_type=entity_type,
+            "wake-up not sent; the schedule brings the next",
+            task=task.name,
+            about=args,
             error=type(error).__name__,
         )
         return False

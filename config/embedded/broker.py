@@ -12,15 +12,26 @@ from amqp.exceptions import RecoverableConnectionError
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel as SQLAlchemyChannel
 from kombu.transport.sqlalchemy import Transport as SQLAlchemyTransport
-from sqlalchemy import Engine, create_engine, exc, text
+from sqlalchemy import Engine, create_engine, exc, make_url, text
 
 
 class Channel(SQLAlchemyChannel):
     """A channel whose pooled connections are tried before use, so that none of them outlives the server."""
 
     def _engine_from_config(self) -> Engine:
-        url = str(self.connection.client.hostname)  # type: ignore[union-attr]
-        return create_engine(url, pool_pre_ping=True, pool_size=2)
+        url = make_url(str(self.connection.client.hostname))  # type: ignore[union-attr]
+        asked = url.query.get("prepare_threshold")
+        return create_engine(
+            url.difference_update_query(["prepare_threshold"]),
+            pool_pre_ping=True,
+            pool_size=2,
+            connect_args={} if asked is None else {"prepare_threshold": _threshold(str(asked))},
+        )
+
+
+def _threshold(asked: str) -> int | None:
+    """After how many runs a statement is prepared: a URL holds text, the driver wants a number, or None for never."""
+    return int(asked) if asked.isdecimal() else None
 
 
 class Transport(SQLAlchemyTransport):

@@ -8,6 +8,7 @@ from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
@@ -16,6 +17,7 @@ from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from conflicts import batch_standing as stands
 from conflicts import batches
@@ -74,7 +76,7 @@ class BatchMixin:
         return rows, _in_words(request, listed)
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
-        """Show the batch; on POST confirm or undo it."""
+        """Show the batch; on POST confirm, stop or undo it."""
         if not self.has_view_permission(request):  # type: ignore[attr-defined]
             raise PermissionDenied
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
@@ -86,7 +88,10 @@ class BatchMixin:
         self._must_change(request)
         user = cast("User", request.user)
         try:
-            if "undo" in request.POST:
+            if "stop" in request.POST:
+                left = batches.stop(batch, by=user)
+                messages.success(request, _stopped(left))
+            elif "undo" in request.POST:
                 batches.want_undone(batch, by=user)
             else:
                 batches.confirm(batch, by=user, expect=_number(request.POST.get("expect", "")))
@@ -157,11 +162,27 @@ def _progress(batch: ConflictBatch) -> dict[str, Any]:
     return {
         "batch": batch,
         "moving": stands.is_moving(batch, counted),
-        "done": stands.done(batch, counted),
+        "done": stands.done(counted),
+        "stoppable": _stoppable(batch, counted),
         "counts": [(name, stands.WORDS[name], number) for name, number in counted.items()],
         "undoable": undoable,
         "left_out": counted.get(stands.LEFT_OUT, 0),
     }
+
+
+def _stoppable(batch: ConflictBatch, counted: dict[str, int]) -> bool:
+    """Whether some of it has not begun yet."""
+    return batch.state == BatchState.UNDOING or (
+        batch.state == BatchState.RUNNING and bool(counted.get(stands.WAITING))
+    )
+
+
+def _stopped(left: int) -> str:
+    return ngettext(
+        "Stopped. %(left)s conflict is left as it was; what was done before stays.",
+        "Stopped. %(left)s conflicts are left as they were; what was done before stays.",
+        left,
+    ) % {"left": intcomma(left)}
 
 
 def _address(request: HttpRequest) -> str:

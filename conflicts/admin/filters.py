@@ -13,13 +13,17 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from conflicts.edited_by import edited_in_npd, edited_on_monday
 from conflicts.models import SyncConflict
 from conflicts.waiting import BEING_APPLIED
 from sync import registry
+from sync.authors import bare_name, monday_people
 from sync.clock import SyncNow
 from sync.models import BoardLink, FieldMapping
 
 Choices = Iterable[tuple[str, str]]
+PEOPLE = 100
+"""People that a filter lists."""
 
 
 def mappings_of_all(request: HttpRequest) -> list[FieldMapping]:
@@ -34,16 +38,16 @@ def mappings_of_all(request: HttpRequest) -> list[FieldMapping]:
 class StateFilter(admin.SimpleListFilter):
     """Open, being applied, settled."""
 
-    title = "state"
+    title = gettext_lazy("state")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         return (
-            ("open", "Open"),
-            ("applying", "Being applied"),
-            ("handed_back", "Handed back"),
-            ("settled", "Settled"),
-            ("undoing", "Being undone"),
+            ("open", _("Open")),
+            ("applying", _("Being applied")),
+            ("handed_back", _("Handed back")),
+            ("settled", _("Settled")),
+            ("undoing", _("Being undone")),
         )
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
@@ -64,7 +68,7 @@ class StateFilter(admin.SimpleListFilter):
 class EntityFilter(admin.SimpleListFilter):
     """Contacts, organizations, whatever else is synced."""
 
-    title = "kind of record"
+    title = gettext_lazy("kind of record")
     parameter_name = "entity_type"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
@@ -80,7 +84,7 @@ class EntityFilter(admin.SimpleListFilter):
 class FieldFilter(admin.SimpleListFilter):
     """The fields in conflict."""
 
-    title = "field"
+    title = gettext_lazy("field")
     parameter_name = "field"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
@@ -144,9 +148,7 @@ class WhoFilter(admin.SimpleListFilter):
     parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        chose = SyncConflict.objects.exclude(resolved_by=None).values("resolved_by").distinct()
-        people = get_user_model().objects.filter(Q(pk__in=chose) | Q(pk=request.user.pk)).order_by("username")
-        return [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:100]]
+        return people_of_npd(request)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
         value = self.value() or ""
@@ -154,3 +156,44 @@ class WhoFilter(admin.SimpleListFilter):
             return queryset.none() if value else queryset
         number = int(value[:9])
         return queryset.filter(Q(resolved_by_id=number) | Q(choice__by_id=number))
+
+
+class EditedInNpdFilter(admin.SimpleListFilter):
+    """Who has edited a field in conflict in NPD of late, by the records' own history."""
+
+    title = gettext_lazy("edited in NPD by")
+    parameter_name = "npd_by"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return people_of_npd(request)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value:
+            return queryset
+        return queryset.filter(edited_in_npd(value)) if value.isdecimal() else queryset.none()
+
+
+class EditedOnMondayFilter(admin.SimpleListFilter):
+    """Who has edited a column in conflict on Monday of late, by its deliveries."""
+
+    title = gettext_lazy("edited on Monday by")
+    parameter_name = "monday_by"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        people = [(user, bare_name(user, known)) for known in [monday_people()] for user in known]
+        return sorted(people, key=lambda one: one[1])[:PEOPLE]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        return queryset.filter(edited_on_monday(value)) if value else queryset
+
+
+def people_of_npd(request: HttpRequest) -> list[tuple[str, str]]:
+    """Who may work here, by name; read once a request, for two filters."""
+    known: list[tuple[str, str]] | None = getattr(request, "people_of_npd", None)
+    if known is None:
+        people = get_user_model().objects.filter(is_staff=True).order_by("username")
+        known = [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:PEOPLE]]
+        request.people_of_npd = known  # type: ignore[attr-defined]
+    return known

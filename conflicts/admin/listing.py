@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR
+from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Q, QuerySet, Value
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy, ngettext
 
 from conflicts import batches, progress, waiting
+from conflicts.admin.addresses import see_other
 from conflicts.admin.batch import BatchMixin, batch_url, label_of
-from conflicts.admin.bulk import keep
 from conflicts.admin.filters import (
     AgeFilter,
     BoardFilter,
+    EditedInNpdFilter,
+    EditedOnMondayFilter,
     EntityFilter,
     FieldFilter,
     StateFilter,
@@ -25,6 +30,7 @@ from conflicts.admin.filters import (
     mappings_of_all,
 )
 from conflicts.admin.one_click import button, one_click
+from conflicts.admin.refused import RefusedMixin
 from conflicts.admin.rule import RuleMixin, offered, rules_set
 from conflicts.admin.screen import ConflictScreen, conflict_status
 from conflicts.admin.undo import undo_button
@@ -50,21 +56,24 @@ BADGES = {
 
 
 @admin.register(SyncConflict)
-class SyncConflictAdmin(BatchMixin, RuleMixin, PageAdmin):
+class SyncConflictAdmin(BatchMixin, RefusedMixin, RuleMixin, PageAdmin):
     """Conflicts are made and closed by looks; people settle them on their screen."""
 
     list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "state")
     list_display_links = None
-    list_filter = (StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter)
+    list_filter = (
+        StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter, EditedInNpdFilter,
+        EditedOnMondayFilter,
+    )  # fmt: skip
     list_filter_submit = False
     list_fullwidth = True
     search_fields = ("monday_item_id",)
-    search_help_text = "Search by the record's name, or by the number of the item on Monday"
+    search_help_text = gettext_lazy("Search by the record's name, or by the number of the item on Monday")
     actions = ("keep_npd", "keep_monday")
     ordering = waiting.OPEN_FIRST
     change_list_template = "conflicts/list.html"
-    empty_title = "No conflicts here"
-    empty_words = (
+    empty_title = gettext_lazy("No conflicts here")
+    empty_words = gettext_lazy(
         "When two people change the same field differently, one in NPD and one on Monday,"
         " it waits here for you. Nothing is overwritten meanwhile."
     )
@@ -146,7 +155,7 @@ class SyncConflictAdmin(BatchMixin, RuleMixin, PageAdmin):
             return gone
         return HttpResponseRedirect(reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk]))
 
-    @admin.display(description="Record")
+    @admin.display(description=gettext_lazy("Record"))
     def of_record(self, conflict: Any) -> SafeString:
         """The record's name, which leads to the screen."""
         return format_html(
@@ -156,21 +165,33 @@ class SyncConflictAdmin(BatchMixin, RuleMixin, PageAdmin):
             conflict.entity_type,
         )
 
-    @admin.action(description="Keep NPD", permissions=["change"])
+    @admin.action(description=gettext_lazy("Keep NPD"), permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """NPD's side stands in all of them, after a page that shows what that means."""
         if request.POST.get("select_across") == "1":
             return self.prepared(request, ResolutionType.KEEP_NPD)
-        return keep(self, request, queryset, ResolutionType.KEEP_NPD)
+        return self._ticked(request, queryset, ResolutionType.KEEP_NPD)
 
-    @admin.action(description="Keep Monday", permissions=["change"])
+    @admin.action(description=gettext_lazy("Keep Monday"), permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """Monday's side stands in all of them, after a page that shows what that means."""
         if request.POST.get("select_across") == "1":
             return self.prepared(request, ResolutionType.KEEP_MONDAY)
-        return keep(self, request, queryset, ResolutionType.KEEP_MONDAY)
+        return self._ticked(request, queryset, ResolutionType.KEEP_MONDAY)
 
-    @admin.display(description="In conflict")
+    def _ticked(
+        self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: ResolutionType
+    ) -> HttpResponse:
+        """Prepare a batch of the rows that were ticked: shown, confirmed and undone like one of all that match."""
+        number = rows.order_by().count()
+        words = ngettext("%(number)s row that was ticked", "%(number)s rows that were ticked", number)
+        batch = batches.prepare(
+            SyncConflict.objects.filter(pk__in=rows.order_by().values("pk")), kept,
+            by=cast("User", request.user), address=_query(request), matches=words % {"number": intcomma(number)},
+        )  # fmt: skip
+        return see_other(batch_url(batch))
+
+    @admin.display(description=gettext_lazy("In conflict"))
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
         """The fields, and the kind of a conflict that is not about fields that differ."""
         labels = ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
@@ -179,23 +200,23 @@ class SyncConflictAdmin(BatchMixin, RuleMixin, PageAdmin):
         about = words.shorten(conflict.what, SHORTENED) or labels
         return format_html('{}<span class="cfl-sub">{}</span>', conflict.get_kind_display(), about)
 
-    @admin.display(description="NPD")
+    @admin.display(description=gettext_lazy("NPD"))
     def npd_says(self, conflict: Any) -> SafeString | str:
         """NPD's value of the first field."""
         return _with_button(_first_value(conflict, "npd", conflict.npd_data), button(conflict, "keep_npd"))
 
-    @admin.display(description="Monday")
+    @admin.display(description=gettext_lazy("Monday"))
     def monday_says(self, conflict: Any) -> SafeString | str:
         """Monday's value of the first field."""
         shown = _first_value(conflict, "monday", conflict.monday_data)
         return _with_button(shown, button(conflict, "keep_monday"))
 
-    @admin.display(description="Found", ordering="detected_at")
+    @admin.display(description=gettext_lazy("Found"), ordering="detected_at")
     def since(self, conflict: Any) -> SafeString | str:
         """How long ago it was found."""
         return words.time_tag(conflict.detected_at, conflict.page_now)
 
-    @admin.display(description="State")
+    @admin.display(description=gettext_lazy("State"))
     def state(self, conflict: SyncConflict) -> SafeString:
         """Where it stands."""
         state = progress.state_of(conflict)

@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 
 from conflicts.choice import MONDAY, NPD
 from conflicts.errors import BadResolution
-from conflicts.ruling import MAY_CHANGE, set_rule
+from conflicts.ruling import MAY_CHANGE, put_aside, set_rule, suggest_again
 from conflicts.suggesting import RULE_OF, Decided, Suggestion, decided_of, open_on, suggestions
 from sync.choices import Rule
 from sync.models import FieldMapping
@@ -45,7 +45,9 @@ class RuleMixin:
             raise PermissionDenied
         mapping = get_object_or_404(FieldMapping.objects.select_related("link"), pk=pk)
         if request.method == "POST":
-            return self._set(request, mapping)
+            acts = {"aside": self._put_aside, "again": self._suggest_again}
+            act = next((act for name, act in acts.items() if name in request.POST), self._set)
+            return act(request, mapping)
         decided = decided_of(mapping)
         context = {
             **self.admin_site.each_context(request),
@@ -56,11 +58,24 @@ class RuleMixin:
             "asks": mapping.rule == Rule.ASK,
             "ways": [_way(decided, side) for side in (NPD, MONDAY) if RULE_OF[side] != mapping.rule],
             "decided": decided.decided,
+            "aside": decided.aside,
             "open": len(open_on(mapping)),
             "back": reverse("admin:conflicts_syncconflict_changelist"),
             "board": reverse("admin:sync_boardlink_change", args=[mapping.link_id]),
         }
         return TemplateResponse(request, "conflicts/rule.html", context)
+
+    def _put_aside(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
+        put_aside(mapping, by=cast("User", request.user))
+        told = _("No rule is suggested for %(field)s before three more decisions agree.")
+        messages.success(request, _linked(told % {"field": mapping.label}, mapping))
+        return _see_other(reverse("admin:conflicts_syncconflict_changelist"))
+
+    def _suggest_again(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
+        suggest_again(mapping, by=cast("User", request.user))
+        told = _("A rule for %(field)s is suggested again, where the last decisions agree.")
+        messages.success(request, told % {"field": mapping.label})
+        return _see_other(rule_url(mapping))
 
     def _set(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
         rule, shown = str(request.POST.get("rule", "")), str(request.POST.get("shown", ""))
@@ -95,7 +110,12 @@ def offered(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list[dict
     if not may_rule(request):
         return []
     return [
-        {"sentence": _sentence(one), "question": _question(one), "url": rule_url(one.mapping)}
+        {
+            "sentence": _sentence(one),
+            "question": _question(one),
+            "url": rule_url(one.mapping),
+            "field": one.mapping.label,
+        }
         for one in suggestions(mappings)
     ]
 
@@ -142,6 +162,11 @@ def _said(mapping: FieldMapping) -> SafeString:
         "field": mapping.label,
         "rule": Rule(mapping.rule).label,
     }
+    return _linked(sentence, mapping)
+
+
+def _linked(sentence: str, mapping: FieldMapping) -> SafeString:
+    """The sentence with the way back, which is the rule's page."""
     return format_html(
         '{} <a class="underline" href="{}">{}</a>', sentence, rule_url(mapping), _("Take it back")
     )

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.admin import ModelAdmin
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
-from conflicts import presenting, presenting_record, progress, undoing, waiting
+from conflicts import presenting, presenting_record, progress, undoing
+from conflicts.admin.addresses import screen_url, see_other, status_url, undo_url, walk_from_conflict
+from conflicts.admin.before import CONFLICT, Before, conflict_named
 from conflicts.admin.filters import mappings_of_all
 from conflicts.admin.posted import posted_of, type_of
 from conflicts.admin.rule import offered
+from conflicts.around import Around
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import ConflictKind, SyncConflict
 from conflicts.presenting import Posted
-from conflicts.records import monday_url, name_of, record_of
 from conflicts.resolution import resolve
 from sync.admin import words
 from sync.admin.base import record_url
-from sync.clock import sync_now
-
-HTTP_SEE_OTHER = 303
+from sync.clock import SyncNow
 
 
 class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
@@ -47,13 +53,13 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
 
     def get(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Show the conflict as it stands."""
-        return self._show(get_object_or_404(SyncConflict, pk=pk))
+        return self._show(self._found(pk))
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Store the choice, or show again what stands in its way with the choices kept."""
         if not self.model_admin.has_change_permission(request):
             raise PermissionDenied
-        conflict = get_object_or_404(SyncConflict, pk=pk)
+        conflict = self._found(pk)
         posted = posted_of(request)
         try:
             stored = resolve(
@@ -63,18 +69,21 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         except BadResolution as error:
             return self._show(conflict, posted, error.problems, trouble=error.sentence, status=400)
         except (StaleSeen, NotWaiting) as error:
-            conflict.refresh_from_db()
-            return self._show(conflict, posted, trouble=str(error), status=409)
+            return self._show(self._found(pk), posted, trouble=str(error), status=409)
         return self._go_on(stored, to_next="next" in request.POST)
 
+    def _found(self, pk: UUID) -> SyncConflict:
+        """The conflict, and the one that was settled just before; with who settled them and the time of the page."""
+        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
+        named = conflict_named(self.request)
+        self.read = {row.pk: row for row in rows.filter(pk__in=[pk, *([named] if named else [])])}
+        if pk not in self.read:
+            raise Http404(f"There is no conflict {pk}.")
+        return self.read[pk]
+
     def _go_on(self, conflict: SyncConflict, *, to_next: bool) -> HttpResponse:
-        following = waiting.after(conflict) if to_next else None
-        address = screen_url(following or conflict)
-        if following is not None:
-            address += f"?after={conflict.pk}"
-        response = HttpResponseRedirect(address)
-        response.status_code = HTTP_SEE_OTHER
-        return response
+        following = walk_from_conflict(conflict).next_url if to_next else ""
+        return see_other(f"{following}?{CONFLICT}={conflict.pk}" if following else screen_url(conflict))
 
     def _show(
         self,
@@ -87,114 +96,78 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
     ) -> HttpResponse:
         choosing = conflict.is_open and not conflict.is_being_applied
         of_fields = not conflict.is_about_record
-        rows = presenting.open_rows(conflict, posted, problems) if conflict.is_open and of_fields else []
+        may = self.model_admin.has_change_permission(self.request)
+        known = mappings_of_all(self.request)
+        before = Before(self.request, known, may_undo=may, read=self.read)
+        around = Around.of(conflict, known, before.conflict)
+        rows = (
+            presenting.open_rows(conflict, around, posted, problems) if conflict.is_open and of_fields else []
+        )
+        if rows and choosing:
+            presenting.name_editors(rows, conflict, around)
         context = self.get_context_data(
             conflict=conflict,
             rows=rows,
-            settled=presenting.settled_rows(conflict),
+            settled=presenting.settled_rows(conflict, around),
             gone=presenting.gone_fields(conflict, posted),
             choosing=choosing,
-            may_choose=choosing and self.model_admin.has_change_permission(self.request),
+            may_choose=choosing and may,
+            may_undo=may,
             trouble=trouble,
             posted_kept=bool(posted and posted.picks and choosing),
             problems=problems or {},
-            suggestions=self._suggestions(conflict),
-            **self._about(conflict),
-            **self._about_record(conflict, posted),
+            suggestions=self._suggestions(conflict, before.conflict),
+            done_before=before.strip(around),
+            **self._about(conflict, around),
+            **self._about_record(conflict, around, posted),
         )
         return self.render_to_response(context, status=status)
 
-    def _about(self, conflict: SyncConflict) -> dict[str, Any]:
+    def _about(self, conflict: SyncConflict, around: Around) -> dict[str, Any]:
         """The record, the links, the place among the others, the state."""
-        record = record_of(conflict)
-        number, total = waiting.position(conflict)
-        following, preceding = waiting.after(conflict), waiting.before(conflict)
-        name = name_of(conflict, record)
+        walk, name = walk_from_conflict(conflict), around.name
+        stands = progress.progress_of(conflict, around)
         shows_fields = conflict.is_open and not conflict.is_about_record
         self.title = f"Conflict of {name}"
         return {
             "name": name,
             "page_name": name,
-            "record": record,
-            "record_url": record_url(conflict.entity_type, conflict.entity_id) if record else "",
-            "monday_url": monday_url(conflict),
-            "others": presenting.other_fields(conflict) if shows_fields else [],
-            "equal": presenting.equal_fields(conflict, record) if shows_fields else [],
-            "progress": progress.progress_of(conflict),
-            "number": number,
-            "total": total,
-            "next_url": screen_url(following) if following else "",
-            "previous_url": screen_url(preceding) if preceding else "",
+            "record_url": record_url(conflict.entity_type, conflict.entity_id) if around.record else "",
+            "monday_url": around.item_url(conflict.monday_item_id),
+            "others": presenting.held_fields(conflict, around) if shows_fields else [],
+            "equal": presenting.equal_fields(conflict, around) if shows_fields else [],
+            "progress": stands,
+            "walk": walk,
             "list_url": reverse("admin:conflicts_syncconflict_changelist"),
             "status_url": status_url(conflict),
-            "done_before": self._done_before(),
             "undo_url": undo_url(conflict),
-            "why_not_undone": undoing.why_not(conflict)
-            if progress.state_of(conflict) == progress.SETTLED
-            else "",
-            "may_undo": self.model_admin.has_change_permission(self.request),
+            "why_not_undone": undoing.why_not(conflict) if stands.state == progress.SETTLED else "",
             "kind": conflict.get_kind_display(),
-            "age": words.when(conflict.detected_at, sync_now()),
+            "age": words.when(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
         }
 
-    def _about_record(self, conflict: SyncConflict, posted: Posted | None) -> dict[str, Any]:
+    def _about_record(self, conflict: SyncConflict, around: Around, posted: Posted | None) -> dict[str, Any]:
         """What happened to the record, the values edited meanwhile, the candidates, and the ways out."""
         if not conflict.is_about_record:
             return {"about_record": False, "both": conflict.kind == ConflictKind.OVERWRITTEN}
-        columns = presenting_record.columns_of(conflict)
+        columns = presenting_record.columns_of(conflict, around)
         return {
             "about_record": True,
             "what": conflict.what,
-            "edited": presenting.edited_rows(conflict),
+            "edited": presenting.edited_rows(conflict, around),
             "columns": columns,
-            "lines": presenting_record.lines_of(conflict, columns),
+            "lines": presenting_record.lines_of(around, columns),
             "ways": presenting_record.ways_of(conflict, posted.picks if posted else None),
             "seen": presenting_record.seen_of(conflict),
         }
 
-    def _suggestions(self, conflict: SyncConflict) -> list[dict[str, str]]:
+    def _suggestions(self, conflict: SyncConflict, before: SyncConflict | None) -> list[dict[str, str]]:
         """Rules that decisions suggest for the fields of this page, those settled just now among them."""
         fields = {(conflict.entity_type, key) for key in conflict.conflict_fields}
-        if self.before is not None:
-            fields |= {(self.before.entity_type, key) for key in self.before.conflict_fields}
+        if before is not None:
+            fields |= {(before.entity_type, key) for key in before.conflict_fields}
         mappings = [one for one in mappings_of_all(self.request) if (one.link.entity_type, one.key) in fields]
         return offered(self.request, mappings)
-
-    @cached_property
-    def before(self) -> SyncConflict | None:
-        """The conflict that was settled just now, as the address says."""
-        try:
-            return SyncConflict.objects.filter(pk=UUID(self.request.GET.get("after", ""))).first()
-        except ValueError:
-            return None
-
-    def _done_before(self) -> dict[str, Any] | None:
-        """What the page goes on showing of the conflict that was settled just now."""
-        before = self.before
-        if before is None:
-            return None
-        return {
-            "name": name_of(before, record_of(before)),
-            "url": screen_url(before),
-            "status_url": status_url(before),
-            "progress": progress.progress_of(before),
-            "undo_url": undo_url(before) if self.model_admin.has_change_permission(self.request) else "",
-        }
-
-
-def screen_url(conflict: SyncConflict) -> str:
-    """The address of a conflict's screen."""
-    return reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk])
-
-
-def status_url(conflict: SyncConflict) -> str:
-    """The address that answers how far a conflict is."""
-    return reverse("admin:conflicts_syncconflict_status", args=[conflict.pk])
-
-
-def undo_url(conflict: SyncConflict) -> str:
-    """The address of the button that undoes how a conflict was settled."""
-    return reverse("admin:conflicts_syncconflict_undo", args=[conflict.pk])
 
 
 def conflict_status(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseBase]:
@@ -205,7 +178,13 @@ def conflict_status(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseB
             raise PermissionDenied
         found = progress.progress_of(get_object_or_404(SyncConflict, pk=pk))
         return JsonResponse(
-            {"state": found.state, "sentence": found.sentence, "waits": found.waits, "final": found.is_final},
+            {
+                "state": found.state,
+                "sentence": found.sentence,
+                "waits": found.waits,
+                "final": found.is_final,
+                "undo": found.state == progress.SETTLED,
+            },
             headers={"Cache-Control": "no-store"},
         )
 

@@ -11,6 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group, User
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
 from knox.admin import AuthTokenAdmin as KnoxTokenAdmin
 from knox.models import AuthToken
 from rest_framework.authtoken.models import Token, TokenProxy
@@ -54,7 +55,7 @@ def without_keys(listed: Any, keys: Collection[str]) -> Any:
     """Return a nested list of texts with dots where these keys stood."""
     if isinstance(listed, list):
         return [without_keys(one, keys) for one in listed]
-    return "Token: •••" if any(key in str(listed) for key in keys) else listed
+    return _("Token: •••") if any(key in str(listed) for key in keys) else listed
 
 
 @admin.register(Group)
@@ -87,5 +88,12 @@ class AuthTokenAdmin(KnownIdsMixin, KnoxTokenAdmin, ModelAdmin):
         """Save, and show a new token the only time that this is possible."""
         obj.save()
         if not change:
-            text = f"The new token of {obj.user}: {form.token} Copy it now; it can't be shown again."
-            self.message_user(request, f"{text} Send it as “Authorization: Bearer …”.", messages.WARNING)
+            text = _("The new token of %(user)s: %(token)s Copy it now; it can't be shown again.") % {
+                "user": obj.user,
+                "token": form.token,
+            }
+            self.message_user(
+                request,
+                (_("%(text)s Send it as “Authorization: Bearer …”.") % {"text": text}),
+                messages.WARNING,
+            )

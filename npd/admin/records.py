@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
 from npd.admin.importing import ImportingMixin
@@ -12,7 +13,7 @@ from npd.forms import ContactForm, OrganizationForm
 from npd.models import Contact, Organization
 from sync.admin.records import SYNC_FILTERS, SyncedModelAdmin
 
-SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
+SYNC_FIELDS = (gettext_lazy("Sync"), {"fields": ("sync_enabled", "sync_direction")})
 
 
 @admin.register(Contact)
@@ -28,10 +29,12 @@ class ContactAdmin(ImportingMixin, SyncedModelAdmin):
         *SYNC_FILTERS[1:],
     ]
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
-    search_help_text = "Name, e-mail, phone, role, organization or the number of the item on Monday"
+    search_help_text = gettext_lazy(
+        "Name, e-mail, phone, role, organization or the number of the item on Monday"
+    )
     autocomplete_fields = ("organization",)
-    empty_title = "No contacts here"
-    empty_words = (
+    empty_title = gettext_lazy("No contacts here")
+    empty_words = gettext_lazy(
         "Nobody matches, or nobody has been added yet. A new item on the Contacts board appears here too."
     )
     fieldsets = (
@@ -48,16 +51,16 @@ class OrganizationAdmin(ImportingMixin, SyncedModelAdmin):
     list_display = ("name", "address_city", "address_country", "sync", "item", "updated")
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
     search_fields = ("name", "aliases", "address_city", "address_country", "monday_id")
-    search_help_text = "Name, other names, city, country or the number of the item on Monday"
+    search_help_text = gettext_lazy("Name, other names, city, country or the number of the item on Monday")
     autocomplete_fields = ("billing_contact",)
-    empty_title = "No organizations here"
-    empty_words = (
+    empty_title = gettext_lazy("No organizations here")
+    empty_words = gettext_lazy(
         "None matches, or none has been added yet. A new item on the Organizations board appears here too."
     )
     fieldsets = (
         (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
         (
-            "Address",
+            gettext_lazy("Address"),
             {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")},
         ),
         SYNC_FIELDS,

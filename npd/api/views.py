@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema, extend_schema_view
 from npd.api import serializers
 from npd.api.filters import ContactFilter, OrganizationFilter
 from npd.models import Contact, Organization
-from sync.api.records import ETAG_OUT, IF_MATCH, PushViewSet, RecordViewSet
+from sync.api.records import ETAG_OUT, IF_MATCH, LinkingViewSet, PushViewSet, RecordViewSet
 
 described = extend_schema_view(
     list=extend_schema(description="One page of records with their sync state."),
@@ -49,3 +49,15 @@ class OrganizationPush(PushViewSet):
 
     queryset = Organization.objects.all()
     serializer_class = serializers.OrganizationSyncResponseSerializer
+
+
+class ContactLinking(LinkingViewSet):
+    """Unlinking one contact, and linking it again."""
+
+    queryset = Contact.objects.all()
+
+
+class OrganizationLinking(LinkingViewSet):
+    """Unlinking one organization, and linking it again."""
+
+    queryset = Organization.objects.all()

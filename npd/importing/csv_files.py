@@ -7,6 +7,8 @@ import csv
 import io
 from collections.abc import Iterator
 
+from django.utils.translation import gettext_lazy
+
 from npd.importing.columns import knows
 from npd.importing.errors import ImportFileError
 from npd.importing.tables import MAX_CELL, Row, Table, limited
@@ -14,8 +16,8 @@ from npd.importing.tables import MAX_CELL, Row, Table, limited
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 ENCODINGS = {
     "utf-8": "UTF-8",
-    "cp1252": "Windows-1252 (Western Europe)",
-    "cp1250": "Windows-1250 (Central Europe)",
+    "cp1252": gettext_lazy("Windows-1252 (Western Europe)"),
+    "cp1250": gettext_lazy("Windows-1250 (Central Europe)"),
     "iso-8859-15": "ISO 8859-15",
     "mac-roman": "Mac Roman",
     "utf-16": "UTF-16",
@@ -48,12 +50,11 @@ def _text(name: str, content: bytes, encoding: str) -> tuple[str, str]:
     tries = [marked or encoding] if marked or encoding else [*_without_mark(content), "utf-8", "cp1252"]
     for codec in tries:
         try:
-            return content.decode(codec).removeprefix("\ufeff"), ENCODINGS.get(
-                codec, codec.upper().removesuffix("-SIG")
-            )
+            said = str(ENCODINGS.get(codec, codec.upper().removesuffix("-SIG")))
+            return content.decode(codec).removeprefix("\ufeff"), said
         except (UnicodeDecodeError, LookupError):
             continue
-    said = ENCODINGS.get(tries[-1], tries[-1])
+    said = str(ENCODINGS.get(tries[-1], tries[-1]))
     raise ImportFileError(
         f"{name} can't be read as {said}. Choose another encoding, or save the file anew as “CSV UTF-8”."
     )

@@ -8,7 +8,6 @@ from datetime import timedelta
 from pathlib import PurePath
 from typing import Any, BinaryIO
 
-import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -19,8 +18,7 @@ from npd.importing.planning import Options, Plan, Planned
 from npd.importing.tables import table_of
 from sync import acts_log
 from sync.clock import SyncNow, sync_now
-
-log = structlog.get_logger(__name__)
+from sync.wake import nudge
 
 KEPT_DAYS = 30
 """How long an import can be looked at and undone; its rows hold people's data, so no longer."""
@@ -40,7 +38,11 @@ def offer(
             entity_type=entity_type,
             file_name=name,
             how=table.how[:255],
-            options={"clear_empty": options.clear_empty, "make_organizations": options.make_organizations},
+            options={
+                "clear_empty": options.clear_empty,
+                "make_organizations": options.make_organizations,
+                "fields": [column.field for column in columns],
+            },
             columns=[[column.title, column.label] for column in columns],
             counts=plan.counts,
             organizations=plan.organizations,
@@ -98,10 +100,13 @@ def _begin(job: ImportJob, state: ImportState, to: ImportState, by: User, said: 
 def discard(job: ImportJob, *, by: User) -> bool:
     """Forget an import that nobody confirmed; return whether it was there."""
     with transaction.atomic():
-        gone, _rows = ImportJob.objects.filter(pk=job.pk, state=ImportState.SHOWN).delete()
-        if gone:
-            note(job, by, _("Import discarded; nothing was written."))
-    return bool(gone)
+        # Locked before it is deleted: else one that is confirmed at this moment would vanish while it is written.
+        shown = ImportJob.objects.select_for_update().filter(pk=job.pk, state=ImportState.SHOWN).first()
+        if shown is None:
+            return False
+        note(job, by, _("Import discarded; nothing was written."))
+        shown.delete()
+    return True
 
 
 def note(job: ImportJob, by: User, text: str) -> None:
@@ -113,17 +118,17 @@ def wake() -> None:
     """Nudge a worker to carry on what is confirmed; a broker that is away costs time, for Beat asks every minute."""
     from npd.tasks import carry_on_imports
 
-    try:
-        carry_on_imports.apply_async(retry=False)
-    except Exception as error:  # whatever the broker's library raises: the import is stored
-        log.warning("wake-up not sent; the next tick carries the import on", error=type(error).__name__)
+    nudge(carry_on_imports)
 
 
 def forget_old() -> None:
     """Delete imports that are older than they are kept, but none that is being carried out."""
     limit = sync_now() - timedelta(days=KEPT_DAYS)
     busy = (ImportState.RUNNING, ImportState.UNDOING)
-    ImportJob.objects.filter(made_at__lt=limit).exclude(state__in=busy).delete()
+    with transaction.atomic():
+        old = ImportJob.objects.filter(made_at__lt=limit).exclude(state__in=busy)
+        locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        ImportJob.objects.filter(pk__in=list(locked)).delete()
 
 
 def may_import(user: Any, entity_type: str) -> bool:

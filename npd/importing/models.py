@@ -47,14 +47,15 @@ class Result(models.TextChoices):
 class ImportJob(models.Model):
     """One file: shown first, written when a person has confirmed it.
 
-    `options` is {clear_empty, make_organizations}, `columns` [[title, label of the field or nothing], …], `counts` how
-    many rows come to what, `organizations` those that are to be made, {id given beforehand: name}.
+    `options` is {clear_empty, make_organizations, fields: [field of each column or nothing, …]}, `columns`
+    [[title, label of the field or nothing], …], `counts` how many rows come to what, `organizations` those that are to
+    be made, {id given beforehand: name}.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField(max_length=50)
     file_name = models.CharField(max_length=255)
-    how = models.CharField("how the file was read", max_length=255, blank=True, db_default="")
+    how = models.CharField(_("how the file was read"), max_length=255, blank=True, db_default="")
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     columns: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
     counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
@@ -65,7 +66,7 @@ class ImportJob(models.Model):
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     made_at = models.DateTimeField(db_default=SyncNow())
-    moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
+    moved_at = models.DateTimeField(_("when it last got on"), db_default=SyncNow())
 
     class Meta:
         db_table = "npd_imports"

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from npd.importing.columns import MODELS, NPD_ID, Column, labels_of, plain
 from npd.importing.matching import Known, by_id, canonical
@@ -242,7 +243,9 @@ def _texts(row: Row, columns: Sequence[Column]) -> dict[str, str]:
 
 
 def _hint(text: str) -> str:
-    return f"The cell says “{text[:80]}”. Correct it and import the row again." if text else "Fill the cell."
+    if not text:
+        return _("Fill the cell.")
+    return _("The cell says “%(text)s”. Correct it and import the row again.") % {"text": text[:80]}
 
 
 def _as_id(text: str) -> UUID | None:

@@ -12,12 +12,13 @@ from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from django.db.models import Count
+from django.utils.translation import gettext as _
 from pghistory.core import event_models
 
-from npd.importing.bulk import update_many
-from npd.importing.columns import MODELS
+from npd.importing.columns import MODELS, labels_of
 from npd.importing.models import ImportJob, ImportRow, Outcome, Result
 from sync import wake
+from sync.bulk import update_many
 from sync.models import Decision, SyncedModel
 from sync.undo import carry_out, decisions_of_batch, plan
 
@@ -29,17 +30,23 @@ STAYS = (
 
 @dataclass(frozen=True)
 class Undoable:
-    """What an undo would do now: values put back, values left alone, records deleted, records that stay."""
+    """What an undo would do now: values put back, values left alone, records deleted, records that stay.
+
+    `values_forgotten` are those of which the history doesn't say any more what stood before.
+    """
 
     values: int
     values_left: int
+    values_forgotten: int
     records: int
     records_left: int
 
 
 def undoable(job: ImportJob) -> Undoable:
     """Return what taking the import back would do, as things stand."""
-    steps = plan(_moves(job))
+    moves = _moves(job)
+    forgotten = _forgotten(_written(job, Outcome.CHANGED), moves)
+    steps = plan(moves)
     doable = sum(1 for step in steps if not step.stale)
     made = [row.record_id for row in _written(job, Outcome.NEW) if row.record_id]
     free = len(untouched(job.entity_type, made))
@@ -47,7 +54,11 @@ def undoable(job: ImportJob) -> Undoable:
     going = set(made) if job.entity_type == "contact" else set()
     free_others = len(untouched("organization", others, going=going))
     return Undoable(
-        doable, len(steps) - doable, free + free_others, len(made) + len(others) - free - free_others
+        doable,
+        len(steps) - doable,
+        sum(map(len, forgotten.values())),
+        free + free_others,
+        len(made) + len(others) - free - free_others,
     )
 
 
@@ -101,15 +112,32 @@ def _written(job: ImportJob, outcome: Outcome) -> Any:
     return job.rows.filter(outcome=outcome, result=Result.WRITTEN).order_by("number")
 
 
+def _forgotten(rows: Iterable[ImportRow], moves: Iterable[Decision]) -> dict[int, list[str]]:
+    """Which fields of each row the history tells nothing of any more, by the row's id: it is kept for a set time."""
+    told: dict[UUID | None, set[str]] = {}
+    for move in moves:
+        told.setdefault(move.entity_id, set()).update(move.values.get("raw_before") or {})
+    found = {row.pk: [name for name in row.after if name not in told.get(row.record_id, ())] for row in rows}
+    return {key: names for key, names in found.items() if names}
+
+
 def _put_back(job: ImportJob, rows: Sequence[ImportRow]) -> None:
-    undone = carry_out(
-        _moves(job, [row.record_id for row in rows if row.record_id]), by=job.done_by or job.by
-    )
+    moves = _moves(job, [row.record_id for row in rows if row.record_id])
+    undone = carry_out(moves, by=job.done_by or job.by)
     stayed: dict[UUID | None, list[str]] = {}
     for step in undone.left:
         stayed.setdefault(step.decision.entity_id, []).append(f"{step.label}: {step.stale}")
+    forgotten, labels = _forgotten(rows, moves), labels_of(job.entity_type)
     for row in rows:
-        row.note = " ".join(stayed.get(row.record_id, []))
+        said = stayed.get(row.record_id, [])
+        if names := forgotten.get(row.pk):
+            fields = ", ".join(labels[name] for name in names)
+            pruned = _(
+                "the history is pruned, so nobody can tell whether it is still the imported value. Change it by hand; "
+                "the import’s page shows what stood before."
+            )
+            said = [*said, f"{fields}: {pruned}"]
+        row.note = " ".join(said)
         row.result = Result.KEPT if row.note else Result.UNDONE
 
 

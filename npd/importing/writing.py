@@ -6,21 +6,22 @@ triggers, history and outbox see bulk writes as they see saves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, OperationalError, transaction
+from django.utils.translation import gettext as _
 
-from npd.importing.bulk import update_many
-from npd.importing.columns import FIELDS, MODELS, labels_of
+from npd.importing.columns import FIELDS, MODELS, NPD_ID, labels_of
 from npd.importing.jobs import shown
 from npd.importing.matching import Known
 from npd.importing.models import ImportJob, ImportRow, Outcome, Result
 from npd.importing.recording import Written, record, waiting_for
 from npd.models import Organization
 from sync import registry, wake
+from sync.bulk import update_many
 from sync.engine.values import still_holds, to_store
 from sync.models import SyncedModel
 
@@ -76,6 +77,7 @@ class _Batch:
         self.model: Any = MODELS[job.entity_type]
         self.labels = labels_of(job.entity_type)
         self.there: set[str] = set()
+        self.matched: dict[int, set[Any]] = {}
 
     def write(self) -> None:
         """Decide each row under the records' locks, write, and record what was written."""
@@ -86,6 +88,7 @@ class _Batch:
         if self.entity_type == "organization":
             self.there = self._targets()
         busy = waiting_for(self.entity_type, records)
+        self.matched = self._matched_by_key()
         changes = [w for row in self._changed() if (w := self._change(row, records.get(row.record_id)))]
         news = [w for row in self._new() if (w := self._make(row))]
         done = [*self._store(changes, self._update), *self._store(news, self._insert)]
@@ -95,6 +98,17 @@ class _Batch:
         ids = [row.record_id for row in self.rows if row.outcome == Outcome.CHANGED]
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk__in=ids)
         return {one.pk: one for one in locked.order_by("pk")}
+
+    def _matched_by_key(self) -> dict[int, set[Any]]:
+        """Which records the key of each row that gave no NPD ID fits now, by the row's number."""
+        field, columns = registry.entity(self.entity_type).match_key, self.job.options.get("fields", [])
+        keys = {
+            row.number: text
+            for row in self._changed()
+            if not _cell(row, columns, NPD_ID) and (text := _cell(row, columns, field))
+        }
+        known = Known(self.entity_type, field, keys.values())
+        return {number: {one.pk for one in known.exactly(text)} for number, text in keys.items()}
 
     def _changed(self) -> Iterable[ImportRow]:
         return (row for row in self.rows if row.outcome == Outcome.CHANGED)
@@ -108,14 +122,23 @@ class _Batch:
                 row for row in rows if row.after.get(name) and (name == field or not row.after.get(field))
             ]
             known = Known(self.entity_type, name, [str(row.after[name]) for row in mine])
+            near = {row.number: {one.pk for one in known.nearly(str(row.after[name]))} for row in mine}
+            ours = self._made_before({pk for pks in near.values() for pk in pks})
             for row in mine:
-                if known.nearly(str(row.after[name])):
+                if near[row.number] - ours:
                     left(
                         row,
                         f"A {self.entity_type} with this {self.labels[name].lower()} was made since the preview. "
                         "Import the row again to change that one.",
                     )
         return [row for row in rows if row.result == Result.WAITING]
+
+    def _made_before(self, records: Collection[Any]) -> set[Any]:
+        """Which of these records earlier rows of this file made: the preview told them apart from the later ones."""
+        if not records:
+            return set()
+        rows = self.job.rows.filter(outcome=Outcome.NEW, result=Result.WRITTEN, record_id__in=list(records))
+        return set(rows.values_list("record_id", flat=True))
 
     def _targets(self) -> set[str]:
         """The ids of related records that are still there."""
@@ -147,6 +170,14 @@ class _Batch:
             )
             return None
         if self._gone(row):
+            return None
+        if self.matched.get(row.number, {target.pk}) != {target.pk}:
+            said = _(
+                "The %(key)s by which it was found was changed since the preview, here or at another %(type)s. "
+                "Import the row again."
+            )
+            key = self.labels[registry.entity(self.entity_type).match_key].lower()
+            left(row, said % {"key": key, "type": self.entity_type})
             return None
         if still_holds(target, row.after):
             left(row, "It says so already: somebody made the same change since the preview.")
@@ -212,6 +243,12 @@ class _Batch:
 
     def _insert(self, written: Sequence[Written]) -> None:
         self.model._default_manager.bulk_create([one.target for one in written])
+
+
+def _cell(row: ImportRow, columns: Sequence[str], field: str) -> str:
+    """What a row says in the column that is read as this field; empty where there is none."""
+    position = columns.index(field) if field in columns else len(row.cells)
+    return str(row.cells[position]) if position < len(row.cells) else ""
 
 
 def left(row: ImportRow, why: str) -> None:

@@ -34,16 +34,28 @@
     return monday ? "→ Monday changes, NPD stays" : "→ Nothing changes";
   };
 
+  // Where the page itself says what a choice leads to, as of a value that Monday refuses.
+  const leads = (row) => {
+    const { leads: words, again } = row.querySelector("input[type=radio]:checked").dataset;
+    const told = again && unified(field(row).value) === unified(row.dataset.npd) ? again : words;
+    return told ? `→ ${told}` : "";
+  };
+
   const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
   const show = (row) => {
     const choice = picked(row);
     if (choice && choice !== "custom") field(row).value = row.dataset[choice];
     field(row).placeholder = choice ? "(empty)" : "";
-    row.querySelector("[data-where]").textContent = choice ? where(outcome(row)) : "Not chosen: stays open";
+    const told = row.querySelector("[data-where]");
+    told.textContent = choice ? leads(row) || where(outcome(row)) : told.dataset.open || "Not chosen: stays open";
   };
 
   const summarise = () => {
+    if (form.dataset.ask) {
+      summary.textContent = (picked(rows[0]) && leads(rows[0]).slice(2)) || form.dataset.ask;
+      return;
+    }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
     const writes = `Writes ${counted(chosen.filter((o) => o.npd).length, "field")} in NPD, ${counted(chosen.filter((o) => o.monday).length, "column")} on Monday.`;
@@ -204,7 +216,7 @@
     strip.querySelector("[data-waits]").textContent = found.waits;
     if (found.final) strip.querySelector("[data-refresh]").hidden = true;
     const wish = strip.querySelector("form[data-undo]");
-    if (wish) wish.hidden = found.state !== "settled";
+    if (wish) wish.hidden = !found.undo;
     return undefined;
   };
 

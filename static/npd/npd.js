@@ -1,3 +1,10 @@
+// Tells the server the browser's time zone, in which the pages after this one say their times (config/zones.py).
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `npd_zone=${zone}; path=/admin; max-age=31536000; samesite=lax${secure}`;
+}
+
 // "take the new one": puts the value that stands in the database into the field that a form kept back.
 document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-npd-take]");

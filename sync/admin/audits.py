@@ -5,11 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin, page_now, record_url
 from sync.admin.filters import EntityFilter
 from sync.models import SyncAudit
+from sync.registry import kind_words
 
 
 @admin.register(SyncAudit)
@@ -19,8 +22,8 @@ class SyncAuditAdmin(ReadOnlyAdmin):
     list_display = ("outcome", "kind", "sampled", "drifted", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
-    empty_title = "No sample yet"
-    empty_words = (
+    empty_title = gettext_lazy("No sample yet")
+    empty_words = gettext_lazy(
         "A few times a day records that say “synced” are read again on both sides. What differs is drift, "
         "and there should be none."
     )
@@ -29,26 +32,32 @@ class SyncAuditAdmin(ReadOnlyAdmin):
         """Say in words what differed."""
         return ["outcome", "kind", "moment", "sampled", "drifted", "calls", "found"]
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def outcome(self, row: SyncAudit) -> SafeString:
         """Return what the sample says."""
         if row.drifted:
-            return words.badge("bad", "difference", f"{row.drifted} of {row.sampled} differed")
+            return words.badge(
+                "bad",
+                "difference",
+                (_("%(drifted)s of %(sampled)s differed") % {"drifted": row.drifted, "sampled": row.sampled}),
+            )
         if row.sampled:
-            return words.badge("ok", "verified", f"{row.sampled} of {row.sampled} equal")
-        return words.badge("off", "help", "Nothing could be compared")
+            return words.badge(
+                "ok", "verified", (_("%(sampled)s of %(sampled)s equal") % {"sampled": row.sampled})
+            )
+        return words.badge("off", "help", _("Nothing could be compared"))
 
-    @admin.display(description="Type", ordering="entity_type")
+    @admin.display(description=gettext_lazy("Type"), ordering="entity_type")
     def kind(self, row: SyncAudit) -> str:
         """Return the records' type."""
-        return row.entity_type.capitalize()
+        return kind_words(row.entity_type)
 
-    @admin.display(description="Read", ordering="at")
+    @admin.display(description=gettext_lazy("Read"), ordering="at")
     def moment(self, row: SyncAudit) -> SafeString | str:
         """Return when."""
         return words.time_tag(row.at, page_now(row))
 
-    @admin.display(description="What was found")
+    @admin.display(description=gettext_lazy("What was found"))
     def found(self, row: SyncAudit) -> SafeString | str:
         """Return which fields of which records differed."""
         lines = [

@@ -11,17 +11,23 @@ from uuid import UUID
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import SEARCH_VAR
 from django.core.exceptions import ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise, lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
 
 from sync import registry
 from sync.admin import words
+from sync.admin.searching import OneScanPaginator
 from sync.clock import sync_now
 
 RecordKey = tuple[str, UUID]
@@ -84,12 +90,19 @@ class PageAdmin(KnownIdsMixin, ModelAdmin):
     list_per_page = 50
     show_full_result_count = False
     list_filter_submit = True
-    empty_title = ""
-    empty_words = ""
+    empty_title: str | Promise = ""
+    empty_words: str | Promise = ""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the list that prepares its page."""
         return PageChangeList
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> Paginator[Any]:
+        """Return a paginator that reads the table once for a search."""
+        if request.GET.get(SEARCH_VAR):
+            return OneScanPaginator(queryset, *args, **kwargs)
+        found: Paginator[Any] = super().get_paginator(request, queryset, *args, **kwargs)
+        return found
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the database's present time on every row that has none yet; one query a page."""
@@ -127,7 +140,9 @@ class ReadOnlyAdmin(PageAdmin):
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         for name in self.json_fields:
-            label = str(model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
+            field = model._meta.get_field(name)
+            # Asked for when it is shown: by then the name follows the reader's language.
+            label = lazy(lambda field=field: str(field.verbose_name), str)()
             setattr(self, f"{name}_lines", _json_display(name, label))
 
 
@@ -158,16 +173,16 @@ def names_of(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
 
 
 def ids_named(term: str) -> list[UUID]:
-    """Return the ids of records whose name holds `term`, at most a thousand a type."""
-    found: list[UUID] = []
+    """Return the ids of records whose name holds `term`, at most a thousand a type; one query for all types."""
+    if not term:
+        return []
+    found: list[QuerySet[Any, UUID]] = []
     for spec in registry.entities():
         name = next((mapping.fields[0] for mapping in spec.mappings if mapping.converter == "name"), None)
-        if name and term:
-            ids = spec.model._default_manager.filter(**{f"{name}__icontains": term}).values_list(
-                "id", flat=True
-            )
-            found += ids[:1000]
-    return found
+        if name:
+            named = spec.model._default_manager.filter(**{f"{name}__icontains": term}).order_by()
+            found.append(named.values_list("id", flat=True)[:1000])
+    return list(found[0].union(*found[1:], all=True)) if found else []
 
 
 def record_url(entity_type: str, entity_id: UUID | str) -> str:
@@ -185,7 +200,7 @@ def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey,
         return words.NOTHING
     name = names.get((entity_type, entity_id))
     if name is None:
-        return f"{entity_type}, deleted"
+        return _("%(entity_type)s, deleted") % {"entity_type": entity_type}
     return format_html('<a class="npd-link" href="{}">{}</a>', record_url(entity_type, entity_id), name)
 
 
@@ -216,7 +231,7 @@ class RecordLinkMixin:
         names = names_of([(row.entity_type, key)])
         return names.get((row.entity_type, key), f"{row.entity_type}, deleted") if key else str(row)
 
-    @admin.display(description="Record")
+    @admin.display(description=gettext_lazy("Record"))
     def record(self, row: Any) -> SafeString | str:
         """Return the link."""
         key = _uuid(row.entity_id)
@@ -225,10 +240,10 @@ class RecordLinkMixin:
             row.entity_type, key, names_of([(row.entity_type, key)]) if names is None else names
         )
 
-    @admin.display(description="Type", ordering="entity_type")
+    @admin.display(description=gettext_lazy("Type"), ordering="entity_type")
     def kind_of_record(self, row: Any) -> str:
         """Return the record's type."""
-        return str(row.entity_type).capitalize()
+        return registry.kind_words(row.entity_type)
 
 
 def _uuid(value: Any) -> UUID | None:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.functional import Promise
 
 SHOWN = 200
 """Rows that the page lists; of more it says how many."""
@@ -22,7 +23,7 @@ def confirm(
     *,
     action: str,
     title: str,
-    sentences: Sequence[str],
+    sentences: Sequence[str | Promise],
     heads: Sequence[str],
     cells: Sequence[Sequence[object]],
     yes: str,

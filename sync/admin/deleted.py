@@ -11,7 +11,9 @@ from django.contrib.admin.utils import unquote
 from django.contrib.contenttypes.models import ContentType
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
+from sync import moments
 from sync.admin.base import may_be_key
 from sync.admin.stale import SHOWN, normalised_lines
 from sync.models import SyncedModel, Tombstone
@@ -48,10 +50,15 @@ class DeletedMeanwhileMixin:
     def _deleted_words(self, request: HttpRequest, opts: Any, object_id: str) -> str:
         name = request.POST.get("name") or f"The {opts.verbose_name}"
         key = unquote(object_id)
-        return (
-            f"“{name}” was deleted meanwhile{_by_whom(opts.model, key)}{_when(opts.model, key)}. What you typed "
-            f"stands below; saving makes a new {opts.verbose_name} of it."
-        )
+        return _(
+            "“%(name)s” was deleted meanwhile%(by)s%(at)s. What you typed stands below; saving makes a new %(kind)s "
+            "of it."
+        ) % {
+            "name": name,
+            "by": _by_whom(opts.model, key),
+            "at": _when(opts.model, key),
+            "kind": opts.verbose_name,
+        }
 
 
 def _by_whom(model: type[SyncedModel], key: str) -> str:
@@ -59,11 +66,13 @@ def _by_whom(model: type[SyncedModel], key: str) -> str:
     kind = ContentType.objects.get_for_model(model)
     entries = LogEntry.objects.filter(content_type=kind, object_id=key, action_flag=DELETION)
     entry = entries.select_related("user").order_by("-pk").first()
-    return f" by {entry.user.get_full_name() or entry.user.get_username()}" if entry else ""
+    return (
+        _(" by %(who)s") % {"who": entry.user.get_full_name() or entry.user.get_username()} if entry else ""
+    )
 
 
 def _when(model: type[SyncedModel], key: str) -> str:
     if not may_be_key(model, key):
         return ""
     stone = Tombstone.objects.filter(entity_type=model.entity_type(), entity_id=key).first()
-    return f" ({stone.deleted_at:%H:%M} UTC)" if stone else ""
+    return f" ({moments.time_of_day(stone.deleted_at)})" if stone else ""

@@ -16,7 +16,7 @@ from sync.newcomers import of_new_items
 class EntityFilter(RadioFilter):
     """By the record's type."""
 
-    title = "type"
+    title = _("type")
     parameter_name = "entity_type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
@@ -31,13 +31,13 @@ class EntityFilter(RadioFilter):
 class NewItemsFilter(RadioFilter):
     """Rows of records, or items of the board that no record has yet."""
 
-    title = "what waits"
+    title = _("what waits")
     parameter_name = "what"
-    CHOICES = (("records", "Records"), ("items", "New items on the board"))
+    CHOICES = (("records", _("Records")), ("items", _("New items on the board")))
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the two."""
-        return list(self.CHOICES)
+        return [(value, str(label)) for value, label in self.CHOICES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen kind."""

@@ -15,6 +15,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
@@ -25,6 +27,7 @@ from sync.admin.guard_words import EFFECTS, SHORT, WHAT, editors, figures_of
 from sync.choices import GuardKind, GuardState
 from sync.guard.deciding import Waiting, approve, reject, waiting
 from sync.models import GuardedAct
+from sync.registry import kind_words
 
 HELD = f"state__exact={GuardState.HELD.value}"
 EXAMPLES = 5
@@ -69,8 +72,8 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
     actions = ("approve_selected", "reject_selected")
     json_fields = ("values",)
     list_before_template = "sync/guard_groups.html"
-    empty_title = "Nothing waits for approval"
-    empty_words = (
+    empty_title = gettext_lazy("Nothing waits for approval")
+    empty_words = gettext_lazy(
         "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
         "until a person approves it here."
     )
@@ -94,18 +97,18 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
         return response
 
-    @admin.display(description="State", ordering="state")
+    @admin.display(description=gettext_lazy("State"), ordering="state")
     def standing(self, act: GuardedAct) -> SafeString:
         """Return what became of it."""
         kind, symbol = _BADGES[GuardState(act.state)]
         return words.badge(kind, symbol, act.get_state_display())
 
-    @admin.display(description="What", ordering="kind")
+    @admin.display(description=gettext_lazy("What"), ordering="kind")
     def what(self, act: GuardedAct) -> str:
         """Return what would be done."""
-        return SHORT[GuardKind(act.kind)]
+        return str(SHORT[GuardKind(act.kind)])
 
-    @admin.display(description="What would be lost", ordering="label")
+    @admin.display(description=gettext_lazy("What would be lost"), ordering="label")
     def about(self, act: GuardedAct) -> SafeString | str:
         """Return what would be deleted or emptied, with a link to its record where that is still there."""
         names = getattr(act, "page_names", {})
@@ -115,12 +118,12 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
             '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
         )
 
-    @admin.display(description="Since", ordering="at")
+    @admin.display(description=gettext_lazy("Since"), ordering="at")
     def since(self, act: GuardedAct) -> SafeString | str:
         """Return when it came, or ended."""
         return words.time_tag(act.at, page_now(act))
 
-    @admin.display(description="Decided by")
+    @admin.display(description=gettext_lazy("Decided by"))
     def decided(self, act: GuardedAct) -> str:
         """Return who decided, if anybody has."""
         return act.decided_by.get_username() if act.decided_by else words.NOTHING
@@ -129,12 +132,12 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         """Whether this user may approve and reject."""
         return request.user.has_perm("sync.change_guardedact")
 
-    @admin.action(description="Approve…", permissions=["steer"])
+    @admin.action(description=gettext_lazy("Approve…"), permissions=["steer"])
     def approve_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse | None:
         """Let these go, after a page that says what that means."""
         return self._selected(request, queryset, "approve")
 
-    @admin.action(description="Reject…", permissions=["steer"])
+    @admin.action(description=gettext_lazy("Reject…"), permissions=["steer"])
     def reject_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse | None:
         """Keep what these would delete or empty, after a page that says what that means."""
         return self._selected(request, queryset, "reject")
@@ -186,13 +189,13 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         kinds = [GuardKind(kind) for kind in held.order_by("kind").values_list("kind", flat=True).distinct()]
         context = {
             **self.admin_site.each_context(request),
-            "title": f"{how.capitalize()} what waits",
+            "title": _("Approve what waits") if how == "approve" else _("Reject what waits"),
             "opts": self.opts,
             "how": how,
             "total": held.count(),
             "records": held.values("entity_type", "entity_id").distinct().count(),
             "effects": [EFFECTS[how][kind] for kind in kinds],
-            "rows": held.order_by("pk")[:20],
+            "rows": [(act, kind_words(act.entity_type)) for act in held.order_by("pk")[:20]],
             "hidden": hidden,
             "back": f"{reverse('admin:sync_guardedact_changelist')}?{HELD}",
         }
@@ -203,7 +206,7 @@ class GuardedActAdmin(RecordLinkMixin, ReadOnlyAdmin):
         if not number:
             self.message_user(
                 request,
-                "Nothing of that waits any more: it was decided, or its cause is gone.",
+                _("Nothing of that waits any more: it was decided, or its cause is gone."),
                 messages.WARNING,
             )
             return

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from uuid import UUID
 
-from sync import registry
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sync import moments, registry
 from sync.admin import words
 from sync.authors import Edit, editor_of, latest_edits, monday_people, name_on_monday, users_of
 from sync.choices import GuardKind
@@ -13,29 +16,43 @@ from sync.guard.deciding import Waiting
 from sync.models import FieldMapping, GuardedAct, Tombstone, WebhookEvent
 
 WHAT = {
-    GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday: the records were deleted in NPD.",
-    GuardKind.RECORDS: "{records} would be deleted in NPD: the items are gone from Monday.",
-    GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday: they were emptied in NPD.",
-    GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD: they were emptied on Monday.",
+    GuardKind.ITEMS: gettext_lazy(
+        "The items of {records} would be archived or deleted on Monday: the records were deleted in NPD."
+    ),
+    GuardKind.RECORDS: gettext_lazy("{records} would be deleted in NPD: the items are gone from Monday."),
+    GuardKind.CLEAR_MONDAY: gettext_lazy(
+        "{fields} of {records} would be emptied on Monday: they were emptied in NPD."
+    ),
+    GuardKind.CLEAR_NPD: gettext_lazy(
+        "{fields} of {records} would be emptied in NPD: they were emptied on Monday."
+    ),
 }
 SHORT = {
-    GuardKind.ITEMS: "remove the item",
-    GuardKind.RECORDS: "delete the record",
-    GuardKind.CLEAR_MONDAY: "empty on Monday",
-    GuardKind.CLEAR_NPD: "empty in NPD",
+    GuardKind.ITEMS: gettext_lazy("remove the item"),
+    GuardKind.RECORDS: gettext_lazy("delete the record"),
+    GuardKind.CLEAR_MONDAY: gettext_lazy("empty on Monday"),
+    GuardKind.CLEAR_NPD: gettext_lazy("empty in NPD"),
 }
 EFFECTS = {
     "approve": {
-        GuardKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
-        GuardKind.RECORDS: "The records are deleted in NPD. Each can be brought back from “Deleted records”.",
-        GuardKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
-        GuardKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
+        GuardKind.ITEMS: gettext_lazy(
+            "The items are archived or deleted on Monday, as the board’s policy says."
+        ),
+        GuardKind.RECORDS: gettext_lazy(
+            "The records are deleted in NPD. Each can be brought back from “Deleted records”."
+        ),
+        GuardKind.CLEAR_MONDAY: gettext_lazy("The cells are emptied on Monday, as they are in NPD."),
+        GuardKind.CLEAR_NPD: gettext_lazy("The fields are emptied in NPD, as they are on Monday."),
     },
     "reject": {
-        GuardKind.ITEMS: "The items stay on the board as they are, and make no new records by themselves.",
-        GuardKind.RECORDS: "The records stay in NPD; for each it is asked what becomes of it, under “Conflicts”.",
-        GuardKind.CLEAR_MONDAY: "NPD gets the values back that still stand on Monday.",
-        GuardKind.CLEAR_NPD: "Monday gets the values back that still stand in NPD.",
+        GuardKind.ITEMS: gettext_lazy(
+            "The items stay on the board as they are, and make no new records by themselves."
+        ),
+        GuardKind.RECORDS: gettext_lazy(
+            "The records stay in NPD; for each it is asked what becomes of it, under “Conflicts”."
+        ),
+        GuardKind.CLEAR_MONDAY: gettext_lazy("NPD gets the values back that still stand on Monday."),
+        GuardKind.CLEAR_NPD: gettext_lazy("Monday gets the values back that still stand in NPD."),
     },
 }
 
@@ -63,7 +80,13 @@ def _in_npd(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
         for act in mine:
             edit = editor_of(histories.get(act.entity_id, []), attnames.get(act.key, []), users)
             if edit:
-                yield act.pk, f"emptied by {_named(edit)}, {edit.at:%d %b %H:%M} UTC"
+                yield (
+                    act.pk,
+                    (
+                        _("emptied by %(edit)s, %(at)s")
+                        % {"edit": _named(edit), "at": moments.day_and_time(edit.at)}
+                    ),
+                )
 
 
 def _named(edit: Edit) -> str:
@@ -93,11 +116,20 @@ def _on_monday(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
         event = events.order_by("-id").first()
         user = str(event.body.get("event", {}).get("userId") or "") if event else ""
         if event and user:
-            yield act.pk, f"emptied by {name_on_monday(user, people)}, {event.received_at:%d %b %H:%M} UTC"
+            yield (
+                act.pk,
+                (
+                    _("emptied by %(who)s, %(at)s")
+                    % {
+                        "who": name_on_monday(user, people),
+                        "at": moments.day_and_time(event.received_at),
+                    }
+                ),
+            )
 
 
 def _deleted(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
     mine: dict[UUID, int] = {act.entity_id: act.pk for act in acts if act.kind == GuardKind.ITEMS}
     stones = Tombstone.objects.filter(entity_id__in=list(mine))
     for entity_id, at in stones.values_list("entity_id", "deleted_at"):
-        yield mine[entity_id], f"deleted {at:%d %b %H:%M} UTC"
+        yield mine[entity_id], _("deleted %(at)s") % {"at": moments.day_and_time(at)}

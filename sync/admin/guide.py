@@ -7,6 +7,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
@@ -50,18 +52,18 @@ def settings_in_words() -> list[Setting]:
     """Return the variables that matter, in the order in which a person sets them."""
     public = not (urlsplit(settings.SITE_URL).hostname or "").startswith(("127.", "localhost"))
     return [
-        Setting("MONDAY_API_KEY", is_configured(), "The token with which NPD Sync calls Monday."),
-        Setting("MONDAY_API_URL", not monday_is_played(), "Leave it out: then calls go to Monday itself."),
-        Setting("SITE_URL", public, "The address at which Monday reaches this site, with https."),
+        Setting("MONDAY_API_KEY", is_configured(), _("The token with which NPD Sync calls Monday.")),
+        Setting("MONDAY_API_URL", not monday_is_played(), _("Leave it out: then calls go to Monday itself.")),
+        Setting("SITE_URL", public, _("The address at which Monday reaches this site, with https.")),
         Setting(
             "MONDAY_WEBHOOK_TOKEN",
             bool(settings.MONDAY_WEBHOOK_TOKEN),
-            "Long and random; for a personal token.",
+            _("Long and random; for a personal token."),
         ),
         Setting(
             "MONDAY_SIGNING_SECRET",
             bool(settings.MONDAY_SIGNING_SECRET),
-            "For an app's token: its signing secret.",
+            _("For an app's token: its signing secret."),
         ),
     ]
 
@@ -69,7 +71,7 @@ def settings_in_words() -> list[Setting]:
 class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
     """How Monday is connected, step by step."""
 
-    title = "Connect Monday"
+    title = gettext_lazy("Connect Monday")
     permission_required = ()
     template_name = "sync/connect.html"
 

@@ -11,6 +11,7 @@ from uuid import UUID
 from django.contrib.postgres.fields import ArrayField
 from django.db.models import Count, ForeignKey, Model
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from pghistory.core import event_models
 
 from sync.admin import words
@@ -19,6 +20,7 @@ from sync.authors import SYNC, actor_of, users_of
 from sync.explain.chains import Link, chains
 from sync.ledger import SyncStateService
 from sync.models import Decision, SyncedModel
+from sync.record_settings import WHY
 from sync.undo import may_be_undone
 
 
@@ -177,13 +179,21 @@ def _fields(record: SyncedModel) -> list[Any]:
 
 def _sentence(record: SyncedModel, event: Any, before: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:
     if before is None:
-        return "created it" if event.pgh_label == "insert" else ""
+        return _("created it") if event.pgh_label == "insert" else ""
+    paused = getattr(before, "sync_enabled", False) and not event.sync_enabled
+    why = _reason(event) if paused else ""
     parts = [
         f"{field.verbose_name} from {_value(field, before, labels)} to {_value(field, event, labels)}"
         for field in _fields(record)
         if hasattr(event, field.attname) and getattr(event, field.attname) != getattr(before, field.attname)
     ]
-    return f"changed {_listed(parts)}" if parts else ""
+    return _("changed %(fields)s%(why)s") % {"fields": _listed(parts), "why": why} if parts else ""
+
+
+def _reason(event: Any) -> str:
+    """Why somebody paused the record, as the end of the sentence."""
+    said = str(event.pgh_context.metadata.get(WHY, "")) if event.pgh_context else ""
+    return f": {said}" if said else ""
 
 
 def _value(field: Any, event: Any, labels: Mapping[str, Mapping[Any, str]]) -> str:

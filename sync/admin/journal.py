@@ -8,7 +8,8 @@ from django.contrib import admin
 from django.db.models import Exists, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, RangeDateTimeFilter
 
 from sync.admin import words
@@ -58,8 +59,10 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     json_fields = ("values", "cause")
     change_form_outer_before_template = "sync/decision_buttons.html"
-    empty_title = "Nothing decided yet"
-    empty_words = "Every change that a look sends, takes over or hands to a person is written down here."
+    empty_title = gettext_lazy("Nothing decided yet")
+    empty_words = gettext_lazy(
+        "Every change that a look sends, takes over or hands to a person is written down here."
+    )
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Say what led to it in words, before the columns."""
@@ -76,17 +79,17 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
         answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
         return answer
 
-    @admin.display(description="What led to it")
+    @admin.display(description=gettext_lazy("What led to it"))
     def what_led_to_it(self, row: Decision) -> str:
         """Return the chain of causes as a line."""
         return in_words(chains([row])[row.pk]) or words.NOTHING
 
-    @admin.display(description="Sentence")
+    @admin.display(description=gettext_lazy("Sentence"))
     def said(self, row: Decision) -> str:
         """Return the sentence as a list shows it."""
         return words.plain(row.sentence)
 
-    @admin.display(description="When", ordering="at")
+    @admin.display(description=gettext_lazy("When"), ordering="at")
     def moment(self, row: Decision) -> SafeString | str:
         """Return when, in words."""
         return words.time_tag(row.at, page_now(row))
@@ -102,12 +105,12 @@ def _batch_url(row: Decision) -> str:
 class HeldFilter(RadioFilter):
     """Records of which a field can't flow."""
 
-    title = "held fields"
+    title = gettext_lazy("held fields")
     parameter_name = "held"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return held for whatever reason, and because somebody rewrites it."""
-        return [("yes", "With held fields"), ("loop", str(_("Rewritten after each of our writes")))]
+        return [("yes", _("With held fields")), ("loop", str(_("Rewritten after each of our writes")))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the entries with held fields."""
@@ -134,31 +137,31 @@ class LedgerAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     search_fields = ("remote_id", "last_error", "note", "entity_id")
     ordering = ("-id",)
     json_fields = ("base", "held", "altered", "conflicts")
-    empty_title = "The ledger is empty"
-    empty_words = "The first look at a record writes its entry."
+    empty_title = gettext_lazy("The ledger is empty")
+    empty_words = gettext_lazy("The first look at a record writes its entry.")
 
-    @admin.display(description="Last look", ordering="sync_status")
+    @admin.display(description=gettext_lazy("Last look"), ordering="sync_status")
     def state(self, row: SyncMetadata) -> SafeString:
         """Return what the last look found."""
         kind, symbol = _LEDGER[SyncStatus(row.sync_status)]
         return words.badge(kind, symbol, row.get_sync_status_display())
 
-    @admin.display(description="Looked at", ordering="last_sync_attempt")
+    @admin.display(description=gettext_lazy("Looked at"), ordering="last_sync_attempt")
     def seen(self, row: SyncMetadata) -> SafeString | str:
         """Return when it was last looked at."""
         return words.time_tag(row.last_sync_attempt, page_now(row))
 
-    @admin.display(description="Last in sync", ordering="last_successful_sync")
+    @admin.display(description=gettext_lazy("Last in sync"), ordering="last_successful_sync")
     def agreed(self, row: SyncMetadata) -> SafeString | str:
         """Return when both sides last agreed."""
         return words.time_tag(row.last_successful_sync, page_now(row))
 
-    @admin.display(description="Last error")
+    @admin.display(description=gettext_lazy("Last error"))
     def trouble(self, row: SyncMetadata) -> str:
         """Return the last error as a list shows it."""
         return words.plain(row.last_error or "") or words.NOTHING
 
-    @admin.display(description="Held fields")
+    @admin.display(description=gettext_lazy("Held fields"))
     def held_fields(self, row: SyncMetadata) -> str:
         """Return which fields can't flow."""
         return ", ".join(row.held) or words.NOTHING
@@ -173,21 +176,21 @@ class IntentAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     search_fields = ("item_id", "board_id", "request_id", "entity_id")
     ordering = ("-created_at",)
     json_fields = ("values", "body", "answer")
-    empty_title = "Nothing was sent yet"
-    empty_words = "Before anything is written to Monday, it is announced here."
+    empty_title = gettext_lazy("Nothing was sent yet")
+    empty_words = gettext_lazy("Before anything is written to Monday, it is announced here.")
 
-    @admin.display(description="Outcome", ordering="state")
+    @admin.display(description=gettext_lazy("Outcome"), ordering="state")
     def outcome(self, row: Intent) -> SafeString:
         """Return what is known of the call."""
         kind, symbol = _INTENT[IntentState(row.state)]
         return words.badge(kind, symbol, row.get_state_display())
 
-    @admin.display(description="What")
+    @admin.display(description=gettext_lazy("What"))
     def what(self, row: Intent) -> str:
         """Return whether an item was changed or made, and which fields were sent."""
-        return f"{'change' if row.item_id else 'new item'}: {', '.join(row.values) or 'no fields'}"
+        return f"{_('change') if row.item_id else _('new item')}: {', '.join(row.values) or _('no fields')}"
 
-    @admin.display(description="Announced", ordering="created_at")
+    @admin.display(description=gettext_lazy("Announced"), ordering="created_at")
     def sent(self, row: Intent) -> SafeString | str:
         """Return when."""
         return words.time_tag(row.created_at, page_now(row))
@@ -202,15 +205,15 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
     ordering = ("-id",)
     json_fields = ("body",)
-    empty_title = "No webhook came yet"
-    empty_words = "`manage.py monday_check` says whether Monday can reach this site."
+    empty_title = gettext_lazy("No webhook came yet")
+    empty_words = gettext_lazy("`manage.py monday_check` says whether Monday can reach this site.")
 
-    @admin.display(description="Received", ordering="received_at")
+    @admin.display(description=gettext_lazy("Received"), ordering="received_at")
     def received(self, row: WebhookEvent) -> SafeString | str:
         """Return when."""
         return words.time_tag(row.received_at, page_now(row))
 
-    @admin.display(description="Outcome")
+    @admin.display(description=gettext_lazy("Outcome"))
     def weighed(self, row: WebhookEvent) -> str:
         """Return what became of it."""
-        return row.outcome or ("weighed" if row.weighed_at else "not weighed yet")
+        return row.outcome or (_("weighed") if row.weighed_at else _("not weighed yet"))

@@ -12,6 +12,8 @@ from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync.admin import words
@@ -107,7 +109,7 @@ class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin
         NewItemsFilter,
     )
     search_fields = ("remote_id", "error_message", "reason", "entity_id")
-    search_help_text = "A record's name or id, the number of an item, or words of an error"
+    search_help_text = gettext_lazy("A record's name or id, the number of an item, or words of an error")
     ordering = ("-id",)
     json_fields = ("payload",)
     # Counting what each filter would let through reads the whole table.
@@ -115,8 +117,8 @@ class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin
     change_list_template = "sync/queue_list.html"
     list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
-    empty_title = "Nothing waits"
-    empty_words = (
+    empty_title = gettext_lazy("Nothing waits")
+    empty_words = gettext_lazy(
         "Nothing waits, nothing is being worked on, and nothing has stopped. A save in NPD or an edit on a board "
         "writes a row; rows that are done are listed by the filter “Completed”."
     )
@@ -175,13 +177,13 @@ class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin
         named = ids_named(search_term)
         return (found | queryset.filter(Q(entity_id__in=named)) if named else found), doubles
 
-    @admin.display(description="Status", ordering="status")
+    @admin.display(description=gettext_lazy("Status"), ordering="status")
     def state(self, row: SyncQueue) -> SafeString:
         """Return the status with an icon."""
         kind, symbol = BADGES[QueueStatus(row.status)]
         return words.badge(kind, symbol, row.get_status_display())
 
-    @admin.display(description="Record")
+    @admin.display(description=gettext_lazy("Record"))
     def record_or_item(self, row: SyncQueue) -> SafeString | str:
         """Return the record, or the item that none has yet."""
         if not row.is_candidate:
@@ -195,33 +197,33 @@ class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin
         names = getattr(row, "page_items", None)
         return item_called(row, item_names([row.remote_id]) if names is None else names)
 
-    @admin.display(description="Monday item")
+    @admin.display(description=gettext_lazy("Monday item"))
     def item_on_monday(self, row: SyncQueue) -> SafeString | str:
         """Return the item that the row is about, also where only the record knows it."""
         item_id = row.remote_id or item_of_record(row)
-        return item_link(row, item_id, item_id) if item_id else "none yet"
+        return item_link(row, item_id, item_id) if item_id else _("none yet")
 
-    @admin.display(description="Why")
+    @admin.display(description=gettext_lazy("Why"))
     def full_reason(self, row: SyncQueue) -> SafeString | str:
         """Return the whole error or reason."""
         return words.traced(why(row)) if why(row) else words.NOTHING
 
-    @admin.display(description="Direction", ordering="direction")
+    @admin.display(description=gettext_lazy("Direction"), ordering="direction")
     def way(self, row: SyncQueue) -> str:
         """Return which side gave the reason to look."""
         return row.get_direction_display()
 
-    @admin.display(description="Tries")
+    @admin.display(description=gettext_lazy("Tries"))
     def tries(self, row: SyncQueue) -> str:
         """Return how many of the tries are used."""
-        return f"{row.attempts} of {row.max_attempts}"
+        return _("%(number)s of %(most)s") % {"number": row.attempts, "most": row.max_attempts}
 
-    @admin.display(description="Next try", ordering="next_retry")
+    @admin.display(description=gettext_lazy("Next try"), ordering="next_retry")
     def next_try(self, row: SyncQueue) -> str:
         """Return when it is looked at next."""
         return next_look(row) or words.NOTHING
 
-    @admin.display(description="Why")
+    @admin.display(description=gettext_lazy("Why"))
     def reason_words(self, row: SyncQueue) -> SafeString | str:
         """Return the error, or the reason for which it waits."""
         text = why(row)
@@ -231,12 +233,12 @@ class SyncQueueAdmin(SteeringMixin, PausingMixin, RecordLinkMixin, ReadOnlyAdmin
             else words.NOTHING
         )
 
-    @admin.display(description="Written", ordering="created_at")
+    @admin.display(description=gettext_lazy("Written"), ordering="created_at")
     def age(self, row: SyncQueue) -> SafeString | str:
         """Return when the row was written."""
         return words.time_tag(row.created_at, page_now(row))
 
-    @admin.display(description="Written by")
+    @admin.display(description=gettext_lazy("Written by"))
     def wrote_it(self, row: SyncQueue) -> str:
         """Return who wrote the row."""
         return causes_in_words(row.causes)

@@ -10,6 +10,9 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from sync.admin import words
 from sync.admin.queue_paging import LIVE
@@ -25,10 +28,10 @@ class Act:
     """One act. `verb` and `done` make its sentences, `left` says of one row, and of several, why they were left."""
 
     name: Steering
-    verb: str
-    effect: str
-    done: str
-    left: tuple[str, str]
+    verb: str | Promise
+    effect: str | Promise
+    done: str | Promise
+    left: tuple[str | Promise, str | Promise]
     fits: tuple[QueueStatus, ...]
     run: Callable[[SyncQueueService, QuerySet[SyncQueue], str], Steered]
     run_one: Callable[[SyncQueueService, int, str], SyncQueue]
@@ -40,32 +43,37 @@ class Act:
 
 RETRY = Act(
     Steering.RETRY,
-    "Retry",
-    "Each is looked at as soon as a worker is free, with all its tries.",
-    "will be tried again now",
-    ("is done already", "are done already"),
+    gettext_lazy("Retry"),
+    gettext_lazy("Each is looked at as soon as a worker is free, with all its tries."),
+    gettext_lazy("will be tried again now"),
+    (gettext_lazy("is done already"), gettext_lazy("are done already")),
     (QueueStatus.PENDING, QueueStatus.FAILED),
     lambda service, rows, by: service.retry_all(rows, by),
     lambda service, row_id, by: service.manual_retry(row_id, by),
 )
 CANCEL = Act(
     Steering.CANCEL,
-    "Cancel",
-    "A cancelled row is closed without a look. Its record stays as it is on both sides until something else makes "
-    "NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
-    "cancelled",
-    ("is not waiting", "are not waiting"),
+    gettext_lazy("Cancel"),
+    gettext_lazy(
+        "A cancelled row is closed without a look. Its record stays as it is on both sides until something else makes "
+        "NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep."
+    ),
+    gettext_lazy("cancelled"),
+    (gettext_lazy("is not waiting"), gettext_lazy("are not waiting")),
     (QueueStatus.PENDING,),
     lambda service, rows, by: service.cancel_all(rows, by),
     lambda service, row_id, by: service.cancel(row_id, by),
 )
 DISCARD = Act(
     Steering.DISCARD,
-    "Discard",
-    "A dead letter that is discarded is closed for good and not tried again. Its record stays as it is on both sides "
-    "until something else makes NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
-    "discarded",
-    ("is not a dead letter", "are no dead letters"),
+    gettext_lazy("Discard"),
+    gettext_lazy(
+        "A dead letter that is discarded is closed for good and not tried again. Its record stays as it "
+        "is on both sides "
+        "until something else makes NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep."
+    ),
+    gettext_lazy("discarded"),
+    (gettext_lazy("is not a dead letter"), gettext_lazy("are no dead letters")),
     (QueueStatus.FAILED,),
     lambda service, rows, by: service.discard_all(rows, by),
     lambda service, row_id, by: service.discard(row_id, by),
@@ -112,20 +120,32 @@ def carry_out(act: Act, rows: QuerySet[SyncQueue], by: str, *, expect: int) -> S
 
 def sentences(act: Act, steered: Steered, *, gone: int = 0) -> list[str]:
     """Return what came of it: what was done, and what was left as it is and why."""
-    said = [f"{words.counted(steered.done, 'row')} {act.done}."] if steered.done else []
+    said = (
+        [_("%(count)s %(done)s.") % {"count": words.counted(steered.done, "row"), "done": act.done}]
+        if steered.done
+        else []
+    )
     if steered.in_flight:
         number = words.counted(steered.in_flight, "row is", "rows are")
-        said.append(f"{number} being worked on right now and {_left(steered.in_flight)}.")
+        said.append(
+            _("%(number)s being worked on right now and %(in_flight)s.")
+            % {"number": number, "in_flight": _left(steered.in_flight)}
+        )
     if steered.left:
-        said.append(f"{words.counted(steered.left, *_rows(act.left))} and {_left(steered.left)}.")
+        said.append(
+            _("%(count)s %(state)s and %(left)s.")
+            % {
+                "count": words.counted(steered.left, "row"),
+                "state": act.left[0 if steered.left == 1 else 1],
+                "left": _left(steered.left),
+            }
+        )
     if gone:
-        said.append(f"{words.counted(gone, 'row is', 'rows are')} not in the queue any more.")
+        said.append(
+            _("%(count)s not in the queue any more.") % {"count": words.counted(gone, "row is", "rows are")}
+        )
     return said
 
 
-def _rows(what: tuple[str, str]) -> tuple[str, str]:
-    return f"row {what[0]}", f"rows {what[1]}"
-
-
 def _left(number: int) -> str:
-    return "was left alone" if number == 1 else "were left alone"
+    return ngettext("was left alone", "were left alone", number)

@@ -8,6 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlencode
 
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from sync import moments
 from sync.admin import words
 from sync.admin.queue_figures import Figures, hours_until
 from sync.choices import QueueDirection, QueueStatus
@@ -29,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Hour:
-    """The rows finished in one hour; `label` says which, in UTC."""
+    """The rows finished in one hour; `label` says which."""
 
     label: str
     rows: int
@@ -129,25 +134,27 @@ def card(board: Board) -> Card:
 def badge_of(board: Board) -> Badge:
     """Return whether the board flows, as one badge."""
     if board.is_paused:
-        return Badge("warn", "pause_circle", "Paused")
+        return Badge("warn", "pause_circle", _("Paused"))
     if board.standing.words:
         passing = board.standing.passing
         return (
-            Badge("wait", "hourglass", "A short wait") if passing else Badge("bad", "block", "Standing still")
+            Badge("wait", "hourglass", _("A short wait"))
+            if passing
+            else Badge("bad", "block", _("Standing still"))
         )
     for way in board.paused_ways:
         return Badge("warn", "pause_circle", f"{QueueDirection(way).label} paused")
-    return Badge("ok", "check_circle", "Flowing")
+    return Badge("ok", "check_circle", _("Flowing"))
 
 
 def numbers(board: Board) -> list[Figure]:
     """Return how many rows wait, are in flight, stopped, and were done."""
     found = board.figures
     return [
-        _figure(board, "Waiting", found.waiting, QueueStatus.PENDING, "schedule", "wait"),
-        _figure(board, "In flight", found.rows("in_progress"), QueueStatus.IN_PROGRESS, "sync", "wait"),
-        _figure(board, "Dead letters", found.rows("failed"), QueueStatus.FAILED, "error", "bad"),
-        _figure(board, "Done in 24 hours", found.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
+        _figure(board, _("Waiting"), found.waiting, QueueStatus.PENDING, "schedule", "wait"),
+        _figure(board, _("In flight"), found.rows("in_progress"), QueueStatus.IN_PROGRESS, "sync", "wait"),
+        _figure(board, _("Dead letters"), found.rows("failed"), QueueStatus.FAILED, "error", "bad"),
+        _figure(board, _("Done in 24 hours"), found.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
     ]
 
 
@@ -160,23 +167,25 @@ def waits(board: Board) -> str:
     """Return what the waiting rows wait for."""
     backoff, put_off = board.figures.rows("backoff"), board.figures.rows("put_off")
     parts = [
-        (board.due, "due now"),
-        (board.held, "held"),
-        (backoff, "in backoff"),
-        (put_off, "snoozed"),
+        (board.due, _("due now")),
+        (board.held, _("held")),
+        (backoff, _("in backoff")),
+        (put_off, _("snoozed")),
     ]
-    return ", ".join(f"{number:,} {what}" for number, what in parts if number)
+    return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
 
 def times(board: Board) -> list[str]:
     """Return since when the oldest row is due, and when the next one is tried."""
     since, said = board.due_since, []
     if since is not None:
-        said.append(f"Oldest due: for {words.span((board.now - since).total_seconds())}.")
+        said.append(
+            _("Oldest due: for %(span)s.") % {"span": words.span((board.now - since).total_seconds())}
+        )
     retry = board.figures.first("backoff", "put_off", leaving_out=board.paused_ways)
     if retry is not None:
         at = max(retry, board.standing.until or retry, board.now)
-        said.append(f"Next retry: {words.when(at, board.now)}.")
+        said.append(_("Next retry: %(now)s.") % {"now": words.when(at, board.now)})
     return said
 
 
@@ -188,18 +197,24 @@ def chart(board: Board) -> Chart | None:
     rows = [board.figures.hours.get(hour, 0) for hour in hours]
     labels = [hour_label(hour, board.now) for hour in hours]
     most = max(rows)
-    sentence = (
-        f"{words.counted(board.figures.finished, 'row')} finished in the last 24 hours; "
-        f"most in one hour: {most:,}, {labels[rows.index(most)]}."
-    )
+    sentence = _("%(count)s finished in the last 24 hours; most in one hour: %(most)s, %(most2)s.") % {
+        "count": words.counted(board.figures.finished, "row"),
+        "most": intcomma(most),
+        "most2": labels[rows.index(most)],
+    }
     data = {
         "labels": labels,
-        "datasets": [{"label": "Rows finished", "data": rows, "backgroundColor": "var(--color-primary-500)"}],
+        "datasets": [
+            {"label": _("Rows finished"), "data": rows, "backgroundColor": "var(--color-primary-500)"}
+        ],
     }
     return Chart(json.dumps(data), sentence, [Hour(*one) for one in zip(labels, rows, strict=True)])
 
 
 def hour_label(hour: datetime, now: datetime) -> str:
     """Return what an hour is called: "today from 14:00 UTC"."""
-    day = "today" if hour.date() == now.date() else "yesterday"
-    return f"{day} from {hour:%H:%M} UTC"
+    here = timezone.localtime(hour)
+    told = {"time": moments.time_of_day(hour)}
+    if here.date() == timezone.localtime(now).date():
+        return _("today from %(time)s") % told
+    return _("yesterday from %(time)s") % told

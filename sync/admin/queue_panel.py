@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync import registry
 from sync.admin.queue_cards import Board, Card, card
@@ -29,10 +31,10 @@ CHART_OPTIONS = json.dumps(
     }
 )
 """No axes: what they would say stands below the chart, in words."""
-EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
+EVERY_BOARD, BOTH_WAYS = gettext_lazy("Every board"), gettext_lazy("Both directions")
 _WAYS = {
-    QueueDirection.TO_MONDAY.value: "writing to Monday",
-    QueueDirection.TO_NPD.value: "taking over from Monday",
+    QueueDirection.TO_MONDAY.value: gettext_lazy("writing to Monday"),
+    QueueDirection.TO_NPD.value: gettext_lazy("taking over from Monday"),
 }
 
 
@@ -64,12 +66,15 @@ class Panel:
     @property
     def board_choices(self) -> list[tuple[str, str]]:
         """What can be paused: every board, or one."""
-        return [("", EVERY_BOARD), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
+        return [
+            ("", str(EVERY_BOARD)),
+            *((spec.entity_type, spec.board_title) for spec in registry.entities()),
+        ]
 
     @property
     def direction_choices(self) -> list[tuple[str, str]]:
         """Which direction of it can be paused."""
-        return [("", BOTH_WAYS), *((str(way.value), str(way.label)) for way in QueueDirection)]
+        return [("", str(BOTH_WAYS)), *((str(way.value), str(way.label)) for way in QueueDirection)]
 
 
 def panel() -> Panel:
@@ -127,5 +132,5 @@ def what_is_paused(pause: QueuePause) -> str:
     titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
     board = titles.get(pause.entity_type, pause.entity_type)
     if not pause.direction:
-        return board or "Everything"
+        return board or _("Everything")
     return f"{board or EVERY_BOARD}, {_WAYS.get(pause.direction, pause.direction)}"

@@ -6,6 +6,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
 
 from sync import pausing, steering_log
 from sync.admin import words
@@ -44,7 +45,13 @@ class PausingMixin:
             return _back()
         what = what_is_paused(made)
         if made.paused_at < now:
-            messages.warning(request, f"{what}: already paused by {made.paused_by}, {_since(made)}.")
+            messages.warning(
+                request,
+                (
+                    _("%(what)s: already paused by %(paused_by)s, %(made)s.")
+                    % {"what": what, "paused_by": made.paused_by, "made": _since(made)}
+                ),
+            )
             return _back()
         steering_log.note(request.user, f"Paused: {what}. {made.why}".strip())
         messages.success(request, f"{what}: paused. Changes are kept and wait until it is resumed.")
@@ -62,7 +69,9 @@ class PausingMixin:
             messages.error(request, str(error))
             return _back()
         if not ended:
-            messages.warning(request, f"{what}: not paused any more. Somebody else has resumed it.")
+            messages.warning(
+                request, (_("%(what)s: not paused any more. Somebody else has resumed it.") % {"what": what})
+            )
             return _back()
         steering_log.note(request.user, f"Resumed: {what}.")
         messages.success(request, f"{what}: resumed. What waited is worked now.")

@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync import steering_log
 from sync.admin import words
@@ -59,17 +61,17 @@ class SteeringMixin:
         """Whether this user may discard."""
         return DISCARD.may(request.user)
 
-    @admin.action(description="Retry", permissions=["retry"])
+    @admin.action(description=gettext_lazy("Retry"), permissions=["retry"])
     def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse | None:
         """Let rows be tried again now."""
         return self._ticked(request, RETRY, queryset, confirmed=True)
 
-    @admin.action(description="Cancel…", permissions=["cancel"])
+    @admin.action(description=gettext_lazy("Cancel…"), permissions=["cancel"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse | None:
         """Close waiting rows without a look, after a page that says what that means."""
         return self._ticked(request, CANCEL, queryset, confirmed="confirmed" in request.POST)
 
-    @admin.action(description="Discard…", permissions=["discard"])
+    @admin.action(description=gettext_lazy("Discard…"), permissions=["discard"])
     def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse | None:
         """Throw dead letters away, after a page that says what that means."""
         return self._ticked(request, DISCARD, queryset, confirmed="confirmed" in request.POST)
@@ -98,7 +100,9 @@ class SteeringMixin:
         except QueueError as error:
             messages.warning(request, str(error))
             return
-        messages.success(request, f"1 row {act.done}.")
+        messages.success(
+            request, _("%(count)s %(done)s.") % {"count": words.counted(1, "row"), "done": act.done}
+        )
 
     def _many(self, request: HttpRequest, act: Act, rows: QuerySet[SyncQueue], asked: int) -> None:
         try:
@@ -133,7 +137,7 @@ class SteeringMixin:
         except CountChanged as changed:
             return self._confirm(request, act, rows, [], matches=matches, changed=changed)
         except QueueError as error:
-            messages.error(request, f"Nothing was done. {error}")
+            messages.error(request, (_("Nothing was done. %(error)s") % {"error": error}))
             return HttpResponseRedirect(f"{reverse(LISTED)}?{address(request.GET)}")
         self._note(request, act, done, which=f", all that matched: {matches}")
         messages.success(request, " ".join(sentences(act, Steered(done, seen.in_flight, seen.left))))

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync import pausing, registry
 from sync.admin import words
@@ -24,18 +26,18 @@ BADGES = {
     QueueStatus.FAILED: ("bad", "error"),
 }
 _CAUSES = {
-    Cause.SAVE: "a save in NPD",
-    Cause.PERSON: "a person",
-    Cause.WEBHOOK: "an edit on Monday",
-    Cause.SWEEP: "a sweep",
-    Cause.FAILURE: "a try that failed",
-    Cause.DEPENDENCY: "a record it depends on",
+    Cause.SAVE: gettext_lazy("a save in NPD"),
+    Cause.PERSON: gettext_lazy("a person"),
+    Cause.WEBHOOK: gettext_lazy("an edit on Monday"),
+    Cause.SWEEP: gettext_lazy("a sweep"),
+    Cause.FAILURE: gettext_lazy("a try that failed"),
+    Cause.DEPENDENCY: gettext_lazy("a record it depends on"),
 }
 
 
 def causes_in_words(causes: int) -> str:
     """Return who wrote a row."""
-    return ", ".join(text for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
+    return ", ".join(str(text) for cause, text in _CAUSES.items() if Cause(causes) & cause) or _("unknown")
 
 
 def why(row: SyncQueue) -> str:
@@ -69,10 +71,14 @@ def holds(rows: Iterable[SyncQueue]) -> Holds:
 
 
 def by_direction(kind: str, board: Standstill, paused: Mapping[str, QueuePause]) -> Holds:
-    """Return what holds each direction of a board: what holds the board, else a person's pause of that direction."""
+    """Return what holds each direction of a board: what holds the board, else a person's pause of that direction.
+
+    A pause outlasts what passes by itself, so it is what is said where the board only gathers changes.
+    """
     ways = [str(way.value) for way in QueueDirection]
     alone = {way: Standstill(pausing.words(paused[way], way)) for way in ways if way in paused}
-    return {(kind, way): board if board.words else alone.get(way, board) for way in ways}
+    held = bool(board.words) and not board.passing
+    return {(kind, way): board if held else alone.get(way, board) for way in ways}
 
 
 def links_of(rows: Iterable[SyncQueue]) -> dict[str, BoardLink]:
@@ -84,7 +90,7 @@ def links_of(rows: Iterable[SyncQueue]) -> dict[str, BoardLink]:
 def item_called(row: SyncQueue, names: Mapping[str, str]) -> str:
     """Return the item's name as a webhook told it, else its number."""
     name = names.get(row.remote_id or "")
-    return f"“{words.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
+    return f"“{words.shorten(name, 60)}”" if name else _("New item %(number)s") % {"number": row.remote_id}
 
 
 def next_look(row: SyncQueue) -> str:
@@ -93,15 +99,15 @@ def next_look(row: SyncQueue) -> str:
         now = page_now(row)
         return words.when(row.next_retry, now) if row.next_retry > now else _due_look(held_by(row), now)
     if row.status == QueueStatus.FAILED:
-        return "when a person retries it"
-    return "being worked on" if row.status == QueueStatus.IN_PROGRESS else ""
+        return _("when a person retries it")
+    return _("being worked on") if row.status == QueueStatus.IN_PROGRESS else ""
 
 
 def _due_look(held: Standstill, now: datetime) -> str:
     """Return when a row is looked at whose time has come."""
     if held.until is not None and held.until > now:
         return words.when(held.until, now)
-    return "on hold" if held.words and not held.passing else "as soon as a worker is free"
+    return _("on hold") if held.words and not held.passing else _("as soon as a worker is free")
 
 
 def item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
@@ -110,7 +116,9 @@ def item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
     link = link_of(row.entity_type) if links is None else links.get(row.entity_type)
     if link is None:
         return text
-    return words.external(item_url(link, item_id), text, f"{text}, on Monday, in a new tab")
+    return words.external(
+        item_url(link, item_id), text, _("%(text)s, on Monday, in a new tab") % {"text": text}
+    )
 
 
 def item_of_record(row: SyncQueue) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
@@ -14,6 +14,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter, RangeDateTimeFilter
 
@@ -25,10 +27,15 @@ from sync.admin.deleted import DeletedMeanwhileMixin
 from sync.admin.filters import HealthFilter
 from sync.admin.history import history_of
 from sync.admin.linking import LinkingMixin
+from sync.admin.record_acts import RecordActsMixin
+from sync.admin.record_sides import Sides
+from sync.admin.record_words import DIRECTIONS, open_matters, without_item
 from sync.admin.stale import StaleSafeForm
-from sync.admin.status import SyncView, board_name, item_link, list_cell, view_of, views_of
+from sync.admin.status import SyncView, board_name, item_link, list_cell, refused_url, view_of, views_of
+from sync.choices import SyncDirection
 from sync.models import SyncedModel
 from sync.push import NotConfigured, push_by_name
+from sync.record_settings import pause_of
 
 SYNC_FILTERS: list[Any] = [
     HealthFilter,
@@ -39,8 +46,11 @@ SYNC_FILTERS: list[Any] = [
 ]
 
 
-class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
+class SyncedModelAdmin(RecordActsMixin, LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
     """What every synced model's admin has; a model's own admin adds its columns and fields."""
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
 
     form = StaleSafeForm
     actions = ("sync_now", "turn_sync_on", "turn_sync_off", "unlink", "link_again")
@@ -60,24 +70,24 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         for row in rows:
             row.sync_view = views.get(row.pk)
 
-    @admin.display(description="Sync", ordering="sync_status")
+    @admin.display(description=gettext_lazy("Sync"), ordering="sync_status")
     def sync(self, record: Any) -> SafeString | str:
         """Return the badge, with the reason and the next try."""
         return list_cell(record.sync_view)
 
-    @admin.display(description="On Monday")
+    @admin.display(description=gettext_lazy("On Monday"))
     def item(self, record: Any) -> SafeString | str:
         """Return the link to the item."""
         return item_link(record.sync_view and record.sync_view.state, record)
 
-    @admin.display(description="Updated", ordering="updated_at")
+    @admin.display(description=gettext_lazy("Updated"), ordering="updated_at")
     def updated(self, record: Any) -> SafeString | str:
         """Return when the record last changed, in words."""
         return words.time_tag(record.updated_at, record.page_now)
 
     # --- actions on a selection ---
 
-    @admin.action(description="Sync now", permissions=["change"])
+    @admin.action(description=gettext_lazy("Sync now"), permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Push the selected records now, also those whose sync is off: a person asked for it by name."""
         refused: Counter[str] = Counter()
@@ -87,9 +97,11 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
             try:
                 answer = push_by_name(record, by=request.user.get_username())
             except NotConfigured as error:
-                self.message_user(request, f"Nothing was sent. {error}", messages.ERROR)
+                self.message_user(
+                    request, (_("Nothing was sent. %(error)s") % {"error": error}), messages.ERROR
+                )
                 return
-            note(request.user, record, f"Sync now: {answer.message}")
+            note(request.user, record, (_("Sync now: %(message)s") % {"message": answer.message}))
             if not answer.triggered:
                 refused[answer.message] += 1
             elif answer.waits:
@@ -97,21 +109,36 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
             else:
                 started += 1
         if started:
-            self.message_user(request, f"Sync of {self._counted(started)} started.", messages.SUCCESS)
+            self.message_user(
+                request,
+                (_("Sync of %(started)s started.") % {"started": self._counted(started)}),
+                messages.SUCCESS,
+            )
         for reason, count in waiting.most_common(5):
-            self.message_user(request, f"Sync of {self._counted(count)} waits: {reason}", messages.WARNING)
+            self.message_user(
+                request,
+                (
+                    _("Sync of %(count)s waits: %(reason)s")
+                    % {"count": self._counted(count), "reason": reason}
+                ),
+                messages.WARNING,
+            )
         for reason, count in refused.most_common(5):
-            self.message_user(request, f"{count} not sent: {reason}", messages.WARNING)
+            self.message_user(
+                request,
+                (_("%(count)s not sent: %(reason)s") % {"count": count, "reason": reason}),
+                messages.WARNING,
+            )
 
     def _counted(self, number: int) -> str:
         return words.counted(number, str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
 
-    @admin.action(description="Turn sync on", permissions=["change"])
+    @admin.action(description=gettext_lazy("Turn sync on"), permissions=["change"])
     def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Let the selected records sync again."""
         self._turn_sync(request, queryset, on=True)
 
-    @admin.action(description="Turn sync off", permissions=["change"])
+    @admin.action(description=gettext_lazy("Turn sync off"), permissions=["change"])
     def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         """Stop the sync of the selected records; both sides keep what they have."""
         self._turn_sync(request, queryset, on=False)
@@ -129,9 +156,12 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         wake.board(self.model.entity_type())
         state = "on" if on else "off"
         text = (
-            f"Sync turned {state} for {self._counted(len(records))}."
+            (
+                _("Sync turned %(state)s for %(records)s.")
+                % {"state": state, "records": self._counted(len(records))}
+            )
             if records
-            else f"Sync was {state} for all of them already."
+            else (_("Sync was %(state)s for all of them already.") % {"state": state})
         )
         self.message_user(request, text, messages.SUCCESS if records else messages.INFO)
 
@@ -160,15 +190,25 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         labels = {shown.key: shown.label for shown in view.state.fields}
         return {
             "sync_view": view,
-            "sync_item": item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
+            "sides": Sides(record).rows(),
+            "sync_item": item_link(view.state, record, _("Open on Monday")) if view.state.item_url else "",
             "sync_board": board_name(record.entity_type()),
             "sync_held": [
-                (labels.get(key, key), words.traced(reason)) for key, reason in view.state.held.items()
+                (labels.get(key, key), words.traced(reason), refused_url(record, key, view.state))
+                for key, reason in view.state.held.items()
             ],
             "sync_history": history_of(record),
             "sync_page": request.path,
             "sync_last": words.time_tag(record.monday_last_synced, view.now),
             "sync_may_push": self.has_change_permission(request, record),
+            "sync_enabled": record.sync_enabled,
+            "sync_pause": pause_of(record),
+            "sync_without_item": without_item(record),
+            "sync_open": open_matters(record, request.user),
+            "sync_direction": SyncDirection(record.sync_direction).label,
+            "sync_direction_value": record.sync_direction,
+            "sync_directions": [(way.value, way.label, text) for way, text in DIRECTIONS.items()],
+            "sync_urls": self.act_urls(record),
             **self.linking_context(request, record),
             "sync_now_url": reverse(self._name("sync_now"), args=[record.pk]),
         }
@@ -194,7 +234,7 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         except NotConfigured as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            note(request.user, record, f"Sync now: {answer.message}")
+            note(request.user, record, (_("Sync now: %(message)s") % {"message": answer.message}))
             sent = answer.triggered and not answer.waits
             self.message_user(request, answer.message, messages.SUCCESS if sent else messages.WARNING)
         return HttpResponseRedirect(reverse(self._name("change"), args=[record.pk]))
@@ -206,7 +246,10 @@ class SyncedModelAdmin(LinkingMixin, DeletedMeanwhileMixin, PageAdmin):
         if linked:
             self.message_user(
                 request,
-                f"“{obj}” is gone from NPD. {words.item_follows(self.model.entity_type())}",
+                (
+                    _("“%(value)s” is gone from NPD. %(entity_type)s")
+                    % {"value": obj, "entity_type": words.item_follows(self.model.entity_type())}
+                ),
                 messages.INFO,
             )
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext_lazy
 from django_celery_beat.models import (
     ClockedSchedule,
     CrontabSchedule,
@@ -13,7 +18,7 @@ from django_celery_beat.models import (
     SolarSchedule,
 )
 
-from sync import scheduling
+from sync import moments, scheduling
 from sync.admin import words
 from sync.admin.base import PageAdmin, page_now
 from sync.admin.schedule_form import EntryForm, timed
@@ -31,8 +36,8 @@ class PeriodicTaskAdmin(PageAdmin):
     list_display = ("job", "state", "runs", "ran", "times")
     list_select_related = ("interval", "crontab", "solar", "clocked")
     ordering = ("name",)
-    empty_title = "Nothing is scheduled yet"
-    empty_words = "Beat makes the entries when it starts."
+    empty_title = gettext_lazy("Nothing is scheduled yet")
+    empty_words = gettext_lazy("Beat makes the entries when it starts.")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """The jobs stand in the program (config/schedule.py)."""
@@ -68,33 +73,37 @@ class PeriodicTaskAdmin(PageAdmin):
             obj.save(update_fields=[*changed, "date_changed"])
         job = scheduling.job_of(obj)
         if job is not None and not obj.enabled:
-            self.message_user(request, f"“{obj.name}” is off. {job.without}", messages.WARNING)
+            self.message_user(
+                request,
+                (_("“%(name)s” is off. %(without)s") % {"name": obj.name, "without": job.without}),
+                messages.WARNING,
+            )
 
-    @admin.display(description="Job", ordering="name")
+    @admin.display(description=gettext_lazy("Job"), ordering="name")
     def job(self, entry: PeriodicTask) -> str:
         """Return its name."""
         return str(entry.name)
 
-    @admin.display(description="Times", ordering="total_run_count")
+    @admin.display(description=gettext_lazy("Times"), ordering="total_run_count")
     def times(self, entry: PeriodicTask) -> str:
         """Return how often Beat has sent it."""
         return f"{entry.total_run_count:,}"
 
-    @admin.display(description="What it does")
+    @admin.display(description=gettext_lazy("What it does"))
     def does(self, entry: PeriodicTask) -> str:
         """Return the job's sentence."""
         job = scheduling.job_of(entry)
         return job.does if job else entry.description or entry.task
 
-    @admin.display(description="State", ordering="enabled")
+    @admin.display(description=gettext_lazy("State"), ordering="enabled")
     def state(self, entry: PeriodicTask) -> SafeString:
         """Return whether it is on, and what is missing where it isn't."""
         if entry.enabled:
-            return words.badge("ok", "schedule", "On")
+            return words.badge("ok", "schedule", _("On"))
         job = scheduling.job_of(entry)
-        return words.badge("warn", "pause_circle", "Off", title=job.without if job else "")
+        return words.badge("warn", "pause_circle", _("Off"), title=job.without if job else "")
 
-    @admin.display(description="When")
+    @admin.display(description=gettext_lazy("When"))
     def runs(self, entry: PeriodicTask) -> str:
         """Return the interval or the time of day."""
         shown = timed(entry)
@@ -104,7 +113,7 @@ class PeriodicTaskAdmin(PageAdmin):
             return _daily(int(entry.crontab.hour), int(entry.crontab.minute))
         return str(entry.interval or entry.crontab or entry.solar or entry.clocked or words.NOTHING)
 
-    @admin.display(description="Usually")
+    @admin.display(description=gettext_lazy("Usually"))
     def usually(self, entry: PeriodicTask) -> str:
         """Return when it runs where nobody has chosen another time."""
         job = scheduling.job_of(entry)
@@ -112,15 +121,23 @@ class PeriodicTaskAdmin(PageAdmin):
             return words.NOTHING
         return _daily(*job.at) if job.at else _every(*scheduling.in_units(job.every))
 
-    @admin.display(description="Last ran", ordering="last_run_at")
+    @admin.display(description=gettext_lazy("Last ran"), ordering="last_run_at")
     def ran(self, entry: PeriodicTask) -> SafeString | str:
         """Return when Beat sent it last; Beat writes that every few minutes."""
         return words.time_tag(entry.last_run_at, page_now(entry))
 
 
 def _every(every: int, period: str) -> str:
-    return f"every {period.removesuffix('s')}" if every == 1 else f"every {every} {period}"
+    told = {
+        "days": ngettext_lazy("every day", "every %(n)d days", "n"),
+        "hours": ngettext_lazy("every hour", "every %(n)d hours", "n"),
+        "minutes": ngettext_lazy("every minute", "every %(n)d minutes", "n"),
+        "seconds": ngettext_lazy("every second", "every %(n)d seconds", "n"),
+        "microseconds": ngettext_lazy("every microsecond", "every %(n)d microseconds", "n"),
+    }
+    return str(told[period] % {"n": every})
 
 
 def _daily(hour: int, minute: int) -> str:
-    return f"daily at {hour:02}:{minute:02} UTC"
+    today = timezone.now().astimezone(UTC).replace(hour=hour, minute=minute)
+    return _("daily at %(time)s") % {"time": moments.utc_and_here(today)}

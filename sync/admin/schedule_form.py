@@ -7,6 +7,8 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django_celery_beat.models import CrontabSchedule, PeriodicTask
 from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
@@ -14,7 +16,12 @@ from sync import scheduling
 from sync.admin import words
 from sync.admin.since_shown import SinceShownForm
 
-PERIODS = [(period, period) for period in ("seconds", "minutes", "hours", "days")]
+PERIODS = [
+    ("seconds", gettext_lazy("seconds")),
+    ("minutes", gettext_lazy("minutes")),
+    ("hours", gettext_lazy("hours")),
+    ("days", gettext_lazy("days")),
+]
 EVERY_DAY = "*"
 
 
@@ -39,14 +46,14 @@ class EntryForm(SinceShownForm):
     """An entry's time, and whether it is on."""
 
     every = forms.IntegerField(
-        label="Every", min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget
+        label=gettext_lazy("Every"), min_value=1, max_value=10_000, widget=UnfoldAdminIntegerFieldWidget
     )
-    period = forms.ChoiceField(label="Unit", choices=PERIODS, widget=UnfoldAdminSelectWidget)
+    period = forms.ChoiceField(label=gettext_lazy("Unit"), choices=PERIODS, widget=UnfoldAdminSelectWidget)
     at = forms.TimeField(
-        label="Every day at (UTC)",
+        label=gettext_lazy("Every day at (UTC)"),
         input_formats=["%H:%M"],
         widget=UnfoldAdminTextInputWidget(attrs={"placeholder": "02:40"}),
-        error_messages={"invalid": "Write hours and minutes, for example 02:40."},
+        error_messages={"invalid": gettext_lazy("Write hours and minutes, for example 02:40.")},
     )
 
     class Meta:
@@ -67,8 +74,10 @@ class EntryForm(SinceShownForm):
             self.initial["at"] = f"{_time_of(entry.crontab):%H:%M}"
         job = scheduling.job_of(entry)
         if "enabled" in self.fields:
-            self.fields["enabled"].label = "On"
-            self.fields["enabled"].help_text = f"When it is off: {job.without}" if job else ""
+            self.fields["enabled"].label = _("On")
+            self.fields["enabled"].help_text = (
+                (_("When it is off: %(without)s") % {"without": job.without}) if job else ""
+            )
 
     def clean(self) -> dict[str, Any] | None:
         """Refuse an interval that would be as good as off."""
@@ -80,7 +89,14 @@ class EntryForm(SinceShownForm):
         if scheduling.seconds_of(every, period) > job.longest:
             longest = words.span(job.longest)
             self.add_error(
-                "every", ValidationError(f"At most {longest}. In between: {job.without}", code="too_long")
+                "every",
+                ValidationError(
+                    (
+                        _("At most %(longest)s. In between: %(without)s")
+                        % {"longest": longest, "without": job.without}
+                    ),
+                    code="too_long",
+                ),
             )
         return cleaned
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 if TYPE_CHECKING:
     _ModelForm = forms.ModelForm[Any]
@@ -55,7 +56,9 @@ class SinceShownForm(_ModelForm):
             now = "on" if stored else "off"
         else:
             now = str(dict(getattr(field, "choices", ())).get(stored, stored))
-        return f"It was changed meanwhile, to “{now}”. Open the page again, and choose anew."
+        return _("It was changed meanwhile, to “%(now)s”. Open the page again, and choose anew.") % {
+            "now": now
+        }
 
     @property
     def written(self) -> list[str]:

@@ -15,7 +15,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from sync import moments
 from sync.admin import words
 from sync.admin.base import may_be_key
 from sync.admin.history import last_change
@@ -173,18 +175,24 @@ class StaleSafeForm(_ModelForm):
     def _changed_meanwhile(self, name: str, typed: str) -> SafeString:
         field, stored = self.fields[name], self.in_database[name]
         change = last_change(self.instance, self._model_attname(name))
-        by = f" (by {change.actor}, {change.at:%H:%M} UTC)" if change else ""
+        by = (
+            _(" (by %(actor)s, %(at)s)") % {"actor": change.actor, "at": moments.time_of_day(change.at)}
+            if change
+            else ""
+        )
         return format_html(
-            "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or "
-            '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">'
-            "take the new one</button>.",
+            _("{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}."),
             str(field.label or name).capitalize(),
             self._readable(name, stored),
             by,
             self._readable(name, typed),
-            self[name].auto_id,
-            stored,
-            self._label(name, stored),
+            format_html(
+                '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
+                self[name].auto_id,
+                stored,
+                self._label(name, stored),
+                _("take the new one"),
+            ),
         )
 
     def _model_attname(self, name: str) -> str:
@@ -192,7 +200,7 @@ class StaleSafeForm(_ModelForm):
 
     def _readable(self, name: str, text: str) -> str:
         if isinstance(self.fields[name], forms.BooleanField):
-            return "on" if text else "off"
+            return _("on") if text else _("off")
         return words.quoted(self._label(name, text), 200)
 
     def _label(self, name: str, text: str) -> str:

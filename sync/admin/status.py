@@ -11,6 +11,8 @@ from uuid import UUID
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from sync import registry
 from sync.admin import words
@@ -68,10 +70,10 @@ class SyncView:
     def badge(self) -> SafeString:
         """The state as a label with an icon; a conflict's leads to its screen."""
         if self.stopped:
-            return words.badge("bad", "error", "Stopped")
+            return words.badge("bad", "error", _("Stopped"))
         kind, symbol, text = _BADGES[RecordSyncStatus(self.state.status)]
         if self.state.status == RecordSyncStatus.CONFLICT:
-            return words.badge(kind, symbol, text, url=self.conflict_url, title="Settle this conflict")
+            return words.badge(kind, symbol, text, url=self.conflict_url, title=_("Settle this conflict"))
         return words.badge(kind, symbol, text)
 
     @property
@@ -82,15 +84,19 @@ class SyncView:
             return self.fields_in_conflict
         if status == RecordSyncStatus.SYNCED:
             return ""
-        tried = f"Next try {self.next_try}." if self.next_try and not self.stopped else ""
+        tried = (
+            (_("Next try %(next_try)s.") % {"next_try": self.next_try})
+            if self.next_try and not self.stopped
+            else ""
+        )
         return " ".join(part for part in (tried, words.shorten(words.plain(self.why), 120)) if part)
 
 
 _BADGES = {
-    RecordSyncStatus.SYNCED: ("ok", "check_circle", "Synced"),
-    RecordSyncStatus.PENDING: ("wait", "schedule", "Pending"),
-    RecordSyncStatus.CONFLICT: ("warn", "call_split", "Conflict"),
-    RecordSyncStatus.DISABLED: ("off", "sync_disabled", "Disabled"),
+    RecordSyncStatus.SYNCED: ("ok", "check_circle", gettext_lazy("Synced")),
+    RecordSyncStatus.PENDING: ("wait", "schedule", gettext_lazy("Pending")),
+    RecordSyncStatus.CONFLICT: ("warn", "call_split", gettext_lazy("Conflict")),
+    RecordSyncStatus.DISABLED: ("off", "sync_disabled", gettext_lazy("Disabled")),
 }
 
 
@@ -122,6 +128,25 @@ def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
     return f"{listed}?entity_id__exact={record_id}" if conflicts else ""
 
 
+def refused_url(record: SyncedModel, key: str, state: RecordState) -> str:
+    """Return the screen on which a refused value is settled; empty where Monday refuses none, or nothing shows it."""
+    if key not in state.refused:
+        return ""
+    try:
+        named = [record.entity_type(), record.pk, key]
+        return reverse("admin:conflicts_syncconflict_refused_screen", args=named)
+    except NoReverseMatch:
+        return ""
+
+
+def refused_list_url() -> str:
+    """Return the list of values that Monday refuses; empty where no application shows them."""
+    try:
+        return reverse("admin:conflicts_syncconflict_refused")
+    except NoReverseMatch:
+        return ""
+
+
 def list_cell(view: SyncView | None) -> SafeString | str:
     """Return the list's column: the badge with its reason below."""
     if view is None:
@@ -134,8 +159,12 @@ def board_name(entity_type: str) -> str:
     return registry.entity(entity_type).board_title
 
 
-def item_link(state: RecordState | None, record: Any, text: str = "Open") -> SafeString | str:
+def item_link(state: RecordState | None, record: Any, text: str = "") -> SafeString | str:
     """Return a link to the record's item on Monday; a dash where it has none."""
     if state is None or not state.item_url:
         return words.NOTHING
-    return words.external(state.item_url, text, f"Open the item of {record} on Monday, in a new tab")
+    return words.external(
+        state.item_url,
+        text or _("Open"),
+        (_("Open the item of %(record)s on Monday, in a new tab") % {"record": record}),
+    )

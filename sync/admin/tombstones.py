@@ -10,6 +10,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
@@ -23,6 +25,7 @@ from sync.choices import Cause, Priority, TombstoneState
 from sync.graveyard import REMOVED, CannotBringBack, bring_back_by_hand
 from sync.models import RefusedItem, Tombstone
 from sync.queue import SyncQueueService
+from sync.registry import kind_words
 
 _STATES = {
     TombstoneState.WAITING: ("wait", "schedule"),
@@ -38,12 +41,18 @@ _STATES = {
 
 _COMES_BACK = (
     (
-        "Each comes back under its own id, with the values that it had when it was deleted. What pointed at it then "
-        "doesn't point at it again by itself."
+        gettext_lazy(
+            "Each comes back under its own id, with the values that it had when it was deleted. What "
+            "pointed at it then "
+            "doesn't point at it again by itself."
+        )
     ),
     (
-        "One whose item is still on the board is linked with it again; one whose item has left the board gets a new "
-        "item. To undo it, delete the record again."
+        gettext_lazy(
+            "One whose item is still on the board is linked with it again; one whose item has left the "
+            "board gets a new "
+            "item. To undo it, delete the record again."
+        )
     ),
 )
 
@@ -64,8 +73,10 @@ class TombstoneAdmin(ReadOnlyAdmin):
     json_fields = ("data",)
     actions = ("bring_back",)
     change_form_outer_before_template = "sync/tombstone_buttons.html"
-    empty_title = "Nothing was deleted"
-    empty_words = "A record that is deleted in NPD is remembered here, with what became of its item."
+    empty_title = gettext_lazy("Nothing was deleted")
+    empty_words = gettext_lazy(
+        "A record that is deleted in NPD is remembered here, with what became of its item."
+    )
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the boards of the page's types on its rows."""
@@ -92,48 +103,48 @@ class TombstoneAdmin(ReadOnlyAdmin):
         answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
         return answer
 
-    @admin.display(description="Record")
+    @admin.display(description=gettext_lazy("Record"))
     def name(self, row: Tombstone) -> str:
         """Return what it was called."""
         return name_of(row)
 
-    @admin.display(description="Type", ordering="entity_type")
+    @admin.display(description=gettext_lazy("Type"), ordering="entity_type")
     def kind(self, row: Tombstone) -> str:
         """Return the record's type."""
-        return row.entity_type.capitalize()
+        return kind_words(row.entity_type)
 
-    @admin.display(description="Item on Monday", ordering="monday_id")
+    @admin.display(description=gettext_lazy("Item on Monday"), ordering="monday_id")
     def item(self, row: Tombstone) -> SafeString | str:
         """Return a link to the item that it had."""
         link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
         if not row.monday_id or link is None:
             return row.monday_id or words.NOTHING
-        label = f"Item {row.monday_id}, on Monday, in a new tab"
+        label = _("Item %(monday_id)s, on Monday, in a new tab") % {"monday_id": row.monday_id}
         return words.external(item_url(link, row.monday_id), row.monday_id, label)
 
-    @admin.display(description="Deleted", ordering="deleted_at")
+    @admin.display(description=gettext_lazy("Deleted"), ordering="deleted_at")
     def deleted(self, row: Tombstone) -> SafeString | str:
         """Return when."""
         return words.time_tag(row.deleted_at, page_now(row))
 
-    @admin.display(description="Its item", ordering="state")
+    @admin.display(description=gettext_lazy("Its item"), ordering="state")
     def outcome(self, row: Tombstone) -> SafeString:
         """Return what became of the item."""
         kind, symbol = _STATES[TombstoneState(row.state)]
         return words.badge(kind, symbol, row.get_state_display())
 
-    @admin.display(description="In words")
+    @admin.display(description=gettext_lazy("In words"))
     def what_now(self, row: Tombstone) -> str:
         """Return the same as a sentence."""
-        return row.note or "Deleted in NPD. Its item has not been looked at yet."
+        return row.note or _("Deleted in NPD. Its item has not been looked at yet.")
 
-    @admin.action(description="Bring back…")
+    @admin.action(description=gettext_lazy("Bring back…"))
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse | None:
         """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
         if not all(_may(request, kind) for kind in kinds):
             self.message_user(
-                request, "Bringing back needs the permission to add such records.", messages.ERROR
+                request, _("Bringing back needs the permission to add such records."), messages.ERROR
             )
             return None
         if "confirmed" not in request.POST:
@@ -142,14 +153,16 @@ class TombstoneAdmin(ReadOnlyAdmin):
         for row in queryset.order_by("deleted_at"):
             try:
                 bring_back_by_hand(row, request.user.get_username())
-                note(request.user, row, "Brought back.")
+                note(request.user, row, _("Brought back."))
                 back.append(row)
             except CannotBringBack as refused:
                 refusals.append(str(refused))
         for text in words.first_few(refusals):
             self.message_user(request, text, messages.WARNING)
         if back:
-            text = f"{words.counted(len(back), 'record')} brought back. The next look settles the items."
+            text = _("%(count)s brought back. The next look settles the items.") % {
+                "count": words.counted(len(back), "record")
+            }
             self.message_user(request, text, messages.SUCCESS)
         return None
 
@@ -161,11 +174,11 @@ class TombstoneAdmin(ReadOnlyAdmin):
             request,
             queryset,
             action="bring_back",
-            title="Bring deleted records back?",
+            title=_("Bring deleted records back?"),
             sentences=_COMES_BACK,
-            heads=("Record", "Type", "Its item"),
-            cells=[(name_of(row), row.entity_type.capitalize(), _comes_back_with(row)) for row in rows],
-            yes="Yes, bring back",
+            heads=(_("Record"), _("Type"), _("Its item")),
+            cells=[(name_of(row), kind_words(row.entity_type), _comes_back_with(row)) for row in rows],
+            yes=_("Yes, bring back"),
         )
 
 
@@ -176,9 +189,9 @@ def _may(request: HttpRequest, entity_type: str) -> bool:
 
 def _comes_back_with(row: Tombstone) -> str:
     if not row.monday_id:
-        return "It had none and gets one."
+        return _("It had none and gets one.")
     if row.state in REMOVED:
-        return "It has left the board; a new one is made."
+        return _("It has left the board; a new one is made.")
     return f"Item {row.monday_id}"
 
 
@@ -192,8 +205,8 @@ class RefusedItemAdmin(PageAdmin):
     ordering = ("-id",)
     actions = ("consider_again",)
     readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")
-    empty_title = "No item was refused"
-    empty_words = (
+    empty_title = gettext_lazy("No item was refused")
+    empty_words = gettext_lazy(
         "An item that is neither matched nor made into a record is listed here. Consider it again to ask."
     )
 
@@ -205,7 +218,7 @@ class RefusedItemAdmin(PageAdmin):
         """A reason is a fact."""
         return False
 
-    @admin.action(description="Consider again", permissions=["delete"])
+    @admin.action(description=gettext_lazy("Consider again"), permissions=["delete"])
     def consider_again(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
         """Forget the refusals and look at the items as at new ones."""
         self.delete_queryset(request, queryset)
@@ -219,7 +232,7 @@ class RefusedItemAdmin(PageAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
         """Forget the refusals and look at the items again: both or neither, or a look would come too early."""
         with transaction.atomic():
-            note_many(request.user, queryset, "To be considered again.", flag=DELETION)
+            note_many(request.user, queryset, _("To be considered again."), flag=DELETION)
             self._ask_again(request, list(queryset))
             super().delete_queryset(request, queryset)
 
@@ -232,19 +245,19 @@ class RefusedItemAdmin(PageAdmin):
             request, f"{words.counted(len(rows), 'item')} will be looked at again.", messages.INFO
         )
 
-    @admin.display(description="Type", ordering="entity_type")
+    @admin.display(description=gettext_lazy("Type"), ordering="entity_type")
     def kind(self, row: RefusedItem) -> str:
         """Return the type of record that it would have become."""
-        return row.entity_type.capitalize()
+        return kind_words(row.entity_type)
 
-    @admin.display(description="What it is")
+    @admin.display(description=gettext_lazy("What it is"))
     def why(self, row: RefusedItem) -> str:
         """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
         if row.let_go:
-            return "Let go" if row.entity_id else "Left alone"
-        return "Not a certain record's" if row.entity_id else "Makes no record"
+            return _("Let go") if row.entity_id else _("Left alone")
+        return _("Not a certain record's") if row.entity_id else _("Makes no record")
 
-    @admin.display(description="Refused", ordering="at")
+    @admin.display(description=gettext_lazy("Refused"), ordering="at")
     def moment(self, row: RefusedItem) -> SafeString | str:
         """Return when."""
         return words.time_tag(row.at, page_now(row))

@@ -9,11 +9,13 @@ from uuid import UUID
 from django.contrib import messages
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 
 from sync.admin import words
 from sync.admin.base import record_link, record_url
@@ -55,14 +57,14 @@ class UndoPagesMixin:
         if row is None:
             raise Http404(f"There is no decision #{pk}; it may be too old to be kept.")
         back = record_url(row.entity_type, row.entity_id) if row.entity_id else ""
-        return self._page(request, [row], "Put this back?", back)
+        return self._page(request, [row], _("Put this back?"), back)
 
     def undo_batch(self, request: HttpRequest, batch_id: UUID) -> HttpResponse:
         """Show what taking a batch back would write; on POST, do it."""
         rows = list(decisions_of_batch(batch_id))
         if not rows:
             raise Http404(f"Nothing is kept of a batch {batch_id} that could be taken back.")
-        return self._page(request, rows, "Undo this batch?", "")
+        return self._page(request, rows, _("Undo this batch?"), "")
 
     def _page(self, request: HttpRequest, rows: Sequence[Decision], title: str, back: str) -> HttpResponse:
         if not may_undo(request.user, rows):
@@ -96,13 +98,19 @@ class UndoPagesMixin:
 
     def _tell(self, request: HttpRequest, undone: Undone) -> None:
         if undone.done:
-            text = f"{words.counted(len(undone.done), 'value')} put back. The next look sends what is synced to Monday."
+            text = _("%(count)s put back. The next look sends what is synced to Monday.") % {
+                "count": words.counted(len(undone.done), "value")
+            }
             messages.success(request, text)
         for step in undone.left[:5]:
-            text = f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}"
+            text = _("%(name)s · %(record)s was left alone: %(stale)s") % {
+                "name": step.name,
+                "record": step.label or "the record",
+                "stale": step.stale,
+            }
             messages.warning(request, text)
         if (more := len(undone.left) - 5) > 0:
-            messages.warning(request, f"{more:,} more were left alone.")
+            messages.warning(request, (_("%(more)s more were left alone.") % {"more": intcomma(more)}))
 
 
 def _link(step: Step) -> str:

@@ -6,29 +6,51 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext_lazy
+from django.utils.translation import gettext_lazy as _
 
+from sync import moments
 from sync.boards import link_of
 from sync.choices import RecordGone
 
 NOTHING = "–"
 _FOLLOWS = {
-    RecordGone.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
-    RecordGone.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
+    RecordGone.ARCHIVE: (_("Its item is archived on Monday."), _("Their items are archived on Monday.")),
+    RecordGone.DELETE: (_("Its item is deleted on Monday."), _("Their items are deleted on Monday.")),
     RecordGone.UNLINK: (
-        "Its item is let go and stays on Monday.",
-        "Their items are let go and stay on Monday.",
+        _("Its item is let go and stays on Monday."),
+        _("Their items are let go and stay on Monday."),
     ),
     RecordGone.ASK: (
-        "A person is asked what becomes of its item.",
-        "A person is asked what becomes of their items.",
+        _("A person is asked what becomes of its item."),
+        _("A person is asked what becomes of their items."),
     ),
 }
-_STAYS = "An item that was edited there since, or whose record sends nothing to Monday, stays; see “Deleted records”."
+_STAYS = _(
+    "An item that was edited there since, or whose record sends nothing to Monday, stays; see “Deleted records”."
+)
 _TRACE = re.compile(r"\s*(\[Monday request [^\]]*\])")
-_NEXT_LOOK = re.compile(r" It is looked at again at [\d:]+ UTC\.")
-_STEPS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_NEXT_LOOK = re.compile(r" It is looked at again at [\d:]+ [^.]+\.")
+_NOUNS = {
+    "change": ngettext_lazy("%(told)s change", "%(told)s changes", "n"),
+    "conflict": ngettext_lazy("%(told)s conflict", "%(told)s conflicts", "n"),
+    "contact": ngettext_lazy("%(told)s contact", "%(told)s contacts", "n"),
+    "field": ngettext_lazy("%(told)s field", "%(told)s fields", "n"),
+    "item": ngettext_lazy("%(told)s item", "%(told)s items", "n"),
+    "more record": ngettext_lazy("%(told)s more record", "%(told)s more records", "n"),
+    "organization": ngettext_lazy("%(told)s organization", "%(told)s organizations", "n"),
+    "record": ngettext_lazy("%(told)s record", "%(told)s records", "n"),
+    "row": ngettext_lazy("%(told)s row", "%(told)s rows", "n"),
+    "row is": ngettext_lazy("%(told)s row is", "%(told)s rows are", "n"),
+    "dead letter": ngettext_lazy("%(told)s dead letter", "%(told)s dead letters", "n"),
+    "waiting row": ngettext_lazy("%(told)s waiting row", "%(told)s waiting rows", "n"),
+    "value": ngettext_lazy("%(told)s value", "%(told)s values", "n"),
+    "webhook": ngettext_lazy("%(told)s webhook", "%(told)s webhooks", "n"),
+}
 
 
 def item_follows(entity_type: str) -> str:
@@ -48,10 +70,7 @@ def _policy(entity_type: str) -> RecordGone:
 
 def span(seconds: float) -> str:
     """Return a length of time in its largest whole unit: "5 minutes"."""
-    whole = max(1, round(abs(seconds)))
-    size, unit = next((size, unit) for size, unit in _STEPS if whole >= size)
-    count = whole // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+    return moments.span(seconds)
 
 
 def when(moment: datetime | None, now: datetime) -> str:
@@ -60,13 +79,14 @@ def when(moment: datetime | None, now: datetime) -> str:
         return ""
     seconds = (moment - now).total_seconds()
     if abs(seconds) < 1:
-        return "now"
-    return f"in {span(seconds)}" if seconds > 0 else f"{span(seconds)} ago"
+        return gettext("now")
+    told = {"span": span(seconds)}
+    return gettext("in %(span)s") % told if seconds > 0 else gettext("%(span)s ago") % told
 
 
 def clock(moment: datetime | None) -> str:
     """Return a time as written out on a page, with its zone."""
-    return f"{moment:%d %b %Y, %H:%M} UTC" if moment else ""
+    return moments.day_and_time(moment) if moment else ""
 
 
 def time_tag(moment: datetime | None, now: datetime) -> SafeString | str:
@@ -102,18 +122,25 @@ def without_time(text: str) -> str:
 
 def quoted(text: str | None, limit: int = 80) -> str:
     """Return a value as it stands in a sentence: “Ann”, or (empty)."""
-    return f"“{shorten(text, limit)}”" if text else "(empty)"
+    return f"“{shorten(text, limit)}”" if text else gettext("(empty)")
 
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with its noun: "1 record", "3 records"."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    noun = _NOUNS.get(one)
+    if noun is None:  # a model that somebody added names itself
+        return f"{intcomma(number)} {one if number == 1 else many or one + 's'}"
+    return str(noun % {"n": number, "told": intcomma(number)})
 
 
 def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
     """Return the first messages, and one that says how many more there are: a selection may be of thousands."""
     rest = len(messages) - limit
-    more = [f"The same or alike for {counted(rest, 'more record')}."] if rest > 0 else []
+    more = (
+        [gettext("The same or alike for %(count)s.") % {"count": counted(rest, "more record")}]
+        if rest > 0
+        else []
+    )
     return [*messages[:limit], *more]
 
 
@@ -121,7 +148,7 @@ def and_more(parts: list[str], limit: int = 3) -> str:
     """Return the first parts, and how many more there are."""
     rest = len(parts) - limit
     shown = ", ".join(parts[:limit])
-    return f"{shown} and {rest} more" if rest > 0 else shown
+    return gettext("%(shown)s and %(rest)s more") % {"shown": shown, "rest": rest} if rest > 0 else shown
 
 
 def icon(name: str) -> SafeString:
@@ -129,7 +156,7 @@ def icon(name: str) -> SafeString:
     return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
 
 
-def badge(kind: str, symbol: str, text: str, *, url: str = "", title: str = "") -> SafeString:
+def badge(kind: str, symbol: str, text: str | Promise, *, url: str = "", title: str = "") -> SafeString:
     """Return a small label with an icon and words; `kind` is its colour (ok, wait, warn, bad, off)."""
     tag = format_html('<a class="npd-badge npd-badge-{}" href="{}" title="{}">', kind, url, title)
     if not url:

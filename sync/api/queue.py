@@ -25,6 +25,7 @@ from sync.api.queue_shapes import (
 from sync.api.views import ApiView
 from sync.models import SyncQueue
 from sync.queue import QueueError, Steered, SyncQueueService
+from sync.queue_errors import GaveWay
 from sync.queue_permissions import Steering
 from sync.steering import exactly
 from sync.steering_log import note
@@ -122,12 +123,18 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         asked = ExpectedSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
         rows, expected = self.filter_queryset(self.get_queryset()), asked.validated_data["expect"]
+        did, narrowed = _DID[_act(self.action)], _narrowed(request)
         try:
             found = act(exactly(rows, expected), request.user.get_username())
+        except GaveWay as error:
+            note(
+                request.user,
+                f"{did} {error.done:,} of {expected:,} rows by the API{narrowed}; a save held the rest.",
+            )
+            raise Conflict(str(error)) from error
         except QueueError as error:
             raise Conflict(str(error)) from error
-        did = _DID[_act(self.action)]
-        note(request.user, f"{did} {found.done:,} rows by the API{_narrowed(request)}.")
+        note(request.user, f"{did} {found.done:,} rows by the API{narrowed}.")
         left = expected - found.done - found.in_flight  # what is finished, too
         return Response(SteeredSerializer(replace(found, left=left)).data)
 

@@ -19,10 +19,11 @@ from sync.acts_log import ADDITION, DELETION, note
 from sync.api.etag import check_precondition, etag_of
 from sync.api.history import DecisionSerializer, told
 from sync.api.permissions import MayChange, ModelPermissions
-from sync.api.problems import NotConfiguredProblem
+from sync.api.problems import Conflict, NotConfiguredProblem
 from sync.api.throttles import SyncNowThrottle
 from sync.api.views import ApiView
 from sync.ledger import RecordState, SyncStateService
+from sync.letting_go import CannotUnlink, ask_to_unlink, link_again
 from sync.models import Decision, SyncedModel
 from sync.push import NotConfigured, push_by_name
 
@@ -197,6 +198,55 @@ def _as_id(text: str) -> UUID:
         return UUID(text)
     except ValueError as wrong:
         raise NotFound(f"“{text}” is no record's id.") from wrong
+
+
+class LinkingAnswerSerializer(serializers.Serializer[Any]):
+    """What an unlinking or a linking did."""
+
+    message = serializers.CharField()
+    monday_id = serializers.CharField(
+        allow_null=True, help_text="The item: the one that is let go, or that it is linked with again."
+    )
+
+
+class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
+    """`POST …/{id}/unlink` and `…/{id}/link-again`: let a record's item go, and take it back."""
+
+    permission_classes = [MayChange]
+    serializer_class = LinkingAnswerSerializer
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"unlink": (409,), "link_again": (409,)}
+
+    @extend_schema(
+        request=None,
+        description="Let the item go: its NPD ID is cleared by the next look, then the record's sync is off. Both "
+        "sides keep what they have.",
+    )
+    def unlink(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Ask for it, and answer at once; 409 for a record without an item."""
+        record: SyncedModel = self.get_object()
+        try:
+            ask_to_unlink(record, request.user.get_username())
+        except CannotUnlink as refused:
+            raise Conflict(str(refused)) from refused
+        note(request.user, record, "Unlink from Monday was asked for, by the API.")
+        said = f"“{record}” is unlinked by its next look."
+        return Response(self.get_serializer({"message": said, "monday_id": record.monday_id}).data)
+
+    @extend_schema(
+        request=None,
+        description="Link the record with the item that was let go of it, and turn its sync on. What changed on one "
+        "side since flows, what both changed differently is asked about.",
+    )
+    def link_again(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Link it; 409 where there is no such item, or it has another record by now."""
+        record: SyncedModel = self.get_object()
+        try:
+            item_id = link_again(record, request.user.get_username())
+        except CannotUnlink as refused:
+            raise Conflict(str(refused)) from refused
+        note(request.user, record, f"Linked with item {item_id} again, by the API.")
+        said = f"“{record}” is linked with its item again."
+        return Response(self.get_serializer({"message": said, "monday_id": item_id}).data)
 
 
 class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.db.models import Max, Sum
+from django.utils.translation import gettext as _
 
+from sync import moments
 from sync.clock import sync_now
 from sync.models import SyncAudit
 
@@ -29,15 +32,21 @@ class Verified:
         """Return it as a sentence; honest where nothing was verified."""
         if self.at is None:
             return _never()
-        ago = f"{_span((now - (self.drift_at or self.at)).total_seconds())} ago"
+        told = {
+            "span": moments.span((now - (self.drift_at or self.at)).total_seconds()),
+            "drifted": intcomma(self.drifted),
+            "sampled": intcomma(self.sampled),
+        }
         if not self.drifted:
-            return (
-                f"Verified {ago}: {self.sampled:,} of {self.sampled:,} sampled records equal on both sides."
+            equal = _(
+                "Verified %(span)s ago: %(sampled)s of %(sampled)s sampled records equal on both sides."
             )
-        return (
-            f"Drift, found {ago}: {self.drifted:,} of {self.sampled:,} sampled records said “synced” and differed. "
-            "They are looked at again, which mends them or asks."
+            return equal % told
+        drift = _(
+            "Drift, found %(span)s ago: %(drifted)s of %(sampled)s sampled records said “synced” and differed. They "
+            "are looked at again, which mends them or asks."
         )
+        return drift % told
 
 
 def verified(entity_type: str | None = None) -> Verified:
@@ -72,13 +81,5 @@ def verified_words(entity_type: str | None = None) -> str:
 
 def _never() -> str:
     if settings.AUDIT_CALLS_A_DAY <= 0:
-        return "Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0)."
-    return "Not verified yet: no sample of synced records has been read."
-
-
-def _span(seconds: float) -> str:
-    whole = max(1, round(seconds))
-    steps = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-    size, unit = next((size, unit) for size, unit in steps if whole >= size)
-    count = whole // size
-    return f"{count} {unit}{'' if count == 1 else 's'}"
+        return _("Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0).")
+    return _("Not verified yet: no sample of synced records has been read.")

@@ -59,10 +59,11 @@ class Index:
         for items in pages(batch.board, columns):
             index.calls += 1
             for item in items:
-                index._add(item)
+                index.add(item)
         return index
 
-    def _add(self, item: Item) -> None:
+    def add(self, item: Item) -> None:
+        """Know an item by its id, its NPD ID and its match key."""
         if item.id in self.items:
             return
         self.items[item.id] = item

@@ -6,6 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sync import moments
 from sync.budget import store, usage
 from sync.connectors.monday.budget import midnight_after
 
@@ -35,13 +40,19 @@ def forecast(
     budget, used = books.budget, float(books.budget.used_today)
     limit, left, spare = budget.allowance.day, budget.day_left(urgent=True), budget.day_left()
     if limit is None or left is None or spare is None:
-        words = f"{used:,.0f} calls to Monday today. Monday has named no limit for the day."
+        calls = ngettext("%(calls)s call to Monday today.", "%(calls)s calls to Monday today.", round(used))
+        none = _("Monday has named no limit for the day.")
+        words = f"{calls % {'calls': intcomma(round(used))}} {none}"
         return Forecast(used, None, None, 0, None, words, budget.reported_at)
     midnight = midnight_after(books.now)
     ends = _ends(books.now, spare, last_hour().calls)
     if ends is not None and ends >= midnight:
         ends = None
-    words = f"{used:,.0f} of today's {limit:,} calls to Monday are used. {_outlook(spare, ends, midnight)}"
+    of_all = _("%(used)s of today's %(limit)s calls to Monday are used.") % {
+        "used": intcomma(round(used)),
+        "limit": intcomma(limit),
+    }
+    words = f"{of_all} {_outlook(spare, ends, midnight)}"
     return Forecast(used, limit, left, budget.day_reserve, ends, words, budget.reported_at)
 
 
@@ -53,9 +64,9 @@ def _ends(now: datetime, spare: float, calls_an_hour: float) -> datetime | None:
 
 def _outlook(spare: float, ends: datetime | None, midnight: datetime) -> str:
     if spare < 1:
-        return (
-            f"What is left is kept for what people ask for; everything else goes on at {midnight:%H:%M} UTC."
-        )
+        return _("What is left is kept for what people ask for; everything else goes on at %(time)s.") % {
+            "time": moments.utc_and_here(midnight)
+        }
     if ends is not None:
-        return f"At this rate the allowance ends at {ends:%H:%M} UTC."
-    return "At this rate it lasts until midnight UTC."
+        return _("At this rate the allowance ends at %(time)s.") % {"time": moments.time_of_day(ends)}
+    return _("At this rate it lasts until %(time)s.") % {"time": moments.midnight(midnight)}

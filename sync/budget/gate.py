@@ -7,6 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sync import moments
 from sync.budget import boards, store, usage
 from sync.budget.boards import Demand, Learned
 from sync.budget.store import Books
@@ -170,29 +174,33 @@ def _paced(books: Books, known: Learned, demand: Demand, facts: Facts) -> Held |
 
 
 def _gathering(window: timedelta, until: datetime) -> str:
-    return (
-        f"The day's allowance is tight: changes of this board go out every {span(window.total_seconds())}; "
-        f"the next at {until:%H:%M:%S} UTC."
-    )
+    return _(
+        "The day's allowance is tight: changes of this board go out every %(span)s; the next at %(time)s."
+    ) % {"span": span(window.total_seconds()), "time": moments.time_of_day(until, seconds=True)}
 
 
 def span(seconds: float) -> str:
     """A length of time in words, as after "every": seconds below two minutes, else minutes or hours."""
     if seconds < 1.5:
-        return "second"
+        return _("second")
     if seconds < 120:
-        return f"{round(seconds)} seconds"
-    minutes = round(seconds / 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{round(seconds / 3600)} hours"
+        return ngettext("%(n)s second", "%(n)s seconds", round(seconds)) % {"n": round(seconds)}
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    if minutes < 120:
+        return ngettext("%(n)s minute", "%(n)s minutes", minutes) % {"n": minutes}
+    return ngettext("%(n)s hour", "%(n)s hours", hours) % {"n": hours}
 
 
 def no_room(wait: Wait, *, urgent: bool) -> str:
     """The reason of a wait, as a sentence; for what is `urgent` nothing is kept any more."""
-    kept = "" if urgent else ", but for those kept for what a person asks for"
+    day = _("Today's calls to Monday are used up.")
     reasons = {
-        Kind.DAY: f"Today's calls to Monday are used up{kept}.",
-        Kind.MINUTE: "This minute's calls to Monday are used up.",
-        Kind.POINTS: "This minute's complexity points at Monday are used up.",
-        Kind.CONCURRENCY: "As many calls to Monday are in the air as may be.",
+        Kind.DAY: day
+        if urgent
+        else _("Today's calls to Monday are used up, but for those kept for what a person asks for."),
+        Kind.MINUTE: _("This minute's calls to Monday are used up."),
+        Kind.POINTS: _("This minute's complexity points at Monday are used up."),
+        Kind.CONCURRENCY: _("As many calls to Monday are in the air as may be."),
     }
-    return f"{reasons[wait.kind]} It goes on by itself at {wait.until:%H:%M:%S} UTC."
+    again = _("It goes on by itself at %(time)s.") % {"time": moments.time_of_day(wait.until, seconds=True)}
+    return f"{reasons[wait.kind]} {again}"

@@ -17,6 +17,7 @@ from sync.engine.typing_in import typed
 from sync.engine.values import cleaned, relation_of
 from sync.hooks import KIND_FIELDS, Choice, FieldConflict
 from sync.merge import Action, Decision, Field
+from sync.refused import LEFT_BY
 
 
 def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Planned:  # noqa: PLR0911 - a table
@@ -48,15 +49,20 @@ def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
     if stays_held(subject, planned):
         return planned.held(subject.ledger.held[planned.mapping.key]["reason"], refused=True)
     if reason := planned.convert.limit(raw):
-        return planned.held(reason)
+        return planned.held(reason, too_much=True)
     planned.send_raw = raw
     return planned
 
 
 def stays_held(subject: Subject, planned: Planned) -> bool:
-    """What Monday refused is not sent again until the value, the column or a person changes it."""
+    """What Monday refused is not sent again until the value, the column or a person changes it.
+
+    A value that a person left in NPD stays there, whatever else a person asks of the record.
+    """
     held = subject.ledger.held.get(planned.mapping.key)
-    if not held or held["side"] != "monday" or subject.causes & Cause.PERSON:
+    if not held or held["side"] != "monday":
+        return False
+    if subject.causes & Cause.PERSON and LEFT_BY not in held:
         return False
     same_place = (held["column"], held["version"]) == (planned.mapping.column_id, planned.mapping.version)
     return bool(same_place and held["local"] == planned.local_raw)
@@ -196,7 +202,7 @@ def _by_name_only(planned: Planned) -> Planned:
     if action is Action.PUSH:
         planned.send_raw = planned.local_raw
         reason = planned.convert.limit(planned.local_raw)
-        return planned.held(reason) if reason else planned
+        return planned.held(reason, too_much=True) if reason else planned
     if action is Action.CONFLICT:
         return planned.held("It was changed on Monday too, so it was not sent. Turn sync on to settle it.")
     if action in (Action.PULL, Action.BOTH):

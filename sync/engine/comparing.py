@@ -6,7 +6,7 @@ from typing import Any
 
 from sync.connectors.monday.converters import Converter, UnknownValue
 from sync.connectors.monday.items import Item
-from sync.engine.planning import base_of, way_of
+from sync.engine.planning import AS_SENT, base_of, way_of
 from sync.engine.subjects import Board, Subject, raw_of
 from sync.hooks import FieldConflict
 from sync.merge import Way
@@ -35,7 +35,7 @@ def _edit(convert: Converter, subject: Subject, mapping: FieldMapping, item: Ite
     except UnknownValue as unknown:
         return FieldConflict(mapping.key, None, None, None, f"Its value on Monday can't be read: {unknown}.")
     try:
-        agreed = convert.remote(entry["remote"]) if entry else None
+        agreed = _agreed(convert, entry) if entry else None
     except UnknownValue as unknown:
         words = f"The value last agreed on is not known any more: {unknown}."
         return FieldConflict(mapping.key, None, None, convert.display(remote) or None, words)
@@ -50,6 +50,11 @@ def _edit(convert: Converter, subject: Subject, mapping: FieldMapping, item: Ite
     return FieldConflict(
         mapping.key, None, before, shown, _last_in_npd(convert, local, agreed if entry else None)
     )
+
+
+def _agreed(convert: Converter, entry: dict[str, Any]) -> Any:
+    """What both sides agreed on: where Monday's answer was somebody's edit, what we sent and not what it answered."""
+    return convert.local(entry["local"]) if entry.get(AS_SENT) else convert.remote(entry["remote"])
 
 
 def _local(convert: Converter, subject: Subject, mapping: FieldMapping) -> Any:

@@ -19,6 +19,7 @@ from sync.engine.subjects import Batch, Outcome, Planned, Subject
 from sync.engine.undo_findings import overwritten_again
 from sync.hooks import KIND_DELETE, KIND_OVERWRITTEN
 from sync.models import SyncMetadata
+from sync.refused import LEFT_BY, LIMIT, MONDAY, still_left
 
 LEFT_OUT = "left out"
 _COLUMNS = (
@@ -65,7 +66,7 @@ def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetad
     for subject in subjects:
         row, seen = stored[str(subject.id)], subject.ledger
         row.base, row.altered = seen.base, seen.altered
-        row.held = held_of(subject)
+        row.held = still_left(held_of(subject), row.held)
         row.note, row.remote_state = subject.note, seen.remote_state
         row.seen = seen.seen
         row.gone_since, row.gone_looks = seen.gone_since, seen.gone_looks
@@ -108,12 +109,19 @@ def _side(planned: Planned) -> str:
     """On which side the value is stuck; “left out” is a relation that doesn't keep its record from being in sync."""
     if planned.left_out:
         return LEFT_OUT
-    return "monday" if planned.refused else "npd"
+    if planned.too_much:
+        return LIMIT
+    return MONDAY if planned.refused else "npd"
 
 
 def is_stuck(held: Mapping[str, Any]) -> bool:
     """Whether a field is held that should flow."""
     return any(entry.get("side") != LEFT_OUT for entry in held.values())
+
+
+def keeps_from_sync(held: Mapping[str, Any]) -> bool:
+    """Whether a held field keeps its record from being in sync: not one whose value a person left in NPD."""
+    return is_stuck({key: entry for key, entry in held.items() if LEFT_BY not in entry})
 
 
 def _ledger_direction(subject: Subject) -> str:

@@ -160,10 +160,17 @@ def findings_of_overwritten(subject: Subject) -> Iterator[Finding]:
     new = {field.key for field in fields}
     fields += [field for field in overwritten_again(subject) if field.key not in new]
     undone = undo_told(subject, KIND_OVERWRITTEN)
-    if fields or applied or rejected or undone:
+    over = dict.fromkeys(_unmapped(subject), "The field is not mapped to a column any more.")
+    if fields or applied or rejected or undone or over:
         inverse = {key: inverse_of(subject, subject.planned[key]) for key in applied}
         yield _finding(
-            subject, fields=fields, applied=applied, rejected=rejected, inverse=inverse, undone=undone
+            subject,
+            fields=fields,
+            applied=applied,
+            rejected=rejected,
+            inverse=inverse,
+            undone=undone,
+            over=over,
         )
 
 
@@ -172,9 +179,9 @@ def waiting_overwritten(subject: Subject) -> list[str]:
     if not subject.record.may_sync or _why_over(subject):
         return []
     settled = subject.outcome is Outcome.SETTLED
-    applied = _applied(subject) if settled else {}
+    left = {*_applied(subject), *_unmapped(subject)} if settled else set()
     new = [told.mapping.key for told in subject.lost_words if told.asks and settled]
-    return list(dict.fromkeys([*(key for key in _waiting(subject) if key not in applied), *new]))
+    return list(dict.fromkeys([*(key for key in _waiting(subject) if key not in left), *new]))
 
 
 def _finding(subject: Subject, **told: Any) -> Finding:
@@ -195,8 +202,13 @@ def _why_over(subject: Subject) -> str:
     if not (subject.record.monday_id or subject.link_to):
         return "The record has no item any more."
     waiting = _waiting(subject)
-    unmapped = waiting and subject.planned and not any(key in subject.planned for key in waiting)
-    return "None of its fields is mapped to a column any more." if unmapped else ""
+    all_unmapped = waiting and set(_unmapped(subject)) == set(waiting)
+    return "None of its fields is mapped to a column any more." if all_unmapped else ""
+
+
+def _unmapped(subject: Subject) -> list[str]:
+    """The fields that wait and that no mapping carries any more: no look can take a choice for them to both sides."""
+    return [key for key in _waiting(subject) if key not in subject.planned] if subject.planned else []
 
 
 def _applied(subject: Subject) -> dict[str, str | None]:

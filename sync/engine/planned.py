@@ -21,11 +21,11 @@ class Planned:
     """What a look does with one field: the decision with the raw values that it rests on.
 
     `conflict` is there when a person has to decide; `asked` when one has, and `choice` says what. `hold` is why
-    nothing is done with it, in words: `refused` by Monday; or `left_out`, which doesn't keep the record from being
-    in sync. `takes_back` is the text of a lost value that a person wants back on both sides. `landed` is the entry
-    of an intent without an answer whose value Monday now shows; `undo` is the wish to undo how the field was
-    settled, where this look carries it out. `awaits` names, as AwaitedRelation does, the item or name for which a
-    record has to come first.
+    nothing is done with it, in words: `refused` by Monday, or `too_much` for its column; or `left_out`, which
+    doesn't keep the record from being in sync. `takes_back` is the text of a lost value that a person wants back on
+    both sides. `landed` is the entry of an intent without an answer whose value Monday now shows; `undo` is the wish
+    to undo how the field was settled, where this look carries it out. `awaits` names, as AwaitedRelation does, the
+    item or name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -38,6 +38,7 @@ class Planned:
     base: dict[str, Any] | None = None
     hold: str = ""
     refused: bool = False
+    too_much: bool = False
     left_out: bool = False
     awaits: str = ""
     takes_back: str | None = None
@@ -55,9 +56,9 @@ class Planned:
         except UnknownValue:
             return named(raw_local)
 
-    def held(self, reason: str, *, refused: bool = False) -> Planned:
+    def held(self, reason: str, *, refused: bool = False, too_much: bool = False) -> Planned:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
-        self.hold, self.refused = reason, refused
+        self.hold, self.refused, self.too_much = reason, refused, too_much
         self.send_raw = self.write_raw = None
         return self
 

@@ -74,9 +74,9 @@ def _plan_field(batch: Batch, subject: Subject, mapping: FieldMapping, item: Ite
     convert = batch.board.converter(mapping, subject.record)
     local_raw = raw_of(subject.record, mapping)
     planned = Planned(mapping, convert, Decision(mapping.key, Action.UNDECIDED), local_raw)
-    if not mapping.column_id:
-        return _undecided(planned, "It has no column on the board. Run `manage.py monday_setup`.")
     way = way_of(subject, mapping)
+    if not mapping.column_id:
+        return _unknown(planned, way, "It has no column on the board. Run `manage.py monday_setup`.")
     if item is None:
         return _plan_create(batch, subject, planned, way)
     try:
@@ -163,7 +163,7 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
     except UnknownValue as unknown:
         return _local_unknown(batch, subject, planned, way, unknown)
     if reason := convert.limit(local_raw):
-        return planned.held(reason)
+        return planned.held(reason, too_much=True)
     if empty:
         planned.decision = Decision(mapping.key, Action.AGREED, "empty on both sides")
     elif stays_held(subject, planned):

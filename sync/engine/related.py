@@ -35,6 +35,7 @@ class Related:
     """What a batch has found out about the records that its relations name."""
 
     def __init__(self) -> None:
+        self._by_id: dict[tuple[type[SyncedModel], str], SyncedModel] = {}
         self._by_item: dict[tuple[type[SyncedModel], str], SyncedModel | None] = {}
         self._by_name: dict[tuple[type[SyncedModel], str], list[SyncedModel]] = {}
         self._on_board: dict[str, bool] = {}
@@ -45,6 +46,17 @@ class Related:
         asked = list(references)
         self._ask_items(target, {str(r["item"]) for r in asked if r.get("item")})
         self._ask_names(target, {_plain(r["name"]) for r in asked if not r.get("item") and r.get("name")})
+
+    def know(self, model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> None:
+        """Read all records that these raw values name by their ids, in one query a type, for `completed`."""
+        wanted: dict[type[SyncedModel], set[str]] = {}
+        for raw in raws:
+            for name, value in raw.items():
+                if isinstance(value, Mapping) and value.get("id") and field_of(model, name).is_relation:
+                    wanted.setdefault(target_of(field_of(model, name)), set()).add(str(value["id"]))
+        for target, ids in wanted.items():
+            found = target._default_manager.filter(pk__in=ids)
+            self._by_id |= {(target, str(record.pk)): record for record in found}
 
     def completed(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
         """Return raw values whose related records are ones that are there; raises NotFound."""
@@ -57,7 +69,7 @@ class Related:
     def find(self, target: type[SyncedModel], told: Reference) -> SyncedModel:
         """Return the one record that a reference names: by id, else by item, else by name; raises NotFound."""
         if told.get("id"):
-            return _by_id(target, told)
+            return self._by_id.get((target, str(told["id"]))) or _by_id(target, told)
         self.ask(target, [told])
         if told.get("item"):
             return self._of_item(target, str(told["item"]))

@@ -31,6 +31,12 @@ def was_seen(ledger: SyncMetadata, key: str, convert: Converter, value: Canonica
     return any(_when(entry) >= since - APART and _is(convert, entry[0], value) for entry in entries)
 
 
+def last_read(ledger: SyncMetadata, key: str) -> Any:
+    """The raw value that a look read last where it was more than the base said; None where none did of late."""
+    entries = [entry for entry in ledger.seen.get(key, []) if len(entry) < _MARK]
+    return entries[-1][0] if entries else None
+
+
 def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Iterable[str]) -> bool:
     """Whether a look has said already that one of these writes went over this value."""
     marks = [entry for entry in ledger.seen.get(key, []) if len(entry) == _MARK]

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from sync.choices import Cause, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
-from sync.engine.ledgers import is_stuck
+from sync.engine.ledgers import keeps_from_sync
 from sync.engine.planning import way_of
-from sync.engine.subjects import Batch, Outcome, Subject
+from sync.engine.subjects import Batch, Outcome, Planned, Subject
 from sync.merge import Action, Way
 from sync.models import Intent, IntentState, SyncMetadata, SyncQueue
+from sync.refused import LEFT_BY
 
 WEIGHTLESS = int(Cause.WEBHOOK | Cause.SWEEP)
 """A waiting row that only webhooks or sweeps wrote counts once it is weighed and found to be more."""
@@ -53,7 +54,7 @@ def _status_of(subject: Subject, something_open: bool) -> str:
         return RecordSyncStatus.DISABLED
     if subject.ledger.conflicts:
         return RecordSyncStatus.CONFLICT
-    clean = not (something_open or is_stuck(subject.ledger.held) or subject.note)
+    clean = not (something_open or keeps_from_sync(subject.ledger.held) or subject.note)
     settled = subject.outcome is Outcome.SETTLED and bool(subject.record.monday_id)
     return (
         RecordSyncStatus.SYNCED
@@ -67,8 +68,13 @@ def _moved_apart(subject: Subject) -> bool:
     return any(
         p.decision.action is not Action.NOTHING and p.mapping.key not in subject.ledger.base
         for p in subject.planned.values()
-        if p.mapping.column_id and subject.item is not None and not p.left_out
+        if p.mapping.column_id and subject.item is not None and not _is_left(subject, p)
     )
+
+
+def _is_left(subject: Subject, planned: Planned) -> bool:
+    """Whether the field may differ: a relation that is left out, or a value that a person left in NPD."""
+    return planned.left_out or LEFT_BY in subject.ledger.held.get(planned.mapping.key, {})
 
 
 _LEDGER = {

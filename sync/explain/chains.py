@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from sync.models import Decision, WebhookEvent
 
 _CAUSES = {
@@ -88,9 +90,9 @@ def _rows(told: Mapping[str, Any]) -> Iterable[Link]:
     if not rows and not told.get("causes"):
         return
     why = " and ".join(_CAUSES.get(cause, cause) for cause in told.get("causes", []))
-    by = f", asked for by {told['by']}" if told.get("by") else ""
+    by = _(", asked for by %(who)s") % {"who": told["by"]} if told.get("by") else ""
     if not rows:
-        yield Link("row", f"a look at everything{by}")
+        yield Link("row", _("a look at everything%(by)s") % {"by": by})
         return
     noun = "queue row" if len(rows) == 1 else "queue rows"
     yield Link("row", f"{noun} {', '.join(rows)}{f' ({why}{by})' if why else by}")

@@ -12,6 +12,7 @@ from sync.models.relations import AwaitedRelation
 from sync.models.steering import QueuePause
 from sync.models.synced import SyncedModel
 from sync.models.watching import FieldLoop, SyncAudit
+from sync.models.wizard import SetupDraft, SetupState
 
 __all__ = [
     "ApiBudget",
@@ -33,6 +34,8 @@ __all__ = [
     "MondayAccount",
     "QueuePause",
     "RefusedItem",
+    "SetupDraft",
+    "SetupState",
     "SyncAudit",
     "SyncMetadata",
     "SyncQueue",

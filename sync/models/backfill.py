@@ -6,6 +6,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.clock import SyncNow
 
@@ -15,11 +16,11 @@ EMPTY = models.Value({}, models.JSONField())
 class BackfillState(models.TextChoices):
     """How far a backfill came."""
 
-    STARTED = "started", "Started: its rows are announced"
-    UPLOADED = "uploaded", "Uploaded: Monday works on it"
-    LISTED = "listed", "Monday is done: items are linked"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
+    STARTED = "started", _("Started: its rows are announced")
+    UPLOADED = "uploaded", _("Uploaded: Monday works on it")
+    LISTED = "listed", _("Monday is done: items are linked")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
 
 
 class Backfill(models.Model):
@@ -34,19 +35,19 @@ class Backfill(models.Model):
     board_id = models.CharField(max_length=50)
     group_id = models.CharField(max_length=50, blank=True, db_default="")
     job_id = models.CharField(max_length=100, blank=True, db_default="")
-    key = models.CharField("idempotency key", max_length=64, blank=True, db_default="")
-    job_at = models.DateTimeField("job started", null=True, blank=True)
-    put_at = models.DateTimeField("file about to be sent", null=True, blank=True)
-    look_at = models.DateTimeField("Monday is asked again", null=True, blank=True)
+    key = models.CharField(_("idempotency key"), max_length=64, blank=True, db_default="")
+    job_at = models.DateTimeField(_("job started"), null=True, blank=True)
+    put_at = models.DateTimeField(_("file about to be sent"), null=True, blank=True)
+    look_at = models.DateTimeField(_("Monday is asked again"), null=True, blank=True)
     polls = models.SmallIntegerField(db_default=0)
-    tries = models.SmallIntegerField("files refused", db_default=0)
+    tries = models.SmallIntegerField(_("files refused"), db_default=0)
     state = models.CharField(max_length=20, choices=BackfillState.choices, db_default=BackfillState.STARTED)
     rows = models.IntegerField(db_default=0)
     counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     problem = models.TextField(blank=True, db_default="")
     started_by = models.CharField(max_length=150, blank=True, db_default="")
     created_at = models.DateTimeField(db_default=SyncNow())
-    seen_at = models.DateTimeField("last sign of life", db_default=SyncNow())
+    seen_at = models.DateTimeField(_("last sign of life"), db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:

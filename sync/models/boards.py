@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import ItemGone, RecordGone, Rule, SyncDirection
 from sync.clock import SyncNow
@@ -21,35 +22,38 @@ class BoardLink(models.Model):
     board_id = models.CharField(max_length=50, blank=True, db_default="")
     group_id = models.CharField(max_length=50, blank=True, db_default="")
     npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
-    match_key = models.CharField("records and items are matched by", max_length=50)
-    creates_records = models.BooleanField("an item that no record has becomes a record", db_default=False)
+    match_key = models.CharField(_("records and items are matched by"), max_length=50)
+    creates_records = models.BooleanField(_("an item that no record has becomes a record"), db_default=False)
     made_by_setup = models.BooleanField(db_default=False)
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     batch_limit = models.SmallIntegerField(
-        "records a document, by the time calls took", null=True, blank=True
+        _("records a document, by the time calls took"), null=True, blank=True
     )
-    read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
-    write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
+    read_points = models.FloatField(_("complexity points of a look's read"), null=True, blank=True)
+    write_points = models.FloatField(_("complexity points of a record written"), null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)
     item_gone = models.CharField(
-        "when an item is gone", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
+        _("when an item is gone"), max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
     )
     record_gone = models.CharField(
-        "when a record is gone", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
+        _("when a record is gone"), max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
     )
-    swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
+    swept_to = models.DateTimeField(_("newest time that a finished sweep saw"), null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
+    compared_at = models.DateTimeField(_("last comparison of everything"), null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
-    silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
-    compared = models.TextField("what the last comparison found", blank=True, db_default="")
-    npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
+    silence = models.TextField(_("why its webhooks seem to have fallen silent"), blank=True, db_default="")
+    compared = models.TextField(_("what the last comparison found"), blank=True, db_default="")
+    npd_id_problem = models.TextField(_("what is wrong with the NPD ID column"), blank=True, db_default="")
     shape: models.JSONField[Any, Any] = models.JSONField(
-        "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
+        _("the board as it was last seen: its name, its columns"), db_default=EMPTY, blank=True
+    )
+    known_titles: models.JSONField[Any, Any] = models.JSONField(
+        _("the titles under which people know the mapped columns, by id"), db_default=EMPTY, blank=True
     )
 
     class Meta:
@@ -84,11 +88,11 @@ class FieldMapping(models.Model):
     )
     rule = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
     first_match = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
-    required = models.BooleanField("NPD needs a value", db_default=False)
+    required = models.BooleanField(_("NPD needs a value"), db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    problem = models.TextField("what is wrong with its column", blank=True, db_default="")
+    problem = models.TextField(_("what is wrong with its column"), blank=True, db_default="")
 
     class Meta:
         db_table = "sync_field_mappings"
@@ -122,18 +126,18 @@ class MondayAccount(models.Model):
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True, db_default="")
     needs_probe = models.BooleanField(db_default=False)
-    failures = models.SmallIntegerField("failed probes in a row", db_default=0)
-    batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)
-    user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
+    failures = models.SmallIntegerField(_("failed probes in a row"), db_default=0)
+    batch_limit = models.SmallIntegerField(_("records a document, after a failure"), null=True, blank=True)
+    user_id = models.CharField(_("the token's user"), max_length=50, blank=True, db_default="")
     version_answered = models.CharField(max_length=20, blank=True, db_default="")
     version_kind = models.CharField(max_length=30, blank=True, db_default="")
-    tier = models.CharField("plan", max_length=30, blank=True, db_default="")
+    tier = models.CharField(_("plan"), max_length=30, blank=True, db_default="")
     users: models.JSONField[Any, Any] = models.JSONField(
-        "users by id: name and e-mail", db_default=EMPTY, blank=True
+        _("users by id: name and e-mail"), db_default=EMPTY, blank=True
     )
     users_at = models.DateTimeField(null=True, blank=True)
     tags: models.JSONField[Any, Any] = models.JSONField(
-        "tags by id, as far as looks have met them", db_default=EMPTY, blank=True
+        _("tags by id, as far as looks have met them"), db_default=EMPTY, blank=True
     )
 
     class Meta:

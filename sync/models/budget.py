@@ -6,6 +6,7 @@ import uuid
 from typing import ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.clock import SyncNow
 
@@ -25,7 +26,7 @@ class ApiBudget(models.Model):
     minute_ends = models.DateTimeField(null=True, blank=True)
     minute_calls = models.IntegerField(db_default=0)
     points_end = models.DateTimeField(null=True, blank=True)
-    points = models.BigIntegerField("complexity points spent in the window", db_default=0)
+    points = models.BigIntegerField(_("complexity points spent in the window"), db_default=0)
     day = models.DateField(null=True, blank=True)
     day_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)
     others_calls = models.DecimalField(max_digits=10, decimal_places=1, db_default=0)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import GuardKind, GuardState
 from sync.clock import SyncNow
@@ -24,9 +25,9 @@ class GuardedAct(models.Model):
     entity_id = models.UUIDField()
     remote_id = models.CharField(max_length=50, blank=True, db_default="")
     kind = models.CharField(max_length=20, choices=GuardKind.choices)
-    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    key = models.CharField(_("field"), max_length=100, blank=True, db_default="")
     state = models.CharField(max_length=20, choices=GuardState.choices)
-    label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
+    label = models.TextField(_("what would be deleted or emptied"), blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     at = models.DateTimeField(db_default=SyncNow())
     decided_at = models.DateTimeField(null=True, blank=True)
@@ -36,8 +37,8 @@ class GuardedAct(models.Model):
 
     class Meta:
         db_table = "sync_guarded_acts"
-        verbose_name = "delete or emptied field"
-        verbose_name_plural = "deletes and emptied fields"
+        verbose_name = _("delete or emptied field")
+        verbose_name_plural = _("deletes and emptied fields")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],

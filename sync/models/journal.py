@@ -6,6 +6,7 @@ import uuid
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import TombstoneState
 from sync.clock import SyncNow
@@ -16,11 +17,11 @@ EMPTY = models.Value({}, models.JSONField())
 class IntentState(models.TextChoices):
     """What is known of a mutation."""
 
-    OPEN = "open", "Outcome not known yet"
-    APPLIED = "applied", "Answered: it took effect"
-    LANDED = "landed", "Found on Monday afterwards"
-    REFUSED = "refused", "Monday refused it"
-    VOID = "void", "It did not take effect"
+    OPEN = "open", _("Outcome not known yet")
+    APPLIED = "applied", _("Answered: it took effect")
+    LANDED = "landed", _("Found on Monday afterwards")
+    REFUSED = "refused", _("Monday refused it")
+    VOID = "void", _("It did not take effect")
 
 
 class Intent(models.Model):
@@ -38,13 +39,13 @@ class Intent(models.Model):
     item_id = models.CharField(max_length=50, blank=True, db_default="")
     lease_token = models.UUIDField()
     idempotency_key = models.CharField(max_length=64)
-    alias = models.CharField("alias in the document", max_length=20, blank=True, db_default="")
+    alias = models.CharField(_("alias in the document"), max_length=20, blank=True, db_default="")
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
     body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
     created_at = models.DateTimeField(db_default=SyncNow())
     deadline = models.DateTimeField()
-    looks = models.SmallIntegerField("looked for since", db_default=0)
+    looks = models.SmallIntegerField(_("looked for since"), db_default=0)
     answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     backfill = models.ForeignKey(
@@ -140,9 +141,9 @@ class RefusedItem(models.Model):
     entity_type = models.CharField(max_length=50)
     item_id = models.CharField(max_length=50)
     reason = models.TextField()
-    let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
+    let_go = models.BooleanField(_("unlinked by a policy or a person"), db_default=False)
     entity_id = models.UUIDField(
-        "the record that it was let go of, or is not the same as", null=True, blank=True
+        _("the record that it was let go of, or is not the same as"), null=True, blank=True
     )
     at = models.DateTimeField(db_default=SyncNow())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import SyncNow
@@ -17,9 +18,9 @@ class SyncMetadata(models.Model):
 
     `base` maps a mapping's key to {local, remote, item, column, version}: the raw pair that stood on both
     sides when they last agreed, with the identity it belongs to. `held` and `altered` map a key to
-    {reason, …}; `conflicts` lists the fields of open conflicts by kind. `seen` maps a key to the raw values
-    that looks read on Monday lately, [[value, when], …], newest last: by them an event is told from an edit
-    that nobody saw.
+    {reason, …}, of a value that a person left in NPD with `left_by` too; `conflicts` lists the fields of open
+    conflicts by kind. `seen` maps a key to the raw values that looks read on Monday lately, [[value, when], …],
+    newest last: by them an event is told from an edit that nobody saw.
     """
 
     id = models.BigAutoField(primary_key=True)
@@ -48,17 +49,17 @@ class SyncMetadata(models.Model):
     base: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     held: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
+    note = models.TextField(_("why it is not in sync, in words"), blank=True, db_default="")
     remote_state = models.CharField(max_length=20, blank=True, db_default="")
-    gone_since = models.DateTimeField("since when its item is known to be gone", null=True, blank=True)
-    gone_looks = models.SmallIntegerField("looks in a row that found it so", db_default=0)
+    gone_since = models.DateTimeField(_("since when its item is known to be gone"), null=True, blank=True)
+    gone_looks = models.SmallIntegerField(_("looks in a row that found it so"), db_default=0)
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
+    made_from_item = models.BooleanField(_("made from an item, untouched in NPD"), db_default=False)
 
     class Meta:
         db_table = "sync_metadata"
-        verbose_name = "ledger entry"
-        verbose_name_plural = "ledger"
+        verbose_name = _("ledger entry")
+        verbose_name_plural = _("ledger")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "system"], name="sync_metadata_one_a_record"
@@ -87,8 +88,8 @@ class SyncState(SyncMetadata):
 
     class Meta:
         proxy = True
-        verbose_name = "sync state"
-        verbose_name_plural = "sync states"
+        verbose_name = _("sync state")
+        verbose_name_plural = _("sync states")
 
     @property
     def jira_id(self) -> str | None:
@@ -107,7 +108,7 @@ class Decision(models.Model):
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField(null=True, blank=True)
     remote_id = models.CharField(max_length=50, blank=True, db_default="")
-    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    key = models.CharField(_("field"), max_length=100, blank=True, db_default="")
     kind = models.CharField(max_length=30)
     sentence = models.TextField()
     values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
@@ -116,7 +117,7 @@ class Decision(models.Model):
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    undoes = models.BigIntegerField("the decision that this one takes back", null=True, blank=True)
+    undoes = models.BigIntegerField(_("the decision that this one takes back"), null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"

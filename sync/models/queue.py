@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
 from sync.clock import SyncNow
@@ -18,7 +19,7 @@ class SyncQueue(models.Model):
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField(null=True, blank=True)
-    remote_id = models.CharField("Monday item", max_length=50, null=True, blank=True)
+    remote_id = models.CharField(_("Monday item"), max_length=50, null=True, blank=True)
     direction = models.CharField(
         max_length=20, choices=QueueDirection.choices, db_default=QueueDirection.TO_MONDAY
     )
@@ -28,24 +29,24 @@ class SyncQueue(models.Model):
     )
     status = models.CharField(max_length=20, choices=QueueStatus.choices, db_default=QueueStatus.PENDING)
     priority = models.SmallIntegerField(choices=Priority.choices, db_default=Priority.EDIT)
-    causes = models.SmallIntegerField("who wrote it", db_default=int(Cause.SAVE))
+    causes = models.SmallIntegerField(_("who wrote it"), db_default=int(Cause.SAVE))
     attempts = models.SmallIntegerField(db_default=0)
     max_attempts = models.SmallIntegerField(db_default=5)
     last_attempt = models.DateTimeField(null=True, blank=True)
     next_retry = models.DateTimeField(db_default=SyncNow())
     error_message = models.TextField(blank=True, db_default="")
-    reason = models.TextField("why it waits", blank=True, db_default="")
+    reason = models.TextField(_("why it waits"), blank=True, db_default="")
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
-    counted = models.BooleanField("the attempt in the air counts", db_default=False)
-    claim_size = models.SmallIntegerField("records claimed with it", db_default=0)
-    claim_alone = models.BooleanField("claim alone next", db_default=False)
+    counted = models.BooleanField(_("the attempt in the air counts"), db_default=False)
+    claim_size = models.SmallIntegerField(_("records claimed with it"), db_default=0)
+    claim_alone = models.BooleanField(_("claim alone next"), db_default=False)
 
     class Meta:
         db_table = "sync_queue"
-        verbose_name = "queue row"
-        verbose_name_plural = "queue rows"
+        verbose_name = _("queue row")
+        verbose_name_plural = _("queue rows")
         permissions = PERMISSIONS
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # The target of the outbox's upsert: what coalesces a hundred saves into one look.

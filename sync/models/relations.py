@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class AwaitedRelation(models.Model):
@@ -19,7 +20,7 @@ class AwaitedRelation(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField()
-    key = models.CharField("field", max_length=50)
+    key = models.CharField(_("field"), max_length=50)
     target_type = models.CharField(max_length=50)
     target = models.TextField()
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import QueueDirection
 from sync.clock import SyncNow
@@ -15,15 +16,15 @@ class QueuePause(models.Model):
     """A pause until somebody resumes it; an empty `entity_type` means every board, an empty `direction` both."""
 
     id = models.BigAutoField(primary_key=True)
-    entity_type = models.CharField("board", max_length=50, blank=True, db_default="")
+    entity_type = models.CharField(_("board"), max_length=50, blank=True, db_default="")
     direction = models.CharField(max_length=20, choices=QueueDirection.choices, blank=True, db_default="")
-    paused_by = models.CharField("by", max_length=150)
+    paused_by = models.CharField(_("by"), max_length=150)
     why = models.TextField(blank=True, db_default="")
-    paused_at = models.DateTimeField("since", db_default=SyncNow())
+    paused_at = models.DateTimeField(_("since"), db_default=SyncNow())
 
     class Meta:
         db_table = "sync_queue_pauses"
-        verbose_name = "pause"
+        verbose_name = _("pause")
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # Who pauses what is paused already changes nothing: the first one's name and time stand.
             models.UniqueConstraint(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 import pgtrigger
 from django.db import models, transaction
 from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
 
 from sync.choices import RecordSyncStatus, SyncDirection
 from sync.clock import SyncNow
@@ -26,9 +27,9 @@ class SyncedModel(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     monday_id = models.CharField(
-        "Monday item", max_length=50, null=True, blank=True, unique=True, editable=False
+        _("Monday item"), max_length=50, null=True, blank=True, unique=True, editable=False
     )
-    monday_last_synced = models.DateTimeField("last found in sync", null=True, blank=True, editable=False)
+    monday_last_synced = models.DateTimeField(_("last found in sync"), null=True, blank=True, editable=False)
     sync_status = models.CharField(
         max_length=20,
         choices=RecordSyncStatus.choices,
@@ -38,13 +39,13 @@ class SyncedModel(models.Model):
         editable=False,
     )
     sync_enabled = models.BooleanField(
-        "sync with Monday",
+        _("sync with Monday"),
         default=True,
         db_default=True,
-        help_text="Off: nothing is sent and nothing is taken over.",
+        help_text=_("Off: nothing is sent and nothing is taken over."),
     )
     sync_direction = models.CharField(
-        "direction",
+        _("direction"),
         max_length=20,
         choices=SyncDirection.choices,
         default=SyncDirection.BIDIRECTIONAL,

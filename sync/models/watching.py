@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from sync.clock import SyncNow
 
@@ -20,11 +21,11 @@ class FieldLoop(models.Model):
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50)
     entity_id = models.UUIDField()
-    key = models.CharField("field", max_length=100)
-    times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=NOTHING)
-    by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
+    key = models.CharField(_("field"), max_length=100)
+    times: models.JSONField[Any, Any] = models.JSONField(_("when it was rewritten"), db_default=NOTHING)
+    by = models.CharField(_("who rewrites it"), max_length=200, blank=True, db_default="")
     damped_until = models.DateTimeField(null=True, blank=True)
-    damped = models.SmallIntegerField("how often it was damped in a row", db_default=0)
+    damped = models.SmallIntegerField(_("how often it was damped in a row"), db_default=0)
 
     class Meta:
         db_table = "sync_field_loops"
@@ -48,13 +49,13 @@ class SyncAudit(models.Model):
     drifted = models.IntegerField(db_default=0)
     calls = models.SmallIntegerField(db_default=0)
     details: models.JSONField[Any, Any] = models.JSONField(
-        "which fields of which records", db_default=NOTHING
+        _("which fields of which records"), db_default=NOTHING
     )
 
     class Meta:
         db_table = "sync_audits"
-        verbose_name = "sample of synced records"
-        verbose_name_plural = "samples of synced records"
+        verbose_name = _("sample of synced records")
+        verbose_name_plural = _("samples of synced records")
         indexes: ClassVar[list[models.Index]] = [
             # Serves "when was this board last verified".
             models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")

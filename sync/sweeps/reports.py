@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sync import registry
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from sync import moments, registry
 from sync.boards import link_of
 from sync.choices import SyncDirection
 from sync.clock import sync_now
@@ -65,7 +68,10 @@ def _late(link: BoardLink, title: str) -> Iterator[Finding]:
     if link.swept_at is None or link.sweep_problem:
         return
     if sync_now() - link.swept_at > 3 * interval():
-        what = f"{title}: no sweep for missed webhooks since {link.swept_at:%Y-%m-%d %H:%M} UTC."
+        what = _("%(title)s: no sweep for missed webhooks since %(at)s.") % {
+            "title": title,
+            "at": moments.day_and_time(link.swept_at),
+        }
         yield Finding(
             True, what, "Start beat and a worker; look into the worker's log.", "sweeps", warning=True
         )
@@ -76,19 +82,26 @@ def _late(link: BoardLink, title: str) -> Iterator[Finding]:
 def swept_line(link: BoardLink) -> str:
     """When the board was last asked what changed, as a sentence."""
     if link.swept_at is None:
-        return "Not swept yet: the worker's first sweep begins some minutes after the set-up."
-    return f"Asked what changed at {link.swept_at:%Y-%m-%d %H:%M} UTC; asked every {_minutes()}."
+        return _("Not swept yet: the worker's first sweep begins some minutes after the set-up.")
+    return _("Asked what changed at %(at)s; asked every %(span)s.") % {
+        "at": moments.day_and_time(link.swept_at),
+        "span": _minutes(),
+    }
 
 
 def compared_line(link: BoardLink) -> str:
     """When both sides were last compared, and what came of it."""
     if link.compared_at is None:
-        return "Not compared yet: both sides are compared every night."
+        return _("Not compared yet: both sides are compared every night.")
     late = sync_now() - link.compared_at > LATEST
-    line = f"Compared at {link.compared_at:%Y-%m-%d %H:%M} UTC. {link.compared}"
-    return f"{line} That is more than a day ago: start beat and a worker." if late else line
+    at = _("Compared at %(at)s.") % {"at": moments.day_and_time(link.compared_at)}
+    line = f"{at} {link.compared}"
+    return f"{line} {_('That is more than a day ago: start beat and a worker.')}" if late else line
 
 
 def _minutes() -> str:
     minutes = round(interval().total_seconds() / 60)
-    return f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
+    if minutes < 120:
+        return ngettext("%(n)s minute", "%(n)s minutes", minutes) % {"n": minutes}
+    hours = round(minutes / 60)
+    return ngettext("%(n)s hour", "%(n)s hours", hours) % {"n": hours}

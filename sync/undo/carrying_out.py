@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import pghistory
@@ -13,11 +14,19 @@ from django.contrib.auth.models import User
 from django.db import IntegrityError, transaction
 
 from sync import registry, wake
-from sync.acts_log import note
+from sync.acts_log import note_each
 from sync.authors import called
+from sync.bulk import update_many
 from sync.engine.values import raw_of_fields, to_store
 from sync.models import Decision, SyncedModel
 from sync.undo.planning import Step, plan
+
+_WHAT = {
+    "pull": "what was taken over from Monday",
+    "undo": "an undo",
+    "import": "what was imported",
+    "refused": "an answer to a refusal",
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,10 @@ def _take_back(undone: Undone, entity_type: str, rows: Sequence[Decision], by: U
     who = called(by)
     records = _locked(entity_type, rows)
     for part in _rounds(rows):
-        for step in plan(part, records=records):
-            told = step if step.stale else _write(undone, step, by, who)
+        steps = plan(part, records=records)
+        refused = _write(undone, [step for step in steps if not step.stale], by, who)
+        for step in steps:
+            told = refused.get(step.decision.pk, step)
             (undone.left if told.stale else undone.done).append(told)
     if undone.done:
         transaction.on_commit(partial(wake.board, entity_type), robust=True)
@@ -76,18 +87,60 @@ def _locked(entity_type: str, rows: Sequence[Decision]) -> dict[UUID, SyncedMode
     return {record.pk: record for record in found.order_by("pk")}
 
 
-def _write(undone: Undone, step: Step, by: User, who: str) -> Step:
-    record = step.record
-    assert record is not None
-    was = raw_of_fields(record, step.write)
-    values = to_store(type(record), step.write)
+def _write(undone: Undone, steps: Sequence[Step], by: User, who: str) -> dict[int, Step]:
+    """Write steps of different fields; return those that the database refused, with the reason, by their decisions.
+
+    Those that write the same columns are one statement: an import that is taken back may be thousands of them.
+    """
+    was = {step.decision.pk: raw_of_fields(_record(step), step.write) for step in steps}
+    refused: dict[int, Step] = {}
+    alike: dict[tuple[str, ...], list[Step]] = {}
+    for step in steps:
+        alike.setdefault(tuple(sorted(step.write)), []).append(step)
+    for group in alike.values():
+        refused |= _stored(group)
+    done = [step for step in steps if step.decision.pk not in refused]
+    lines = [_line(undone, step, was[step.decision.pk], who) for step in done]
+    undone.lines.extend(Decision.objects.bulk_create(lines))
+    acts = zip(done, lines, strict=True)
+    note_each(by, [(_record(step), f"Undo: {line.sentence}") for step, line in acts])
+    return refused
+
+
+def _record(step: Step) -> SyncedModel:
+    assert step.record is not None
+    return step.record
+
+
+def _stored(steps: Sequence[Step]) -> dict[int, Step]:
+    """Store them together; where the database refuses, one by one, so that one bad value stops no other."""
+    model, names = type(_record(steps[0])), list(steps[0].write)
+    before = [{name: getattr(_record(step), _attname(model, name)) for name in names} for step in steps]
+    for step in steps:
+        for attname, value in to_store(model, step.write).items():
+            setattr(_record(step), attname, value)
     try:
         with transaction.atomic():
-            type(record)._default_manager.filter(pk=record.pk).update(**values)
-    except IntegrityError as refused:
-        return replace(step, stale=f"NPD's database refused it: {str(refused).strip().splitlines()[0]}")
-    record.refresh_from_db(fields=list(step.write))
-    line = Decision.objects.create(
+            update_many([_record(step) for step in steps], names)
+    except IntegrityError as error:
+        for step, values in zip(steps, before, strict=True):
+            for name, value in values.items():
+                setattr(_record(step), _attname(model, name), value)
+        if len(steps) == 1:
+            said = f"NPD's database refused it: {str(error).strip().splitlines()[0]}"
+            return {steps[0].decision.pk: replace(steps[0], stale=said)}
+        return {key: told for step in steps for key, told in _stored([step]).items()}
+    return {}
+
+
+def _attname(model: type[SyncedModel], name: str) -> str:
+    field: Any = model._meta.get_field(name)
+    return str(field.attname)
+
+
+def _line(undone: Undone, step: Step, was: Mapping[str, Any], who: str) -> Decision:
+    record = _record(step)
+    return Decision(
         entity_type=step.decision.entity_type,
         entity_id=record.pk,
         remote_id=record.monday_id or "",
@@ -98,24 +151,19 @@ def _write(undone: Undone, step: Step, by: User, who: str) -> Step:
             "before": step.now,
             "after": step.back_to,
             "raw_before": was,
-            "raw_after": raw_of_fields(record, step.write),
+            "raw_after": dict(step.write),
         },
         actor=who,
         batch_id=undone.batch_id,
         cause={"by": who, "causes": ["person"]},
         undoes=step.decision.pk,
     )
-    undone.lines.append(line)
-    note(by, record, f"Undo: {line.sentence}")
-    return step
 
 
 def _sentence(step: Step, who: str) -> str:
     """A sentence that stands alone: who, which field, from what to what, and what was taken back."""
     row = step.decision
-    what = {"pull": "what was taken over from Monday", "undo": "an undo", "import": "what was imported"}.get(
-        row.kind, "what was sent to Monday"
-    )
+    what = _WHAT.get(row.kind, "what was sent to Monday")
     back = f"“{step.back_to}”" if step.back_to else "empty"
     was = f"“{step.now}”" if step.now else "empty"
     note = f" {step.note}" if step.note else " The next look sends it to Monday."

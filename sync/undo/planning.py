@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db.models import QuerySet
+from django.db.models import QuerySet, prefetch_related_objects
+from django.utils.translation import gettext as _
 
 from sync import registry
 from sync.boards import link_of, mappings_of
@@ -75,6 +76,8 @@ def plan(decisions: Iterable[Decision], *, records: Mapping[UUID, SyncedModel] |
         if records is None:
             known |= records_of(mine)
         view = _View(entity_type, [known[i] for i in {r.entity_id for r in mine} if i in known])
+        if records is None:  # a plan that is only shown; before anything is written each is asked for anew
+            view.know(mine, [known[i] for i in {r.entity_id for r in mine} if i in known])
         for row in mine:
             steps[row.pk] = view.step(row, known.get(row.entity_id) if row.entity_id else None)
     return [steps[row.pk] for row in rows]
@@ -93,17 +96,31 @@ class _View:
     """What is known of the records of one type whose decisions are to be taken back."""
 
     def __init__(self, entity_type: str, records: Sequence[SyncedModel]) -> None:
+        self.entity_type = entity_type
         link = link_of(entity_type)
         self.mappings = {m.key: m for m in mappings_of(link)} if link else {}
         self.shown = Shown(link, list(self.mappings.values()), records) if link else None
         self.conflicts: dict[UUID, list[OpenConflict]] = desk().open_of(entity_type, [r.pk for r in records])
         self.related = Related()
 
+    def know(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
+        """Read the records that these ones point at now, and those that the values to go back to name, all at once."""
+        try:
+            model = registry.entity(self.entity_type).model
+        except registry.UnknownEntity:
+            return
+        fields = {field.name: field for field in model._meta.concrete_fields}
+        raws = [raw for row in rows if isinstance(raw := row.values.get("raw_before"), dict)]
+        raws = [raw for raw in raws if set(raw) <= set(fields)]
+        touched = sorted({name for raw in raws for name in raw if fields[name].is_relation})
+        prefetch_related_objects(list(records), *touched)
+        self.related.know(model, raws)
+
     def step(self, row: Decision, record: SyncedModel | None) -> Step:
         mapping = self.mappings.get(row.key)
         label = mapping.label if mapping else row.key
         if not may_be_undone(row):
-            why = WITHOUT_VALUES.get(row.kind, FIRST_VALUE if row.kind == "push" else "It moved no value.")
+            why = WITHOUT_VALUES.get(row.kind, FIRST_VALUE if row.kind == "push" else _("It moved no value."))
             return Step(row, record, label, stale=why)
         if record is None:
             return Step(row, None, label, stale="The record was deleted meanwhile. Bring it back first.")

@@ -209,8 +209,9 @@ def test_a_field_that_is_rewritten_again_and_again_is_told_with_its_records(
         "1 field of 1 record rewritten again and again On the board, the automation “Tidy” writes"
         in words_of(html)
     )
+    assert 'href="/admin/sync/boardlink/loops/"' in html
+    assert "محمد علي" in browser_of_person.get("/admin/sync/boardlink/loops/").content.decode()
     url = "/admin/sync/syncmetadata/?held=loop"
-    assert f'href="{url}"' in html
     assert listed(browser_of_person, url) == 1
     assert "محمد علي" in browser_of_person.get(url).content.decode()
 
@@ -224,7 +225,7 @@ def test_a_column_that_is_gone_is_told_with_its_board(browser_of_person: Client)
     html = html_of(browser_of_person)
     assert "Contacts: Phone is held The column is gone." in words_of(html)
     assert "Gone, too." not in html
-    assert f'href="/admin/sync/boardlink/{links["contact"].pk}/change/"' in html
+    assert 'href="/admin/sync/boardlink/held/"' in html
 
 
 def test_dead_letters_are_counted_with_the_newest_reason_and_lead_to_their_rows(

@@ -25,7 +25,16 @@ from npd.importing.models import ImportJob
 from npd.models import Contact
 from npd.tasks import carry_on_imports
 from sync import pausing, scheduling
-from sync.models import BoardLink, Decision, GuardedAct, RefusedItem, SyncQueue, Tombstone
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldLoop,
+    FieldMapping,
+    GuardedAct,
+    RefusedItem,
+    SyncQueue,
+    Tombstone,
+)
 from tests.admin import states
 from tests.admin.forms import values_of
 
@@ -102,6 +111,66 @@ def linked_again(world: World) -> Callable[[Client], Any]:
         entity_type="contact", item_id="77", reason="x", let_go=True, entity_id=record.pk
     )
     return ticked("/admin/npd/contact/", "link_again", record.pk)
+
+
+def field(world: World, key: str = "phone", **more: str) -> dict[str, str]:
+    mapping = FieldMapping.objects.get(link__entity_type="contact", key=key)
+    FieldMapping.objects.filter(pk=mapping.pk).update(**more)
+    return {"mapping": str(mapping.pk), "confirmed": "yes"}
+
+
+def renamed_noted(world: World) -> Callable[[Client], Any]:
+    link = BoardLink.objects.get(entity_type="contact")
+    link.known_titles, link.shape = {"phone": "Phone"}, {"columns": {"phone": {"title": "Mobile"}}}
+    link.save()
+    form = {"link": str(link.pk), "column": "phone", "title": "Mobile"}
+    return lambda client: client.post("/admin/sync/boardlink/held/note/", form)
+
+
+def board_asked(world: World) -> Callable[[Client], Any]:
+    form = {"link": str(BoardLink.objects.get(entity_type="contact").pk)}
+    return lambda client: client.post("/admin/sync/boardlink/held/check/", form)
+
+
+def column_chosen(world: World) -> Callable[[Client], Any]:
+    spare = {"columns": {"spare": {"title": "Spare", "type": "phone"}}}
+    BoardLink.objects.filter(entity_type="contact").update(shape=spare)
+    shown = FieldMapping.objects.get(link__entity_type="contact", key="phone").column_id
+    form = {**field(world), "shown": shown, "column": "spare"}
+    return lambda client: client.post("/admin/sync/boardlink/held/column/", form)
+
+
+def field_stopped(world: World, page: str = "held/stop") -> Callable[[Client], Any]:
+    form = {**field(world, problem="Gone."), "shown": "bidirectional"}
+    return lambda client: client.post(f"/admin/sync/boardlink/{page}/", form)
+
+
+def tried_again(world: World) -> Callable[[Client], Any]:
+    form = field(world, "email")
+    return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
+
+
+def sent_again(world: World) -> Callable[[Client], Any]:
+    FieldLoop.objects.create(
+        entity_type="contact", entity_id=world["synced"].pk, key="phone", damped_until="2999-01-01T00:00Z"
+    )
+    form = field(world)
+    return lambda client: client.post("/admin/sync/boardlink/loops/again/", form)
+
+
+def rule_of_loop(world: World) -> Callable[[Client], Any]:
+    form = {**field(world), "shown": "ask"}
+    return lambda client: client.post("/admin/sync/boardlink/loops/rule/", form)
+
+
+def record_act(world: World, name: str, act: str, **form: str) -> Callable[[Client], Any]:
+    page = contact_page(world, name, act)
+    return lambda client: client.post(page, form)
+
+
+def let_go_by_api(world: World) -> Callable[[Client], Any]:
+    linked_again(world)
+    return api(f"contacts/{world['waiting'].pk}/link-again")
 
 
 def brought_back(world: World) -> Callable[[Client], Any]:
@@ -205,6 +274,18 @@ ACTS = (
         lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}),
         MAPPINGS,
     ),
+    Act("Take note of a renamed column", renamed_noted, MAPPINGS),
+    Act("Ask for a board's columns anew", board_asked, MAPPINGS),
+    Act("Give a field another column", column_chosen, MAPPINGS),
+    Act("Stop syncing a field", field_stopped, MAPPINGS),
+    Act("Let Monday decide a field", lambda w: field_stopped(w, "loops/to-npd"), MAPPINGS),
+    Act("Let Monday decide a field", rule_of_loop, MAPPINGS),
+    Act("Stop syncing a field", lambda w: field_stopped(w, "loops/leave"), MAPPINGS),
+    Act(
+        "Set up the sync with the wizard",
+        lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"),
+        MAPPINGS,
+    ),
     Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
     Act(
         "Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True
@@ -224,8 +305,20 @@ ACTS = (
         lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk),
         RECORDS,
     ),
+    Act("Pause a record", lambda w: record_act(w, "synced", "pause", why="x"), RECORDS),
+    Act("Resume a record", lambda w: record_act(w, "disabled", "resume"), RECORDS),
+    Act(
+        "Change a record's direction",
+        lambda w: record_act(w, "synced", "direction", direction="none", shown="bidirectional"),
+        RECORDS,
+    ),
+    Act("Read both sides of a record", lambda w: record_act(w, "disabled", "read_monday"), RECORDS),
     Act("Unlink a record", lambda w: ticked("/admin/npd/contact/", "unlink", w["synced"].pk), RECORDS),
+    Act("Unlink a record", lambda w: api(f"contacts/{w['synced'].pk}/unlink"), RECORDS, True),
     Act("Link a record again", linked_again, RECORDS),
+    Act("Link a record again", let_go_by_api, RECORDS, True),
+    Act("Try a held field again", tried_again, RECORDS),
+    Act("Send a field that loops again", sent_again, RECORDS),
     Act("Bring a deleted record back", brought_back, RECORDS),
     Act(
         "Undo what the sync moved",
@@ -266,6 +359,8 @@ def footprint() -> list[Any]:
         ImportJob.objects.count(),
         sorted(GuardedAct.objects.values_list("pk", "state")),
         BoardLink.objects.filter(item_gone="unlink").count(),
+        sorted(FieldMapping.objects.values_list("pk", "column_id", "direction", "rule", "problem")),
+        list(BoardLink.objects.order_by("pk").values_list("known_titles", flat=True)),
     ]
 
 

@@ -1,14 +1,18 @@
 """Steering the queue by API: one row, all rows that match, pauses; who may, and the line that stays of it."""
 
 import uuid
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.db import OperationalError
+from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 
 from npd.models import Contact
+from sync import steering
 from sync.clock import sync_now
 from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
 from tests.api.conftest import user_who_may, with_token
@@ -242,3 +246,42 @@ def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -
     assert mine.post(f"{QUEUE}{one.pk}/{act}").status_code == 200
     rest = f"{QUEUE}{act}?entity_id={other.entity_id}&status={status}"
     assert mine.post(rest, {"expect": 1}, format="json").json()["done"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steering, "CHUNK", 2)
+    rows = [row().pk for _ in range(5)]
+    whole = steering._locked
+
+    def locked(ids: Sequence[int]) -> Any:
+        if rows[2] in ids:
+            raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+        return whole(ids)
+
+    monkeypatch.setattr(steering, "_locked", locked)
+    answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
+    assert answer.status_code == 409
+    said = answer.json()["detail"]
+    assert said.startswith(
+        "2 of 5 rows are done, and stay so. A save that takes long holds some of these rows."
+    )
+    assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
+    line = LogEntry.objects.get().change_message
+    assert line == "Cancelled 2 of 5 rows by the API, narrowed by status=pending; a save held the rest."
+
+
+def test_an_act_that_gives_way_at_once_leaves_no_line(
+    api: APIClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row()
+
+    def locked(ids: Sequence[int]) -> Any:
+        raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
+
+    monkeypatch.setattr(steering, "_locked", locked)
+    answer = api.post(f"{QUEUE}cancel", {"expect": 1}, format="json")
+    assert (answer.status_code, LogEntry.objects.exists()) == (409, False)
+    assert answer.json()["detail"].startswith("A save that takes long")

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from conflicts import batch_work, batches
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
@@ -354,3 +356,110 @@ class TestUndo:
         assert not re.search("Undo all of it", text_of(browser.get(address(batch))))
         answer = browser.post(address(batch), {"undo": "1"}, follow=True)
         assert "Nothing of it is left to undo." in text_of(answer)
+
+
+class TestStop:
+    """Thousands that turn out to be a mistake are stopped in the middle."""
+
+    def half_stored(self, browser: Client, monkeypatch: pytest.MonkeyPatch) -> ConflictBatch:
+        batch, _ = prepare(browser)
+        confirm(browser, batch)
+        asked = iter([False, True])
+        monkeypatch.setattr(batch_work.stopping, "asked", lambda: next(asked))
+        carry_on_batches()
+        monkeypatch.undo()
+        return batch
+
+    def stop(self, browser: Client, batch: ConflictBatch) -> str:
+        return text_of(browser.post(address(batch), {"stop": "1"}, follow=True))
+
+    def test_what_is_stored_stays_and_the_rest_is_left_open_and_said_so(
+        self, browser: Client, contacts: list[Contact], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        batch = self.half_stored(browser, monkeypatch)
+        assert "Stop here" in text_of(browser.get(address(batch)))
+        page = self.stop(browser, batch)
+        assert "Stopped. 2 conflicts are left as they were; what was done before stays." in page
+        carry_on_batches()
+        assert [chosen(contact) for contact in contacts] == ["keep_npd", "", "", ""]
+        batch.refresh_from_db()
+        assert batch.state == "done"
+        left = text_of(browser.get(f"{address(batch)}?show=left_out"))
+        assert "B Left out Ada stopped the batch before this was stored, so it is open as before." in left
+        assert "0 of 3" in left  # the one that is stored is being applied
+        assert "Stop here" not in left
+        assert LogEntry.objects.filter(
+            change_message__contains="Stopped: 2 conflicts left as they are"
+        ).exists()
+
+    def test_an_undo_that_is_stopped_leaves_the_rest_settled_and_may_be_asked_for_again(
+        self, browser: Client, contacts: list[Contact]
+    ) -> None:
+        batch, _ = prepare(browser)
+        confirm(browser, batch)
+        carry_on_batches()
+        assert "Stop the undo" in text_of(browser.post(address(batch), {"undo": "1"}, follow=True))
+        assert "Stopped. 3 conflicts are left as they were" in self.stop(browser, batch)
+        carry_on_batches()
+        batch.refresh_from_db()
+        assert (batch.state, set(batch.entries.values_list("undo", flat=True))) == ("undone", {""})
+        assert "Undo all of it: 3 conflicts" in text_of(browser.get(address(batch)))
+
+    def test_a_batch_that_is_done_has_nothing_to_stop(self, browser: Client, contacts: list[Contact]) -> None:
+        batch, _ = prepare(browser)
+        confirm(browser, batch)
+        carry_on_batches()
+        assert "Stop here" not in text_of(browser.get(address(batch)))
+        assert "there was nothing to stop" in self.stop(browser, batch)
+        assert sorted(outcomes(batch).values()) == ["left_out", "stored", "stored", "stored"]
+
+    def test_who_may_only_look_stops_nothing(
+        self, browser: Client, client: Client, contacts: list[Contact]
+    ) -> None:
+        batch, _ = prepare(browser)
+        confirm(browser, batch)
+        client.force_login(person_who_may("view_syncconflict"))
+        assert "Stop here" not in text_of(client.get(address(batch)))
+        assert client.post(address(batch), {"stop": "1"}).status_code == 403
+        batch.refresh_from_db()
+        assert batch.state == "running"
+
+
+def test_a_second_worker_leaves_a_batch_to_the_first(browser: Client, contacts: list[Contact]) -> None:
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    first = connection.copy()
+    try:
+        with first.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [batch_work.LOCK])
+        carry_on_batches()
+        assert sorted(outcomes(batch).values()) == ["left_out", "ready", "ready", "ready"]
+    finally:
+        first.close()
+    carry_on_batches()
+    assert sorted(outcomes(batch).values()) == ["left_out", "stored", "stored", "stored"]
+
+
+def test_an_undo_that_waits_for_looks_asks_nothing_of_its_rows(
+    browser: Client, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(30))
+    record(*(finding(contact, PHONE) for contact in made))
+    batch, _ = prepare(browser)
+    confirm(browser, batch)
+    carry_on_batches()
+    batch.refresh_from_db()
+    assert batches.want_undone(batch, by=ada) == 30
+    woken: list[None] = []
+    monkeypatch.setattr(batch_work, "wake", lambda: woken.append(None))
+
+    def queries(seconds: float) -> int:
+        with CaptureQueriesContext(connection) as found:
+            assert batch_work.carry_on(seconds) == 0
+        return len(found)
+
+    assert queries(60) <= 4  # the batches, their rows that can get on, and whether any is left
+    assert queries(-1) <= 4
+    assert woken == []
+    SyncConflict.objects.update(choice=None)  # as a look that hands back what was chosen
+    assert batch_work.carry_on() == 30

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from django.conf import settings
 from django.contrib.auth.models import User
-from django.test import Client
 
 from conflicts import batches
 from conflicts.models import SyncConflict
@@ -20,50 +16,15 @@ from npd.models import Contact
 from sync.hooks import FieldConflict, Finding
 from sync.models import FieldMapping
 from tests.admin import states
+from tests.conflicts.browsing import beside, open_page, plain_files, press, serious
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
 from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone, who
 from tests.conflicts.test_screen import LIST, screen
 from tests.engine.conftest import World
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
+__all__ = ["open_page", "plain_files"]
 pytestmark = [pytest.mark.django_db(transaction=True)]
 NOTES = FieldConflict("notes", "Call on Monday", "Call", "Call on Friday")
-
-
-@pytest.fixture(autouse=True)
-def plain_files(settings: Any) -> None:
-    """Static files as they lie in the repository; Monday configured, and called by nobody."""
-    settings.STORAGES = settings.STORAGES | {
-        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
-    }
-
-
-@pytest.fixture
-def open_page(browser: Browser, live_server: Any, ada: User) -> Iterator[Any]:
-    """A function that opens a page of a new browser in which Ada is signed in; what goes wrong is in `errors`."""
-    contexts = []
-
-    def opened(width: int = 1280, scheme: Any = "light") -> tuple[Page, list[str]]:
-        client = Client()
-        client.force_login(ada)
-        context = browser.new_context(
-            base_url=live_server.url, viewport={"width": width, "height": 900}, color_scheme=scheme
-        )
-        context.set_default_timeout(60_000)  # none of this is about speed
-        contexts.append(context)
-        session = client.cookies[settings.SESSION_COOKIE_NAME].value
-        context.add_cookies(
-            [{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": live_server.url}]
-        )
-        page, errors = context.new_page(), []
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        return page, errors
-
-    yield opened
-    for context in contexts:
-        context.close()
 
 
 def contact(name: str) -> Contact:
@@ -91,12 +52,6 @@ def same_person(name: str) -> Contact:
 def choices(made: Contact) -> dict[str, tuple[str, str | None]]:
     stored = SyncConflict.objects.get(entity_id=made.pk).stored_choice.fields
     return {key: (pick.choose, pick.value) for key, pick in stored.items()}
-
-
-def press(page: Page, *keys: str) -> int:
-    for key in keys:
-        page.keyboard.press(key)
-    return len(keys)
 
 
 def test_ten_conflicts_of_mixed_kinds_are_settled_by_at_most_three_keys_each(
@@ -270,14 +225,6 @@ def test_five_hundred_are_settled_and_undone_with_their_looks(open_page: Any, wo
     assert not errors
 
 
-def serious(page: Page) -> list[str]:
-    return [
-        f"{found['id']}: {found['nodes'][0]['html'][:160]}"
-        for found in Axe().run(page).response["violations"]
-        if found["impact"] in ("serious", "critical")
-    ]
-
-
 @pytest.fixture
 def urls(ada: User) -> list[str]:
     """Every page of conflicts, with each kind and state on them."""
@@ -322,8 +269,8 @@ def test_no_page_of_conflicts_has_a_barrier_an_error_or_something_beside_the_scr
     for url in urls:
         page.goto(url)
         page.wait_for_load_state("load")
-        beside = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        out = beside(page)
         found += [f"{url}: {what}" for what in [*serious(page), *errors]]
-        found += [f"{url}: {beside} px beside the screen"] if beside > 0 else []
+        found += [f"{url}: {out} px beside the screen"] if out > 0 else []
         errors.clear()
     assert not found

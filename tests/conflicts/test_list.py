@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection
@@ -19,7 +20,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import BoardLink
+from sync.models import BoardLink, MondayAccount, WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, finding, record, seen
 from tests.conflicts.test_about_record import AGAIN, gone
@@ -131,6 +132,25 @@ def test_filters_by_board_age_and_who_chose(browser: Client, ada: User) -> None:
     assert names(browser, f"who={ada.pk}") == names(browser, "who=x") == names(browser, "board=x") == set()
 
 
+def test_filters_by_who_edited_which_side(browser: Client, ada: User) -> None:
+    states.boards()
+    MondayAccount.objects.update(users={"4711": {"name": "Bea Board"}})
+    hers, others, role = conflicting("Hers", PHONE), conflicting("Others", PHONE), conflicting("Role", ROLE)
+    with pghistory.context(user=ada.pk):
+        Contact.objects.filter(pk=hers.entity_id).update(phone=PHONE.npd)
+        Contact.objects.filter(pk=role.entity_id).update(phone=PHONE.npd)  # not the field in conflict
+    for conflict, column in ((others, "phone"), (role, "phone")):
+        body = {"event": {"userId": 4711}}
+        WebhookEvent.objects.create(
+            trigger_id=str(conflict.pk), board_id="1", item_id=conflict.monday_item_id, column_id=column,
+            type="update_column_value", body=body,
+        )  # fmt: skip
+    assert names(browser, f"npd_by={ada.pk}") == {"Hers"}
+    assert names(browser, "monday_by=4711") == {"Others"}
+    assert names(browser, f"npd_by={ada.pk}&monday_by=4711") == names(browser, "npd_by=x") == set()
+    assert "Bea Board" in text_of(browser.get(LIST))
+
+
 def test_a_full_list_with_every_filter_asks_at_most_fifteen_questions(
     browser: Client, ada: User, django_assert_max_num_queries: Any
 ) -> None:
@@ -152,7 +172,8 @@ def test_a_full_list_with_every_filter_asks_at_most_fifteen_questions(
         assert "Always take NPD’s Phone?" in text_of(browser.get(LIST))
     with django_assert_max_num_queries(15):
         query = f"state=open&entity_type=contact&board={link.pk}&field=phone&age=week&kind__exact=fields"
-        assert "c2" in names(browser, query)
+        query += f"&who={ada.pk}&npd_by={ada.pk}&monday_by=4711"
+        assert names(browser, query) == set()
 
 
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:

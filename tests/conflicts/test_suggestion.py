@@ -168,3 +168,39 @@ def test_who_may_settle_conflicts_but_change_no_mapping_sees_no_suggestion_and_n
     assert client.get(rule_page(mapping)).status_code == 403
     assert client.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}).status_code == 403
     assert rule_of(mapping) == "ask"
+
+
+def test_a_suggestion_that_is_put_aside_comes_back_when_three_more_decisions_agree(
+    browser: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    page = browser.post(rule_page(mapping), {"aside": "1"}, follow=True)
+    assert "No rule is suggested for Phone before three more decisions agree." in text_of(page)
+    assert QUESTION not in text_of(page)
+    assert "put aside" in LogEntry.objects.order_by("-pk")[0].change_message
+    decide(ada, "monday", "monday")
+    assert QUESTION not in text_of(browser.get(LIST))
+    decide(ada, "monday")
+    assert QUESTION in text_of(browser.get(LIST))
+
+
+def test_putting_a_suggestion_aside_is_taken_back_on_the_rules_page(
+    browser: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    assert "Suggest it again" not in text_of(browser.get(rule_page(mapping)))
+    browser.post(rule_page(mapping), {"aside": "1"})
+    assert "Suggest it again" in text_of(browser.get(rule_page(mapping)))
+    browser.post(rule_page(mapping), {"again": "1"})
+    assert QUESTION in text_of(browser.get(LIST))
+    assert rule_of(mapping) == "ask"
+
+
+def test_who_may_change_no_rules_puts_no_suggestion_aside(
+    client: Client, ada: User, mapping: FieldMapping
+) -> None:
+    decide(ada, "monday", "monday", "monday")
+    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    assert client.post(rule_page(mapping), {"aside": "1"}).status_code == 403
+    client.force_login(ada)
+    assert QUESTION in text_of(client.get(LIST))

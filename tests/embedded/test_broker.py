@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from kombu import Connection
+from sqlalchemy import text
 
+from config import environment
 from config.embedded.broker import Transport
 from config.embedded.postgres import EmbeddedPostgres
 from config.embedded.processes import Child, stop_all
@@ -67,3 +69,23 @@ def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluste
         queue.put("up")
         assert queue.get(timeout=5).payload == "up"
         queue.close()
+
+
+@pytest.mark.parametrize("asked", ["off", "0"])
+def test_the_database_url_may_say_whether_statements_are_prepared(
+    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    for name in ("CELERY_BROKER_URL", "REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    socket = f"host={cluster.socket}"
+    url = environment.broker_url(
+        f"postgresql://postgres@/broker?{socket}&prepare_threshold={asked}&conn_max_age=60&connect_timeout=5"
+    )
+    with Connection(url, transport=Transport) as connection:
+        queue = connection.SimpleQueue("wake")
+        for number in range(8):  # the driver prepares a statement once it has run five times
+            queue.put(str(number))
+        kept = queue.channel.session.execute(text("SELECT count(*) FROM pg_prepared_statements")).scalar()
+        assert [queue.get(timeout=5).payload for _ in range(8)] == [str(number) for number in range(8)]
+        queue.close()
+    assert (kept == 0) == (asked == "off")

@@ -9,7 +9,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
+from npd.importing.jobs import confirm, discard
 from npd.importing.models import ImportJob
+from npd.management.commands.npd_import import Command
 from npd.models import Contact, Organization
 
 pytestmark = pytest.mark.django_db
@@ -93,3 +95,30 @@ def test_it_must_be_clear_in_whose_name_it_is_done(person: User, people: Path) -
     assert "There is no active user “nobody”" in run(people, "--yes", "--by", "nobody")[0]
     assert run(people, "--yes", "--by", "second")[1] == 0
     assert ImportJob.objects.get().by.username == "second"
+
+
+def test_what_somebody_does_on_the_page_meanwhile_is_told_and_not_done_again(
+    person: User, people: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = User.objects.create_user("eve", first_name="Eve", last_name="Else")
+    acts = {"discard": discard, "confirm": confirm}
+    for act, answer, told in (
+        ("discard", True, "Somebody discarded the import of people.csv meanwhile"),
+        ("discard", False, "Somebody discarded the import of people.csv meanwhile"),
+        ("confirm", True, "Eve Else confirmed the import of people.csv meanwhile"),
+        ("confirm", False, "Eve Else confirmed the import of people.csv meanwhile"),
+    ):
+
+        def wanted(
+            command: Command, job: ImportJob, *, yes: bool, act: str = act, answer: bool = answer
+        ) -> bool:
+            assert acts[act](job, by=other)
+            return answer
+
+        monkeypatch.setattr(Command, "_wanted", wanted)
+        said, ended = run(people, "--by", "dora")
+        assert (told in said, ended) == (True, 1)
+        assert ("Nothing was written." in said) == (act == "discard")
+        assert "rows were written" not in said
+        ImportJob.objects.all().delete()
+    assert not Contact.objects.exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -9,14 +10,16 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from structlog.testing import capture_logs
 
-from npd.importing.jobs import begin_undo, confirm
+from npd.importing.jobs import begin_undo, confirm, discard
 from npd.importing.models import ImportJob
 from npd.importing.running import carry_on_all
 from npd.models import Contact, Organization
 from sync.choices import Priority
 from sync.models import Decision, SyncQueue
 from tests.importing.conftest import imported, offered, outcomes, said
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -325,3 +328,149 @@ def test_an_undo_goes_on_without_the_account_of_who_asked_for_it(person: User) -
     carry_on_all()
     ann.refresh_from_db()
     assert ann.name == "Ann"
+
+
+# --- what happens meanwhile ---
+
+
+def test_a_match_by_e_mail_is_looked_at_again_when_it_is_written(person: User) -> None:
+    moved = Contact.objects.create(name="Moved", email="moved@x.org", phone="1")
+    twice = Contact.objects.create(name="Twice", email="twice@x.org", phone="1")
+    fine = Contact.objects.create(name="Fine", email="fine@x.org", phone="1")
+    job = offered(person, "Email,Phone\nmoved@x.org,2\ntwice@x.org,2\nfine@x.org,2\n")
+    Contact.objects.filter(pk=moved.pk).update(email="elsewhere@x.org")
+    Contact.objects.create(name="Another", email="twice@x.org")
+    confirm(job, by=person)
+    carry_on_all()
+    assert "The e-mail by which it was found was changed since the preview" in said(job, 2)
+    assert "The e-mail by which it was found was changed since the preview" in said(job, 3)
+    phones = dict(Contact.objects.values_list("pk", "phone"))
+    assert (phones[moved.pk], phones[twice.pk], phones[fine.pk]) == ("1", "1", "2")
+
+
+def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(person: User) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
+    job = offered(person, f"NPD ID,Email,Phone\n{ann.pk},ann@x.org,2\n")
+    Contact.objects.filter(pk=ann.pk).update(email="elsewhere@x.org")
+    confirm(job, by=person)
+    carry_on_all()
+    ann.refresh_from_db()
+    assert (ann.phone, ann.email) == ("2", "elsewhere@x.org")
+
+
+def test_two_of_one_name_in_a_file_are_both_made_wherever_its_batches_end(
+    person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from npd.importing import writing
+
+    monkeypatch.setattr(writing, "BATCH", 1)
+    job = imported(person, "Name,Email\nBob,bob@x.org\nBob,\n")
+    assert dict(job.rows.values_list("number", "result")) == {2: "written", 3: "written"}
+    assert Contact.objects.filter(name="Bob").count() == 2
+
+
+def test_a_second_worker_leaves_an_import_to_the_first(person: User) -> None:
+    from npd.importing import running
+
+    job = offered(person, "Name,Email\nBob,bob@x.org\n")
+    confirm(job, by=person)
+    first = connection.copy()
+    try:
+        with first.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [running.LOCK])
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = '5s'")  # one that waits for the other fails, and says so
+        with capture_logs() as lines:
+            carry_on_all()
+        assert (Contact.objects.exists(), lines) == (False, [])
+    finally:
+        first.close()
+    carry_on_all()
+    assert Contact.objects.filter(name="Bob").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_import_that_is_confirmed_while_it_is_discarded_is_one_or_the_other(person: User) -> None:
+    job = offered(person, "Name,Email\nBob,bob@x.org\n")
+    confirmed: list[bool] = []
+
+    def yes() -> None:
+        confirmed.append(confirm(ImportJob(pk=job.pk, counts=job.counts), by=person))
+        connection.close()
+
+    thread = threading.Thread(target=yes)
+
+    def meanwhile(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        answer = execute(sql, params, many, context)
+        if "npd_imports" in sql and thread.ident is None:
+            thread.start()
+            wait_for("the other's yes, or its wait", lambda: not thread.is_alive() or somebody_waits(), 30)
+        return answer
+
+    with connection.execute_wrapper(meanwhile):
+        gone = discard(job, by=person)
+    thread.join(30)
+    assert confirmed == [not gone]
+    assert ImportJob.objects.filter(state="running").exists() == confirmed[0]
+
+
+def somebody_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory')")
+        return bool(cursor.fetchone()[0])
+
+
+def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_pruned(
+    person: User, admin: Any
+) -> None:
+    ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
+    job = imported(person, "Name,Email,Phone\nAnne,ann@x.org,2\n")
+    Decision.objects.filter(batch_id=job.pk, key="phone").delete()
+    page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
+    assert "1 value goes back to what stood before." in page
+    assert "1 value stays, because the history that told of it is pruned." in page
+    begin_undo(job, by=person)
+    carry_on_all()
+    ann.refresh_from_db()
+    assert (ann.name, ann.phone) == ("Ann", "2")
+    assert said(job, 2).startswith("Phone: the history is pruned")
+    assert job.rows.get().result == "kept"
+
+
+def test_the_page_that_offers_the_undo_asks_as_much_for_many_relations_as_for_few(
+    person: User, admin: Any
+) -> None:
+    new = Organization.objects.create(name="New")
+
+    def queries(start: int, rows: int) -> int:
+        text = "Email,Organization\n"
+        for number in range(start, start + rows):
+            old = Organization.objects.create(name=f"Old {number}")
+            Contact.objects.create(name=f"C{number}", email=f"c{number}@x.org", organization=old)
+            text += f"c{number}@x.org,{new.name}\n"
+        job = imported(person, text)
+        with CaptureQueriesContext(connection) as found:
+            answer = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/")
+        assert f"{rows} values go back" in answer.content.decode()
+        return len(found)
+
+    few = queries(0, 2)
+    assert queries(10, 12) <= few
+
+
+def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> None:
+    def queries(start: int, rows: int) -> int:
+        numbers = range(start, start + rows)
+        Contact.objects.bulk_create(Contact(name=f"C{n}", email=f"c{n}@x.org", phone="1") for n in numbers)
+        job = imported(person, "Email,Name,Phone\n" + "".join(f"c{n}@x.org,D{n},2\n" for n in numbers))
+        begin_undo(job, by=person)
+        with CaptureQueriesContext(connection) as found:
+            carry_on_all()
+        assert set(job.rows.values_list("result", flat=True)) == {"undone"}
+        return len(found)
+
+    few = queries(0, 3)
+    assert queries(100, 60) <= few
+    assert set(Contact.objects.values_list("phone", flat=True)) == {"1"}
+    assert not Contact.objects.filter(name__startswith="D").exists()
+    assert LogEntry.objects.filter(change_message__startswith="Undo: ").count() == 2 * 63

@@ -119,6 +119,23 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_the
     assert stone(key).state == "asked"
 
 
+def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.edit(contact, "role_title", "Director")
+    world.deliver()
+    world.work()
+    # As weighing leaves it where “Director” went over our “Buyer” before the answer to that came.
+    ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
+    ours = {**ledger.base["role_title"], "local": {"role_title": "Buyer"}, "as_sent": True}
+    SyncMetadata.objects.filter(pk=ledger.pk).update(base={**ledger.base, "role_title": ours})
+    Contact.objects.filter(pk=contact.pk).update(role_title="Buyer")
+    item_id, key = deleted(world, contact)
+    assert item_of(world, item_id)["state"] == "active"
+    conflict = question(key)
+    assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Buyer"})
+    assert conflict.monday_data == {"role_title": "Director"}
+
+
 def test_deleted_gone_nothing_is_left_to_do_and_the_tombstone_stays(world: World) -> None:
     contact = world.linked("Ann")
     world.sandbox.act("delete", item_id=contact.monday_id)

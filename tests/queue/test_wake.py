@@ -1,7 +1,7 @@
 """Wake-ups: sent on commit, at most one a second and board, and never in a save's way."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -9,8 +9,11 @@ from celery import current_app
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 from kombu import Connection
+from structlog.testing import capture_logs
 
 from config.beat import Entry
+from conflicts import batch_work
+from npd.importing import jobs
 from npd.models import Contact
 from sync import scheduling, wake
 from sync.tasks import work_board
@@ -86,6 +89,21 @@ def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) 
 
 def test_a_wake_up_that_can_not_be_sent_says_so(silent_broker: str) -> None:
     assert wake.send("contact") is False
+
+
+@pytest.mark.parametrize(
+    ("wakes", "task"),
+    [(batch_work._send, "conflicts.carry_on_batches"), (jobs.wake, "npd.imports")],
+    ids=["batches", "imports"],
+)
+def test_who_confirms_thousands_is_not_kept_waiting_by_a_broker_either(
+    silent_broker: str, wakes: Callable[[], None], task: str
+) -> None:
+    with capture_logs() as lines:
+        wakes()
+    assert [(line["event"], line["task"]) for line in lines] == [
+        ("wake-up not sent; the schedule brings the next", task)
+    ]
 
 
 def test_a_wake_up_reaches_the_broker() -> None:

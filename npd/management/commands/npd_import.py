@@ -18,6 +18,7 @@ from npd.importing.models import ImportJob, ImportState, Outcome, Result
 from npd.importing.planning import Options
 from npd.importing.reporting import not_written, refused, why
 from npd.importing.running import carry_on
+from sync.authors import called
 
 SAMPLES = 10
 LEFT_OUT = 3
@@ -66,12 +67,14 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             write = False
         if write:
-            confirm(job, by=by)
+            if not confirm(job, by=by):
+                raise CommandError(_meanwhile(job))
             self._write(job)
         left = refused(job).count()
         self._errors(job, options["errors"])
         if not write:
-            discard(job, by=by)
+            if not discard(job, by=by):
+                raise CommandError(_meanwhile(job))
             self.stdout.write("Nothing was written.")
             if options["dry_run"] or not to_write(job):
                 return _exit(left)
@@ -156,6 +159,19 @@ def _exit(left: int) -> None:
     if left:
         said = "1 row was" if left == 1 else f"{left:,} rows were"
         raise CommandError(f"{said} not imported; each is told above.", returncode=LEFT_OUT)
+
+
+def _meanwhile(job: ImportJob) -> str:
+    """What somebody did on the import's page while the question stood here."""
+    now = ImportJob.objects.filter(pk=job.pk).select_related("done_by").first()
+    if now is None:
+        return (
+            f"Somebody discarded the import of {job.file_name} meanwhile, on its page. Nothing was written."
+        )
+    who = called(now.done_by) if now.done_by else "Somebody"
+    return (
+        f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Look there at how far it is."
+    )
 
 
 def _person(name: str | None) -> User:

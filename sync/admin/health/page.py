@@ -10,8 +10,9 @@ from typing import Any
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
-from sync import budget, record_health
+from sync import budget, moments, record_health
 from sync.account import is_configured
 from sync.admin import words
 from sync.admin.health import charts
@@ -113,7 +114,11 @@ def _may_see(request: HttpRequest, model: type[Model]) -> bool:
 def allowance(panel: Panel) -> Allowance:
     """Return how today's calls stand, with the time until which they last."""
     found = budget.forecast(panel.overview.books, lambda: panel.overview.last_hour)
-    reported = f"Monday's own figure is of {found.as_of:%H:%M} UTC." if found.as_of else ""
+    reported = (
+        (_("Monday's own figure is of %(as_of)s.") % {"as_of": moments.time_of_day(found.as_of)})
+        if found.as_of
+        else ""
+    )
     return Allowance(found.words, found.used, found.limit, found.reserve, found.ends_at is not None, reported)
 
 
@@ -122,7 +127,15 @@ def queue_line(boards: Sequence[Board]) -> str:
     waiting = sum(board.figures.waiting for board in boards)
     working = sum(board.figures.rows("in_progress") for board in boards)
     if not waiting and not working:
-        return "Nothing waits in the queue."
+        return _("Nothing waits in the queue.")
     since = min((board.due_since for board in boards if board.due_since), default=None)
-    age = f", the oldest due for {words.span((boards[0].now - since).total_seconds())}" if since else ""
-    return f"{words.counted(waiting, 'row')} waiting{age}; {words.counted(working, 'row')} being worked on."
+    age = (
+        (_(", the oldest due for %(span)s") % {"span": words.span((boards[0].now - since).total_seconds())})
+        if since
+        else ""
+    )
+    return _("%(count)s waiting%(age)s; %(count2)s being worked on.") % {
+        "count": words.counted(waiting, "row"),
+        "age": age,
+        "count2": words.counted(working, "row"),
+    }

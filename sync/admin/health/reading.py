@@ -18,11 +18,13 @@ from sync.models import FieldMapping
 # Each part reads an index of its own that holds little more than what is counted. Columns: what it is, the board,
 # a name, two numbers, words, two times.
 _NEEDS = """
-    SELECT 'held', '', '', count(*), count(DISTINCT ledger.id),
+    SELECT 'held', '', (count(*) FILTER (WHERE field.value ->> 'side' IN ('monday', 'limit')))::text,
+        count(*), count(DISTINCT ledger.id),
         (array_agg(field.value ->> 'reason' ORDER BY ledger.id DESC))[1],
         NULL::timestamptz, NULL::timestamptz
     FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
     WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday'
+        AND NOT jsonb_exists(field.value, 'left_by')
     UNION ALL
     SELECT 'loop', '', coalesce(min(by) FILTER (WHERE by <> ''), ''), count(*), count(DISTINCT entity_id), '',
         min(damped_until), NULL
@@ -57,11 +59,12 @@ _NEEDS = """
 
 @dataclass(frozen=True)
 class Held:
-    """Fields that can't flow, of how many records, and why the newest one can't."""
+    """Fields that can't flow, of how many records, and why the newest one can't; `refused` of them by Monday."""
 
     fields: int = 0
     records: int = 0
     reason: str = ""
+    refused: int = 0
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def _take(
 ) -> None:  # fmt: skip
     match what:
         case "held":
-            found.held = Held(int(first), int(second), words or "")
+            found.held = Held(int(first), int(second), words or "", int(name))
         case "loop":
             found.loops = Loops(int(first), int(second), name, at)
         case "dead":

@@ -16,7 +16,10 @@ from sync.admin import words
 from sync.admin.guard_words import WHAT, figures_of
 from sync.admin.health.boards import BoardHealth
 from sync.admin.health.reading import Needs
+from sync.admin.held_reading import held_url
+from sync.admin.status import refused_list_url
 from sync.audit.figures import together
+from sync.drift_titles import renamed
 from sync.models import BoardLink, GuardedAct, SyncAudit, SyncMetadata, SyncQueue
 from sync.sweeps.reports import troubles
 
@@ -103,7 +106,11 @@ def _troubled(known: Known) -> Iterator[Task]:
             continue
         url = reverse("admin:sync_boardlink_change", args=[link.pk])
         for one in troubles(link, spec.board_title, known.needs.columns.get(spec.entity_type, [])):
-            yield Task(one.what, words.plain(one.why), url, _("Open the board"), one.icon, "bad")
+            if one.about == "columns":
+                yield Task(one.what, words.plain(one.why), held_url(), _("See the ways out"), one.icon, "bad")
+            else:
+                yield Task(one.what, words.plain(one.why), url, _("Open the board"), one.icon, "bad")
+        yield from (Task(one.words, "", held_url(), _("Look"), "edit", "wait") for one in renamed(link))
 
 
 def _dead(known: Known) -> Iterator[Task]:
@@ -158,7 +165,9 @@ def _held(known: Known) -> Iterator[Task]:
     found = known.needs.held
     if found.fields:
         what = _("%(fields)s of %(records)s can’t flow") % _figures(found.fields, found.records)
-        yield Task(what, _newest(found.reason), _ledger("held=yes"), _("Look"), "front_hand")
+        settled_at = refused_list_url() if found.refused else ""
+        url, button = (settled_at, _("Decide")) if settled_at else (held_url(), _("Look"))
+        yield Task(what, _newest(found.reason), url, button, "front_hand")
 
 
 def _loops(known: Known) -> Iterator[Task]:
@@ -170,7 +179,7 @@ def _loops(known: Known) -> Iterator[Task]:
         "On the board, %(who)s writes another value after each of our writes, so nothing is sent until "
         "%(until)s UTC. Stop the automation that does it, or change the field's direction."
     ) % {"who": found.by or _("somebody"), "until": f"{found.until:%d %b, %H:%M}"}
-    yield Task(what, why, _ledger("held=loop"), _("See which"), "sync_problem")
+    yield Task(what, why, reverse("admin:sync_boardlink_loops"), _("See the ways out"), "sync_problem")
 
 
 def _figures(fields: int, records: int) -> dict[str, str]:
@@ -178,10 +187,6 @@ def _figures(fields: int, records: int) -> dict[str, str]:
         "fields": ngettext("%(n)s field", "%(n)s fields", fields) % {"n": f"{fields:,}"},
         "records": ngettext("%(n)s record", "%(n)s records", records) % {"n": f"{records:,}"},
     }
-
-
-def _ledger(query: str) -> str:
-    return f"{reverse('admin:sync_syncmetadata_changelist')}?{query}"
 
 
 def queue_url(query: str = "", part: str = "") -> str:

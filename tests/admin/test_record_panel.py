@@ -1,0 +1,242 @@
+"""The record's sync panel: pause and resume, direction, both sides field by field, what is open of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import FieldLoop, FieldMapping, GuardedAct, SyncMetadata, SyncQueue
+from tests.admin import states
+from tests.admin.test_records import change_page, post_action, words_of
+
+
+def act_url(record: Any, act: str) -> str:
+    return reverse(f"admin:npd_{record._meta.model_name}_{act}", args=[record.pk])
+
+
+def page_of(client: Client, record: Any) -> str:
+    return words_of(client.get(change_page(record)).content.decode())
+
+
+def posted(client: Client, record: Any, act: str, **data: str) -> str:
+    return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
+
+
+@pytest.mark.parametrize("name", ["synced", "organization"])
+def test_a_record_is_paused_with_a_reason_and_resumed(
+    browser_of_person: Client, world: dict[str, Any], name: str
+) -> None:
+    record = world[name]
+    text = posted(browser_of_person, record, "pause", why="Moving to\nanother team")
+    assert "is paused: nothing is sent and nothing is taken over." in text
+    assert "Paused by Dora Demo," in text
+    assert "Why: Moving to another team." in text
+    assert "changed sync with Monday from on to off: Moving to another team" in text
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_status) == (False, "disabled")
+    assert LogEntry.objects.latest("id").change_message == "Paused. Moving to another team"
+    text = posted(browser_of_person, record, "resume")
+    assert "is resumed. What one side changed meanwhile flows now" in text
+    assert "Paused by" not in text
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_status) == (True, "pending")
+    assert SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
+    assert LogEntry.objects.latest("id").change_message == "Resumed."
+
+
+def test_a_reason_belongs_to_its_own_pause_alone(browser_of_person: Client, world: dict[str, Any]) -> None:
+    record = world["synced"]
+    posted(browser_of_person, record, "pause", why="The first reason")
+    posted(browser_of_person, record, "resume")
+    assert "Sync turned off for 1 contact." in post_action(browser_of_person, "turn_sync_off", record)
+    text = page_of(browser_of_person, record)
+    assert "Paused by Dora Demo," in text
+    assert "Why: The first reason" not in text
+
+
+def test_what_was_paused_or_resumed_meanwhile_is_said_and_left(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    posted(browser_of_person, record, "pause", why="Mine")
+    before = LogEntry.objects.count()
+    text = posted(browser_of_person, record, "pause", why="Yours")
+    assert "was paused already by Dora Demo. Nothing was changed." in text
+    assert "Why: Mine." in text
+    posted(browser_of_person, record, "resume")
+    assert "is not paused any more: somebody else has resumed it." in posted(
+        browser_of_person, record, "resume"
+    )
+    assert LogEntry.objects.count() == before + 1
+
+
+def test_an_act_on_a_record_that_was_deleted_meanwhile_says_so(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    url = act_url(record, "pause")
+    record.delete()
+    assert browser_of_person.post(url, {"why": "x"}).status_code == 404
+    assert browser_of_person.get(url).status_code == 405
+
+
+def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    Contact.objects.filter(pk=record.pk).update(phone="+46 999")
+    form = {"direction": "monday_to_npd", "shown": "bidirectional"}
+    text = posted(browser_of_person, record, "direction", **form)
+    assert "Turn “Zoë Ångström” to “Monday to NPD only”?" in text
+    assert "Phone: “+46 999” in NPD gives way to “+46 812345”." in text
+    assert "Email:" not in text
+    record.refresh_from_db()
+    assert record.sync_direction == "bidirectional"
+    text = posted(browser_of_person, record, "direction", **form, confirmed="yes")
+    assert "is “Monday to NPD only”; it was “Both ways”." in text
+    record.refresh_from_db()
+    assert record.sync_direction == "monday_to_npd"
+    assert LogEntry.objects.latest("id").change_message == (
+        "Direction: from “Both ways” to “Monday to NPD only”."
+    )
+
+
+def test_a_direction_that_overwrites_nothing_is_set_at_once(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    text = posted(browser_of_person, world["synced"], "direction", direction="none", shown="bidirectional")
+    assert "is “No sync”; it was “Both ways”. Nothing flows; both sides keep what they have." in text
+
+
+@pytest.mark.parametrize("direction", ["none", "npd_to_monday"])
+def test_a_direction_that_was_changed_meanwhile_is_left(
+    browser_of_person: Client, world: dict[str, Any], direction: str
+) -> None:
+    record = world["synced"]
+    Contact.objects.filter(pk=record.pk).update(sync_direction="monday_to_npd")
+    text = posted(
+        browser_of_person, record, "direction", direction=direction, shown="bidirectional", confirmed="yes"
+    )
+    assert "Nothing was changed: the direction of “Zoë Ångström” is “Monday to NPD only” by now." in text
+    record.refresh_from_db()
+    assert record.sync_direction == "monday_to_npd"
+
+
+def test_a_direction_that_is_none_of_ours_is_refused(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    text = posted(
+        browser_of_person, world["synced"], "direction", direction="sideways", shown="bidirectional"
+    )
+    assert "Nothing was changed: choose a direction." in text
+
+
+def test_each_field_says_how_it_stands_and_which_way_it_flows(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(direction="npd_to_monday")
+    FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(direction="none")
+    Contact.objects.filter(pk=record.pk).update(phone="+46 999")
+    text = page_of(browser_of_person, record)
+    assert (
+        "Email zoe@example.com zoe@example.com zoe@example.com As agreed Both ways if both changed: Ask a person"
+        in text
+    )
+    assert "Phone +46 999 +46 812345 +46 812345 Changed in NPD Both ways" in text
+    assert "Line As agreed NPD → Monday" in text.replace("Line Line", "Line")
+    assert "Role – – – Not synced Not synced" in text
+
+
+def test_a_field_in_conflict_shows_what_a_look_read_on_monday_and_when(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["conflicting"]
+    raw = {"phone": "442079460099", "countryShortName": "GB"}
+    seen = {
+        "phone": [[{**raw, "phone": "1"}, "2026-01-01T08:00:00+00:00"], [raw, "2026-01-02T09:30:00+00:00"]]
+    }
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(seen=seen)
+    text = page_of(browser_of_person, record)
+    assert "In conflict" in text
+    assert "+44 20 7946 0099 read 2 Jan 2026, 09:30" in text
+
+
+def test_a_record_without_an_item_says_what_its_next_look_does(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    waits = "It has no item on Monday yet. Its next look takes the item that is the same by “Email”"
+    assert waits in page_of(browser_of_person, world["waiting"])
+    assert "gets none while its sync is off" in page_of(browser_of_person, world["disabled"])
+    assert "no item on Monday" not in page_of(browser_of_person, world["synced"])
+    mirrored = states.contact("Mirrored", sync_direction="monday_to_npd")
+    assert "gets none in this direction" in page_of(browser_of_person, mirrored)
+
+
+def test_what_waits_for_approval_and_what_loops_stands_on_the_record_with_its_page(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    GuardedAct.objects.create(
+        entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Zoë Ångström"
+    )
+    FieldLoop.objects.create(
+        entity_type="contact", entity_id=record.pk, key="phone", by="Tidy", damped=1,
+        times=[{"at": "x", "write": "1"}] * 5, damped_until=sync_now() + timedelta(hours=1),
+    )  # fmt: skip
+    html = browser_of_person.get(change_page(record)).content.decode()
+    text = words_of(html)
+    assert "Waits for approval: delete the record (Zoë Ångström)." in text
+    assert "“Phone” was rewritten 5 times within an hour by Tidy on the board after our writes" in text
+    assert f'href="/admin/sync/guardedact/?state__exact=held&amp;q={record.pk}"' in html
+    assert 'href="/admin/sync/boardlink/loops/"' in html
+    listed = browser_of_person.get(f"/admin/sync/guardedact/?state__exact=held&q={record.pk}")
+    assert listed.content.decode().count('<tr class="data-row') == 1
+
+
+def test_who_may_only_look_has_the_table_and_none_of_the_acts(client: Client, world: dict[str, Any]) -> None:
+    reader = User.objects.create_user("reader", is_staff=True)
+    reader.user_permissions.add(Permission.objects.get(codename="view_contact"))
+    client.force_login(reader)
+    record = world["synced"]
+    GuardedAct.objects.create(
+        entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Secret"
+    )
+    html = client.get(change_page(record)).content.decode()
+    assert "As agreed" in html
+    for act in ("pause", "resume", "direction", "read_monday"):
+        assert act_url(record, act) not in html
+        assert (
+            client.post(act_url(record, act), {"direction": "none", "shown": "bidirectional"}).status_code
+            == 403
+        )
+    assert "Waits for approval" not in html.split("npd-state-words")[1]
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_direction) == (True, "bidirectional")
+
+
+def test_the_panel_asks_no_more_with_more_fields_held_and_more_history(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    browser_of_person.get(change_page(record))
+    with CaptureQueriesContext(connection) as few:
+        browser_of_person.get(change_page(record))
+    for number in range(20):
+        states.decided(record, f"Line {number}")
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(
+        held={"phone": {"reason": "Refused."}, "email": {"reason": "Refused."}}
+    )
+    with CaptureQueriesContext(connection) as many:
+        browser_of_person.get(change_page(record))
+    assert len(many) <= len(few) + 1

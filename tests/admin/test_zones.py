@@ -1,0 +1,146 @@
+"""Times are said in the reader's zone, with its name; the API says UTC, whoever asks."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
+from django.utils import timezone
+from rest_framework.test import APIClient
+
+from config import zones
+from sync import moments
+from sync.models import Decision
+from tests.admin.test_records import words_of
+
+pytestmark = pytest.mark.django_db
+
+WINTER = datetime(2026, 1, 15, 12, 30, tzinfo=UTC)
+JUST_BEFORE, JUST_AFTER = datetime(2026, 3, 29, 0, 59, tzinfo=UTC), datetime(2026, 3, 29, 1, 1, tzinfo=UTC)
+TWICE = datetime(2026, 10, 25, 0, 30, tzinfo=UTC), datetime(2026, 10, 25, 1, 30, tzinfo=UTC)
+
+
+def decided(world: dict[str, Any], at: datetime) -> Decision:
+    found = Decision.objects.latest("id")
+    Decision.objects.filter(pk=found.pk).update(at=at)
+    return found
+
+
+def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
+    if zone:
+        client.cookies[zones.COOKIE] = zone
+    return words_of(client.get(f"/admin/npd/contact/{world['synced'].pk}/change/").content.decode())
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [
+        ("Europe/Stockholm", "Times are in Europe/Stockholm (CE"),
+        ("America/New_York", "Times are in America/New_York (E"),
+        ("Asia/Kolkata", "Times are in Asia/Kolkata (IST)"),
+        ("America/Sao_Paulo", "Times are in America/Sao_Paulo (UTC-3)"),
+    ],
+)
+def test_a_page_says_in_which_zone_its_times_are(
+    browser_of_person: Client, world: dict[str, Any], zone: str, said: str
+) -> None:
+    assert said in page(browser_of_person, world, zone)
+
+
+@pytest.mark.parametrize(
+    ("zone", "said"),
+    [("Europe/Stockholm", "15 Jan 2026, 13:30 CET"), ("America/New_York", "15 Jan 2026, 07:30 EST")],
+)
+def test_a_list_says_a_time_in_the_readers_zone(
+    browser_of_person: Client, world: dict[str, Any], zone: str, said: str
+) -> None:
+    decided(world, WINTER)
+    browser_of_person.cookies[zones.COOKIE] = zone
+    assert said in browser_of_person.get("/admin/sync/decision/").content.decode()
+
+
+@pytest.mark.parametrize("told", ["", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000])
+def test_a_browser_that_names_no_zone_reads_the_installations(
+    browser_of_person: Client, world: dict[str, Any], settings: Any, told: str
+) -> None:
+    settings.PAGES_TIME_ZONE = "Asia/Tokyo"
+    assert "Times are in Asia/Tokyo (JST)" in page(browser_of_person, world, told)
+
+
+def test_the_zone_of_one_request_is_not_the_next_ones(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    page(browser_of_person, world, "Asia/Tokyo")
+    assert timezone.get_current_timezone_name() == "UTC"
+
+
+def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
+    api = APIClient()
+    api.force_authenticate(person)
+    api.cookies[zones.COOKIE] = "Asia/Tokyo"
+    made = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
+    assert made.endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (JUST_BEFORE, "29 Mar 2026, 01:59 CET"),
+        (JUST_AFTER, "29 Mar 2026, 03:01 CEST"),
+        (TWICE[0], "25 Oct 2026, 02:30 CEST"),
+        (TWICE[1], "25 Oct 2026, 02:30 CET"),
+    ],
+)
+def test_the_days_on_which_clocks_change_are_told_apart_by_the_zones_name(
+    moment: datetime, said: str
+) -> None:
+    with timezone.override(ZoneInfo("Europe/Stockholm")):
+        assert moments.day_and_time(moment) == said
+
+
+def test_what_is_fixed_in_utc_is_said_in_both() -> None:
+    midnight = datetime(2026, 1, 15, tzinfo=UTC)
+    assert moments.midnight(midnight) == "midnight UTC"
+    assert moments.utc_and_here(midnight) == "00:00 UTC"
+    with timezone.override(ZoneInfo("America/New_York")):
+        assert moments.midnight(midnight) == "midnight UTC (19:00 EST)"
+        assert moments.utc_and_here(midnight) == "00:00 UTC (19:00 EST)"
+
+
+def test_the_schedule_says_utc_and_what_that_is_here(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    from sync import scheduling
+
+    scheduling.ensure()
+    browser_of_person.cookies[zones.COOKIE] = "Asia/Tokyo"
+    text = words_of(browser_of_person.get("/admin/django_celery_beat/periodictask/").content.decode())
+    assert re.search(r"daily at 02:40 UTC \(11:40 JST\)", text)
+
+
+def test_a_zone_that_nobody_knows_stops_the_start() -> None:
+    assert zones.checked("Europe/Stockholm") == "Europe/Stockholm"
+    with pytest.raises(ImproperlyConfigured, match="Mars/Olympus_Mons"):
+        zones.checked("Mars/Olympus_Mons")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_browser_tells_its_zone_by_itself(browser: Any, live_server: Any, person: User) -> None:
+    client = Client()
+    client.force_login(person)
+    context = browser.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
+    context.set_default_timeout(20_000)
+    session = client.cookies["sessionid"].value
+    context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])
+    page = context.new_page()
+    page.goto("/admin/auth/group/")
+    page.get_by_text("Times are in UTC").wait_for()
+    page.goto("/admin/auth/group/")
+    page.get_by_text("Times are in Asia/Tokyo (JST)").wait_for()
+    context.close()

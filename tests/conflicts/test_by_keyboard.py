@@ -1,0 +1,252 @@
+"""Ten conflicts of mixed kinds, made as they come about, by looks at a sandbox; settled with the keyboard alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync import refused
+from tests.conflicts.browsing import beside, open_page, plain_files, press, serious
+from tests.conflicts.test_refused import GOOD, REFUSED, page_of, refuse
+from tests.conflicts.test_screen import LIST
+from tests.engine.conftest import World
+from tests.engine.test_lost_updates import heard, overwrite
+from tests.lifecycle.conftest import quiet_passes, take_away
+from tests.lifecycle.test_candidates import add, mail, several, twins
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+__all__ = ["open_page", "plain_files"]
+pytestmark = [pytest.mark.django_db(transaction=True)]
+BOTH = {"role_title": "Old", "notes": "Old"}
+
+
+def clash(world: World, name: str, **fields: str) -> Contact:
+    """A contact of which each of these fields was changed on both sides."""
+    made = world.linked(name, **BOTH)
+    for column in fields:
+        value = {"text": "Monday's"} if column == "notes" else "Monday's"
+        world.edit(made, column, value)
+    Contact.objects.filter(pk=made.pk).update(**fields)
+    world.work()
+    return made
+
+
+def gone(world: World) -> Contact:
+    """A contact that was edited in NPD, and whose item was archived meanwhile."""
+    made = world.linked("gone there", role_title="Boss")
+    take_away(world, made)
+    Contact.objects.filter(pk=made.pk).update(role_title="Chair")
+    quiet_passes(world)
+    return made
+
+
+def which_item(world: World) -> Contact:
+    """A contact whose e-mail two items on the board have."""
+    for _ in range(2):
+        add(world, "which item", email=mail("two@example.com"))
+    made = world.contact("which item", email="two@example.com")
+    world.work()
+    return made
+
+
+def both(world: World, made: Contact, key: str) -> tuple[str, str]:
+    """What the field says in NPD and on Monday."""
+    made.refresh_from_db()
+    return str(getattr(made, key)), world.values(made)[key]
+
+
+def chosen_screen(page: Page, address: str) -> None:
+    page.wait_for_url(lambda url: address in url)
+    page.locator("[data-summary]").wait_for()
+
+
+def test_ten_conflicts_that_came_about_are_settled_by_keys_alone_at_most_three_each(
+    open_page: Any,
+    world: World,
+    ada: User,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The screen of the first, then nothing but the keys that its help names; then the worker works."""
+    npd, monday, agreed = (
+        clash(world, name, role_title="NPD's") for name in ("is right", "is wrong", "neither")
+    )
+    each = clash(world, "one each", role_title="NPD's", notes="NPD's")
+    all_monday = clash(world, "all Monday", role_title="NPD's", notes="NPD's")
+    lost = world.linked("an edit was lost", role_title="Old")
+    overwrite(world, monkeypatch, lost)
+    heard(world)
+    away = gone(world)
+    known, made = twins(world)
+    bad = refuse(world, "refused", "was@example.com")
+    asked = which_item(world)  # the last: its items are nobody's, and would be asked about once more
+    waiting = list(SyncConflict.objects.filter(resolved_at=None).order_by("detected_at", "id"))
+    keys: dict[Any, list[str]] = {
+        npd.pk: ["1"], monday.pk: ["3"], agreed.pk: ["2"], each.pk: ["1", "3"], all_monday.pk: ["m"],
+        lost.pk: ["3"], away.pk: ["1"], asked.pk: ["1"], made.pk: ["1"], bad.pk: ["3"],
+    }  # fmt: skip
+    assert {one.entity_id for one in waiting} == set(keys) - {bad.pk}
+    assert len(waiting) == 9, [(one.kind, one.npd_data, one.monday_data) for one in waiting]
+    assert {one.kind for one in waiting} == {"fields", "overwritten", "delete", "identity"}
+    address = {one.entity_id: f"{one.pk}/screen/" for one in waiting} | {bad.pk: page_of(bad)}
+    walk = [*(one.entity_id for one in waiting), bad.pk]
+
+    page, errors = open_page()
+    page.goto(f"{LIST}{address[walk[0]]}")
+    counted = []
+    for number, pk in enumerate(walk, start=1):
+        chosen_screen(page, address[pk])
+        assert page.get_by_text(f"1 of {11 - number}", exact=True).is_visible() or number == len(walk)
+        counted.append(press(page, *keys[pk], "Enter"))
+        page.wait_for_url(lambda url, left=address[pk]: left not in url or "answered=" in url)
+    page.get_by_text("as on Monday, as Ada chose").wait_for()
+    with capsys.disabled():
+        print(f"\n{len(walk)} conflicts settled with {sum(counted)} keys, at most {max(counted)} for one")
+    assert sum(counted) <= 3 * len(walk)
+
+    world.work()
+    world.work()
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    assert not refused.waiting(1)
+    assert both(world, npd, "role_title") == ("NPD's", "NPD's")
+    assert both(world, monday, "role_title") == ("Monday's", "Monday's")
+    assert both(world, agreed, "role_title") == ("Old", "Old")
+    assert both(world, each, "role_title") == ("NPD's", "NPD's")
+    assert both(world, each, "notes") == ("Monday's", "Monday's")
+    assert both(world, all_monday, "notes") == ("Monday's", "Monday's")
+    assert both(world, lost, "role_title") == ("Theirs", "Theirs")
+    assert both(world, away, "role_title") == ("Chair", "Chair")
+    assert world.item(away)["state"] == "active"
+    assert world.item(asked)["name"] == "which item"
+    assert list(Contact.objects.filter(email="ann@example.com")) == [known]
+    assert both(world, bad, "email") == ("was@example.com", "was@example.com")
+    assert not errors
+
+
+@pytest.mark.parametrize(
+    ("keys", "npd", "monday"),
+    [
+        (["1"], REFUSED, GOOD),
+        (["3"], GOOD, GOOD),
+        (["e"], "new@example.com", "new@example.com"),
+    ],
+)
+def test_each_key_settles_a_refused_value_and_u_takes_it_back(
+    open_page: Any, world: World, keys: list[str], npd: str, monday: str
+) -> None:
+    made = refuse(world)
+    page, errors = open_page()
+    page.goto(page_of(made))
+    page.locator("[data-summary]").wait_for()
+    press(page, *keys)
+    if keys == ["e"]:
+        press(page, "Control+A")
+        page.keyboard.type("new@example.com")
+        assert "NPD changes, and it is sent to Monday" in page.locator("[data-summary]").inner_text()
+        press(page, "Enter")
+    press(page, "Enter")
+    page.wait_for_url("**answered=*")
+    world.work()
+    # Another page each time: this one may be about to reload itself.
+    page = page.context.new_page()
+    page.goto(page_of(made))
+    page.locator("form[data-undo] button").wait_for()
+    assert both(world, made, "email") == (npd, monday)
+    press(page, "u")
+    page.locator("text=as Ada asked").or_(page.locator("text=took back an answer")).first.wait_for()
+    world.work()
+    page = page.context.new_page()
+    page.goto(page_of(made))
+    page.get_by_text("Correct it, and send it again").wait_for()
+    made.refresh_from_db()
+    assert made.email == REFUSED
+    assert not errors
+
+
+def test_a_wrong_correction_is_said_beside_the_field_with_what_was_typed(
+    open_page: Any, world: World
+) -> None:
+    made = refuse(world)
+    page, errors = open_page()
+    page.goto(page_of(made))
+    page.locator("[data-summary]").wait_for()
+    press(page, "e", "Control+A")
+    page.keyboard.type("no address")
+    press(page, "Enter", "Enter")
+    page.locator(".cfl-problem").wait_for()
+    assert page.locator("input[name=value-email]").input_value() == "no address"
+    press(page, "?")
+    assert page.get_by_role("dialog", name="Keys").is_visible()
+    assert not errors
+
+
+def test_of_two_browsers_the_slower_one_learns_that_the_refused_value_was_answered(
+    open_page: Any, world: World
+) -> None:
+    made = refuse(world)
+    (slow, errors), (fast, _) = open_page(), open_page()
+    for page in (slow, fast):
+        page.goto(page_of(made))
+        page.locator("[data-summary]").wait_for()
+    press(fast, "1", "Enter")
+    fast.wait_for_url("**answered=*")
+    press(slow, "3", "Enter")
+    slow.get_by_text("Nothing was written.").wait_for()
+    assert slow.get_by_text("Ada has left Email of Ann in NPD already").is_visible()
+    made.refresh_from_db()
+    assert made.email == REFUSED
+    assert not errors
+
+
+@pytest.mark.parametrize("way", ["merge", "link", "keep apart"])
+def test_the_same_person_on_both_sides_is_merged_linked_or_kept_apart(
+    open_page: Any, world: World, way: str
+) -> None:
+    page, errors = open_page()
+    start: Callable[[World], Any] = several if way == "link" else twins
+    start(world)
+    conflict = SyncConflict.objects.get(kind="identity", resolved_at=None)
+    page.goto(f"{LIST}{conflict.pk}/screen/")
+    page.locator("[data-summary]").wait_for()
+    options = page.locator("label.cfl-way")
+    assert options.locator(".cfl-where").count() == options.count()  # each says what it will do
+    press(page, {"merge": "1", "link": "1", "keep apart": "2"}[way], "Enter")
+    page.get_by_text("Chosen by Ada").wait_for()
+    world.work()
+    world.work()
+    conflict.refresh_from_db()
+    assert conflict.resolved_at is not None
+    if way == "link":
+        assert Contact.objects.get(monday_id=conflict.monday_item_id).name in ("Ann", "One")
+    else:
+        assert Contact.objects.count() == {"merge": 1, "keep apart": 2}[way]
+    page.get_by_text("Can’t be undone here.").wait_for()  # the page reloads by itself
+    assert not errors
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_page_of_what_monday_refuses_has_a_barrier_or_stands_out_of_the_window(
+    open_page: Any, world: World, ada: User, width: int, scheme: str
+) -> None:
+    from conflicts.refused_acts import answer
+
+    made = refuse(world)
+    left = refuse(world, "Left", "left@example.com")
+    seen = {"npd": REFUSED, "monday": "left@example.com"}
+    done = answer(("contact", left.pk, "email"), by=ada, choose="npd", value="", seen=seen)
+    page, errors = open_page(width, scheme)
+    found = []
+    for url in (f"{LIST}refused/", page_of(made), page_of(left), f"{page_of(made)}?answered={done.pk}"):
+        page.goto(url)
+        page.wait_for_load_state("load")
+        found += [f"{url}: {what}" for what in [*serious(page), *errors]]
+        found += [f"{url}: {out} px beside the screen"] if (out := beside(page)) > 0 else []
+    assert not found

@@ -1,0 +1,380 @@
+"""Values that Monday refuses: corrected and sent again, Monday's taken, left in NPD; by real looks at a sandbox."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from conflicts.errors import BadResolution, NotWaiting, StaleSeen
+from conflicts.models import SyncConflict
+from conflicts.refused_acts import answer, last_answer, undo
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync import refused
+from sync.choices import Cause
+from sync.ledger import SyncStateService
+from tests.conflicts.conftest import person_who_may
+from tests.conflicts.test_screen import LIST, text_of
+from tests.engine.conftest import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+REFUSED = '"odd"@example.com'
+GOOD = "ann@example.com"
+SEEN = {"npd": REFUSED, "monday": GOOD}
+
+
+def refuse(world: World, name: str = "Ann", good: str = GOOD, bad: str = REFUSED) -> Contact:
+    """A contact whose new e-mail Monday has refused."""
+    contact = world.linked(name, email=good)
+    Contact.objects.filter(pk=contact.pk).update(email=bad)
+    world.work()
+    return contact
+
+
+def choose(contact: Contact, by: User, choose: str, value: str = "", seen: Any = None) -> Any:
+    return answer(named(contact), by=by, choose=choose, value=value, seen=seen or SEEN)
+
+
+def named(contact: Contact, key: str = "email") -> refused.Named:
+    return "contact", contact.pk, key
+
+
+def page_of(contact: Contact, key: str = "email") -> str:
+    return f"{LIST}refused/contact/{contact.pk}/{key}/"
+
+
+def form(
+    choose: str, value: str = "", key: str = "email", seen: dict[str, str | None] | None = None
+) -> dict[str, str]:
+    shown = seen or SEEN
+    return {
+        f"seen-{key}": json.dumps([shown["npd"], shown["monday"]]), f"pick-{key}": choose, f"value-{key}": value,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def browser(client: Client, ada: User) -> Client:
+    client.force_login(ada)
+    return client
+
+
+def waits() -> list[tuple[str, str]]:
+    return [(one.name, one.key) for one in refused.waiting(10)]
+
+
+def test_a_corrected_value_is_stored_in_npd_and_sent(world: World, ada: User) -> None:
+    contact = refuse(world)
+    assert waits() == [("Ann", "email")]
+    choose(contact, ada, "custom", "new@example.com")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["email"] == contact.email == "new@example.com"
+    assert not waits()
+    assert "typed by Ada" in LogEntry.objects.get(object_id=str(contact.pk)).change_message
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [("no address", "e-mail"), ("x" * 400 + "@example.com", "characters"), ("\x00", "NUL")],
+)
+def test_a_correction_that_either_side_would_refuse_is_not_stored(
+    world: World, ada: User, typed: str, words: str
+) -> None:
+    contact = refuse(world)
+    with pytest.raises(BadResolution) as why:
+        choose(contact, ada, "custom", typed)
+    assert words in why.value.problems["email"]
+    contact.refresh_from_db()
+    assert contact.email == REFUSED
+
+
+def test_mondays_value_is_taken_over_and_both_sides_agree(world: World, ada: User) -> None:
+    contact = refuse(world)
+    choose(contact, ada, "monday")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert world.values(contact)["email"] == contact.email == GOOD
+    assert not waits()
+
+
+def test_where_monday_has_nothing_taking_it_empties_npd(world: World, ada: User) -> None:
+    contact = world.contact("Ann", email=REFUSED)
+    world.work()
+    choose(contact, ada, "monday", seen={"npd": REFUSED, "monday": None})
+    world.work()
+    assert world.status(contact) == "synced"
+    assert not contact.email
+
+
+def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing(
+    world: World, ada: User
+) -> None:
+    contact = refuse(world)
+    choose(contact, ada, "npd")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert not waits()
+    mutations = world.calls("mutation")
+    world.look(contact, Cause.PERSON)
+    world.look(contact)
+    assert world.calls("mutation") == mutations
+    assert (contact.email, world.values(contact)["email"]) == (REFUSED, GOOD)
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
+    told = SyncStateService().describe(contact).held["email"]
+    assert "Ada left it in NPD, so it isn’t sent before it or its column changes." in told
+
+
+def test_a_value_left_in_npd_flows_again_once_somebody_changes_it(world: World, ada: User) -> None:
+    contact = refuse(world)
+    choose(contact, ada, "npd")
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(email="other@example.com")
+    world.work()
+    assert (world.status(contact), world.values(contact)["email"]) == ("synced", "other@example.com")
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
+    world.work()
+    assert waits() == [("Ann", "email")]
+
+
+def test_a_value_left_in_npd_that_goes_back_to_the_agreed_one_is_left_no_more(
+    world: World, ada: User
+) -> None:
+    contact = refuse(world)
+    choose(contact, ada, "npd")
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(email=GOOD)
+    world.work()
+    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+
+
+def test_who_edits_the_cell_of_a_value_left_in_npd_makes_a_conflict(world: World, ada: User) -> None:
+    contact = refuse(world)
+    choose(contact, ada, "npd")
+    world.work()
+    world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
+    world.look(contact)
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    assert (conflict.npd_data, conflict.monday_data) == ({"email": REFUSED}, {"email": "bea@example.com"})
+
+
+def test_each_answer_can_be_taken_back_and_the_value_waits_again(world: World, ada: User) -> None:
+    contact = refuse(world)
+    for side, value in (("npd", ""), ("monday", ""), ("custom", "new@example.com")):
+        seen = {"npd": REFUSED, "monday": world.values(contact)["email"]}
+        made = choose(contact, ada, side, value, seen)
+        world.work()
+        assert not waits()
+        undo(made, by=ada)
+        world.work()
+        contact.refresh_from_db()
+        assert contact.email == REFUSED
+        assert waits() == [("Ann", "email")], side
+
+
+def test_what_changed_since_can_not_be_taken_back_and_says_so(world: World, ada: User) -> None:
+    contact = refuse(world)
+    typed = choose(contact, ada, "custom", "new@example.com")
+    Contact.objects.filter(pk=contact.pk).update(email="third@example.com")
+    with pytest.raises(BadResolution, match="changed since"):
+        undo(typed, by=ada)
+    other = refuse(world, "Bob", "bob@example.com")
+    left = answer(
+        named(other), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": "bob@example.com"}
+    )
+    undo(left, by=ada)
+    with pytest.raises(BadResolution, match="not left in NPD any more"):
+        undo(left, by=ada)
+
+
+def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(
+    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer comes after the look has read the ledger, and before it settles."""
+    from sync.engine import settling
+
+    contact = refuse(world)
+    ask = settling.giving_way
+
+    def answered_first(attempt: Any) -> None:
+        monkeypatch.undo()
+        choose(contact, ada, "npd")
+        ask(attempt)
+
+    monkeypatch.setattr(settling, "giving_way", answered_first)
+    monkeypatch.setattr("sync.engine.settling.giving_way", answered_first)
+    world.look(contact)
+    assert last_answer(*named(contact)) is not None
+    assert world.status(contact) == "synced"
+    assert not waits()
+
+
+def test_stale_answers_and_answered_values_are_refused(world: World, ada: User) -> None:
+    contact = refuse(world)
+    with pytest.raises(StaleSeen):
+        choose(contact, ada, "monday", seen={"npd": REFUSED, "monday": "older@example.com"})
+    with pytest.raises(BadResolution, match="Nothing is chosen"):
+        choose(contact, ada, "")
+    choose(contact, ada, "npd")
+    with pytest.raises(NotWaiting, match="Ada has left Email of Ann in NPD already"):
+        choose(contact, ada, "npd")
+    with pytest.raises(PermissionDenied):
+        choose(contact, person_who_may("view_syncconflict"), "npd")
+
+
+def test_notes_that_are_too_long_wait_among_them_and_are_shortened(world: World, ada: User) -> None:
+    contact = world.contact("Ann", notes="x" * 2_500)
+    world.work()
+    assert waits() == [("Ann", "notes")]
+    seen = {"npd": "x" * 2_500, "monday": None}
+    with pytest.raises(BadResolution):
+        answer(named(contact, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=seen)
+    answer(named(contact, "notes"), by=ada, choose="custom", value="short", seen=seen)
+    world.work()
+    assert (world.status(contact), world.values(contact)["notes"]) == ("synced", "short")
+
+
+def test_too_long_notes_that_are_left_in_npd_keep_their_record_from_nothing(world: World, ada: User) -> None:
+    contact = world.contact("Ann", notes="x" * 2_500)
+    world.work()
+    answer(named(contact, "notes"), by=ada, choose="npd", value="", seen={"npd": "x" * 2_500, "monday": None})
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: World, ada: User) -> None:
+    """NPD's value was chosen in a conflict, and Monday refuses it: the choice came back."""
+    contact = world.linked(email=GOOD)
+    world.edit(contact, "email", {"email": "bea@example.com", "text": "bea@example.com"})
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
+    world.work()
+    conflict = SyncConflict.objects.get()
+    seen = {"email": {"npd": REFUSED, "monday": "bea@example.com"}}
+    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
+    world.work()
+    conflict.refresh_from_db()
+    assert (conflict.is_open, world.status(contact)) == (True, "conflict")
+    assert "Monday refused" in conflict.choice_problem
+    assert not waits()
+    with pytest.raises(NotWaiting):
+        choose(contact, ada, "npd", seen=seen["email"])
+
+
+def test_records_without_sync_and_deleted_ones_wait_for_nobody(world: World, ada: User) -> None:
+    off, gone = refuse(world, "Off", "off@example.com"), refuse(world, "Gone", "gone@example.com")
+    Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
+    gone.delete()
+    assert not waits()
+    with pytest.raises(BadResolution, match="Sync is off"):
+        choose(off, ada, "npd", seen={"npd": REFUSED, "monday": "off@example.com"})
+
+
+def test_the_pages_show_what_was_refused_why_and_the_ways_out(world: World, browser: Client) -> None:
+    contact = refuse(world)
+    assert "1 refused by Monday" in text_of(browser.get(LIST))
+    listed = browser.get(f"{LIST}refused/")
+    assert page_of(contact) in listed.content.decode()
+    assert "Monday refused “&quot;odd&quot;@example.com”" in text_of(listed)
+    page = text_of(browser.get(page_of(contact)))
+    for words in (
+        "What Monday says of Email",
+        "Monday refused",
+        "leave it, don’t sync this value",
+        "take it",
+        GOOD,
+    ):
+        assert words in page
+    assert (
+        f'href="{page_of(contact)}"'
+        in browser.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
+    )
+    assert f'href="{LIST}refused/"' in browser.get("/admin/").content.decode()
+
+
+def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(world: World, browser: Client) -> None:
+    contact = refuse(world)
+    wrong = browser.post(page_of(contact), form("custom", "no address"))
+    assert wrong.status_code == 400
+    assert 'value="no address"' in wrong.content.decode()
+    stale = browser.post(page_of(contact), form("monday", seen={"npd": "older", "monday": GOOD}))
+    assert stale.status_code == 409
+    assert "Email changed while you were deciding" in text_of(stale)
+    assert "Changed since you looked. It was: older" in text_of(stale)
+    done = browser.post(page_of(contact), form("custom", "new@example.com"))
+    made = last_answer(*named(contact))
+    assert made is not None
+    assert (done.status_code, done["Location"]) == (303, f"{page_of(contact)}?answered={made.pk}")
+    status = f"{LIST}refused/answer/{made.pk}/"
+    assert browser.get(status).json()["state"] == "applying"
+    world.work()
+    assert browser.get(status).json() | {"sentence": "", "waits": ""} == {
+        "state": "settled", "final": True, "undo": True, "sentence": "", "waits": "",
+    }  # fmt: skip
+    back = browser.post(f"{status}undo/", follow=True)
+    assert "put back to" in text_of(back)
+
+
+def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(
+    world: World, browser: Client
+) -> None:
+    contact = refuse(world)
+    browser.post(page_of(contact), form("custom", REFUSED))
+    assert "is sent to Monday once more" in text_of(browser.get(page_of(contact)))
+    world.work()
+    made = last_answer(*named(contact))
+    assert made is not None
+    told = browser.get(f"{LIST}refused/answer/{made.pk}/").json()
+    assert told["state"] == "handed_back"
+    assert "Monday refused" in told["sentence"]
+    assert "Correct it, and send it again" in text_of(browser.get(page_of(contact)))
+
+
+def test_who_may_look_only_sees_it_and_can_not_answer(world: World, client: Client) -> None:
+    contact = refuse(world)
+    client.force_login(person_who_may("view_syncconflict"))
+    assert "You may look at conflicts, not settle them" in text_of(client.get(page_of(contact)))
+    assert client.post(page_of(contact), form("npd")).status_code == 403
+    assert client.get(f"{LIST}refused/nothing/{contact.pk}/email/").status_code == 404
+    client.force_login(User.objects.create_user("nobody", is_staff=True))
+    assert client.get(page_of(contact)).status_code == 403
+
+
+def test_the_walk_leads_from_the_last_conflict_to_what_is_refused_and_on_to_the_first(
+    world: World, browser: Client
+) -> None:
+    clashing = world.linked("Clash", role_title="Old")
+    first, second = refuse(world), refuse(world, "Bob", "bob@example.com")
+    world.edit(clashing, "role_title", "Monday's")
+    Contact.objects.filter(pk=clashing.pk).update(role_title="NPD's")
+    world.work()
+    conflict = SyncConflict.objects.get()
+    screen = f"{LIST}{conflict.pk}/screen/"
+    page = browser.get(screen)
+    assert "1 of 3" in text_of(page)
+    assert f'href="{page_of(first)}" data-after' in page.content.decode()
+    assert f'href="{page_of(second)}" data-before' in page.content.decode()
+    page = browser.get(page_of(second))
+    assert "3 of 3" in text_of(page)
+    assert f'href="{screen}" data-after' in page.content.decode()
+    gone_on = browser.post(page_of(first), form("npd") | {"next": "1"})
+    assert gone_on["Location"].startswith(f"{page_of(second)}?answered=")
+    assert "stays in NPD alone, as Ada chose" in text_of(browser.get(gone_on["Location"]))
+
+
+def test_the_list_and_the_screen_ask_at_most_fifteen_times(world: World, browser: Client) -> None:
+    first, second = refuse(world), refuse(world, "Bob", "bob@example.com")
+    gone_on = browser.post(page_of(first), form("custom", "new@example.com") | {"next": "1"})["Location"]
+    for url in (f"{LIST}refused/", page_of(second), gone_on):
+        browser.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            browser.get(url)
+        assert len(queries) <= 15, "\n".join(query["sql"] for query in queries.captured_queries)

@@ -1,0 +1,325 @@
+"""The pages of held fields and of loops: each way out is a button, and does on the board what it says."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from npd.models import Contact
+from sync import drift_titles, pausing
+from sync.models import BoardLink, FieldLoop, FieldMapping
+from tests.drift.conftest import Owner
+from tests.engine.conftest import World
+
+HELD, LOOPS = "/admin/sync/boardlink/held/", "/admin/sync/boardlink/loops/"
+RENAMED = "“Role” on “Contacts” is now “Position”. Still mapped by its id."
+
+
+@pytest.fixture
+def admin(world: World) -> Client:
+    client = Client()
+    client.force_login(get_user_model().objects.create_superuser("lead", "lead@x.test", "x"))
+    return client
+
+
+def words_of(response: Any) -> str:
+    text = re.sub(
+        r'<span class="(?:material-symbols|npd-hidden)[^>]*>[^<]*</span>', "", response.content.decode()
+    )
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def shown(client: Client, url: str = HELD) -> str:
+    return words_of(client.get(url))
+
+
+def posted(client: Client, url: str, **data: Any) -> str:
+    return words_of(client.post(url, data, follow=True))
+
+
+def gone(owner: Owner) -> None:
+    owner.column("role_title", "delete")
+    owner.sweep()
+
+
+def test_a_renamed_column_is_told_once_somebody_called_it_fine_no_more(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    assert "is now" not in shown(admin)
+    owner.retitle("role_title", "Position")
+    owner.sweep()
+    assert RENAMED in shown(admin)
+    assert RENAMED in shown(admin, "/admin/")
+    world.edit(contact, "role_title", "Head")
+    world.deliver()
+    world.work()
+    contact.refresh_from_db()
+    assert contact.role_title == "Head"
+    form = {"link": owner.link().pk, "column": "role_title", "title": "Position"}
+    assert "Noted: the column is known as “Position”" in posted(admin, f"{HELD}note/", **form)
+    assert (
+        LogEntry.objects.latest("id").change_message == "Took note: “Role” on “Contacts” is now “Position”."
+    )
+    assert "is now" not in shown(admin)
+    owner.sweep()
+    assert "is now" not in shown(admin)
+
+
+def test_of_a_title_that_changed_again_or_was_noted_meanwhile_no_note_is_taken(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    owner.retitle("role_title", "Position")
+    owner.sweep()
+    form = {"link": owner.link().pk, "column": "role_title", "title": "Position"}
+    owner.retitle("role_title", "Rank")
+    owner.sweep()
+    assert "Nothing was done: the column was renamed again, to “Rank”." in posted(
+        admin, f"{HELD}note/", **form
+    )
+    assert "is now “Rank”" in shown(admin)
+    posted(admin, f"{HELD}note/", **form | {"title": "Rank"})
+    before = LogEntry.objects.count()
+    assert "Nothing is left to do" in posted(admin, f"{HELD}note/", **form | {"title": "Rank"})
+    assert LogEntry.objects.count() == before
+
+
+def test_a_sweep_that_read_the_link_before_a_person_called_it_fine_takes_nothing_back(
+    world: World, owner: Owner
+) -> None:
+    owner.retitle("role_title", "Position")
+    owner.sweep()
+    older = owner.link()
+    drift_titles.take_note(owner.link(), "role_title", "Position")
+    older.known_titles = {key: older.known_titles[key] for key in ("role_title",)}
+    drift_titles.remember(older, ["role_title", "phone"], older.shape["columns"])
+    assert owner.link().known_titles["role_title"] == "Position"
+    assert not drift_titles.renamed(owner.link())
+
+
+def test_an_installation_that_knew_no_titles_tells_of_what_is_renamed_from_now_on(
+    world: World, owner: Owner
+) -> None:
+    BoardLink.objects.update(known_titles={})
+    owner.retitle("role_title", "Position")
+    owner.sweep()
+    assert [one.words for one in drift_titles.renamed(owner.link())] == [RENAMED]
+
+
+def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flows(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    gone(owner)
+    Contact.objects.filter(pk=contact.pk).update(role_title="Head")
+    world.work()
+    text = shown(admin)
+    assert "Role on Contacts 1 record" in text
+    assert "is gone from the board" in text
+    link = owner.link().pk
+    assert "nothing has changed. Held still: Role." in posted(admin, f"{HELD}check/", link=link)
+    owner.column("role_title", "restore")
+    assert "Role: the column is back. What was held flows now." in posted(admin, f"{HELD}check/", link=link)
+    world.work()
+    assert world.values(contact)["role_title"] == "Head"
+    assert "No field is held" in shown(admin)
+
+
+def test_monday_that_does_not_answer_is_said_and_nothing_changes(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    gone(owner)
+    owner.column("role_title", "restore")
+    world.sandbox.faults({"status": 503})
+    assert "503" in posted(admin, f"{HELD}check/", link=owner.link().pk)
+    assert "is gone from the board" in owner.mapping().problem
+
+
+def test_a_paused_board_is_not_asked_and_one_that_an_error_holds_is(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    gone(owner)
+    pausing.pause("anna", entity_type="contact", why="Moving")
+    calls = world.calls()
+    told = posted(admin, f"{HELD}check/", link=owner.link().pk)
+    assert "Monday was not asked: Paused by anna" in told
+    assert world.calls() == calls
+    pausing.resume("anna", entity_type="contact")
+    BoardLink.objects.update(blocked_until="2999-01-01T00:00Z", blocked_reason="A column is refused.")
+    assert "Held still: Role." in posted(admin, f"{HELD}check/", link=owner.link().pk)
+    assert world.calls() == calls + 1
+
+
+def test_another_column_is_chosen_after_a_page_that_says_what_it_means(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    owner.make("position", "Position")
+    gone(owner)
+    form = {"mapping": owner.mapping().pk, "shown": "role_title", "column": "position"}
+    asked = posted(admin, f"{HELD}column/", **form)
+    assert "Use the column “Position (position)” for “Role”?" in asked
+    assert "It counts for all records on “Contacts”; 1 has an item." in asked
+    assert owner.mapping().column_id == "role_title"
+    told = posted(admin, f"{HELD}column/", **form, confirmed="yes")
+    assert "Role is in the column Position (position) now" in told
+    world.work()
+    assert world.values(contact)["position"] == "Analyst"
+    again = posted(admin, f"{HELD}column/", **form, confirmed="yes")
+    assert "Nothing was done: the column of “Role” was changed meanwhile" in again
+
+
+def test_a_field_is_left_alone_from_then_on_and_its_record_is_in_sync(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked(role_title="Analyst")
+    gone(owner)
+    assert world.status(contact) == "pending"
+    form = {"mapping": owner.mapping().pk, "shown": "bidirectional"}
+    assert "Stop syncing “Role”?" in posted(admin, f"{HELD}stop/", **form)
+    assert "isn't synced any more" in posted(admin, f"{HELD}stop/", **form, confirmed="yes")
+    world.work()
+    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert "No field is held" in shown(admin)
+    assert "was changed meanwhile, to “No sync”" in posted(admin, f"{HELD}stop/", **form, confirmed="yes")
+
+
+def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    reason = "Monday refused it."
+    entry = {
+        "reason": reason,
+        "side": "monday",
+        "local": {"role_title": ""},
+        "column": "role_title",
+        "version": 1,
+    }
+    ledger = world.ledger(contact)
+    ledger.held = {"role_title": entry}
+    ledger.save()
+    Contact.objects.filter(pk=contact.pk).update(sync_status="pending")
+    text = shown(admin)
+    assert "Role on Contacts 1 record Monday refused it." in text
+    assert "Ann" in text
+    form = {"mapping": owner.mapping().pk, "reason": reason}
+    assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form)
+    world.work()
+    assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
+    assert "“Role” isn't held there any more" in posted(admin, f"{HELD}again/", **form)
+
+
+def looping(world: World, settings: Any) -> Contact:
+    """A record whose role an automation rewrites after each of our writes, until it was too often."""
+    settings.LOOP_TIMES = 2
+    contact = world.linked("Ann", role_title="Ours")
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    for _ in range(4):
+        world.sandbox.act(
+            "edit", item_id=contact.monday_id, column_id="role_title", value="AUTOMATIC", user_id=-4
+        )
+        world.deliver()
+        world.work()
+    assert FieldLoop.objects.get().damped_until is not None
+    return contact
+
+
+def test_a_loop_is_told_with_its_cause_and_what_it_means(world: World, admin: Client, settings: Any) -> None:
+    assert "No field is rewritten" in shown(admin, LOOPS)
+    contact = looping(world, settings)
+    text = shown(admin, LOOPS)
+    assert "Role on Contacts 1 record After each of our writes, Monday user -4 writes another value" in text
+    assert "nothing is sent to this field of these records until" in text
+    assert "What the board shows is still taken over" not in text
+    assert "Monday wins…" not in text
+    assert f"/admin/npd/contact/{contact.pk}/change/#npd-pause-record" in admin.get(LOOPS).content.decode()
+    assert "Somebody rewrites this field: see the ways out" in shown(admin)
+
+
+def test_what_was_stopped_is_sent_again_at_once(world: World, admin: Client, settings: Any) -> None:
+    contact = looping(world, settings)
+    form = {"mapping": FieldMapping.objects.get(key="role_title", link__entity_type="contact").pk}
+    assert "“Role” of 1 record is sent again now." in posted(admin, f"{LOOPS}again/", **form)
+    world.work()
+    assert (world.values(contact)["role_title"], world.status(contact)) == ("Ours", "synced")
+    assert not FieldLoop.objects.filter(damped_until__isnull=False).exists()
+    assert "“Role” isn't held there any more" in posted(admin, f"{LOOPS}again/", **form)
+
+
+def test_monday_decides_the_field_from_then_on(world: World, admin: Client, settings: Any) -> None:
+    contact = looping(world, settings)
+    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    form = {"mapping": mapping.pk, "shown": "npd_to_monday"}
+    assert "Let Monday decide “Role”?" in posted(admin, f"{LOOPS}to-npd/", **form)
+    told = posted(admin, f"{LOOPS}to-npd/", **form, confirmed="yes")
+    assert "“Role” is “Monday to NPD only” now; it was “NPD to Monday only”." in told
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.status(contact)) == ("AUTOMATIC", "synced")
+    assert "No field is rewritten" in shown(admin, LOOPS)
+    assert "was changed meanwhile" in posted(admin, f"{LOOPS}to-npd/", **form, confirmed="yes")
+    assert LogEntry.objects.latest("id").change_message.endswith("because of a loop.")
+
+
+def test_a_field_that_loops_is_left_alone(world: World, admin: Client, settings: Any) -> None:
+    contact = looping(world, settings)
+    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    form = {"mapping": mapping.pk, "shown": "npd_to_monday"}
+    posted(admin, f"{LOOPS}leave/", **form, confirmed="yes")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
+    assert world.status(contact) == "synced"
+    assert "No field is rewritten" in shown(admin, LOOPS)
+
+
+def test_monday_wins_is_offered_where_a_rule_decides(world: World, admin: Client, settings: Any) -> None:
+    looping(world, settings)
+    FieldMapping.objects.filter(key="role_title").update(direction="bidirectional", rule="npd_wins")
+    text = shown(admin, LOOPS)
+    assert "Monday wins…" in text
+    assert "What the board shows is still taken over" in text
+    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    form = {"mapping": mapping.pk, "shown": "npd_wins"}
+    assert "Let Monday win on “Role”?" in posted(admin, f"{LOOPS}rule/", **form)
+    assert "Monday wins from now on" in posted(admin, f"{LOOPS}rule/", **form, confirmed="yes")
+    mapping.refresh_from_db()
+    assert mapping.rule == "monday_wins"
+    assert "was changed meanwhile, to “Monday wins”" in posted(
+        admin, f"{LOOPS}rule/", **form, confirmed="yes"
+    )
+
+
+def test_the_queries_of_both_pages_do_not_grow_with_what_is_on_them(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    def asked(url: str) -> int:
+        admin.get(url)
+        with CaptureQueriesContext(connection) as queries:
+            assert admin.get(url).status_code == 200
+        return len(queries)
+
+    def trouble(number: int) -> None:
+        contact = Contact.objects.create(name=f"Held {number}")
+        world.work()
+        ledger = world.ledger(contact)
+        ledger.held = {"phone": {"reason": f"Refused {number}.", "side": "monday"}}
+        ledger.save()
+        FieldLoop.objects.create(
+            entity_type="contact", entity_id=contact.pk, key="email", damped_until="2999-01-01T00:00Z", by="X"
+        )
+
+    gone(owner)
+    trouble(0)
+    few = [asked(HELD), asked(LOOPS)]
+    for number in range(1, 8):
+        trouble(number)
+    assert [asked(HELD), asked(LOOPS)] == few
+    assert max(few) <= 15

@@ -1,0 +1,96 @@
+"""From the record's page to the board: a pause loses nothing, and both sides are read without writing."""
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from tests.engine.conftest import World
+
+
+@pytest.fixture
+def admin(world: World, pat: Any) -> Client:
+    client = Client()
+    client.force_login(pat)
+    return client
+
+
+def act(client: Client, record: Any, name: str, *, htmx: bool = False, **data: str) -> Any:
+    url = reverse(f"admin:npd_contact_{name}", args=[record.pk])
+    return client.post(url, data, follow=True, headers={"HX-Request": "true"} if htmx else {})
+
+
+def words_of(response: Any) -> str:
+    text = re.sub(r'<span class="material-symbols[^>]*>[^<]*</span>', "", response.content.decode())
+    return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", text)))
+
+
+def test_edits_of_a_pause_flow_after_it_and_only_what_both_changed_is_asked_about(
+    world: World, admin: Client
+) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
+    act(admin, contact, "pause", why="A repair on the board")
+    world.work()
+    mutations = world.calls("mutation")
+    world.edit(contact, "role_title", "Head")
+    world.edit(contact, "phone", {"phone": "+442079460099", "countryShortName": "GB"})
+    Contact.objects.filter(pk=contact.pk).update(notes="ours", phone="+442079460055")
+    world.deliver()
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.status(contact)) == ("Buyer", "disabled")
+    assert world.calls("mutation") == mutations
+    act(admin, contact, "resume")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["notes"]) == ("Head", "ours")
+    assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["phone"]
+
+
+def test_a_conflict_that_was_open_before_a_pause_is_asked_again_after_it(world: World, admin: Client) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
+    world.work()
+    act(admin, contact, "pause")
+    world.work()
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+    act(admin, contact, "resume")
+    world.work()
+    found = SyncConflict.objects.get(resolved_at=None)
+    assert (found.npd_data, found.monday_data) == ({"role_title": "Owner"}, {"role_title": "Head"})
+
+
+@pytest.mark.parametrize("htmx", [True, False])
+def test_both_sides_are_read_at_once_and_nothing_is_written(world: World, admin: Client, htmx: bool) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="same")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(notes="ours")
+    calls, mutations = world.calls(), world.calls("mutation")
+    answer = act(admin, contact, "read_monday", htmx=htmx)
+    assert (world.calls() - calls, world.calls("mutation")) == (1, mutations)
+    text = words_of(answer)
+    assert "Role Buyer Buyer Head Changed on Monday" in text
+    assert "Notes ours same same Changed in NPD" in text
+    assert "Take over from Monday: Ann · Role: “Buyer” → “Head”" in text
+    assert "Send to Monday: Ann · Notes: “same” → “ours”" in text
+    assert ("<html" in answer.content.decode()) is not htmx
+    contact.refresh_from_db()
+    assert contact.role_title == "Buyer"
+
+
+def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World, admin: Client) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.sandbox.faults({"status": 503})
+    text = words_of(act(admin, contact, "read_monday"))
+    assert "Monday was not read:" in text
+    assert "Role Buyer Buyer Buyer As agreed" in text
+    act(admin, contact, "pause")
+    assert "Sync is off for this record, so no look reads its item." in words_of(
+        act(admin, contact, "read_monday")
+    )

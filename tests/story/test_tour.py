@@ -1,0 +1,176 @@
+"""The tour: the demo is played, and each screen pictured. `make tour` keeps the pictures and writes docs/tour.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.urls import reverse
+from playwright.sync_api import Page, expect
+
+from config.embedded.processes import Child
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.models import BoardLink, GuardedAct
+from tests.story.conftest import own_sandbox, worker_asleep
+from tests.story.seed import HEROINE, seed
+from tests.story.tour_page import PAGE, PICTURES, SCREENS, Screen, text
+from tests.support.sandbox import Sandbox
+from tests.support.site import Site
+
+LARGEST = 200_000  # bytes of a picture
+TOGETHER = 4_000_000
+HEIGHTS = {1280: 800, 390: 844}
+EDITS = (
+    (HEROINE, "role_title", "Director of purchasing", "Chief buyer"),
+    (HEROINE, "notes", "Prefers e-mail. Orders in spring.", "Prefers e-mail. Orders in spring and in June."),
+    ("Łukasz Wiśniewski", "role_title", "Head of the warehouse", "Warehouse and transport"),
+    ("Nguyễn Thị Hương", "role_title", "Senior accountant", "Controller"),
+    ("Αθηνά Παπαδοπούλου", "role_title", "Partner", "Lead architect"),
+)
+FILE = (
+    "Name,Email,Phone,Organization\n"
+    "Zoë Ångström,zoe.angstrom@fjordlight.example,+46 31 701 99 00,Fjordlight AB\n"
+    "Ingrid Halvorsen,ingrid@halvorsen.example,+47 22 55 01 00,Fjordlight AB\n"
+    "Tomás Ó Briain,tomas.example,,\n"
+)
+
+
+@pytest.fixture
+def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
+    """The sandbox as `make run` starts it: its items link to their records."""
+    secret = ("--signing-secret", settings.MONDAY_SIGNING_SECRET)
+    with own_sandbox(running_sandbox, "--npd-url", settings.SITE_URL, *secret) as found:
+        yield found
+
+
+def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Path) -> None:
+    keep = os.environ.get("TOUR") == "1"
+    folder = PICTURES if keep else tmp_path
+    folder.mkdir(exist_ok=True)
+    if keep:
+        for old in folder.glob("*.png"):
+            old.unlink()
+    seed(site)
+    both_sides_edit(site)
+    many_fields_are_emptied()
+    for screen in SCREENS:
+        WAYS[screen.name](site, admin_page)
+        picture(admin_page, screen, folder)
+    if keep:
+        PAGE.write_text(text())
+    sizes = {path.name: path.stat().st_size for path in folder.glob("*.png")}
+    assert set(sizes) == {name for screen in SCREENS for name in screen.files()}
+    assert not {name: size for name, size in sizes.items() if size > LARGEST}
+    assert sum(sizes.values()) < TOGETHER
+
+
+def test_the_page_is_the_scripts_and_every_picture_is_there() -> None:
+    assert PAGE.read_text() == text(), "run: make tour"
+    assert {path.name for path in PICTURES.glob("*.png")} == {
+        name for screen in SCREENS for name in screen.files()
+    }
+
+
+def both_sides_edit(site: Site) -> None:
+    """The same fields on both sides, faster than the worker."""
+    with worker_asleep(site):
+        for name, field, here, there in EDITS:
+            contact = Contact.objects.get(name=name)
+            setattr(contact, field, here)
+            contact.save()
+            site.sandbox.act("edit", item_id=contact.monday_id, column_id=field, text=there)
+    people = {name for name, *_ in EDITS}
+    site.wait_for(
+        "all are in conflict", lambda: SyncConflict.objects.filter(resolved_at=None).count() == len(people)
+    )
+
+
+def many_fields_are_emptied() -> None:
+    """As a script does that went wrong: the guard keeps it back. Of those in sync, written as the guard writes."""
+    for contact in Contact.objects.filter(sync_status="synced").exclude(phone=""):
+        GuardedAct.objects.create(
+            entity_type="contact", entity_id=contact.pk, remote_id=contact.monday_id or "", kind="clear_monday",
+            key="phone", state="held", label=f"{contact.name}: Phone “{contact.phone}”",
+        )  # fmt: skip
+
+
+def opened(path: str) -> Callable[[Site, Page], None]:
+    """A way to a screen that has an address of its own."""
+
+    def go(site: Site, page: Page) -> None:
+        page.goto(path)
+
+    return go
+
+
+def to_record(site: Site, page: Page) -> None:
+    person = Contact.objects.get(name="José Martínez Núñez")
+    page.goto(reverse("admin:npd_contact_change", args=[person.pk]))
+
+
+def to_conflict(site: Site, page: Page) -> None:
+    person = Contact.objects.get(name=HEROINE)
+    conflict = SyncConflict.objects.get(entity_id=person.pk, resolved_at=None)
+    page.goto(reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk]))
+    expect(page.locator(".cfl-current")).to_have_count(1)  # the page listens to keys
+    page.keyboard.press("1")
+
+
+def to_bulk(site: Site, page: Page) -> None:
+    page.goto("/admin/conflicts/syncconflict/")
+    page.get_by_text("All that match").first.click()
+    page.get_by_role("button", name="Keep NPD").first.click()
+    page.wait_for_url("**/batch/**")
+
+
+def to_import(site: Site, page: Page) -> None:
+    page.goto("/admin/npd/contact/import/")
+    file: Any = {"name": "fair.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
+    page.locator("input[type=file]").set_input_files(files=[file])
+    page.get_by_role("button", name="Show what it would do").click()
+    page.wait_for_url("**/import/*-*/")
+
+
+def to_mapping(site: Site, page: Page) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    page.goto(reverse("admin:sync_boardlink_change", args=[link.pk]))
+
+
+def to_board(site: Site, page: Page) -> None:
+    board = next(board for board in site.sandbox.boards() if board["name"] == "Contacts")
+    page.goto(f"{site.sandbox.url}/board/{board['id']}")
+    expect(page.locator("#live")).to_have_text("live")
+
+
+WAYS: dict[str, Callable[[Site, Page], None]] = {
+    "health": opened("/admin/"),
+    "contacts": opened("/admin/npd/contact/"),
+    "record": to_record,
+    "conflicts": opened("/admin/conflicts/syncconflict/"),
+    "conflict": to_conflict,
+    "bulk": to_bulk,
+    "import": to_import,
+    "queue": opened("/admin/sync/syncqueue/"),
+    "approval": opened("/admin/sync/guardedact/?state__exact=held"),
+    "mapping": to_mapping,
+    "decisions": opened("/admin/sync/decision/"),
+    "board": to_board,
+}
+
+
+def picture(page: Page, screen: Screen, folder: Path) -> None:
+    """Take the pictures of a screen as it stands."""
+    for look in screen.looks:
+        width, scheme = look.split("-")
+        page.set_viewport_size({"width": int(width), "height": HEIGHTS[int(width)]})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        # The admin reads the system's colours when a page is loaded; the board page follows them by itself.
+        page.evaluate("dark => document.documentElement.classList.toggle('dark', dark)", scheme == "dark")
+        page.screenshot(path=folder / f"{screen.name}-{look}.png", animations="disabled")
+    page.set_viewport_size({"width": 1280, "height": HEIGHTS[1280]})
+    page.emulate_media(color_scheme="light")

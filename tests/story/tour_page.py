@@ -1,0 +1,135 @@
+"""What docs/tour.md says: every screen with its words and its pictures. The pictures are taken by test_tour.py.
+
+make tour        takes the pictures and writes the page
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "tour.md"
+PICTURES = ROOT / "docs" / "tour"
+WIDE, PHONE = "1280-light", "390-light"
+DARK, PHONE_DARK = "1280-dark", "390-dark"
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A screen of the tour: its file's name, its title, what a person does there, and the pictures of it."""
+
+    name: str
+    title: str
+    words: str
+    looks: tuple[str, ...] = (WIDE,)
+
+    def files(self) -> list[str]:
+        """The names of its pictures."""
+        return [f"{self.name}-{look}.png" for look in self.looks]
+
+
+SCREENS = (
+    Screen(
+        "health",
+        "Sync health",
+        "The first page. Each board says how many records are in sync, wait, are in conflict, are left out (with why) "
+        "or fail; each number leads to the list behind it. Below stands what needs a person, with one button each, "
+        "the API calls left today with a forecast, and the last 24 hours.",
+        (WIDE, PHONE_DARK),
+    ),
+    Screen(
+        "contacts",
+        "Contacts",
+        "A record's state stands beside its name, in words and with a symbol; a badge leads to what can be done.",
+        (WIDE,),
+    ),
+    Screen(
+        "record",
+        "A record",
+        "The sync panel says the state and offers what can be done: sync now, pause, direction, unlink. Below the "
+        "form both sides stand field by field with what they last agreed on, and the record's history as sentences.",
+        (WIDE, PHONE),
+    ),
+    Screen(
+        "conflicts",
+        "Conflicts",
+        "What waits for a decision. A conflict of one field is settled in its row, with one click; filters narrow the "
+        "list by type, board, field, age and editor.",
+        (WIDE, DARK),
+    ),
+    Screen(
+        "conflict",
+        "A conflict",
+        "NPD, what both last agreed on, Monday, and what will be written; the sides are named by who and when. Keys: 1 "
+        "NPD, 2 agreed, 3 Monday, e edit, enter resolves and opens the next, u takes it back, ? shows them all.",
+        (WIDE, PHONE_DARK),
+    ),
+    Screen(
+        "bulk",
+        "Many conflicts at once",
+        "One side for all that match the list's filters. First a preview: how many, ten samples, what is written "
+        "where; then progress, an outcome for each, and one undo for all.",
+    ),
+    Screen(
+        "import",
+        "Import",
+        "A CSV or Excel file, shown before anything is written: what is new, what changes from which value to which, "
+        "and what can't be taken over, with the reason. The whole import can be undone.",
+    ),
+    Screen(
+        "queue",
+        "Queue",
+        "What waits, for what, and what has stopped. Each board can be paused as a whole or in one direction; retry, "
+        "cancel and discard work on rows or on all that match.",
+    ),
+    Screen(
+        "approval",
+        "Waiting for approval",
+        "Many deletes at once, or many fields emptied at once, wait here until a person approves or rejects them: the "
+        "cause, the consequence, and one button for each way out.",
+    ),
+    Screen(
+        "mapping",
+        "A board and its mapping",
+        "Which field goes into which column, in which direction, and what is done when both sides changed it.",
+    ),
+    Screen(
+        "decisions",
+        "Decisions",
+        "Everything that a look sent, took over or handed to a person, as sentences, each with what led to it. What "
+        "can be taken back has a button.",
+        (WIDE, PHONE),
+    ),
+    Screen(
+        "board",
+        "The sandbox's board",
+        "The simulator plays Monday: a person edits here as on a real board, and NPD follows within a second.",
+    ),
+)
+
+
+def text() -> str:
+    """The page."""
+    head = (
+        "# A tour of the screens",
+        "",
+        "<!-- Written by `make tour`, with its pictures: change tests/story/tour_page.py, then run it again. -->",
+        "",
+        "The demo, as `make run` starts it, with invented people. Everything works by keyboard, on a phone, in light",
+        "and dark. What each screen is for in daily work: [settle conflicts](howto/settle-conflicts.md),",
+        "[steer the queue](howto/steer-the-queue.md), [import contacts](howto/import-contacts.md),",
+        "[decide who may do what](howto/who-may-do-what.md).",
+        "",
+    )
+    return "\n".join([*head, *(line for screen in SCREENS for line in _section(screen))]).rstrip() + "\n"
+
+
+def _section(screen: Screen) -> list[str]:
+    pictures = [f"![{screen.title}: {_look(look)}](tour/{screen.name}-{look}.png)" for look in screen.looks]
+    return [f"## {screen.title}", "", screen.words, "", *(line for one in pictures for line in (one, ""))]
+
+
+def _look(look: str) -> str:
+    width, scheme = look.split("-")
+    return f"{'on a phone' if width == '390' else 'on a desk'}, {scheme}"

@@ -1,0 +1,199 @@
+"""An administrator at the wizard, an account of Monday's, and a worker that works when the test says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from npd.models import Contact, Organization
+from sync import wake
+from sync.clock import CREATE_SYNC_NOW
+from sync.models import SetupDraft
+from sync.queue import SyncQueueService
+from sync.tasks import carry_on_set_ups
+from sync.wizard.working import carry_on
+from tests.setup.fixtures import receiver
+from tests.support.sandbox import Sandbox
+
+__all__ = ["receiver"]
+
+START = "/admin/sync/boardlink/set-up/"
+
+
+@pytest.fixture(autouse=True)
+def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No wake-up leaves the test."""
+    monkeypatch.setattr(wake, "send", lambda entity_type: True)
+    monkeypatch.setattr(wake, "board", lambda entity_type: True)
+    monkeypatch.setattr(carry_on_set_ups, "apply_async", lambda **options: None)
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+
+
+@pytest.fixture
+def person(db: None) -> User:
+    """An administrator."""
+    return User.objects.create_superuser("dora", "dora@example.com", "x")
+
+
+@pytest.fixture
+def monday(sandbox: Sandbox, settings: Any, receiver: ThreadingHTTPServer) -> Sandbox:
+    """An empty Monday account that can reach this installation."""
+    settings.MONDAY_API_URL = sandbox.api_url
+    settings.SITE_URL = f"http://127.0.0.1:{receiver.server_address[1]}"
+    settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
+    settings.MONDAY_TIMEOUT_SECONDS = 5.0
+    return sandbox
+
+
+class Wizard:
+    """What a person clicks, and what a worker does between two clicks."""
+
+    def __init__(self, monday: Sandbox, client: Client) -> None:
+        self.monday, self.client = monday, client
+        self.mark = self.last_call()
+
+    def last_call(self) -> int:
+        return max((call["id"] for call in self.monday.calls()), default=0)
+
+    def mutations(self) -> list[str]:
+        """What was written on Monday since the wizard was opened, webhooks included."""
+        found = self.monday.calls(since=self.mark)
+        return [name for call in found if call["kind"] == "mutation" for name in call["fields"]]
+
+    def get(self, end: str = "") -> str:
+        answer = self.client.get(START + end, follow=True)
+        assert answer.status_code == 200, answer.status_code
+        return words_of(answer.content.decode())
+
+    def post(self, end: str = "", **form: Any) -> str:
+        answer = self.client.post(START + end, form, follow=True)
+        assert answer.status_code == 200, answer.status_code
+        return words_of(answer.content.decode())
+
+    def boards(self, **choices: str) -> str:
+        return self.post("boards/", **choices)
+
+    def map(self, kind: str, **changes: str) -> str:
+        """Send the page as it was shown, with these changes; `column_email="+"`."""
+        self.get(f"map/{kind}/")
+        form = {"seen": str(draft(kind).revision)}
+        for key, one in draft(kind).fields.items():
+            form |= {f"{name}-{key}": value for name, value in one.items()}
+        form |= {name.replace("_", "-", 1): value for name, value in changes.items()}
+        return self.post(f"map/{kind}/", **form)
+
+    def work(self) -> None:
+        """What a worker does for the wizard."""
+        carry_on()
+
+    def drain(self) -> None:
+        """What a worker does for the queue."""
+        SyncQueueService().process(seconds=60)
+
+    def confirm(self, **seen: int) -> str:
+        """Confirm the plan as it is now, or as it was."""
+        kinds = {one.entity_type: one.revision for one in SetupDraft.objects.exclude(state="done")}
+        return self.post("plan/", **{f"seen-{kind}": str(number) for kind, number in (kinds | seen).items()})
+
+    def answer(self, kind: str, **answers: str) -> str:
+        given = {f"answer-{record}": value for record, value in answers.items()}
+        return self.post(f"match/{kind}/", seen=str(draft(kind).revision), **given)
+
+    def all_the_way(self, **choices: str) -> None:
+        """Boards, mapping as suggested, comparison, confirmation, run, and the queue."""
+        self.boards(**choices)
+        for kind in ("organization", "contact"):
+            if kind in choices:
+                self.map(kind)
+        self.work()
+        self.confirm()
+        self.work()
+        self.drain()
+
+
+def draft(kind: str = "contact") -> SetupDraft:
+    return SetupDraft.objects.get(entity_type=kind)
+
+
+def words_of(html: str) -> str:
+    """The page's words, without the tags."""
+    from html import unescape
+
+    text = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.DOTALL)
+    return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
+
+
+@pytest.fixture
+def wizard(person: User, monday: Sandbox, client: Client) -> Any:
+    client.force_login(person)
+    yield Wizard(monday, client)
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_SYNC_NOW)
+
+
+def later(monday: Sandbox, seconds: float) -> None:
+    """Let time pass, here and on Monday."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CREATE_SYNC_NOW.replace(
+                "clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''"
+            )
+        )
+    monday.control("clock", offset_seconds=seconds)
+
+
+def a_board(
+    monday: Sandbox, name: str, *columns: tuple[str, str, str], items: Sequence[dict[str, Any]] = ()
+) -> str:
+    """A board that people made by hand: columns (id, title, type), items {name, column: value}."""
+    made = monday.query(
+        "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }",
+        n=name,
+    )
+    board_id: str = made["data"]["create_board"]["id"]
+    for column_id, title, kind in columns:
+        answer = monday.query(
+            "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!)"
+            " { create_column(board_id: $b, id: $i, title: $t, column_type: $k) { id } }",
+            b=board_id, i=column_id, t=title, k=kind,
+        )  # fmt: skip
+        assert "errors" not in answer, answer
+    monday.query('mutation ($b: ID!) { create_group(board_id: $b, group_name: "People") { id } }', b=board_id)
+    for item in items:
+        an_item(monday, board_id, **item)
+    return board_id
+
+
+def an_item(monday: Sandbox, board_id: str, name: str, **values: Any) -> str:
+    import json
+
+    answer = monday.query(
+        "mutation ($b: ID!, $n: String!, $v: JSON)"
+        " { create_item(board_id: $b, item_name: $n, column_values: $v) { id } }",
+        b=board_id, n=name, v=json.dumps(values),
+    )  # fmt: skip
+    assert "errors" not in answer, answer
+    return str(answer["data"]["create_item"]["id"])
+
+
+def mail(address: str) -> dict[str, str]:
+    return {"email": address, "text": address}
+
+
+PEOPLE = (("mail", "E-mail address", "email"), ("tel", "Phone", "phone"), ("job", "Role", "text"))
+
+
+def people() -> tuple[Contact, Contact, Organization]:
+    """Two contacts of one organization."""
+    org = Organization.objects.create(name="Nova Labs")
+    ann = Contact.objects.create(name="Ann Ångström", email="ann@x.org", organization=org)
+    return ann, Contact.objects.create(name="Bob Stone", email="bob@x.org"), org

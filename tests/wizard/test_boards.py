@@ -1,0 +1,100 @@
+"""The first two steps: the token, and which board each kind of records has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from npd.models import Contact
+from sync.models import BoardLink, SetupDraft
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft
+
+
+def test_the_token_is_tested_and_never_shown(wizard: Wizard, settings: Any) -> None:
+    page = wizard.post()
+    assert "Taken" in page
+    assert settings.MONDAY_API_VERSION in page
+    assert settings.MONDAY_API_KEY not in wizard.client.post("/admin/sync/boardlink/set-up/").content.decode()
+
+
+def test_a_refused_token_is_said_with_what_to_set(wizard: Wizard, settings: Any) -> None:
+    settings.MONDAY_API_KEY = "another-token-that-monday-refuses"
+    page = wizard.post()
+    assert "Not taken" in page
+    assert "MONDAY_API_KEY" in page
+    assert "another-token" not in page
+    assert "test again" in page
+
+
+def test_without_a_token_the_page_says_what_to_set_and_leads_no_further(
+    wizard: Wizard, settings: Any
+) -> None:
+    settings.MONDAY_API_KEY = ""
+    assert "No token is set" in wizard.post()
+    assert "Put MONDAY_API_KEY=… into the environment" in wizard.get("boards/")
+
+
+def test_boards_are_searched_by_name_and_number(wizard: Wizard) -> None:
+    first, second = a_board(wizard.monday, "Customers"), a_board(wizard.monday, "Partners")
+    found = wizard.get("boards/?q=custom")
+    assert f"Customers ({first})" in found
+    assert f"({second})" not in found
+    assert f"Partners ({second})" in wizard.get(f"boards/?q={second}")
+
+
+def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "Everything", *PEOPLE)
+    assert "can't have the same board" in wizard.boards(contact=board, organization=board)
+    assert not SetupDraft.objects.exists()
+
+
+def test_the_other_kinds_board_is_refused(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "Firms")
+    BoardLink.objects.create(entity_type="organization", match_key="name", board_id=board)
+    assert "is the one of the organization records" in wizard.boards(contact=board)
+    assert not SetupDraft.objects.exists()
+
+
+def test_another_board_is_refused_while_records_are_linked(wizard: Wizard) -> None:
+    old, new = a_board(wizard.monday, "Old"), a_board(wizard.monday, "New")
+    BoardLink.objects.create(entity_type="contact", match_key="email", board_id=old)
+    Contact.objects.create(name="Ann", monday_id="77")
+    page = wizard.boards(contact=new)
+    assert f"1 record is linked with an item of board {old}" in page
+    assert "linked" in wizard.boards(contact="new")
+    assert not SetupDraft.objects.exists()
+
+
+def test_the_board_that_the_environment_names_is_the_one(wizard: Wizard, settings: Any) -> None:
+    named, other = a_board(wizard.monday, "Named"), a_board(wizard.monday, "Other")
+    settings.MONDAY_CONTACTS_BOARD_ID = named
+    assert "MONDAY_CONTACTS_BOARD_ID in the environment names board" in wizard.boards(contact=other)
+    wizard.boards(contact=named)
+    assert draft().board_id == named
+
+
+def test_going_back_and_on_again_keeps_what_was_mapped(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.boards(contact=board)
+    wizard.map("contact", column_notes="", direction_role_title="npd_to_monday")
+    before = draft()
+    wizard.boards(contact=board)
+    assert draft().fields == before.fields
+    assert draft().mapped
+
+
+def test_leaving_a_kind_out_forgets_what_was_drawn_up(wizard: Wizard) -> None:
+    wizard.boards(contact="new", organization="new")
+    wizard.boards(contact="new", organization="")
+    assert list(SetupDraft.objects.values_list("entity_type", flat=True)) == ["contact"]
+
+
+def test_a_board_deleted_on_monday_between_the_steps_is_said(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.boards(contact=board)
+    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    assert "The columns are those that were read last: The board “CRM”" in wizard.get("map/contact/")
+    wizard.map("contact")
+    wizard.work()
+    assert draft().state == "drawn"
+    assert draft().problem
+    assert draft().problem.split(".")[0] in wizard.get("match/")

@@ -1,0 +1,125 @@
+"""The whole way: from nothing to records in sync, with boards that are made and boards that are there."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.admin.models import LogEntry
+
+from npd.models import Contact, Organization
+from sync.models import BoardLink, SetupDraft
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, later, mail, people
+
+
+def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
+    people()
+    assert "Does Monday take the token?" in wizard.get()
+    assert "Taken" in wizard.post()
+    wizard.boards(organization="new", contact="new")
+    assert "Next" in wizard.map("organization")
+    assert "Both sides are being compared" in wizard.map("contact")
+    wizard.work()
+    plan = wizard.get("plan/")
+    assert "The board “Organizations” is made" in plan
+    assert "About" in plan
+    assert not wizard.mutations()
+    assert "The set-up is being carried out" in wizard.confirm()
+    assert not wizard.mutations()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    wizard.drain()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+    assert set(Organization.objects.values_list("sync_status", flat=True)) == {"synced"}
+    end = wizard.get("run/")
+    assert "The set-up is done" in end
+    assert "2 of 2 in sync" in end
+    said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
+    assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)
+    assert said[-1] == "Set-up carried out."
+
+
+def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> None:
+    ann, bob, _ = people()
+    board = a_board(
+        wizard.monday,
+        "CRM",
+        *PEOPLE,
+        items=[{"name": "Ann Ångström", "mail": mail("ann@x.org"), "job": "Head"}, {"name": "Zoe Zimmer"}],
+    )
+    wizard.mark = wizard.last_call()
+    wizard.boards(contact=board)
+    assert draft().fields["email"]["column"] == "mail"
+    assert draft().fields["role_title"]["column"] == "job"
+    assert draft().fields["notes"]["column"] == "+"
+    page = wizard.get("map/contact/")
+    assert "Suggested: the titles are" in page
+    assert "ann@x.org" in page
+    wizard.map("contact")
+    wizard.work()
+    assert draft().found["counts"]["link"] == 1
+    assert draft().found["counts"]["create"] == 1
+    assert draft().found["counts"]["to_npd"] == 1
+    assert not wizard.mutations()
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    wizard.drain()
+    ann.refresh_from_db()
+    bob.refresh_from_db()
+    assert (ann.sync_status, bob.sync_status, ann.role_title) == ("synced", "synced", "Head")
+    items = {item["name"]: item for item in wizard.monday.items()}
+    assert set(items) == {"Ann Ångström", "Bob Stone", "Zoe Zimmer"}
+    assert items["Ann Ångström"]["id"] == ann.monday_id
+    link = BoardLink.objects.get(entity_type="contact")
+    assert (link.board_id, link.creates_records) == (board, False)
+    assert link.webhooks
+    assert not SetupDraft.objects.filter(entity_type="organization").exists()
+
+
+def test_a_relation_is_made_to_a_board_of_the_same_set_up(wizard: Wizard) -> None:
+    ann, _, _ = people()
+    wizard.boards(organization="new", contact="new")
+    wizard.map("organization")
+    wizard.map("contact", column_organization="+")
+    wizard.work()
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    later(wizard.monday, 120)
+    wizard.drain()
+    later(wizard.monday, 240)
+    wizard.drain()
+    ann.refresh_from_db()
+    assert ann.sync_status == "synced"
+    assert wizard.monday.item_named("Ann Ångström")["values"]["organization"] == "Nova Labs"  # type: ignore[index]
+
+
+def test_many_new_records_go_by_one_import_and_a_dead_worker_is_followed(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(12))
+    monkeypatch.setattr("sync.wizard.applying.BULK", 10)
+    monkeypatch.setattr("sync.wizard.confirming.BULK", 10)
+    passed: list[float] = []
+
+    def wait(seconds: float) -> bool:
+        """Let the time pass at once; the first worker is told to end in its first wait."""
+        passed.append(seconds + 0.1)
+        later(wizard.monday, sum(passed))
+        return len(passed) == 1
+
+    monkeypatch.setattr("sync.stopping.wait", wait)
+    wizard.boards(contact="new")
+    wizard.map("contact")
+    wizard.work()
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "running"
+    assert "Monday is importing" in wizard.get("run/")
+    passed.append(200)
+    later(wizard.monday, sum(passed))
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    wizard.drain()
+    assert sorted(item["name"] for item in wizard.monday.items()) == sorted(f"Person {n}" for n in range(12))
+    assert "create_item" not in wizard.mutations()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

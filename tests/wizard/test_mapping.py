@@ -1,0 +1,144 @@
+"""The third step: suggestions, what can't be mapped, and columns that move while a person maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, mail, people
+
+HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
+
+
+@pytest.fixture
+def board(wizard: Wizard) -> str:
+    columns = (
+        *PEOPLE,
+        ("rank", "Rank", "numbers"),
+        ("sum", "Span", "timeline"),
+        ("memo", "Long notes", "long_text"),
+    )
+    return a_board(
+        wizard.monday, "CRM", *columns, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}]
+    )
+
+
+def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    chosen = {key: one["column"] for key, one in draft().fields.items()}
+    assert chosen == {
+        "name": "name", "email": "mail", "phone": "tel", "role_title": "job", "notes": "+", "organization": "",
+    }  # fmt: skip
+
+
+def test_samples_of_both_sides_stand_beside_the_field(wizard: Wizard, board: str) -> None:
+    people()
+    wizard.boards(contact=board)
+    page = wizard.client.get(START + "map/contact/").content.decode()
+    assert 'data-samples="Head"' in page
+    assert "Bob Stone · Ann Ångström" in page
+    assert '<bdi id="npd-wizard-says-email">ann@x.org</bdi>' in page
+
+
+def test_a_column_that_nothing_can_have_says_why(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    page = wizard.get("map/contact/")
+    assert "“Span” : NPD Sync doesn't read columns of the type timeline." in page
+    assert "“Rank” : No field takes columns of the type numbers." in page
+    assert "“Long notes” : it fits a field, and isn't chosen." in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"column_role-title": "tel"}, "is of the type phone; Role needs text"),
+        ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
+        ({"direction_email": "none"}, "Email must be synced"),
+        ({"direction_name": "none"}, "Name must be synced, for NPD needs a value for it"),
+        ({"column_phone": "gone_column"}, "The column gone_column is not on the board any more"),
+        ({"column_phone": "+"}, "The board has a column “Phone” that fits"),
+        ({"column_organization": "+"}, "Organization needs the other board first"),
+        ({"direction_phone": "sideways"}, "Choose one of the directions and rules that are offered"),
+        ({"rule_phone": "union"}, "Choose one of the directions and rules that are offered"),
+    ],
+)
+def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(
+    wizard: Wizard, board: str, changes: dict[str, str], words: str
+) -> None:
+    wizard.boards(contact=board)
+    before = draft().fields
+    page = wizard.map(
+        "contact", **{key.replace("role-title", "role_title"): one for key, one in changes.items()}
+    )
+    assert "Nothing was kept yet" in page
+    assert words in page
+    assert draft().fields == before
+    assert not draft().mapped
+
+
+def test_one_column_for_two_fields_is_refused(wizard: Wizard) -> None:
+    board = a_board(
+        wizard.monday, "CRM", *PEOPLE, ("note", "Notes", "long_text"), ("more", "Aliases", "text")
+    )
+    wizard.boards(organization=board)
+    page = wizard.map("organization", column_aliases="more", column_address="more")
+    assert "“Aliases” is of the type text" in page or "is the column of" in page
+    wizard.boards(contact=board, organization="")
+    wizard.map("contact", column_role_title="job")
+    assert "is the column of" not in wizard.get("map/contact/")
+
+
+def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    query = (
+        'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "job", title: "Position") { id } }'
+    )
+    wizard.monday.query(query, b=board)
+    assert "Position (text)" in wizard.get("map/contact/")
+    assert draft().fields["role_title"]["column"] == "job"
+    assert draft().mapped
+
+
+def test_a_column_deleted_meanwhile_makes_the_mapping_unmapped(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    wizard.work()
+    wizard.monday.query(
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board
+    )
+    page = wizard.get("map/contact/")
+    assert "The board has changed: a column that was chosen is gone" in page
+    assert "job, gone from the board" in page
+    assert draft().state == "drawn"
+    assert "Map the fields first" in wizard.get("plan/")
+
+
+def test_hostile_titles_stay_text(wizard: Wizard) -> None:
+    board = a_board(
+        wizard.monday, HOSTILE, ("mail", HOSTILE, "email"), ("odd", HOSTILE, "timeline"),
+        items=[{"name": HOSTILE, "mail": mail("ann@x.org")}],
+    )  # fmt: skip
+    Contact.objects.create(name=HOSTILE + "!", email="bob@x.org")
+    wizard.boards(contact=board)
+    assert draft().fields["email"]["column"] == "mail"
+    wizard.map("contact")
+    wizard.work()
+    for end in ("boards/", "map/contact/", "match/", "plan/"):
+        html = wizard.client.get(START + end).content.decode()
+        assert "<img src=x" not in html, end
+        assert "&lt;img src=x" in html, end
+
+
+def test_a_page_that_is_older_than_anothers_change_keeps_nothing(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    stale = str(draft().revision)
+    wizard.map("contact", rule_phone="npd_wins")
+    form: dict[str, Any] = {"seen": stale}
+    for key, one in draft().fields.items():
+        form |= {f"{name}-{key}": value for name, value in one.items()} | {f"rule-{key}": "monday_wins"}
+    page = wizard.post("map/contact/", **form)
+    assert "dora changed this set-up after your page was opened. Nothing of yours was kept" in page
+    assert draft().fields["phone"]["rule"] == "npd_wins"

@@ -1,0 +1,162 @@
+"""The fourth step: what belongs together. A name alone links nothing."""
+
+from __future__ import annotations
+
+from npd.models import Contact, Organization
+from sync.models import Decision, RefusedItem
+from sync.wizard.similar import similar
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail
+
+
+def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
+    records = {"r1": "Anna Lindqvist", "r2": "John Smith", "r3": "Zoe Zimmer", "r4": "Acme Corp."}
+    items = {
+        "i1": "Lindqvist, Anna",
+        "i2": "Jon Smith",
+        "i3": "John Smyth",
+        "i4": "Someone else",
+        "i5": "ACME Corp",
+    }
+    found = similar(records, items, 85)
+    assert [(one.record, one.items[0][0]) for one in found.pairs] == [("r1", "i1"), ("r4", "i5")]
+    assert [one.record for one in found.ambiguous] == ["r2"]
+
+
+def test_two_records_that_want_one_item_are_both_ambiguous() -> None:
+    found = similar({"r1": "Ann Berg", "r2": "Anne Berg"}, {"i1": "Ann Berg"}, 80)
+    assert not found.pairs
+    assert {one.record for one in found.ambiguous} == {"r1", "r2"}
+
+
+def test_many_names_are_compared_by_how_their_words_begin() -> None:
+    records = {f"r{n}": f"Person{n} Nr{n}" for n in range(2_100)} | {"x": "Wilhelmina Quist"}
+    items = {f"i{n}": f"Other{n} Zz{n}" for n in range(2_100)} | {"y": "Wilhelmine Quist"}
+    found = similar(records, items, 88)
+    assert [(one.record, one.items[0][0]) for one in found.pairs] == [("x", "y")]
+
+
+def compared(wizard: Wizard, board: str, kind: str = "contact") -> None:
+    wizard.boards(**{kind: board})
+    wizard.map(kind)
+    wizard.work()
+    assert draft(kind).state == "compared", draft(kind).problem
+
+
+def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
+    by_id = Contact.objects.create(name="Moved Away", email="old@x.org")
+    Contact.objects.create(name="Ann Berg", email="ann@x.org")
+    named = Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, ("npd_id", "NPD ID", "text"))
+    an_item(wizard.monday, board, "Somebody", npd_id=str(by_id.pk), mail=mail("new@x.org"))
+    an_item(wizard.monday, board, "A. Berg", mail=mail("ann@x.org"))
+    an_item(wizard.monday, board, "John Stone")
+    wizard.mark = wizard.last_call()
+    compared(wizard, board)
+    found = draft().found
+    assert found["counts"]["link"] == 2
+    assert [one["record"] for one in found["near"]] == [str(named.pk)]
+    page = wizard.get("match/")
+    assert "To link 2" in page
+    assert "1 record has a name like an item's. A name alone links nothing" in page
+    assert "Jon Stone and the item John Stone" in page
+    assert not wizard.mutations()
+
+
+def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard: Wizard) -> None:
+    same, other, unsure = (
+        Contact.objects.create(name=name) for name in ("Jon Stone", "Ann Bergh", "Carl Roth")
+    )
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    stone = an_item(wizard.monday, board, "John Stone", job="Head")
+    an_item(wizard.monday, board, "Ann Berg")
+    roth = an_item(wizard.monday, board, "Karl Roth")
+    compared(wizard, board)
+    wizard.answer("contact", **{str(same.pk): stone, str(other.pk): "new"})
+    assert "1 is not answered and stays out" in wizard.get("match/")
+    plan = wizard.get("plan/")
+    assert "Left out: a name like an item's, not confirmed 1" in plan
+    assert "Linked with an item 1" in plan
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    wizard.drain()
+    for one in (same, other, unsure):
+        one.refresh_from_db()
+    # Their spellings differ, and neither side is right by itself: that is asked, on the record that was linked.
+    assert (same.monday_id, same.sync_status, same.role_title) == (stone, "conflict", "Head")
+    assert (other.sync_status, unsure.sync_status, unsure.monday_id) == ("synced", "disabled", None)
+    names = sorted(item["name"] for item in wizard.monday.items())
+    assert names == ["Ann Berg", "Ann Bergh", "John Stone", "Karl Roth"]
+    assert RefusedItem.objects.get(entity_id=unsure.pk).item_id == roth
+    assert Decision.objects.filter(entity_id=unsure.pk, sentence__contains="Link again").exists()
+    assert "out of the sync: 1" in wizard.get("run/")
+
+
+def test_ambiguous_names_stay_out_and_are_listed(wizard: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Smith")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Smith")
+    an_item(wizard.monday, board, "Jon Smyth")
+    compared(wizard, board)
+    page = wizard.get("match/")
+    assert "Ambiguous 1" in page
+    assert "“Jon Smyth” (89 %)" in page
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    record.refresh_from_db()
+    assert (record.monday_id, record.sync_status) == (None, "disabled")
+    assert len(wizard.monday.items()) == 2
+
+
+def test_two_items_with_one_mail_are_asked_about_by_the_engine(wizard: Wizard) -> None:
+    record = Contact.objects.create(name="Ann", email="ann@x.org")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    for name in ("Ann One", "Ann Two"):
+        an_item(wizard.monday, board, name, mail=mail("ann@x.org"))
+    compared(wizard, board)
+    assert draft().found["counts"]["ambiguous"] == 1
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    record.refresh_from_db()
+    assert (record.monday_id, record.sync_status) == (None, "conflict")
+    assert "Conflicts wait for a person: 1" in wizard.get("run/")
+
+
+def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
+    Contact.objects.create(name="Jon Stone", email="jon@x.org", role_title="Head")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "Johnny Stone", mail=mail("jon@x.org"), job="Boss")
+    compared(wizard, board)
+    assert draft().found["counts"]["conflicts"] == 1
+    form = {"seen": str(draft().revision), "first_match": "npd_wins", "threshold": "95"}
+    assert "being compared" in wizard.post("match/contact/", **form)
+    wizard.work()
+    counts = draft().found["counts"]
+    assert (counts.get("conflicts", 0), counts["to_monday"]) == (0, 1)
+    assert draft().found["fields"] == {"by key": 1, "to_monday Name": 1, "to_monday Role": 1}
+    form = {"seen": str(draft().revision), "first_match": "union", "threshold": "95"}
+    assert "Choose a likeness between 60 and 100 per cent" in wizard.post("match/contact/", **form)
+
+
+def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
+    Organization.objects.create(name="Orion")
+    compared(wizard, board, "organization")
+    form = {"seen": str(draft("organization").revision), "first_match": "ask", "threshold": "88"}
+    assert "Items that no record has become records in NPD (now: 1)" in wizard.get("match/")
+    wizard.post("match/organization/", creates_records="on", **form)
+    wizard.work()
+    assert "Created in NPD, of items 1" in wizard.get("plan/")
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    from tests.wizard.conftest import later
+
+    later(wizard.monday, 400)
+    wizard.drain()
+    assert sorted(Organization.objects.values_list("name", "sync_status")) == [
+        ("Nova Labs", "synced"),
+        ("Orion", "synced"),
+    ]

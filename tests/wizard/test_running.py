@@ -1,0 +1,273 @@
+"""The last steps: a plan is confirmed once, carried out to its end, and stops in words where it can't be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from django.test import Client
+from django.urls import reverse
+
+from npd.models import Contact
+from sync.connectors.monday.hooks import WEBHOOK_EVENTS
+from sync.models import BoardLink, FieldMapping, SetupDraft
+from sync.wizard.permission import NEEDED
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people
+
+ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
+
+
+def planned(wizard: Wizard) -> str:
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    wizard.work()
+    assert draft().state == "compared", draft().problem
+    wizard.mark = wizard.last_call()
+    return board
+
+
+def test_nothing_is_written_anywhere_before_the_plan_is_confirmed(wizard: Wizard) -> None:
+    planned(wizard)
+    for end in ENDS:
+        wizard.get(end)
+    wizard.work()
+    wizard.drain()
+    assert not wizard.mutations()
+    assert not BoardLink.objects.exists()
+    assert set(Contact.objects.values_list("sync_status", "monday_id")) == {("pending", None)}
+
+
+def test_a_plan_is_confirmed_by_one_of_two_administrators(wizard: Wizard) -> None:
+    planned(wizard)
+    other = Client()
+    other.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
+    seen = {"seen-contact": str(draft().revision)}
+    assert "being carried out" in wizard.confirm()
+    answer = other.post(START + "plan/", seen, follow=True).content.decode()
+    assert "It was confirmed or left out already" in answer
+    assert draft().changed_by == wizard_user()
+    assert (
+        "is being carried out" in wizard.map("contact", rule_phone="npd_wins") or draft().state == "running"
+    )
+    assert draft().fields["phone"]["rule"] == "ask"
+
+
+def wizard_user() -> User:
+    return User.objects.get(username="dora")
+
+
+def test_a_plan_that_another_changed_meanwhile_is_not_begun(wizard: Wizard) -> None:
+    planned(wizard)
+    stale = draft().revision
+    wizard.map("contact", rule_phone="npd_wins")
+    wizard.work()
+    assert "The plan was changed after your page was opened" in wizard.confirm(contact=stale)
+    wizard.work()
+    assert not wizard.mutations()
+    assert draft().state == "compared"
+
+
+def test_an_old_plan_is_made_anew_before_it_can_be_confirmed(wizard: Wizard) -> None:
+    planned(wizard)
+    later(wizard.monday, 3_600)
+    page = wizard.confirm()
+    assert "The plan is too old to be confirmed" in page
+    assert draft().state == "comparing"
+    wizard.work()
+    wizard.confirm()
+    assert draft().state == "running"
+
+
+def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: Wizard) -> None:
+    board = planned(wizard)
+    wizard.confirm()
+    wizard.monday.query(
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board
+    )
+    wizard.mark = wizard.last_call()
+    wizard.work()
+    assert draft().state == "drawn"
+    assert (
+        "Role can't have its column: It is not on the board any more. Choose another column."
+        in draft().problem
+    )
+    assert not wizard.mutations()
+    assert not BoardLink.objects.filter(board_id=board).exists()
+    page = wizard.get("run/")
+    assert "Stopped" in page
+    assert "Look at the mapping" in page
+    assert "It is not on the board any more" in wizard.get("map/contact/")
+
+
+def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard: Wizard) -> None:
+    board = planned(wizard)
+    wizard.confirm()
+    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    wizard.mark = wizard.last_call()
+    wizard.work()
+    assert "is gone from Monday" in draft().problem
+    assert not wizard.mutations()
+
+
+@pytest.mark.parametrize("end", ["boards/", "map/contact/"])
+def test_monday_away_is_said_on_the_page(wizard: Wizard, settings: Any, end: str) -> None:
+    planned(wizard)
+    settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
+    page = wizard.get(end)
+    assert "No connection to Monday could be made" in page
+    assert draft().state == "compared"
+    assert "Not taken" in wizard.post()
+
+
+def test_monday_away_while_comparing_is_waited_out(wizard: Wizard, settings: Any) -> None:
+    planned(wizard)
+    wizard.post("match/")
+    url, settings.MONDAY_API_URL = settings.MONDAY_API_URL, "http://127.0.0.1:9/v2"
+    wizard.work()
+    assert draft().state == "comparing"
+    assert "The set-up goes on by itself." in wizard.get("match/")
+    settings.MONDAY_API_URL = url
+    wizard.work()
+    assert draft().state == "comparing", "it was asked again before its time"
+    later(wizard.monday, 120)
+    wizard.work()
+    assert (draft().state, draft().problem) == ("compared", "")
+
+
+def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizard: Wizard) -> None:
+    people()
+    wizard.boards(contact="new")
+    wizard.map("contact")
+    wizard.work()
+    wizard.confirm()
+    wizard.monday.faults({"status": 503, "on": "create_column", "count": 50})
+    wizard.work()
+    assert draft().state == "running"
+    assert "The set-up goes on by itself." in wizard.get("run/")
+    wizard.monday.control("faults", "DELETE")
+    later(wizard.monday, 400)
+    wizard.work()
+    wizard.work()
+    wizard.drain()
+    assert draft().state == "done", draft().problem
+    assert len(wizard.monday.boards()) == 1
+
+
+def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
+    people()
+    wizard.boards(contact="new")
+    wizard.map("contact")
+    wizard.work()
+    wizard.confirm()
+
+    class Died(BaseException):
+        """What stands for kill -9."""
+
+    def dies(*arguments: object) -> None:
+        raise Died
+
+    for step in ("drift.look_at_board", "register_webhooks", "_records"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"sync.wizard.applying.{step}", dies)
+            with pytest.raises(Died):
+                wizard.work()
+        assert draft().state == "running"
+        SetupDraft.objects.update(held_until=None)
+    wizard.work()
+    wizard.drain()
+    assert draft().state == "done", draft().problem
+    boards = wizard.monday.boards()
+    assert [board["name"] for board in boards] == ["Contacts"]
+    assert len({column["title"] for column in boards[0]["columns"]}) == len(boards[0]["columns"])
+    hooks = wizard.monday.control("webhooks", "GET")["webhooks"]
+    assert len(hooks) == len(WEBHOOK_EVENTS)
+    assert {mapping.version for mapping in FieldMapping.objects.all()} == {1}
+    assert sorted(item["name"] for item in wizard.monday.items()) == ["Ann Ångström", "Bob Stone"]
+
+
+def test_two_workers_at_once_carry_it_out_once(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.confirm()
+    from sync.wizard.working import _take
+
+    held = _take("contact")
+    assert held is not None
+    wizard.work()
+    assert draft().state == "running"
+    assert not wizard.mutations()
+
+
+def test_webhooks_that_can_not_be_made_are_told_and_the_rest_is_done(wizard: Wizard, settings: Any) -> None:
+    planned(wizard)
+    settings.SITE_URL = "http://127.0.0.1:9"
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    assert draft().state == "done"
+    assert "the webhooks could not be registered" in wizard.get("run/")
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
+
+
+def test_the_price_counts_calls_and_minutes(wizard: Wizard) -> None:
+    planned(wizard)
+    page = wizard.get("plan/")
+    assert "API calls" in page
+    assert "about 1 minute" in page
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard, end: str) -> None:
+    planned(wizard)
+    user = User.objects.create_user("member", is_staff=True)
+    client = Client()
+    client.force_login(user)
+    names = [name.split(".")[1] for name in NEEDED]
+    user.user_permissions.set(Permission.objects.filter(codename=names[0]))
+    assert client.get(START + end).status_code == 403
+    assert client.post(START + "plan/", {"seen-contact": str(draft().revision)}).status_code == 403
+    assert draft().state == "compared"
+    user.user_permissions.set(Permission.objects.filter(codename__in=names))
+    assert client.get(START + end).status_code == 200
+
+
+def test_every_step_by_post_wants_the_csrf_token(wizard: Wizard) -> None:
+    planned(wizard)
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(wizard_user())
+    for end in ("", "boards/", "map/contact/", "match/", "match/contact/", "plan/", "change/contact/"):
+        assert strict.post(START + end).status_code == 403, end
+    assert draft().state == "compared"
+
+
+def test_the_list_of_boards_and_the_first_page_lead_here(wizard: Wizard) -> None:
+    listed = wizard.client.get(reverse("admin:sync_boardlink_changelist")).content.decode()
+    assert reverse("admin:sync_boardlink_set_up") in listed
+    assert wizard.client.get(reverse("admin:sync_boardlink_set_up"))["Location"] == START
+    assert START in wizard.client.get("/admin/").content.decode()
+    assert START in wizard.client.get("/admin/sync/mondayaccount/connect/").content.decode()
+
+
+def test_pages_ask_few_queries(wizard: Wizard, django_assert_max_num_queries: Any) -> None:
+    planned(wizard)
+    for end in ("match/", "plan/", "run/"):
+        wizard.client.get(START + end)
+        with django_assert_max_num_queries(25):
+            wizard.client.get(START + end)
+
+
+def test_unknown_kinds_are_no_page(wizard: Wizard) -> None:
+    assert wizard.client.get(START + "map/nothing/").status_code == 404
+
+
+def test_a_mail_told_meanwhile_is_seen_by_the_run(wizard: Wizard) -> None:
+    board = planned(wizard)
+    wizard.confirm()
+    from tests.wizard.conftest import an_item
+
+    item = an_item(wizard.monday, board, "Ann, made meanwhile", mail=mail("ann@x.org"))
+    wizard.work()
+    wizard.drain()
+    assert Contact.objects.get(email="ann@x.org").monday_id == item
