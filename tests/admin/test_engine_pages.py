@@ -230,7 +230,9 @@ def test_a_rule_is_written_at_once_and_a_direction_only_through_a_plan(
     # Another column is chosen among those that the board showed (tests/drift/test_pages.py); none was shown yet.
     elsewhere = {"mappings-2-column_id": "somewhere_else", "mappings-2-converter": "text"}
     answer = browser_of_person.post(
-        url, form | elsewhere | {"mappings-2-rule": "monday_wins", "mappings-2-direction": "none"}, follow=True
+        url,
+        form | elsewhere | {"mappings-2-rule": "monday_wins", "mappings-2-direction": "none"},
+        follow=True,
     )
     # Nobody answers as Monday here, so no plan can be made of it (tests/wizard/test_changes.py has one that is).
     assert "Column and direction were not changed" in words_of(answer.content.decode())

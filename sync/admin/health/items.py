@@ -14,6 +14,7 @@ from sync.admin.queue_words import item_called, next_look, why
 from sync.boards import item_url
 from sync.models import SyncQueue, WebhookEvent
 from sync.newcomers import waiting_items
+from sync.registry import kind_words
 
 SHOWN = 5
 
@@ -49,5 +50,5 @@ def _item(row: SyncQueue, names: Mapping[str, str], panel: Panel) -> NewItem:
     link = panel.links.get(row.entity_type)
     url = item_url(link, str(row.remote_id)) if link else ""
     return NewItem(
-        item_called(row, names), row.entity_type.capitalize(), words.plain(why(row)), next_look(row), url
+        item_called(row, names), kind_words(row.entity_type), words.plain(why(row)), next_look(row), url
     )
