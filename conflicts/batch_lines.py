@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from math import ceil
 
+from django.utils.translation import gettext as _
+
 from conflicts.about_record import option_on_side
 from conflicts.choice import NPD
 from conflicts.models import ConflictKind, SyncConflict
@@ -37,12 +39,18 @@ def lines(conflict: SyncConflict, kept: str) -> list[str]:
     stays, goes = (conflict.npd_data, conflict.monday_data)
     if ONE_SIDE[kept] != NPD:
         stays, goes = goes, stays
-    lost = "other side’s value"
-    if conflict.kind == ConflictKind.OVERWRITTEN:
-        lost = "overwritten edit" if ONE_SIDE[kept] == NPD else "value that stands now"
+    sentence = _("%(field)s: %(stays)s everywhere; the other side’s value %(goes)s gives way.")
+    if conflict.kind == ConflictKind.OVERWRITTEN and ONE_SIDE[kept] == NPD:
+        sentence = _("%(field)s: %(stays)s everywhere; the overwritten edit %(goes)s gives way.")
+    elif conflict.kind == ConflictKind.OVERWRITTEN:
+        sentence = _("%(field)s: %(stays)s everywhere; the value that stands now %(goes)s gives way.")
     return [
-        f"{default_label(conflict.entity_type, key)}: {words.quoted(stays.get(key))} everywhere; "
-        f"the {lost} {words.quoted(goes.get(key))} gives way."
+        sentence
+        % {
+            "field": default_label(conflict.entity_type, key),
+            "stays": words.quoted(stays.get(key)),
+            "goes": words.quoted(goes.get(key)),
+        }
         for key in conflict.conflict_fields
     ]
 

@@ -14,11 +14,13 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q, QuerySet
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from conflicts import audit, batch_work
 from conflicts.batch_lines import Plan, why_not
 from conflicts.errors import BadResolution
+from conflicts.history import WRITTEN_IN
 from conflicts.models import (
     BatchEntry,
     BatchState,
@@ -59,7 +61,7 @@ def prepare(
     another `kept`.
     """
     if kept not in ONE_SIDE:
-        raise BadResolution(f"“{kept}” is no side. Choose keep_npd or keep_monday.")
+        raise BadResolution(_("“%(side)s” is no side. Choose keep_npd or keep_monday.") % {"side": kept})
     plan, ready = Plan(), 0
     with transaction.atomic():
         _forget_old()
@@ -88,8 +90,9 @@ def _chunks(rows: Iterable[SyncConflict]) -> Iterator[list[SyncConflict]]:
 def _entries(batch: ConflictBatch, conflicts: list[SyncConflict], kept: str) -> list[BatchEntry]:
     keys = {(one.entity_type, one.entity_id) for one in conflicts}
     names = names_of(keys)
-    names |= names_of_deleted(keys - set(names))
-    return [_entry(batch, one, kept, names) for one in conflicts]
+    with translation.override(WRITTEN_IN):
+        names |= names_of_deleted(keys - set(names))
+        return [_entry(batch, one, kept, names) for one in conflicts]
 
 
 def _entry(batch: ConflictBatch, conflict: SyncConflict, kept: str, names: dict[Any, str]) -> BatchEntry:
@@ -137,7 +140,9 @@ def confirm(batch: ConflictBatch, *, by: AbstractBaseUser, expect: int) -> None:
                 _("The number is not the one shown, or it was confirmed before. Look at the page again.")
             )
         batch_work.wake()
-        audit.note(by, f"{_label(batch)} in {words.counted(batch.total, 'conflict')}: batch {batch.pk}.")
+        with translation.override(WRITTEN_IN):
+            told = f"{_label(batch)} in {words.counted(batch.total, 'conflict')}: batch {batch.pk}."
+        audit.note(by, told)
 
 
 def stop(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
@@ -148,9 +153,9 @@ def stop(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
     with transaction.atomic():
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
         if locked.state == BatchState.RUNNING:
-            reason = _("%(who)s stopped the batch before this was stored, so it is open as before.")
+            reason = f"{called(by)} stopped the batch before this was stored, so it is open as before."
             rest = locked.entries.filter(outcome=Outcome.READY)
-            left = rest.update(outcome=Outcome.LEFT_OUT, reason=reason % {"who": called(by)})
+            left = rest.update(outcome=Outcome.LEFT_OUT, reason=reason)
             locked.state = BatchState.DONE
             locked.save(update_fields=["state"])
         elif locked.state == BatchState.UNDOING:
@@ -160,7 +165,9 @@ def stop(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         if not left:
             raise BadResolution(_("Nothing of it waits any more, so there was nothing to stop."))
         batch_work.wake()
-        audit.note(by, f"Stopped: {words.counted(left, 'conflict')} left as they are: batch {batch.pk}.")
+        with translation.override(WRITTEN_IN):
+            told = f"Stopped: {words.counted(left, 'conflict')} left as they are: batch {batch.pk}."
+        audit.note(by, told)
     return left
 
 
@@ -178,7 +185,9 @@ def want_undone(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         locked.state, locked.undo_by_id, locked.undo_asked_at = BatchState.UNDOING, by.pk, sync_now()
         locked.save(update_fields=["state", "undo_by", "undo_asked_at"])
         batch_work.wake()
-        audit.note(by, f"Undo of {words.counted(count, 'conflict')}: batch {batch.pk}.")
+        with translation.override(WRITTEN_IN):
+            told = f"Undo of {words.counted(count, 'conflict')}: batch {batch.pk}."
+        audit.note(by, told)
     return count
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pghistory
+from django.utils import translation
 
 from conflicts.choice import StoredChoice
 from conflicts.models import SyncConflict
@@ -13,6 +14,9 @@ from conflicts.records import default_label
 from sync.authors import LONGEST_ACTOR
 from sync.hooks import RECORD, FieldConflict
 from sync.models import Decision
+
+WRITTEN_IN = "en"
+"""The language of what is written down: everybody reads it, whoever did the thing."""
 
 
 class Events:
@@ -33,8 +37,9 @@ class Events:
                 value=pick.value,
                 kind=conflict.kind,
             )
-            what, label = shown(leads_to.value), _label(conflict, key)
-            sentence = f"Chose {what} for {label}: {leads_to.where}."
+            with translation.override(WRITTEN_IN):
+                what, label = shown(leads_to.value), _label(conflict, key)
+                sentence = f"Chose {what} for {label}: {leads_to.where}."
             values = {"npd": pick.npd, "base": base, "monday": pick.monday, "choose": pick.choose}
             self._add(conflict, key, "conflict_chosen", sentence, values=values, actor=choice.by)
 
@@ -74,14 +79,15 @@ class Events:
             kind=conflict.kind,
         )
         label = _label(conflict, key)
-        sentence = f"Settled {label} as {entry['by']} chose: {shown(result)}, {done.written}."
+        with translation.override(WRITTEN_IN):
+            sentence = f"Settled {label} as {entry['by']} chose: {shown(result)}, {done.written}."
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def left_record(self, conflict: SyncConflict, left: FieldConflict) -> None:
         """A field is no longer among those that were edited while the other side was deleted."""
         sentence = (
             f"{_label(conflict, left.key)} is not among the edited fields any more."
-            f" NPD had {shown(left.npd)}, Monday had {shown(left.monday)}."
+            f" NPD had {_shown(left.npd)}, Monday had {_shown(left.monday)}."
         )
         values = {"npd": left.npd, "base": left.base, "monday": left.monday}
         self._add(conflict, left.key, "conflict_over", sentence, values=values)
@@ -89,8 +95,8 @@ class Events:
     def lost_again(self, conflict: SyncConflict, first: FieldConflict, second: FieldConflict) -> None:
         """A second edit of a field was overwritten before a person had settled the first."""
         sentence = (
-            f"Of {_label(conflict, first.key)} another edit was overwritten: {shown(second.monday)}. "
-            f"The one before it, {shown(first.monday)}, stays in this history."
+            f"Of {_label(conflict, first.key)} another edit was overwritten: {_shown(second.monday)}. "
+            f"The one before it, {_shown(first.monday)}, stays in this history."
         )
         values = {"npd": first.npd, "monday": first.monday, "second": second.monday}
         self._add(conflict, first.key, "conflict_lost_again", sentence, values=values)
@@ -100,7 +106,7 @@ class Events:
         entry = conflict.merge_selections[key]
         sentence = (
             f"The conflict on {_label(conflict, key)} is over{': ' + note if note else '.'}"
-            f" NPD had {shown(entry['npd'])}, Monday had {shown(entry['monday'])}."
+            f" NPD had {_shown(entry['npd'])}, Monday had {_shown(entry['monday'])}."
         )
         self._add(conflict, key, "conflict_over", sentence, values=entry)
 
@@ -124,7 +130,7 @@ class Events:
         pick = choice.fields[key]
         sentence = (
             f"Undid how {_label(conflict, key)} was settled, as {choice.by} asked. It is in conflict again: "
-            f"{shown(pick.npd)} against {shown(pick.monday)}."
+            f"{_shown(pick.npd)} against {_shown(pick.monday)}."
         )
         values = {"npd": pick.npd, "monday": pick.monday, "by": choice.by}
         self._add(conflict, key, "undo", sentence, values=values)
@@ -177,3 +183,8 @@ class Events:
 
 def _label(conflict: SyncConflict, key: str) -> str:
     return default_label(conflict.entity_type, key)
+
+
+def _shown(value: str | None) -> str:
+    with translation.override(WRITTEN_IN):
+        return shown(value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from django.utils.translation import gettext as _
+
 from conflicts.choice import BASE, CUSTOM, MONDAY, NPD
 from sync.hooks import KIND_FIELDS, KIND_OVERWRITTEN
-
-EMPTY = "(empty)"
 
 
 @dataclass(frozen=True)
@@ -22,21 +22,21 @@ class Outcome:
     def where(self) -> str:
         """The sides that change, in words."""
         if self.npd_changes and self.monday_changes:
-            return "NPD and Monday change"
+            return _("NPD and Monday change")
         if self.npd_changes:
-            return "NPD changes, Monday stays"
+            return _("NPD changes, Monday stays")
         if self.monday_changes:
-            return "Monday changes, NPD stays"
-        return "Nothing changes"
+            return _("Monday changes, NPD stays")
+        return _("Nothing changes")
 
     @property
     def written(self) -> str:
         """The sides that were changed, in words."""
         if self.npd_changes and self.monday_changes:
-            return "written in NPD and on Monday"
+            return _("written in NPD and on Monday")
         if self.npd_changes:
-            return "written in NPD"
-        return "written on Monday" if self.monday_changes else "nothing had to be written"
+            return _("written in NPD")
+        return _("written on Monday") if self.monday_changes else _("nothing had to be written")
 
 
 def same(one: str | None, other: str | None) -> bool:
@@ -73,6 +73,6 @@ def outcome(
 def shown(value: str | None, most: int = 60) -> str:
     """A value inside a sentence: quoted, on one line, shortened."""
     if not value:
-        return EMPTY
+        return _("(empty)")
     line = " ".join(value.split())
     return f"“{line if len(line) <= most else line[: most - 1] + '…'}”"

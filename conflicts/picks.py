@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from conflicts.around import Around
 from conflicts.choice import BASE, CHOICES, CUSTOM, MONDAY, NPD, Pick
 from conflicts.errors import BadResolution, Sides, StaleSeen
@@ -36,14 +38,15 @@ def must_be_a_way(resolution_type: str) -> None:
     """Raise BadResolution for a type that no person chooses."""
     if resolution_type not in BY_A_PERSON:
         known = ", ".join(BY_A_PERSON)
-        raise BadResolution(f"“{resolution_type}” is no way to settle a conflict. Choose one of {known}.")
+        words = _("“%(way)s” is no way to settle a conflict. Choose one of %(known)s.")
+        raise BadResolution(words % {"way": resolution_type, "known": known})
 
 
 def stale(conflict: SyncConflict, keys: list[str]) -> StaleSeen:
     """The refusal that tells the values of now."""
-    labels = ", ".join("What happened" if key == RECORD else _label(conflict, key) for key in keys)
-    sentence = f"{labels} changed while you were deciding. Look at the values of now, then choose again."
-    return StaleSeen(sentence, current_values(conflict))
+    labels = ", ".join(_("What happened") if key == RECORD else _label(conflict, key) for key in keys)
+    words = _("%(field)s changed while you were deciding. Look at the values of now, then choose again.")
+    return StaleSeen(words % {"field": labels}, current_values(conflict))
 
 
 def picks_of_fields(
@@ -64,10 +67,9 @@ def _must_be_known(conflict: SyncConflict, keys: set[str]) -> None:
     unknown = sorted(keys - known)
     if unknown:
         fields = ", ".join(conflict.conflict_fields)
-        problems = {
-            key: f"There is no field “{key}” in this conflict. Its fields: {fields}." for key in unknown
-        }
-        raise BadResolution("Nothing was stored.", problems)
+        words = _("There is no field “%(key)s” in this conflict. Its fields: %(fields)s.")
+        problems = {key: words % {"key": key, "fields": fields} for key in unknown}
+        raise BadResolution(_("Nothing was stored."), problems)
 
 
 def _picks(
@@ -77,14 +79,14 @@ def _picks(
     if side:
         return {key: _pick(conflict, key, side) for key in conflict.conflict_fields}
     if not selections:
-        raise BadResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
+        raise BadResolution(_("No field has a choice yet. Choose a side, or type a value, for one at least."))
     problems = {
         key: problem
         for key, selection in selections.items()
         if (problem := _problem_of_form(conflict, key, selection, seen))
     }
     if problems:
-        raise BadResolution("Some choices are not complete.", problems)
+        raise BadResolution(_("Some choices are not complete."), problems)
     return {key: _pick(conflict, key, s["choose"], s.get("value")) for key, s in selections.items()}
 
 
@@ -102,14 +104,20 @@ def _problem_of_form(conflict: SyncConflict, key: str, selection: Mapping[str, A
     label = _label(conflict, key)
     choose, value = selection.get("choose"), selection.get("value")
     if key not in seen:
-        where = "" if key in conflict.conflict_fields else " It is not in conflict."
-        return f"{label}: say in “seen” which values you decided on.{where}"
+        where = "" if key in conflict.conflict_fields else _("It is not in conflict.")
+        words = _("%(field)s: say in “seen” which values you decided on.")
+        return f"{words % {'field': label}} {where}".strip()
     if choose not in CHOICES:
-        return f"{label}: “{choose}” is no choice. Choose one of {', '.join(CHOICES)}."
+        told = {"field": label, "choice": choose, "choices": ", ".join(CHOICES)}
+        return _("%(field)s: “%(choice)s” is no choice. Choose one of %(choices)s.") % told
     if choose == CUSTOM and not isinstance(value, str):
-        return f"{label}: type the value that you want (an empty text clears the field)."
+        words = _("%(field)s: type the value that you want (an empty text clears the field).")
+        return words % {"field": label}
     if choose == CUSTOM and "\x00" in str(value):
-        return f"{label}: the text holds a NUL character, which neither side keeps. Type it again without."
+        words = _(
+            "%(field)s: the text holds a NUL character, which neither side keeps. Type it again without."
+        )
+        return words % {"field": label}
     return ""
 
 
@@ -143,14 +151,17 @@ def _must_be_possible(conflict: SyncConflict, record: SyncedModel, chosen: Mappi
             if problem:
                 problems[key] = problem
     if problems:
-        raise BadResolution(f"Nothing was stored for {record}.", problems)
+        raise BadResolution(_("Nothing was stored for %(name)s.") % {"name": record}, problems)
 
 
 def _no_base(conflict: SyncConflict, key: str) -> str:
     if conflict.kind == ConflictKind.OVERWRITTEN:
-        label = _label(conflict, key)
-        return f"{label}: choose what stands now (npd), the overwritten value (monday), or type one (custom)."
-    return f"{_label(conflict, key)}: both sides never agreed on a value, so there is none to go back to."
+        words = _(
+            "%(field)s: choose what stands now (npd), the overwritten value (monday), or type one (custom)."
+        )
+    else:
+        words = _("%(field)s: both sides never agreed on a value, so there is none to go back to.")
+    return words % {"field": _label(conflict, key)}
 
 
 def _label(conflict: SyncConflict, key: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from conflicts import editors
 from conflicts.around import Around
@@ -23,13 +24,17 @@ from sync.engine.showing import Shown
 from sync.hooks import RECORD
 
 WORDS = {
-    "npd": "NPD’s value",
-    "base": "the last agreed value",
-    "monday": "Monday’s value",
-    "custom": "a typed value",
-    "auto": "over by itself",
+    "npd": gettext_lazy("NPD’s value"),
+    "base": gettext_lazy("the last agreed value"),
+    "monday": gettext_lazy("Monday’s value"),
+    "custom": gettext_lazy("a typed value"),
+    "auto": gettext_lazy("over by itself"),
 }
-WORDS_OF_OVERWRITTEN = {**WORDS, "npd": "what stood on both sides", "monday": "the overwritten value"}
+WORDS_OF_OVERWRITTEN = {
+    **WORDS,
+    "npd": gettext_lazy("what stood on both sides"),
+    "monday": gettext_lazy("the overwritten value"),
+}
 
 
 @dataclass
@@ -95,7 +100,7 @@ class Row:
     def picked_words(self) -> str:
         """The choice in words."""
         words = WORDS_OF_OVERWRITTEN if self.kind == ConflictKind.OVERWRITTEN else WORDS
-        return words.get(self.pick, "")
+        return str(words.get(self.pick, ""))
 
     @property
     def npd_changed(self) -> bool:

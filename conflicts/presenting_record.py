@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from conflicts.about_record import options_of
 from conflicts.around import Around
 from conflicts.choice import Pick
@@ -16,6 +18,7 @@ from sync.admin.base import record_url
 from sync.engine.showing import Shown
 from sync.hooks import RECORD, Option
 from sync.models import SyncedModel
+from sync.registry import kind_name
 
 
 @dataclass(frozen=True)
@@ -103,24 +106,25 @@ class _Columns:
 
     def record_in_question(self) -> list[Column]:
         record = self.around.record
-        return [self._of_record(record, f"This {self.conflict.entity_type} in NPD")] if record else []
+        where = _("This %(kind)s in NPD") % {"kind": kind_name(self.conflict.entity_type)}
+        return [self._of_record(record, where)] if record else []
 
     def item_in_question(self) -> list[Column]:
         item = self.conflict.about.get("item") or {"id": self.conflict.monday_item_id, "label": ""}
-        title = item.get("label") or f"Item {item['id']}"
-        where = "The item on Monday"
+        title = item.get("label") or _("Item %(id)s") % {"id": item["id"]}
+        where = _("The item on Monday")
         url = self.around.item_url(str(item["id"]))
         return [Column(title, where, url, values=item.get("values") or {})]
 
     def candidate(self, one: Mapping[str, Any]) -> Column:
         key = _as_uuid(str(one.get("id", "")))
         record = self.found.get(key) if key else None
-        taken = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+        taken = _("Has the item %(id)s already.") % {"id": one["linked_to"]} if one.get("linked_to") else ""
         if record is not None:
-            return self._of_record(record, "In NPD", taken)
-        label, where = str(one.get("label") or one.get("id")), "In NPD" if key else "On Monday"
+            return self._of_record(record, _("In NPD"), taken)
+        label, where = str(one.get("label") or one.get("id")), _("In NPD") if key else _("On Monday")
         url = "" if key else self.around.item_url(str(one.get("id") or ""))
-        note = "Belongs to another record already." if taken and not key else taken
+        note = _("Belongs to another record already.") if taken and not key else taken
         return Column(label, where, url, note, one.get("values") or {})
 
     def _of_record(self, record: SyncedModel, where: str, note: str = "") -> Column:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from conflicts.about_record import option_named, options_of
 from conflicts.around import Around
 from conflicts.choice import AUTO
@@ -20,13 +24,13 @@ from sync.standstill import why_not
 OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
 SETTLED, UNDOING = "settled", "undoing"
 
-WORDS = {
-    OPEN: "open",
-    APPLYING: "being applied",
-    HANDED_BACK: "handed back",
-    PARTLY: "partly settled",
-    SETTLED: "settled",
-    UNDOING: "being undone",
+WORDS: dict[str, Promise] = {
+    OPEN: gettext_lazy("open"),
+    APPLYING: gettext_lazy("being applied"),
+    HANDED_BACK: gettext_lazy("handed back"),
+    PARTLY: gettext_lazy("partly settled"),
+    SETTLED: gettext_lazy("settled"),
+    UNDOING: gettext_lazy("being undone"),
 }
 
 
@@ -64,16 +68,16 @@ def progress_of(conflict: SyncConflict, around: Around | None = None, *, why_wai
         return Progress(state, _settled(conflict))
     if state == UNDOING:
         keys = _labels(conflict, list(conflict.stored_choice.fields))
-        words = f"Being undone: {keys}. The next look checks that neither side has changed since."
-        return Progress(state, words, waits(conflict))
+        words = _("Being undone: %(fields)s. The next look checks that neither side has changed since.")
+        return Progress(state, words % {"fields": keys}, waits(conflict))
     if state == APPLYING:
-        return Progress(state, f"Being applied: {_chosen(conflict)}", waits(conflict))
+        return Progress(state, _("Being applied: %(what)s") % {"what": _chosen(conflict)}, waits(conflict))
     if state == HANDED_BACK:
-        sentences = [_written(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
+        sentences = [_written(conflict), _("Not applied:"), conflict.choice_problem.replace("\n", " ")]
         return Progress(state, " ".join(filter(None, sentences)))
     if conflict.is_about_record:
-        return Progress(state, f"Still open: {conflict.what}")
-    left = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
+        return Progress(state, _("Still open: %(what)s") % {"what": conflict.what})
+    left = _("Still open: %(fields)s.") % {"fields": _labels(conflict, conflict.conflict_fields)}
     return Progress(state, f"{_written(conflict)} {left}" if state == PARTLY else left)
 
 
@@ -94,9 +98,9 @@ def _why_waiting(conflict: SyncConflict, around: Around) -> str:
 def _settled(conflict: SyncConflict) -> str:
     note = str(conflict.notes.get(CLOSING, ""))
     by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
-    over = f"{_labels(conflict, by_itself)}: over by itself." if by_itself else ""
+    over = _("%(fields)s: over by itself.") % {"fields": _labels(conflict, by_itself)} if by_itself else ""
     if not conflict.merge_selections:
-        over = "It is over by itself."
+        over = _("It is over by itself.")
     elif not by_itself:
         note = ""  # it would say again that everything was settled
     return " ".join(filter(None, [_written(conflict), over, note, _not_undone(conflict)]))
@@ -105,15 +109,18 @@ def _settled(conflict: SyncConflict) -> str:
 def _not_undone(conflict: SyncConflict) -> str:
     """What could not be undone, with the reason."""
     kept = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
-    return " ".join(f"Undo of {_labels(conflict, [key])}: {reason}" for key, reason in kept.items())
+    words = _("Undo of %(field)s: %(reason)s")
+    return " ".join(
+        words % {"field": _labels(conflict, [key]), "reason": reason} for key, reason in kept.items()
+    )
 
 
 def _written(conflict: SyncConflict) -> str:
     """What was written where, for the fields that people settled."""
     if conflict.is_about_record:
         entry = conflict.merge_selections.get(RECORD, {})
-        label = f"“{entry['label']}” was chosen. " if entry.get("label") else ""
-        return f"{label}{conflict.resolved_data.get(RECORD) or ''}".strip()
+        label = _("“%(label)s” was chosen.") % {"label": entry["label"]} if entry.get("label") else ""
+        return f"{label} {conflict.resolved_data.get(RECORD) or ''}".strip()
     parts = []
     for key, entry in chosen_by_people(conflict).items():
         if conflict.is_open and key in conflict.conflict_fields:
@@ -121,8 +128,9 @@ def _written(conflict: SyncConflict) -> str:
         result = conflict.resolved_data.get(key)
         sides = {side: entry[side] for side in ("npd", "base", "monday")}
         done = outcome(entry["choose"], **sides, value=result, kind=conflict.kind)
-        parts.append(f"{_labels(conflict, [key])} is {shown(result)}, {done.written}")
-    return f"Settled: {'; '.join(parts)}." if parts else ""
+        told = {"field": _labels(conflict, [key]), "value": shown(result), "written": done.written}
+        parts.append(_("%(field)s is %(value)s, %(written)s") % told)
+    return _("Settled: %(parts)s.") % {"parts": "; ".join(parts)} if parts else ""
 
 
 def _chosen(conflict: SyncConflict) -> str:
@@ -136,7 +144,8 @@ def _chosen(conflict: SyncConflict) -> str:
         leads_to = outcome(
             pick.choose, npd=pick.npd, base=base, monday=pick.monday, value=pick.value, kind=conflict.kind
         )
-        parts.append(f"{_labels(conflict, [key])} becomes {shown(leads_to.value)}")
+        told = {"field": _labels(conflict, [key]), "value": shown(leads_to.value)}
+        parts.append(_("%(field)s becomes %(value)s") % told)
     return f"{'; '.join(parts)}."
 
 

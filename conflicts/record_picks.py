@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from django.utils.translation import gettext as _
+
 from conflicts.about_record import option_named, option_on_side, options_of
 from conflicts.choice import Pick
 from conflicts.errors import BadResolution
@@ -41,26 +43,28 @@ def _option(conflict: SyncConflict, resolution_type: str, selections: Selections
         choose, value = str(selection.get("choose")), str(selection.get("value") or "")
         found, asked = option_named(options_of(conflict), choose, value), f"{choose} {value}".strip()
     if found is None:
-        raise BadResolution(f"“{asked}” is not offered here. {_offered(conflict)}")
+        raise BadResolution(_("“%(way)s” is not offered here.") % {"way": asked} + f" {_offered(conflict)}")
     return found
 
 
 def _must_be_about_record(conflict: SyncConflict, selections: Selections) -> None:
     """One choice for the record, under its key; a name beside it would be dropped silently."""
     if not selections:
-        raise BadResolution(f"Nothing is chosen yet. {_offered(conflict)}")
+        raise BadResolution(f"{_('Nothing is chosen yet.')} {_offered(conflict)}")
     strange = sorted(set(selections) - {RECORD})
     if strange or RECORD not in selections:
-        problem = f"This conflict is about the record itself: choose under “{RECORD}”. {_offered(conflict)}"
-        raise BadResolution("Nothing was stored.", dict.fromkeys(strange or [RECORD], problem))
+        words = _("This conflict is about the record itself: choose under “%(key)s”.")
+        problem = f"{words % {'key': RECORD}} {_offered(conflict)}"
+        raise BadResolution(_("Nothing was stored."), dict.fromkeys(strange or [RECORD], problem))
 
 
 def _offered(conflict: SyncConflict) -> str:
     """The options as a caller names them."""
     options = options_of(conflict)
     if not options:
-        return "No way out is offered yet: the record's next look says which there are."
-    return f"Offered: {'; '.join(f'{_named(option)} ({option.label})' for option in options)}."
+        return _("No way out is offered yet: the record's next look says which there are.")
+    named = "; ".join(f"{_named(option)} ({option.label})" for option in options)
+    return _("Offered: %(options)s.") % {"options": named}
 
 
 def _named(option: Option) -> str:

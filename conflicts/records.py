@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from django.utils.translation import gettext as _
+
 from conflicts.models import SyncConflict
 from sync import registry
 from sync.boards import mappings_of
@@ -84,7 +86,9 @@ def name_of(conflict: SyncConflict, record: SyncedModel | None) -> str:
 def name_of_gone(entity_type: str, entity_id: UUID) -> str:
     """The name that a deleted record had, or words for one of which nothing is known."""
     names = names_of_deleted([(entity_type, entity_id)])
-    return names.get((entity_type, entity_id), f"a {entity_type} that is gone")
+    return names.get((entity_type, entity_id)) or _("a %(kind)s that is gone") % {
+        "kind": registry.kind_name(entity_type)
+    }
 
 
 def names_of_deleted(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
@@ -97,7 +101,7 @@ def names_of_deleted(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID],
         (stone.entity_type, stone.entity_id): str(stone.data.get(_name_column(stone.entity_type)) or "")
         for stone in stones
     }
-    return {key: f"{name} (deleted)" for key, name in named.items() if name}
+    return {key: _("%(name)s (deleted)") % {"name": name} for key, name in named.items() if name}
 
 
 def _name_column(entity_type: str) -> str:

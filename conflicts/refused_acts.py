@@ -15,12 +15,15 @@ import pghistory
 from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.db import DataError, IntegrityError, transaction
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from conflicts.choice import CUSTOM, MONDAY, NPD
 from conflicts.errors import BadResolution, NotWaiting, Sides, StaleSeen
+from conflicts.history import WRITTEN_IN
 from conflicts.outcome import same, shown
 from conflicts.refused_case import Case, NoWay
+from conflicts.refused_progress import is_left_by
 from sync import registry, wake
 from sync.acts_log import note
 from sync.authors import called
@@ -29,7 +32,7 @@ from sync.clock import sync_now
 from sync.engine.values import raw_of, raw_of_fields, to_store
 from sync.enqueue import enqueue_many
 from sync.models import Decision, SyncMetadata
-from sync.refused import LEFT_BY, Named, mark_left
+from sync.refused import CELL, LEFT_BY, Named, mark_left
 from sync.undo import carry_out
 
 KIND = "refused"
@@ -51,7 +54,8 @@ def answer(named: Named, *, by: User, choose: str, value: str, seen: Sides) -> D
         _must_be_seen(case, seen)
         made = _left(case, by) if choose == NPD else _written(case, by, choose, value)
         note(by, case.record, made.sentence)
-        _wake(named, Cause.PERSON)
+        # Who leaves one value asks for nothing to be sent: what else Monday refused of the record stays where it is.
+        _wake(named, Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
     return made
 
 
@@ -71,12 +75,12 @@ def _ask_again(decision: Decision, by: User) -> str:
     named = decision.entity_type, decision.entity_id, decision.key
     with transaction.atomic():
         case = _locked(named)
-        if not case.left_by or case.around.ledger is None:
+        if not is_left_by(decision, case) or case.around.ledger is None:
             raise BadResolution(
                 _("The value is not left in NPD any more: it was changed, sent, or asked about since.")
             )
         mark_left(case.around.ledger, case.key, None)
-        words = _("%(field)s “%(value)s” of %(name)s waits for an answer again, as %(who)s asked.")
+        words = "%(field)s “%(value)s” of %(name)s waits for an answer again, as %(who)s asked."
         told = words % {
             "field": case.field.label,
             "value": case.npd or "",
@@ -138,14 +142,15 @@ def _must_be_seen(case: Case, seen: Sides) -> None:
 def _left(case: Case, by: User) -> Decision:
     assert case.around.ledger is not None
     left = {"id": by.pk, "who": called(by), "at": sync_now().isoformat()}
-    mark_left(case.around.ledger, case.key, left)
-    words = _(
+    cell = {CELL: case.read[0]} if case.read else {}
+    mark_left(case.around.ledger, case.key, left | cell)
+    words = (
         "%(field)s “%(value)s” of %(name)s stays in NPD alone, as %(who)s chose: it isn’t sent until it or its "
         "column changes. Monday keeps %(monday)s."
     )
     told = words % {
         "field": case.field.label, "value": case.npd or "", "name": case.record, "who": called(by),
-        "monday": shown(case.monday),
+        "monday": _shown(case.monday),
     }  # fmt: skip
     return _keep(case, by, told, {"choose": NPD, LEFT_BY: left})
 
@@ -160,18 +165,17 @@ def _written(case: Case, by: User, choose: str, value: str) -> Decision:
         "field": case.field.label,
         "name": case.record,
         "who": called(by),
-        "was": shown(was),
-        "now": shown(after),
+        "was": _shown(was),
+        "now": _shown(after),
     }
     if choose == MONDAY:
-        words = _(
-            "%(field)s of %(name)s is %(now)s as on Monday, as %(who)s chose; it was %(was)s, which Monday refused."
-        )
+        words = "%(field)s of %(name)s is %(now)s as on Monday, as %(who)s chose; it was %(was)s, which Monday refused."
     elif now == before:
-        words = _("%(field)s %(now)s of %(name)s is sent to Monday once more, as %(who)s asked.")
+        words = "%(field)s %(now)s of %(name)s is sent to Monday once more, as %(who)s asked."
     else:
-        words = _(
-            "%(field)s of %(name)s became %(now)s, typed by %(who)s, and is sent; it was %(was)s, which Monday refused."
+        words = (
+            "%(field)s of %(name)s became %(now)s, typed by %(who)s, and is sent; "
+            "it was %(was)s, which Monday refused."
         )
     moved = {} if now == before else {"raw_before": before, "raw_after": now}
     return _keep(case, by, words % told, {"choose": choose, "before": was, "after": after, **moved})
@@ -198,6 +202,12 @@ def _store(case: Case, raw: Mapping[str, Any]) -> None:
         problem = _("NPD’s database refused it: %(why)s") % {"why": why}
         raise BadResolution(_("Nothing was stored."), {case.key: problem}) from refused
     case.record.refresh_from_db(fields=list(raw))
+
+
+def _shown(value: str | None) -> str:
+    """A value in a sentence that is kept, and so is English for all readers."""
+    with translation.override(WRITTEN_IN):
+        return shown(value)
 
 
 def _keep(case: Case, by: User, told: str, values: Mapping[str, Any], undoes: int | None = None) -> Decision:

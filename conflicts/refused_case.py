@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from conflicts.around import Around
 from conflicts.validation import problem_with_text
 from sync.connectors.monday.converters import CannotSplit, Converter, UnknownValue
+from sync.engine.planning import AS_SENT
 from sync.engine.related import NotFound, Related
 from sync.engine.showing import UNTOLD, Shown
 from sync.engine.sightings import last_read
@@ -60,9 +61,11 @@ class Case:
 
     @property
     def entry(self) -> Mapping[str, Any]:
-        """What the ledger says of the value; empty where nothing is refused, or NPD holds another value by now."""
+        """What the ledger says of the value; empty where nothing is refused, or value or column are others by now."""
         found = self.around.ledger.held.get(self.key) if self.around.ledger else None
         if found is None or not is_refused(found) or not still_holds(self.record, found["local"]):
+            return {}
+        if (found["column"], found["version"]) != (self.field.column_id, self.field.version):
             return {}
         return dict(found)
 
@@ -109,10 +112,15 @@ class Case:
         return dict(entry)
 
     @property
+    def read(self) -> tuple[Any] | None:
+        """The raw value that the last look read on Monday, where one did: that of an empty cell is None."""
+        return last_read(self.around.ledger, self.key) if self.around.ledger else None
+
+    @property
     def _on_monday(self) -> Any:
-        """The raw value that the last look read on Monday."""
-        read = last_read(self.around.ledger, self.key) if self.around.ledger else None
-        return self.base["remote"] if read is None and self.base else read
+        if self.read is not None:
+            return self.read[0]
+        return self.base["remote"] if self.base else None
 
     @cached_property
     def monday(self) -> str | None:
@@ -147,12 +155,17 @@ class Case:
     def _taken(self, now: Mapping[str, Any]) -> dict[str, Any]:
         if self._on_monday is None:
             return dict.fromkeys(now)
-        if self.base and self.convert.remote(self.base["remote"]) == self.convert.remote(self._on_monday):
+        if self.base and not self.base.get(AS_SENT) and self._is_shown(self.base):
             return dict(self.base["local"])
         try:
             return dict(self.convert.to_local(self._on_monday, now))
         except CannotSplit:
             return dict(self.convert.from_text(self.monday or "", now))
+
+    def _is_shown(self, base: Mapping[str, Any]) -> bool:
+        """Whether NPD's half of the base reads as what is shown of Monday: what is shown is what is written."""
+        same = self.convert.remote(base["remote"]) == self.convert.remote(self._on_monday)
+        return same and (self.shown.local(self.record, self.field, base["local"]) or None) == self.monday
 
     def of_text(self, text: str) -> dict[str, Any]:
         """The raw values of a typed text, checked as NPD and Monday's column will; raises NoWay."""

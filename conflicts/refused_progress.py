@@ -28,7 +28,13 @@ def can_be_undone(decision: Decision, case: Case | None) -> bool:
     """Whether there is anything to take back, as far as the answer itself tells; the act says why not."""
     if case is None:
         return False
-    return bool(case.left_by) if LEFT_BY in decision.values else "raw_before" in decision.values
+    return is_left_by(decision, case) if LEFT_BY in decision.values else "raw_before" in decision.values
+
+
+def is_left_by(decision: Decision, case: Case) -> bool:
+    """Whether the value is left in NPD by this very answer, not by a later one."""
+    mark = decision.values[LEFT_BY]
+    return all(case.left_by.get(name) == mark[name] for name in ("id", "at"))
 
 
 def _is_worked(decision: Decision, case: Case) -> bool:

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from conflicts import audit
 from conflicts.about_record import option_named, options_of
@@ -52,7 +53,7 @@ def resolve(
         choice = stored_by(by, resolution_type, chosen)
         conflict.choice, conflict.choice_problem = choice.to_json(), ""
         conflict.save(update_fields=["choice", "choice_problem"])
-        audit.note(by, _tell(conflict, choice), conflict, name_of(conflict, record))
+        audit.note_of(by, _tell(conflict, choice), conflict, record)
         wake_a_look(conflict)
     return conflict
 
@@ -93,21 +94,23 @@ def _must_wait(conflict: SyncConflict) -> SyncedModel | None:
     record = record_of(conflict)
     name = name_of(conflict, record)
     if not conflict.is_open:
-        raise NotWaiting(f"The conflict of {name} is settled already.", current_values(conflict))
+        words = _("The conflict of %(name)s is settled already.")
+        raise NotWaiting(words % {"name": name}, current_values(conflict))
     if conflict.is_being_applied:
-        who = conflict.stored_choice.by
-        raise NotWaiting(
-            f"{who} chose for {name} already, and that is being applied. Wait for it, then look again.",
-            current_values(conflict),
+        words = _(
+            "%(who)s chose for %(name)s already, and that is being applied. Wait for it, then look again."
         )
+        told = {"who": conflict.stored_choice.by, "name": name}
+        raise NotWaiting(words % told, current_values(conflict))
     if record is not None and not record.may_sync:
-        raise BadResolution(
-            f"Sync is off for {name}, so nothing can be written. Switch it on at the record, then choose."
+        words = _(
+            "Sync is off for %(name)s, so nothing can be written. Switch it on at the record, then choose."
         )
+        raise BadResolution(words % {"name": name})
     return record
 
 
 def _must_be_there(record: SyncedModel | None) -> SyncedModel:
     if record is None:
-        raise BadResolution("The record is gone from NPD; the next look closes this conflict.")
+        raise BadResolution(_("The record is gone from NPD; the next look closes this conflict."))
     return record

@@ -7,8 +7,10 @@ from django.contrib.auth.models import PermissionsMixin
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.forms import modelform_factory
+from django.utils import translation
 
 from conflicts.errors import BadResolution
+from conflicts.history import WRITTEN_IN
 from conflicts.models import DismissedSuggestion
 from conflicts.suggesting import open_on
 from sync import wake
@@ -33,14 +35,16 @@ def set_rule(mapping_id: int, rule: str, *, shown: str, by: AbstractBaseUser, wh
         mapping = (
             FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
         )
-        before = Rule(mapping.rule).label
+        before = Rule(mapping.rule)
         form = modelform_factory(FieldMapping, form=MappingForm, fields=("rule",))(
             {"rule": rule, "initial-rule": shown}, instance=mapping
         )
         if not form.is_valid():
             raise BadResolution(" ".join(text for texts in form.errors.values() for text in map(str, texts)))
         form.save()
-        sentence = f"Rule of {mapping.label}: “{before}” became “{Rule(mapping.rule).label}”. {why}".strip()
+        with translation.override(WRITTEN_IN):
+            told = f"Rule of {mapping.label}: “{before.label}” became “{Rule(mapping.rule).label}”."
+        sentence = f"{told} {why}".strip()
         note(by, mapping.link, sentence)
         _look_again(mapping)
     return mapping

@@ -51,7 +51,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         events.undo_wanted(conflict, choice)
         events.save()
         told = " ".join(line.sentence for line in events.lines)
-        audit.note(by, told, conflict, name_of(conflict, record_of(conflict)))
+        audit.note_of(by, told, conflict)
         wake_a_look(conflict)
     return conflict
 
@@ -59,30 +59,33 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
 def _must_be_settled(conflict: SyncConflict) -> None:
     name = name_of(conflict, record_of(conflict))
     if conflict.is_open:
-        sentence = (
-            f"The conflict of {name} is not settled, so there is nothing to undo. Choose in it instead."
+        words = _(
+            "The conflict of %(name)s is not settled, so there is nothing to undo. Choose in it instead."
         )
-        raise NotWaiting(sentence, current_values(conflict))
+        raise NotWaiting(words % {"name": name}, current_values(conflict))
     if conflict.is_being_undone:
-        sentence = (
-            f"{conflict.stored_choice.by} asked for this already, and it is being done. Look again soon."
-        )
-        raise NotWaiting(sentence, current_values(conflict))
+        words = _("%(who)s asked for this already, and it is being done. Look again soon.")
+        raise NotWaiting(words % {"who": conflict.stored_choice.by}, current_values(conflict))
 
 
 def why_not(conflict: SyncConflict) -> str:
     """Why a settled conflict can't be undone and what to do instead; an empty text where it can."""
     if not chosen_by_people(conflict):
-        return (
+        return _(
             "It was over by itself, so there is no choice to undo. Change the values on either side instead."
         )
     record = record_of(conflict)
     if conflict.is_about_record:
         return _of_record(conflict, there=record is not None)
     if record is None:
-        return "The record was deleted since. Bring it back from the deleted records, then change its fields."
+        return _(
+            "The record was deleted since. Bring it back from the deleted records, then change its fields."
+        )
     if not record.may_sync:
-        return f"Sync is off for {record}, so nothing can be written. Switch it on at the record, then undo."
+        words = _(
+            "Sync is off for %(name)s, so nothing can be written. Switch it on at the record, then undo."
+        )
+        return words % {"name": record}
     return _of_fields(conflict)
 
 
@@ -95,37 +98,38 @@ def _of_record(conflict: SyncConflict, *, there: bool) -> str:
                 "The two records were merged. Bring the deleted one back from the deleted records; it gets an item of "
                 "its own then, or the one that was archived, once somebody restores that on Monday."
             )
-        return (
+        return _(
             "Who is who can't be undone by itself. Unlink the record from Monday on its page, then link it again: "
             "its next look asks anew."
         )
     if not there:
-        return "The record was deleted. Bring it back from the deleted records, with the id that it had."
+        return _("The record was deleted. Bring it back from the deleted records, with the id that it had.")
     if choose == NPD:
-        return (
+        return _(
             "The item was made again, and Monday has no way to take that back. Archive the new item on the board, "
             "or delete the record."
         )
     if choose == MONDAY:
-        return "The record was brought back. To go back, delete it again; its item is then archived."
-    return "The record and its item were parted. To go back, link them again on the record's page."
+        return _("The record was brought back. To go back, delete it again; its item is then archived.")
+    return _("The record and its item were parted. To go back, link them again on the record's page.")
 
 
 def _of_fields(conflict: SyncConflict) -> str:
     mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
     keys = [key for key in chosen_by_people(conflict) if key in conflict.inverse]
     if not keys:
-        return (
+        return _(
             "It isn't known any more what stood on each side before. The values of then are shown here: "
             "put them back by hand, on either side."
         )
     if gone := [key for key in keys if key not in mapped]:
-        labels = _labels(conflict, gone)
-        return f"{labels}: no longer mapped to a column. Put the value back by hand, on either side."
+        words = _("%(fields)s: no longer mapped to a column. Put the value back by hand, on either side.")
+        return words % {"fields": _labels(conflict, gone)}
     later = _in_conflict_since(conflict, keys)
     if later is not None:
         shared = _labels(conflict, [key for key in keys if key in later.conflict_fields])
-        return f"{shared} came into conflict again since. Settle or undo that later conflict first."
+        words = _("%(fields)s came into conflict again since. Settle or undo that later conflict first.")
+        return words % {"fields": shared}
     return ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
 
 from conflicts.around import Around
 from conflicts.choice import CUSTOM, MONDAY, Pick
@@ -50,7 +51,10 @@ def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pi
     """
     mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type)).get(key)
     if mapped is None:
-        return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
+        words = _(
+            "%(field)s: this field is no longer mapped to a column, so the next look closes its conflict."
+        )
+        return words % {"field": key}
     leads_to = outcome(
         pick.choose,
         npd=pick.npd,
@@ -60,7 +64,8 @@ def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pi
         kind=conflict.kind,
     )
     if leads_to.value is None and mapped.required:
-        return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
+        words = _("%(field)s of %(name)s can't be empty. Choose a side that has a value, or type one.")
+        return words % {"field": mapped.label, "name": record}
     if pick.choose == CUSTOM:
         return problem_with_text(mapped, record, pick.value or "")
     if pick.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
@@ -83,9 +88,13 @@ def _problem_in_npd(mapped: MappedField, record: SyncedModel, raw: Local) -> str
     try:
         cleaned(record, raw)
     except ValidationError as error:
-        return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
+        told = {"field": mapped.label, "name": record, "why": " ".join(error.messages)}
+        return _("%(field)s of %(name)s: %(why)s Correct it, or choose a side.") % told
     return ""
 
 
 def _problem_on_monday(mapped: MappedField, limit: str | None) -> str:
-    return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""
+    if not limit:
+        return ""
+    words = _("%(field)s: Monday won't take it (%(limit)s). Shorten it, or choose a side.")
+    return words % {"field": mapped.label, "limit": limit}

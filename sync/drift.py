@@ -51,7 +51,11 @@ _HOLD = """
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
         held = held || jsonb_build_object(%(key)s::text,
         jsonb_build_object('reason', %(reason)s::text, 'side', 'npd', 'local', NULL, 'column', %(column)s::text,
-            'version', %(version)s::int))
+            'version', %(version)s::int) || CASE
+            WHEN jsonb_exists(held -> %(key)s::text, 'left_by') THEN jsonb_build_object('left', held -> %(key)s::text)
+            WHEN jsonb_exists(held -> %(key)s::text, 'left')
+            THEN jsonb_build_object('left', held -> %(key)s::text -> 'left')
+            ELSE '{{}}' END)
     FROM {table} AS record
     WHERE ledger.entity_type = %(entity_type)s AND ledger.system = 'monday' AND ledger.entity_id = record.id::text
       AND record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'

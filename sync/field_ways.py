@@ -10,6 +10,7 @@ from copy import copy
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 
 from sync import account, drift, wake
@@ -18,6 +19,7 @@ from sync.enqueue import enqueue_many
 from sync.loops_now import records_of
 from sync.marks import mark_many_pending
 from sync.models import BoardLink, FieldMapping, SyncMetadata
+from sync.refused import LEFT_BY
 from sync.standstill import standstill
 
 
@@ -26,13 +28,14 @@ class NoWayOut(RuntimeError):
 
 
 def held_records(mapping: FieldMapping, reason: str = "") -> list[UUID]:
-    """Return the records that hold this field, for just this reason where one is given."""
-    held = SyncMetadata.objects.filter(
-        entity_type=mapping.link.entity_type, system="monday", held__has_key=mapping.key
-    ).exclude(held={})
+    """Return the records that hold this field, for just this reason where one is given.
+
+    Not those whose value a person has left in NPD: they wait for nobody.
+    """
+    held = _holding(mapping).exclude(**{f"held__{mapping.key}__has_key": LEFT_BY})
     if reason:
         held = held.filter(**{f"held__{mapping.key}__reason": reason})
-    return [UUID(one) for one in held.order_by("entity_id").values_list("entity_id", flat=True)]
+    return _ids(held)
 
 
 def try_again(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
@@ -53,7 +56,7 @@ def try_again(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 
 
 def turn_field(mapping: FieldMapping, direction: SyncDirection, *, shown: str, by: str) -> FieldMapping:
-    """Give a field another direction on all records, and look at those that hold or damp it now."""
+    """Give a field another direction on all records, and look at those for which that changes anything."""
     with transaction.atomic():
         now = _locked(mapping)
         if now.direction != shown:
@@ -65,7 +68,7 @@ def turn_field(mapping: FieldMapping, direction: SyncDirection, *, shown: str, b
 
 
 def let_rule(mapping: FieldMapping, rule: Rule, *, shown: str, by: str) -> FieldMapping:
-    """Give a field another rule, and look at the records that hold or damp it now."""
+    """Give a field another rule, and look at the records for which that changes anything."""
     with transaction.atomic():
         now = _locked(mapping)
         if now.rule != shown:
@@ -121,6 +124,22 @@ def _moved(mapping: FieldMapping, label: str) -> str:
 
 
 def _look_anew(mapping: FieldMapping, by: str) -> None:
-    ids = sorted({*held_records(mapping), *records_of(mapping)})
+    """Look at those that hold the field, or whose value was left in NPD, that damp it, or that ask about it."""
+    asking = _ledgers(mapping).exclude(conflicts={}).filter(
+        Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
+    )  # fmt: skip
+    ids = sorted({*_ids(_holding(mapping)), *records_of(mapping), *_ids(asking)})
     if ids:
         try_again(mapping, ids, by)
+
+
+def _ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    return SyncMetadata.objects.filter(entity_type=mapping.link.entity_type, system="monday")
+
+
+def _holding(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    return _ledgers(mapping).filter(held__has_key=mapping.key).exclude(held={})
+
+
+def _ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:
+    return [UUID(one) for one in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]

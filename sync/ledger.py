@@ -15,7 +15,7 @@ from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
 from sync.engine.showing import Shown
 from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.pausing import by_direction, words
-from sync.refused import is_refused, reason_of
+from sync.refused import LEFT_BY, is_refused, reason_of
 from sync.standstill import standstill
 
 
@@ -130,7 +130,7 @@ class _View:
         return ledger.sync_status if ledger else SyncStatus.PENDING
 
     def _words(self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]) -> str:
-        """The first reason that fits, as a sentence; empty when the record is in sync."""
+        """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
         if not record.may_sync:
             return (
                 _("Sync is off for this record.")
@@ -138,11 +138,22 @@ class _View:
                 else _("Its direction is “no sync”.")
             )
         if record.sync_status == RecordSyncStatus.SYNCED:
-            return ""
+            return self._left(ledger)
         found = [*self._of_rows(rows), *self._of_ledger(ledger)]
         if record.sync_status == RecordSyncStatus.CONFLICT:
             return found[0] if found else _("Both sides changed the same field differently.")
         return found[0] if found else self.board_trouble or _("It waits for its next look.")
+
+    def _left(self, ledger: SyncMetadata | None) -> str:
+        """What people have left in NPD: it counts as in sync, and the sides differ."""
+        labels = {mapping.key: mapping.label for mapping in self.mappings}
+        told = _("%(field)s differs from Monday’s: %(who)s left it in NPD.")
+        left = [
+            (key, entry[LEFT_BY])
+            for key, entry in (ledger.held if ledger else {}).items()
+            if LEFT_BY in entry
+        ]
+        return " ".join(told % {"field": labels.get(key, key), "who": by.get("who", "")} for key, by in left)
 
     def _of_rows(self, rows: Sequence[SyncQueue]) -> Iterable[str]:
         for row in rows:

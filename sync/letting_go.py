@@ -19,6 +19,8 @@ from sync.models import Decision, RefusedItem, SyncedModel
 
 UNLINK = "unlink"
 """The key of a queue row's payload under which it says why its record is to be unlinked."""
+LEFT_OUT = "excluded"
+"""The kind of decision by which the set-up left a record out, whose name is like that of the item it names."""
 
 
 class CannotUnlink(RuntimeError):
@@ -64,8 +66,24 @@ def ask_to_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
 
 def let_go_of(record: SyncedModel) -> RefusedItem | None:
     """Return the item that was last let go of this record, if any is remembered."""
-    rows = RefusedItem.objects.filter(entity_type=record.entity_type(), entity_id=record.pk, let_go=True)
-    return rows.order_by("-at", "-id").first()
+    return let_go_of_many(record.entity_type(), [record.pk]).get(record.pk)
+
+
+def let_go_of_many(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, RefusedItem]:
+    """Return the item that was last let go of each of these records, where one is remembered.
+
+    An item is remembered for one record. Where the set-up left out several that are like it, the others are told by
+    their own decisions.
+    """
+    rows = RefusedItem.objects.filter(entity_type=entity_type, let_go=True)
+    own = {row.entity_id: row for row in rows.filter(entity_id__in=ids).order_by("at", "id") if row.entity_id}
+    others = [one for one in ids if one not in own]
+    if not others:
+        return own
+    told = Decision.objects.filter(entity_id__in=others, kind=LEFT_OUT).exclude(remote_id="")
+    items = dict(told.order_by("at", "id").values_list("entity_id", "remote_id"))
+    shared = {row.item_id: row for row in rows.filter(item_id__in=items.values())} if items else {}
+    return own | {record: shared[item] for record, item in items.items() if record and item in shared}
 
 
 def link_again(record: SyncedModel, by: str) -> str:

@@ -18,6 +18,7 @@ from pghistory.core import event_models
 from sync import registry, stopping
 from sync.graveyard import prunable_tombstones, prune_tombstones
 from sync.guard.limits import OPEN
+from sync.letting_go import LEFT_OUT
 from sync.metrics.hours import KEPT_DAYS
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,14 @@ def rules() -> list[Rule]:
 
 def _rules(history: int, journal: int) -> list[Rule]:
     return [
-        Rule("decisions", "sync_decisions", f"old.at < {_AGE}", history),
+        # Who was left out by the set-up stays known: its sync may be turned on years later (letting_go.py).
+        Rule(
+            "decisions",
+            "sync_decisions",
+            f"old.at < {_AGE} AND old.kind <> %(left_out)s",
+            history,
+            params={"left_out": LEFT_OUT},
+        ),
         Rule(
             "deliveries",
             "sync_webhook_events",

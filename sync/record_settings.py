@@ -12,6 +12,7 @@ from typing import Any
 
 import pghistory
 from django.db import transaction
+from django.db.models import F, Q, Subquery
 from django.utils.translation import gettext as _
 from pghistory.core import event_models
 
@@ -23,7 +24,6 @@ from sync.models import SyncedModel
 LONGEST_WHY = 500
 WHY = "why"
 """The key of a change's context under which its reason stands."""
-CHANGES_READ = 50
 
 
 class SetAlready(RuntimeError):
@@ -98,12 +98,14 @@ def _turned_off(record: SyncedModel) -> Any | None:
     if not models:
         return None
     changes: Any = models[0]._default_manager.filter(pgh_obj_id=record.pk).select_related("pgh_context")
-    newest = None
-    for change in changes.order_by("-pgh_id")[:CHANGES_READ]:
-        if change.sync_enabled:
-            return newest
-        newest = change
-    return None if newest is None or newest.pgh_label != "insert" else newest
+    # The last change that shows it on; the one after it turned it off, however often the record was edited since.
+    last_on = changes.filter(sync_enabled=True).order_by("-pgh_id").values("pgh_id")[:1]
+    after = changes.annotate(last_on=Subquery(last_on)).filter(
+        Q(last_on=None) | Q(pgh_id__gt=F("last_on")), sync_enabled=False
+    )
+    found = after.order_by("pgh_id").first()
+    never_on = found is not None and found.last_on is None
+    return None if never_on and found.pgh_label != "insert" else found
 
 
 def _locked(record: SyncedModel) -> SyncedModel:

@@ -22,7 +22,10 @@ MONDAY, LIMIT = "monday", "limit"
 """The sides of a held field on which Monday stands in the way: it refused the value, or it is known to be too much."""
 LEFT_BY = "left_by"
 """Marks a held field whose value a person left in NPD: it waits for nobody, until the value or the column changes."""
-_SAME = ("side", "local", "column", "version")
+CELL = "remote"
+"""In that mark: the raw value that stood on Monday when the value was left; missing until a look has read it."""
+LEFT = "left"
+"""In a field that is held for another reason: the entry that is left in NPD, for when that reason has passed."""
 
 # What has no record any more, or no sync, is stuck for nobody; of a field in conflict the conflict asks. The index on
 # held rows is the only part read.
@@ -116,13 +119,16 @@ def reason_of(entry: Mapping[str, Any]) -> str:
     return " ".join([str(entry["reason"]), *([told % {"who": left.get("who", "")}] if left else [])])
 
 
-def still_left(found: dict[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """What a look found held; what a person left in NPD stays left, while value and column are the same."""
-    for key, entry in found.items():
-        left = before.get(key, {})
-        if LEFT_BY in left and all(entry.get(name) == left.get(name) for name in _SAME):
-            entry[LEFT_BY] = left[LEFT_BY]
-    return found
+def left_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The entry that a person left in NPD, also where the field is held for another reason by now."""
+    if not entry:
+        return None
+    return dict(entry) if LEFT_BY in entry else entry.get(LEFT)
+
+
+def is_about(left: Mapping[str, Any], local: Any, column: str, version: int) -> bool:
+    """Whether an entry that was left is about this value in this column."""
+    return (left["local"], left["column"], left["version"]) == (local, column, version)
 
 
 def mark_left(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:

@@ -94,7 +94,12 @@ def entities() -> Iterator[EntitySpec]:
 
 def kind_words(entity_type: str) -> str:
     """Return what a type of records is called: as its model says, where there is one."""
+    return str(capfirst(kind_name(entity_type)))
+
+
+def kind_name(entity_type: str) -> str:
+    """Return the same as it stands within a sentence."""
     try:
-        return capfirst(str(entity(entity_type).model._meta.verbose_name))
+        return str(entity(entity_type).model._meta.verbose_name)
     except UnknownEntity:
-        return entity_type.capitalize()
+        return entity_type

@@ -46,15 +46,17 @@ def _titled(column_id: str, told: Mapping[str, Any]) -> str:
     return f"{title}, gone" if told.get("gone") else title
 
 
-def remap(mapping_id: int, column_id: str) -> str:
+def remap(mapping_id: int, column_id: str, *, shown: str | None = None) -> str:
     """Map a field to another column and look at every linked record; return what was done, in words.
 
-    Raises CannotRemap.
+    `shown` is the column that the person saw, where they saw one. Raises CannotRemap, also where it has another by now.
     """
     with transaction.atomic():
         mapping = (
             FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
         )
+        if shown is not None and mapping.column_id != shown:
+            raise CannotRemap(f"The column of {mapping.label} was changed meanwhile. Look again.")
         if reason := _why_not(mapping, column_id, _others(mapping)):
             raise CannotRemap(reason)
         told = mapping.link.shape["columns"][column_id]

@@ -16,6 +16,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllow
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils import translation
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -23,7 +25,8 @@ from conflicts import batch_standing as stands
 from conflicts import batches
 from conflicts.batch_lines import lines
 from conflicts.errors import BadResolution
-from conflicts.models import BatchState, ConflictBatch, ResolutionType, SyncConflict
+from conflicts.history import WRITTEN_IN
+from conflicts.models import BatchState, ConflictBatch, ResolutionType, SyncConflict, Undoing
 from conflicts.picks import ONE_SIDE
 from conflicts.waiting import BEING_APPLIED
 
@@ -53,7 +56,7 @@ class BatchMixin:
         """Prepare a batch of all that match the filters in the address, and show it."""
         self._must_change(request)
         if kept not in ONE_SIDE:
-            raise Http404(f"There is no side “{kept}”.")
+            raise Http404(_("There is no side “%(side)s”.") % {"side": kept})
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         return self.prepared(request, kept)
@@ -68,12 +71,13 @@ class BatchMixin:
 
     def _matching(self, request: HttpRequest) -> tuple[QuerySet[SyncConflict], str]:
         """What the list shows by its filters and nobody has chosen for yet; none where the filters can't be read."""
-        try:
-            listed = self.get_changelist_instance(request)  # type: ignore[attr-defined]
-        except IncorrectLookupParameters:
-            return SyncConflict.objects.none(), ""
-        rows = listed.get_queryset(request).order_by().filter(resolved_at=None).exclude(BEING_APPLIED)
-        return rows, _in_words(request, listed)
+        with translation.override(WRITTEN_IN):  # the words are kept with the batch
+            try:
+                listed = self.get_changelist_instance(request)  # type: ignore[attr-defined]
+            except IncorrectLookupParameters:
+                return SyncConflict.objects.none(), ""
+            rows = listed.get_queryset(request).order_by().filter(resolved_at=None).exclude(BEING_APPLIED)
+            return rows, _in_words(request, listed)
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """Show the batch; on POST confirm, stop or undo it."""
@@ -119,7 +123,7 @@ class BatchMixin:
         elif show in stands.WORDS:
             rows = rows.filter(stands=show)
         page = Paginator(rows, ROWS).get_page(request.GET.get("p"))
-        shown = [(row, str(stands.WORDS[row.stands]).capitalize(), stands.sentence(row)) for row in page]
+        shown = [(row, capfirst(str(stands.WORDS[row.stands])), stands.sentence(row)) for row in page]
         return {
             **self.admin_site.each_context(request),
             "title": label,
@@ -172,9 +176,9 @@ def _progress(batch: ConflictBatch) -> dict[str, Any]:
 
 def _stoppable(batch: ConflictBatch, counted: dict[str, int]) -> bool:
     """Whether some of it has not begun yet."""
-    return batch.state == BatchState.UNDOING or (
-        batch.state == BatchState.RUNNING and bool(counted.get(stands.WAITING))
-    )
+    if batch.state == BatchState.UNDOING:
+        return batch.entries.filter(undo=Undoing.WANTED).exists()
+    return batch.state == BatchState.RUNNING and bool(counted.get(stands.WAITING))
 
 
 def _stopped(left: int) -> str:

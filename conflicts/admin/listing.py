@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from conflicts import batches, progress, waiting
@@ -39,6 +41,7 @@ from conflicts.records import default_label, names_of_deleted
 from sync.admin import words
 from sync.admin.base import PageAdmin, ids_named, names_of
 from sync.clock import SyncNow
+from sync.registry import kind_name
 
 FIELDS_COUNTED = 12
 """Fields that the list counts the open conflicts of; the others are found by the filter."""
@@ -115,7 +118,7 @@ class SyncConflictAdmin(BatchMixin, RefusedMixin, RuleMixin, PageAdmin):
         for row in rows:
             key = (row.entity_type, row.entity_id)
             row.page_gone = "monday" if key in names else "npd"
-            row.page_name = names.get(key) or deleted.get(key, f"{row.entity_type}, deleted")
+            row.page_name = names.get(key) or deleted.get(key) or _deleted(row.entity_type)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
@@ -162,7 +165,7 @@ class SyncConflictAdmin(BatchMixin, RefusedMixin, RuleMixin, PageAdmin):
             '<a class="cfl-name" href="{}">{}</a><span class="cfl-sub">{}</span>',
             reverse("admin:conflicts_syncconflict_screen", args=[conflict.pk]),
             conflict.page_name,
-            conflict.entity_type,
+            kind_name(conflict.entity_type),
         )
 
     @admin.action(description=gettext_lazy("Keep NPD"), permissions=["change"])
@@ -220,7 +223,9 @@ class SyncConflictAdmin(BatchMixin, RefusedMixin, RuleMixin, PageAdmin):
     def state(self, conflict: SyncConflict) -> SafeString:
         """Where it stands."""
         state = progress.state_of(conflict)
-        return words.badge(*BADGES[state], progress.WORDS[state].capitalize(), title=conflict.choice_problem)
+        return words.badge(
+            *BADGES[state], capfirst(str(progress.WORDS[state])), title=conflict.choice_problem
+        )
 
 
 def _with_button(shown: SafeString | str, take: SafeString | str) -> SafeString:
@@ -238,11 +243,18 @@ def _query(request: HttpRequest) -> str:
 def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:
     """The first field's value, shortened, and how many more there are; of a delete, which side is gone."""
     if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
-        return "gone"
+        return _("gone")
     if not conflict.conflict_fields:
         return words.NOTHING
     value = data.get(conflict.conflict_fields[0])
-    line = words.shorten(" ".join(value.split()), SHORTENED) if value else "(empty)"
+    line = words.shorten(" ".join(value.split()), SHORTENED) if value else _("(empty)")
     shown = format_html('<span class="cfl-value" title="{}">{}</span>', value or "", line)
     more = len(conflict.conflict_fields) - 1
-    return format_html('{}<span class="cfl-sub">and {} more</span>', shown, more) if more else shown
+    if not more:
+        return shown
+    others = ngettext("and %(number)s more", "and %(number)s more", more) % {"number": intcomma(more)}
+    return format_html('{}<span class="cfl-sub">{}</span>', shown, others)
+
+
+def _deleted(entity_type: str) -> str:
+    return _("%(kind)s, deleted") % {"kind": kind_name(entity_type)}

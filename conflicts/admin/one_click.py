@@ -57,7 +57,7 @@ def one_click(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseBase]:
         if not model_admin.has_change_permission(request):
             raise PermissionDenied
         if kept not in ONE_SIDE:
-            raise Http404(f"There is no side “{kept}”.")
+            raise Http404(_("There is no side “%(side)s”.") % {"side": kept})
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         _store(request, pk, kept)
@@ -72,7 +72,7 @@ def _store(request: HttpRequest, pk: UUID, kept: str) -> None:
     try:
         stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen(request))
     except SyncConflict.DoesNotExist as missing:
-        raise Http404("There is no such conflict.") from missing
+        raise Http404(_("There is no such conflict.")) from missing
     except ResolutionError as error:
         found = SyncConflict.objects.get(pk=pk)
         messages.error(request, _linked(found, _("Nothing was stored. %(why)s") % {"why": error}))

@@ -20,6 +20,7 @@ from conflicts.admin.addresses import refused_url, see_other, walk_from_refused
 from conflicts.admin.before import ANSWER, Before, strip_of_answer
 from conflicts.admin.filters import mappings_of_all
 from conflicts.admin.posted import posted_of
+from conflicts.admin.script_words import script_words
 from conflicts.choice import Pick
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.presenting import Posted
@@ -111,6 +112,8 @@ class RefusedMixin:
         except (StaleSeen, NotWaiting) as error:
             now = Case.of(*named, mappings_of_all(request)) or case
             return self._show(request, now, posted, trouble=str(error), status=409)
+        except LookupError as gone:
+            raise Http404(str(gone)) from gone
         return see_other(f"{following or refused_url(named)}?{ANSWER}={made.pk}")
 
     def _show(
@@ -140,6 +143,7 @@ class RefusedMixin:
             "row": row_of(case, posted, problem) if waits else None,
             "may_choose": may and waits,
             "trouble": trouble,
+            "script_words": script_words(1),
             "posted_kept": bool(posted and posted.picks and waits),
             "done_before": None if about_this else before.strip(case.around),
             "done": None if waits else done,

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -23,6 +24,7 @@ from conflicts.ruling import MAY_CHANGE, put_aside, set_rule, suggest_again
 from conflicts.suggesting import RULE_OF, Decided, Suggestion, decided_of, open_on, suggestions
 from sync.choices import Rule
 from sync.models import FieldMapping
+from sync.registry import kind_name
 
 HTTP_SEE_OTHER = 303
 SIDES = {NPD: "NPD", MONDAY: "Monday"}
@@ -125,7 +127,7 @@ def rules_set(request: HttpRequest, mappings: Iterable[FieldMapping]) -> list[di
     ruled = [one for one in mappings if one.rule in RULE_OF.values()] if may_rule(request) else []
     return [
         {
-            "name": f"{mapping.label} ({mapping.link.entity_type}): {Rule(mapping.rule).label}",
+            "name": f"{mapping.label} ({kind_name(mapping.link.entity_type)}): {Rule(mapping.rule).label}",
             "url": rule_url(mapping),
         }
         for mapping in ruled
@@ -136,7 +138,7 @@ def _sentence(one: Suggestion) -> str:
     matched = _("In the last 30 days that would have matched %(matched)s of %(decided)s decisions.")
     chosen = _("%(side)s’s %(field)s was chosen three times in a row.")
     said = chosen % {"side": SIDES[one.side], "field": one.mapping.label}
-    return f"{said} {matched % {'matched': one.matched, 'decided': one.decided}}"
+    return f"{said} {matched % {'matched': intcomma(one.matched), 'decided': intcomma(one.decided)}}"
 
 
 def _question(one: Suggestion) -> str:
@@ -153,7 +155,9 @@ def _way(decided: Decided, side: str) -> dict[str, str]:
     return {
         "rule": str(RULE_OF[side]),
         "label": str(RULE_OF[side].label),
-        "matched": matched % {"matched": decided.matched(side), "count": count} if count else "",
+        "matched": matched % {"matched": intcomma(decided.matched(side)), "count": intcomma(count)}
+        if count
+        else "",
     }
 
 

@@ -19,6 +19,9 @@ from django.http import (
 )
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.generic import TemplateView
 from unfold.views import UnfoldModelAdminViewMixin
 
@@ -28,6 +31,7 @@ from conflicts.admin.before import CONFLICT, Before, conflict_named
 from conflicts.admin.filters import mappings_of_all
 from conflicts.admin.posted import posted_of, type_of
 from conflicts.admin.rule import offered
+from conflicts.admin.script_words import script_words
 from conflicts.around import Around
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import ConflictKind, SyncConflict
@@ -42,7 +46,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
     """Shows a conflict to those who may see it, takes a choice from those who may change it."""
 
     template_name = "conflicts/screen.html"
-    title = "Conflict"
+    title: str | Promise = gettext_lazy("Conflict")
 
     def has_permission(self) -> bool:
         """Whether the person may see this page; the admin's own permissions decide."""
@@ -78,7 +82,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         named = conflict_named(self.request)
         self.read = {row.pk: row for row in rows.filter(pk__in=[pk, *([named] if named else [])])}
         if pk not in self.read:
-            raise Http404(f"There is no conflict {pk}.")
+            raise Http404(_("There is no conflict %(id)s.") % {"id": pk})
         return self.read[pk]
 
     def _go_on(self, conflict: SyncConflict, *, to_next: bool) -> HttpResponse:
@@ -118,6 +122,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
             problems=problems or {},
             suggestions=self._suggestions(conflict, before.conflict),
             done_before=before.strip(around),
+            script_words=script_words(len(rows)),
             **self._about(conflict, around),
             **self._about_record(conflict, around, posted),
         )
@@ -128,7 +133,7 @@ class ConflictScreen(UnfoldModelAdminViewMixin, TemplateView):
         walk, name = walk_from_conflict(conflict), around.name
         stands = progress.progress_of(conflict, around)
         shows_fields = conflict.is_open and not conflict.is_about_record
-        self.title = f"Conflict of {name}"
+        self.title = _("Conflict of %(name)s") % {"name": name}
         return {
             "name": name,
             "page_name": name,

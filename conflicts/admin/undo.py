@@ -12,6 +12,7 @@ from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponseBase, HttpResponseNotAllowed, HttpResponseRedirect
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from conflicts.errors import ResolutionError
 from conflicts.models import SyncConflict
@@ -33,7 +34,7 @@ def undo_button(model_admin: ModelAdmin[Any]) -> Callable[..., HttpResponseBase]
         except SyncConflict.DoesNotExist as missing:
             raise Http404 from missing
         except ResolutionError as error:
-            messages.error(request, f"Nothing was undone. {error}")
+            messages.error(request, _("Nothing was undone. %(why)s") % {"why": error})
         back = HttpResponseRedirect(reverse("admin:conflicts_syncconflict_screen", args=[pk]))
         back.status_code = HTTP_SEE_OTHER
         return back

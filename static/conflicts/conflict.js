@@ -7,6 +7,8 @@
   const options = form ? [...form.querySelectorAll("[data-option]")] : [];
   const summary = document.querySelector("[data-summary]");
   const help = document.getElementById("cfl-help");
+  const told = document.getElementById("cfl-words");
+  const words = told ? JSON.parse(told.textContent) : {};
   let current = 0;
 
   const radios = (row) => [...row.querySelectorAll("input[type=radio]")];
@@ -29,26 +31,23 @@
   };
 
   const where = ({ npd, monday }) => {
-    if (npd && monday) return "→ NPD and Monday change";
-    if (npd) return "→ NPD changes, Monday stays";
-    return monday ? "→ Monday changes, NPD stays" : "→ Nothing changes";
+    const side = npd ? "npd" : "monday";
+    return `→ ${npd && monday ? words.both : words[npd || monday ? side : "nothing"]}`;
   };
 
   // Where the page itself says what a choice leads to, as of a value that Monday refuses.
   const leads = (row) => {
-    const { leads: words, again } = row.querySelector("input[type=radio]:checked").dataset;
-    const told = again && unified(field(row).value) === unified(row.dataset.npd) ? again : words;
-    return told ? `→ ${told}` : "";
+    const { leads: once, again } = row.querySelector("input[type=radio]:checked").dataset;
+    const said = again && unified(field(row).value) === unified(row.dataset.npd) ? again : once;
+    return said ? `→ ${said}` : "";
   };
-
-  const counted = (count, one) => `${count} ${one}${count === 1 ? "" : "s"}`;
 
   const show = (row) => {
     const choice = picked(row);
     if (choice && choice !== "custom") field(row).value = row.dataset[choice];
-    field(row).placeholder = choice ? "(empty)" : "";
-    const told = row.querySelector("[data-where]");
-    told.textContent = choice ? leads(row) || where(outcome(row)) : told.dataset.open || "Not chosen: stays open";
+    field(row).placeholder = choice ? words.empty : "";
+    const line = row.querySelector("[data-where]");
+    line.textContent = choice ? leads(row) || where(outcome(row)) : line.dataset.open || words.notChosen;
   };
 
   const summarise = () => {
@@ -58,9 +57,11 @@
     }
     const chosen = rows.filter(picked).map(outcome);
     const open = rows.length - chosen.length;
-    const writes = `Writes ${counted(chosen.filter((o) => o.npd).length, "field")} in NPD, ${counted(chosen.filter((o) => o.monday).length, "column")} on Monday.`;
-    const left = open ? ` ${counted(open, "field")} ${open === 1 ? "stays" : "stay"} open.` : "";
-    summary.textContent = chosen.length ? writes + left : "Choose a side, or type a value, for at least one field.";
+    const writes = words.writes
+      .replace("%(fields)s", words.fields[chosen.filter((o) => o.npd).length])
+      .replace("%(columns)s", words.columns[chosen.filter((o) => o.monday).length]);
+    const left = open ? ` ${words.open[open]}` : "";
+    summary.textContent = chosen.length ? writes + left : words.choose;
   };
 
   const mark = (index) => {
@@ -166,7 +167,7 @@
 
   const summariseOption = () => {
     const chosen = options.find((option) => option.checked);
-    summary.textContent = chosen ? chosen.dataset.label : "Choose what shall be done.";
+    summary.textContent = chosen ? chosen.dataset.label : words.chooseWay;
   };
 
   const onOptionKey = (event) => {

@@ -193,7 +193,7 @@ class BoardLinkAdmin(WizardMixin, HeldPagesMixin, LoopPagesMixin, ModelAdmin):
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         """Save the mappings, and say what another column led to; what moves values goes through the plan."""
         super().save_formset(request, form, formset, change)
-        self.plan_changes(request, form.instance.entity_type, formset.forms)
+        self.note_planned(request, form.instance.entity_type, formset.forms)
         for one in formset.forms:
             if said := getattr(one, "remapped", ""):
                 self.message_user(request, said)

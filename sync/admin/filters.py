@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.filters.admin import RadioFilter
+from unfold.contrib.filters.admin import RadioFilter, RangeDateTimeFilter
+from unfold.utils import parse_datetime_str
 
 from sync import record_health, registry
 from sync.newcomers import of_new_items
@@ -59,3 +62,19 @@ class HealthFilter(RadioFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the records that stand so."""
         return record_health.standing_so(queryset, self.value() or "")
+
+
+class MomentsFilter(RangeDateTimeFilter):
+    """Between two moments, read in the page's zone: the theme would hand them on without one, and that reads as UTC."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows between the two; a side that is not filled in, or can't be read, is open."""
+        edges = {"gte": self._edge("from"), "lte": self._edge("to")}
+        return queryset.filter(
+            **{f"{self.parameter_name}__{way}": moment for way, moment in edges.items() if moment}
+        )
+
+    def _edge(self, side: str) -> datetime | None:
+        day, time = (self.used_parameters.get(f"{self.parameter_name}_{side}_{part}") for part in (0, 1))
+        typed = parse_datetime_str(f"{day} {time}") if day and time else None
+        return timezone.make_aware(typed) if typed else None

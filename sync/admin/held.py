@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -19,6 +20,8 @@ from sync.acts_log import note
 from sync.admin import words
 from sync.admin.field_pages import Asked, confirm_field, linked, may_change_records, may_map
 from sync.admin.held_reading import held_url, trouble
+from sync.admin.status import refused_list_url
+from sync.admin.urgent import too_often
 from sync.boards import link_of
 from sync.choices import SyncDirection
 from sync.connectors.monday.errors import MondayError
@@ -64,6 +67,7 @@ class HeldPagesMixin:
             "opts": self.opts,
             "trouble": trouble(lambda kind: may_change_records(request, kind, "view")),
             "may_map": may_map(request),
+            "refused_url": refused_list_url(),
             "may_send": {kind for kind in kinds if may_change_records(request, kind)},
         }
         return TemplateResponse(request, "sync/held_page.html", context)
@@ -73,11 +77,16 @@ class HeldPagesMixin:
         link = self._link(request)
         column, title = request.POST.get("column", ""), request.POST.get("title", "")
         try:
-            found = take_note(link, column, title)
+            with transaction.atomic():
+                found = take_note(link, column, title)
+                note(
+                    request.user,
+                    link,
+                    f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.",
+                )
         except NothingToNote as why:
             messages.warning(request, str(why))
         else:
-            note(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
             messages.success(
                 request, _("Noted: the column is known as “%(title)s” from now on.") % {"title": found.now}
             )
@@ -86,6 +95,9 @@ class HeldPagesMixin:
     def check_columns(self, request: HttpRequest) -> HttpResponse:
         """Ask Monday for the board now."""
         link = self._link(request)
+        if why := too_often(request):
+            messages.warning(request, _("Monday was not asked: %(why)s") % {"why": why})
+            return HttpResponseRedirect(held_url())
         note(request.user, link, "Asked Monday for the board's columns.")
         try:
             told = check_board(link_of(link.entity_type) or link)
@@ -125,11 +137,12 @@ class HeldPagesMixin:
                 more={"column": column},
             )
         try:
-            told = remap(mapping.pk, column)
+            with transaction.atomic():
+                told = remap(mapping.pk, column, shown=asked.shown)
+                note(request.user, mapping, f"Column: from {asked.shown or 'none'} to {title}.")
         except CannotRemap as why:
             messages.error(request, _("Nothing was done. %(why)s") % {"why": why})
         else:
-            note(request.user, mapping, f"Column: from {asked.shown or 'none'} to {title}.")
             messages.success(request, told)
         return HttpResponseRedirect(held_url())
 
@@ -155,11 +168,13 @@ class HeldPagesMixin:
                 back=held_url(),
             )
         try:
-            turn_field(mapping, SyncDirection.NONE, shown=asked.shown, by=request.user.get_username())
+            with transaction.atomic():
+                turn_field(mapping, SyncDirection.NONE, shown=asked.shown, by=request.user.get_username())
+                before = SyncDirection(asked.shown).label
+                note(request.user, mapping, f"Direction: from “{before}” to “No sync”.")
         except NoWayOut as why:
             messages.warning(request, str(why))
         else:
-            note(request.user, mapping, f"Direction: from “{SyncDirection(asked.shown).label}” to “No sync”.")
             messages.success(
                 request,
                 _("“%(field)s” isn't synced any more; both sides keep what they have.")
@@ -172,13 +187,13 @@ class HeldPagesMixin:
         asked = Asked(request, needs_map=False)
         mapping = asked.mapping
         try:
-            number = try_again(
-                mapping, held_records(mapping, request.POST.get("reason", "")), request.user.get_username()
-            )
+            with transaction.atomic():
+                ids = held_records(mapping, request.POST.get("reason", ""))
+                number = try_again(mapping, ids, request.user.get_username())
+                note(request.user, mapping, f"Tried again on {words.counted(number, 'record')}.")
         except NoWayOut as why:
             messages.warning(request, str(why))
         else:
-            note(request.user, mapping, f"Tried again on {words.counted(number, 'record')}.")
             messages.success(
                 request,
                 ngettext(

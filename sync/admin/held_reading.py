@@ -15,6 +15,7 @@ from sync.choices import SyncDirection
 from sync.drift_titles import Renamed, renamed
 from sync.loops_now import damped_fields
 from sync.models import BoardLink, FieldMapping
+from sync.refused import LIMIT, MONDAY
 from sync.remapping import choices
 
 SHOWN = 5
@@ -22,11 +23,13 @@ GROUPS = 50
 # The index holds only entries with held fields. What a person has left in NPD waits for nobody.
 _HELD = """
     SELECT ledger.entity_type, field.key, field.value ->> 'reason', count(*),
-        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s]
+        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s], max(field.value ->> 'side')
     FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
     WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday' AND NOT jsonb_exists(field.value, 'left_by')
     GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(groups)s
 """
+Group = tuple[str, str, str, int, list[str], str | None]
+"""The kind, the field's key, the reason, on how many records, some of their ids, and on which side it is stuck."""
 MayView = Callable[[str], bool]
 """Whether a person may see records of a type."""
 
@@ -51,7 +54,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Values:
-    """A field that is held on some records for the same reason; `loops`: some of its records' is rewritten now."""
+    """A field that is held on some records for the same reason; `loops`: some of its records' is rewritten now.
+
+    `side` is where it is stuck: what a column is known not to hold isn't sent, however often somebody asks.
+    """
 
     mapping: FieldMapping
     board: str
@@ -59,6 +65,17 @@ class Values:
     records: int
     shown: Sequence[Record]
     loops: bool = False
+    side: str = ""
+
+    @property
+    def may_be_tried(self) -> bool:
+        """Whether trying again can do anything before the value or the column changes."""
+        return self.side != LIMIT
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a person settles it value by value, on the list of what Monday refuses."""
+        return self.side in (MONDAY, LIMIT)
 
 
 @dataclass
@@ -81,7 +98,7 @@ def trouble(may_view: MayView) -> Trouble:
         for one in FieldMapping.objects.select_related("link").order_by("link_id", "position", "id")
     }
     groups = _groups()
-    counts = {(kind, key, reason): number for kind, key, reason, number, _ids in groups}
+    counts = {(kind, key, reason): number for kind, key, reason, number, *_rest in groups}
     found = Trouble()
     for (kind, key), mapping in mappings.items():
         if mapping.problem and mapping.direction != SyncDirection.NONE:
@@ -95,28 +112,28 @@ def trouble(may_view: MayView) -> Trouble:
     return found
 
 
-def _groups() -> list[tuple[str, str, str, int, list[str]]]:
+def _groups() -> list[Group]:
     with connection.cursor() as cursor:
         cursor.execute(_HELD, {"shown": SHOWN, "groups": GROUPS})
         return list(cursor.fetchall())
 
 
 def _values(
-    groups: Sequence[tuple[str, str, str, int, list[str]]],
+    groups: Sequence[Group],
     mappings: dict[tuple[str, str], FieldMapping],
     may_view: MayView,
 ) -> list[Values]:
     """What is held for another reason than its column's, which is told above."""
     own = [
-        (mappings[kind, key], reason, number, ids)
-        for kind, key, reason, number, ids in groups
+        (mappings[kind, key], reason, number, ids, side or "")
+        for kind, key, reason, number, ids, side in groups
         if (kind, key) in mappings and reason != mappings[kind, key].problem
     ]
     seen = {mapping.link.entity_type for mapping, *_rest in own}
     visible = {kind for kind in seen if may_view(kind)}
     names = names_of(
         (m.link.entity_type, UUID(one))
-        for m, _r, _n, ids in own
+        for m, _r, _n, ids, _s in own
         for one in ids
         if m.link.entity_type in visible
     )
@@ -129,8 +146,9 @@ def _values(
             number,
             _records(mapping, ids, names),
             loops=(mapping.link.entity_type, mapping.key) in looping,
+            side=side,
         )
-        for mapping, reason, number, ids in own
+        for mapping, reason, number, ids, side in own
     ]
 
 

@@ -10,11 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter, RadioFilter
 
 from sync.admin import words
 from sync.admin.base import ReadOnlyAdmin, RecordLinkMixin, ids_named, page_now
-from sync.admin.filters import EntityFilter
+from sync.admin.filters import EntityFilter, MomentsFilter
 from sync.admin.undo import UndoPagesMixin, batch_undo_url, undo_url
 from sync.choices import SyncStatus
 from sync.explain.chains import chains, in_words
@@ -55,7 +55,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     """One decision a row, as a sentence."""
 
     list_display = ("moment", "record", "kind_of_record", "said", "actor")
-    list_filter = (EntityFilter, ("at", RangeDateTimeFilter))
+    list_filter = (EntityFilter, ("at", MomentsFilter))
     search_fields = ("sentence", "remote_id", "actor", "entity_id", "batch_id")
     json_fields = ("values", "cause")
     change_form_outer_before_template = "sync/decision_buttons.html"
@@ -201,7 +201,7 @@ class WebhookEventAdmin(ReadOnlyAdmin):
     """Deliveries as they came."""
 
     list_display = ("received", "type", "board_id", "item_id", "column_id", "weighed")
-    list_filter = (("received_at", RangeDateTimeFilter),)
+    list_filter = (("received_at", MomentsFilter),)
     search_fields = ("item_id", "board_id", "type", "trigger_id", "outcome")
     ordering = ("-id",)
     json_fields = ("body",)

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -100,13 +101,13 @@ class LoopPagesMixin:
         """Count what was written there as no loop any more, and send NPD's values now."""
         asked = Asked(request, needs_map=False)
         try:
-            number = try_again(asked.mapping, records_of(asked.mapping), request.user.get_username())
+            with transaction.atomic():
+                number = try_again(asked.mapping, records_of(asked.mapping), request.user.get_username())
+                told = f"Sent again on {words.counted(number, 'record')} after a loop."
+                note(request.user, asked.mapping, told)
         except NoWayOut as why:
             messages.warning(request, str(why))
         else:
-            note(
-                request.user, asked.mapping, f"Sent again on {words.counted(number, 'record')} after a loop."
-            )
             messages.success(
                 request,
                 ngettext(
@@ -155,16 +156,14 @@ class LoopPagesMixin:
                 yes=yes, back=reverse("admin:sync_boardlink_loops"),
             )  # fmt: skip
         try:
-            turn_field(mapping, direction, shown=asked.shown, by=request.user.get_username())
+            with transaction.atomic():
+                turn_field(mapping, direction, shown=asked.shown, by=request.user.get_username())
+                before = SyncDirection(asked.shown).label
+                told = f"Direction: from “{before}” to “{direction.label}”, because of a loop."
+                note(request.user, mapping, told)
         except NoWayOut as why:
             messages.warning(request, str(why))
         else:
-            before = SyncDirection(asked.shown).label
-            note(
-                request.user,
-                mapping,
-                f"Direction: from “{before}” to “{direction.label}”, because of a loop.",
-            )
             messages.success(
                 request,
                 _("“%(field)s” is “%(now)s” now; it was “%(before)s”.")
@@ -191,15 +190,13 @@ class LoopPagesMixin:
                 yes=_("Yes, Monday wins"), back=reverse("admin:sync_boardlink_loops"),
             )  # fmt: skip
         try:
-            let_rule(mapping, Rule.MONDAY_WINS, shown=asked.shown, by=request.user.get_username())
+            with transaction.atomic():
+                let_rule(mapping, Rule.MONDAY_WINS, shown=asked.shown, by=request.user.get_username())
+                before = Rule(asked.shown).label
+                note(request.user, mapping, f"Rule: from “{before}” to “Monday wins”, because of a loop.")
         except NoWayOut as why:
             messages.warning(request, str(why))
         else:
-            note(
-                request.user,
-                mapping,
-                f"Rule: from “{Rule(asked.shown).label}” to “Monday wins”, because of a loop.",
-            )
             messages.success(request, _("“%(field)s”: Monday wins from now on.") % {"field": mapping.label})
         return _back()
 

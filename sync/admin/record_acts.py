@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,9 +19,10 @@ from sync.acts_log import note
 from sync.admin.record_sides import Sides
 from sync.admin.record_words import DIRECTIONS, direction_costs, next_in_words
 from sync.admin.status import board_name
+from sync.admin.urgent import too_often
 from sync.choices import SyncDirection
 from sync.models import SyncedModel
-from sync.record_reading import read_now
+from sync.record_reading import Reading, read_now
 from sync.record_settings import SetAlready, cleaned, pause, resume, turn
 
 Act = Callable[[HttpRequest, SyncedModel], HttpResponse]
@@ -60,14 +62,16 @@ class RecordActsMixin:
     def _act(self, act: Act) -> Callable[..., HttpResponse]:
         def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
             record = self.get_queryset(request).filter(pk=record_id).first()  # type: ignore[attr-defined]
+            gone = _("There is no %(kind)s %(id)s; it may have been deleted.")
+            told = gone % {"kind": self.opts.verbose_name, "id": record_id}
             if record is None:
-                raise Http404(
-                    _("There is no %(kind)s %(id)s; it may have been deleted.")
-                    % {"kind": self.opts.verbose_name, "id": record_id}
-                )
+                raise Http404(told)
             if not self.has_change_permission(request, record):  # type: ignore[attr-defined]
                 raise PermissionDenied
-            return act(request, record)
+            try:
+                return act(request, record)
+            except type(record).DoesNotExist as gone_meanwhile:
+                raise Http404(told) from gone_meanwhile
 
         wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
         return wrapped
@@ -79,11 +83,12 @@ class RecordActsMixin:
         """Turn one record's sync off, with a reason."""
         why = cleaned(request.POST.get("why", ""))
         try:
-            pause(record, why)
+            with transaction.atomic():
+                pause(record, why)
+                note(request.user, record, f"Paused. {why}".strip())
         except SetAlready as stale:
             messages.warning(request, str(stale))
         else:
-            note(request.user, record, f"Paused. {why}".strip())
             messages.success(
                 request,
                 _(
@@ -97,11 +102,12 @@ class RecordActsMixin:
     def resume_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Turn one record's sync on again."""
         try:
-            resume(record)
+            with transaction.atomic():
+                resume(record)
+                note(request.user, record, "Resumed.")
         except SetAlready as stale:
             messages.warning(request, str(stale))
         else:
-            note(request.user, record, "Resumed.")
             messages.success(
                 request,
                 _(
@@ -123,12 +129,13 @@ class RecordActsMixin:
         if costs and record.sync_direction == shown != chosen and "confirmed" not in request.POST:
             return self._confirm_direction(request, record, direction, costs)
         try:
-            turn(record, direction, shown=shown)
+            with transaction.atomic():
+                turn(record, direction, shown=shown)
+                before = SyncDirection(shown)
+                note(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
         except SetAlready as stale:
             messages.warning(request, str(stale))
         else:
-            before = SyncDirection(shown)
-            note(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
             messages.success(
                 request,
                 _("The direction of “%(record)s” is “%(now)s”; it was “%(before)s”. %(effect)s")
@@ -161,8 +168,13 @@ class RecordActsMixin:
 
     def read_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
         """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
-        found = read_now(record)
-        note(request.user, record, "Both sides were read.")
+        often = too_often(request)
+        found = Reading(unread=often) if often else read_now(record)
+        note(
+            request.user,
+            record,
+            f"Monday was not read: {found.unread}" if found.unread else "Both sides were read.",
+        )
         context = {
             **self.admin_site.each_context(request),
             "title": _("Both sides, read just now"),

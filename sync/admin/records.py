@@ -17,14 +17,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter, RangeDateTimeFilter
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter
 
 from sync import wake
 from sync.acts_log import note
 from sync.admin import words
 from sync.admin.base import PageAdmin
 from sync.admin.deleted import DeletedMeanwhileMixin
-from sync.admin.filters import HealthFilter
+from sync.admin.filters import HealthFilter, MomentsFilter
 from sync.admin.history import history_of
 from sync.admin.linking import LinkingMixin
 from sync.admin.record_acts import RecordActsMixin
@@ -42,7 +42,7 @@ SYNC_FILTERS: list[Any] = [
     ("sync_status", ChoicesCheckboxFilter),
     ("sync_direction", ChoicesCheckboxFilter),
     ("sync_enabled", BooleanRadioFilter),
-    ("updated_at", RangeDateTimeFilter),
+    ("updated_at", MomentsFilter),
 ]
 
 

@@ -20,12 +20,20 @@ from unfold.decorators import action
 from sync import acts_log, registry
 from sync.account import is_configured
 from sync.admin import wizard_standing, wizard_words
+from sync.admin.wizard_board import show_as_it_is
 from sync.admin.wizard_changes import PlannedChangesMixin, url_of
 from sync.connectors.monday.errors import MondayError
 from sync.models import MondayAccount, SetupDraft, SetupState
 from sync.wizard import boards, confirming, connecting
-from sync.wizard.drafts import answer, choose_fields, choose_matching, draft_of, drafts
-from sync.wizard.errors import Moved, Unfit, WizardError
+from sync.wizard.drafts import (
+    answer,
+    choose_fields,
+    choose_matching,
+    draft_of,
+    drafts,
+    leave_out,
+)
+from sync.wizard.errors import Begun, Moved, Unfit, WizardError
 from sync.wizard.permission import may_set_up
 
 View = Callable[..., HttpResponse]
@@ -67,6 +75,7 @@ class WizardMixin(PlannedChangesMixin):
             self._path("boards/", "boards", self.wizard_boards),
             self._path("map/<str:entity_type>/", "map", self.wizard_map),
             self._path("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
+            self._path("discard/<str:entity_type>/", "discard", require_POST(self.wizard_discard)),
             self._path("match/", "match", self.wizard_match),
             self._path("match/<str:entity_type>/", "matching", require_POST(self.wizard_matching)),
             self._path("plan/", "plan", self.wizard_plan),
@@ -119,13 +128,17 @@ class WizardMixin(PlannedChangesMixin):
         """A board for each kind of records."""
         if not is_configured():
             return _go("connect")
-        term = request.GET.get("q", "")[:100]
-        if request.method == "POST":
+        asked = request.POST if "search" in request.POST else request.GET
+        term = "" if asked.get("search") == "all" else asked.get("q", "")[:100]
+        if request.method == "POST" and "search" not in request.POST:
             choices = {
                 spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()
             }
             try:
-                boards.choose(_person(request), choices)
+                boards.choose(_person(request), choices, wizard_words.revisions(request.POST))
+            except Moved as moved:
+                messages.warning(request, str(moved))
+                return _go("boards")
             except (WizardError, MondayError) as error:
                 messages.error(request, wizard_words.said(error))
             else:
@@ -137,10 +150,22 @@ class WizardMixin(PlannedChangesMixin):
         """Begin to change what is set up."""
         try:
             boards.begin_change(_person(request), entity_type)
+        except Begun as begun:
+            messages.warning(request, str(begun))
         except (WizardError, MondayError) as error:
             messages.error(request, wizard_words.said(error))
             return _go("boards")
         return _go("map", entity_type)
+
+    def wizard_discard(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Forget what was drawn up for one kind of records; what others drew up stays."""
+        try:
+            leave_out(_person(request), entity_type, _seen(request))
+        except Moved as moved:
+            messages.warning(request, str(moved))
+        else:
+            messages.success(request, _("The set-up was discarded. What is synced now stays as it is."))
+        return _go("plan") if any(draft.mapped for draft in drafts()) else _go("boards")
 
     def wizard_map(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         """A column, a direction and a rule for each field."""
@@ -155,8 +180,9 @@ class WizardMixin(PlannedChangesMixin):
         chosen, wrong, error = wizard_words.choices(draft), {}, ""
         if request.method == "POST":
             chosen = wizard_words.posted(entity_type, request.POST)
+            show_as_it_is(request, draft)
             try:
-                choose_fields(_person(request), entity_type, _seen(request), chosen)
+                choose_fields(_person(request), entity_type, _seen(request), chosen, draft.columns)
             except Unfit as unfit:
                 error, wrong = str(unfit), dict(unfit.by_field)
             except Moved as moved:
@@ -165,26 +191,9 @@ class WizardMixin(PlannedChangesMixin):
             else:
                 return self._after_mapping(request, entity_type)
         else:
-            self._look_again(request, draft)
-            chosen = wizard_words.choices(draft)
+            show_as_it_is(request, draft)
         context = wizard_words.mapping(draft, chosen, wrong)
         return self._page(request, "map", {**context, "error": error, "back_url": self._before(entity_type)})
-
-    def _look_again(self, request: HttpRequest, draft: SetupDraft) -> None:
-        """The board may have changed since it was read: columns renamed, deleted, of another type."""
-        try:
-            if boards.look_again(draft):
-                messages.warning(
-                    request,
-                    _(
-                        "The board has changed: a column that was chosen is gone or of another type. Choose again."
-                    ),
-                )
-        except (WizardError, MondayError) as error:
-            shown = _("The columns are those that were read last: %(why)s") % {
-                "why": wizard_words.said(error)
-            }
-            messages.warning(request, shown)
 
     def _after_mapping(self, request: HttpRequest, entity_type: str) -> HttpResponse:
         left = [draft for draft in drafts() if not draft.mapped]
@@ -200,10 +209,11 @@ class WizardMixin(PlannedChangesMixin):
 
     def wizard_match(self, request: HttpRequest) -> HttpResponse:
         """Which records and items belong together; on POST, have all compared again."""
-        found = drafts()
-        if not found or any(not draft.mapped for draft in found):
+        every = drafts()
+        found = [draft for draft in every if draft.mapped]
+        if not found:
             messages.warning(request, _("Map the fields first; then both sides can be compared."))
-            return _go("map", next(d.entity_type for d in found if not d.mapped)) if found else _go("boards")
+            return _go("map", every[0].entity_type) if every else _go("boards")
         if any(draft.state == SetupState.RUNNING for draft in found):
             return _go("run")
         if request.method == "POST":
@@ -242,8 +252,7 @@ class WizardMixin(PlannedChangesMixin):
                 messages.warning(request, str(error))
                 confirming.compare_where_due(_person(request))
             return _go("run") if _running() else _go("plan")
-        found = drafts()
-        if not found or any(not draft.mapped for draft in found):
+        if not any(draft.mapped for draft in drafts()):
             return _go("match")
         if _running():
             return _go("run")

@@ -30,7 +30,9 @@ def run() -> dict[str, Any]:
 
 def drafts_stopped() -> list[SetupDraft]:
     """Set-ups that were confirmed and could not be carried out."""
-    return list(SetupDraft.objects.filter(state=SetupState.DRAWN).exclude(problem="").exclude(outcome={}))
+    return list(
+        SetupDraft.objects.filter(state=SetupState.DRAWN).exclude(problem="").filter(outcome__has_key="by")
+    )
 
 
 def pace(found: Sequence[SetupDraft]) -> dict[str, Any]:

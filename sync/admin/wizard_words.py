@@ -18,13 +18,14 @@ from sync.choices import Rule, SyncDirection
 from sync.connectors.monday.errors import MondayError
 from sync.models import SetupDraft, SetupState
 from sync.wizard import boards
-from sync.wizard.confirming import free_after, price, title_of, totals, unanswered
+from sync.wizard.confirming import answer_of, free_after, price, title_of, totals, unanswered
 from sync.wizard.drafts import (
     FIRST_MATCHES,
     LEAST_ALIKE,
     MOST_ALIKE,
     NEW,
     OUT,
+    changes_of,
     draft_of,
     fields_of,
     link_with,
@@ -33,6 +34,7 @@ from sync.wizard.drafts import (
 from sync.wizard.ending import ended
 from sync.wizard.fields import MAKE, Chosen, Told, Wanted, chosen_of, why_not, why_useless
 from sync.wizard.samples import records_say
+from sync.wizard.seen import seen_of
 from sync.wizard.suggesting import suggest
 
 SHOWN = 100
@@ -47,7 +49,7 @@ def said(error: Exception) -> str:
 
 def steps(here: str, found: Sequence[SetupDraft], url: Url) -> list[dict[str, Any]]:
     """Return the wizard's steps in their order: where one is, and which can be gone to."""
-    mapped = bool(found) and all(draft.mapped for draft in found)
+    mapped = any(draft.mapped for draft in found)
     running = any(draft.state == SetupState.RUNNING for draft in found)
     first = found[0].entity_type if found else ""
     rows = [
@@ -112,6 +114,7 @@ def _board_choice(
         "options": options,
         "named": spec.board_setting if setting_of(kind) else "",
         "set_up": link is not None and bool(link.board_id),
+        "seen": posted.get(f"seen-{kind}") or seen_of(draft),
     }
 
 
@@ -199,7 +202,7 @@ def matching(found: Sequence[SetupDraft]) -> dict[str, Any]:
     return {
         "kinds": [_matched(draft) for draft in found],
         "busy": any(draft.state == SetupState.COMPARING for draft in found),
-        "compared": bool(found) and all(draft.state == SetupState.COMPARED for draft in found),
+        "compared": any(draft.state == SetupState.COMPARED for draft in found),
         "open": sum(len(unanswered(draft)) for draft in found),
         **pace(found),
     }
@@ -225,7 +228,7 @@ def _matched(draft: SetupDraft) -> dict[str, Any]:
              "samples": samples.get(name, [])}
             for name, label, icon, color in groups
         ],
-        "near": [{**one, "answer": draft.answers.get(one["record"], OUT)} for one in shown],
+        "near": [{**one, "answer": answer_of(draft, one) or OUT} for one in shown],
         "near_count": len(near),
         "open": len(open_),
         "free": free_after(draft),
@@ -251,11 +254,14 @@ def revisions(form: Mapping[str, str]) -> dict[str, int]:
     return {key: int(value) for key, value in given if value.isdecimal() and len(value) < 10}
 
 
-def plan(found: Sequence[SetupDraft]) -> dict[str, Any]:
-    """What would be done, with its price."""
-    cost = price(found)
+def plan(every: Sequence[SetupDraft]) -> dict[str, Any]:
+    """What would be done, with its price; of set-ups whose fields nobody has mapped yet, that."""
+    found = [draft for draft in every if draft.mapped]
+    cost = price([draft for draft in found if draft.state == SetupState.COMPARED])
     return {
         **matching(found),
+        "unmapped": [{"draft": draft, "title": title_of(draft)} for draft in every if not draft.mapped],
+        "several": len(found) > 1,
         "plans": [
             {
                 "draft": draft,
@@ -264,6 +270,8 @@ def plan(found: Sequence[SetupDraft]) -> dict[str, Any]:
                 "made": [one.label for one in fields_of(draft.entity_type) if _is_made(draft, one)],
                 "makes_npd_id": not npd_id_of(draft),
                 "samples": draft.found.get("samples", {}),
+                "changes": changes_of(draft),
+                "new": link_with(draft) is None,
                 "first_match": Rule(draft.first_match).label,
             }
             for draft in found

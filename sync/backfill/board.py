@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sync import account
@@ -50,8 +50,8 @@ class Index:
     _by_match: dict[str, list[Item]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, batch: Batch) -> Index:
-        """List the whole board; raises MondayError."""
+    def of(cls, batch: Batch, tell: Callable[[int], None] = lambda items: None) -> Index:
+        """List the whole board; raises MondayError. `tell` hears after each page how many items are known."""
         index, match = cls(batch), batch.board.match
         columns = [batch.board.link.npd_id_column]
         if match is not None and match.column_id != "name":
@@ -60,6 +60,7 @@ class Index:
             index.calls += 1
             for item in items:
                 index.add(item)
+            tell(len(index.items))
         return index
 
     def add(self, item: Item) -> None:

@@ -139,7 +139,7 @@ def preview(spec: EntitySpec, tell: Callable[[int, int], None] = lambda done, of
     found = Preview(spec, sync_now(), room, calls_so_far=1)
     if not ids:
         return found
-    index = Index.of(_batch(board))
+    index = Index.of(_batch(board), lambda items: tell(0, len(ids)))
     found.items, found.calls_so_far = len(index.items), 1 + index.calls
     sorter = _Sorter(found, index)
     for done, chunk in enumerate(chunks(ids)):

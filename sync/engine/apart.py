@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sync.engine.subjects import Batch, Subject
 from sync.hooks import KIND_IDENTITY, RECORD
-from sync.letting_go import tell_apart
+from sync.letting_go import let_go_of_many, tell_apart
 from sync.models import RefusedItem
 
 
@@ -21,11 +21,10 @@ class Apart:
 
     @classmethod
     def of(cls, batch: Batch, items: Iterable[str], records: Iterable[UUID]) -> Apart:
-        """Read what is remembered of these items, and of what was let go of these records; two queries."""
+        """Read what is remembered of these items, and of what was let go of these records; a few queries."""
         rows = RefusedItem.objects.filter(entity_type=batch.board.link.entity_type)
         by_item = {row.item_id: row for row in rows.filter(item_id__in=set(items))}
-        mine = rows.filter(entity_id__in=list(records), let_go=True).order_by("at", "id")
-        return cls(by_item, {row.entity_id: row for row in mine if row.entity_id})
+        return cls(by_item, let_go_of_many(batch.board.link.entity_type, list(records)))
 
     def may_match(self, item_id: str, record_id: UUID) -> bool:
         """Whether nothing is known that keeps this item from being this record's."""

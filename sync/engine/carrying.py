@@ -7,9 +7,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 
-from sync.choices import Cause
 from sync.connectors.monday.converters import CannotSplit, UnknownValue
 from sync.connectors.monday.converters.elements import ListConverter
+from sync.engine.left_in_npd import kept_back
 from sync.engine.planned import Planned
 from sync.engine.related import NotFound
 from sync.engine.subjects import Batch, Subject
@@ -17,7 +17,6 @@ from sync.engine.typing_in import typed
 from sync.engine.values import cleaned, relation_of
 from sync.hooks import KIND_FIELDS, Choice, FieldConflict
 from sync.merge import Action, Decision, Field
-from sync.refused import LEFT_BY
 
 
 def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Planned:  # noqa: PLR0911 - a table
@@ -46,26 +45,12 @@ def carry(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Pla
 
 
 def _push(subject: Subject, planned: Planned, raw: dict[str, Any]) -> Planned:
-    if stays_held(subject, planned):
-        return planned.held(subject.ledger.held[planned.mapping.key]["reason"], refused=True)
+    if held := kept_back(subject, planned):
+        return planned.held(held, refused=True)
     if reason := planned.convert.limit(raw):
         return planned.held(reason, too_much=True)
     planned.send_raw = raw
     return planned
-
-
-def stays_held(subject: Subject, planned: Planned) -> bool:
-    """What Monday refused is not sent again until the value, the column or a person changes it.
-
-    A value that a person left in NPD stays there, whatever else a person asks of the record.
-    """
-    held = subject.ledger.held.get(planned.mapping.key)
-    if not held or held["side"] != "monday":
-        return False
-    if subject.causes & Cause.PERSON and LEFT_BY not in held:
-        return False
-    same_place = (held["column"], held["version"]) == (planned.mapping.column_id, planned.mapping.version)
-    return bool(same_place and held["local"] == planned.local_raw)
 
 
 def _pull(batch: Batch, subject: Subject, planned: Planned, field: Field) -> Planned:

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from sync.engine.gone_findings import about_its_item
+from sync.engine.left_in_npd import stays_left
 from sync.engine.overwritten import findings_of_overwritten
 from sync.engine.subjects import Outcome, Subject
 from sync.engine.undo_findings import about_wishes, told
@@ -78,6 +79,7 @@ def undecided(subject: Subject) -> tuple[str, ...]:
         key
         for key in _open_fields(subject)
         if key not in decided and (planned := subject.planned.get(key)) and planned.hold
+        if not stays_left(subject, planned)
     )
 
 

@@ -14,12 +14,13 @@ from django.db import connection
 from sync.choices import LedgerDirection
 from sync.engine.findings import undecided, waiting_for_a_person
 from sync.engine.gone import Gone
+from sync.engine.left_in_npd import marked
 from sync.engine.overwritten import waiting_overwritten
 from sync.engine.subjects import Batch, Outcome, Planned, Subject
 from sync.engine.undo_findings import overwritten_again
 from sync.hooks import KIND_DELETE, KIND_OVERWRITTEN
 from sync.models import SyncMetadata
-from sync.refused import LEFT_BY, LIMIT, MONDAY, still_left
+from sync.refused import LEFT_BY, LIMIT, MONDAY
 
 LEFT_OUT = "left out"
 _COLUMNS = (
@@ -66,7 +67,8 @@ def store(batch: Batch, subjects: Sequence[Subject], stored: dict[str, SyncMetad
     for subject in subjects:
         row, seen = stored[str(subject.id)], subject.ledger
         row.base, row.altered = seen.base, seen.altered
-        row.held = still_left(held_of(subject), row.held)
+        # A look that planned nothing leaves what is held, and what a person said of it meanwhile.
+        row.held = marked(subject, held_of(subject), row.held) if subject.planned else row.held
         row.note, row.remote_state = subject.note, seen.remote_state
         row.seen = seen.seen
         row.gone_since, row.gone_looks = seen.gone_since, seen.gone_looks
@@ -89,9 +91,7 @@ def _update(rows: Sequence[SyncMetadata]) -> None:
 
 
 def held_of(subject: Subject) -> dict[str, Any]:
-    """What is held after this look; a look that planned nothing leaves what was held."""
-    if not subject.planned:
-        return dict(subject.ledger.held)
+    """What this look has found held."""
     return {
         key: {
             "reason": p.hold,

@@ -9,8 +9,9 @@ from sync.choices import SyncDirection
 from sync.connectors.monday.converters import Converter, UnknownValue
 from sync.connectors.monday.items import Item
 from sync.engine.board import Board
-from sync.engine.carrying import carry, choice_of, sides, stays_held, typed_by
+from sync.engine.carrying import carry, choice_of, sides, typed_by
 from sync.engine.edit_times import edited
+from sync.engine.left_in_npd import kept_back
 from sync.engine.planned import Planned
 from sync.engine.related import NotFound
 from sync.engine.subjects import Batch, Subject
@@ -166,8 +167,8 @@ def _plan_create(batch: Batch, subject: Subject, planned: Planned, way: Way) -> 
         return planned.held(reason, too_much=True)
     if empty:
         planned.decision = Decision(mapping.key, Action.AGREED, "empty on both sides")
-    elif stays_held(subject, planned):
-        return planned.held(subject.ledger.held[mapping.key]["reason"], refused=True)
+    elif reason := kept_back(subject, planned):
+        return planned.held(reason, refused=True)
     else:
         planned.send_raw = local_raw
     return planned

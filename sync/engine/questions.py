@@ -145,8 +145,11 @@ def whose_let_go(record: SyncedModel, row: RefusedItem) -> dict[str, Any]:
         f"“{record}” and the item {row.item_id} sync as before; what changed since flows or is asked about.",
         row.item_id,
     )
+    why = f"“{record}” was unlinked from an item. {row.reason}"
+    if row.entity_id not in (None, record.pk):
+        why = f"The set-up left “{record}” out, for its name is like an item's that another record's is like, too."
     return {
-        "what": f"“{record}” was unlinked from an item. {row.reason} Nothing was created.",
+        "what": f"{why} Nothing was created.",
         "candidates": [{"id": row.item_id, "label": f"Item {row.item_id}", "linked_to": None}],
         "options": [again.to_json(), _own_item(record).to_json()],
     }

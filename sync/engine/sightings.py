@@ -31,10 +31,13 @@ def was_seen(ledger: SyncMetadata, key: str, convert: Converter, value: Canonica
     return any(_when(entry) >= since - APART and _is(convert, entry[0], value) for entry in entries)
 
 
-def last_read(ledger: SyncMetadata, key: str) -> Any:
-    """The raw value that a look read last where it was more than the base said; None where none did of late."""
+def last_read(ledger: SyncMetadata, key: str) -> tuple[Any] | None:
+    """The raw value, of an empty cell None, that a look read last where it was more than the base said.
+
+    None without a value where no look did of late.
+    """
     entries = [entry for entry in ledger.seen.get(key, []) if len(entry) < _MARK]
-    return entries[-1][0] if entries else None
+    return (entries[-1][0],) if entries else None
 
 
 def was_reported(ledger: SyncMetadata, key: str, value: Canonical, writes: Iterable[str]) -> bool:

@@ -16,11 +16,20 @@ from sync.connectors.monday.board_list import ListedBoard, list_boards
 from sync.connectors.monday.boards import Board, read_boards
 from sync.connectors.monday.documents import first_page
 from sync.connectors.monday.items import parse_page
-from sync.models import BoardLink, SetupDraft
+from sync.models import BoardLink, SetupDraft, SetupState
 from sync.registry import EntitySpec
 from sync.wizard import permission
-from sync.wizard.drafts import draft_of, draw_up, forget_columns_gone, leave_out
-from sync.wizard.errors import WizardError
+from sync.wizard.differing import as_mapped, changes, in_words
+from sync.wizard.drafts import (
+    draft_of,
+    draw_up,
+    fields_of,
+    forget_columns_gone,
+    leave_out,
+)
+from sync.wizard.errors import Begun, WizardError
+from sync.wizard.fields import chosen_of
+from sync.wizard.seen import check_seen, seen_of
 
 MAKE_BOARD = "new"
 NO_BOARD = ""
@@ -30,15 +39,23 @@ SAMPLES = 3
 def offered(user: User, term: str = "") -> tuple[list[ListedBoard], bool]:
     """Return the boards whose name or number holds `term`, and whether all boards were asked; raises MondayError."""
     permission.check(user)
-    found, complete = list_boards(account.client(urgent=True))
+    api = account.client(urgent=True)
+    found, complete = list_boards(api)
     wanted = term.strip().casefold()
-    return [one for one in found if wanted in one.name.casefold() or wanted in one.id], complete
+    hits = [one for one in found if wanted in one.name.casefold() or wanted in one.id]
+    is_number = wanted.isascii() and wanted.isdecimal()
+    if not complete and is_number and wanted not in {one.id for one in hits}:
+        # The account has more boards than are listed: one of the others is found by its number.
+        board = read_boards(api, [wanted]).get(wanted)
+        hits += [ListedBoard(board.id, board.name)] if board is not None and board.is_active else []
+    return hits, complete
 
 
-def choose(user: User, choices: Mapping[str, str]) -> list[SetupDraft]:
+def choose(user: User, choices: Mapping[str, str], seen: Mapping[str, int]) -> list[SetupDraft]:
     """Draw up a set-up for each type: of a board by its id, of one to be made, or none.
 
-    All are checked before any is kept. Raises WizardError, MondayError.
+    `seen` gives the revisions of the set-ups that the page showed: one that changed meanwhile is not replaced. All
+    are checked before any is kept. Raises WizardError, Moved, MondayError.
     """
     permission.check(user)
     wanted = [(spec, choices.get(spec.entity_type, NO_BOARD)) for spec in registry.entities()]
@@ -55,49 +72,93 @@ def choose(user: User, choices: Mapping[str, str]) -> list[SetupDraft]:
     boards = read_boards(api, ids) if ids else {}
     for spec, choice in wanted:
         _check(spec, choice, boards)
+    moving = [(spec, choice) for spec, choice in wanted if not _stands(spec, choice)]
+    for spec, _choice in moving:
+        check_seen(draft_of(spec.entity_type), seen.get(spec.entity_type, 0))
     drawn = []
-    for spec, choice in wanted:
+    for spec, choice in moving:
+        number = seen.get(spec.entity_type, 0)
         if choice == NO_BOARD:
-            leave_out(user, spec.entity_type)
-        elif not _stands(spec, choice):
-            drawn.append(_draw(user, api, spec, boards.get(choice)))
+            leave_out(user, spec.entity_type, number)
+        else:
+            drawn.append(_draw(user, api, spec, boards.get(choice), number))
     return drawn
 
 
 def begin_change(user: User, entity_type: str) -> SetupDraft:
-    """Draw up a change of a board that is set up, beginning with how it is; raises WizardError, MondayError."""
+    """Draw up a change of a board that is set up, beginning with how it is; raises WizardError, MondayError.
+
+    An open set-up that holds more than what is stored is neither added to nor replaced: raises Begun.
+    """
     permission.check(user)
     link = link_of(entity_type)
     if link is None or not link.board_id:
         raise WizardError(_("There is no board yet. Choose one."))
     spec = registry.entity(entity_type)
-    if _stands(spec, link.board_id):
-        draft = draft_of(entity_type)
-        assert draft is not None
+    draft = draft_of(entity_type)
+    if draft is not None and draft.state != SetupState.DONE:
+        _check_begun(draft, link)
         return draft
     api = account.client(urgent=True)
     boards = read_boards(api, [link.board_id])
     _check(spec, link.board_id, boards)
-    return _draw(user, api, spec, boards[link.board_id])
+    return _draw(user, api, spec, boards[link.board_id], seen_of(draft))
 
 
-def look_again(draft: SetupDraft) -> bool:
-    """Read the draft's board anew; return whether that affects what was chosen. Raises WizardError, MondayError."""
+def _check_begun(draft: SetupDraft, link: BoardLink) -> None:
+    """An open set-up may be gone on with unasked only where it is what is stored; raises Begun."""
+    if draft.state == SetupState.RUNNING:
+        raise Begun(_("This set-up is being carried out. Wait until it is done."))
+    if draft.board_id != link.board_id:
+        what = _("the board %(name)s instead of %(board)s") % {
+            "name": draft.board_name or draft.board_id,
+            "board": link.board_id,
+        }
+    else:
+        stored = as_mapped(link)
+        # What nobody has chosen yet are suggestions for fields that aren't mapped.
+        fields = [one for one in fields_of(draft.entity_type) if draft.mapped or one.key in stored]
+        found = changes(fields, stored, chosen_of(draft.fields), draft.columns)
+        if not found and not draft.answers:
+            return
+        what = in_words(found) if found else _("answers about names that are alike")
+    who = draft.changed_by.get_username() if draft.changed_by else _("Somebody")
+    said = _(
+        "Another change is open, begun by %(who)s: %(what)s. Nothing was added to it. Go on with it here, or discard "
+        "it and begin yours again."
+    )
+    raise Begun(said % {"who": who, "what": what})
+
+
+def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str] | None:
+    """Return the columns and the name of the draft's board as they are now; None where it is to be made.
+
+    Raises WizardError, MondayError.
+    """
     if not draft.board_id:
-        return False
+        return None
     api = account.client(urgent=True)
     board = read_boards(api, [draft.board_id]).get(draft.board_id)
     if board is None or not board.is_active:
         raise WizardError(_gone(draft.board_name, draft.board_id, board))
-    return forget_columns_gone(draft, columns_told(api, board), board.name)
+    return columns_told(api, board), board.name
+
+
+def look_again(draft: SetupDraft) -> bool:
+    """Read the draft's board anew and keep that; return whether it affects what was chosen.
+
+    Raises WizardError, MondayError.
+    """
+    read = read_columns(draft)
+    return forget_columns_gone(draft, *read) if read is not None else False
 
 
 def _stands(spec: EntitySpec, choice: str) -> bool:
     """Whether that is drawn up already: going back to this step and on again takes nothing back."""
     draft = draft_of(spec.entity_type)
-    if draft is None or draft.state == "done":
-        return False
-    return draft.board_id == ("" if choice == MAKE_BOARD else choice)
+    if draft is None or draft.state == SetupState.DONE:
+        return choice == NO_BOARD
+    return choice != NO_BOARD and draft.board_id == ("" if choice == MAKE_BOARD else choice)
 
 
 def _check(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
@@ -145,14 +206,20 @@ def _gone(name: str, board_id: str, board: Board | None) -> str:
     return said % {"board": what, "state": state}
 
 
-def _draw(user: User, api: Api, spec: EntitySpec, board: Board | None) -> SetupDraft:
+def _draw(user: User, api: Api, spec: EntitySpec, board: Board | None, seen: int) -> SetupDraft:
     if board is None:
         said = _("Set-up begun: a board is to be made. Nothing is written yet.")
-        return draw_up(user, spec.entity_type, "", spec.board_title, {}, said)
+        return draw_up(user, spec.entity_type, "", spec.board_title, {}, said, seen)
     said = _("Set-up begun with the board “%(name)s” (%(id)s). Nothing is written yet.")
     columns = columns_told(api, board)
     return draw_up(
-        user, spec.entity_type, board.id, board.name, columns, said % {"name": board.name, "id": board.id}
+        user,
+        spec.entity_type,
+        board.id,
+        board.name,
+        columns,
+        said % {"name": board.name, "id": board.id},
+        seen,
     )
 
 

@@ -16,15 +16,19 @@ from django.utils.translation import gettext as _
 
 from sync import registry
 from sync.backfill.preview import CALLS_A_JOB, SECONDS_A_CALL, SECONDS_A_JOB
+from sync.boards import link_of
+from sync.choices import Rule
 from sync.clock import SyncNow, sync_now
 from sync.connectors.monday.documents import ITEMS_PER_PAGE, ITEMS_PER_READ
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS
 from sync.connectors.monday.ingest import ROWS_PER_JOB
 from sync.models import ApiBudget, SetupDraft, SetupState
 from sync.wizard import permission
-from sync.wizard.drafts import NEW, drafts, note, npd_id_of
+from sync.wizard.differing import in_words
+from sync.wizard.drafts import NEW, OUT, changes_of, drafts, fields_of, link_with, note, npd_id_of
 from sync.wizard.errors import Moved, WizardError
-from sync.wizard.fields import MAKE, chosen_of
+from sync.wizard.fields import MAKE, Chosen, chosen_of
+from sync.wizard.meanwhile import WAS, changed_since, standing_of
 
 log = structlog.get_logger(__name__)
 
@@ -81,21 +85,72 @@ def compare_where_due(user: User) -> None:
 
 
 def confirm(user: User, seen: Mapping[str, int]) -> None:
-    """Let a worker carry out what the page showed, all of it or nothing; raises Moved, WizardError."""
+    """Let a worker carry out what was chosen of the page's plan, all of it or nothing; raises Moved, WizardError.
+
+    `seen` gives the revisions of the chosen set-ups, by type; others stay open as they are.
+    """
     permission.check(user)
     with transaction.atomic():
-        found = list(SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE).order_by("pk"))
+        open_ones = SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE)
+        found = [draft for draft in open_ones.order_by("pk") if draft.pk in seen]
         _check(found, seen)
-        for draft in found:
+        _check_relations(found)
+        since = _rest_on_what_is(found)
+        for draft in () if since else found:
             SetupDraft.objects.filter(pk=draft.pk).update(
                 state=SetupState.RUNNING, revision=F("revision") + 1, changed_by=user, changed_at=SyncNow(),
-                progress="", problem="", outcome={"by": user.get_username()}, token=None, held_until=None,
+                progress="", problem="", outcome={**draft.outcome, "by": user.get_username()},
+                token=None, held_until=None,
             )  # fmt: skip
-            note(user, draft.entity_type, _("Set-up confirmed: %(what)s.") % {"what": in_short(draft)})
+            note(user, draft.entity_type, _told(draft))
         transaction.on_commit(wake, robust=True)
+    if since:
+        said = _(
+            "After this set-up was drawn up, settings were changed elsewhere: %(what)s. Nothing was begun. Confirming "
+            "sets them as this plan says: look at it again, then confirm it or map the fields anew."
+        )
+        raise Moved(said % {"what": since})
+
+
+def _rest_on_what_is(found: Sequence[SetupDraft]) -> str:
+    """Return what was changed since these were drawn up; once a person was told, they rest on that."""
+    told = []
+    for draft in found:
+        link = link_with(draft)
+        if since := changed_since(draft, link, fields_of(draft.entity_type)):
+            told.append(since)
+            outcome = {**draft.outcome, WAS: standing_of(link)}
+            SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome, revision=F("revision") + 1)
+    return "; ".join(told)
+
+
+def _told(draft: SetupDraft) -> str:
+    """What was confirmed, for the log: what the plan comes to, and what of the mapping it changes."""
+    said = _("Set-up confirmed: %(what)s. %(changes)s. Where both sides differ at first: %(rule)s.")
+    rule = Rule(draft.first_match).label
+    return said % {"what": in_short(draft), "changes": in_words(changes_of(draft)), "rule": rule}
+
+
+def _check_relations(found: Sequence[SetupDraft]) -> None:
+    """A field that points at records whose board is only drawn up needs that set-up, too; raises WizardError."""
+    taken = {draft.pk for draft in found}
+    for draft in found:
+        chosen = chosen_of(draft.fields)
+        for one in fields_of(draft.entity_type):
+            if not one.target or one.target in taken or not chosen.get(one.key, Chosen()).synced:
+                continue
+            link = link_of(one.target)
+            if link is None or not link.board_id or link.board_id != one.target_board:
+                said = _(
+                    "%(field)s points at the %(other)s records, whose set-up was not chosen. Choose both, or leave "
+                    "the field out of the sync."
+                )
+                raise WizardError(said % {"field": one.label, "other": one.target})
 
 
 def _check(found: Sequence[SetupDraft], seen: Mapping[str, int]) -> None:
+    if not seen:
+        raise WizardError(_("No set-up was chosen, so nothing was begun. Choose at least one."))
     if not found or any(draft.state == SetupState.RUNNING for draft in found):
         raise Moved(_("It was confirmed or left out already; here is how it stands."))
     if {draft.pk: draft.revision for draft in found} != dict(seen):
@@ -117,7 +172,8 @@ def in_short(draft: SetupDraft) -> str:
     """Return what a plan comes to, as a clause for the log."""
     count = totals(draft)
     said = _("%(create)d to create, %(link)d to link, %(out)d left out")
-    return said % {"create": count["create"], "link": count["link"], "out": count["out"]}
+    out = count["out"] + len(draft.found.get("unsure_of", {}))
+    return said % {"create": count["create"], "link": count["link"], "out": out}
 
 
 def totals(draft: SetupDraft) -> dict[str, int]:
@@ -130,7 +186,7 @@ def totals(draft: SetupDraft) -> dict[str, int]:
         **{name: int(counts.get(name, 0)) for name in COUNTED},
         "create": int(counts.get("create", 0)) + new,
         "link": int(counts.get("link", 0)) + linked,
-        "out": len(near) - linked - new + len(draft.found.get("unsure_of", {})),
+        "out": len(near) - linked - new,  # those that are like several items count as ambiguous
         "from_items": free_after(draft) if draft.creates_records else 0,
     }  # fmt: skip
 
@@ -169,7 +225,13 @@ def _to_set_up(draft: SetupDraft) -> int:
 
 def unanswered(draft: SetupDraft) -> list[dict[str, Any]]:
     """Return the pairs of like names of which nobody has said whether they are the same."""
-    return [one for one in draft.found.get("near", []) if one["record"] not in draft.answers]
+    return [one for one in draft.found.get("near", []) if not answer_of(draft, one)]
+
+
+def answer_of(draft: SetupDraft, pair: Mapping[str, Any]) -> str:
+    """Return what was said of a pair of like names; empty where nothing was, or only of another item."""
+    said = str(draft.answers.get(pair["record"], ""))
+    return said if said in (pair["item"], NEW, OUT) else ""
 
 
 def title_of(draft: SetupDraft) -> str:

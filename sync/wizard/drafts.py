@@ -21,8 +21,11 @@ from sync.engine.values import relation_of, target_of
 from sync.models import BoardLink, SetupDraft, SetupState
 from sync.registry import EntitySpec
 from sync.wizard import permission
-from sync.wizard.errors import Moved, Unfit, WizardError
+from sync.wizard.differing import Change, as_mapped, changes, in_words
+from sync.wizard.errors import Unfit, WizardError
 from sync.wizard.fields import Chosen, Told, Wanted, chosen_of, npd_id_column, problems, wanted_fields
+from sync.wizard.meanwhile import WAS, standing_of
+from sync.wizard.seen import check_seen, locked
 from sync.wizard.suggesting import suggest
 
 NEW, OUT = "new", "out"
@@ -76,16 +79,26 @@ def link_with(draft: SetupDraft) -> BoardLink | None:
     return link if link is not None and draft.board_id and link.board_id == draft.board_id else None
 
 
+def changes_of(draft: SetupDraft) -> list[Change]:
+    """Return what a set-up changes in the mapping that is stored now, field by field."""
+    before = as_mapped(link_with(draft))
+    return changes(fields_of(draft.entity_type), before, chosen_of(draft.fields), draft.columns)
+
+
 def draw_up(
-    user: User, entity_type: str, board_id: str, name: str, columns: Mapping[str, Told], said: str
+    user: User, entity_type: str, board_id: str, name: str, columns: Mapping[str, Told], said: str, seen: int
 ) -> SetupDraft:
-    """Begin a type's set-up with a board (none: one is to be made) and what its columns suggest."""
+    """Begin a type's set-up with a board (none: one is to be made) and what its columns suggest.
+
+    `seen` is the revision of the set-up that it replaces; raises Moved where that is another by now.
+    """
     permission.check(user)
     try:
         with transaction.atomic():
             before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
             if before is not None and before.state == SetupState.RUNNING:
                 raise WizardError(_("This set-up is being carried out. Wait until it is done."))
+            check_seen(before, seen)
             SetupDraft.objects.filter(entity_type=entity_type).delete()
             draft = SetupDraft.objects.create(
                 entity_type=entity_type,
@@ -111,9 +124,12 @@ def _rest_of(entity_type: str, board_id: str) -> dict[str, Any]:
     """What the board link says already, of what isn't in its mappings."""
     link = link_of(entity_type)
     if link is None or not board_id or link.board_id != board_id:
-        return {"creates_records": not board_id}
+        return {"creates_records": not board_id, "outcome": {WAS: standing_of(None)}}
     first = link.mappings.values_list("first_match", flat=True).first()
-    return {"creates_records": link.creates_records, "first_match": first or Rule.ASK}
+    was = standing_of(link)
+    return {
+        "creates_records": link.creates_records, "first_match": first or Rule.ASK, "outcome": {WAS: was}
+    }  # fmt: skip
 
 
 def _first_choices(draft: SetupDraft) -> dict[str, dict[str, str]]:
@@ -136,32 +152,49 @@ def _first_choices(draft: SetupDraft) -> dict[str, dict[str, str]]:
     return {key: one.to_json() for key, one in chosen.items()}
 
 
-def leave_out(user: User, entity_type: str) -> None:
-    """Forget a set-up that isn't being carried out; nothing was written for it."""
+def leave_out(user: User, entity_type: str, seen: int) -> None:
+    """Forget a set-up that isn't being carried out, as it was seen; raises Moved."""
     permission.check(user)
     with transaction.atomic():
-        gone, _rows = (
-            SetupDraft.objects.filter(entity_type=entity_type)
-            .exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
-            .delete()
-        )
-        if gone:
+        open_ones = SetupDraft.objects.exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
+        draft = open_ones.select_for_update().filter(entity_type=entity_type).first()
+        if draft is None:
+            return
+        check_seen(draft, seen)
+        draft.delete()
+        if draft.outcome.get("by"):
+            note(user, entity_type, _("Set-up left out; what its run had made on the board stays."))
+        else:
             note(user, entity_type, _("Set-up left out; nothing was written."))
 
 
-def choose_fields(user: User, entity_type: str, seen: int, chosen: Mapping[str, Chosen]) -> SetupDraft:
-    """Store which column each field has, its direction and rule; raises Moved, Unfit."""
+def choose_fields(
+    user: User,
+    entity_type: str,
+    seen: int,
+    chosen: Mapping[str, Chosen],
+    columns: Mapping[str, Told] | None = None,
+) -> SetupDraft:
+    """Store which column each field has, its direction and rule; raises Moved, Unfit.
+
+    `columns` are the board's as they were read just now; without, those that were read last count.
+    """
     permission.check(user)
     with transaction.atomic():
-        draft = _locked(entity_type, seen)
+        draft = locked(entity_type, seen)
+        draft.columns = columns if columns is not None else draft.columns
         fields = fields_of(entity_type)
         wrong = problems(fields, chosen, draft.columns, npd_id_of(draft))
         if wrong:
             raise Unfit(_("Nothing was kept yet: some fields can't be mapped so. See below."), wrong)
+        before = chosen_of(draft.fields) if draft.mapped else as_mapped(link_with(draft))
+        what = in_words(changes(fields, before, chosen, draft.columns))
         draft.fields = {one.key: chosen.get(one.key, Chosen()).to_json() for one in fields}
         draft.mapped = True
-        _keep(draft, user, ["fields", "mapped"])
-        note(user, entity_type, _("Set-up: fields mapped; nothing is written yet."))
+        _keep(draft, user, ["fields", "mapped", "columns"])
+        note(
+            user, entity_type, _("Set-up: fields mapped: %(what)s. Nothing is written yet.") % {"what": what}
+        )
     return draft
 
 
@@ -176,10 +209,16 @@ def choose_matching(
             % {"least": LEAST_ALIKE, "most": MOST_ALIKE}
         )
     with transaction.atomic():
-        draft = _locked(entity_type, seen)
+        draft = locked(entity_type, seen)
         draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
         _keep(draft, user, ["threshold", "first_match", "creates_records"])
-        note(user, entity_type, _("Set-up: matching changed; nothing is written yet."))
+        said = _(
+            "Set-up: names are like each other from %(threshold)d %%; where both sides differ at first: %(rule)s; "
+            "items become records: %(takes)s. Nothing is written yet."
+        )
+        takes = _("yes") if creates_records else _("no")
+        rule = Rule(first_match).label
+        note(user, entity_type, said % {"threshold": threshold, "rule": rule, "takes": takes})
     return draft
 
 
@@ -187,7 +226,7 @@ def answer(user: User, entity_type: str, seen: int, answers: Mapping[str, str]) 
     """Store whose items those with a name like a record's are; of pairs that the comparison didn't find, nothing."""
     permission.check(user)
     with transaction.atomic():
-        draft = _locked(entity_type, seen)
+        draft = locked(entity_type, seen)
         offered = {one["record"]: one["item"] for one in draft.found.get("near", ())}
         known = {r: a for r, a in answers.items() if r in offered and a in (offered[r], NEW, OUT)}
         changed = {record: one for record, one in known.items() if draft.answers.get(record) != one}
@@ -200,17 +239,21 @@ def answer(user: User, entity_type: str, seen: int, answers: Mapping[str, str]) 
     return draft
 
 
+def columns_moved(draft: SetupDraft, columns: Mapping[str, Told]) -> bool:
+    """Whether a column that was chosen is gone from these, or of another type."""
+    return any(
+        column in draft.columns
+        and (column not in columns or columns[column]["type"] != draft.columns[column]["type"])
+        for column in (one.column for one in chosen_of(draft.fields).values())
+    )
+
+
 def forget_columns_gone(draft: SetupDraft, columns: Mapping[str, Told], name: str) -> bool:
     """Take over what the board shows now; return whether something that was chosen is affected.
 
     Renamed columns are followed by their id. A change of what a plan rests on makes the plan old.
     """
-    used = {one.column for one in chosen_of(draft.fields).values()}
-    moved = any(
-        column in draft.columns
-        and (column not in columns or columns[column]["type"] != draft.columns[column]["type"])
-        for column in used
-    )
+    moved = columns_moved(draft, columns)
     told: dict[str, Any] = {"columns": columns, "board_name": name[:255]}
     if moved:
         told |= {"state": SetupState.DRAWN, "mapped": False, "found": {}, "found_at": None}
@@ -219,21 +262,6 @@ def forget_columns_gone(draft: SetupDraft, columns: Mapping[str, Told], name: st
     kept.exclude(state__in=(SetupState.RUNNING, SetupState.DONE)).update(**told)
     draft.refresh_from_db()
     return moved
-
-
-def _locked(entity_type: str, seen: int) -> SetupDraft:
-    draft = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
-    if draft is None or draft.state == SetupState.DONE:
-        raise Moved(_("This set-up was carried out or left out meanwhile. Begin again with the boards."))
-    if draft.state == SetupState.RUNNING:
-        raise Moved(_("This set-up was confirmed meanwhile, and is being carried out."))
-    if draft.revision != seen:
-        who = draft.changed_by.get_username() if draft.changed_by else _("Somebody")
-        said = _(
-            "%(who)s changed this set-up after your page was opened. Nothing of yours was kept; choose again."
-        )
-        raise Moved(said % {"who": who})
-    return draft
 
 
 def _keep(draft: SetupDraft, user: User, names: Sequence[str]) -> None:

@@ -13,6 +13,10 @@ class Moved(WizardError):
     """The page is older than what it is about."""
 
 
+class Begun(WizardError):
+    """Another set-up of the same records is open, and holds more than what is stored."""
+
+
 class Unfit(WizardError):
     """Fields were chosen that can't be mapped so; `by_field` says why, by the field's key."""
 

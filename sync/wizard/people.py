@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from sync.choices import Cause, Priority
 from sync.enqueue import enqueue_many
-from sync.letting_go import remember
+from sync.letting_go import LEFT_OUT, remember
 from sync.models import Decision, RefusedItem, SetupDraft, SyncedModel
 from sync.registry import EntitySpec
 from sync.wizard.drafts import NEW
@@ -66,12 +66,15 @@ def _leave_out(spec: EntitySpec, out: Mapping[str, list[str]], by: str) -> int:
         reason = f"Its name is like that of “{record}”; nobody has said whether they are the same."
         # The likest last: it is the one that “Link again…” offers.
         for item in reversed(items):
-            remember(spec.entity_type, item, record.pk, reason)
+            # Others may be like it, too: it stays the first one's, and this record is told by its decision below.
+            rows = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id=item, let_go=True)
+            if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
+                remember(spec.entity_type, item, record.pk, reason)
         sentence = (
             "The set-up left it out: its name is like an item's, and nobody has said whether they are the same. "
             "“Link again…” links it with that item; “Turn sync on” asks."
         )
-        _tell(record, items[0], "excluded", sentence, by)
+        _tell(record, items[0], LEFT_OUT, sentence, by)
         count += 1
     return count
 

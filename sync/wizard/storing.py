@@ -52,11 +52,10 @@ def _leave_out(link: BoardLink, one: Wanted, before: FieldMapping | None, positi
     if before is not None:
         moved = FieldMapping.objects.filter(pk=before.pk).exclude(direction=SyncDirection.NONE)
         return bool(moved.update(direction=SyncDirection.NONE, problem=""))
-    if not one.optional:
-        FieldMapping.objects.create(
-            link=link, key=one.key, label=one.label, fields=list(one.fields), required=one.required,
-            position=position, converter=one.types[one.made_type], direction=SyncDirection.NONE,
-        )  # fmt: skip
+    FieldMapping.objects.create(
+        link=link, key=one.key, label=one.label, fields=list(one.fields), required=one.required,
+        position=position, converter=one.types[one.made_type], direction=SyncDirection.NONE,
+    )  # fmt: skip
     return False
 
 

@@ -18,11 +18,12 @@ from sync import account, registry, stopping
 from sync.clock import SyncNow
 from sync.connectors.monday.errors import MondayError, Scope
 from sync.models import SetupDraft, SetupState
-from sync.wizard.applying import Stopped, apply
+from sync.wizard.applying import NotYet, Stopped, apply
 from sync.wizard.boards import look_again
 from sync.wizard.comparing import compare
 from sync.wizard.drafts import note
 from sync.wizard.errors import Overtaken, WizardError
+from sync.wizard.meanwhile import WAS
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,8 @@ def _keep(draft: SetupDraft, **values: Any) -> None:
     mine = SetupDraft.objects.filter(pk=draft.pk, token=draft.token, state=draft.state)
     if not mine.update(**values, held_until=SyncNow() + timedelta(seconds=HELD_SECONDS)):
         raise Overtaken
-    draft.refresh_from_db(fields=list(values) or None)
+    if values:
+        draft.refresh_from_db(fields=list(values))
 
 
 def _end(draft: SetupDraft, state: SetupState, **values: Any) -> None:
@@ -86,6 +88,10 @@ def _work(draft: SetupDraft) -> None:
             _compare(draft)
         else:
             _run(draft)
+    except NotYet as why:
+        SetupDraft.objects.filter(pk=draft.pk, token=draft.token).update(
+            progress=str(why)[:255], token=None, held_until=None
+        )
     except MondayError as error:
         _wait_or_end(draft, error)
     except (Stopped, WizardError) as why:
@@ -115,7 +121,10 @@ def _run(draft: SetupDraft) -> None:
             raise Overtaken  # the next worker goes on where this one ended
 
     outcome = apply(draft, keep, wait)
-    _end(draft, SetupState.DONE, outcome=outcome, problem="", changed_at=SyncNow())
+    outcome.pop(WAS, None)
+    # Names of people stay nowhere without need; and the board may be chosen for another type some day.
+    cleared = {"found": {}, "answers": {}, "columns": {}, "board_id": ""}
+    _end(draft, SetupState.DONE, outcome=outcome, problem="", changed_at=SyncNow(), **cleared)
     if draft.changed_by is not None:
         note(draft.changed_by, draft.entity_type, _("Set-up carried out."))
 

@@ -25,7 +25,7 @@ ASIDE = re.compile(r"⟦[^⟦⟧]*⟧")
 BRACKETS = {"⟦": 1, "⟧": -1}
 WORD = re.compile(r"[^\W\d_]{2,}")
 SPOKEN = ("aria-label", "title", "placeholder", "alt", "data-label", "label", "aria-description")
-NO_WORDS = re.compile(r"https?://\S+|\w*\*{4,}")
+NO_WORDS = re.compile(r"https?://\S+|[\w+/.=]*\*{4,}")
 """Addresses, and what a password's hash is shown as."""
 NOT_READ = {"script", "style", "template", "code", "pre", "kbd", "svg", "textarea"}
 ICON = "material-symbols-outlined"
@@ -71,7 +71,7 @@ OF_OTHERS = (
 )
 """Words of other applications, which they don't mark for translation; knox's fields are in the last line."""
 
-NOT_YET: tuple[str, ...] = ("/admin/conflicts/",)
+NOT_YET: tuple[str, ...] = ()
 """Pages of which some words can't be translated yet, by the beginning of their address."""
 
 
@@ -200,6 +200,7 @@ def leaves(value: Any) -> Iterator[str]:
         ("<p>⟦3 rows⟧ waiting</p>", "waiting"),
         ("<p>⟦cut o…</p><p>Bare</p>", "Bare"),
         ("<p>Zoë 3 · –</p>", ""),
+        ("<p>fz/ZqG**** https://example.com/page</p>", ""),
         ("<button aria-label='Close'>⟦Save⟧</button>", "Close"),
     ],
 )

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from npd.models import Contact
+from sync import record_settings
 from sync.clock import sync_now
 from sync.models import FieldLoop, FieldMapping, GuardedAct, SyncMetadata, SyncQueue
 from tests.admin import states
@@ -88,6 +89,52 @@ def test_an_act_on_a_record_that_was_deleted_meanwhile_says_so(
     record.delete()
     assert browser_of_person.post(url, {"why": "x"}).status_code == 404
     assert browser_of_person.get(url).status_code == 405
+
+
+def test_a_reason_is_told_however_often_the_record_is_edited_in_its_pause(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    record = world["synced"]
+    posted(browser_of_person, record, "pause", why="A long repair")
+    for number in range(60):
+        Contact.objects.filter(pk=record.pk).update(notes=f"Edit {number}")
+    text = page_of(browser_of_person, record)
+    assert "Paused by Dora Demo," in text
+    assert "Why: A long repair." in text
+
+
+@pytest.mark.parametrize("act", ["pause", "resume", "direction"])
+def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
+    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    record = world["synced"]
+    before = LogEntry.objects.count()
+    locked = record_settings._locked
+
+    def gone_first(found: Any) -> Any:
+        Contact.objects.filter(pk=record.pk).delete()
+        return locked(found)
+
+    monkeypatch.setattr(record_settings, "_locked", gone_first)
+    form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
+    assert browser_of_person.post(act_url(record, act), form).status_code == 404
+    assert LogEntry.objects.count() == before
+
+
+@pytest.mark.parametrize("act", ["pause", "direction"])
+def test_an_act_that_can_not_be_noted_is_not_done(
+    browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch, act: str
+) -> None:
+    def full(*_args: Any, **_more: Any) -> None:
+        raise OSError("No space is left.")
+
+    monkeypatch.setattr("sync.admin.record_acts.note", full)
+    record = world["synced"]
+    form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
+    with pytest.raises(OSError, match="No space"):
+        browser_of_person.post(act_url(record, act), form)
+    record.refresh_from_db()
+    assert (record.sync_enabled, record.sync_direction) == (True, "bidirectional")
 
 
 def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(

@@ -65,6 +65,25 @@ def test_a_list_says_a_time_in_the_readers_zone(
     assert said in browser_of_person.get("/admin/sync/decision/").content.decode()
 
 
+@pytest.mark.parametrize(
+    ("zone", "found"), [("America/New_York", True), ("Europe/Stockholm", False), ("", False)]
+)
+def test_a_filter_reads_what_is_typed_in_the_readers_zone(
+    browser_of_person: Client, world: dict[str, Any], zone: str, found: bool
+) -> None:
+    row = decided(world, WINTER)  # half past seven in New York
+    if zone:
+        browser_of_person.cookies[zones.COOKIE] = zone
+    asked = {
+        "at_from_0": "2026-01-15",
+        "at_from_1": "07:00:00",
+        "at_to_0": "2026-01-15",
+        "at_to_1": "08:00:00",
+    }
+    page = browser_of_person.get("/admin/sync/decision/", asked)
+    assert [one.pk for one in page.context["cl"].result_list] == [row.pk] * found
+
+
 @pytest.mark.parametrize("told", ["", "Mars/Olympus_Mons", "../../etc/passwd", "Europe", "x" * 4_000])
 def test_a_browser_that_names_no_zone_reads_the_installations(
     browser_of_person: Client, world: dict[str, Any], settings: Any, told: str

@@ -11,6 +11,7 @@ import pytest
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
 from sync import pruning
 from sync.clock import sync_now
+from sync.letting_go import LEFT_OUT
 from sync.models import BoardLink, Decision, GuardedAct, Intent, SyncAudit, SyncQueue, Tombstone, WebhookEvent
 from tests.engine.conftest import World, world
 from tests.setup.fixtures import run
@@ -180,6 +181,16 @@ def test_batches_are_transactions_of_their_own(world: World, monkeypatch: pytest
     )
     (rule,) = [rule for rule in pruning.rules() if rule.table == "sync_decisions"]
     assert (pruning.count(rule), pruning.delete(rule), pruning.count(rule)) == (8, 8, 0)
+
+
+def test_whom_the_set_up_left_out_stays_known(run: Run) -> None:
+    """Its sync may be turned on years later, and is then to be asked about, not made a second item."""
+    Decision.objects.bulk_create(
+        Decision(entity_type="contact", kind=kind, sentence=kind, at=sync_now() - timedelta(days=400))
+        for kind in ("note", LEFT_OUT)
+    )
+    run("sync_prune")
+    assert list(Decision.objects.values_list("kind", flat=True)) == [LEFT_OUT]
 
 
 def test_for_a_sweep_that_does_not_get_on_nothing_is_kept_for_ever(world: World, run: Run) -> None:

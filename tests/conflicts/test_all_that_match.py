@@ -350,6 +350,17 @@ class TestUndo:
         assert contact.role_title == "NPD's"
         assert SyncConflict.objects.get().is_open
 
+    def test_an_undo_of_which_all_is_asked_for_has_nothing_left_to_stop(
+        self, world: World, browser: Client
+    ) -> None:
+        _made, batch = self.settled(world, browser, 1)
+        page = text_of(browser.post(address(batch), {"undo": "1"}, follow=True))
+        assert "Stop the undo" in page
+        carry_on_batches()
+        page = text_of(browser.get(address(batch)))
+        assert "being undone" in page
+        assert "Stop the undo" not in page
+
     def test_a_batch_that_is_undone_has_nothing_left_to_undo(self, world: World, browser: Client) -> None:
         _, batch = self.settled(world, browser, 1)
         self.undo(world, browser, batch)

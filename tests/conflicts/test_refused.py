@@ -13,6 +13,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from conflicts.admin.posted import posted_of
 from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import SyncConflict
 from conflicts.refused_acts import answer, last_answer, undo
@@ -336,6 +337,19 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(
     assert told["state"] == "handed_back"
     assert "Monday refused" in told["sentence"]
     assert "Correct it, and send it again" in text_of(browser.get(page_of(contact)))
+
+
+def test_an_answer_about_a_record_that_is_deleted_meanwhile_finds_no_page(
+    world: World, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = refuse(world)
+
+    def gone_first(request: Any) -> Any:
+        Contact.objects.filter(pk=contact.pk).delete()
+        return posted_of(request)
+
+    monkeypatch.setattr("conflicts.admin.refused.posted_of", gone_first)
+    assert browser.post(page_of(contact), form("custom", "ann@example.org")).status_code == 404
 
 
 def test_who_may_look_only_sees_it_and_can_not_answer(world: World, client: Client) -> None:

@@ -23,7 +23,7 @@ from graphql import (
 from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 import sync.connectors.monday as connector
-from sync.connectors.monday import activity, boards, documents, ingest, platform, removals, tags
+from sync.connectors.monday import activity, board_list, boards, documents, ingest, platform, removals, tags
 from sync.connectors.monday.documents import Change, Create, Document, MatchColumn
 
 COLUMNS = ["npd_id", "email_1"]
@@ -89,6 +89,7 @@ def _documents() -> Iterator[tuple[str, Document]]:
     yield "start an import", ingest.start_import("7", "topics", "npd_id")
     yield "status of an import", ingest.import_status("job-1")
     yield "room on a board", ingest.board_room("7")
+    yield "list of boards", Document(board_list.LIST_BOARDS, {"page": 1, "limit": 100})
 
 
 DOCUMENTS = dict(_documents())

@@ -10,10 +10,13 @@ from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from rest_framework.throttling import SimpleRateThrottle
 
+from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync import drift_titles, pausing
 from sync.models import BoardLink, FieldLoop, FieldMapping
+from sync.remapping import remap
 from tests.drift.conftest import Owner
 from tests.engine.conftest import World
 
@@ -214,6 +217,129 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
     world.work()
     assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
     assert "“Role” isn't held there any more" in posted(admin, f"{HELD}again/", **form)
+
+
+def held_so(world: World, contact: Contact, **more: Any) -> None:
+    """The contact's role is held, as a look leaves it."""
+    entry = {"reason": "Monday refused it.", "side": "monday", "local": {"role_title": ""}}
+    ledger = world.ledger(contact)
+    ledger.held = {"role_title": entry | {"column": "role_title", "version": 1} | more}
+    ledger.save()
+
+
+def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_again(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    held_so(world, world.linked("Ann"), side="limit", reason="It is too long.")
+    text = shown(admin)
+    assert "Role on Contacts 1 record It is too long." in text
+    assert "it isn't sent before the value or the column changes" in text
+    assert "Try again now" not in text
+    assert 'href="/admin/conflicts/syncconflict/refused/"' in admin.get(HELD).content.decode()
+    assert "Stop syncing it…" in text
+
+
+def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_direction(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    left, refused = world.linked("Ann"), world.linked("Bob")
+    held_so(world, left, left_by={"who": "Ada"})
+    held_so(world, refused)
+    form = {"mapping": owner.mapping().pk}
+    assert "“Role” of 1 record is tried again now." in posted(
+        admin, f"{HELD}again/", **form, reason="Monday refused it."
+    )
+    world.work()
+    held_so(world, left, left_by={"who": "Ada"})
+    posted(admin, f"{HELD}stop/", **form, shown="bidirectional", confirmed="yes")
+    world.work()
+    assert world.ledger(left).held == {}
+
+
+def in_conflict(world: World) -> Contact:
+    contact = world.linked("Ann", role_title="Buyer")
+    world.edit(contact, "role_title", "Head")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
+    world.work()
+    assert SyncConflict.objects.filter(resolved_at=None).count() == 1
+    return contact
+
+
+def test_a_rule_from_the_page_of_loops_settles_what_is_asked_already(world: World, admin: Client) -> None:
+    contact = in_conflict(world)
+    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    posted(admin, f"{LOOPS}rule/", mapping=mapping.pk, shown=mapping.rule, confirmed="yes")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.status(contact)) == ("Head", "synced")
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+@pytest.mark.parametrize("page", [f"{HELD}stop/", f"{LOOPS}leave/"])
+def test_a_field_that_is_left_alone_asks_nothing_any_more(world: World, admin: Client, page: str) -> None:
+    contact = in_conflict(world)
+    mapping = FieldMapping.objects.get(key="role_title", link__entity_type="contact")
+    posted(admin, page, mapping=mapping.pk, shown=mapping.direction, confirmed="yes")
+    world.work()
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == ("Owner", "Head")
+    assert not SyncConflict.objects.filter(resolved_at=None).exists()
+
+
+def test_a_column_that_is_changed_while_another_is_chosen_stays(
+    world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for column in ("position", "rank"):
+        owner.make(column, column.title())
+    owner.sweep()
+    mapping = owner.mapping()
+
+    def somebody_was_faster(*_args: Any) -> list[tuple[str, str]]:
+        remap(mapping.pk, "rank")
+        return [("position", "Position")]
+
+    monkeypatch.setattr("sync.admin.held.choices", somebody_was_faster)
+    form = {"mapping": mapping.pk, "shown": "role_title", "column": "position", "confirmed": "yes"}
+    assert "Nothing was done. The column of Role was changed meanwhile." in posted(
+        admin, f"{HELD}column/", **form
+    )
+    assert owner.mapping().column_id == "rank"
+    assert not LogEntry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("act", "more"),
+    [("stop", {"shown": "bidirectional"}), ("column", {"shown": "role_title", "column": "position"})],
+)
+def test_what_can_not_be_noted_is_not_done(
+    world: World,
+    owner: Owner,
+    admin: Client,
+    monkeypatch: pytest.MonkeyPatch,
+    act: str,
+    more: dict[str, str],
+) -> None:
+    owner.make("position", "Position")
+    owner.sweep()
+
+    def full(*_args: Any, **_more: Any) -> None:
+        raise OSError("No space is left.")
+
+    monkeypatch.setattr("sync.admin.held.note", full)
+    with pytest.raises(OSError, match="No space"):
+        admin.post(f"{HELD}{act}/", {"mapping": owner.mapping().pk, "confirmed": "yes", **more})
+    assert (owner.mapping().direction, owner.mapping().column_id) == ("bidirectional", "role_title")
+
+
+def test_whoever_asks_for_the_board_again_and_again_waits(
+    world: World, owner: Owner, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
+    link = owner.link().pk
+    assert "every mapped column is there" in posted(admin, f"{HELD}check/", link=link)
+    calls = world.calls()
+    assert "You have asked Monday very often just now." in posted(admin, f"{HELD}check/", link=link)
+    assert (world.calls(), LogEntry.objects.count()) == (calls, 1)
 
 
 def looping(world: World, settings: Any) -> Contact:

@@ -5,8 +5,10 @@ from html import unescape
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from rest_framework.throttling import SimpleRateThrottle
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
@@ -77,6 +79,7 @@ def test_both_sides_are_read_at_once_and_nothing_is_written(world: World, admin:
     text = words_of(answer)
     assert "Role Buyer Buyer Head Changed on Monday" in text
     assert "Notes ours same same Changed in NPD" in text
+    assert LogEntry.objects.latest("id").change_message == "Both sides were read."
     assert "Take over from Monday: Ann · Role: “Buyer” → “Head”" in text
     assert "Send to Monday: Ann · Notes: “same” → “ours”" in text
     assert ("<html" in answer.content.decode()) is not htmx
@@ -89,8 +92,20 @@ def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World,
     world.sandbox.faults({"status": 503})
     text = words_of(act(admin, contact, "read_monday"))
     assert "Monday was not read:" in text
+    assert LogEntry.objects.latest("id").change_message.startswith("Monday was not read: ")
     assert "Role Buyer Buyer Buyer As agreed" in text
     act(admin, contact, "pause")
     assert "Sync is off for this record, so no look reads its item." in words_of(
         act(admin, contact, "read_monday")
     )
+
+
+def test_whoever_reads_monday_again_and_again_waits(
+    world: World, admin: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
+    contact = world.linked("Ann", role_title="Buyer")
+    assert "Monday was not read" not in words_of(act(admin, contact, "read_monday"))
+    calls = world.calls()
+    assert "You have asked Monday very often just now." in words_of(act(admin, contact, "read_monday"))
+    assert world.calls() == calls

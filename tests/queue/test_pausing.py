@@ -92,7 +92,7 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
     assert (ann.notes, ann.sync_status) == ("new", "pending")
     assert world.ledger(ann).base["role_title"] == base
     said = world.ledger(ann).held["role_title"]["reason"]
-    assert said.startswith("Writing to Monday is paused by mary since 20")
+    assert said.startswith("Writing to Monday is paused by mary since ")
     assert "(moving house)" in said
     assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
     assert SyncStateService().describe(ann).next_try is None

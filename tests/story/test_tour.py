@@ -128,6 +128,18 @@ def to_bulk(site: Site, page: Page) -> None:
     page.wait_for_url("**/batch/**")
 
 
+def to_refused(site: Site, page: Page) -> None:
+    page.goto("/admin/conflicts/syncconflict/refused/")
+    page.get_by_role("link", name="Grace Okonkwo").first.click()
+    page.wait_for_url("**/refused/*/**")
+
+
+def to_wizard(site: Site, page: Page) -> None:
+    to_mapping(site, page)
+    page.get_by_role("button", name="Change through the plan").click()
+    page.wait_for_url("**/map/contact/")
+
+
 def to_import(site: Site, page: Page) -> None:
     page.goto("/admin/npd/contact/import/")
     file: Any = {"name": "fair.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
@@ -154,10 +166,12 @@ WAYS: dict[str, Callable[[Site, Page], None]] = {
     "conflicts": opened("/admin/conflicts/syncconflict/"),
     "conflict": to_conflict,
     "bulk": to_bulk,
+    "refused": to_refused,
     "import": to_import,
     "queue": opened("/admin/sync/syncqueue/"),
     "approval": opened("/admin/sync/guardedact/?state__exact=held"),
     "mapping": to_mapping,
+    "wizard": to_wizard,
     "decisions": opened("/admin/sync/decision/"),
     "board": to_board,
 }

@@ -72,6 +72,13 @@ SCREENS = (
         "where; then progress, an outcome for each, and one undo for all.",
     ),
     Screen(
+        "refused",
+        "A value that Monday refuses",
+        "It waits among the conflicts, with Monday's reason: correct it and send it again, take Monday's value, or "
+        "leave it in NPD. The record's other fields flow on.",
+        (WIDE, PHONE),
+    ),
+    Screen(
         "import",
         "Import",
         "A CSV or Excel file, shown before anything is written: what is new, what changes from which value to which, "
@@ -93,6 +100,13 @@ SCREENS = (
         "mapping",
         "A board and its mapping",
         "Which field goes into which column, in which direction, and what is done when both sides changed it.",
+    ),
+    Screen(
+        "wizard",
+        "Set-up and mapping",
+        "Connect, boards, map, match, plan, run. Columns are suggested by title and type, with samples of both sides; "
+        "later changes of a mapping go the same way. Nothing is written before the plan is confirmed.",
+        (WIDE, PHONE_DARK),
     ),
     Screen(
         "decisions",

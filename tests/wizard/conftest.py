@@ -80,7 +80,9 @@ class Wizard:
         return words_of(answer.content.decode())
 
     def boards(self, **choices: str) -> str:
-        return self.post("boards/", **choices)
+        """Choose boards on a page that shows the set-ups as they are."""
+        seen = {f"seen-{one.entity_type}": str(one.revision) for one in SetupDraft.objects.all()}
+        return self.post("boards/", **seen, **choices)
 
     def map(self, kind: str, **changes: str) -> str:
         """Send the page as it was shown, with these changes; `column_email="+"`."""

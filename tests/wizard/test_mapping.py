@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
+from sync.models import SetupDraft
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, mail, people
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
@@ -102,18 +103,23 @@ def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard, board: str) -> N
     assert draft().mapped
 
 
-def test_a_column_deleted_meanwhile_makes_the_mapping_unmapped(wizard: Wizard, board: str) -> None:
+def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(
+    wizard: Wizard, board: str
+) -> None:
     wizard.boards(contact=board)
     wizard.map("contact")
     wizard.work()
     wizard.monday.query(
         'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board
     )
+    before = SetupDraft.objects.values().get()
     page = wizard.get("map/contact/")
     assert "The board has changed: a column that was chosen is gone" in page
     assert "job, gone from the board" in page
-    assert draft().state == "drawn"
-    assert "Map the fields first" in wizard.get("plan/")
+    assert SetupDraft.objects.values().get() == before
+    assert "The column job is not on the board any more" in wizard.map("contact")
+    assert "being compared" in wizard.map("contact", column_role_title="")
+    assert "job" not in draft().columns
 
 
 def test_hostile_titles_stay_text(wizard: Wizard) -> None:

@@ -13,7 +13,7 @@ from sync.connectors.monday.documents import Document
 PAGE = 100
 MOST = 1_000
 """Boards that are listed; the rest is found by its number."""
-_LIST = """query BoardList($page: Int!, $limit: Int!) {
+LIST_BOARDS = """query BoardList($page: Int!, $limit: Int!) {
   boards(limit: $limit, page: $page, state: active) { id name type items_count }
 }"""
 _NOT_BOARDS = ("sub_items_board", "document")
@@ -33,7 +33,7 @@ def list_boards(api: Api) -> tuple[list[ListedBoard], bool]:
     """The active boards that the token's user sees, by name, and whether these are all; raises MondayError."""
     found: list[ListedBoard] = []
     for page in range(1, MOST // PAGE + 1):
-        nodes = ask(api, Document(_LIST, {"page": page, "limit": PAGE}), "boards")
+        nodes = ask(api, Document(LIST_BOARDS, {"page": page, "limit": PAGE}), "boards")
         found += [_board(node) for node in nodes if _is_board(node)]
         if len(nodes) < PAGE:
             return _by_name(found), True

@@ -1,0 +1,261 @@
+"""What becomes of a value that was left in NPD when its cell, its column or its record goes through something."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+
+from conflicts.errors import BadResolution, NotWaiting
+from conflicts.models import SyncConflict
+from conflicts.refused_acts import answer, last_answer, undo
+from conflicts.refused_case import Case
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync.choices import Cause
+from sync.engine.values import raw_of
+from sync.ledger import SyncStateService
+from sync.models import FieldMapping, SyncMetadata
+from tests.conflicts.test_refused import GOOD, REFUSED, SEEN, choose, named, refuse, waits
+from tests.drift.conftest import Owner
+from tests.engine.conftest import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+OTHER = "bea@example.com"
+
+
+@pytest.fixture
+def owner(world: World) -> Owner:
+    found = Owner(world)
+    found.sweep()
+    return found
+
+
+def leave(world: World, ada: User) -> Contact:
+    contact = refuse(world)
+    choose(contact, ada, "npd")
+    world.work()
+    assert world.status(contact) == "synced"
+    return contact
+
+
+def write(world: World, contact: Contact, email: str) -> None:
+    world.edit(contact, "email", {"email": email, "text": email})
+
+
+def rule(name: str) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="email").update(rule=name)
+
+
+def entry(world: World, contact: Contact, key: str = "email") -> dict[str, Any]:
+    return dict(world.ledger(contact).held.get(key, {}))
+
+
+@pytest.mark.parametrize(("away", "back"), [("delete", "restore"), ("hide", "show")])
+def test_a_column_that_is_gone_for_a_while_does_not_make_a_left_value_be_sent(
+    world: World, owner: Owner, ada: User, away: str, back: str
+) -> None:
+    contact = leave(world, ada)
+    owner.column("email", away)
+    owner.sweep()
+    world.look(contact)
+    assert (world.status(contact), entry(world, contact)["side"]) == ("pending", "npd")
+    owner.column("email", back)
+    mutations = world.calls("mutation")
+    world.pass_time(hours=2)
+    owner.sweep()
+    world.look(contact, Cause.PERSON)
+    assert world.calls("mutation") == mutations
+    assert world.status(contact) == "synced"
+    assert not waits()
+    assert entry(world, contact)["left_by"]["who"] == "Ada"
+
+
+def test_one_look_that_can_not_read_the_cell_does_not_make_a_left_value_be_sent(
+    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.connectors.monday.converters import UnknownValue
+
+    contact = leave(world, ada)
+    kind = type(Case.of(*named(contact)).convert)  # type: ignore[union-attr]
+    mutations = world.calls("mutation")
+
+    def unreadable(_self: Any, _reading: Any) -> Any:
+        raise UnknownValue("it can't be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, "raw_of", unreadable)
+        world.look(contact)
+    assert (world.status(contact), entry(world, contact)["side"]) == ("pending", "npd")
+    world.look(contact)
+    assert world.calls("mutation") == mutations
+    assert world.status(contact) == "synced"
+
+
+def test_a_value_that_is_changed_while_its_cell_can_not_be_read_is_left_no_more(
+    world: World, owner: Owner, ada: User
+) -> None:
+    contact = leave(world, ada)
+    owner.column("email", "delete")
+    owner.sweep()
+    Contact.objects.filter(pk=contact.pk).update(email=OTHER)
+    world.work()
+    assert "left" not in entry(world, contact)
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
+    world.work()
+    owner.column("email", "restore")
+    owner.sweep()
+    assert waits() == [("Ann", "email")]
+
+
+def test_a_conflict_that_closes_by_itself_does_not_make_a_left_value_be_sent(world: World, ada: User) -> None:
+    contact = leave(world, ada)
+    write(world, contact, OTHER)
+    world.look(contact)
+    assert world.status(contact) == "conflict"
+    write(world, contact, GOOD)
+    mutations = world.calls("mutation")
+    world.look(contact)
+    world.look(contact, Cause.PERSON)
+    assert world.calls("mutation") == mutations
+    assert not SyncConflict.objects.filter(resolved_at=None)
+    assert world.status(contact) == "synced"
+
+
+def test_npds_value_chosen_in_a_conflict_is_sent_though_it_was_left_before(world: World, ada: User) -> None:
+    contact = leave(world, ada)
+    write(world, contact, OTHER)
+    world.look(contact)
+    conflict = SyncConflict.objects.get(resolved_at=None)
+    seen = {"email": {"npd": REFUSED, "monday": OTHER}}
+    resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen)
+    world.work()
+    conflict.refresh_from_db()
+    assert "Monday refused" in conflict.choice_problem
+
+
+def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_says_otherwise(
+    world: World, ada: User
+) -> None:
+    contact = leave(world, ada)
+    rule("npd_wins")
+    mutations = world.calls("mutation")
+    world.look(contact)
+    assert world.status(contact) == "synced"
+    assert world.calls("mutation") == mutations
+    write(world, contact, OTHER)
+    mutations = world.calls("mutation")
+    world.look(contact)
+    assert world.status(contact) == "pending"
+    assert waits() == [("Ann", "email")]
+    assert world.calls("mutation") == mutations
+    answer(named(contact), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": OTHER})
+    world.work()
+    assert world.status(contact) == "synced"
+
+
+def test_an_edit_between_the_answer_and_the_next_look_counts_as_one_that_was_not_seen(
+    world: World, ada: User
+) -> None:
+    contact = refuse(world)
+    rule("npd_wins")
+    choose(contact, ada, "npd")
+    write(world, contact, OTHER)
+    world.work()
+    assert (world.status(contact), waits()) == ("pending", [("Ann", "email")])
+
+
+def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: World, ada: User) -> None:
+    contact = world.linked("Ann", email=GOOD)
+    rule("npd_wins")
+    world.edit(contact, "email", {})
+    Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
+    world.work()
+    assert waits() == [("Ann", "email")]
+    case = Case.of(*named(contact))
+    assert case is not None
+    assert case.monday is None
+    answer(named(contact), by=ada, choose="monday", value="", seen={"npd": REFUSED, "monday": None})
+    contact.refresh_from_db()
+    assert not contact.email
+
+
+def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(
+    world: World, ada: User
+) -> None:
+    """What Monday answered to our write was somebody's edit: the base's halves differ."""
+    contact = refuse(world)
+    ledger = world.ledger(contact)
+    sent = ledger.base["email"] | {"as_sent": True, "local": {"email": "sent@example.com"}}
+    SyncMetadata.objects.filter(pk=ledger.pk).update(base=ledger.base | {"email": sent})
+    choose(contact, ada, "monday")
+    contact.refresh_from_db()
+    assert contact.email == GOOD
+
+
+def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada: User) -> None:
+    contact = refuse(world)
+    mapping = FieldMapping.objects.get(link__entity_type="contact", key="phone")
+    Contact.objects.filter(pk=contact.pk).update(phone="+4930123456")
+    ledger = world.ledger(contact)
+    phone = ledger.held["email"] | {"column": mapping.column_id, "version": mapping.version}
+    raw = raw_of(Contact.objects.get(pk=contact.pk), mapping)
+    SyncMetadata.objects.filter(pk=ledger.pk).update(held=ledger.held | {"phone": phone | {"local": raw}})
+    world.work()
+    assert waits() == [("Ann", "email"), ("Ann", "phone")]
+    mutations = world.calls("mutation")
+    choose(contact, ada, "npd")
+    world.work()
+    assert world.calls("mutation") == mutations
+    assert ("Ann", "phone") in waits()
+
+
+def test_an_undo_does_not_take_away_what_another_person_said_later(world: World, ada: User) -> None:
+    contact = refuse(world)
+    first = choose(contact, ada, "npd")
+    undo(first, by=ada)
+    bob = User.objects.create_superuser("bob", "bob@x.test", "x", first_name="Bob")
+    choose(contact, bob, "npd")
+    with pytest.raises(BadResolution, match="not left in NPD any more"):
+        undo(first, by=ada)
+    with pytest.raises(NotWaiting, match="Bob"):
+        choose(contact, ada, "npd")
+
+
+def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(
+    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sync.engine import settling
+
+    contact = leave(world, ada)
+    decision = last_answer(*named(contact))
+    assert decision is not None
+    attempt = settling.giving_way
+
+    def asked_first(act: Any) -> None:
+        monkeypatch.undo()
+        undo(decision, by=ada)
+        attempt(act)
+
+    monkeypatch.setattr(settling, "giving_way", asked_first)
+    world.sandbox.faults({"status": 503})
+    world.look(contact)
+    assert "left_by" not in entry(world, contact)
+    assert waits() == [("Ann", "email")]
+
+
+def test_after_its_column_was_changed_the_value_of_the_old_one_is_not_shown(world: World, ada: User) -> None:
+    contact = refuse(world)
+    FieldMapping.objects.filter(link__entity_type="contact", key="email").update(version=99)
+    case = Case.of(*named(contact))
+    assert case is not None
+    assert not case.entry
+    with pytest.raises(NotWaiting):
+        choose(contact, ada, "monday", seen=SEEN)
+
+
+def test_a_record_in_sync_says_what_of_it_was_left_in_npd(world: World, ada: User) -> None:
+    contact = leave(world, ada)
+    assert SyncStateService().describe(contact).words == "Email differs from Monday’s: Ada left it in NPD."
+    assert SyncStateService().describe(world.linked("Bea")).words == ""

@@ -1,0 +1,265 @@
+"""What a set-up must not do beyond its plan: take over columns, take back settings, run ahead, keep names of people."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from npd.models import Contact
+from sync.choices import Cause, Priority
+from sync.connectors.monday import board_list
+from sync.enqueue import enqueue_many
+from sync.letting_go import CannotUnlink, let_go_of, link_again
+from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
+from sync.record_settings import resume
+from sync.setup import set_up_all
+from sync.wizard import confirming, working
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, people
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+def compared(wizard: Wizard, board: str, **mapped: str) -> None:
+    wizard.boards(contact=board)
+    wizard.map("contact", **mapped)
+    wizard.work()
+    assert draft().state == "compared", draft().problem
+
+
+def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(wizard: Wizard) -> None:
+    """People call it “Fax”, and said that it isn't the phone: its values stay."""
+    people()
+    board = a_board(wizard.monday, "CRM", ("mail", "Email", "email"), ("phone", "Fax", "phone"))
+    an_item(wizard.monday, board, "Zoe", phone={"phone": "+12025550123", "countryShortName": "US"})
+    compared(wizard, board, column_phone="+")
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    columns = {column["id"]: column["title"] for column in wizard.monday.boards()[0]["columns"]}
+    made = FieldMapping.objects.get(key="phone").column_id
+    assert (columns["phone"], columns[made]) == ("Fax", "Phone")
+    assert made != "phone"
+
+
+def test_a_field_left_out_is_not_synced_again_by_the_set_up_command(wizard: Wizard) -> None:
+    people()
+    wizard.boards(
+        organization=a_board(wizard.monday, "Firms"),
+        contact=a_board(wizard.monday, "CRM", *PEOPLE, ("organization", "Organization", "text")),
+    )
+    wizard.map("organization")
+    wizard.map("contact", column_organization="")
+    wizard.work()
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    list(set_up_all())
+    assert FieldMapping.objects.get(link__entity_type="contact", key="organization").direction == "none"
+
+
+def changing(wizard: Wizard) -> None:
+    """Set up, and a change of one field's rule compared."""
+    people()
+    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.post("change/contact/")
+    wizard.map("contact", rule_phone="npd_wins")
+    wizard.work()
+    assert draft().state == "compared", draft().problem
+
+
+def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_unasked(wizard: Wizard) -> None:
+    changing(wizard)
+    FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
+    BoardLink.objects.update(creates_records=True)
+    page = wizard.confirm()
+    assert "Role: Rule Ask a person → Monday wins" in page
+    assert "Items become records: yes" in page
+    assert "Nothing was begun" in page
+    assert draft().state == "compared"
+    assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    assert FieldMapping.objects.get(key="phone").rule == "npd_wins"
+
+
+def test_settings_changed_between_confirmation_and_run_stop_it(wizard: Wizard) -> None:
+    changing(wizard)
+    wizard.confirm()
+    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
+    wizard.work()
+    assert draft().state == "drawn"
+    assert "Role: Direction Both ways → NPD to Monday only" in draft().problem
+    assert FieldMapping.objects.get(key="role_title").direction == "npd_to_monday"
+    assert FieldMapping.objects.get(key="phone").rule == "ask"
+
+
+def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wizard) -> None:
+    people()
+    wizard.boards(organization="new", contact="new")
+    wizard.map("organization")
+    wizard.map("contact", column_organization="+")
+    wizard.work()
+    wizard.confirm()
+    assert working._take("organization") is not None
+    wizard.work()
+    assert (draft().state, draft().problem) == ("running", "")
+    assert "Waits for the board of the organization records" in wizard.get("run/")
+    SetupDraft.objects.filter(pk="organization").update(held_until=None)
+    wizard.work()
+    assert [draft(kind).state for kind in ("organization", "contact")] == ["done", "done"]
+    assert len(wizard.monday.boards()) == 2
+
+
+def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long run is not taken for one whose worker died."""
+    people()
+    wizard.boards(contact="new")
+    wizard.map("contact")
+    wizard.work()
+    wizard.confirm()
+    taken: list[Any] = []
+    keep = working._keep
+
+    def slow(held: SetupDraft, **values: Any) -> None:
+        """Nearly all of the time for which it is held passes before each step."""
+        SetupDraft.objects.filter(pk=held.pk).update(held_until=timezone.now() + timedelta(seconds=1))
+        keep(held, **values)
+        taken.append(SetupDraft.objects.get(pk=held.pk).held_until)
+
+    monkeypatch.setattr(working, "_keep", slow)
+    mark = wizard.last_call()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    calls = [call for call in wizard.monday.calls(since=mark) if call["kind"] == "mutation"]
+    assert len(taken) > len(calls)
+    assert all(until > timezone.now() + timedelta(seconds=30) for until in taken)
+
+
+def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> None:
+    from sync import backfill, registry
+
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    compared(wizard, board)
+    wizard.confirm()
+    wizard.work()
+    Contact.objects.create(name="Late", email="late@x.org")
+    told: list[tuple[int, int]] = []
+    backfill.preview(registry.entity("contact"), lambda done, of: told.append((done, of)))
+    assert told == [(0, 1), (1, 1)]
+
+
+def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Stone")
+    compared(wizard, board)
+    SetupDraft.objects.update(answers={str(record.pk): "an item that went"})
+    assert confirming.unanswered(draft())
+    assert "1 is not answered and stays out" in wizard.get("match/")
+    page = wizard.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
+    assert page.count(" checked") == 1
+    assert confirming.totals(draft())["out"] == 1
+
+
+def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_plan(wizard: Wizard) -> None:
+    Contact.objects.create(name="Jon Smith")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Smith")
+    an_item(wizard.monday, board, "Jon Smyth")
+    Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
+    compared(wizard, board)
+    page = wizard.get("plan/")
+    assert "Ambiguous, left to a person 1" in page
+    assert "Left out:" not in page
+    assert "Item not on the board 1 Lost" in page
+    assert "1 left out" in confirming.in_short(draft())
+
+
+def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
+    ann, *_ = people()
+    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    later(wizard.monday, 600)
+    enqueue_many("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    assert SyncQueue.objects.exists()
+    page = wizard.get("run/")
+    assert "The set-up is done" in page
+    assert "being carried out" not in page
+
+
+def test_many_records_are_not_counted_for_each_question(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    from django.core.cache import cache
+
+    from sync.wizard import ending
+
+    people()
+    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    monkeypatch.setattr(ending, "MANY", 2)
+    try:
+        first = ending.standing(draft())
+        with django_assert_num_queries(2):  # the draft's row, and the queue's
+            second = ending.standing(draft())
+    finally:
+        cache.clear()
+    assert (first.synced, second.synced) == (2, 2)
+
+
+def test_nothing_of_people_stays_in_a_set_up_that_is_done_and_its_board_is_free(wizard: Wizard) -> None:
+    Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE, ("name_of", "Called", "text"))
+    an_item(wizard.monday, board, "John Stone", job="Head of secrets")
+    compared(wizard, board)
+    wizard.confirm()
+    wizard.work()
+    done = draft()
+    assert done.state == "done", done.problem
+    assert (done.found, done.answers, done.columns, done.board_id) == ({}, {}, {}, "")
+    assert "Stone" not in str(SetupDraft.objects.values())
+
+
+def test_a_board_beyond_the_list_is_found_by_its_number(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = a_board(wizard.monday, "Far away")
+    monkeypatch.setattr(board_list, "MOST", 0)
+    assert f"Far away ({board})" not in wizard.get("boards/?q=far")
+    assert f"Far away ({board})" in wizard.get(f"boards/?q={board}")
+    assert "0 boards are listed" in wizard.get("boards/?q=999999999")
+
+
+def test_a_search_keeps_what_was_chosen_for_the_other_kind(wizard: Wizard) -> None:
+    firms, crm = a_board(wizard.monday, "Firms"), a_board(wizard.monday, "CRM")
+    form = {"organization": firms, "contact": "", "q": "crm", "search": "1"}
+    page = wizard.client.post("/admin/sync/boardlink/set-up/boards/", form).content.decode()
+    assert f'<option value="{firms}" selected>' in page
+    assert f'<option value="{crm}">' in page
+    assert '<option value="" selected>' in page
+    assert not SetupDraft.objects.exists()
+
+
+def test_two_records_that_are_like_one_item_both_stay_safe(wizard: Wizard) -> None:
+    """Turned on again, each asks whose the item is; neither gets a second one by itself."""
+    both = [Contact.objects.create(name=name) for name in ("Ann Berg", "Anne Berg")]
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    item = an_item(wizard.monday, board, "Ann Berg")
+    compared(wizard, board)
+    assert set(draft().found["unsure_of"]) == {str(one.pk) for one in both}
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    for record in both:
+        record.refresh_from_db()
+        assert (record.sync_enabled, record.monday_id) == (False, None)
+        resume(record)
+    wizard.drain()
+    assert [one["id"] for one in wizard.monday.items()] == [item]
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
+    assert {let_go_of(record).item_id for record in both} == {item}  # type: ignore[union-attr]
+    assert link_again(both[0], "dora") == item
+    with pytest.raises(CannotUnlink):
+        link_again(both[1], "dora")

@@ -1,0 +1,158 @@
+"""Set-ups that stand open: nobody's is mixed with another's, replaced unseen, or in the way of another kind's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+
+from npd.models import Contact
+from sync.models import BoardLink, FieldMapping, SetupDraft
+from sync.wizard import boards
+from tests.admin.forms import values_of
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, people, words_of
+from tests.wizard.test_changes import page_of, set_up
+
+# What the board's page asks for is drawn up after its transaction.
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+def ask_on_the_boards_page(wizard: Wizard, link: BoardLink, column: str, **changes: str) -> str:
+    """Save the board's page with another direction or rule of the field that has this column."""
+    form = values_of(wizard.client.get(page_of(link)), "boardlink_form")
+    (name,) = [
+        key for key, value in form.items()
+        if key.startswith("mappings") and key.endswith("column_id") and value == column
+    ]  # fmt: skip
+    asked = {name.replace("column_id", what): value for what, value in changes.items()}
+    return words_of(wizard.client.post(page_of(link), form | asked, follow=True).content.decode())
+
+
+def said() -> list[str]:
+    return [one.get_change_message() for one in LogEntry.objects.order_by("pk")]
+
+
+def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wizard: Wizard) -> None:
+    link = set_up(wizard)
+    wizard.post("change/contact/")
+    wizard.map("contact", direction_phone="none")
+    before = draft().fields
+    page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
+    assert "Another change is open, begun by dora: Phone: Sync “Phone” (tel)" in page
+    assert draft().fields == before
+    assert "Another change is open, begun by dora" in wizard.post("change/contact/")
+    assert draft().fields == before
+    wizard.post("discard/contact/", seen=str(draft().revision))
+    assert not SetupDraft.objects.filter(entity_type="contact").exists()
+    ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
+    assert draft().fields["role_title"]["direction"] == "npd_to_monday"
+    assert draft().fields["phone"]["direction"] == "bidirectional"
+
+
+def test_plan_and_log_say_what_changes_in_the_mapping(wizard: Wizard) -> None:
+    set_up(wizard)
+    wizard.post("change/contact/")
+    changes = {
+        "column_role_title": "position",
+        "direction_email": "npd_to_monday",
+        "rule_email": "npd_wins",
+        "direction_phone": "none",
+    }
+    wizard.map("contact", **changes)
+    wizard.work()
+    page = wizard.get("plan/")
+    assert "Role Column “Role” (job) “Position” (position)" in page
+    assert "Email Direction" in page
+    assert "Email Rule" in page
+    assert "Phone Sync “Phone” (tel)" in page
+    assert "Name Column" not in page
+    assert "Where both sides are filled and differ at first: Ask" in page
+    wizard.confirm()
+    for line in (said()[-1], next(one for one in said()[::-1] if "fields mapped" in one)):
+        assert "Role: Column “Role” (job) → “Position” (position)" in line
+        assert "Email: Direction" in line
+        assert "Email: Rule" in line
+        assert "not synced" in line
+
+
+def test_the_boards_page_calls_monday_after_its_save_and_logs_only_what_it_wrote(
+    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = set_up(wizard)
+    held: list[bool] = []
+    read_boards = boards.read_boards
+
+    def read(*arguments: Any) -> Any:
+        held.append(connection.in_atomic_block)
+        return read_boards(*arguments)
+
+    monkeypatch.setattr(boards, "read_boards", read)
+    first = LogEntry.objects.count()
+    page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday", rule="npd_wins")
+    assert "Column and direction are not changed yet: this is the plan" in page
+    assert held
+    assert not any(held)
+    mapping = FieldMapping.objects.get(key="role_title")
+    assert (mapping.direction, mapping.rule) == ("bidirectional", "npd_wins")
+    [written] = [one for one in said()[first:] if one.startswith("Changed")]
+    assert "irection" not in written
+    wizard.post("discard/contact/", seen=str(draft().revision))
+    first = LogEntry.objects.count()
+    ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
+    assert said()[first] == "Asked for other columns or directions; not written yet."
+    assert "Role: Direction" in said()[-1]
+
+
+def test_a_colleagues_set_up_is_not_replaced_from_an_older_page(wizard: Wizard) -> None:
+    first, second = a_board(wizard.monday, "CRM", *PEOPLE), a_board(wizard.monday, "Other", *PEOPLE)
+    form = values_of(wizard.client.get(START + "boards/"), "npd-wizard-boards-form")
+    assert form["seen-contact"] == "0"
+    other = Client()
+    other.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
+    other.post(START + "boards/", form | {"contact": first, "organization": ""})
+    for choice in (second, ""):
+        page = wizard.post("boards/", **form | {"contact": choice, "organization": "new"})
+        assert "otto changed this set-up after your page was opened" in page
+        assert draft().board_id == first
+        assert not SetupDraft.objects.filter(entity_type="organization").exists()
+    stale = str(draft().revision)
+    other.post(START + "match/contact/", {"seen": stale, "threshold": "90", "first_match": "ask"})
+    wizard.post("discard/contact/", seen=stale)
+    assert draft().board_id == first
+
+
+def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: Wizard) -> None:
+    people()
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *PEOPLE), organization="new")
+    wizard.map("contact")
+    wizard.get("plan/")
+    wizard.work()
+    assert draft().state == "compared"
+    page = wizard.get("plan/")
+    assert "Contacts: the plan" in page
+    assert "Organizations: not mapped yet" in page
+    wizard.map("organization")
+    wizard.work()
+    assert "Carry out the plan of Organizations" in wizard.get("plan/")
+    wizard.post("plan/")
+    assert {one.state for one in SetupDraft.objects.all()} == {"compared"}
+    wizard.post("plan/", **{"seen-contact": str(draft().revision)})
+    assert (draft().state, draft("organization").state) == ("running", "compared")
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    assert not BoardLink.objects.filter(entity_type="organization").exists()
+
+
+def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(wizard: Wizard) -> None:
+    Contact.objects.create(name="Ann", email="ann@x.org")
+    wizard.boards(contact="new", organization="new")
+    wizard.map("organization")
+    wizard.map("contact", column_organization="+")
+    wizard.work()
+    page = wizard.post("plan/", **{"seen-contact": str(draft().revision)})
+    assert "Organization points at the organization records, whose set-up was not chosen" in page
+    assert draft().state == "compared"
