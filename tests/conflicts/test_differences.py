@@ -110,4 +110,4 @@ def test_the_sides_are_named_by_who_edited_them_and_when(client: Client, ada: Us
     page = text_of(client.get(screen(conflict_of(contact))))
     assert "Monday user 4712," in page
     assert "4711" not in page
-    assert re.search(r"Ada, \d+ \w+, \d\d:\d\d , in the admin", page)
+    assert re.search(r"Ada, \d+ \w+ \d{4}, \d\d:\d\d UTC ?, in the admin", page)
