@@ -148,6 +148,10 @@ def settle_it_by_keys(page: Page, album: Album) -> None:
     expect(page.locator("[data-summary]")).to_have_text("Writes 1 field in NPD, 1 column on Monday.")
     album.take(page, "conflict")
     page.keyboard.press("Enter")
+    # The next that waits is the e-mail that Monday refuses; above it stands what became of this one.
+    expect(page.locator(".cfl-tag", has_text="Refused by Monday")).to_be_visible()
+    expect(page.locator("[data-sentence]")).to_contain_text("Settled:")
+    page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()
     expect(page.locator(".cfl-tag", has_text="Settled")).to_be_visible()
 
 
