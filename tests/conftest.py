@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
-PAGE_TIMEOUT = 10_000  # milliseconds
+PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -101,8 +101,9 @@ def browser() -> Iterator["Browser"]:
     if not program:
         missing = "no Chromium on this machine (Debian, Ubuntu: sudo apt install chromium)"
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
+    expect.set_options(timeout=PAGE_TIMEOUT)
     # Its synchronous API runs an event loop in this thread, in which Django refuses its ORM otherwise.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
