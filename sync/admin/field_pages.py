@@ -2,18 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.models import BoardLink, FieldMapping
+
+View = Callable[[HttpRequest], HttpResponse]
+
+
+def addresses(
+    admin_site: Any, name: str, page: View, acts: Mapping[str, View], inherited: Iterable[URLPattern]
+) -> list[URLPattern]:
+    """The address of a page of board links, those of its buttons below it, and what was there before."""
+    view = admin_site.admin_view
+    return [
+        path(f"{name}/", view(page), name=f"sync_boardlink_{name}"),
+        *(
+            path(
+                f"{name}/{act}/",
+                view(require_POST(done)),
+                name=f"sync_boardlink_{name}_{act.replace('-', '_')}",
+            )
+            for act, done in acts.items()
+        ),
+        *inherited,
+    ]
 
 
 class Asked:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import messages
@@ -10,15 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.urls import URLPattern
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.acts_log import note
 from sync.admin import words
-from sync.admin.field_pages import Asked, confirm_field, linked, may_change_records, may_map
+from sync.admin.field_pages import Asked, addresses, confirm_field, linked, may_change_records, may_map
 from sync.admin.held_reading import held_url, trouble
 from sync.admin.status import refused_list_url
 from sync.admin.urgent import too_often
@@ -39,20 +37,15 @@ class HeldPagesMixin:
 
     def get_urls(self) -> list[URLPattern]:
         """Add them."""
-        acts: dict[str, Callable[[HttpRequest], HttpResponse]] = {
+        acts = {
             "note": self.note_title,
             "check": self.check_columns,
             "column": self.change_column,
             "stop": self.stop_field,
             "again": self.try_values_again,
         }
-        view = self.admin_site.admin_view
-        found = [
-            path(f"held/{name}/", view(require_POST(act)), name=f"sync_boardlink_held_{name}")
-            for name, act in acts.items()
-        ]
-        page = path("held/", view(self.held_page), name="sync_boardlink_held")
-        return [page, *found, *super().get_urls()]  # type: ignore[misc]
+        inherited = super().get_urls()  # type: ignore[misc]
+        return addresses(self.admin_site, "held", self.held_page, acts, inherited)
 
     def held_page(self, request: HttpRequest) -> HttpResponse:
         """Show what is held and why."""

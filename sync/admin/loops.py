@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,16 +11,15 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.acts_log import note
 from sync.admin import words
 from sync.admin.base import names_of, record_url
-from sync.admin.field_pages import Asked, confirm_field, linked, may_change_records, may_map
+from sync.admin.field_pages import Asked, addresses, confirm_field, linked, may_change_records, may_map
 from sync.choices import Rule, SyncDirection
 from sync.field_ways import NoWayOut, let_rule, try_again, turn_field
 from sync.loops_now import LoopingField, looping_fields, records_of
@@ -66,23 +65,14 @@ class LoopPagesMixin:
 
     def get_urls(self) -> list[URLPattern]:
         """Add them."""
-        acts: dict[str, Callable[[HttpRequest], HttpResponse]] = {
+        acts = {
             "again": self.send_again,
             "to-npd": self.let_monday_decide,
             "rule": self.let_monday_win,
             "leave": self.leave_alone,
         }
-        view = self.admin_site.admin_view
-        found = [
-            path(
-                f"loops/{name}/",
-                view(require_POST(act)),
-                name=f"sync_boardlink_loops_{name.replace('-', '_')}",
-            )
-            for name, act in acts.items()
-        ]
-        page = path("loops/", view(self.loops_page), name="sync_boardlink_loops")
-        return [page, *found, *super().get_urls()]  # type: ignore[misc]
+        inherited = super().get_urls()  # type: ignore[misc]
+        return addresses(self.admin_site, "loops", self.loops_page, acts, inherited)
 
     def loops_page(self, request: HttpRequest) -> HttpResponse:
         """Show which fields are rewritten now."""

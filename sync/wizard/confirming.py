@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-import structlog
 from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import F
@@ -23,14 +22,13 @@ from sync.connectors.monday.documents import ITEMS_PER_PAGE, ITEMS_PER_READ
 from sync.connectors.monday.hooks import WEBHOOK_EVENTS
 from sync.connectors.monday.ingest import ROWS_PER_JOB
 from sync.models import ApiBudget, SetupDraft, SetupState
+from sync.wake import nudge
 from sync.wizard import permission
 from sync.wizard.differing import in_words
 from sync.wizard.drafts import NEW, OUT, changes_of, drafts, fields_of, link_with, note, npd_id_of
 from sync.wizard.errors import Moved, WizardError
 from sync.wizard.fields import MAKE, Chosen, chosen_of
 from sync.wizard.meanwhile import WAS, changed_since, standing_of
-
-log = structlog.get_logger(__name__)
 
 GOOD_FOR = timedelta(minutes=30)
 """A plan that is older is made anew before it can be confirmed: people work on both sides meanwhile."""
@@ -243,7 +241,4 @@ def wake() -> None:
     """Nudge a worker; a broker that is away costs time, for Beat asks every ten seconds."""
     from sync.tasks import carry_on_set_ups
 
-    try:
-        carry_on_set_ups.apply_async(retry=False)
-    except Exception as error:  # whatever the broker's library raises: the draft is stored
-        log.warning("wake-up not sent; the next tick carries the set-up on", error=type(error).__name__)
+    nudge(carry_on_set_ups)
