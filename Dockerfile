@@ -1,25 +1,57 @@
-FROM python:3.12-slim
+# Two images: `docker build .` makes NPD's (web, worker, beat), `docker build --target sandbox .` the Monday simulator's.
+# The Python that the tests run on, by its tag. Pinned to one image for ever, it is
+#   docker build --build-arg BASE=python:3.11-slim@sha256:… .
+# and `docker buildx imagetools inspect python:3.11-slim` says the digest.
+ARG BASE=python:3.11-slim
 
-# HEARTBEAT_DIR: where worker and beat leave their sign of life for the health check.
-ENV STATIC_MANIFEST=true HEARTBEAT_DIR=/tmp PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+FROM ${BASE} AS packages
 WORKDIR /srv/npd
-RUN useradd --create-home --uid 10001 npd && mkdir -p var && chown npd var
+COPY requirements.txt ./
+# Without pip in it, and from wheels only: nothing is compiled here, and nothing installs later into what runs.
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
+        --require-hashes --only-binary :all: -r requirements.txt
 
-COPY requirements.txt .
-RUN pip install -r requirements.txt
-
-COPY manage.py Procfile ./
+FROM packages AS program
+COPY manage.py ./
 COPY config config
 COPY npd npd
 COPY sync sync
 COPY conflicts conflicts
-COPY sandbox sandbox
 COPY templates templates
 COPY static static
-COPY data data
-# Settings want these two; neither is used, nor kept in the image.
-RUN SECRET_KEY=build REDIS_URL=redis://build DATABASE_URL=postgresql://build/build python manage.py collectstatic --noinput
+# Settings want these three; they are used for nothing, and not kept in the image. The root can't be written later, so
+# the bytecode is made here too.
+RUN SECRET_KEY=build REDIS_URL=redis://build DATABASE_URL=postgresql://build/build STATIC_MANIFEST=true \
+        /opt/venv/bin/python manage.py collectstatic --noinput \
+    && rm -rf static requirements.txt \
+    && /opt/venv/bin/python -m compileall -q --invalidation-mode unchecked-hash config npd sync conflicts
 
-USER npd
+FROM ${BASE} AS runtime
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp npd
+WORKDIR /srv/npd
+COPY --from=packages /opt/venv /opt/venv
+# By number: Kubernetes' runAsNonRoot doesn't look up names.
+USER 10001:10001
+
+FROM runtime AS sandbox
+LABEL org.opencontainers.image.title="NPD Sync: Monday sandbox" org.opencontainers.image.version="0.4.0"
+COPY sandbox sandbox
+USER root
+RUN python -m compileall -q --invalidation-mode unchecked-hash sandbox && install -d -o npd -g npd var
+USER 10001:10001
+EXPOSE 8001
+HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8001/', timeout=3)"]
+CMD ["python", "-m", "sandbox", "--host", "0.0.0.0", "--port", "8001", "--data", "var/sandbox.db"]
+
+# The last stage is the one that a plain build makes.
+FROM runtime AS app
+LABEL org.opencontainers.image.title="NPD Sync" org.opencontainers.image.version="0.4.0"
+# HEARTBEAT_DIR: where each process leaves the sign of life by which the health check knows it.
+ENV STATIC_MANIFEST=true HEARTBEAT_DIR=/tmp PORT=8000
+COPY --from=program /srv/npd /srv/npd
 EXPOSE 8000
+HEALTHCHECK --interval=15s --timeout=5s --retries=3 --start-period=30s CMD ["python", "-I", "config/health.py"]
 CMD ["python", "-m", "config.web"]

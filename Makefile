@@ -1,13 +1,16 @@
 # `make` alone shows the commands. Everything longer than a line lives in config/embedded/.
 
 PYTHON ?= python3
-BOOTSTRAP = $(PYTHON) config/embedded/bootstrap.py
+BOOTSTRAP = $(PYTHON) config/embedded/launcher.py
 ARGS ?=
 # Each test process has servers of its own, so that several can run at once.
 PROCESSES ?= -n logical --maxprocesses 4 --dist worksteal
+# One lock for every Python from 3.11 on, Linux and macOS; what is locked stays as it is unless the .in says otherwise.
+COMPILE = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	--custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test chaos planted tour lint format logs reset bench python
+.PHONY: help setup run stop test quick chaos planted tour docs lint format lock containers logs reset bench python
 
 help: ## show the commands
 	@echo "NPD Sync. Type make and one of:"
@@ -22,8 +25,14 @@ setup: python ## make .venv with everything, also what tests need
 run: python ## start the whole demo here: database, Monday sandbox, web, worker, beat (PORT=8000 SANDBOX_PORT=8001)
 	@exec $(BOOTSTRAP) embedded -m config.embedded
 
+stop: ## end what `make run` started in this folder, from another terminal
+	@if [ -x .venv/bin/python ]; then exec .venv/bin/python config/embedded/stop.py; else echo "Nothing runs in this folder."; fi
+
 test: python ## run the tests (ARGS="-k name"; TEST_SERVERS=1 uses real PostgreSQL and Redis)
 	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) $(ARGS)
+
+quick: python ## run the pure and the database tests alone: no processes, no sandbox, no browser
+	@exec $(BOOTSTRAP) development -m pytest $(PROCESSES) -m "not processes and not browser and not slow" $(ARGS)
 
 chaos: python ## play N hostile scripts by seed (N=200 FIRST=1), say what occurred, make the first that fails small
 	@exec $(BOOTSTRAP) development -m tests.chaos.report $(or $(N),200) $(or $(FIRST),1) $(PROCESSES)
@@ -34,14 +43,29 @@ planted: python ## search the first 25 seeds for each planted bug, and record wh
 tour: python ## play the demo, take the pictures of docs/tour.md anew and write that page
 	@TOUR=1 exec $(BOOTSTRAP) development -m pytest tests/story/test_tour.py -k every_screen -q -n 0
 
+docs: python ## play the commands that README and docs/ show, and write anew what they print
+	@PRINTED=1 exec $(BOOTSTRAP) development -m pytest tests/demo/test_printed.py -q -n 0
+
 lint: python ## check style and types
 	@$(BOOTSTRAP) development -m ruff check .
 	@$(BOOTSTRAP) development -m ruff format --check .
+	@.venv/bin/djangofmt --quiet --check templates
 	@$(BOOTSTRAP) development -m mypy
 
 format: python ## put the code into its usual shape
 	@$(BOOTSTRAP) development -m ruff check --fix .
 	@$(BOOTSTRAP) development -m ruff format .
+	@.venv/bin/djangofmt --quiet templates
+
+lock: python ## pin what requirements/*.in name and need, with hashes (ARGS="--upgrade-package celery" takes a newer one)
+	@$(BOOTSTRAP) development
+	@$(COMPILE) requirements/production.in -o requirements.txt
+	@$(COMPILE) requirements/embedded.in -c requirements.txt -o requirements/embedded.txt
+	@$(COMPILE) requirements/telemetry.in -c requirements.txt -o requirements/telemetry.txt
+	@$(COMPILE) requirements/development.in -c requirements/embedded.txt -o requirements/development.txt
+
+containers: python ## build the image and play docker-compose.yml for real, with Docker or podman (some minutes)
+	@exec $(PYTHON) ops/containers.py
 
 logs: ## follow what the processes of `make run` say
 	@ls var/*.log >/dev/null 2>&1 || { echo "There are no logs yet. Start with: make run"; exit 1; }

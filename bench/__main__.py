@@ -33,6 +33,7 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "latency": ["bench.latency", "--broker", "redis"],
     "latency-embedded": ["bench.latency", "--broker", "embedded"],
     "webhooks": ["bench.webhooks"],
+    "takeover": ["bench.takeover"],
     "memory": ["bench.memory"],
     "sandbox": ["bench.sandbox"],
     "allowance": ["bench.allowance"],

@@ -120,8 +120,7 @@ def _in_a_process(day: int, seed: int) -> list[Played]:
     command = [sys.executable, "-m", "bench.allowance", "--child", str(day), "--seed", str(seed)]
     ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
     return [
-        Played(**{**told, "pattern": pattern})
-        for told, pattern in zip(json.loads(ran.stdout), DAYS[day], strict=True)
+        Played(**{**told, "pattern": pattern}) for told, pattern in zip(json.loads(ran.stdout), DAYS[day], strict=True)
     ]
 
 
@@ -135,9 +134,7 @@ def child(day: int, seed: int) -> int:
 
 def main() -> int:
     """Play and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.allowance", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.allowance", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--days", type=int, nargs="+", choices=DAYS, default=list(DAYS))
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--child", type=int, choices=DAYS, help=argparse.SUPPRESS)

@@ -28,13 +28,14 @@ from bench.table import Row, hand_on
 NOWHERE = "http://127.0.0.1:9"  # no webhooks: what is measured is the way to Monday
 GATE_CALLS = 60  # API calls for 10,000 records
 POINTS_A_MINUTE = 10_000_000  # a personal token's (developer.monday.com/api-reference/docs/rate-limits)
-STEPS = "sync.backfill.steps"
+STEPS = "sync.operations.backfill.import_steps"
+IMPORT = "sync.connectors.monday.bulk_import"
 DEATHS = {
-    "before the job is started": (f"{STEPS}._job", False, 1),
-    "when Monday has answered, before the job's id is stored": (f"{STEPS}.parse_started", False, 1),
-    "when the file is sent, before that is stored": (f"{STEPS}.put_file", True, 1),
-    "while Monday works": (f"{STEPS}.import_status", False, 1),
-    "between two links": ("sync.backfill.linking.settle", True, 3),
+    "before the job is started": (f"{STEPS}._start_job", False, 1),
+    "when Monday has answered, before the job's id is stored": (f"{IMPORT}.parse_started_import", False, 1),
+    "when the file is sent, before that is stored": (f"{IMPORT}.upload_file", True, 1),
+    "while Monday works": (f"{IMPORT}.import_status_query", False, 1),
+    "between two links": ("sync.operations.backfill.import_steps.settle", True, 3),
 }
 
 
@@ -55,9 +56,7 @@ class Measured:
 
 def main() -> int:
     """Measure both, print them, and check the gates."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.backfill", description="Records put on a board in bulk."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.backfill", description="Records put on a board in bulk.")
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--child", nargs=2, metavar=("TYPE", "DEATH"), help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -73,8 +72,8 @@ def main() -> int:
 def prepare(place: Ground, records: int) -> None:
     """Boards with room, and records that are nowhere but in NPD."""
     from npd.models import Contact, Organization
-    from sync.boards import link_of
-    from sync.setup import set_up_all
+    from sync.boards.board_setup import set_up_all
+    from sync.registry import link_of
 
     list(set_up_all())
     for entity_type in ("contact", "organization"):
@@ -118,15 +117,16 @@ def child(entity_type: str, death: str) -> int:
 
     django.setup()
     from sync import registry
-    from sync.backfill import drive, open_backfill, preview, run
+    from sync.operations.backfill import open_backfill, run_backfill, run_remaining_steps
+    from sync.operations.backfill.estimate import estimate_backfill
 
     if death:
         dies_at(*DEATHS[death])
     backfill = open_backfill(entity_type)
     if backfill is None:
-        run(preview(registry.entity(entity_type)), by="bench", wait=wait)
+        run_backfill(estimate_backfill(registry.entity(entity_type)), by="bench", wait=wait)
     else:
-        drive(backfill, wait=wait)
+        run_remaining_steps(backfill, wait=wait)
     return 0
 
 
@@ -172,8 +172,8 @@ def pass_time(seconds: float) -> None:
 def check(place: Ground, entity_type: str, records: int) -> str:
     """What is wrong afterwards, in words; an empty text when every record has its one item and is in sync."""
     from sync import registry
-    from sync.boards import link_of
-    from sync.models import Intent
+    from sync.models.state import Intent
+    from sync.registry import link_of
 
     link, model = link_of(entity_type), registry.entity(entity_type).model
     assert link is not None
@@ -198,9 +198,7 @@ def report(records: int, plain: Measured, killed: Measured) -> int:
     few = plain.calls <= gate
     whole = not (plain.wrong or killed.wrong)
     print(f"gate: at most {gate} API calls undisturbed: {'held' if few else 'MISSED'}")
-    print(
-        f"gate: every record has one item and is in sync, also after deaths: {'held' if whole else 'MISSED'}"
-    )
+    print(f"gate: every record has one item and is in sync, also after deaths: {'held' if whole else 'MISSED'}")
     deaths = f"… each once and in sync, also after {len(DEATHS)} deaths"
     return hand_on(
         [

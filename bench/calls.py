@@ -50,7 +50,7 @@ def measure(name: str, records: int, place: Ground, push: Callable[[], None], ti
 
 def engine() -> None:
     """What the worker does."""
-    from sync.draining import drain
+    from sync.operations.worker import drain
 
     drain()
 
@@ -58,10 +58,11 @@ def engine() -> None:
 def naive() -> None:
     """What most integrations do: for each record that was saved, one mutation with all its fields."""
     from npd.models import Contact
-    from sync.account import client
-    from sync.boards import columns_of, link_of, mappings_of
-    from sync.connectors.monday.converters import converter
-    from sync.connectors.monday.documents import Change, change
+    from sync.connectors.base.board_items import ItemChange
+    from sync.connectors.monday.columns import make_converter
+    from sync.connectors.monday.items import change_items_mutation
+    from sync.limits.metered_client import client
+    from sync.registry import columns_of, link_of, mappings_of
 
     link = link_of("contact")
     if link is None:
@@ -70,19 +71,21 @@ def naive() -> None:
     columns = columns_of(link, mappings)
     for contact in Contact.objects.all():
         values = {
-            mapping.column_id: converter(mapping.converter).write(
+            mapping.column_id: make_converter(mapping.converter).to_remote(
                 {name: getattr(contact, name) for name in mapping.fields}, None
             )
             for mapping in mappings
         }
-        client().execute(*change(link.board_id, [Change("r0", str(contact.monday_id), values)], columns))
+        client().execute(
+            *change_items_mutation(link.board_id, [ItemChange("r0", str(contact.monday_id), values)], columns)
+        )
 
 
 def prepare(records: int) -> None:
     """Boards, and as many contacts as asked for on both sides."""
     from npd.models import Contact
-    from sync.draining import drain
-    from sync.setup import set_up_all
+    from sync.boards.board_setup import set_up_all
+    from sync.operations.worker import drain
 
     list(set_up_all())
     Contact.objects.bulk_create(
@@ -94,9 +97,7 @@ def prepare(records: int) -> None:
 
 def main() -> int:
     """Measure both and print them side by side."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.calls", description="API calls per changed record."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.calls", description="API calls per changed record.")
     parser.add_argument("--records", type=int, default=1000)
     records = parser.parse_args().records
     with ground(SITE_URL=NOWHERE) as place:

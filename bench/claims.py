@@ -45,12 +45,8 @@ _TAKE_LEASE = """
     UPDATE sync_board_leases SET token = %s, expires = sync_now() + interval '1 hour'
     WHERE link_id = %s AND (token IS NULL OR expires <= sync_now())
 """
-_DROP_LEASE = (
-    "UPDATE sync_board_leases SET token = NULL, expires = sync_now() WHERE link_id = %s AND token = %s"
-)
-_LEASE = (
-    "SELECT 1 FROM sync_board_leases WHERE link_id = %s AND token = %s AND expires > sync_now() FOR UPDATE"
-)
+_DROP_LEASE = "UPDATE sync_board_leases SET token = NULL, expires = sync_now() WHERE link_id = %s AND token = %s"
+_LEASE = "SELECT 1 FROM sync_board_leases WHERE link_id = %s AND token = %s AND expires > sync_now() FOR UPDATE"
 _CLAIM = """
     UPDATE sync_queue SET status = 'in_progress', lease_token = %s, last_attempt = sync_now(), attempts = attempts + 1
     WHERE id IN (SELECT id FROM sync_queue
@@ -75,7 +71,7 @@ _start: dict[int, Any] = {}
 
 def by_hand(board: str, rows: int) -> None:
     """Claim and end so many rows with SQL alone."""
-    from sync.models import BoardLink
+    from sync.models.boards import BoardLink
 
     link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
     db = _plain_connection()
@@ -101,16 +97,16 @@ def _plain_connection() -> psycopg.Connection[Any]:
 
 def ours(board: str, rows: int) -> None:
     """Claim and end so many rows as a worker does."""
-    from sync import lease
-    from sync.claims import claim
-    from sync.finish import complete
-    from sync.models import BoardLink
+    from sync.models.boards import BoardLink
+    from sync.outbox import lease
+    from sync.outbox.claim import claim
+    from sync.outbox.finish import complete
 
-    held = lease.take(BoardLink.objects.get(entity_type=board))
+    held = lease.acquire(BoardLink.objects.get(entity_type=board))
     assert held is not None
     while rows > 0:
         claimed = claim(held, BATCH)
-        with held.held():
+        with held.transaction():
             rows -= complete([row for one in claimed for row in one.rows], held.token)
     held.release()
 
@@ -182,12 +178,10 @@ def tables(url: str) -> Iterator[tuple[Table, Table]]:
     """Two databases that are alike; neither has rows yet."""
     from django.db import connection
 
-    from sync.models import BoardLease, BoardLink
+    from sync.models.boards import BoardLease, BoardLink
 
     for board in BOARDS:
-        BoardLease.objects.create(
-            link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name")
-        )
+        BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))
     connection.close()
     other = urlunsplit(urlsplit(url)._replace(path="/bench_dead"))
     with psycopg.connect(urlunsplit(urlsplit(url)._replace(path="/postgres")), autocommit=True) as db:
@@ -220,9 +214,7 @@ def beside_by_hand(table: Table, workers: int, rows: int, rounds: int) -> Row:
             speed = table.run(way, workers, rows if number else BATCH * 10)
             if number:  # the first warms up
                 speeds.append(speed)
-    ratio = statistics.median(
-        mine / theirs for mine, theirs in zip(found["ours"], found["by hand"], strict=True)
-    )
+    ratio = statistics.median(mine / theirs for mine, theirs in zip(found["ours"], found["by hand"], strict=True))
     mine, theirs = (statistics.median(found[way]) for way in ("ours", "by hand"))
     return Row(
         f"claim + complete, {workers} worker{'s' if workers > 1 else ''}",
@@ -251,9 +243,7 @@ def beside_clean(clean: Table, dead: Table, rows: int, rounds: int) -> Row:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.claims", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.claims", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=5_000, help="rows a worker and round")
     parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()

@@ -68,9 +68,7 @@ def ground(*, fast: bool = False, **variables: str) -> Iterator[Ground]:
             sandbox = _sandbox(port, Path(name))
             url = f"http://127.0.0.1:{port}"
             wait_for(sandbox, url)
-            _set_up_django(
-                {"DATABASE_URL": postgres.url("bench"), "MONDAY_API_URL": f"{url}/v2", **variables}
-            )
+            _set_up_django({"DATABASE_URL": postgres.url("bench"), "MONDAY_API_URL": f"{url}/v2", **variables})
             yield Ground(url, Path(name))
         finally:
             if sandbox is not None:

@@ -27,9 +27,7 @@ LOOK_SECONDS = 0.05
 PATIENCE_SECONDS = 60.0
 GOALS = {"redis": (1.0, 3.0), "embedded": (1.0, None)}
 BROKERS = {"redis": REDIS, "embedded": EMBEDDED}
-ITEMS = (
-    'query ($ids: [ID!]) { items(ids: $ids, limit: 100) { id column_values(ids: ["role_title"]) { text } } }'
-)
+ITEMS = 'query ($ids: [ID!]) { items(ids: $ids, limit: 100) { id column_values(ids: ["role_title"]) { text } } }'
 Contacts = Sequence[tuple[str, str]]  # primary key, item id
 Act = Callable[[int], object]
 Seen = Callable[[Collection[int]], Collection[int]]
@@ -82,10 +80,7 @@ def to_monday(here: Site, contacts: Contacts, rate: float) -> list[float]:
         session.patch(address, json={"role_title": f"Saved {number}"}, timeout=30).raise_for_status()
 
     def shown(waiting: Collection[int]) -> set[int]:
-        asked = {
-            "query": ITEMS,
-            "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]},
-        }
+        asked = {"query": ITEMS, "variables": {"ids": [contacts[number][1] for number in list(waiting)[:100]]}}
         items = api.post(f"{here.place.sandbox_url}/v2", json=asked, timeout=30).json()["data"]["items"]
         found = {numbers[item["id"]]: item["column_values"][0]["text"] for item in items}
         return {number for number, text in found.items() if text == f"Saved {number}"}
@@ -101,11 +96,7 @@ def to_npd(here: Site, contacts: Contacts, rate: float) -> list[float]:
 
     def edit(number: int) -> None:
         here.place.control(
-            "actions",
-            action="edit",
-            item_id=int(contacts[number][1]),
-            column_id="role_title",
-            text=f"Edited {number}",
+            "actions", action="edit", item_id=int(contacts[number][1]), column_id="role_title", text=f"Edited {number}"
         )
 
     def held(waiting: Collection[int]) -> set[int]:
@@ -120,7 +111,7 @@ def prepare(here: Site, records: int) -> Contacts:
     """Everything runs, and so many contacts are in sync; what they woke has ended."""
     from bench.calls import prepare as on_both_sides
     from npd.models import Contact
-    from sync.models import SyncQueue
+    from sync.models.outbox_row import SyncQueue
 
     here.start("web")
     on_both_sides(records)
@@ -158,9 +149,7 @@ def _rows(name: str, way: str, acts: int, found: Sequence[float]) -> list[Row]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.latency", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--rate", type=float, default=5.0)
     parser.add_argument("--broker", choices=BROKERS, default="redis")

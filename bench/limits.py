@@ -77,15 +77,16 @@ class Clock:
 
 def start_plan(place: Ground, clock: Clock, plan: str) -> dict[str, int]:
     """A new day under a plan, of which NPD knows what it asks once an hour; returns the plan's limits."""
-    from sync import account
-    from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
+    from sync.limits import breaker
+    from sync.models.boards import BoardLink
+    from sync.models.limits import ApiBudget, ApiReservation, ApiUsage
 
     clock.to_noon()
     for model in (ApiBudget, ApiReservation, ApiUsage):
         model.objects.all().delete()
     BoardLink.objects.update(last_look=None)
     limits: dict[str, int] = place.control("plan", plan=plan, used=0)["limits"]
-    account.greet()
+    breaker.fetch_account_info()
     return limits
 
 
@@ -112,17 +113,16 @@ def _refused(place: Ground) -> int:
 
 def engine(clock: Clock) -> None:
     """What the workers do; while nothing is due, time passes."""
-    from sync.boards import link_of
-    from sync.draining import drain
-    from sync.models import SyncQueue
-    from sync.standstill import standstill
+    from sync.models.outbox_row import SyncQueue
+    from sync.operations.worker import drain
+    from sync.records import availability
 
     for _ in range(100_000):
         drain()
         soonest = SyncQueue.objects.filter(status="pending").order_by("next_retry").first()
         if soonest is None:
             return
-        held = standstill("contact", link_of("contact")).until or soonest.next_retry
+        held = availability.of("contact").until or soonest.next_retry
         clock.forward((max(held, soonest.next_retry) - clock.now()).total_seconds())
     raise SystemExit("The queue never became empty.")
 
@@ -130,10 +130,11 @@ def engine(clock: Clock) -> None:
 def naive(records: int, title: str) -> Callable[[Clock], None]:
     """One mutation a record, and after a refusal the wait that Monday asks for."""
     from npd.models import Contact
-    from sync.boards import link_of
+    from sync.connectors.base.board_items import ItemChange
+    from sync.connectors.base.errors import LimitReached
     from sync.connectors.monday.client import MondayClient
-    from sync.connectors.monday.documents import Change, change
-    from sync.connectors.monday.errors import LimitReached
+    from sync.connectors.monday.items import change_items_mutation
+    from sync.registry import link_of
 
     def push(clock: Clock) -> None:
         from django.conf import settings
@@ -143,7 +144,7 @@ def naive(records: int, title: str) -> Callable[[Clock], None]:
             raise SystemExit("monday_setup made no link for contacts.")
         client = MondayClient(settings.MONDAY_API_URL, settings.MONDAY_API_KEY)
         for item_id in Contact.objects.order_by("id").values_list("monday_id", flat=True)[:records]:
-            document = change(link.board_id, [Change("r0", str(item_id), {"role_title": title})], [])
+            document = change_items_mutation(link.board_id, [ItemChange("r0", str(item_id), {"role_title": title})], [])
             while True:
                 try:
                     client.execute(*document)
@@ -164,9 +165,7 @@ def least_seconds(records: int, limits: dict[str, int], last: float) -> float:
 
 def main() -> int:
     """Measure every plan and print them side by side."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.limits", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.limits", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--records", type=int, default=10_000)
     parser.add_argument("--naive", type=int, help="records that the naive push sends (default: as many)")
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=list(PLANS))
@@ -175,9 +174,7 @@ def main() -> int:
         prepare(chosen.records)
         clock = Clock(place)
         print(f"{chosen.records:,} changed contacts on the sandbox, virtual time ({machine()})")
-        print(
-            f"{'plan':12}{'':20}{'records':>9}{'calls':>9}{'refused':>9}{'minutes':>10}{'least':>8}{'speed':>8}"
-        )
+        print(f"{'plan':12}{'':20}{'records':>9}{'calls':>9}{'refused':>9}{'minutes':>10}{'least':>8}{'speed':>8}")
         held = [
             _one(place, clock, plan, chosen.records, min(chosen.naive or chosen.records, chosen.records))
             for plan in chosen.plans
@@ -212,8 +209,8 @@ def _line(plan: str, name: str, found: Measured) -> str:
 def _agree(place: Ground, pushed: str, ours: str, records: int) -> None:
     """Put what the naive push wrote into NPD too, so that both sides agree before the next plan; unlimited."""
     from npd.models import Contact
-    from sync.draining import drain
-    from sync.models import ApiBudget
+    from sync.models.limits import ApiBudget
+    from sync.operations.worker import drain
 
     place.control("plan", plan=None)
     ApiBudget.objects.all().delete()

@@ -112,13 +112,11 @@ def fill(records: int, conflicts: int, finished: int) -> None:
     """Write the rows, and let PostgreSQL know them."""
     from django.db import connection, transaction
 
-    from sync.models import BoardLink, MondayAccount
+    from sync.models.boards import BoardLink, MondayAccount
 
     MondayAccount.objects.get_or_create(id=1)
     for entity_type, board, key in (("contact", "9002", "email"), ("organization", "9001", "name")):
-        BoardLink.objects.create(
-            entity_type=entity_type, board_id=board, npd_id_column="npd_id", match_key=key
-        )
+        BoardLink.objects.create(entity_type=entity_type, board_id=board, npd_id_column="npd_id", match_key=key)
     numbers = {"records": records, "conflicts": conflicts, "finished": finished}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(FILL.format(organizations=max(1, records // 4), **numbers))
@@ -163,9 +161,7 @@ def filters(browser: Client, listed: str) -> Sequence[Any]:
 def choices(spec: Any) -> Iterator[dict[str, str]]:
     """What a filter can be set to."""
     name = getattr(spec, "parameter_name", None) or getattr(spec, "lookup_kwarg", "")
-    offered = getattr(spec, "lookup_choices", None) or getattr(
-        getattr(spec, "field", None), "flatchoices", ()
-    )
+    offered = getattr(spec, "lookup_choices", None) or getattr(getattr(spec, "field", None), "flatchoices", ())
     offered = [one if isinstance(one, tuple | list) else (one, one) for one in offered]
     if type(spec).__name__ == "RangeDateTimeFilter":
         yield {f"{spec.parameter_name}_from_0": "2020-01-01", f"{spec.parameter_name}_from_1": "00:00"}
@@ -217,9 +213,7 @@ def rows(name: str, found: Sequence[Opened]) -> Iterator[Row]:
 
 def main() -> int:
     """Fill, open, print, judge."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.lists", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.lists", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--records", type=int, default=100_000)
     parser.add_argument("--conflicts", type=int, default=10_000)
     parser.add_argument("--finished", type=int, default=1_000_000)

@@ -33,15 +33,11 @@ class Answers:
     seconds: float = 0.0
 
 
-def post(
-    address: tuple[str, int], path: str, bodies: Sequence[Any], *, rate: float, connections: int
-) -> Answers:
+def post(address: tuple[str, int], path: str, bodies: Sequence[Any], *, rate: float, connections: int) -> Answers:
     """Send them from another process, whose work doesn't stand in this one's way."""
     plan = {"address": address, "path": path, "rate": rate, "connections": connections, "bodies": bodies}
     command = [sys.executable, "-m", "bench.load"]
-    ran = subprocess.run(
-        command, input=json.dumps(plan), capture_output=True, text=True, check=True, cwd=ROOT
-    )
+    ran = subprocess.run(command, input=json.dumps(plan), capture_output=True, text=True, check=True, cwd=ROOT)
     told = json.loads(ran.stdout)
     return Answers(Counter(told["statuses"]), sorted(told["milliseconds"]), told["seconds"])
 

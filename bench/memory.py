@@ -48,7 +48,8 @@ LOOKED_AT = 100  # records that a look reads
 A_BOARD = 2
 """Calls that each board costs beside pages: what changed on it, and the listing of one that is empty."""
 COMPARE = (
-    "from sync.sweeps.comparison import compare; from sync.boards import link_of; compare(link_of('contact'))"
+    "from sync.operations.detect.comparison import compare; from sync.registry import link_of; "
+    "compare(link_of('contact'))"
 )
 
 
@@ -75,8 +76,8 @@ class Watched:
 def fill(place: Ground, records: int) -> None:
     """So many contacts with their items; one run of the queue agrees on every value."""
     from npd.models import Contact
-    from sync.boards import link_of
-    from sync.setup import set_up_all
+    from sync.boards.board_setup import set_up_all
+    from sync.registry import link_of
 
     list(set_up_all())
     link = link_of("contact")
@@ -97,9 +98,7 @@ def fill(place: Ground, records: int) -> None:
 def _contact(number: int) -> Contact:
     from npd.models import Contact
 
-    return Contact(
-        name=f"Person {number}", email=f"person{number}@example.com", role_title="Director", notes="…"
-    )
+    return Contact(name=f"Person {number}", email=f"person{number}@example.com", role_title="Director", notes="…")
 
 
 def _values(contact: Contact) -> dict[str, object]:
@@ -113,7 +112,7 @@ def _values(contact: Contact) -> dict[str, object]:
 def agree() -> None:
     """The first look at all of them, of which nothing is measured."""
     from npd.models import Contact
-    from sync.draining import drain
+    from sync.operations.worker import drain
 
     drain()
     if waiting := Contact.objects.exclude(sync_status="synced").count():
@@ -145,7 +144,7 @@ def _megabytes(child: subprocess.Popen[bytes]) -> Iterator[float]:
 
 def boards() -> int:
     """How many boards there are."""
-    from sync.models import BoardLink
+    from sync.models.boards import BoardLink
 
     return BoardLink.objects.count()
 
@@ -164,7 +163,7 @@ def reconcile(place: Ground, records: int) -> list[Row]:
 
 def comparison(place: Ground, records: int) -> list[Row]:
     """The nightly comparison: every page of the listing."""
-    from sync.boards import link_of
+    from sync.registry import link_of
 
     found = watch(place, ["manage.py", "shell", "--verbosity", "0", "--command", COMPARE])
     least, link = math.ceil(records / LISTED), link_of("contact")
@@ -181,9 +180,7 @@ def _memory(name: str, records: int, found: Watched) -> list[Row]:
     speed = f"{found.most:.0f} MB ({records / found.seconds:,.0f} records a second)"
     flat = found.growth <= GROWTH_GATE
     return [
-        Row(
-            f"{name} of {records:,} unchanged", f"≤ {GOAL_MB:g} MB", speed, found.most <= GOAL_MB, gate=False
-        ),
+        Row(f"{name} of {records:,} unchanged", f"≤ {GOAL_MB:g} MB", speed, found.most <= GOAL_MB, gate=False),
         Row(
             "… memory, by that of its first tenth",
             f"≤ {GROWTH_GATE:g} ×",
@@ -195,16 +192,12 @@ def _memory(name: str, records: int, found: Watched) -> list[Row]:
 
 
 def _calls(found: Watched, pages: int, most: int) -> Row:
-    return Row(
-        "… API calls", f"{pages:,} pages (≤ {most:,})", f"{found.calls:,}", pages <= found.calls <= most
-    )
+    return Row("… API calls", f"{pages:,} pages (≤ {most:,})", f"{found.calls:,}", pages <= found.calls <= most)
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.memory", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.memory", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--records", type=int, default=100_000)
     records = parser.parse_args().records
     with ground(SITE_URL=NOWHERE, LOG_LEVEL="ERROR") as place:

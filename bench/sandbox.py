@@ -57,9 +57,7 @@ class Board:
 
     def fill(self, items: int) -> None:
         """A new board with five columns and so many items."""
-        made = self.ask(
-            'mutation { create_board(board_name: "Bench", board_kind: public, empty: true) { id } }'
-        )
+        made = self.ask('mutation { create_board(board_name: "Bench", board_kind: public, empty: true) { id } }')
         self.id = made["create_board"]["id"]
         for column, kind in COLUMNS.items():
             document = f"""mutation ($b: ID!, $t: ColumnType!) {{
@@ -142,10 +140,7 @@ def changes(note: str = "") -> str:
 
 CREATES = (
     f"mutation ($b: ID! {' '.join(f'$v{n}: JSON!' for n in range(BATCH))}) {{"
-    + " ".join(
-        f'r{n}: create_item(board_id: $b, item_name: "x", column_values: $v{n}) {{ id }}'
-        for n in range(BATCH)
-    )
+    + " ".join(f'r{n}: create_item(board_id: $b, item_name: "x", column_values: $v{n}) {{ id }}' for n in range(BATCH))
     + " }"
 )
 
@@ -168,10 +163,7 @@ def by_turns(rounds: int, *named: tuple[str, Callable[[], None], float | None]) 
 @contextmanager
 def board_of(items: int) -> Iterator[Board]:
     """A sandbox of its own, written through to disk, with one board."""
-    with (
-        tempfile.TemporaryDirectory(prefix="npd-bench-") as folder,
-        sandbox_alone(Path(folder)) as (url, token),
-    ):
+    with tempfile.TemporaryDirectory(prefix="npd-bench-") as folder, sandbox_alone(Path(folder)) as (url, token):
         board = Board(url, token)
         board.fill(items)
         yield board
@@ -179,9 +171,7 @@ def board_of(items: int) -> Iterator[Board]:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.sandbox", description="How fast the sandbox answers."
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.sandbox", description="How fast the sandbox answers.")
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=30)
     asked = parser.parse_args()
@@ -205,11 +195,7 @@ def main() -> int:
         print(f"{one.name:28}{one.milliseconds:>12.1f}{one.quickest:>14.1f}{goal}")
     ratios = [
         ("a document seen before, of a new one", cached.milliseconds / new.milliseconds, CACHED_GATE),
-        (
-            "50 changes on the full board, of a small one",
-            cached.milliseconds / on_small.milliseconds,
-            BOARD_GATE,
-        ),
+        ("50 changes on the full board, of a small one", cached.milliseconds / on_small.milliseconds, BOARD_GATE),
     ]
     for name, ratio, gate in ratios:
         print(f"{name}: {ratio:.2f}; at most {gate}: {'held' if ratio <= gate else 'MISSED'}")

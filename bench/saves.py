@@ -43,18 +43,14 @@ def plain_contact() -> Any:
     fields["organization"].remote_field.related_name = "+"
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE bench_plain_contacts (LIKE contacts INCLUDING ALL)")
-        cursor.execute(
-            "ALTER TABLE bench_plain_contacts ADD FOREIGN KEY (organization_id) REFERENCES organizations"
-        )
+        cursor.execute("ALTER TABLE bench_plain_contacts ADD FOREIGN KEY (organization_id) REFERENCES organizations")
     return type("PlainContact", (models.Model,), {**fields, "Meta": Meta, "__module__": __name__})
 
 
 def new(model: Any, number: int) -> Any:
     """One that is not in the database yet."""
     name = f"Person {number}"
-    return model(
-        name=name, email=f"person{number}@example.com", phone="+12025550123", notes="Met at the fair."
-    )
+    return model(name=name, email=f"person{number}@example.com", phone="+12025550123", notes="Met at the fair.")
 
 
 def empty() -> None:
@@ -120,11 +116,11 @@ def edited(models: Models) -> Callable[[Any, int], Any]:
 
 def wakes() -> list[float]:
     """Milliseconds of each wake-up."""
-    from sync import wake
+    from sync.outbox import notify
 
-    if not wake.send("contact"):
+    if not notify.notify_now("contact"):
         raise SystemExit("The broker takes no wake-ups.")
-    return [milliseconds(lambda: wake.send("contact")) for _ in range(WAKES)]
+    return [milliseconds(lambda: notify.notify_now("contact")) for _ in range(WAKES)]
 
 
 def row(figure: str, taken: Sequence[Sequence[float]], more: float) -> Row:
@@ -137,9 +133,7 @@ def row(figure: str, taken: Sequence[Sequence[float]], more: float) -> Row:
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.saves", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.saves", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--saves", type=int, default=400)
     parser.add_argument("--records", type=int, default=100_000)
     asked = parser.parse_args()

@@ -12,8 +12,8 @@ import redis
 import requests
 
 from bench.ground import ROOT, Ground, free_port, ground, wait_for
-from config.embedded.plan import beat_command, web_command, worker_command
 from config.embedded.processes import Child, stop_all
+from config.embedded.supervisor import beat_command, web_command, worker_command
 
 WEBHOOK_TOKEN = "bench-webhook-token"
 REDIS = os.environ.get("BENCH_REDIS_URL") or "redis://127.0.0.1:6379/14"

@@ -82,14 +82,14 @@ def arrived(text: str) -> int:
 
 def in_inbox() -> int:
     """Deliveries that were stored and weighed."""
-    from sync.models import WebhookEvent
+    from sync.models.state import WebhookEvent
 
     return WebhookEvent.objects.exclude(weighed_at=None).count()
 
 
 def wait_until_weighed() -> None:
     """Leave nothing behind that the next count would find; after a long wait it goes on, and the count tells."""
-    from sync.models import WebhookEvent
+    from sync.models.state import WebhookEvent
 
     deadline = time.monotonic() + PATIENCE_SECONDS
     while WebhookEvent.objects.filter(weighed_at=None).exists() and time.monotonic() < deadline:
@@ -109,11 +109,7 @@ def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds
     speed = f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
     return [
         Row(
-            f"webhooks, {rate:g} a second for {seconds:g} s",
-            f"p99 ≤ {GOAL_MS:g} ms",
-            speed,
-            p99 <= GOAL_MS,
-            gate=False,
+            f"webhooks, {rate:g} a second for {seconds:g} s", f"p99 ≤ {GOAL_MS:g} ms", speed, p99 <= GOAL_MS, gate=False
         ),
         _stored(answers, len(bodies), in_inbox() - before),
         _read(len(items), arrived("On the board during the stream")),
@@ -123,7 +119,7 @@ def stream(here: Site, board_id: str, items: Sequence[str], rate: float, seconds
 
 def burst(here: Site, board_id: str, items: Sequence[str], count: int) -> list[Row]:
     """All at once, while no worker runs; then one drain."""
-    from sync.draining import drain
+    from sync.operations.worker import drain
 
     here.end("worker", "beat")
     edit_all(here, items, "On the board during the burst")
@@ -154,7 +150,7 @@ def measure(broker: str, rate: float, seconds: float, count: int, items: int) ->
     """Both, on contacts that are in sync."""
     with site(BROKERS[broker], LOG_LEVEL="WARNING") as here:
         from npd.models import Contact
-        from sync.boards import link_of
+        from sync.registry import link_of
 
         here.start("web")
         prepare(items)
@@ -172,9 +168,7 @@ def measure(broker: str, rate: float, seconds: float, count: int, items: int) ->
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        prog="python -m bench.webhooks", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m bench.webhooks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--rate", type=float, default=300.0)
     parser.add_argument("--burst", type=int, default=10_000)

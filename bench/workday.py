@@ -25,26 +25,17 @@ from django.db.models import Min
 
 from bench.office import HOUR, RECORDS, Edit
 from config.schedule import SCHEDULE
-from sync import account, budget
-from sync.audit import sampling
-from sync.boards import link_of
-from sync.budget import sending
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.errors import BudgetExhausted
-from sync.enqueue import enqueue_many
-from sync.models import (
-    ApiBudget,
-    ApiReservation,
-    ApiUsage,
-    BoardLink,
-    MondayAccount,
-    SyncAudit,
-    SyncQueue,
-)
-from sync.standstill import standstill, workable
-from sync.sweeps import timing
+from sync.connectors.base.errors import BudgetExhausted
+from sync.connectors.monday.graphql import Answer
+from sync.limits import breaker, metered_client, pass_budget
+from sync.limits.pass_budget import call_cost
+from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, MondayAccount, SyncAudit, SyncQueue
+from sync.operations.detect import sweep_schedule, verification
+from sync.outbox.queue_rows import enqueue_many
+from sync.records import availability
+from sync.registry import link_of
 
 MIDNIGHT = datetime(2026, 3, 10, tzinfo=UTC)
 DAY = 86_400
@@ -106,9 +97,7 @@ class Monday:
     def __init__(self, calls: Counter[str]) -> None:
         self._calls = calls
 
-    def execute(
-        self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Answer:
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         """Count one call."""
         self._calls[document] += 1
         return Answer({}, seconds=0.5)
@@ -122,7 +111,7 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
     turn_to(0)
     for model in (ApiBudget, ApiReservation, ApiUsage, SyncQueue, SyncAudit, BoardLink, MondayAccount):
         model.objects.all().delete()
-    account.account()
+    breaker.monday_account()
     limits = {"day_limit": allowance.day, "minute_limit": allowance.minute, "points_limit": allowance.points}
     spent = {"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0}
     ApiBudget.objects.create(id=1, concurrency_limit=40, **limits, **spent)
@@ -138,17 +127,17 @@ def company(allowance: Allowance, calls: Counter[str]) -> Iterator[None]:
         )
     _forget_clients()
     with (
-        patch.object(account, "MondayClient", lambda *parts, **named: Monday(calls)),
-        patch.object(account, "_greet", lambda api: api.execute("account", {})),
-        patch.object(sampling, "audit", _sample),
+        patch.object(metered_client, "MondayClient", lambda *parts, **named: Monday(calls)),
+        patch.object(breaker, "_fetch_account_info", lambda system: system.api.execute("account", {})),
+        patch.object(verification, "verify_board", _sample),
     ):
         yield
     _forget_clients()
 
 
 def _forget_clients() -> None:
-    account._metered.cache_clear()
-    account._client.cache_clear()
+    metered_client._shared_metered_client.cache_clear()
+    metered_client._shared_client.cache_clear()
 
 
 def turn_to(second: float) -> None:
@@ -160,8 +149,8 @@ def turn_to(second: float) -> None:
 
 def _sample(link: BoardLink) -> SyncAudit | None:
     """A sample of records, all of which stand: one call."""
-    with suppress(BudgetExhausted), sending(link, 100):
-        account.client().execute("samples", {})
+    with suppress(BudgetExhausted), call_cost(link, 100):
+        metered_client.client().execute("samples", {})
         return SyncAudit.objects.create(entity_type=link.entity_type, sampled=100, calls=1, details=[])
     return None
 
@@ -183,7 +172,7 @@ class Workday:
         with company(self.allowance, self.result.calls):
             for moment, edits in itertools.groupby(self.edits, key=lambda edit: edit.at):
                 self._at(moment, partial(self._happen, list(edits)))
-            self._at(HOUR * timing.NIGHT, self._comparisons)
+            self._at(HOUR * sweep_schedule.NIGHT_HOUR, self._comparisons)
             for name in ("sweeps", "samples", "account"):
                 self._at(BEAT[name], getattr(self, f"_{name}"))
             while self._due and self._due[0][0] < DAY:
@@ -220,12 +209,12 @@ class Workday:
         """What a worker does that was woken: looks until nothing is due or nothing may be sent; else Beat's next."""
         link = link_of(entity_type)
         assert link is not None
-        found = standstill(entity_type, link)
-        while not found.words and (turn := budget.take_turn(link)) is not None:
+        found = availability.of(link)
+        while found.is_available and (turn := pass_budget.grant_calls(link)) is not None:
             with turn:
                 if self._look(link, turn.size) < turn.size:
                     return  # what was due is done
-            found = standstill(entity_type, link)
+            found = availability.of(link)
         self._come_back(entity_type, found.until)
 
     def _come_back(self, entity_type: str, until: datetime | None) -> None:
@@ -242,12 +231,12 @@ class Workday:
         edits = [edit for record in set(records) for edit in self.waiting.pop(record, ())]
         changed = {edit.record for edit in edits if edit.in_npd}
         if edits:
-            with sending(link, len(records)):
-                account.client().execute("edits", {})
+            with call_cost(link, len(records)):
+                metered_client.client().execute("edits", {})
         if changed:
-            with sending(link, len(changed), writes=True):
-                account.client().execute("edits", {})
-            if budget.window_of():
+            with call_cost(link, len(changed), writes=True):
+                metered_client.client().execute("edits", {})
+            if pass_budget.batching_delay():
                 self._at(self.now + ECHO_SECONDS, partial(self._echo, link.entity_type, changed))
         self.result.waits += [self.now - edit.at for edit in edits]
         return len(records)
@@ -264,30 +253,30 @@ class Workday:
         """
         self._enqueue(entity_type, records, in_npd=False)
         link = link_of(entity_type)
-        if link is not None and not self.waiting and workable(link):
+        if link is not None and not self.waiting and availability.of(link).is_available:
             self._take(link, len(records))
 
     def _sweeps(self) -> None:
-        for _ in timing.boards_to_sweep():
+        for _ in sweep_schedule.boards_to_sweep():
             self._call("sweeps")
         oldest = BoardLink.objects.aggregate(oldest=Min("swept_at"))["oldest"]
-        due = (oldest + timing.interval() - sync_now()).total_seconds()
+        due = (oldest + sweep_schedule.sweep_interval() - sync_now()).total_seconds()
         # How long is asked anew each half an hour at least, for it hangs on what was spent meanwhile.
         self._again("sweeps", self._sweeps, min(1_800.0, due))
 
     def _comparisons(self) -> None:
-        for link in timing.boards_to_compare():
+        for link in sweep_schedule.boards_to_compare():
             for _ in range(1 + math.ceil(RECORDS[link.entity_type] / LISTED)):
                 self._call("comparisons")
-        if self.now < HOUR * timing.NIGHT_ENDS:
+        if self.now < HOUR * sweep_schedule.NIGHT_END_HOUR:
             self._again("comparisons", self._comparisons)
 
     def _samples(self) -> None:
-        sampling.audit_when_due()
+        verification.verify_if_due()
         self._again("samples", self._samples)
 
     def _account(self) -> None:
-        account.refresh()
+        breaker.refresh_quota()
         self._again("account", self._account)
 
     def _again(self, name: str, act: Callable[[], None], seconds: float = 0) -> None:
@@ -296,6 +285,6 @@ class Workday:
 
     def _call(self, what: str) -> None:
         try:
-            account.client().execute(what, {})
+            metered_client.client().execute(what, {})
         except BudgetExhausted:
             self.result.turned_away[what] += 1

@@ -1,23 +1,30 @@
-"""Beat's scheduler: the entries in the database, which it makes where they are missing and never overwrites."""
+"""Beat's scheduler: the entries in the database, which it creates where missing and never overwrites."""
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from celery.schedules import schedstate
+from django.db import Error
 from django_celery_beat.models import PeriodicTask
 from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 from config import health
-from sync.scheduling import ensure
+from sync.kernel.periodic_jobs import ensure_periodic_jobs
+from sync.outbox import notify
+from sync.outbox.lease import orphaned_boards
 
 CLOCKS_DIFFER = timedelta(seconds=60)
-"""A last run that is further in the future was written by a clock that was wrong, or is."""
+"""A last run that is further in the future was written by a wrong clock, or this clock is wrong."""
+ORPHANS_EVERY_SECONDS = 2.0
+"""How often to check whether a worker was killed: its board is to go on within five seconds."""
 
 
 class Entry(ModelEntry):
-    """An entry that a wrong clock holds up no longer than its interval."""
+    """An entry that a wrong clock delays no longer than its interval."""
 
     last_run_at: datetime
 
@@ -31,23 +38,30 @@ class Entry(ModelEntry):
         return schedstate(True, found.next) if from_the_future else found
 
     def save(self) -> None:
-        """Keep when it ran; of the rest of its row an administrator may be changing something at this moment."""
+        """Store when it ran; an administrator may be changing the rest of its row at this moment."""
         row = self.model
-        PeriodicTask.objects.filter(pk=row.pk).update(
-            last_run_at=row.last_run_at, total_run_count=row.total_run_count
-        )
+        PeriodicTask.objects.filter(pk=row.pk).update(last_run_at=row.last_run_at, total_run_count=row.total_run_count)
 
 
 class Scheduler(DatabaseScheduler):
-    """Reads the database's entries only; the settings say which of them must be there."""
+    """Reads the database's entries only; the settings say which of them must exist."""
 
     Entry = Entry  # Celery's name for it
+    _orphans_checked_at = -ORPHANS_EVERY_SECONDS
 
     def setup_schedule(self) -> None:
-        """Make what is missing. Raises OperationalError while the database is away: beat ends and is started again."""
-        ensure()
+        """Create missing entries. Raises OperationalError without a database: beat ends and is restarted."""
+        ensure_periodic_jobs()
 
     def tick(self, *args: Any, **kwargs: Any) -> Any:
-        """Send what is due, and give a sign of life; returns the seconds until the next look."""
-        health.give("beat")
-        return super().tick(*args, **kwargs)
+        """Send what is due, notify for killed workers' boards, write a sign of life; return the next wait."""
+        health.beat("beat")
+        wait = super().tick(*args, **kwargs)
+        left = self._orphans_checked_at + ORPHANS_EVERY_SECONDS - time.monotonic()
+        if left > 0:
+            return min(wait, left)
+        self._orphans_checked_at = time.monotonic()
+        with suppress(Error):  # the database is away: the schedule's own queries report it, and connect again
+            for entity_type in orphaned_boards():
+                notify.notify_now(entity_type)
+        return min(wait, ORPHANS_EVERY_SECONDS)

@@ -1,6 +1,6 @@
 """The Celery application.
 
-Messages are wake-ups only: rows are the truth, so a lost message costs time, never data.
+Messages are notifications only: rows are the truth, so a lost message costs time, never data.
 """
 
 import os
@@ -10,48 +10,47 @@ from celery import Celery, bootsteps
 from celery.signals import setup_logging, worker_init, worker_shutting_down
 from kombu.transport import TRANSPORT_ALIASES
 
-from config import health, log_context  # noqa: F401 - log_context connects itself to what tasks signal
-from sync import stopping
+from config import health, telemetry  # noqa: F401 - telemetry connects itself to signals
+from sync.kernel import process
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
 
 # Kombu's own SQLAlchemy transport never recovers after PostgreSQL was away; ours does.
 TRANSPORT_ALIASES["sqla"] = "config.embedded.broker:Transport"
-
 app = Celery("npd_sync")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(["config.embedded"])
 
 
-class SignOfLife(bootsteps.StartStopStep):
-    """The worker's main loop says that it turns, for a container's health check."""
+class Heartbeat(bootsteps.StartStopStep):
+    """The worker's main loop reports that it runs, for a container's health check."""
 
     requires = ("celery.worker.components:Timer",)
 
     def start(self, parent: Any) -> None:
-        """From now on, now and then."""
-        health.give("worker")
-        self.timer = parent.timer.call_repeatedly(health.EVERY_SECONDS, health.give, ("worker",))
+        """Start to report."""
+        health.beat("worker")
+        self.timer = parent.timer.call_repeatedly(health.EVERY_SECONDS, health.beat, ("worker",))
 
     def stop(self, parent: Any) -> None:
-        """No more."""
+        """Stop to report."""
         self.timer.cancel()
 
 
-app.steps["worker"].add(SignOfLife)
+app.steps["worker"].add(Heartbeat)
 
 
 @worker_init.connect
-def begin(**kwargs: object) -> None:
-    """Before the pool is forked; a worker that is started in a process that had one goes on as new."""
-    stopping.withdraw()
+def start_process(**kwargs: object) -> None:
+    # Before the pool is forked: a worker started in a process that had one must forget its shutdown.
+    process.cancel_shutdown()
 
 
 @worker_shutting_down.connect
-def end_soon(**kwargs: object) -> None:
-    """TERM, INT or QUIT has come to the main process: tell what its pool runs, which gets no signal."""
-    stopping.ask()
+def end_idle_soon(**kwargs: object) -> None:
+    # The main process got TERM, INT or QUIT; its pool's processes get no signal, and are told here.
+    process.request_shutdown()
 
 
 @setup_logging.connect

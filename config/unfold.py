@@ -1,59 +1,117 @@
-"""How the admin looks and what stands where: django-unfold's settings."""
+"""How the admin looks, its sidebar, and its time zone: django-unfold's settings.
+
+The zone is the browser's, which our script sends in a cookie. Only the admin's: the API speaks UTC, whoever
+asks. For a browser that sends none, or an unknown one, it is the installation's (variable TIME_ZONE).
+"""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, available_timezones
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy as _
+from django.utils.text import capfirst
 
-from sync.queue_views import LIVE_ROWS, NEW_ITEMS
+from sync.apps import LIVE_ROWS, NEW_ITEMS
+
+if TYPE_CHECKING:  # the settings import this module, before Django is ready for more
+    from collections.abc import Callable
+
+    from django.http import HttpRequest, HttpResponseBase
+
+    Respond = Callable[[HttpRequest], HttpResponseBase]
+
+
+ZONE_COOKIE = "npd_zone"
+ZONE_PAGES = "/admin/"
+
+
+class ZoneMiddleware:
+    """Activate the reader's time zone while a page of the admin is rendered."""
+
+    def __init__(self, get_response: Respond) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        page = request.path_info.startswith(ZONE_PAGES)
+        with timezone.override(zone_of(request)) if page else nullcontext():
+            return self.get_response(request)
+
+
+def zone_of(request: HttpRequest) -> ZoneInfo:
+    """Return the zone that the browser sent, if it exists; else the installation's."""
+    zone_name = request.COOKIES.get(ZONE_COOKIE, "")
+    return ZoneInfo(zone_name if zone_name in _known_zones() else settings.PAGES_TIME_ZONE)
+
+
+def check_zone(name: str) -> str:
+    """Return the name of a zone. Raises ImproperlyConfigured where no zone has that name."""
+    if name not in _known_zones():
+        raise ImproperlyConfigured(
+            f"TIME_ZONE is “{name}”, which no zone is called: set a name like Europe/Stockholm, or leave it out"
+        )
+    return name
+
+
+@lru_cache(maxsize=1)
+def _known_zones() -> frozenset[str]:
+    # Looked up here, never on the disk: the name comes from outside.
+    return frozenset(available_timezones())
+
+
+# Django-unfold's settings: styles, sidebar and sections.
+
 
 CONFLICTS, QUEUE, GUARD = "conflicts_syncconflict", "sync_syncqueue", "sync_guardedact"
 
 
 def own_styles(request: HttpRequest) -> str:
-    """The address of our small style sheet; asked for at request time, when static files are known."""
+    """Return the address of our small style sheet; at request time, when static files are known."""
     return static("npd/npd.css")
 
 
 def own_script(request: HttpRequest) -> str:
-    """The address of our small script."""
+    """Return the address of our small script."""
     return static("npd/npd.js")
 
 
 def favicon(request: HttpRequest) -> str:
-    """The address of the site's symbol."""
+    """Return the address of the site's symbol."""
     return static("npd/favicon.svg")
 
 
-def on_every_page(request: HttpRequest) -> dict[str, Any]:
-    """What every page of the admin knows: its part of the site, and with which Monday the site talks."""
-    from sync.admin.guide import banner
+def page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what every page of the admin needs: its section, and which Monday the site talks to."""
+    from sync.admin.board_pages import banner_context
 
     if not request.user.is_authenticated:
         return {}
-    return banner() | {"section": next((found for found in SECTIONS if found.holds(request)), None)}
+    return banner_context() | {"section": next((found for found in sections() if found.contains(request)), None)}
 
 
-def waiting_for_people(request: HttpRequest) -> dict[str, int]:
-    """What the sidebar counts beside a section's name: open conflicts, and what waits for approval; one query."""
+def sidebar_counts(request: HttpRequest) -> dict[str, int]:
+    """Return the sidebar's counts: open conflicts, and pending approvals; one query."""
     from django.db.models import CharField, Count, Value
 
     from conflicts.models import SyncConflict
-    from sync.models import GuardedAct
+    from sync.models.state import GuardedAct
 
     if not hasattr(request, "waiting_for_people"):
         conflicts = SyncConflict.objects.filter(resolved_at=None).order_by()
-        held = GuardedAct.objects.filter(state="held").order_by()
+        pending_approvals = GuardedAct.objects.filter(state="held").order_by()
         counted = [
             rows.annotate(model=Value(model, CharField())).values_list("model").annotate(number=Count("pk"))
-            for rows, model in ((conflicts, CONFLICTS), (held, GUARD))
+            for rows, model in ((conflicts, CONFLICTS), (pending_approvals, GUARD))
         ]
         request.waiting_for_people = dict(counted[0].union(counted[1], all=True))  # type: ignore[attr-defined]
     found: dict[str, int] = request.waiting_for_people  # type: ignore[attr-defined]
@@ -62,7 +120,7 @@ def waiting_for_people(request: HttpRequest) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the site: what the sidebar, the heading and the window's title call it."""
+    """A part of the site: its name in the sidebar, the heading and the window's title."""
 
     group: str | Promise
     title: str | Promise
@@ -72,57 +130,67 @@ class Section:
 
     @property
     def path(self) -> str:
-        """The address of its first page."""
+        """Return the address of its first page."""
         return reverse(f"admin:{self.model}_changelist" if self.model else "admin:index")
 
     @property
     def link(self) -> str:
-        """The address with the filters that the sidebar sets."""
+        """Return the address with the filters that the sidebar sets."""
         return f"{self.path}?{self.query}" if self.query else self.path
 
-    def holds(self, request: HttpRequest) -> bool:
-        """Whether the page asked for belongs to it."""
+    def contains(self, request: HttpRequest) -> bool:
+        """Whether the requested page belongs to it."""
         if not self.model:
             return request.path == self.path
         items = "what=items" in request.META.get("QUERY_STRING", "")
-        mine = items == (self.query == NEW_ITEMS) if self.model == QUEUE else True
-        return mine and request.path.startswith(self.path)
+        is_own_queue = items == (self.query == NEW_ITEMS) if self.model == QUEUE else True
+        return is_own_queue and request.path.startswith(self.path)
 
     def may_be_seen(self, request: HttpRequest) -> bool:
         """Whether this person may see the rows behind it."""
         app, _, model = self.model.rpartition("_")
-        return not self.model or any(
-            request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change")
-        )
+        return not self.model or any(request.user.has_perm(f"{app}.{act}_{model}") for act in ("view", "change"))
 
 
+HEALTH = Section("", "Sync health", "monitor_heart", "")
 SECTIONS = (
-    Section("", _("Sync health"), "monitor_heart", ""),
-    Section(_("Records"), _("Contacts"), "person", "npd_contact"),
-    Section(_("Records"), _("Organizations"), "apartment", "npd_organization"),
-    Section(_("Sync"), _("Conflicts"), "call_split", CONFLICTS),
-    Section(_("Sync"), _("Waiting for approval"), "gpp_maybe", GUARD, "state__exact=held"),
-    Section(_("Sync"), _("Queue"), "queue", QUEUE, LIVE_ROWS),
-    Section(_("Sync"), _("New items"), "fiber_new", QUEUE, NEW_ITEMS),
-    Section(_("Sync"), _("Boards"), "view_kanban", "sync_boardlink"),
-    Section(_("Sync"), _("Monday account"), "key", "sync_mondayaccount"),
-    Section(_("Journal"), _("Decisions"), "history", "sync_decision"),
-    Section(_("Journal"), _("Ledger"), "menu_book", "sync_syncmetadata"),
-    Section(_("Journal"), _("Calls that write"), "send", "sync_intent"),
-    Section(_("Journal"), _("Samples"), "verified", "sync_syncaudit"),
-    Section(_("Journal"), _("Webhooks received"), "webhook", "sync_webhookevent"),
-    Section(_("Journal"), _("Deleted records"), "delete", "sync_tombstone"),
-    Section(_("Journal"), _("Refused items"), "block", "sync_refuseditem"),
-    Section(_("Administration"), _("Users"), "badge", "auth_user"),
-    Section(_("Administration"), _("Groups"), "group", "auth_group"),
-    Section(_("Administration"), _("API tokens"), "vpn_key", "knox_authtoken"),
-    Section(_("Administration"), _("Schedule"), "calendar_clock", "django_celery_beat_periodictask"),
+    Section("Sync", "Conflicts", "call_split", CONFLICTS),
+    Section("Sync", "Waiting for approval", "gpp_maybe", GUARD, "state__exact=held"),
+    Section("Sync", "Queue", "queue", QUEUE, LIVE_ROWS),
+    Section("Sync", "New items", "fiber_new", QUEUE, NEW_ITEMS),
+    Section("Sync", "Boards", "view_kanban", "sync_boardlink"),
+    Section("Sync", "Monday account", "key", "sync_mondayaccount"),
+    Section("Journal", "Decisions", "history", "sync_decision"),
+    Section("Journal", "Ledger", "menu_book", "sync_syncmetadata"),
+    Section("Journal", "Calls that write", "send", "sync_intent"),
+    Section("Journal", "Samples", "verified", "sync_syncaudit"),
+    Section("Journal", "Webhooks received", "webhook", "sync_webhookevent"),
+    Section("Journal", "Deleted records", "delete", "sync_tombstone"),
+    Section("Journal", "Refused items", "block", "sync_refuseditem"),
+    Section("Administration", "Users", "badge", "auth_user"),
+    Section("Administration", "Groups", "group", "auth_group"),
+    Section("Administration", "API tokens", "vpn_key", "knox_authtoken"),
+    Section("Administration", "Schedule", "calendar_clock", "django_celery_beat_periodictask"),
 )
 
 
+def sections() -> list[Section]:
+    """Return the sidebar's lines: the first page, every synced model that has an admin, and what is ours."""
+    from django.contrib import admin
+
+    from sync import registry
+
+    synced = [(spec.model._meta, spec.icon) for spec in registry.entities() if admin.site.is_registered(spec.model)]
+    records = [
+        Section("Records", capfirst(str(opts.verbose_name_plural)), icon, f"{opts.app_label}_{opts.model_name}")
+        for opts, icon in synced
+    ]
+    return [HEALTH, *sorted(records, key=lambda section: str(section.title)), *SECTIONS]
+
+
 def navigation(request: HttpRequest) -> list[dict[str, Any]]:
-    """The sidebar, with what this person may see."""
-    groups = groupby(SECTIONS, key=lambda section: section.group)
+    """Return the sidebar, with what this person may see."""
+    groups = groupby(sections(), key=lambda section: section.group)
     return [
         {"title": title, "items": [_item(request, section) for section in sections], "separator": bool(title)}
         for title, sections in groups
@@ -130,13 +198,9 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
-    """One line of the sidebar."""
-    here, seen = section.holds(request), section.may_be_seen(request)
-    count = (
-        waiting_for_people(request).get(section.model, 0)
-        if section.model in (CONFLICTS, GUARD) and seen
-        else 0
-    )
+    """Return one line of the sidebar."""
+    here, seen = section.contains(request), section.may_be_seen(request)
+    count = sidebar_counts(request).get(section.model, 0) if section.model in (CONFLICTS, GUARD) and seen else 0
     badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
     return {
         "title": section.title,
@@ -156,7 +220,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [own_styles],
     "SCRIPTS": [own_script],
-    "GLOBAL_CALLBACK": "config.unfold.on_every_page",
+    "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.first_page.dashboard",
     "SHOW_HISTORY": True,
     "COLORS": {
@@ -172,7 +236,7 @@ UNFOLD: dict[str, Any] = {
             "800": "oklch(42.4% .199 265.638)",
             "900": "oklch(37.9% .146 265.522)",
             "950": "oklch(28.2% .091 267.935)",
-        },
+        }
     },
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

@@ -1,27 +1,41 @@
 """The addresses of the site."""
 
+from collections.abc import Iterator
+
+from django.apps import apps
 from django.contrib import admin
-from django.urls import include, path, re_path
+from django.urls import URLResolver, include, path, re_path
+from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
 
-from config import addresses
-from sync.api import cron, docs, go, health, metrics, webhook
+from config import middleware
+from sync import registry
+from sync.api import record_endpoints, service_endpoints
+
+
+def record_apis() -> Iterator[URLResolver]:
+    """Return the API of the records: the module `api` of each application that has synced models, where it has one."""
+    for config in dict.fromkeys(apps.app_configs.get(spec.model._meta.app_label) for spec in registry.entities()):
+        if config is not None and module_has_submodule(config.module, "api"):
+            yield path("api/v1/", include(f"{config.name}.api"))
+
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/", admin.site.urls),
-    path("go/<uuid:record_id>", go.to_record, name="go-to-record"),
+    path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),
-    path("api/v1/", include("npd.api.urls")),
+    *record_apis(),
     path("api/v1/sync/", include("sync.api.urls")),
-    path("api/v1/sync/", include("conflicts.api.urls")),
-    path("api/v1/schema/", docs.Schema.as_view(), name="schema"),
-    path("api/v1/docs/", docs.Docs.as_view(url_name="schema"), name="docs"),
-    path("webhooks/monday/", webhook.monday, name="webhook"),
-    path("webhooks/monday/<str:token>/", webhook.monday, name="webhook-with-token"),
-    path("cron/sync-queue", cron.sync_queue, name="cron-sync-queue"),
-    re_path("^(?:api|webhooks)(?:/|$)", addresses.unknown),
-    path("healthz", health.healthz),
-    path("readyz", health.readyz),
-    path("metrics", metrics.metrics),
+    path("api/v1/sync/", include("conflicts.api")),
+    path("api/v1/schema/", service_endpoints.SchemaView.as_view(), name="schema"),
+    path("api/v1/docs/", service_endpoints.DocsView.as_view(url_name="schema"), name="docs"),
+    path("webhooks/monday/", service_endpoints.receive_webhook, name="webhook"),
+    path("webhooks/monday/<str:token>/", service_endpoints.receive_webhook, name="webhook-with-token"),
+    path("cron/sync-queue", service_endpoints.work_queue, name="cron-sync-queue"),
+    re_path("^(?:api|webhooks)(?:/|$)", middleware.unknown_address),
+    path("healthz", service_endpoints.healthz),
+    path("readyz", service_endpoints.readyz),
+    path("metrics", service_endpoints.metrics),
 ]

@@ -1,15 +1,12 @@
 from django.apps import AppConfig
-from django.utils.translation import gettext_lazy as _
 
 
 class ConflictsConfig(AppConfig):
     name = "conflicts"
-    verbose_name = _("Conflicts")
+    verbose_name = "Conflicts"
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from conflicts import desk
-        from sync import model_names
+        from conflicts import database_store
 
-        model_names.translate(self)
-        desk.register()
+        database_store.register()

@@ -1,7 +1,9 @@
-"""What two people changed differently, waiting for a person; and how it was settled."""
+"""Conflicts and how they are resolved, one by one and in batches, and the suggestions that were dismissed."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -9,57 +11,259 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
-from conflicts.batch_models import BatchEntry, BatchState, ConflictBatch, Outcome, Undoing
-from conflicts.choice import StoredChoice
-from conflicts.suggestion_models import DismissedSuggestion
 from sync.clock import SyncNow
-from sync.hooks import RECORD
+from sync.kernel.conflict_store import RECORD_KEY, Resolution
 
-__all__ = [
-    "BatchEntry",
-    "BatchState",
-    "ConflictBatch",
-    "ConflictKind",
-    "DismissedSuggestion",
-    "Outcome",
-    "ResolutionType",
-    "SyncConflict",
-    "Undoing",
-]
+NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
+CHOICES = (NPD, BASE, MONDAY, CUSTOM)
 
-EMPTY = models.Value({}, models.JSONField())
+AUTO = "auto"
+"""Stands in place of a side for a field that left its conflict without a resolution."""
+
+UNDO = "undo"
+"""The type of a stored resolution on a resolved conflict: what it names is to be undone."""
+
+SeenPairs = Mapping[str, Sequence[str | None]]
+"""The field values on the screen, each as (NPD's, Monday's)."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One field's choice, for exactly the values seen (`npd`, `monday`); `value` is a custom text.
+
+    About the record itself `value` names the option, `npd` is the sentence that said what happened, and
+    `seen` has the values of the edited fields.
+    """
+
+    choose: str
+    value: str | None = None
+    npd: str | None = None
+    monday: str | None = None
+    seen: SeenPairs = field(default_factory=dict)
+
+    @property
+    def seen_sides(self) -> dict[str, str | None]:
+        """Return the values that it was made for, by side."""
+        return {NPD: self.npd, MONDAY: self.monday}
+
+    def to_resolution(self, inverse: Mapping[str, Any] | None = None) -> Resolution:
+        """Return it as reconcile's `Resolution`; `inverse` is what undoes it, where that is wanted."""
+        return Resolution(
+            choose=self.choose,
+            value=self.value,
+            seen_npd=self.npd,
+            seen_monday=self.monday,
+            seen={key: (npd, monday) for key, (npd, monday) in self.seen.items()},
+            inverse=inverse or {},
+        )
+
+
+@dataclass(frozen=True)
+class StoredResolution:
+    """A resolution as stored: `fields` wait for a pass, `handed_back` could not be applied."""
+
+    resolution_type: str = ""
+    by_id: int | None = None
+    by: str = ""
+    at: str = ""
+    fields: Mapping[str, Selection] = field(default_factory=dict)
+    handed_back: Mapping[str, Selection] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any] | None) -> StoredResolution:
+        """Read what `to_json` wrote; nothing stored is a resolution without fields."""
+        if not stored:
+            return cls()
+        picks = {
+            name: {key: Selection(**selection) for key, selection in stored[name].items()}
+            for name in ("fields", "handed_back")
+        }
+        return cls(**{**stored, **picks})
+
+    def to_json(self) -> dict[str, Any] | None:
+        """Return the form that the database stores; None when nothing is left of it."""
+        return asdict(self) if self.fields or self.handed_back else None
+
+    def without(self, keys: set[str]) -> StoredResolution:
+        """Return the resolution without these fields, which are done."""
+        return replace(self, fields={key: selection for key, selection in self.fields.items() if key not in keys})
+
+    def with_rejected(self, reasons: Mapping[str, str]) -> StoredResolution:
+        """Return the resolution with these fields handed back, each with its reason."""
+        rejected = {key: self.fields[key] for key in reasons if key in self.fields}
+        if not rejected:
+            return self
+        return replace(
+            self.without(set(rejected)),
+            handed_back={**self.handed_back, **rejected},
+            reasons={**self.reasons, **{key: reasons[key] for key in rejected}},
+        )
+
+    def restricted_to(self, keys: set[str]) -> StoredResolution:
+        """Return the resolution without fields that are no longer in conflict."""
+        return replace(
+            self,
+            fields={key: selection for key, selection in self.fields.items() if key in keys},
+            handed_back={key: selection for key, selection in self.handed_back.items() if key in keys},
+            reasons={key: reason for key, reason in self.reasons.items() if key in keys},
+        )
+
+
+# Many conflicts resolved at once for one side: what was shown before, and what became of each.
+
+
+class BatchState(models.TextChoices):
+    """How far a batch is; a prepared one has only been shown."""
+
+    PREPARED = "prepared", "Not confirmed yet"
+    RUNNING = "running", "Being stored"
+    DONE = "done", "Stored"
+    UNDOING = "undoing", "Being undone"
+    UNDONE = "undone", "Undone"
+
+
+class Outcome(models.TextChoices):
+    """What a batch did with one of its conflicts; what became of a stored resolution is read at the conflict."""
+
+    READY = "ready", "Waits"
+    STORED = "stored", "Stored"
+    HANDED_BACK = "handed_back", "Came back"
+    LEFT_OUT = "left_out", "Left out"
+    UNDO_WANTED = "undo_wanted", "To be undone"
+    UNDO_REQUESTED = "undo_requested", "Being undone"
+    UNDONE = "undone", "Undone"
+    NOT_UNDONE = "not_undone", "Not undone"
+
+
+class ConflictBatch(models.Model):
+    """One side chosen for all conflicts that matched. `plan` counts what will be written where.
+
+    `address` is the list's filter as a query string, `matches` the same in words. `total` is how many can be
+    resolved so: the number that a person confirms.
+    """
+
+    id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
+    made_at = models.DateTimeField(db_default=SyncNow())
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    resolution_type = models.CharField(max_length=50)
+    state = models.CharField(max_length=20, choices=BatchState.choices, db_default=BatchState.PREPARED)
+    address = models.TextField(blank=True, db_default="")
+    matches = models.TextField(blank=True, db_default="")
+    total = models.IntegerField(db_default=0)
+    plan: models.JSONField[Any, Any] = models.JSONField(default=dict)
+    confirmed_at = models.DateTimeField(null=True, blank=True)
+    undo_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    undo_asked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_conflict_batches"
+        # Who may see and resolve conflicts may do so with many: one pair of permissions for both.
+        default_permissions = ()
+        ordering: ClassVar[list[str]] = ["-made_at", "id"]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the job that continues what a worker left, every ten seconds.
+            models.Index(
+                fields=["made_at"],
+                condition=models.Q(state__in=["running", "undoing"]),
+                name="sync_conflict_batches_at_work",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.resolution_type} of {self.total} conflicts"
+
+
+class BatchEntry(models.Model):
+    """One conflict of a batch: the values shown before it was confirmed (`seen`), and what the batch did with it.
+
+    `reason` says why nothing was stored, or undone. `chosen_at` is when its resolution was stored; by it an undo knows
+    that it is still the same resolution.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    batch = models.ForeignKey(ConflictBatch, on_delete=models.CASCADE, related_name="entries")
+    conflict = models.ForeignKey("conflicts.SyncConflict", on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=200)
+    seen: models.JSONField[Any, Any] = models.JSONField()
+    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    reason = models.TextField(blank=True, db_default="")
+    chosen_at = models.CharField(max_length=40, blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_conflict_batch_entries"
+        default_permissions = ()
+        ordering: ClassVar[list[str]] = ["id"]
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["batch", "conflict"], name="sync_conflict_batch_entries_one_a_conflict")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.outcome}"
+
+
+# A suggested rule that somebody has dismissed.
+
+
+class DismissedSuggestion(models.Model):
+    """Of this field only resolutions after `at` suggest a rule: earlier ones were seen and dismissed."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    key = models.CharField("field", max_length=100)
+    at = models.DateTimeField(db_default=SyncNow())
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        db_table = "sync_suggestions_dismissed"
+        # Who may change a field's rule may dismiss its suggestion.
+        default_permissions = ()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            # Serves the join of resolutions with dismissals, too.
+            models.UniqueConstraint(fields=["entity_type", "key"], name="sync_suggestions_dismissed_one_a_field")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} · {self.key}"
+
+
+# Conflicts themselves.
+
+
+EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
 class ConflictKind(models.TextChoices):
-    """What moved apart."""
+    """What kind of conflict it is."""
 
-    FIELDS = "fields", _("Fields differ")
-    OVERWRITTEN = "overwritten", _("An edit was overwritten")
-    DELETE = "delete", _("Deleted on one side")
-    IDENTITY = "identity", _("Who is this?")
+    FIELDS = "fields", "Fields differ"
+    OVERWRITTEN = "overwritten", "An edit was overwritten"
+    DELETE = "delete", "Deleted on one side"
+    IDENTITY = "identity", "Who is this?"
 
 
 class ResolutionType(models.TextChoices):
-    """How a conflict was settled."""
+    """How a conflict was resolved."""
 
-    KEEP_NPD = "keep_npd", _("Keep NPD")
-    KEEP_MONDAY = "keep_monday", _("Keep Monday")
-    MERGE = "merge", _("Field by field")
-    AUTO = "auto", _("By itself")
+    KEEP_NPD = "keep_npd", "Keep NPD"
+    KEEP_MONDAY = "keep_monday", "Keep Monday"
+    MERGE = "merge", "Field by field"
+    AUTO = "auto", "By itself"
 
 
 class SyncConflict(models.Model):
-    """Fields on which both sides moved apart; npd_data, monday_data, base_data are keyed by field name.
+    """Fields that both sides changed differently; npd_data, monday_data, base_data are keyed by field name.
 
-    Of an overwritten edit npd_data is what stands on both sides, monday_data the value that was lost. Of a delete
-    and an identity `about` says {what: a sentence, options: the ways out, candidates: of an identity}; an identity's
-    npd_data says the same.
+    Of an overwritten edit npd_data is what both sides have now, monday_data the value that was lost. Of a
+    delete and an identity `about` says {what: a sentence, options: the options, candidates: of an identity};
+    an identity's npd_data says the same.
 
-    `choice` is a resolution as stored, for exactly the values that its author saw; the next look applies it where
-    they still stand, and only then is the conflict resolved. On a settled conflict it is one that is to be undone, by
-    the raw values that `inverse` keeps of each field: {before, after}.
+    `choice` is a resolution as stored, for exactly the values that its author saw; the next pass applies it
+    if they are still the same, and only then is the conflict resolved. On a resolved conflict it is an undo
+    request, done with the stored values that `inverse` has of each field: {before, after}.
     """
 
     id = models.UUIDField(primary_key=True, db_default=RandomUUID(), editable=False)
@@ -74,21 +278,21 @@ class SyncConflict(models.Model):
     # NULL until it is resolved: a contract of this table.
     resolution_type = models.CharField(max_length=50, choices=ResolutionType.choices, null=True, blank=True)
     kind = models.CharField(max_length=20, choices=ConflictKind.choices, db_default=ConflictKind.FIELDS)
-    base_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
-    notes: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    base_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    notes: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     resolved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
-    merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
-    resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    merge_selections: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    resolved_data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
     choice: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
-    choice_problem = models.TextField(_("why the choice was not applied"), blank=True, db_default="")
-    about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
-    inverse: models.JSONField[Any, Any] = models.JSONField(_("what undoes it, by field"), db_default=EMPTY)
+    choice_problem = models.TextField("why the choice was not applied", blank=True, db_default="")
+    about: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY_OBJECT)
+    inverse: models.JSONField[Any, Any] = models.JSONField("what undoes it, by field", db_default=EMPTY_OBJECT)
 
     class Meta:
         db_table = "sync_conflicts"
-        verbose_name = _("conflict")
+        verbose_name = "conflict"
         ordering: ClassVar[list[str]] = ["-detected_at", "id"]
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
@@ -107,12 +311,11 @@ class SyncConflict(models.Model):
             ),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            # Serves the list of what waits for a person, oldest first.
-            models.Index(
-                fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"
-            ),
-            # Serves the list in its own order (waiting.OPEN_FIRST), so that a page is read and not all sorted for it;
-            # and, by its first column, the counts of what was settled of late and the rules suggested from that.
+            # Serves the list of open conflicts, oldest first.
+            models.Index(fields=["detected_at"], condition=Q(resolved_at=None), name="sync_conflicts_waiting"),
+            # Serves the list in its own order (conflict_queries.OPEN_FIRST), so that a page is read without
+            # sorting all; and, by its first column, the counts of recently resolved ones and the rules
+            # suggested from them.
             models.Index(
                 models.F("resolved_at").desc(nulls_first=True),
                 models.F("detected_at").asc(),
@@ -126,36 +329,36 @@ class SyncConflict(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether it still waits."""
+        """Whether it is not resolved yet."""
         return self.resolved_at is None
 
     @property
-    def stored_choice(self) -> StoredChoice:
-        """The stored resolution; one without fields where there is none."""
-        return StoredChoice.from_json(self.choice)
+    def stored_choice(self) -> StoredResolution:
+        """Return the stored resolution; one without fields where there is none."""
+        return StoredResolution.from_json(self.choice)
 
     @property
     def is_being_applied(self) -> bool:
-        """Whether a person has chosen and the next look is to apply it."""
+        """Whether it has a resolution that the next pass is to apply."""
         return self.is_open and bool(self.stored_choice.fields)
 
     @property
     def is_being_undone(self) -> bool:
-        """Whether it is settled, and the next look is to undo that."""
+        """Whether it is resolved, and the next pass is to undo that."""
         return not self.is_open and bool(self.stored_choice.fields)
 
     @property
     def is_about_record(self) -> bool:
-        """Whether one of several ways out is chosen for the whole record, and no values of fields."""
+        """Whether one of several options is chosen for the whole record, and no values of fields."""
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
     @property
     def what(self) -> str:
-        """What happened, as a sentence; of conflicts about values an empty text."""
+        """Return what happened, as a sentence; empty for conflicts about values."""
         return str(self.about.get("what", ""))
 
     @property
     def left_open(self) -> list[str]:
-        """What nothing is chosen for yet: fields, or the record itself under the key "record"."""
-        chosen, asked = self.stored_choice.fields, [RECORD] if self.is_about_record else self.conflict_fields
+        """Return what has no resolution yet: fields, or the record itself under the key "record"."""
+        chosen, asked = (self.stored_choice.fields, [RECORD_KEY] if self.is_about_record else self.conflict_fields)
         return [key for key in asked if self.is_open and key not in chosen]

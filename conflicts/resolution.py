@@ -1,31 +1,204 @@
-"""Taking a person's choice: checked, stored at once, and applied by the record's next look."""
+"""A person's resolution: valid for the values seen, stored at once, applied by the record's next pass."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.utils.translation import gettext as _
 
-from conflicts import audit
-from conflicts.about_record import option_named, options_of
-from conflicts.choice import Pick, StoredChoice
-from conflicts.errors import BadResolution, NotWaiting
-from conflicts.history import Events
-from conflicts.models import SyncConflict
-from conflicts.picks import BY_A_PERSON, Seen, Selections, current_values, picks_of_fields
-from conflicts.record_picks import picks_of_record
-from conflicts.records import name_of, record_of
-from sync import wake
+from conflicts import lifecycle
+from conflicts.conflict_context import (
+    ConflictContext,
+    check_may_type,
+    conflict_record,
+    conflict_record_name,
+    default_label,
+    mapped_fields,
+)
+from conflicts.lifecycle import ResolutionHistory, find_option, offered_options, side_option
+from conflicts.models import (
+    BASE,
+    CHOICES,
+    CUSTOM,
+    MONDAY,
+    NPD,
+    ConflictKind,
+    ResolutionType,
+    Selection,
+    StoredResolution,
+    SyncConflict,
+)
+from conflicts.validation import (
+    InvalidResolution,
+    NotOpen,
+    Sides,
+    StaleResolution,
+    fields_with_base,
+    normalize_text,
+    same_text,
+    selection_problem,
+)
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
-from sync.enqueue import enqueue_many
-from sync.hooks import RECORD
+from sync.kernel.conflict_store import RECORD_KEY
 from sync.models import SyncedModel
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many
+from sync.registry import link_of
 
-__all__ = ["BY_A_PERSON", "current_values", "resolve", "stored_by", "wake_a_look"]
+Selections = Mapping[str, Mapping[str, Any]]
+SeenValues = Mapping[str, Sides]
+MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
+SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
+
+
+def current_values(conflict: SyncConflict) -> dict[str, Sides]:
+    """The present values of every field in conflict; of a conflict about the record, what happened."""
+    values: dict[str, Sides] = {
+        key: {"npd": conflict.npd_data.get(key), "monday": conflict.monday_data.get(key)}
+        for key in conflict.conflict_fields
+    }
+    return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
+
+
+def stale_resolution(conflict: SyncConflict, keys: list[str]) -> StaleResolution:
+    """Return the error that carries the present values."""
+    labels = ", ".join("What happened" if key == RECORD_KEY else _label(conflict, key) for key in keys)
+    return StaleResolution(
+        f"{labels} changed while you were deciding. Look at the values of now, then choose again.",
+        current_values(conflict),
+    )
+
+
+def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
+    """Whether the stored values of a field in conflict are those that were seen."""
+    now = current_values(conflict).get(key)
+    if key not in seen or now is None:
+        return False
+    return all(same_text(seen[key].get(side), now[side]) for side in ("npd", "monday"))
+
+
+def _field_selections(
+    conflict: SyncConflict, record: SyncedModel, resolution_type: str, selections: Selections, seen: SeenValues
+) -> dict[str, Selection]:
+    """Return the choice of each field; raises StaleResolution or InvalidResolution."""
+    # A field that has left the conflict makes the request stale, not invalid.
+    known = {*conflict.conflict_fields, *mapped_fields(conflict.entity_type, link_of(conflict.entity_type))}
+    if unknown := sorted({*selections, *seen} - known):
+        fields = ", ".join(conflict.conflict_fields)
+        problems = {key: f"There is no field “{key}” in this conflict. Its fields: {fields}." for key in unknown}
+        raise InvalidResolution("Nothing was stored.", problems)
+    wanted = dict(selections)
+    if side := SIDE_OF_TYPE.get(resolution_type):
+        wanted = {key: {"choose": side} for key in conflict.conflict_fields}
+    elif not selections:
+        raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
+    elif problems := _only_problems({key: _form_problem(conflict, key, one, seen) for key, one in wanted.items()}):
+        raise InvalidResolution("Some choices are not complete.", problems)
+    # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
+    chosen = {
+        key: Selection(
+            choose=one["choose"],
+            value=normalize_text(one.get("value")) if one["choose"] == CUSTOM else None,
+            npd=conflict.npd_data.get(key),
+            monday=conflict.monday_data.get(key),
+        )
+        for key, one in wanted.items()
+    }
+    checked = {*chosen, *seen} if side else set(chosen)
+    if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
+        raise stale_resolution(conflict, changed)
+    takes_base = any(one.choose == BASE for one in chosen.values())
+    with_base = fields_with_base(conflict, ConflictContext.of(conflict)) if takes_base else set()
+    problems = {}
+    for key, one in chosen.items():
+        if one.choose == BASE and key not in with_base:
+            problems[key] = (
+                f"{_label(conflict, key)}: choose what stands now (npd), the overwritten value (monday), or type one "
+                "(custom)."
+                if conflict.kind == ConflictKind.OVERWRITTEN
+                else f"{_label(conflict, key)}: both sides never agreed on a value, so there is none to go back to."
+            )
+        else:
+            problems[key] = selection_problem(conflict, record, key, one)
+    if problems := _only_problems(problems):
+        raise InvalidResolution(f"Nothing was stored for {record}.", problems)
+    return chosen
+
+
+def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
+    return {key: problem for key, problem in problems.items() if problem}
+
+
+def _form_problem(conflict: SyncConflict, key: str, selection: Mapping[str, Any], seen: SeenValues) -> str:
+    label, choose, value = _label(conflict, key), selection.get("choose"), selection.get("value")
+    if key not in seen:
+        where = "" if key in conflict.conflict_fields else " It is not in conflict."
+        return f"{label}: say in “seen” which values you decided on.{where}"
+    if choose not in CHOICES:
+        return f"{label}: “{choose}” is no choice. Choose one of {', '.join(CHOICES)}."
+    if choose == CUSTOM and not isinstance(value, str):
+        return f"{label}: type the value that you want (an empty text clears the field)."
+    if choose == CUSTOM and "\x00" in str(value):
+        return f"{label}: the text holds a NUL character, which neither side keeps. Type it again without."
+    return ""
+
+
+def _label(conflict: SyncConflict, key: str) -> str:
+    return default_label(conflict.entity_type, key)
+
+
+# A resolution about the record itself: one of the offered options, for exactly what was seen.
+
+
+def _record_selection(
+    conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
+) -> dict[str, Selection]:
+    """Return the choice of an option that is offered; raises StaleResolution or InvalidResolution."""
+    if side := SIDE_OF_TYPE.get(resolution_type):
+        option, requested = side_option(conflict, side), resolution_type
+    else:
+        # One option for the record, under its key; a field beside it would be dropped silently.
+        if not selections:
+            raise InvalidResolution(f"Nothing is chosen yet. {_offered_options(conflict)}")
+        unexpected = sorted(set(selections) - {RECORD_KEY})
+        if unexpected or RECORD_KEY not in selections:
+            problem = f"This conflict is about the record itself: choose under “{RECORD_KEY}”."
+            problem = f"{problem} {_offered_options(conflict)}"
+            raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
+        selection = selections[RECORD_KEY]
+        choose, value = str(selection.get("choose")), str(selection.get("value") or "")
+        option, requested = find_option(offered_options(conflict), choose, value), f"{choose} {value}".strip()
+    if option is None:
+        raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
+    # Every edited field has to be seen as it is, and an identity's question; of a delete it may be left out.
+    required = set(current_values(conflict)) - ({RECORD_KEY} if conflict.kind == ConflictKind.DELETE else set())
+    if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, key, seen)]:
+        raise stale_resolution(conflict, changed)
+    return {
+        RECORD_KEY: Selection(
+            choose=option.choose,
+            value=option.value or None,
+            npd=conflict.what,
+            seen={key: (conflict.npd_data.get(key), conflict.monday_data.get(key)) for key in conflict.conflict_fields},
+        )
+    }
+
+
+def _offered_options(conflict: SyncConflict) -> str:
+    """The options as an API caller names them."""
+    options = offered_options(conflict)
+    if not options:
+        return "No way out is offered yet: the record's next look says which there are."
+    named = [(f"{one.choose} “{one.value}”" if one.value else one.choose, one.label) for one in options]
+    return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
+
+
+# Storing a person's resolution: checked, stored at once, and applied by the record's next pass.
 
 
 def resolve(
@@ -34,34 +207,57 @@ def resolve(
     by: AbstractBaseUser,
     resolution_type: str,
     selections: Selections | None = None,
-    seen: Seen,
+    seen: SeenValues,
 ) -> SyncConflict:
-    """Store a choice for exactly the values seen, and wake the look that applies it.
+    """Store a resolution for exactly the values seen, and enqueue the pass that applies it.
 
     Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them). Of a conflict about
-    the record itself one option is chosen, under the key "record". Raises SyncConflict.DoesNotExist, NotWaiting,
-    StaleSeen, or BadResolution; then nothing was stored.
+    the record itself one option is chosen, under the key "record". Raises SyncConflict.DoesNotExist, NotOpen,
+    StaleResolution, InvalidResolution, or NotAllowed where a value was typed; then nothing was stored.
     """
     with transaction.atomic():
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
-        record = _must_wait(conflict)
+        record, wanted = conflict_record(conflict), selections or {}
+        name = conflict_record_name(conflict, record)
+        if not conflict.is_open:
+            raise NotOpen(f"The conflict of {name} is settled already.", current_values(conflict))
+        if conflict.is_being_applied:
+            who = conflict.stored_choice.by
+            message = f"{who} chose for {name} already, and that is being applied. Wait for it, then look again."
+            raise NotOpen(message, current_values(conflict))
+        if record is not None and not record.may_sync:
+            message = f"Sync is off for {name}, so nothing can be written. Switch it on at the record, then choose."
+            raise InvalidResolution(message)
+        if resolution_type not in MANUAL_TYPES:
+            known = ", ".join(MANUAL_TYPES)
+            raise InvalidResolution(f"“{resolution_type}” is no way to settle a conflict. Choose one of {known}.")
+        history = ResolutionHistory()
         if conflict.is_about_record:
-            chosen = picks_of_record(conflict, resolution_type, selections or {}, seen)
+            chosen = _record_selection(conflict, resolution_type, wanted, seen)
+            resolution, selection = resolution_by(by, resolution_type, chosen), chosen[RECORD_KEY]
+            option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+            history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
+        elif record is None:
+            raise InvalidResolution("The record is gone from NPD; the next look closes this conflict.")
         else:
-            record = _must_be_there(record)
-            chosen = picks_of_fields(conflict, record, resolution_type, selections or {}, seen)
-        choice = stored_by(by, resolution_type, chosen)
-        conflict.choice, conflict.choice_problem = choice.to_json(), ""
+            if any(selection.get("choose") == CUSTOM for selection in wanted.values()):
+                check_may_type(by, conflict.entity_type)
+            chosen = _field_selections(conflict, record, resolution_type, wanted, seen)
+            resolution = resolution_by(by, resolution_type, chosen)
+            history.log_resolution(conflict, resolution)
+        conflict.choice, conflict.choice_problem = resolution.to_json(), ""
         conflict.save(update_fields=["choice", "choice_problem"])
-        audit.note_of(by, _tell(conflict, choice), conflict, record)
-        wake_a_look(conflict)
+        history.save()
+        sentence = " ".join(line.sentence for line in history.lines)
+        lifecycle.log_conflict_action(by, sentence, conflict, record)
+        request_pass(conflict)
     return conflict
 
 
-def stored_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Pick]) -> StoredChoice:
-    """What a person chose, with their name as screens show it."""
+def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Selection]) -> StoredResolution:
+    """Return what a person chose, with their name as screens show it."""
     full_name = getattr(by, "get_full_name", str)()
-    return StoredChoice(
+    return StoredResolution(
         resolution_type=resolution_type,
         by_id=by.pk,
         by=full_name or by.get_username(),
@@ -70,47 +266,7 @@ def stored_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Pick
     )
 
 
-def wake_a_look(conflict: SyncConflict) -> None:
-    """Order a look at the record ahead of other work, with the transaction."""
+def request_pass(conflict: SyncConflict) -> None:
+    """Enqueue a pass over the record ahead of other work, in this transaction."""
     enqueue_many(conflict.entity_type, [conflict.entity_id], cause=Cause.PERSON, priority=Priority.PERSON)
-    transaction.on_commit(partial(wake.board, conflict.entity_type), robust=True)
-
-
-def _tell(conflict: SyncConflict, choice: StoredChoice) -> str:
-    """Write the record's history; return the same as one text, for the admin's log."""
-    events = Events()
-    if conflict.is_about_record:
-        pick = choice.fields[RECORD]
-        option = option_named(options_of(conflict), pick.choose, pick.value or "")
-        events.chosen_for_record(conflict, choice, option.label if option else pick.choose)
-    else:
-        events.chosen(conflict, choice)
-    events.save()
-    return " ".join(line.sentence for line in events.lines)
-
-
-def _must_wait(conflict: SyncConflict) -> SyncedModel | None:
-    """Return the record of a conflict that a choice can be made for; None where it was deleted."""
-    record = record_of(conflict)
-    name = name_of(conflict, record)
-    if not conflict.is_open:
-        words = _("The conflict of %(name)s is settled already.")
-        raise NotWaiting(words % {"name": name}, current_values(conflict))
-    if conflict.is_being_applied:
-        words = _(
-            "%(who)s chose for %(name)s already, and that is being applied. Wait for it, then look again."
-        )
-        told = {"who": conflict.stored_choice.by, "name": name}
-        raise NotWaiting(words % told, current_values(conflict))
-    if record is not None and not record.may_sync:
-        words = _(
-            "Sync is off for %(name)s, so nothing can be written. Switch it on at the record, then choose."
-        )
-        raise BadResolution(words % {"name": name})
-    return record
-
-
-def _must_be_there(record: SyncedModel | None) -> SyncedModel:
-    if record is None:
-        raise BadResolution(_("The record is gone from NPD; the next look closes this conflict."))
-    return record
+    transaction.on_commit(partial(notify.notify_board, conflict.entity_type), robust=True)

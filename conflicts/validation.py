@@ -1,100 +1,178 @@
-"""Whether a chosen value can be stored: as the mapping's converter and the model's own field see it."""
+"""What a resolution leads to on both sides, whether it can be stored there, and the errors that say why not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext as _
 
-from conflicts.around import Around
-from conflicts.choice import CUSTOM, MONDAY, Pick
-from conflicts.models import ConflictKind, SyncConflict
-from conflicts.outcome import outcome
-from conflicts.records import MappedField, mapped_fields
-from sync.boards import link_of
-from sync.connectors.monday.converters import Local
-from sync.engine.related import NotFound
-from sync.engine.typing_in import typed
-from sync.engine.values import cleaned
-from sync.models import FieldMapping, SyncedModel
+from conflicts.conflict_context import ConflictContext, MappedField, mapped_fields
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, Selection, SyncConflict
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
+from sync.models import SyncedModel
+from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
+from sync.registry import link_of
+
+Sides = Mapping[str, str | None]
+"""The values of one field on both sides, by "npd" and "monday"; None is empty."""
 
 
-def base_known(conflict: SyncConflict, around: Around) -> set[str]:
-    """The fields in conflict on which both sides once agreed, if only that they are empty.
+class InvalidResolution(ActionError):
+    """Nothing was stored. `problems` has a sentence for each field concerned, none where all is meant."""
 
-    Of an overwritten edit none: both sides agree on what stands now.
+    def __init__(self, sentence: str, problems: Mapping[str, str] | None = None) -> None:
+        self.problems = dict(problems or {})
+        super().__init__(" ".join([sentence, *self.problems.values()]))
+        self.sentence = sentence
+
+
+class OutdatedResolution(Conflict):
+    """Nothing was stored, for it is not as the person saw it; `current` has the present values by field."""
+
+    def __init__(self, sentence: str, current: Mapping[str, Sides]) -> None:
+        super().__init__(sentence)
+        self.current = dict(current)
+
+
+class StaleResolution(OutdatedResolution):
+    """The values are no longer those that were seen."""
+
+    default_code = "stale"
+
+
+class NotOpen(OutdatedResolution):
+    """Nothing waits for a decision."""
+
+    default_code = "not_waiting"
+
+
+# What a resolution leads to: the value that both sides will have, and which of them changes. Pure.
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The value that both sides will have, and the sides that change."""
+
+    value: str | None
+    npd_changes: bool
+    monday_changes: bool
+
+    @property
+    def where(self) -> str:
+        """The sides that change, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "NPD and Monday change"
+        if self.npd_changes:
+            return "NPD changes, Monday stays"
+        if self.monday_changes:
+            return "Monday changes, NPD stays"
+        return "Nothing changes"
+
+    @property
+    def written(self) -> str:
+        """The sides that were changed, in words."""
+        if self.npd_changes and self.monday_changes:
+            return "written in NPD and on Monday"
+        if self.npd_changes:
+            return "written in NPD"
+        return "written on Monday" if self.monday_changes else "nothing had to be written"
+
+
+def same_text(one: str | None, other: str | None) -> bool:
+    """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
+    return normalize_text(one) == normalize_text(other)
+
+
+def normalize_text(text: str | None) -> str | None:
+    """The text with \\n as line end, or None where it is empty."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") or None if text else None
+
+
+def effect_of(
+    choose: str, *, npd: str | None, base: str | None, monday: str | None, value: str | None, kind: str = KIND_FIELDS
+) -> Effect:
+    """Return what choosing this leads to; until an overwritten edit is resolved, both sides have NPD's."""
+    result = {NPD: npd, BASE: base, MONDAY: monday, CUSTOM: value}[choose]
+    if kind == KIND_LOST_UPDATE:
+        both_change = not same_text(result, npd)
+        return Effect(normalize_text(result), npd_changes=both_change, monday_changes=both_change)
+    return Effect(
+        normalize_text(result),
+        npd_changes=choose != NPD and not same_text(result, npd),
+        monday_changes=choose != MONDAY and not same_text(result, monday),
+    )
+
+
+def selection_effect(conflict: SyncConflict, key: str, selection: Selection) -> Effect:
+    """Return what a field's choice leads to, from the values that it was made for."""
+    return effect_of(
+        selection.choose,
+        npd=selection.npd,
+        base=conflict.base_data.get(key),
+        monday=selection.monday,
+        value=selection.value,
+        kind=conflict.kind,
+    )
+
+
+def quote_value(value: str | None, max_length: int = 60) -> str:
+    """A value inside a sentence: quoted, on one line, shortened."""
+    if not value:
+        return "(empty)"
+    line = " ".join(value.split())
+    return f"“{line if len(line) <= max_length else line[: max_length - 1] + '…'}”"
+
+
+# Whether a chosen value can be stored: as the mapping's converter and the model's own field see it.
+
+
+def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[str]:
+    """Return the fields in conflict that have a base, also an empty one.
+
+    Of an overwritten edit none: both sides have the same value now.
     """
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
     known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    base = around.ledger.base if around.ledger else {}
-    mappings = {mapping.key: mapping for mapping in around.mappings}
-    there = [key for key in conflict.conflict_fields if key in base]
-    return known | {key for key in there if _still_counts(conflict, base[key], mappings.get(key))}
+    base = context.ledger.base if context.ledger else {}
+    # A base counts where it belongs to the present item, column and mapping version.
+    now = {one.key: (conflict.monday_item_id, one.column_id, one.version) for one in context.mappings}
+    for key in set(conflict.conflict_fields) & set(base):
+        if key not in now or now[key] == (base[key]["item"], base[key]["column"], base[key]["version"]):
+            known.add(key)
+    return known
 
 
-def _still_counts(conflict: SyncConflict, entry: Mapping[str, Any], mapping: FieldMapping | None) -> bool:
-    """Whether a stored pair belongs to the present item, column and mapping version; else it is no base."""
-    if mapping is None:
-        return True
-    now = (conflict.monday_item_id, mapping.column_id, mapping.version)
-    return (entry["item"], entry["column"], entry["version"]) == now
+def selection_problem(conflict: SyncConflict, record: SyncedModel, key: str, selection: Selection) -> str:
+    """Return why this choice can't be stored, as a sentence; empty when it can.
 
-
-def problem_with(conflict: SyncConflict, record: SyncedModel, key: str, pick: Pick) -> str:
-    """Why this choice can't be stored, as a sentence; an empty text when it can.
-
-    A value that stands on a side already is checked only for being needed; the look that applies it says
-    what the other side makes of it.
+    A value that a side has already is checked only for being required; the pass that applies it says what the
+    other side makes of it.
     """
     mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type)).get(key)
     if mapped is None:
-        words = _(
-            "%(field)s: this field is no longer mapped to a column, so the next look closes its conflict."
-        )
-        return words % {"field": key}
-    leads_to = outcome(
-        pick.choose,
-        npd=pick.npd,
-        base=conflict.base_data.get(key),
-        monday=pick.monday,
-        value=pick.value,
-        kind=conflict.kind,
-    )
-    if leads_to.value is None and mapped.required:
-        words = _("%(field)s of %(name)s can't be empty. Choose a side that has a value, or type one.")
-        return words % {"field": mapped.label, "name": record}
-    if pick.choose == CUSTOM:
-        return problem_with_text(mapped, record, pick.value or "")
-    if pick.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
-        return problem_with_text(mapped, record, pick.monday or "")  # it stands nowhere: as if it were typed
+        return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
+    if mapped.required and selection_effect(conflict, key, selection).value is None:
+        return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
+    if selection.choose == CUSTOM:
+        return text_problem(mapped, record, selection.value or "")
+    if selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
+        return text_problem(mapped, record, selection.monday or "")  # no side has it: as if it were typed
     return ""
 
 
-def problem_with_text(mapped: MappedField, record: SyncedModel, text: str) -> str:
-    """Why a typed text can't be stored in NPD or on Monday, as a sentence; an empty text when it can."""
-    convert = mapped.converter_for(record)
+def text_problem(mapped: MappedField, record: SyncedModel, text: str) -> str:
+    """Return why a typed text can't be stored in NPD or on Monday, as a sentence; empty when it can."""
+    converter = mapped.converter_for(record)
     try:
-        raw = typed(convert, record, mapped.fields, text)
-        limit = convert.limit(raw)
-    except (ValueError, NotFound) as error:
+        raw = parse_input(converter, record, mapped.fields, text)
+        limit = converter.rejection_reason(raw)
+    except (ValueError, RelatedNotFound) as error:
         return f"{mapped.label}: {error}"
-    return _problem_in_npd(mapped, record, raw) or _problem_on_monday(mapped, limit)
-
-
-def _problem_in_npd(mapped: MappedField, record: SyncedModel, raw: Local) -> str:
     try:
-        cleaned(record, raw)
+        clean_values(record, raw)
     except ValidationError as error:
-        told = {"field": mapped.label, "name": record, "why": " ".join(error.messages)}
-        return _("%(field)s of %(name)s: %(why)s Correct it, or choose a side.") % told
-    return ""
-
-
-def _problem_on_monday(mapped: MappedField, limit: str | None) -> str:
-    if not limit:
-        return ""
-    words = _("%(field)s: Monday won't take it (%(limit)s). Shorten it, or choose a side.")
-    return words % {"field": mapped.label, "limit": limit}
+        return f"{mapped.label} of {record}: {' '.join(error.messages)} Correct it, or choose a side."
+    return f"{mapped.label}: Monday won't take it ({limit}). Shorten it, or choose a side." if limit else ""

@@ -34,8 +34,7 @@ def phone_for(dice: random.Random, locale: str) -> str:
         return _spelled(dice, f"+49 {dice.choice(GERMAN)} {dice.randrange(1000):03d}")
     if locale == "fr_FR":
         return _spelled(
-            dice,
-            f"+33 {dice.choice(FRENCH)} {dice.randrange(100):02d} {dice.randrange(10)}{dice.randrange(10)}",
+            dice, f"+33 {dice.choice(FRENCH)} {dice.randrange(100):02d} {dice.randrange(10)}{dice.randrange(10)}"
         )
     if locale == "en_US":
         return _american(dice)

@@ -7,14 +7,12 @@ from typing import Any, ClassVar
 import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
-from npd.importing.models import ImportJob, ImportRow
+from npd.importing.models import ImportFile, ImportJob, ImportRow
+from sync.kernel.triggers import BOOKKEEPING, dependency_triggers
 from sync.models import SyncedModel
-from sync.models.synced import BOOKKEEPING
-from sync.triggers import wakes
 
-__all__ = ["Contact", "ImportJob", "ImportRow", "Organization"]
+__all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
 
 
 class WebAddressField(models.URLField):  # type: ignore[type-arg]  # not subscriptable when it runs
@@ -38,19 +36,19 @@ class Organization(SyncedModel):
     billing_contact = models.ForeignKey(
         "npd.Contact", null=True, blank=True, on_delete=models.SET_NULL, related_name="billed_organizations"
     )
-    address_street = models.CharField(_("street"), max_length=255, blank=True, default="", db_default="")
-    address_city = models.CharField(_("city"), max_length=255, blank=True, default="", db_default="")
-    address_state = models.CharField(_("state"), max_length=255, blank=True, default="", db_default="")
-    address_zip = models.CharField(_("zip code"), max_length=255, blank=True, default="", db_default="")
-    address_country = models.CharField(_("country"), max_length=255, blank=True, default="", db_default="")
-    inventory_url = WebAddressField(_("inventory"), max_length=500, blank=True, default="", db_default="")
+    address_street = models.CharField("street", max_length=255, blank=True, default="", db_default="")
+    address_city = models.CharField("city", max_length=255, blank=True, default="", db_default="")
+    address_state = models.CharField("state", max_length=255, blank=True, default="", db_default="")
+    address_zip = models.CharField("zip code", max_length=255, blank=True, default="", db_default="")
+    address_country = models.CharField("country", max_length=255, blank=True, default="", db_default="")
+    inventory_url = WebAddressField("inventory", max_length=500, blank=True, default="", db_default="")
     notes = models.TextField(blank=True, default="", db_default="")
 
     class Meta(SyncedModel.Meta):
         db_table = "organizations"
         triggers: ClassVar[list[Any]] = [
             *SyncedModel.Meta.triggers,
-            *wakes("contact", "contacts", "organization"),
+            *dependency_triggers("contact", "contacts", "organization"),
         ]
         ordering: ClassVar[list[str]] = ["name", "id"]
         indexes: ClassVar[list[models.Index]] = [
@@ -70,11 +68,11 @@ class Contact(SyncedModel):
     """A person."""
 
     name = models.CharField(max_length=255)
-    email = models.EmailField(_("e-mail"), max_length=254, blank=True, default="", db_default="")
+    email = models.EmailField("e-mail", max_length=254, blank=True, default="", db_default="")
     organization = models.ForeignKey(
         Organization, null=True, blank=True, on_delete=models.SET_NULL, related_name="contacts"
     )
-    role_title = models.CharField(_("role"), max_length=255, blank=True, default="", db_default="")
+    role_title = models.CharField("role", max_length=255, blank=True, default="", db_default="")
     phone = models.CharField(max_length=64, blank=True, default="", db_default="")
     notes = models.TextField(blank=True, default="", db_default="")
 

@@ -8,7 +8,7 @@ from sync.registry import register as register_entity
 
 ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
 
-# Not on a board that set-up makes: a board that has such a column gets it synced.
+# Not on a board that set-up creates: a board that has such a column gets it synced.
 ALIASES = MappingSpec(
     "aliases",
     "Aliases",
@@ -39,12 +39,12 @@ ORGANIZATION = MappingSpec(
 
 
 def register() -> None:
-    """Make organizations and contacts known to the engine."""
+    """Register organizations and contacts with the sync."""
     register_entity(
         EntitySpec(
             model=Organization,
             board_title="Organizations",
-            board_setting="MONDAY_ORGANIZATIONS_BOARD_ID",
+            icon="apartment",
             match_key="name",
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),
@@ -59,7 +59,7 @@ def register() -> None:
         EntitySpec(
             model=Contact,
             board_title="Contacts",
-            board_setting="MONDAY_CONTACTS_BOARD_ID",
+            icon="person",
             match_key="email",
             mappings=(
                 MappingSpec("name", "Name", ("name",), "name", "name", required=True),

@@ -10,15 +10,16 @@ from types import FrameType
 
 import waitress
 
+from sandbox.api_limits import PLANS
 from sandbox.app import Settings, build
-from sandbox.plans import PLANS
+from sandbox.http import NpdAddress
 
 # The largest plan lets 250 requests in at once, and open pages take a thread each.
 THREADS = 280
 CONNECTIONS = 1_000
 # A full collection walks every item of every board, and Python's defaults make one each few requests.
 GARBAGE = (50_000, 20, 100)
-OF_THE_ENVIRONMENT = ""
+ENVIRONMENT_OPTIONS = ""
 
 
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
@@ -38,7 +39,7 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--signing-secret",
         nargs="?",
-        const=OF_THE_ENVIRONMENT,
+        const=ENVIRONMENT_OPTIONS,
         help="sign webhooks, as an app's are; without a value, with MONDAY_SIGNING_SECRET of the environment",
     )
     parser.add_argument("--data", metavar="FILE", help="keep the boards in this file; without it, in memory")
@@ -53,14 +54,18 @@ def arguments(given: list[str] | None = None) -> argparse.Namespace:
         choices=list(PLANS),
         help="refuse what is over this plan's published limits; without it nothing is limited",
     )
-    parser.add_argument("--site-url", help="how others reach this sandbox (default: http://HOST:PORT)")
+    parser.add_argument(
+        "--npd-via", help="the address by which calls from here reach --npd-url, where that is another one (containers)"
+    )
+    parser.add_argument("--site-url", help="how callers reach this sandbox (default: http://HOST:PORT)")
+    parser.add_argument("--page-url", help="how browsers reach it, for links (default: --site-url)")
     chosen = parser.parse_args(given)
-    if chosen.signing_secret == OF_THE_ENVIRONMENT:
+    if chosen.signing_secret == ENVIRONMENT_OPTIONS:
         chosen.signing_secret = os.environ.get("MONDAY_SIGNING_SECRET")
         if not chosen.signing_secret:
-            parser.error(
-                "--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them."
-            )
+            parser.error("--signing-secret has no value, and MONDAY_SIGNING_SECRET is not set. Set one of them.")
+    if chosen.npd_via and not chosen.npd_url:
+        parser.error("--npd-via is another way to --npd-url, which is not given. Give both.")
     return chosen
 
 
@@ -73,7 +78,8 @@ def main() -> int:
         token=options.token,
         signing_secret=options.signing_secret,
         data=options.data,
-        npd_url=options.npd_url.rstrip("/") if options.npd_url else None,
+        page_url=options.page_url.rstrip("/") if options.page_url else None,
+        npd=NpdAddress(options.npd_url.rstrip("/"), options.npd_via) if options.npd_url else None,
         npd_token=options.npd_token,
         host=options.host,
         plan=PLANS.get(options.plan),
@@ -93,8 +99,7 @@ def main() -> int:
         )
     except OSError as failure:
         print(
-            f"The sandbox can't listen on {options.host}:{options.port}: {failure.strerror}. "
-            "Choose another --port.",
+            f"The sandbox can't listen on {options.host}:{options.port}: {failure.strerror}. Choose another --port.",
             file=sys.stderr,
         )
         return 1

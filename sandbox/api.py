@@ -1,31 +1,176 @@
-"""`POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer."""
+"""`POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer.
 
+Each call is logged, and the answer to an idempotency key is kept and given again.
+"""
+
+import hashlib
 import hmac
+import itertools
+import threading
 import time
 import uuid
+from collections import deque
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from sandbox import errors, versions
-from sandbox.calls import Call, CallLog
+from sandbox import api_errors
+from sandbox.api_errors import RequestError
+from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
 from sandbox.clock import Clock
-from sandbox.cursors import Cursors
-from sandbox.errors import RequestError
 from sandbox.faults import Fault, Faults
+from sandbox.graph import context as graph_context
 from sandbox.graph import server
-from sandbox.graph.context import Context
-from sandbox.graph.meddling import Middleware, meddler, remembering
-from sandbox.idempotency import Idempotency
-from sandbox.ingest.jobs import Jobs
-from sandbox.ingest.work import worker
-from sandbox.limits import CONCURRENCY_WAIT, LITTLE, Limits
-from sandbox.past import Past
-from sandbox.people import API_USER
-from sandbox.plans import Plan
-from sandbox.web import BadRequestError, Request, Response, cut_connection, decoded, json_response
+from sandbox.graph.context import CURRENT, Context, OpenCursors
+from sandbox.graph.fault_injection import ItemHistory, fault_middleware, history_middleware
+from sandbox.http import BadRequestError, Request, Response, cut_connection, json_response, percent_decode
+from sandbox.ingest.bulk_jobs import IngestJobs
+from sandbox.ingest.bulk_rows import worker
+from sandbox.model import API_USER
 from sandbox.webhooks.deliveries import Deliveries
 from sandbox.world import World
+
+LOG_LENGTH = 5_000
+
+
+@dataclass
+class Call:
+    """One request at /v2, as the log shows it; never the token, never the variables."""
+
+    id: int
+    at: float
+    status: int | None = None
+    ms: float = 0.0
+    kind: str = ""
+    operation: str | None = None
+    fields: list[tuple[str, str]] = field(default_factory=list)
+    complexity: int = 0
+    only_complexity: bool = False
+    request_id: str = ""
+    idempotency_key: str | None = None
+    replayed: bool = False
+    different_body: bool = False
+    errors: list[str] = field(default_factory=list)
+    fault: str = ""
+    version: str = CURRENT
+
+    def to_json(self) -> dict[str, Any]:
+        shown = asdict(self)
+        shown["aliases"] = [alias for alias, _ in self.fields]
+        shown["fields"] = [name for _, name in self.fields]
+        return shown
+
+
+class CallLog:
+    """The last calls, oldest first. `changed` is called with each call that ended."""
+
+    def __init__(self, changed: Callable[[Call], None]) -> None:
+        self._calls: deque[Call] = deque(maxlen=LOG_LENGTH)
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._changed = changed
+
+    def begin(self, at: float) -> Call:
+        with self._lock:
+            return Call(next(self._numbers), at)
+
+    def end(self, call: Call) -> None:
+        with self._lock:
+            self._calls.append(call)
+        self._changed(call)
+
+    def since(self, number: int = 0) -> list[dict[str, Any]]:
+        """The calls after the one with this id."""
+        with self._lock:
+            return [call.to_json() for call in self._calls if call.id > number]
+
+    def last(self, count: int) -> list[Call]:
+        """The last calls, oldest first."""
+        with self._lock:
+            return list(self._calls)[-count:]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._calls.clear()
+
+
+# `Idempotency-Key`: a mutation's first answer is kept 30 minutes and given again.
+#
+# developer.monday.com/api-reference/docs/idempotency. What Monday does with another body under the
+# same key is not published; here the first answer is given too, and the log says so.
+
+
+KEY_SECONDS = 1800
+LARGEST_ANSWER = 1_000_000  # bytes
+LARGEST_TOTAL = 64_000_000  # bytes of all answers kept; Monday has such a budget and doesn't publish it
+
+
+@dataclass
+class StoredAnswer:
+    digest: bytes
+    since: float
+    answer: Response | None = None
+
+
+@dataclass(frozen=True)
+class Replay:
+    answer: Response
+    different_body: bool
+
+
+class Idempotency:
+    """The answers kept by key."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: dict[str, StoredAnswer] = {}  # in the order of their first requests
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    def claim(self, key: str, body: bytes) -> Replay | None:
+        """Take the key for this request, or the answer it had before. 409 while the first one still runs."""
+        digest = hashlib.sha256(body).digest()
+        with self._lock:
+            oldest = self._clock.time() - KEY_SECONDS
+            while self._kept and (first := next(iter(self._kept.values()))).since <= oldest:
+                del self._kept[next(iter(self._kept))]
+                self._bytes -= len(first.answer.body) if first.answer is not None else 0
+            kept = self._kept.get(key)
+            if kept is None:
+                self._kept[key] = StoredAnswer(digest, self._clock.time())
+                return None
+            if kept.answer is None:
+                raise api_errors.idempotency_conflict()
+            return Replay(kept.answer, kept.digest != digest)
+
+    def keep(self, key: str, answer: Response) -> None:
+        """Keep the first answer; one over 1 MB, or for which there is no room, was given but is not kept."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is None:
+                return
+            if len(answer.body) > LARGEST_ANSWER or self._bytes + len(answer.body) > LARGEST_TOTAL:
+                del self._kept[key]
+                return
+            kept.answer = answer
+            self._bytes += len(answer.body)
+
+    def release(self, key: str) -> None:
+        """The request came to nothing: the key is free again."""
+        with self._lock:
+            kept = self._kept.get(key)
+            if kept is not None and kept.answer is None:
+                del self._kept[key]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
+
+
+# `POST /v2`: Monday's API endpoint, from the HTTP request to the HTTP answer.
+
 
 FAULT_WAIT = 30  # seconds that a limit asks for where a fault names none
 
@@ -39,25 +184,20 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ApiRequest:
     """A request that was understood."""
 
     operation: server.Operation
     variables: dict[str, Any]
     body: bytes
-    version: versions.Version
+    version: graph_context.Version
 
 
 class Api:
     """The endpoint and what it needs around the boards."""
 
     def __init__(
-        self,
-        world: World,
-        deliveries: Deliveries,
-        calls: CallLog,
-        token: str | None,
-        plan: Plan | None = None,
+        self, world: World, deliveries: Deliveries, calls: CallLog, token: str | None, plan: Plan | None = None
     ) -> None:
         self._world = world
         self._clock: Clock = world.clock
@@ -67,10 +207,10 @@ class Api:
         self.faults = Faults()
         self.latency = Latency()
         self.limits = Limits(world.clock, plan)
-        self.past = Past(world.clock)
+        self.history = ItemHistory(world.clock)
         self.idempotency = Idempotency(world.clock)
-        self.cursors = Cursors(world.clock)
-        self.ingest = Jobs(world, worker(world))
+        self.cursors = OpenCursors(world.clock)
+        self.ingest = IngestJobs(world, worker(world))
 
     def post(self, request: Request) -> Response:
         """Answer one request; every answer carries a request id and is in the log."""
@@ -78,7 +218,7 @@ class Api:
         call.request_id = str(uuid.uuid4())
         started = time.monotonic()
         try:
-            response = self._let_in(request, call)
+            response = self._admit(request, call)
             call.status = response.status
             return response
         finally:
@@ -87,7 +227,7 @@ class Api:
 
     def get(self, request: Request) -> Response:
         """Monday took queries by GET once, and since 2025-08 answers so (community.monday.com, thread 118566)."""
-        body = errors.bad_body("Request body must be a JSON with query.")
+        body = api_errors.bad_body("Request body must be a JSON with query.")
         return self._respond({"errors": body.errors}, Call(0, 0.0, request_id=str(uuid.uuid4())), 400, {})
 
     def schema(self, request: Request) -> Response:
@@ -95,34 +235,34 @@ class Api:
         if request.query.get("format", "sdl") != "sdl":
             raise BadRequestError("the sandbox gives its schema as format=sdl")
         try:
-            version = versions.served(request.query.get("version"))
+            version = graph_context.served_version(request.query.get("version"))
         except RequestError as refusal:
             raise BadRequestError(str(refusal)) from None
         text = server.sdl(old=version.before_2026_10)
         return Response(200, text.encode(), {"Content-Type": "text/plain; charset=utf-8"})
 
-    def _let_in(self, request: Request, call: Call) -> Response:
-        """Who has no valid token belongs to no account: nothing is counted, and no allowance is shown."""
+    def _admit(self, request: Request, call: Call) -> Response:
+        """Who has no valid token belongs to no account: nothing is counted, and no quota is shown."""
         given = request.header("Authorization") or ""
         if not given or (self._token and not hmac.compare_digest(given.encode(), self._token.encode())):
-            return self._refused(errors.not_authenticated(), call)
+            return self._rejection_response(api_errors.not_authenticated(), call)
         try:
             with self.limits.visit(request.address) as visit:
                 try:
                     response = self._answer(request, call)
                 except RequestError as refusal:
-                    response = self._refused(refusal, call)
+                    response = self._rejection_response(refusal, call)
                 if response.status == 429 or call.only_complexity:
-                    visit.tenths = LITTLE
-                return self._with_allowance(response)
+                    visit.tenths = REJECTED_CALL
+                return self._with_limit_headers(response)
         except RequestError as refusal:
-            return self._with_allowance(self._refused(refusal, call))
+            return self._with_limit_headers(self._rejection_response(refusal, call))
 
-    def _with_allowance(self, response: Response) -> Response:
+    def _with_limit_headers(self, response: Response) -> Response:
         return replace(response, headers=response.headers | self.limits.headers())
 
     def _answer(self, request: Request, call: Call) -> Response:
-        asked = self._understand(request, call)
+        asked = self._parse_request(request, call)
         operation = asked.operation
         call.kind, call.operation, call.fields = operation.kind, operation.name, operation.fields()
         call.only_complexity = operation.is_only_complexity
@@ -131,35 +271,16 @@ class Api:
         if fault is not None:
             call.fault = fault.name()
             if fault.status is not None:
-                return self._faulty(fault, call)
+                headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
+                body = fault.answer()
+                if isinstance(body, dict):
+                    return self._respond(body, call, fault.status, headers)
+                return Response(fault.status, str(body).encode(), {"Content-Type": "text/html"} | headers)
             if fault.limit is not None:
                 self._exhaust(fault)
         key = request.header("Idempotency-Key") if operation.is_mutation else None
-        if key:
-            return self._once(request, asked, call, fault, key)
-        return self._carry_out(request, asked, call, fault)
-
-    def _understand(self, request: Request, call: Call) -> Asked:
-        version = versions.served(request.header("API-Version"))
-        call.version = version.value
-        body = request.body()
-        try:
-            document = decoded(body)
-        except ValueError:
-            raise errors.bad_body("Request body must be a JSON with query.") from None
-        if not isinstance(document, dict) or not isinstance(document.get("query"), str):
-            raise errors.bad_body("Request body must be a JSON with query.")
-        variables = document.get("variables")
-        if variables is not None and not isinstance(variables, dict):
-            raise errors.bad_body(f"Expected object, received {_json_type(variables)}")
-        name = document.get("operationName")
-        if name is not None and not isinstance(name, str):
-            raise errors.bad_body(f"Expected string, received {_json_type(name)}")
-        operation = server.prepare(document["query"], name, version.before_2026_10)
-        return Asked(operation, variables or {}, body, version)
-
-    def _once(self, request: Request, asked: Asked, call: Call, fault: Fault | None, key: str) -> Response:
-        """Carry a mutation out, or give again the answer it had."""
+        if not key:
+            return self._carry_out(request, asked, call, fault)
         call.idempotency_key = key
         replay = self.idempotency.claim(key, asked.body)
         if replay is not None:
@@ -171,8 +292,27 @@ class Api:
         finally:
             self.idempotency.release(key)
 
+    def _parse_request(self, request: Request, call: Call) -> ApiRequest:
+        version = graph_context.served_version(request.header("API-Version"))
+        call.version = version.value
+        body = request.body()
+        try:
+            document = percent_decode(body)
+        except ValueError:
+            raise api_errors.bad_body("Request body must be a JSON with query.") from None
+        if not isinstance(document, dict) or not isinstance(document.get("query"), str):
+            raise api_errors.bad_body("Request body must be a JSON with query.")
+        variables = document.get("variables")
+        if variables is not None and not isinstance(variables, dict):
+            raise api_errors.bad_body(f"Expected object, received {_json_type(variables)}")
+        name = document.get("operationName")
+        if name is not None and not isinstance(name, str):
+            raise api_errors.bad_body(f"Expected string, received {_json_type(name)}")
+        operation = server.prepare(document["query"], name, version.before_2026_10)
+        return ApiRequest(operation, variables or {}, body, version)
+
     def _carry_out(
-        self, request: Request, asked: Asked, call: Call, fault: Fault | None, key: str | None = None
+        self, request: Request, asked: ApiRequest, call: Call, fault: Fault | None, key: str | None = None
     ) -> Response:
         if fault is not None and fault.timeout == "before":
             self._hang_up(request, fault)
@@ -185,7 +325,7 @@ class Api:
             self._hang_up(request, fault)
         return response
 
-    def _run(self, asked: Asked, call: Call, fault: Fault | None) -> Response:
+    def _run(self, asked: ApiRequest, call: Call, fault: Fault | None) -> Response:
         call.complexity = asked.operation.points(asked.variables)
         context = Context(
             world=self._world,
@@ -198,49 +338,39 @@ class Api:
             handshake=self._deliveries.handshake,
             slow_mutation=lambda: _pause(self.latency.mutation_ms),
         )
-        middleware = (meddler(fault, asked.operation, self.past), self._remembering(asked))
+        # What keeps earlier versions of items, while a fault asks for reads that lag behind.
+        recorded = asked.operation.is_mutation and self.faults.await_reads()
+        recording = history_middleware(self.history) if recorded else None
+        middleware = (fault_middleware(fault, asked.operation, self.history), recording)
         if asked.operation.is_mutation:
-            # What takes its time is written as it happens: webhooks tell of it before the answer does.
+            # What takes its time is written as it happens: webhooks report it before the answer does.
             quick = self.latency.mutation_ms == 0
-            with self._world.together() if quick else nullcontext():
+            with self._world.batched() if quick else nullcontext():
                 answer = server.run(asked.operation, asked.variables, context, *middleware)
         else:
-            with self._world.reading():
+            with self._world.read_lock():
                 answer = server.run(asked.operation, asked.variables, context, *middleware)
         if fault is not None and fault.partial is not None and fault.partial.no_data:
             answer.pop("data")
         call.errors = [e.get("extensions", {}).get("code", "") for e in answer.get("errors", [])]
         return self._respond(answer, call, 200, {})
 
-    def _remembering(self, asked: Asked) -> Middleware | None:
-        """What keeps earlier versions of items, while a fault asks for reads that lag behind."""
-        if asked.operation.is_mutation and self.faults.await_reads():
-            return remembering(self.past)
-        return None
-
     def _respond(self, answer: dict[str, Any], call: Call, status: int, headers: dict[str, str]) -> Response:
         answer = answer | {"extensions": {"request_id": call.request_id}}
         return json_response(answer, status, {"API-Version": call.version} | headers)
 
-    def _refused(self, refusal: RequestError, call: Call) -> Response:
+    def _rejection_response(self, refusal: RequestError, call: Call) -> Response:
         call.errors = [error["extensions"].get("code", "") for error in refusal.errors]
         return self._respond({"errors": refusal.errors}, call, refusal.status, refusal.headers)
-
-    def _faulty(self, fault: Fault, call: Call) -> Response:
-        body = fault.answer()
-        headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
-        if isinstance(body, dict):
-            return self._respond(body, call, fault.status or 500, headers)
-        return Response(fault.status or 500, str(body).encode(), {"Content-Type": "text/html"} | headers)
 
     def _exhaust(self, fault: Fault) -> None:
         """Refuse as the fault's limit does; those of single fields are met inside the document."""
         refuse, wait = {
-            "complexity": (errors.complexity_limit, FAULT_WAIT),
-            "minute": (errors.minute_limit, FAULT_WAIT),
-            "daily": (errors.daily_limit, self.limits.usage.seconds_left()),
-            "concurrency": (errors.concurrency_limit, CONCURRENCY_WAIT),
-            "ip": (errors.address_limit, FAULT_WAIT),
+            "complexity": (api_errors.complexity_limit, FAULT_WAIT),
+            "minute": (api_errors.minute_limit, FAULT_WAIT),
+            "daily": (api_errors.daily_limit, self.limits.usage.seconds_left()),
+            "concurrency": (api_errors.concurrency_limit, CONCURRENCY_WAIT),
+            "ip": (api_errors.address_limit, FAULT_WAIT),
         }.get(fault.limit or "", (None, 0))
         if refuse is None:
             return

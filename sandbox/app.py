@@ -3,28 +3,18 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.api import Api
-from sandbox.calls import Call, CallLog
+from sandbox.api import Api, Call, CallLog
+from sandbox.api_limits import Plan
 from sandbox.clock import Clock
-from sandbox.column_doors import ColumnDoors
-from sandbox.control import Control
-from sandbox.events import Happening
-from sandbox.guard import Guard
-from sandbox.ingest.web import IngestWeb
-from sandbox.live import Live
-from sandbox.npd import Watcher
-from sandbox.operations import bulk
-from sandbox.pages.lines import call_line, delivery_line
-from sandbox.pages.tools import Tools
+from sandbox.control import ColumnRoutes, Control, PlanRoutes, WebhookRoutes
+from sandbox.http import Application, Guard, NpdAddress, route
+from sandbox.ingest.bulk_jobs import IngestWeb
+from sandbox.model import WorldEvent
+from sandbox.operations import item_changes
+from sandbox.pages.live import Live, Watcher
+from sandbox.pages.sidebar import Tools, call_line, delivery_line
 from sandbox.pages.views import Pages
-from sandbox.plan_doors import PlanDoors
-from sandbox.plans import Plan
-from sandbox.web import Application, route
-from sandbox.webhooks.deliveries import Deliveries
-from sandbox.webhooks.delivery import Delivery
-from sandbox.webhooks.doors import WebhookDoors
-from sandbox.webhooks.sender import Sender
-from sandbox.webhooks.store import Store
+from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.world import World
 
 LINES = 30
@@ -38,7 +28,8 @@ class Settings:
     token: str | None = None
     signing_secret: str | None = None
     data: str | None = None
-    npd_url: str | None = None
+    page_url: str | None = None
+    npd: NpdAddress | None = None
     npd_token: str | None = None
     host: str = "127.0.0.1"
     plan: Plan | None = None
@@ -56,20 +47,21 @@ def build(settings: Settings) -> Sandbox:
     """The whole simulator, its background threads started."""
     world = World(Clock(), settings.data)
     world.site_url = settings.site_url
+    world.page_url = settings.page_url or settings.site_url
     live = Live()
     deliveries = Deliveries(
         world,
-        Sender(settings.signing_secret),
-        Store(settings.data),
+        Sender(settings.signing_secret, settings.npd),
+        DeliveryStore(settings.data),
         lambda delivery: live.publish("delivery", lambda: _delivery_message(delivery)),
     )
     calls = CallLog(lambda call: live.publish("call", lambda: _call_message(call, api)))
     api = Api(world, deliveries, calls, settings.token, settings.plan)
     watcher = _watcher(settings, live)
-    world.listen(deliveries.hear)
-    world.listen(lambda happened: _tell_pages(live, happened))
+    world.listen(deliveries.on_events)
+    world.listen(lambda happened: _notify_pages(live, happened))
     deliveries.start()
-    bulk.resume(world)
+    item_changes.resume_bulk(world)
 
     def history() -> list[tuple[str, Any]]:
         first = [("call", _call_message(call, api)) for call in calls.last(LINES)]
@@ -81,9 +73,10 @@ def build(settings: Settings) -> Sandbox:
         live.publish("reset", {})
 
     control = Control(world, api, deliveries, reset_done)
-    plan = PlanDoors(api.limits, lambda: live.publish("tools", {}))
-    doors = WebhookDoors(world, deliveries, lambda: live.publish("tools", {}))
-    pages = Pages(world, live, settings.npd_url, history, Tools(world.clock, api, deliveries))
+    plan = PlanRoutes(api.limits, lambda: live.publish("tools", {}))
+    doors = WebhookRoutes(world, deliveries, lambda: live.publish("tools", {}))
+    npd_url = settings.npd.public if settings.npd else None
+    pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
     routes = [
         route("POST", "/v2", api.post),
         route("GET", "/v2", api.get),
@@ -92,19 +85,17 @@ def build(settings: Settings) -> Sandbox:
         *IngestWeb(world, api.ingest).routes(),
         *doors.routes(),
         *plan.routes(),
-        *ColumnDoors(world).routes(),
+        *ColumnRoutes(world).routes(),
         *pages.routes(),
     ]
-    application = Application(routes, Guard(settings.host, settings.site_url))
+    application = Application(routes, Guard(settings.host, world.site_url, world.page_url))
     return Sandbox(application, live)
 
 
 def _watcher(settings: Settings, live: Live) -> Watcher | None:
-    if not settings.npd_url or not settings.npd_token:
+    if not settings.npd or not settings.npd_token:
         return None
-    watcher = Watcher(
-        settings.npd_url, settings.npd_token, live.watched, lambda state: live.publish("npd", state)
-    )
+    watcher = Watcher(settings.npd, settings.npd_token, live.watched, lambda state: live.publish("npd", state))
     watcher.start()
     return watcher
 
@@ -117,7 +108,7 @@ def _delivery_message(delivery: Delivery) -> dict[str, str]:
     return {"id": f"delivery-{delivery.id}", "html": delivery_line(delivery)}
 
 
-def _tell_pages(live: Live, happened: list[Happening]) -> None:
+def _notify_pages(live: Live, happened: list[WorldEvent]) -> None:
     for one in happened:
         if one.item is None:
             live.publish("board", {"kind": one.kind}, one.board_id)

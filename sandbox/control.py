@@ -1,19 +1,159 @@
-"""`/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out."""
+"""`/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
+
+Items and columns as a person at the board changes them, the clock, faults, the plan, webhooks and their
+deliveries.
+"""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
-from sandbox.actions import act, check_item
 from sandbox.api import Api
-from sandbox.asking import fault_from
-from sandbox.columns import kind_of
-from sandbox.given import guarded, number
-from sandbox.model import Board, Item
-from sandbox.operations import boards, items
-from sandbox.people import API_USER, PEOPLE
-from sandbox.web import BadRequestError, Request, Response, Route, json_response, route, whole
-from sandbox.webhooks.deliveries import Deliveries
-from sandbox.world import World
+from sandbox.api_errors import FieldError
+from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, Limits, PlanError, plan_from
+from sandbox.columns import initial_settings, kind_of
+from sandbox.disk import Kept
+from sandbox.faults import FaultError, fault_from
+from sandbox.http import BadRequestError, Request, Response, Route, json_response, parse_int, route
+from sandbox.model import API_USER, PEOPLE, Board, Column, Item, is_person
+from sandbox.operations import board_changes, item_changes, transfers
+from sandbox.operations.board_changes import delete_column
+from sandbox.operations.events import emit_board, log_board
+from sandbox.pages.pickers import value_of
+from sandbox.webhooks.deliveries import RELEASES, Deliveries
+from sandbox.webhooks.delivery_rules import RuleError
+from sandbox.world import STATES, World
+
+
+def json_errors(handler: Callable[..., Response]) -> Callable[..., Response]:
+    """Only JSON may change anything, which no form of another site can send; refusals become 400."""
+
+    def answer(request: Request, *ids: int) -> Response:
+        if request.method != "DELETE" and not request.is_json():
+            return json_response({"error": "Send this as application/json"}, 415)
+        try:
+            return handler(request, *ids)
+        except FieldError as refused:
+            return json_response({"error": str(refused), "code": refused.extensions["code"]}, 400)
+        except FaultError as bad:
+            return json_response({"error": str(bad)}, 400)
+
+    return answer
+
+
+def number(given: dict[str, Any], key: str, default: int | None = None) -> int:
+    """A whole number, which may come as a string, as ids do."""
+    try:
+        return int(given.get(key, default))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        raise BadRequestError(f"{key} must be a whole number") from None
+
+
+def words(given: dict[str, Any], key: str) -> str:
+    value = given.get(key)
+    if not isinstance(value, str):
+        raise BadRequestError(f"{key} must be a string")
+    return value
+
+
+# `POST /_control/actions`: what a person does on the board page.
+
+
+ControlInput = dict[str, Any]
+Action = Callable[[World, int, ControlInput], Item]
+
+
+def act(world: World, given: ControlInput) -> Item:
+    """Do `{action, user_id, …}`; `ITEM_ACTIONS` has the actions. Raises BadRequestError and FieldError."""
+    user_id = number(given, "user_id", PEOPLE[0].id)
+    if not is_person(user_id):
+        raise BadRequestError("user_id is nobody here")
+    name = given.get("action")
+    action = ITEM_ACTIONS.get(name) if isinstance(name, str) else None
+    if action is None:
+        raise BadRequestError(f"action is one of {', '.join(ITEM_ACTIONS)}")
+    return action(world, user_id, given)
+
+
+def _edit(world: World, user_id: int, given: ControlInput) -> Item:
+    """`text` is what a person types, `value` what the API's column_values would hold, `chosen` and `made` are
+    keys of `pages.pickers` and names of new ones."""
+    item = world.item(number(given, "item_id"))
+    column_id = words(given, "column_id")
+    parse, content = "parse", given.get("value")
+    if "chosen" in given:
+        content = value_of(world, item.board_id, column_id, given["chosen"], given.get("made", []))
+    elif "value" not in given:
+        parse, content = "parse_edit", words(given, "text")
+    return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True, parse=parse)
+
+
+def _add(world: World, user_id: int, given: ControlInput) -> Item:
+    check_item(given)
+    return item_changes.create_item(
+        world,
+        user_id,
+        number(given, "board_id"),
+        given["name"].strip(),
+        given.get("values") or {},
+        group_id=given.get("group_id"),
+        create_labels=True,
+    )
+
+
+def check_item(row: ControlInput) -> None:
+    """Refuse what is no item: `{name, values?, group_id?}`."""
+    words(row, "name")
+    if not isinstance(row.get("values") or {}, dict):
+        raise BadRequestError("values is an object of values by column id")
+    if not isinstance(row.get("group_id"), str | None):
+        raise BadRequestError("group_id must be a string")
+
+
+def _state(state: str) -> Action:
+    return lambda world, user_id, given: item_changes.set_state(world, user_id, number(given, "item_id"), state)
+
+
+def _add_subitem(world: World, user_id: int, given: ControlInput) -> Item:
+    """Below `item_id`."""
+    check_item(given)
+    values, name = given.get("values") or {}, given["name"].strip()
+    return transfers.create_subitem(world, user_id, number(given, "item_id"), name, values, create_labels=True)
+
+
+ITEM_ACTIONS: dict[str, Action] = {
+    "edit": _edit,
+    "rename": lambda world, user_id, given: item_changes.change_values(
+        world, user_id, world.item(number(given, "item_id")), {"name": words(given, "name").strip()}
+    ),
+    "add": _add,
+    "archive": _state("archived"),
+    "delete": _state("deleted"),
+    "restore": _state("active"),
+    "move": lambda world, user_id, given: item_changes.move_item(
+        world, user_id, number(given, "item_id"), words(given, "group_id")
+    ),
+    "move_to_board": lambda world, user_id, given: transfers.move_to_board(
+        world, user_id, number(given, "item_id"), number(given, "board_id"), words(given, "group_id")
+    ),
+    "duplicate": lambda world, user_id, given: transfers.duplicate_item(world, user_id, number(given, "item_id")),
+    "add_subitem": _add_subitem,
+    "move_subitem": lambda world, user_id, given: transfers.move_subitem(
+        world, user_id, number(given, "item_id"), number(given, "parent_id")
+    ),
+    "create_update": lambda world, user_id, given: world.items[
+        item_changes.create_update(world, user_id, words(given, "body"), item_id=number(given, "item_id")).item_id
+    ],
+    "edit_update": lambda world, user_id, given: world.items[
+        item_changes.edit_update(world, user_id, number(given, "update_id"), words(given, "body")).item_id
+    ],
+    "delete_update": lambda world, user_id, given: world.items[
+        item_changes.delete_update(world, user_id, number(given, "update_id")).item_id
+    ],
+}
+
+# `/_control/*`: what a test or the page does behind Monday's back. JSON in, JSON out.
+
 
 LONGEST_LATENCY = 600_000  # milliseconds
 LARGEST_AMOUNT = 1e15  # what no clock and no pause needs
@@ -22,17 +162,18 @@ LARGEST_AMOUNT = 1e15  # what no clock and no pause needs
 class Control:
     """The handlers."""
 
-    def __init__(
-        self, world: World, api: Api, deliveries: Deliveries, reset_done: Callable[[], None]
-    ) -> None:
+    def __init__(self, world: World, api: Api, deliveries: Deliveries, reset_done: Callable[[], None]) -> None:
         self._world = world
         self._api = api
         self._deliveries = deliveries
         self._reset_done = reset_done
+        self._kept: dict[str, Kept] = {}
 
     def routes(self) -> list[Route]:
         changing = {
             "reset": self.reset,
+            "snapshot": self.snapshot,
+            "restore": self.restore,
             "faults": self.add_faults,
             "latency": self.set_latency,
             "clock": self.set_clock,
@@ -48,24 +189,24 @@ class Control:
             "clock": self.clock,
             "calls": self.calls,
         }
-        found = [route("POST", f"/_control/{name}", guarded(handler)) for name, handler in changing.items()]
+        found = [route("POST", f"/_control/{name}", json_errors(handler)) for name, handler in changing.items()]
         found += [route("GET", f"/_control/{name}", handler) for name, handler in reading.items()]
-        return [*found, route("DELETE", "/_control/faults", guarded(self.clear_faults))]
+        return [*found, route("DELETE", "/_control/faults", json_errors(self.clear_faults))]
 
     def boards(self, request: Request) -> Response:
         """All boards with their items and the texts of their cells."""
-        with self._world.reading():
-            return json_response([self._board(board) for board in self._world.boards.values()])
-
-    def _board(self, board: Board) -> dict[str, Any]:
-        states = ("active", "archived", "deleted")
-        return {
-            "id": str(board.id),
-            "name": board.name,
-            "state": board.state,
-            "columns": [{"id": c.id, "title": c.title, "type": c.type} for c in board.visible_columns()],
-            "items": [self._item(board, item) for item in self._world.items_of(board.id, states)],
-        }
+        with self._world.read_lock():
+            shown = [
+                {
+                    "id": str(board.id),
+                    "name": board.name,
+                    "state": board.state,
+                    "columns": [{"id": c.id, "title": c.title, "type": c.type} for c in board.visible_columns()],
+                    "items": [self._item(board, item) for item in self._world.items_of(board.id, STATES)],
+                }
+                for board in self._world.boards.values()
+            ]
+        return json_response(shown)
 
     def _item(self, board: Board, item: Item) -> dict[str, Any]:
         columns = [column for column in board.visible_columns() if column.type != "name"]
@@ -77,12 +218,12 @@ class Control:
         given = request.object()
         with self._world.transaction():
             board = self._world.board(number(given, "board_id"))
-            if given.get("state") not in (None, "active", "archived", "deleted"):
+            if given.get("state") not in (None, *STATES):
                 raise BadRequestError("state is active, archived or deleted")
             board.items_limit = number(given, "items_limit", board.items_limit)
             self._world.put_board(board)
             if "state" in given and given["state"] != board.state:
-                boards.set_board_state(self._world, board.id, given["state"], PEOPLE[0].id)
+                board_changes.set_board_state(self._world, board.id, given["state"], PEOPLE[0].id)
         return json_response({"id": str(board.id), "items_limit": board.items_limit, "state": board.state})
 
     def delay_activity(self, request: Request) -> Response:
@@ -102,24 +243,38 @@ class Control:
         self._api.idempotency.clear()
         self._api.limits.reset()
         self._api.cursors.clear()
-        self._api.past.clear()
+        self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)
         self._reset_done()
         return json_response({"reset": True})
 
+    def snapshot(self, request: Request) -> Response:
+        """`{name}`: keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
+        kept = self._kept[words(request.object(), "name")] = self._world.snapshot()
+        return json_response({"kept": {table: len(rows) for table, rows in kept.items()}})
+
+    def restore(self, request: Request) -> Response:
+        """`{name}`: as `reset`, and then everything that the snapshot holds; as often as one likes."""
+        kept = self._kept.get(words(request.object(), "name"))
+        if kept is None:
+            raise BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
+        self.reset(request)
+        self._world.restore(kept)
+        return json_response({"restored": True})
+
     def faults(self, request: Request) -> Response:
-        return json_response(self._api.faults.left())
+        return json_response(self._api.faults.remaining())
 
     def add_faults(self, request: Request) -> Response:
         """One fault or a list of them, put at the end of the queue."""
         given = request.json()
         self._api.faults.add([fault_from(one) for one in (given if isinstance(given, list) else [given])])
-        return json_response(self._api.faults.left())
+        return json_response(self._api.faults.remaining())
 
     def clear_faults(self, request: Request) -> Response:
         self._api.faults.clear()
-        self._api.past.clear()
+        self._api.history.clear()
         return json_response([])
 
     def latency(self, request: Request) -> Response:
@@ -128,7 +283,10 @@ class Control:
     def set_latency(self, request: Request) -> Response:
         """`{call_ms, mutation_ms}`; what is left out stays."""
         given = request.object()
-        wanted = {key: _latency(given, key) for key in ("call_ms", "mutation_ms") if key in given}
+        wanted = {key: _amount(given, key) for key in ("call_ms", "mutation_ms") if key in given}
+        for key, milliseconds in wanted.items():
+            if not 0 <= milliseconds <= LONGEST_LATENCY:
+                raise BadRequestError(f"{key} is from 0 to {LONGEST_LATENCY:,} milliseconds")
         for key, milliseconds in wanted.items():
             setattr(self._api.latency, key, milliseconds)
         return self.latency(request)
@@ -149,7 +307,7 @@ class Control:
 
     def calls(self, request: Request) -> Response:
         """The API calls, oldest first; `?since=ID` leaves out those up to this id."""
-        return json_response(self._api.calls.since(whole(request.query.get("since", "")) or 0))
+        return json_response(self._api.calls.since(parse_int(request.query.get("since", "")) or 0))
 
     def load_items(self, request: Request) -> Response:
         """`{board_id, items: [{name, values, group_id?}], webhooks: false}`: the new ids, in order."""
@@ -160,10 +318,10 @@ class Control:
         for row in rows:
             check_item(row)
         if not given.get("webhooks", False):
-            return json_response([str(one) for one in items.load_items(self._world, board_id, rows)])
+            return json_response([str(one) for one in item_changes.load_items(self._world, board_id, rows)])
         with self._world.transaction():
             made = [
-                items.create_item(
+                item_changes.create_item(
                     self._world,
                     API_USER.id,
                     board_id,
@@ -177,10 +335,10 @@ class Control:
         return json_response([str(item.id) for item in made])
 
     def act(self, request: Request) -> Response:
-        """What a person does on the page: `{action, user_id, …}`; `sandbox.actions` names what there is to do."""
+        """What a person does on the page: `{action, user_id, …}`; `sandbox.control` names what there is to do."""
         given = request.object()
         item = act(self._world, given)
-        with self._world.reading():
+        with self._world.read_lock():
             return json_response(self._item(self._world.boards[item.board_id], item))
 
 
@@ -191,8 +349,190 @@ def _amount(given: dict[str, Any], key: str) -> float:
     return float(value)
 
 
-def _latency(given: dict[str, Any], key: str) -> float:
-    milliseconds = _amount(given, key)
-    if not 0 <= milliseconds <= LONGEST_LATENCY:
-        raise BadRequestError(f"{key} is from 0 to {LONGEST_LATENCY:,} milliseconds")
-    return milliseconds
+# `/_control/columns`: what a person does to a column that Monday's API can't do, or only the owner
+# of a board may.
+#
+# Monday's undo brings a deleted column back with its values; a column can be turned into another
+# type; and its values can be hidden from some users, of which the API's answers then say nothing
+# (support.monday.com, "Column permissions" and "Changing the column type").
+
+
+COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
+
+
+class ColumnRoutes:
+    """The handler."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def routes(self) -> list[Route]:
+        return [route("POST", "/_control/columns", json_errors(self.change))]
+
+    def change(self, request: Request) -> Response:
+        """`{board_id, column_id, action, type?}`: delete, restore, hide, show, or retype into `type`."""
+        given = request.object()
+        action, column_id = words(given, "action"), words(given, "column_id")
+        if action not in COLUMN_ACTIONS:
+            raise BadRequestError(f"action is one of {', '.join(COLUMN_ACTIONS)}")
+        with self._world.transaction():
+            board = self._world.board(number(given, "board_id"))
+            column = next((one for one in board.columns if one.id == column_id), None)
+            if column is None:
+                raise BadRequestError("there is no such column")
+            if action == "delete":
+                delete_column(self._world, PEOPLE[0].id, board.id, column_id)
+            elif action == "retype":
+                self._retype(board, column, words(given, "type"))
+            else:
+                column.archived = column.archived and action != "restore"
+                column.hidden = action == "hide" or (column.hidden and action != "show")
+            self._world.put_board(board)
+            if action == "restore":
+                about = {"column_id": column.id, "column_title": column.title}
+                log_board(self._world, "restore_column", board, PEOPLE[0].id, **about)
+            emit_board(self._world, board.id)
+        return json_response({"id": column.id, "type": column.type, "archived": column.archived})
+
+    def _retype(self, board: Board, column: Column, new: str) -> None:
+        """The values of the former type are kept aside, for a change back."""
+        kind_of(new)
+        items = self._world.items_of(board.id, STATES)
+        for item in items:
+            if (cell := item.cells.pop(column.id, None)) is not None:
+                item.cells[f"{column.id} as {column.type}"] = cell
+            if (kept := item.cells.pop(f"{column.id} as {new}", None)) is not None:
+                item.cells[column.id] = kept
+        column.type, column.settings = new, initial_settings(new, None)
+        self._world.put_items(items)
+
+
+# `/_control/plan`: which limits hold, what is used of them, and what other tokens of the account
+# use.
+
+
+MOST_CALLS = 1_000_000
+LONGEST_LAG = KEPT_DAYS * 86_400  # seconds; older calls are forgotten
+
+
+class PlanRoutes:
+    """The handlers. `changed` is called after each change."""
+
+    def __init__(self, limits: Limits, changed: Callable[[], None]) -> None:
+        self._limits = limits
+        self._changed = changed
+
+    def routes(self) -> list[Route]:
+        return [route("GET", "/_control/plan", self.show), route("POST", "/_control/plan", json_errors(self.change))]
+
+    def show(self, request: Request) -> Response:
+        """The plan, its limits, what is used of each, and how many requests each code refused."""
+        return json_response(self._limits.to_json())
+
+    def change(self, request: Request) -> Response:
+        """`{plan?, day?, minute?, concurrent?, points?, address?, used?, others?, lag?}`; all or nothing.
+
+        `plan` null lets everything through; single limits stand in for the plan's own. `used` are the calls
+        of today so far; `others` are calls that the account's other tokens make now; `lag` is how many seconds old
+        `platform_api`'s figures are.
+        """
+        given = request.object()
+        unknown = set(given) - {"plan", "used", "others", "lag", *LIMIT_NAMES}
+        if unknown or not given:
+            raise BadRequestError(f"send plan, used, others, lag, or one of {', '.join(LIMIT_NAMES)}")
+        used, others = _whole(given, "used", MOST_CALLS), _whole(given, "others", MOST_CALLS)
+        lag = _whole(given, "lag", LONGEST_LAG)
+        own = {key: given[key] for key in LIMIT_NAMES if key in given}
+        if own or "plan" in given:
+            kept = self._limits.plan.name if self._limits.plan else None
+            try:
+                self._limits.set_plan(plan_from(given.get("plan", kept), own))
+            except PlanError as bad:
+                raise BadRequestError(str(bad)) from None
+        if lag is not None:
+            self._limits.set_lag(lag)
+        if used is not None:
+            self._limits.set_used(used)
+        if others:
+            self._limits.use_by_others(others)
+        self._changed()
+        return self.show(request)
+
+
+def _whole(given: dict[str, Any], key: str, most: int) -> int | None:
+    value = given.get(key)
+    if key in given and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most):
+        raise BadRequestError(f"{key} is a whole number from 0 to {most:,}")
+    return value
+
+
+# `/_control/webhooks`: subscriptions, deliveries, and the rules that hit them.
+
+
+LARGEST_SEED = 2**63
+
+
+class WebhookRoutes:
+    """The handlers. `changed` is called when rules or held deliveries are others than before."""
+
+    def __init__(self, world: World, deliveries: Deliveries, changed: Callable[[], None]) -> None:
+        self._world = world
+        self._deliveries = deliveries
+        self._changed = changed
+
+    def routes(self) -> list[Route]:
+        return [
+            route("GET", "/_control/webhooks", self.show),
+            route("POST", "/_control/webhooks", json_errors(self.add_rules)),
+            route("DELETE", "/_control/webhooks", json_errors(self.clear_rules)),
+            route("POST", "/_control/webhooks/release", json_errors(self.release)),
+        ]
+
+    def show(self, request: Request) -> Response:
+        """Who subscribed to what, the delivery log (`?since=ID` leaves out those up to it), and the rules."""
+        hooks = [
+            {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event, "config": hook.config}
+            for hook in list(self._world.hooks.values())
+            if not hook.deleted
+        ]
+        since = parse_int(request.query.get("since", "")) or 0
+        log = [one.to_json() for one in self._deliveries.log() if one.id > since]
+        return json_response({"webhooks": hooks, "deliveries": log, "rules": self._rules()})
+
+    def add_rules(self, request: Request) -> Response:
+        """`{rule: drop|double|delay|reorder|hold, …}` or a list of them; `webhooks.rules` says what each takes."""
+        given = request.json()
+        asked = given if isinstance(given, list) else [given]
+        if not all(isinstance(one, dict) for one in asked):
+            raise BadRequestError("a rule is a JSON object")
+        try:
+            self._deliveries.rules.add(asked)
+        except RuleError as bad:
+            raise BadRequestError(str(bad)) from None
+        self._changed()
+        return json_response(self._rules())
+
+    def clear_rules(self, request: Request) -> Response:
+        """End all rules. What they hold stays held until it is released."""
+        self._deliveries.rules.clear()
+        self._changed()
+        return json_response([])
+
+    def release(self, request: Request) -> Response:
+        """`{how: send|double|drop|shuffle, ids?, seed?}`: let held deliveries go, and end the rules that hold."""
+        given = request.object()
+        how = given.get("how", "send")
+        if how not in RELEASES:
+            raise BadRequestError(f"how is one of {', '.join(RELEASES)}")
+        ids = given.get("ids")
+        if ids is not None and not (isinstance(ids, list) and all(type(one) is int for one in ids)):
+            raise BadRequestError("ids is a list of the ids of deliveries")
+        seed = number(given, "seed", 0)
+        if not 0 <= seed <= LARGEST_SEED:
+            raise BadRequestError(f"seed is a whole number from 0 to {LARGEST_SEED:,}")
+        count = self._deliveries.release(how, ids, seed)
+        self._changed()
+        return json_response({"released": count, "rules": self._rules()})
+
+    def _rules(self) -> list[dict[str, Any]]:
+        return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules.all()]

@@ -6,21 +6,9 @@ Without a file the same code runs on a database in memory.
 import json
 import sqlite3
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, TypeVar
 
-from sandbox.model import (
-    Activity,
-    Board,
-    Hook,
-    Item,
-    Job,
-    Tag,
-    Update,
-    board_from,
-    board_to,
-    item_from,
-    item_to,
-)
+from sandbox.model import Activity, Board, Hook, Item, Job, Tag, Update, board_from, board_to, item_from, item_to
 
 DOCUMENTS = {
     "boards": "INTEGER",
@@ -37,9 +25,10 @@ TABLES = "\n".join(
     for table, kind in DOCUMENTS.items()
 )
 
-
 Rows = dict[str, dict[Any, Any]]  # by table: rows by id
+Kept = dict[str, list[tuple[Any, str]]]  # by table: ids and documents
 Before = dict[str, dict[Any, str | None]]  # the same as documents, None where there was no row
+Row = TypeVar("Row", Hook, Activity, Tag, Update, Job)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -105,20 +94,9 @@ class Disk:
     def put_items(self, items: Iterable[Item]) -> None:
         self._put("items", [(item.id, _dump(item_to(item))) for item in items])
 
-    def put_hook(self, hook: Hook) -> None:
-        self._put("hooks", [(hook.id, _dump(vars(hook)))])
-
-    def put_activity(self, row: Activity) -> None:
-        self._put("activity", [(row.id, _dump(vars(row)))])
-
-    def put_tag(self, tag: Tag) -> None:
-        self._put("tags", [(tag.id, _dump(vars(tag)))])
-
-    def put_update(self, update: Update) -> None:
-        self._put("updates", [(update.id, _dump(vars(update)))])
-
-    def put_job(self, job: Job) -> None:
-        self._put("jobs", [(job.id, _dump(vars(job)))])
+    def put(self, table: str, row: Hook | Activity | Tag | Update | Job) -> None:
+        """Keep a row whose fields are its document."""
+        self._put(table, [(row.id, _dump(vars(row)))])
 
     def put_counter(self, name: str, value: int) -> None:
         self._put("counters", [(name, value)])
@@ -129,20 +107,9 @@ class Disk:
     def items(self) -> list[Item]:
         return [item_from(document) for document in self._documents("items")]
 
-    def hooks(self) -> list[Hook]:
-        return [Hook(**document) for document in self._documents("hooks")]
-
-    def activity(self) -> list[Activity]:
-        return [Activity(**document) for document in self._documents("activity")]
-
-    def tags(self) -> list[Tag]:
-        return [Tag(**document) for document in self._documents("tags")]
-
-    def updates(self) -> list[Update]:
-        return [Update(**document) for document in self._documents("updates")]
-
-    def jobs(self) -> list[Job]:
-        return [Job(**document) for document in self._documents("jobs")]
+    def rows(self, table: str, kind: type[Row]) -> list[Row]:
+        """The rows that `put` kept."""
+        return [kind(**document) for document in self._documents(table)]
 
     def counters(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT name, value FROM counters"))
@@ -154,6 +121,20 @@ class Disk:
                 rows.pop(table, None)
         for table in DOCUMENTS:
             self._db.execute(f"DELETE FROM {table}")  # noqa: S608 -- our own table names
+
+    def kept(self) -> Kept:
+        """Every document there is."""
+        return {
+            table: self._db.execute(f"SELECT * FROM {table} ORDER BY id").fetchall()  # noqa: S608
+            for table in DOCUMENTS
+        }
+
+    def fill(self, kept: Kept) -> None:
+        """Write these into the empty tables."""
+        with self._db:
+            self._db.execute("BEGIN")
+            for table, rows in kept.items():
+                self._db.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)  # noqa: S608
 
     def close(self) -> None:
         self._db.close()

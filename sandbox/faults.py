@@ -1,5 +1,6 @@
 """Faults that a test asks for: a queue, each entry for so many of the next matching requests."""
 
+import json
 import threading
 from collections.abc import Set
 from dataclasses import asdict, dataclass, field
@@ -7,19 +8,15 @@ from typing import Any, Protocol
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
+
 BODIES: dict[int, dict[str, Any]] = {
     401: {"message": "Not authenticated", "extensions": {"code": "NOT_AUTHENTICATED"}},
-    403: {
-        "message": "User unauthorized to perform action",
-        "extensions": {"code": "UserUnauthorizedException"},
-    },
-    423: {
-        "message": "Resource is currently locked, please try again later",
-        "extensions": {"code": "RESOURCE_LOCKED"},
-    },
+    403: {"message": "User unauthorized to perform action", "extensions": {"code": "UserUnauthorizedException"}},
+    423: {"message": "Resource is currently locked, please try again later", "extensions": {"code": "RESOURCE_LOCKED"}},
     429: {"message": "Minute rate limit exceeded", "extensions": {"code": "MINUTE_RATE_LIMIT_EXCEEDED"}},
     500: {"message": "Internal Server Error", "extensions": {"code": "INTERNAL_SERVER_ERROR"}},
 }
+
 # What stands before Monday's API answers these with a page (community topics 122172, 116759).
 PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
 
@@ -28,7 +25,7 @@ class FaultError(ValueError):
     """What was asked for is no fault; the text says why."""
 
 
-class Asked(Protocol):
+class FaultTarget(Protocol):
     """What a fault may want to know of a request."""
 
     @property
@@ -56,6 +53,7 @@ class Partial:
     aliases: tuple[str, ...] = ()
     every: int = 0
     code: str = "ColumnValueException"
+    message: str = ""
     applied: bool = False
     no_data: bool = False
 
@@ -70,6 +68,9 @@ class Partial:
 @dataclass
 class Fault:
     """One entry, of one kind. `on` is any, query, mutation, or the name of a field; `skip` so many pass first.
+
+    With `naming` it only happens to requests that give this text in a variable, and of a `partial` failure only to
+    those fields that do: so one record can fail again and again, whichever document it travels in.
 
     `status` answers at once with that HTTP status (and `body`), nothing applied. `timeout` cuts the connection
     `before` or `after` the request was carried out, having held it for `seconds`. `limit` answers as that limit
@@ -89,25 +90,19 @@ class Fault:
     count: int = 1
     skip: int = 0
     on: str = "any"
+    naming: str = ""
     body: Any = None
     retry_after: float | None = None
     retry_in: int | None = None
     header: bool = True
     seconds: float = 0.0
 
-    def matches(self, asked: Asked, variables: dict[str, Any]) -> bool:
+    def matches(self, asked: FaultTarget, variables: dict[str, Any]) -> bool:
         """Whether it can happen to this request."""
-        return self._is_on(asked) and self._can_happen(asked, variables)
-
-    def _is_on(self, asked: Asked) -> bool:
-        names = asked.names() if self._looks_inside else [name for _, name in asked.fields()]
-        return self.on in ("any", asked.kind) or self.on in names
-
-    @property
-    def _looks_inside(self) -> bool:
-        return self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
-
-    def _can_happen(self, asked: Asked, variables: dict[str, Any]) -> bool:
+        looks_inside = self.listing is not None or self.stale is not None or self.limit in ("field", "subgraph")
+        names = asked.names() if looks_inside else [name for _, name in asked.fields()]
+        if (self.on not in ("any", asked.kind) and self.on not in names) or not self.names(variables):
+            return False
         if self.cursor is not None:
             return asked.turns_a_page(variables)
         if self.stale is not None:
@@ -115,6 +110,10 @@ class Fault:
         if self.listing is not None:
             return self.on != "any" or not asked.names().isdisjoint(PAGE_FIELDS)
         return self.partial is None or bool(self.partial.of(asked.fields()))
+
+    def names(self, given: dict[str, Any]) -> bool:
+        """Whether these variables or arguments hold the text that it waits for."""
+        return not self.naming or self.naming in json.dumps(given, ensure_ascii=False, default=str)
 
     def name(self) -> str:
         """A few words for the log of calls."""
@@ -142,7 +141,7 @@ class Fault:
             extensions["retry_in_seconds"] = self.retry_after
         return {"errors": [{"message": error["message"], "extensions": extensions}]}
 
-    def shown(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """As it was asked for, what was left out filled in."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
@@ -156,7 +155,7 @@ class Faults:
     _released: threading.Event = field(default_factory=threading.Event)
 
     def release(self) -> threading.Event:
-        """What is set when all that wait now are let go."""
+        """Set when all requests that wait now are released."""
         with self._lock:
             return self._released
 
@@ -164,7 +163,7 @@ class Faults:
         with self._lock:
             self._queue += faults
 
-    def take(self, asked: Asked, variables: dict[str, Any]) -> Fault | None:
+    def take(self, asked: FaultTarget, variables: dict[str, Any]) -> Fault | None:
         """The first fault that this request meets, one less of it left."""
         if not self._queue:
             return None
@@ -186,13 +185,129 @@ class Faults:
         with self._lock:
             return any(fault.stale is not None for fault in self._queue)
 
-    def left(self) -> list[dict[str, Any]]:
+    def remaining(self) -> list[dict[str, Any]]:
         with self._lock:
-            return [fault.shown() for fault in self._queue]
+            return [fault.to_json() for fault in self._queue]
 
     def clear(self) -> None:
-        """Forget what is left, and let go whom a fault keeps waiting."""
+        """Delete what is left, and release the requests that a fault keeps waiting."""
         with self._lock:
             self._queue.clear()
             self._released.set()
             self._released = threading.Event()
+
+
+# What `POST /_control/faults` may ask for; everything else is refused in a sentence.
+
+
+LONGEST_SECONDS = 86_400
+LARGEST_COUNT = 1_000_000
+LIMITS = ("complexity", "minute", "daily", "concurrency", "ip", "field", "subgraph")
+KINDS = ("status", "timeout", "limit", "slow", "partial", "cursor", "listing", "stale")
+
+EXTRAS = {"status": {"body", "retry_after"}, "timeout": {"seconds"}, "limit": {"retry_in", "header"}}
+
+# A time-out or a partial failure is about what was applied, so reads in between do not use it up.
+DEFAULT_ON = {"timeout": "mutation", "partial": "mutation"}
+
+
+def fault_from(given: Any) -> Fault:
+    """The fault that a JSON object describes. Raises FaultError."""
+    if not isinstance(given, dict):
+        raise FaultError("a fault is a JSON object")
+    kinds = [kind for kind in KINDS if kind in given]
+    if len(kinds) != 1:
+        raise FaultError(f"a fault has exactly one of {', '.join(KINDS)}")
+    kind = kinds[0]
+    unknown = set(given) - {kind, "count", "skip", "on", "naming"} - EXTRAS.get(kind, set())
+    if unknown:
+        raise FaultError(f"unknown keys for a fault with {kind}: {', '.join(sorted(unknown))}")
+    _whole(given.get("count", 1), "count", 1, LARGEST_COUNT)
+    _whole(given.get("skip", 0), "skip", 0, LARGEST_COUNT)
+    if not isinstance(given.get("on", "any"), str):
+        raise FaultError("on is any, query, mutation, or the name of a field")
+    if not isinstance(given.get("naming", ""), str):
+        raise FaultError("naming is a text that the request gives in a variable")
+    wanted: dict[str, Any] = {"on": DEFAULT_ON.get(kind, "any")} | given
+    wanted[kind] = CHECKS[kind](given)
+    return Fault(**wanted)
+
+
+def _status(given: dict[str, Any]) -> int:
+    status = _whole(given["status"], "status", 200, 599, "status is an HTTP status from 200 to 599")
+    if given.get("retry_after") is not None:
+        _seconds(given["retry_after"], "retry_after")
+    return status
+
+
+def _timeout(given: dict[str, Any]) -> str:
+    if given["timeout"] not in ("before", "after"):
+        raise FaultError('timeout is "before" or "after"')
+    _seconds(given.get("seconds", 0), "seconds")
+    return str(given["timeout"])
+
+
+def _limit(given: dict[str, Any]) -> str:
+    if given["limit"] not in LIMITS:
+        raise FaultError(f"limit is one of {', '.join(LIMITS)}")
+    if given.get("retry_in") is not None:
+        _whole(given["retry_in"], "retry_in", 0, LONGEST_SECONDS)
+    if not isinstance(given.get("header", True), bool):
+        raise FaultError("header is true or false: whether the answer has a Retry-After")
+    return str(given["limit"])
+
+
+def _partial(given: dict[str, Any]) -> Partial:
+    asked = given["partial"]
+    if not isinstance(asked, dict) or ("aliases" in asked) == ("every" in asked):
+        raise FaultError('partial is an object with either "aliases" or "every"')
+    unknown = set(asked) - {"aliases", "every", "code", "message", "applied", "no_data"}
+    if unknown:
+        raise FaultError(f"unknown keys in partial: {', '.join(sorted(unknown))}")
+    aliases = asked.get("aliases", [])
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
+        raise FaultError("aliases is a list of strings")
+    every = _whole(asked.get("every", 1), "every", 1, LARGEST_COUNT)
+    for key, words in (("code", "one of Monday's error codes"), ("message", "a text")):
+        if not isinstance(asked.get(key, ""), str):
+            raise FaultError(f"{key} is {words}")
+    for key in ("applied", "no_data"):
+        if not isinstance(asked.get(key, False), bool):
+            raise FaultError(f"{key} is true or false")
+    return Partial(**asked | {"aliases": tuple(aliases), "every": every if "every" in asked else 0})
+
+
+def _cursor(given: dict[str, Any]) -> str:
+    if given["cursor"] != "expired":
+        raise FaultError('cursor is "expired"')
+    return "expired"
+
+
+def _listing(given: dict[str, Any]) -> int:
+    if given["listing"] == "empty":
+        return 0
+    return _whole(given["listing"], "listing", 0, LARGEST_COUNT, 'listing is "empty" or how many items are shown')
+
+
+def _whole(value: Any, name: str, least: int, most: int, words: str | None = None) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise FaultError(words or f"{name} is a whole number from {least} to {most:,}")
+    return value
+
+
+def _seconds(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_SECONDS:
+        raise FaultError(f"{name} is a number of seconds from 0 to {LONGEST_SECONDS}")
+    return value
+
+
+CHECKS: dict[str, Any] = {
+    "status": _status,
+    "timeout": _timeout,
+    "limit": _limit,
+    "slow": lambda given: _seconds(given["slow"], "slow"),
+    "partial": _partial,
+    "cursor": _cursor,
+    "listing": _listing,
+    "stale": lambda given: _seconds(given["stale"], "stale"),
+}

@@ -1,9 +1,103 @@
-"""What stands on the boards: plain data, without behaviour or I/O."""
+"""What is on the boards, who acts on them, and what happened: plain data, without behaviour or I/O."""
+
+from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.names import NOTHING, Names
+
+@dataclass(frozen=True)
+class Person:
+    id: int
+    name: str
+    email: str
+    title: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Team:
+    """Some people under one name; a people column can hold it."""
+
+    id: int
+    name: str
+    member_ids: tuple[int, ...]
+
+
+API_USER = Person(67210000, "NPD Sync", "npd-sync@sandbox.example", "Integration", "admin")
+
+PEOPLE = (
+    Person(67210011, "Maya Lind", "maya@sandbox.example", "Buyer", "member"),
+    Person(67210012, "Tom Okafor", "tom@sandbox.example", "Account manager", "member"),
+    Person(67210013, "Noor Haddad", "noor@sandbox.example", "Assistant", "member"),
+)
+
+GUEST = Person(67210014, "Ines Duarte", "ines@partner.example", "Partner", "guest")
+USERS = (API_USER, *PEOPLE, GUEST)
+TEAMS = (Team(1180001, "Sales", (67210011, 67210012)), Team(1180002, "Office", (67210013,)))
+
+# Monday's own automations act as this user, in activity logs and webhooks; it is nobody in `users`.
+AUTOMATIONS = Person(-4, "Automations", "", "", "automation")
+ACCOUNT_ID = 25910000
+NOBODY = 0
+_BY_ID = {person.id: person for person in (*USERS, AUTOMATIONS)}
+_USER_IDS = frozenset(person.id for person in USERS)
+
+
+def person(person_id: int) -> Person:
+    """The person with this id; a KeyError names ids that nobody has."""
+    return _BY_ID[person_id]
+
+
+def is_person(person_id: int) -> bool:
+    """Whether this id can act here: a user's, or the automations'."""
+    return person_id in _BY_ID
+
+
+def is_user(person_id: int) -> bool:
+    """Whether this id is a user's, whom `users` lists and a people column takes."""
+    return person_id in _USER_IDS
+
+
+# What columns must know of the account beyond their own board: who is who, tags, and other items.
+
+
+class Names:
+    """An account that holds nothing. `sandbox.world.Directory` answers for a world."""
+
+    def person(self, person_id: int) -> str | None:
+        """A user's name, None for an id that nobody has."""
+        return None
+
+    def team(self, team_id: int) -> str | None:
+        """A team's name."""
+        return None
+
+    def person_called(self, words: str) -> int | None:
+        """Whose name or e-mail address this is, without regard to case."""
+        return None
+
+    def tag(self, tag_id: int) -> str | None:
+        """A tag's name."""
+        return None
+
+    def tag_called(self, name: str) -> int:
+        """The id of the tag of this name, made if there was none. KeyError where no tag can be made."""
+        raise KeyError(name)
+
+    def item(self, item_id: int) -> Item | None:
+        """An item that was not deleted."""
+        return None
+
+    def item_called(self, words: str, board_ids: list[int]) -> int | None:
+        """The one active item of these boards with this name."""
+        return None
+
+
+NOTHING = Names()
+
+
+# What is on the boards: plain data, without behaviour or I/O.
 
 
 @dataclass
@@ -175,3 +269,47 @@ def item_from(document: dict[str, Any]) -> Item:
 def board_to(board: Board) -> dict[str, Any]:
     columns = [{k: v for k, v in vars(column).items() if k != "names"} for column in board.columns]
     return vars(board) | {"columns": columns, "groups": [vars(group) for group in board.groups]}
+
+
+# What happened on a board, in the sandbox's own words; `webhooks.payloads` says it in Monday's.
+
+
+@dataclass(frozen=True)
+class PostedUpdate:
+    """An update below an item, as a webhook reports it; `reply_id` is the update that it answers."""
+
+    id: int
+    body: str
+    text_body: str
+    reply_id: int | None = None
+
+
+@dataclass(frozen=True)
+class WorldEvent:
+    """One thing that happened. `kind` is the name of the webhook event that subscribes to it:
+
+    create_item, change_column_value, change_name, item_archived, item_deleted, item_restored,
+    item_moved_to_any_group, create_column; of subitems create_subitem, change_subitem_column_value,
+    change_subitem_name, move_subitem, subitem_archived, subitem_deleted (`board_id` is the subitems board,
+    `parent` the item above, and `source_parent` the one that a moved subitem left); of updates create_update,
+    edit_update, delete_update, create_subitem_update (with `update`); and, without a webhook, board_changed.
+    `seconds` is the sandbox's time. `value` and `previous` are as the event's webhook shows them.
+    """
+
+    kind: str
+    board_id: int
+    user_id: int
+    seconds: float
+    item: Item | None = None
+    item_name: str = ""
+    group: Group | None = None
+    is_top_group: bool = True
+    source_group_id: str = ""
+    column: Column | None = None
+    column_type: str = ""
+    value: Any = None
+    previous: Any = None
+    column_values: dict[str, Any] = field(default_factory=dict)
+    parent: Item | None = None
+    source_parent: Item | None = None
+    update: PostedUpdate | None = None

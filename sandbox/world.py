@@ -1,30 +1,223 @@
-"""The account: all boards, items, webhooks and logs, behind one lock, written through to disk."""
+"""The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
+
+How they are found by id, by the words of a cell and below one another, and how a refused transaction takes back
+what it had changed.
+"""
+
+from __future__ import annotations
 
 import bisect
+import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox import errors
-from sandbox.below import Below
+from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
-from sandbox.directory import Directory
-from sandbox.disk import Disk
-from sandbox.events import Happening
-from sandbox.lookup import Lookups
-from sandbox.model import Activity, Board, Hook, Item, Job, Tag, Update
-from sandbox.rollback import take_back
+from sandbox.disk import Before, Disk, Kept
+from sandbox.model import Activity, Board, Hook, Item, Job, Names, Tag, Update, WorldEvent, board_from, item_from
 
-FIRST_IDS = {
-    "board": 70001,
-    "item": 8000000001,
-    "hook": 466700001,
-    "tag": 20001,
-    "update": 3836300001,
-}
+INDEXED_TYPES = ("name", "text", "email")
+Reader = Callable[[Item], str]
+
+
+def fold_case(words: str) -> str:
+    """Words as they are compared: without case and outer spaces."""
+    return words.strip().casefold()
+
+
+@dataclass
+class Index:
+    """One column of one board: item ids by folded words."""
+
+    read: Reader
+    ids: dict[str, set[int]] = field(default_factory=dict)
+    words: dict[int, str] = field(default_factory=dict)
+
+    def put(self, item: Item) -> None:
+        words = self.read(item)
+        known = self.words.get(item.id)
+        if known == words:
+            return
+        self.drop(item.id)
+        self.words[item.id] = words
+        self.ids.setdefault(words, set()).add(item.id)
+
+    def drop(self, item_id: int) -> None:
+        words = self.words.pop(item_id, None)
+        if words is None:
+            return
+        self.ids[words].discard(item_id)
+        if not self.ids[words]:
+            del self.ids[words]
+
+
+class Lookups:
+    """The indexes of all boards. `items_of` gives a board's items in whatever state."""
+
+    def __init__(self, items_of: Callable[[int], Iterable[Item]]) -> None:
+        self._items_of = items_of
+        self._indexes: dict[int, dict[str, Index]] = {}
+
+    def find(self, board: Board, column_id: str, words: str) -> set[int] | None:
+        """Ids of the items, in whatever state, whose cell says this; None for a type that is not indexed."""
+        column = board.column(column_id)
+        if column is None or column.type not in INDEXED_TYPES:
+            return None
+        indexes = self._indexes.setdefault(board.id, {})
+        index = indexes.get(column_id)
+        if index is None:
+            index = indexes[column_id] = Index(_reader(column_id, column.type))
+            for item in self._items_of(board.id):
+                index.put(item)
+        return index.ids.get(fold_case(words), set())
+
+    def put(self, item: Item) -> None:
+        """An item was written."""
+        for index in self._indexes.get(item.board_id, {}).values():
+            index.put(item)
+
+    def drop(self, board_id: int, item_id: int) -> None:
+        """An item left this board."""
+        for index in self._indexes.get(board_id, {}).values():
+            index.drop(item_id)
+
+    def forget(self, board_id: int) -> None:
+        """A board that never was."""
+        self._indexes.pop(board_id, None)
+
+    def clear(self) -> None:
+        self._indexes.clear()
+
+
+def _reader(column_id: str, column_type: str) -> Reader:
+    if column_type == "name":
+        return lambda item: fold_case(item.name)
+    if column_type == "email":
+        # Monday's filters compare with the label, not with the address.
+        return lambda item: fold_case((item.raw(column_id) or {}).get("text", ""))
+    return lambda item: fold_case(item.raw(column_id) or "")
+
+
+# What is below items: subitems, and what people wrote.
+
+
+class ChildIndex:
+    """Ids by what they are below. `items` and `updates` are the world's own tables."""
+
+    def __init__(self, items: dict[int, Item], updates: dict[int, Update]) -> None:
+        self._items = items
+        self._updates = updates
+        self._children: dict[int, list[int]] = {}
+        self._posted: dict[int, list[int]] = {}
+        self._replies: dict[int, list[int]] = {}
+
+    def children(self, item: Item) -> list[Item]:
+        """An item's subitems in whatever state, oldest first."""
+        return [self._items[one] for one in self._children.get(item.id, ())]
+
+    def updates(self, item: Item) -> list[Update]:
+        """What was written under an item, replies left out, newest first."""
+        ids = self._posted.get(item.id, [])
+        return [one for one in (self._updates[i] for i in reversed(ids)) if not one.deleted]
+
+    def replies(self, update: Update) -> list[Update]:
+        """Replies to an update, oldest first."""
+        ids = self._replies.get(update.id, [])
+        return [one for one in (self._updates[i] for i in ids) if not one.deleted]
+
+    def add_item(self, item: Item) -> None:
+        """A new item; one that is no subitem is below nothing."""
+        if item.parent_id is not None:
+            self._children.setdefault(item.parent_id, []).append(item.id)
+
+    def drop_item(self, item: Item) -> None:
+        """An item that never was."""
+        if item.parent_id is not None:
+            self._children[item.parent_id].remove(item.id)
+
+    def move(self, item: Item, parent: Item) -> None:
+        """Put a subitem below another item; the caller writes the item."""
+        self.drop_item(item)
+        item.parent_id = parent.id
+        self.add_item(item)
+
+    def add_update(self, update: Update) -> None:
+        """A new update or reply."""
+        if update.parent_id is None:
+            self._posted.setdefault(update.item_id, []).append(update.id)
+        else:
+            self._replies.setdefault(update.parent_id, []).append(update.id)
+
+    def drop_update(self, update: Update) -> None:
+        """An update that never was."""
+        if update.parent_id is None:
+            self._posted[update.item_id].remove(update.id)
+        else:
+            self._replies[update.parent_id].remove(update.id)
+
+    def clear(self) -> None:
+        for table in (self._children, self._posted, self._replies):
+            table.clear()
+
+
+# Who and what an account knows by id: the world's answer to `Names`.
+
+
+TAG_COLOURS = ("#00c875", "#fdab3d", "#df2f4a", "#579bfc", "#a25ddc", "#037f4c")
+
+
+class Directory(Names):
+    """Looks into a world; callers hold its lock."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def person(self, person_id: int) -> str | None:
+        return model.person(person_id).name if model.is_user(person_id) else None
+
+    def team(self, team_id: int) -> str | None:
+        return next((team.name for team in model.TEAMS if team.id == team_id), None)
+
+    def person_called(self, words: str) -> int | None:
+        wanted = fold_case(words)
+        known = (one for one in model.USERS if wanted in (fold_case(one.name), fold_case(one.email)))
+        return next((one.id for one in known), None)
+
+    def tag(self, tag_id: int) -> str | None:
+        tag = self._world.tags.get(tag_id)
+        return None if tag is None else tag.name
+
+    def tag_called(self, name: str) -> int:
+        wanted = fold_case(name)
+        for tag in self._world.tags.values():
+            if fold_case(tag.name) == wanted:
+                return tag.id
+        tag_id = self._world.next_id("tag")
+        self._world.put_tag(Tag(tag_id, name.strip(), TAG_COLOURS[tag_id % len(TAG_COLOURS)]))
+        return tag_id
+
+    def item(self, item_id: int) -> Item | None:
+        item = self._world.items.get(item_id)
+        return None if item is None or self._world.state_of(item) == "deleted" else item
+
+    def item_called(self, words: str, board_ids: list[int]) -> int | None:
+        found: list[int] = []
+        for board in (self._world.boards.get(one) for one in board_ids):
+            ids = None if board is None else self._world.lookups.find(board, "name", words)
+            found += [one for one in ids or () if self._world.state_of(self._world.items[one]) == "active"]
+        return found[0] if len(found) == 1 else None
+
+
+# The account: all boards, items, webhooks and logs, behind one lock, written through to disk.
+
+
+FIRST_IDS = {"board": 70001, "item": 8000000001, "hook": 466700001, "tag": 20001, "update": 3836300001}
+
 STATES = ("active", "archived", "deleted")
-Listener = Callable[[list[Happening]], None]
+Listener = Callable[[list[WorldEvent]], None]
 
 
 class World:
@@ -33,6 +226,7 @@ class World:
     def __init__(self, clock: Clock, path: str | None = None) -> None:
         self.clock = clock
         self.site_url = ""
+        self.page_url = ""
         self.boards: dict[int, Board] = {}
         self.items: dict[int, Item] = {}
         self.hooks: dict[int, Hook] = {}
@@ -42,13 +236,13 @@ class World:
         self.jobs: dict[str, Job] = {}
         self.log_delay_seconds = 0.0
         self.names = Directory(self)
-        self.below = Below(self.items, self.updates)
+        self.children = ChildIndex(self.items, self.updates)
         self.lookups = Lookups(lambda board_id: self.items_of(board_id, STATES))
         self._active: dict[int, set[int]] = {}
         self._order: dict[int, list[tuple[float, int]]] = {}
         self._listeners: list[Listener] = []
-        self._happened: list[Happening] = []
-        self._mine = threading.local()  # what a thread that works `together` tells at its end
+        self._events: list[WorldEvent] = []
+        self._mine = threading.local()  # what a `batched` thread reports at its end
         self._lock = threading.RLock()
         self._depth = 0
         self._disk = Disk(path)
@@ -60,7 +254,7 @@ class World:
         self._listeners.append(listener)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def read_lock(self) -> Iterator[None]:
         with self._lock:
             yield
 
@@ -78,18 +272,18 @@ class World:
                 self._leave(outermost, kept=False)
                 raise
             happened = self._leave(outermost, kept=True)
-        if self._untold is None:
-            self._tell_all(happened)
+        if self._unsent is None:
+            self._notify_listeners(happened)
         else:
-            self._untold.extend(happened)
+            self._unsent.extend(happened)
 
     @contextmanager
-    def together(self) -> Iterator[None]:
+    def batched(self) -> Iterator[None]:
         """This thread's transactions reach the disk together at the end, so before the request is answered.
 
         What happened is told after that: a webhook must not tell of an item that a killed sandbox forgets.
         """
-        happened: list[Happening] = []
+        happened: list[WorldEvent] = []
         self._mine.untold = happened
         try:
             yield
@@ -97,30 +291,30 @@ class World:
             self._mine.untold = None
             with self._lock:
                 self._disk.flush()
-            self._tell_all(happened)
+            self._notify_listeners(happened)
 
     @property
-    def _untold(self) -> list[Happening] | None:
-        found: list[Happening] | None = getattr(self._mine, "untold", None)
+    def _unsent(self) -> list[WorldEvent] | None:
+        found: list[WorldEvent] | None = getattr(self._mine, "untold", None)
         return found
 
-    def _tell_all(self, happened: list[Happening]) -> None:
+    def _notify_listeners(self, happened: list[WorldEvent]) -> None:
         for listener in self._listeners if happened else []:
             listener(happened)
 
-    def _leave(self, outermost: bool, kept: bool) -> list[Happening]:
+    def _leave(self, outermost: bool, kept: bool) -> list[WorldEvent]:
         self._depth -= 1
         if not outermost:
             return []
-        happened, self._happened = self._happened, []
+        happened, self._events = self._events, []
         if not kept:
-            take_back(self, self._disk.rollback())
+            roll_back(self, self._disk.rollback())
             return []
-        self._disk.commit(later=self._untold is not None)
+        self._disk.commit(later=self._unsent is not None)
         return happened
 
-    def tell(self, happening: Happening) -> None:
-        self._happened.append(happening)
+    def emit(self, happening: WorldEvent) -> None:
+        self._events.append(happening)
 
     # What is there
 
@@ -128,20 +322,20 @@ class World:
         """The board in whatever state; InvalidBoardIdException when there never was one."""
         found = self.boards.get(board_id)
         if found is None:
-            raise errors.board_not_found(board_id)
+            raise api_errors.board_not_found(board_id)
         return found
 
     def active_board(self, board_id: int) -> Board:
         board = self.board(board_id)
         if board.state != "active":
-            raise errors.board_not_found(board_id)
+            raise api_errors.board_not_found(board_id)
         return board
 
     def item(self, item_id: int | None) -> Item:
         """The item in whatever state; InvalidItemIdException when there never was one."""
         found = self.items.get(item_id) if item_id is not None else None
         if found is None:
-            raise errors.item_not_found(item_id)
+            raise api_errors.item_not_found(item_id)
         return found
 
     def state_of(self, item: Item) -> str:
@@ -161,7 +355,7 @@ class World:
         """How many items of the board are neither archived nor deleted."""
         return len(self._active.get(board_id, ()))
 
-    def found(self, board: Board, column_id: str, words: list[str]) -> list[Item] | None:
+    def candidates(self, board: Board, column_id: str, words: list[str]) -> list[Item] | None:
         """The items of a board, in its order, that may say one of these words; None when all may."""
         ids: set[int] = set()
         for one in words:
@@ -207,17 +401,17 @@ class World:
         """Take an item into the tables beside that of the items."""
         self.items[item.id] = item
         bisect.insort(self._order[item.board_id], (item.rank, item.id))
-        self.below.add_item(item)
+        self.children.add_item(item)
         self._count(item)
         self.lookups.put(item)
 
     def unlist(self, item: Item) -> None:
-        """Take it out of them, as it stands there now."""
+        """Take it out of them, as it is there now."""
         order = self._order[item.board_id]
         del order[bisect.bisect_left(order, (item.rank, item.id))]
         self._active.get(item.board_id, set()).discard(item.id)
         self.lookups.drop(item.board_id, item.id)
-        self.below.drop_item(item)
+        self.children.drop_item(item)
 
     def forget_board(self, board_id: int) -> None:
         """A board that never was, and that holds nothing."""
@@ -230,7 +424,7 @@ class World:
         self._order[board_id] = [(item.rank, item.id) for item in items]
         self._disk.put_items(items)
 
-    def rehome(self, item: Item, board_id: int, rank: float) -> None:
+    def move_to_board(self, item: Item, board_id: int, rank: float) -> None:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
         self.unlist(item)
         item.board_id, item.rank = board_id, rank
@@ -246,25 +440,23 @@ class World:
 
     def put_hook(self, hook: Hook) -> None:
         self.hooks[hook.id] = hook
-        self._disk.put_hook(hook)
+        self._disk.put("hooks", hook)
 
     def put_tag(self, tag: Tag) -> None:
         self.tags[tag.id] = tag
-        self._disk.put_tag(tag)
+        self._disk.put("tags", tag)
 
     def put_update(self, update: Update) -> None:
         if update.id not in self.updates:
-            self.below.add_update(update)
+            self.children.add_update(update)
         self.updates[update.id] = update
-        self._disk.put_update(update)
+        self._disk.put("updates", update)
 
     def put_job(self, job: Job) -> None:
         self.jobs[job.id] = job
-        self._disk.put_job(job)
+        self._disk.put("jobs", job)
 
-    def log(
-        self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None
-    ) -> None:
+    def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
         """Add a row to the board's activity log."""
         now = self.clock.time()
         row = Activity(
@@ -278,7 +470,7 @@ class World:
             item_id=item_id,
         )
         self.activity.setdefault(board_id, []).append(row)
-        self._disk.put_activity(row)
+        self._disk.put("activity", row)
 
     def reset(self) -> None:
         """Forget all boards; ids go on from where they were, so that none is given twice."""
@@ -289,10 +481,22 @@ class World:
             )  # fmt: skip
             for table in tables:
                 table.clear()
-            self.below.clear()
+            self.children.clear()
             self.lookups.clear()
             self.log_delay_seconds = 0.0
             self._disk.clear()
+
+    def snapshot(self) -> Kept:
+        """All that is here now, for `restore`."""
+        with self._lock:
+            return self._disk.kept()
+
+    def restore(self, kept: Kept) -> None:
+        """What a snapshot holds, and nothing else."""
+        with self._lock:
+            self.reset()
+            self._disk.fill(kept)
+            self._load()
 
     def close(self) -> None:
         with self._lock:
@@ -301,20 +505,75 @@ class World:
     def _load(self) -> None:
         self.boards = {board.id: board for board in self._disk.boards()}
         self.items.update((item.id, item) for item in self._disk.items())
-        self.hooks = {hook.id: hook for hook in self._disk.hooks()}
-        self.tags = {tag.id: tag for tag in self._disk.tags()}
-        self.updates.update((update.id, update) for update in self._disk.updates())
-        self.jobs = {job.id: job for job in self._disk.jobs()}
+        self.hooks = {hook.id: hook for hook in self._disk.rows("hooks", Hook)}
+        self.tags = {tag.id: tag for tag in self._disk.rows("tags", Tag)}
+        self.updates.update((update.id, update) for update in self._disk.rows("updates", Update))
+        self.jobs = {job.id: job for job in self._disk.rows("jobs", Job)}
         for update in self.updates.values():
-            self.below.add_update(update)
+            self.children.add_update(update)
         self._order = {board_id: [] for board_id in self.boards}
         for column in (column for board in self.boards.values() for column in board.columns):
             column.names = self.names
         for item in self.items.values():
             self._order[item.board_id].append((item.rank, item.id))
-            self.below.add_item(item)
+            self.children.add_item(item)
             self._count(item)
         for order in self._order.values():
             order.sort()
-        for row in sorted(self._disk.activity(), key=lambda row: row.created_at):
+        for row in sorted(self._disk.rows("activity", Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
+
+
+# Take back what a refused transaction had already changed, so that memory says what the disk does.
+#
+# Operations change objects in place and put them; of what was put the disk still knows the document
+# of before.
+
+
+def roll_back(world: World, before: Before) -> None:
+    """Bring the rows named in `before` back to their documents of then; new ones leave."""
+    for row_id in before.get("activity", ()):  # rows of a log are never changed, so these are new
+        _forget_row(world, row_id)
+    for update_id, document in before.get("updates", {}).items():
+        update = world.updates[update_id]
+        if document is None:
+            del world.updates[update_id]
+            world.children.drop_update(update)
+        else:
+            vars(update).update(vars(Update(**json.loads(document))))
+    for item_id, document in before.get("items", {}).items():
+        item = world.items[item_id]
+        world.unlist(item)
+        if document is None:
+            del world.items[item_id]
+        else:
+            vars(item).update(vars(item_from(json.loads(document))))
+            world.enlist(item)
+    for board_id, document in before.get("boards", {}).items():
+        if document is None:
+            world.forget_board(board_id)
+            continue
+        board = world.boards[board_id]
+        vars(board).update(vars(board_from(json.loads(document))))
+        for column in board.columns:
+            column.names = world.names
+    for tag_id in before.get("tags", ()):  # nobody renames tags
+        world.tags.pop(tag_id, None)
+    _plain(world.hooks, Hook, before.get("hooks", {}))
+    _plain(world.jobs, Job, before.get("jobs", {}))
+
+
+def _forget_row(world: World, row_id: str) -> None:
+    for rows in world.activity.values():
+        place = next((place for place in reversed(range(len(rows))) if rows[place].id == row_id), None)
+        if place is not None:
+            del rows[place]
+            return
+
+
+def _plain(table: dict[Any, Any], kind: type[Hook] | type[Job], before: dict[Any, str | None]) -> None:
+    for row_id, document in before.items():
+        if document is None:
+            del table[row_id]
+        else:
+            vars(table[row_id]).update(vars(kind(**json.loads(document))))

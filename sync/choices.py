@@ -1,94 +1,95 @@
-"""The words in which states are stored. Names and values are contracts (DESIGN: tables)."""
+"""The values in which states are stored. Names and values are contracts (DESIGN: tables)."""
 
 from __future__ import annotations
 
 from enum import IntFlag
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
+
+from sync.merge import Rule as Rule  # noqa: PLC0414 - exported: whoever stores it finds all choices here
 
 
 class RecordSyncStatus(models.TextChoices):
     """What a record says about its own sync."""
 
-    SYNCED = "synced", _("Synced")
-    PENDING = "pending", _("Pending")
-    CONFLICT = "conflict", _("Conflict")
-    DISABLED = "disabled", _("Disabled")
+    SYNCED = "synced", "Synced"
+    PENDING = "pending", "Pending"
+    CONFLICT = "conflict", "Conflict"
+    DISABLED = "disabled", "Disabled"
 
 
 class SyncDirection(models.TextChoices):
     """Which ways changes may flow, of a record or of a field mapping."""
 
-    BIDIRECTIONAL = "bidirectional", _("Both ways")
-    NPD_TO_MONDAY = "npd_to_monday", _("NPD to Monday only")
-    MONDAY_TO_NPD = "monday_to_npd", _("Monday to NPD only")
-    NONE = "none", _("No sync")
+    BIDIRECTIONAL = "bidirectional", "Both ways"
+    NPD_TO_MONDAY = "npd_to_monday", "NPD to Monday only"
+    MONDAY_TO_NPD = "monday_to_npd", "Monday to NPD only"
+    NONE = "none", "No sync"
 
 
 class SyncStatus(models.TextChoices):
     """The ledger's view of a record."""
 
-    PENDING = "pending", _("Pending")
-    IN_PROGRESS = "in_progress", _("In progress")
-    COMPLETED = "completed", _("Completed")
-    FAILED = "failed", _("Failed")
-    SKIPPED = "skipped", _("Skipped")
+    PENDING = "pending", "Pending"
+    IN_PROGRESS = "in_progress", "In progress"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
+    SKIPPED = "skipped", "Skipped"
 
 
 class LedgerDirection(models.TextChoices):
-    """Which way the last look moved data."""
+    """Which way the last pass moved data."""
 
-    LOCAL_TO_REMOTE = "local_to_remote", _("NPD to the other side")
-    REMOTE_TO_LOCAL = "remote_to_local", _("The other side to NPD")
-    BIDIRECTIONAL = "bidirectional", _("Both ways")
+    LOCAL_TO_REMOTE = "local_to_remote", "NPD to the other side"
+    REMOTE_TO_LOCAL = "remote_to_local", "The other side to NPD"
+    BIDIRECTIONAL = "bidirectional", "Both ways"
 
 
 class ResolutionStrategy(models.TextChoices):
-    """Who decides when both sides moved apart."""
+    """Who decides when both sides changed."""
 
-    AUTO = "auto", _("By the merge's rules")
-    MANUAL = "manual", _("A person decides")
-    JIRA_WINS = "jira_wins", _("Jira wins")
-    LOCAL_WINS = "local_wins", _("NPD wins")
-    MONDAY_WINS = "monday_wins", _("Monday wins")
+    AUTO = "auto", "By the merge's rules"
+    MANUAL = "manual", "A person decides"
+    JIRA_WINS = "jira_wins", "Jira wins"
+    LOCAL_WINS = "local_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"
 
 
 class QueueStatus(models.TextChoices):
     """The life of a queue row."""
 
-    PENDING = "pending", _("Waiting")
-    IN_PROGRESS = "in_progress", _("In progress")
-    COMPLETED = "completed", _("Completed")
-    FAILED = "failed", _("Failed")
+    PENDING = "pending", "Waiting"
+    IN_PROGRESS = "in_progress", "In progress"
+    COMPLETED = "completed", "Completed"
+    FAILED = "failed", "Failed"
 
 
 class QueueDirection(models.TextChoices):
-    """Which side gave the reason to look."""
+    """Which side gave the reason for a pass."""
 
-    TO_MONDAY = "to_monday", _("To Monday")
-    TO_NPD = "to_npd", _("To NPD")
+    TO_MONDAY = "to_monday", "To Monday"
+    TO_NPD = "to_npd", "To NPD"
 
 
 class Operation(models.TextChoices):
-    """Why a row exists; reconcile obeys none of them."""
+    """What a row's reason was; a pass decides by the data and not by this."""
 
-    CREATE = "create", _("Create")
-    UPDATE = "update", _("Update")
-    DELETE = "delete", _("Delete")
+    CREATE = "create", "Create"
+    UPDATE = "update", "Update"
+    DELETE = "delete", "Delete"
 
 
 class Priority(models.IntegerChoices):
     """Smaller is more urgent."""
 
-    PERSON = 10, _("A person's click")
-    EDIT = 20, _("A fresh edit")
-    SWEEP = 30, _("A sweep")
-    BACKFILL = 40, _("Backfill")
+    PERSON = 10, "A person's click"
+    EDIT = 20, "A fresh edit"
+    SWEEP = 30, "A sweep"
+    BACKFILL = 40, "Backfill"
 
 
 class Cause(IntFlag):
-    """Who wrote a waiting row; a row may have several causes."""
+    """What set a pending row off; a row may have several causes."""
 
     SAVE = 1
     PERSON = 2
@@ -98,63 +99,57 @@ class Cause(IntFlag):
     DEPENDENCY = 32
 
 
-class Rule(models.TextChoices):
-    """What decides a field that both sides changed differently."""
-
-    ASK = "ask", _("Ask a person")
-    NPD_WINS = "npd_wins", _("NPD wins")
-    MONDAY_WINS = "monday_wins", _("Monday wins")
-    NEWEST = "newest", _("The newer edit wins")
-    UNION = "union", _("Unite (lists)")
+RULES = [(rule.value, rule.label) for rule in Rule]
+"""The rules of the merge as a model's choices."""
 
 
 class ItemGone(models.TextChoices):
     """What becomes of an unchanged record whose item was archived or deleted on Monday."""
 
-    ASK = "ask", _("Ask a person")
-    UNLINK = "unlink", _("Unlink the record")
-    DELETE = "delete", _("Delete the record")
-    CREATE = "create", _("Create the item again")
+    ASK = "ask", "Ask a person"
+    UNLINK = "unlink", "Unlink the record"
+    DELETE = "delete", "Delete the record"
+    CREATE = "create", "Create the item again"
 
 
 class RecordGone(models.TextChoices):
     """What becomes of an unchanged item whose record was deleted in NPD."""
 
-    ARCHIVE = "archive", _("Archive the item")
-    DELETE = "delete", _("Delete the item")
-    UNLINK = "unlink", _("Unlink the item")
-    ASK = "ask", _("Ask a person")
+    ARCHIVE = "archive", "Archive the item"
+    DELETE = "delete", "Delete the item"
+    UNLINK = "unlink", "Unlink the item"
+    ASK = "ask", "Ask a person"
 
 
 class TombstoneState(models.TextChoices):
-    """What is known of a deleted record's item."""
+    """What is known about the item of a deleted record."""
 
-    WAITING = "waiting", _("Its item is to be looked at")
-    ASKED = "asked", _("A person decides")
-    HELD = "held", _("Waits for approval")
-    ARCHIVED = "archived", _("Its item was archived")
-    DELETED = "deleted", _("Its item was deleted")
-    UNLINKED = "unlinked", _("Its item was let go")
-    KEPT = "kept", _("Its item stays as it is")
-    GONE = "gone", _("Nothing was left to do")
-    RESTORED = "restored", _("The record was brought back")
+    WAITING = "waiting", "Its item is to be looked at"
+    ASKED = "asked", "A person decides"
+    PENDING_APPROVAL = "held", "Waits for approval"
+    ARCHIVED = "archived", "Its item was archived"
+    DELETED = "deleted", "Its item was deleted"
+    UNLINKED = "unlinked", "Its item was let go"
+    KEPT = "kept", "Its item stays as it is"
+    NOTHING_LEFT = "gone", "Nothing was left to do"
+    RESTORED = "restored", "The record was brought back"
 
 
 class GuardKind(models.TextChoices):
-    """What the guard counts and holds."""
+    """The kinds of change that may need an approval."""
 
-    ITEMS = "items", _("Archive or delete items on Monday")
-    RECORDS = "records", _("Delete records in NPD")
-    CLEAR_MONDAY = "clear_monday", _("Empty fields on Monday")
-    CLEAR_NPD = "clear_npd", _("Empty fields in NPD")
+    ITEMS = "items", "Archive or delete items on Monday"
+    RECORDS = "records", "Delete records in NPD"
+    CLEAR_MONDAY = "clear_monday", "Empty fields on Monday"
+    CLEAR_NPD = "clear_npd", "Empty fields in NPD"
 
 
 class GuardState(models.TextChoices):
-    """What became of what the guard held."""
+    """What became of a change that needed an approval."""
 
-    HELD = "held", _("Waits for approval")
-    APPROVED = "approved", _("Approved, on its way")
-    REJECTED = "rejected", _("Rejected, on its way back")
-    RELEASED = "released", _("Let go: its cause is gone")
-    DONE = "done", _("Let through")
-    KEPT = "kept", _("Rejected and kept")
+    PENDING = "held", "Waits for approval"
+    APPROVED = "approved", "Approved, on its way"
+    REJECTED = "rejected", "Rejected, on its way back"
+    RELEASED = "released", "Let go: its cause is gone"
+    DONE = "done", "Let through"
+    KEPT = "kept", "Rejected and kept"

@@ -1,8 +1,8 @@
 """The one clock: PostgreSQL's, read through `sync_now()`.
 
-Leases, retries, waits and the expiry of webhook signatures compare against this function and nothing
-else, so that an application server whose clock is wrong can't take a lease early, and so that a test
-can move time by replacing the function in its own database.
+Leases, retries, waits and the expiry of webhook signatures compare with this function and nothing else, so
+that an application server with a wrong clock can't take a lease early, and a test can move time by replacing
+the function in its own database.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SyncNow(Func):
 
 
 def sync_now() -> datetime:
-    """Return the database's present time, as tests may have moved it."""
+    """Return the database's present time, which tests may have moved."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT sync_now()")
         return cursor.fetchone()[0]  # type: ignore[no-any-return]

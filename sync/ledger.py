@@ -1,68 +1,283 @@
-"""SyncStateService: how a record's sync stands, in words, for pages and the API."""
+"""SyncStateService: the one view of a record's sync that pages, API, commands and screens render."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
-from django.utils.translation import gettext as _
+from sync.choices import QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
+from sync.connectors.base.conversion import UnknownValue
+from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.reconcile.field_values import NOT_KNOWN, FieldDisplay
+from sync.records import availability
+from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
+from sync.records.record_health import Part, RecordState, part_of
+from sync.registry import item_url, mappings_of
 
-from sync.boards import item_url, link_of, mappings_of
-from sync.choices import QueueStatus, RecordSyncStatus, SyncStatus
-from sync.engine.showing import Shown
-from sync.models import BoardLink, Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
-from sync.pausing import by_direction, words
-from sync.refused import LEFT_BY, is_refused, reason_of
-from sync.standstill import standstill
+_READING_PARTS = 2
+"""An entry of `seen` of so many parts is what a pass read; longer ones say that a value was lost."""
+
+
+class FieldReason(StrEnum):
+    """Why a field of a record is in its state."""
+
+    IN_SYNC = "in_sync"
+    KEPT_DIFFERENT = "kept_different"
+    LEFT_OUT = "left_out"
+    NO_BASE = "no_base"
+    NPD_CHANGED = "npd_changed"
+    MONDAY_CHANGED = "monday_changed"
+    BOTH_CHANGED = "both_changed"
+    UNKNOWN = "unknown"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    NOT_SYNCED = "not_synced"
+
+    @property
+    def state(self) -> RecordState:
+        """The state that it is a reason of."""
+        return next((state for state, reasons in _FIELD_STATES.items() if self in reasons), RecordState.PENDING)
+
+
+_FIELD_STATES = {
+    RecordState.SYNCED: (FieldReason.IN_SYNC, FieldReason.KEPT_DIFFERENT, FieldReason.LEFT_OUT),
+    RecordState.ATTENTION: (FieldReason.CONFLICT, FieldReason.REJECTED, FieldReason.BLOCKED),
+    RecordState.OFF: (FieldReason.NOT_SYNCED,),
+}
 
 
 @dataclass(frozen=True)
-class FieldState:
-    """One mapped field: NPD's value now and both halves of the base, as displayed, with what holds it."""
+class FieldView:
+    """One mapped field as displayed: NPD now, both halves of the base, Monday as last known, and how it stands.
+
+    `read_at` is when a pass read Monday's value; None where it was read just now, or is what the last pass left there.
+    `detail` is the stored reason, `rule` decides where both sides change.
+    """
 
     key: str
     label: str
     local: str
     base_local: str
     base_remote: str
-    note: str = ""
+    remote: str
+    read_at: datetime | None
+    reason_code: FieldReason
+    detail: str
+    to_monday: bool
+    to_npd: bool
+    rule: Rule
+
+    @property
+    def state(self) -> RecordState:
+        """One of the five."""
+        return self.reason_code.state
 
 
-@dataclass(frozen=True)
-class RecordState:
-    """How one record stands; `words` is the reason, `next_try` when it is tried again.
+class RecordView:
+    """How one record's sync stands: its state and why, when it goes on, and each field on both sides.
 
-    `held` has the reason of each field that can't flow, `refused` names those of them that Monday stands in the way of.
+    `status` is what the record itself says, one of the four that are stored; what a page or the API shows is `state`.
     """
 
-    status: str
-    ledger_status: str
-    words: str = ""
-    next_try: datetime | None = None
-    attempts: int = 0
-    item_url: str | None = None
-    conflict_fields: tuple[str, ...] = ()
-    held: dict[str, str] = field(default_factory=dict)
-    refused: tuple[str, ...] = ()
-    fields: tuple[FieldState, ...] = ()
+    def __init__(self, record: SyncedModel, page: _Page, remote: Mapping[str, str] | None = None) -> None:
+        """`remote` has what Monday shows right now, by field, of those fields that could be read."""
+        self.record, self._page, self._remote = record, page, remote or {}
+        self.status: str = record.sync_status
+        self.ledger = page.ledgers.get(str(record.pk)) or SyncMetadata(
+            base={}, held={}, altered={}, conflicts={}, seen={}, note="", sync_status=SyncStatus.PENDING
+        )
+        self._jobs: Sequence[SyncQueue] = page.jobs.get(record.pk, [])
+        self._pending = next((job for job in self._jobs if job.status == QueueStatus.PENDING), None)
+
+    @cached_property
+    def reason_code(self) -> Part:
+        """Why it is in its state."""
+        return part_of(self.record, self._jobs, self.ledger.held, self._page.board.paused)
+
+    @property
+    def state(self) -> RecordState:
+        """One of the five."""
+        return self.reason_code.state
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts its pending job has behind it."""
+        return self._pending.attempts if self._pending else 0
+
+    @property
+    def next_try(self) -> datetime | None:
+        """The later of the job's own time and the end of a stop; None where that is when a person resumes it."""
+        board, job = self._page.board, self._pending
+        if job is None or job.direction in board.paused:
+            return None
+        return max(job.next_retry, board.until or job.next_retry)
+
+    @property
+    def item_url(self) -> str | None:
+        """The item on its board."""
+        link, item = self._page.link, self.record.monday_id
+        return item_url(link, item) if link and item else None
+
+    @property
+    def conflict_fields(self) -> tuple[str, ...]:
+        """The keys of the fields in conflict."""
+        return tuple(self.ledger.conflicts.get("fields", ()))
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels of the mapped fields, by key."""
+        return {mapping.key: mapping.label for mapping in self._page.mappings}
+
+    @property
+    def blocked_fields(self) -> dict[str, str]:
+        """The reason of each field that can't be synced."""
+        return {key: blocked_field_reason(entry) for key, entry in self.ledger.held.items()}
+
+    @property
+    def rejected_fields(self) -> tuple[str, ...]:
+        """Those of them that Monday stands in the way of."""
+        return tuple(key for key, entry in self.ledger.held.items() if is_rejected(entry))
+
+    @property
+    def words(self) -> str:
+        """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
+        if not self.record.may_sync:
+            if self.record.sync_enabled:
+                return "Its direction is “no sync”."
+            return "Sync is off for this record."
+        if self.status == RecordSyncStatus.SYNCED:
+            return " ".join(
+                f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} left it in NPD."
+                for key, entry in self.ledger.held.items()
+                if KEPT_BY in entry
+            )
+        if reason := next((text for text in (*self._job_reasons(), *self._ledger_reasons()) if text), ""):
+            return reason
+        if self.status == RecordSyncStatus.CONFLICT:
+            return "Both sides changed the same field differently."
+        return self._page.board.detail or "It waits for its next look."
+
+    def _job_reasons(self) -> Iterator[str]:
+        for job in self._jobs:
+            if job.status == QueueStatus.FAILED:
+                yield f"Given up after {job.attempts} attempts: {job.error_message} Mend it, then retry."
+            elif job.status == QueueStatus.IN_PROGRESS:
+                yield "It is being looked at right now."
+            elif reason := self._page.board.toward(job.direction).detail:
+                yield reason
+            elif job.error_message:
+                yield f"Attempt {job.attempts} of {job.max_attempts} failed: {job.error_message}"
+            else:
+                yield job.reason
+
+    def _ledger_reasons(self) -> Iterator[str]:
+        ledger, labels = self.ledger, self.labels
+        if ledger.conflicts.get("delete"):
+            yield ledger.note
+        yield from map(str, ledger.conflicts.get("identity", ())[:1])
+        if self.conflict_fields:
+            names = ", ".join(labels.get(key, key) for key in self.conflict_fields)
+            yield f"Changed on both sides: {names}."
+        yield ledger.note
+        for key, entry in [*ledger.held.items(), *ledger.altered.items()]:
+            yield f"{labels.get(key, key)}: {entry['reason']}"
+
+    @cached_property
+    def fields(self) -> tuple[FieldView, ...]:
+        """Every mapped field; related records are read for all records of the page at once."""
+        return tuple(self._field(mapping) for mapping in self._page.mappings)
+
+    def _field(self, mapping: FieldMapping) -> FieldView:
+        key, base = mapping.key, self._base(mapping)
+        local, base_local, base_remote = self._page.display.sides(self.record, mapping, base)
+        remote, read_at = self._monday(mapping, base_remote)
+        directions = {self.record.sync_direction, mapping.direction}
+        flows = bool(mapping.column_id) and SyncDirection.NONE not in directions
+        up = flows and SyncDirection.MONDAY_TO_NPD not in directions
+        down = flows and SyncDirection.NPD_TO_MONDAY not in directions
+        reason = self._blocked(key) if up or down else FieldReason.NOT_SYNCED
+        if reason is None:
+            reason = FieldReason.NO_BASE if base is None else _compared((local, base_local), (remote, base_remote))
+        details = [found[key]["reason"] for found in (self.ledger.held, self.ledger.altered) if key in found]
+        return FieldView(
+            key=key,
+            label=mapping.label,
+            local=local,
+            base_local=base_local,
+            base_remote=base_remote,
+            remote=remote,
+            read_at=read_at,
+            reason_code=reason,
+            detail=str(details[0]) if details else "",
+            to_monday=up,
+            to_npd=down,
+            rule=Rule(mapping.rule),
+        )
+
+    def _base(self, mapping: FieldMapping) -> dict[str, Any] | None:
+        """The pair last agreed on; None where it belongs to another item or column than those of now."""
+        entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
+        if not entry or (entry["column"], entry["version"]) != (mapping.column_id, mapping.version):
+            return None
+        return entry if self.record.monday_id in (None, entry["item"]) else None
+
+    def _blocked(self, key: str) -> FieldReason | None:
+        entry = self.ledger.held.get(key)
+        if key in self.conflict_fields:
+            return FieldReason.CONFLICT
+        if entry is None:
+            return None
+        if KEPT_BY in entry:
+            return FieldReason.KEPT_DIFFERENT
+        if not is_blocking(entry):
+            return FieldReason.LEFT_OUT
+        return FieldReason.REJECTED if is_rejected(entry) else FieldReason.BLOCKED
+
+    def _monday(self, mapping: FieldMapping, base_remote: str) -> tuple[str, datetime | None]:
+        """What Monday shows: read just now, or by the pass that left this field open, or as in the base."""
+        key = mapping.key
+        if key in self._remote:
+            return self._remote[key], None
+        readings = [one for one in self.ledger.seen.get(key, ()) if len(one) == _READING_PARTS]
+        if not readings or (key not in self.ledger.held and key not in self.conflict_fields):
+            return base_remote, None
+        raw, when = readings[-1]
+        convert = self._page.display.board.converter(mapping, self.record)
+        try:
+            return convert.display(convert.remote(raw)), datetime.fromisoformat(when)
+        except UnknownValue:
+            return base_remote, None
+
+
+def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
+    """Told from what each side shows now and what it showed when both were in sync."""
+    if NOT_KNOWN in (*npd, *monday):
+        return FieldReason.UNKNOWN
+    npd_changed, monday_changed = npd[0] != npd[1], monday[0] != monday[1]
+    if npd_changed and monday_changed:
+        return FieldReason.BOTH_CHANGED
+    if npd_changed:
+        return FieldReason.NPD_CHANGED
+    return FieldReason.MONDAY_CHANGED if monday_changed else FieldReason.IN_SYNC
 
 
 class SyncStateService:
-    """Reads the ledger, and the queue for what waits or is in the air."""
+    """Reads the sync state, and the queue for what waits or is in progress."""
 
-    def describe(self, record: SyncedModel) -> RecordState:
-        """Return how one record stands."""
-        return self.describe_many([record])[record.pk]
+    def describe(self, record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
+        """Return how one record stands; `remote` has what Monday shows right now, by field, where it was read."""
+        return RecordView(record, _Page([record]), remote)
 
-    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordState]:
+    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordView]:
         """Return how records of one model stand, in a few queries whatever their number."""
-        if not records:
-            return {}
-        view = _View(type(records[0]).entity_type(), records)
-        return {record.pk: view.state(record) for record in records}
+        page = _Page(records) if records else None
+        return {record.pk: RecordView(record, page) for record in records} if page else {}
 
     def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
         """Return what was decided about a record, newest first."""
@@ -70,135 +285,29 @@ class SyncStateService:
         return list(rows[:limit])
 
 
-class _View:
-    """Everything that the states of a page of records rest on."""
+class _Page:
+    """Everything that the views of some records of one model rest on."""
 
-    def __init__(self, entity_type: str, records: Sequence[SyncedModel]) -> None:
-        ids = [record.pk for record in records]
-        self.link: BoardLink | None = link_of(entity_type)
+    def __init__(self, records: Sequence[SyncedModel]) -> None:
+        entity_type, ids = records[0].entity_type(), [record.pk for record in records]
+        self._records = records
+        self.board = availability.of(entity_type)
+        self.link = self.board.link
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
-        self.shown = Shown(self.link, self.mappings, records) if self.link else None
-        paused = by_direction(entity_type)
-        held = standstill(entity_type, self.link, paused=paused)
-        self.board_trouble, self.held_until = held.words, held.until
-        self.paused = {way: words(found, way) for way, found in paused.items()}
         ledgers = SyncMetadata.objects.filter(
-            entity_type=entity_type, system="monday", entity_id__in=[str(i) for i in ids]
+            entity_type=entity_type, system="monday", entity_id__in=[str(pk) for pk in ids]
         )
         self.ledgers = {ledger.entity_id: ledger for ledger in ledgers}
-        self.rows: dict[UUID, list[SyncQueue]] = {}
-        live = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
+        self.jobs: dict[UUID, list[SyncQueue]] = {}
+        unfinished = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
             status=QueueStatus.COMPLETED
         )
-        for row in live.order_by("next_retry"):
-            if row.entity_id:
-                self.rows.setdefault(row.entity_id, []).append(row)
+        for job in unfinished.order_by("next_retry"):
+            if job.entity_id:
+                self.jobs.setdefault(job.entity_id, []).append(job)
 
-    def state(self, record: SyncedModel) -> RecordState:
-        ledger = self.ledgers.get(str(record.pk))
-        rows = self.rows.get(record.pk, [])
-        waiting = next((row for row in rows if row.status == QueueStatus.PENDING), None)
-        held = {key: reason_of(entry) for key, entry in (ledger.held if ledger else {}).items()}
-        return RecordState(
-            status=record.sync_status,
-            ledger_status=self._ledger_status(record, ledger, rows),
-            words=self._words(record, ledger, rows),
-            next_try=self._next_try(waiting) if waiting else None,
-            attempts=waiting.attempts if waiting else 0,
-            item_url=item_url(self.link, record.monday_id) if self.link and record.monday_id else None,
-            conflict_fields=tuple((ledger.conflicts if ledger else {}).get("fields", ())),
-            held=held,
-            refused=tuple(key for key, entry in (ledger.held if ledger else {}).items() if is_refused(entry)),
-            fields=tuple(self._field(record, ledger, mapping) for mapping in self.mappings),
-        )
-
-    def _next_try(self, waiting: SyncQueue) -> datetime | None:
-        """The later of the row's own time and the end of a pause; None where that is when a person resumes it."""
-        if waiting.direction in self.paused:
-            return None
-        return max(waiting.next_retry, self.held_until) if self.held_until else waiting.next_retry
-
-    def _ledger_status(
-        self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]
-    ) -> str:
-        if any(row.status == QueueStatus.IN_PROGRESS for row in rows):
-            return SyncStatus.IN_PROGRESS
-        if any(row.status == QueueStatus.PENDING for row in rows):
-            return SyncStatus.PENDING
-        if any(row.status == QueueStatus.FAILED for row in rows):
-            return SyncStatus.FAILED
-        return ledger.sync_status if ledger else SyncStatus.PENDING
-
-    def _words(self, record: SyncedModel, ledger: SyncMetadata | None, rows: Sequence[SyncQueue]) -> str:
-        """The first reason that fits, as a sentence; of a record in sync only what of it may differ."""
-        if not record.may_sync:
-            return (
-                _("Sync is off for this record.")
-                if not record.sync_enabled
-                else _("Its direction is “no sync”.")
-            )
-        if record.sync_status == RecordSyncStatus.SYNCED:
-            return self._left(ledger)
-        found = [*self._of_rows(rows), *self._of_ledger(ledger)]
-        if record.sync_status == RecordSyncStatus.CONFLICT:
-            return found[0] if found else _("Both sides changed the same field differently.")
-        return found[0] if found else self.board_trouble or _("It waits for its next look.")
-
-    def _left(self, ledger: SyncMetadata | None) -> str:
-        """What people have left in NPD: it counts as in sync, and the sides differ."""
-        labels = {mapping.key: mapping.label for mapping in self.mappings}
-        told = _("%(field)s differs from Monday’s: %(who)s left it in NPD.")
-        left = [
-            (key, entry[LEFT_BY])
-            for key, entry in (ledger.held if ledger else {}).items()
-            if LEFT_BY in entry
-        ]
-        return " ".join(told % {"field": labels.get(key, key), "who": by.get("who", "")} for key, by in left)
-
-    def _of_rows(self, rows: Sequence[SyncQueue]) -> Iterable[str]:
-        for row in rows:
-            if row.status == QueueStatus.FAILED:
-                given_up = _("Given up after %(attempts)s attempts: %(error)s Mend it, then retry.")
-                yield given_up % {"attempts": row.attempts, "error": row.error_message}
-            elif row.status == QueueStatus.IN_PROGRESS:
-                yield _("It is being looked at right now.")
-            elif self.board_trouble:
-                yield self.board_trouble
-            elif row.direction in self.paused:
-                yield self.paused[row.direction]
-            elif row.error_message:
-                yield f"Attempt {row.attempts} of {row.max_attempts} failed: {row.error_message}"
-            elif row.reason:
-                yield row.reason
-
-    def _of_ledger(self, ledger: SyncMetadata | None) -> Iterable[str]:
-        if ledger is None:
-            return
-        if ledger.conflicts.get("delete") and ledger.note:
-            yield ledger.note
-        if names := ledger.conflicts.get("identity"):
-            yield str(names[0])
-        if fields := ledger.conflicts.get("fields"):
-            labels = ", ".join(self._label(key) for key in fields)
-            yield _("Changed on both sides: %(fields)s.") % {"fields": labels}
-        if ledger.note:
-            yield ledger.note
-        for key, entry in [*ledger.held.items(), *ledger.altered.items()]:
-            yield f"{self._label(key)}: {entry['reason']}"
-
-    def _label(self, key: str) -> str:
-        return next((mapping.label for mapping in self.mappings if mapping.key == key), key)
-
-    def _field(self, record: SyncedModel, ledger: SyncMetadata | None, mapping: FieldMapping) -> FieldState:
-        assert self.shown is not None
-        entry: dict[str, Any] | None = (ledger.base if ledger else {}).get(mapping.key)
-        notes = [ledger.held, ledger.altered] if ledger else []
-        local, base_local, base_remote = self.shown.sides(record, mapping, entry)
-        return FieldState(
-            key=mapping.key,
-            label=mapping.label,
-            local=local,
-            base_local=base_local,
-            base_remote=base_remote,
-            note=next((str(found[mapping.key]["reason"]) for found in notes if mapping.key in found), ""),
-        )
+    @cached_property
+    def display(self) -> FieldDisplay:
+        """What the fields of these records say, read where a page shows fields."""
+        assert self.link is not None
+        return FieldDisplay(self.link, self.mappings, self._records)

@@ -1,7 +1,5 @@
-"""The three-way merge: (base, local, remote, rules) → one decision a field. Pure: no Django, no I/O.
-
-`base` is the pair that stood on both sides when they last agreed; the local value is compared with its
-NPD half, the remote one with its Monday half. All values here are canonical; None is empty.
+"""The three-way merge: (base, local, remote, rules) → one decision for each field, lists included. Pure: no
+Django, no I/O.
 """
 
 from __future__ import annotations
@@ -10,15 +8,117 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sync.merge_lists import NotLists, united
+Elements = str | tuple[str, ...] | None
+
+
+class NotAList(ValueError):
+    """One of the values is a text and no list, so there is nothing to unite."""
+
+
+def united_list(local: Elements, remote: Elements, base: tuple[Elements, Elements] | None) -> tuple[str, ...] | None:
+    """Return the base plus what either side added, minus what either removed; without a base, both.
+
+    Each side is compared with its own half of the base. An element that one side added stays even where the
+    other half shows it as removed, because a person added it. Raises NotAList.
+    """
+    local_set, remote_set = _as_set(local), _as_set(remote)
+    base_local, base_remote = (_as_set(base[0]), _as_set(base[1])) if base else (frozenset(), frozenset())
+    added = (local_set - base_local) | (remote_set - base_remote)
+    removed = (base_local - local_set) | (base_remote - remote_set)
+    # Additions are united last: what one side added stays even where the other half of the base removed it.
+    return tuple(sorted(((local_set | remote_set) - removed) | added)) or None
+
+
+def _as_set(value: Elements) -> frozenset[str]:
+    if isinstance(value, str):
+        raise NotAList(value)
+    return frozenset(value or ())
+
+
+# One decision for each field.
+#
+# `base` is the pair of values when both sides last agreed; the local value is compared with its NPD half, the
+# remote one with its Monday half. All values here are canonical; None is empty.
+
 
 Canonical = str | tuple[str, ...] | None
-APART = timedelta(seconds=5)
-"""Two clocks, NPD's and Monday's: edits that are no further apart than this have no order."""
+
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""Two clocks, NPD's and Monday's: edits no further apart than this have no certain order."""
 
 
-class Way(StrEnum):
-    """Which ways a field may flow: what the record's and the mapping's direction both allow."""
+@dataclass(frozen=True, eq=False)
+class Unknown:
+    """A value that can't be told, and why. It is not empty, and equals nothing."""
+
+    reason: str = ""
+
+
+Side = Canonical | Unknown
+
+
+@dataclass(frozen=True)
+class FieldSides:
+    """The one comparison: what a field says on both sides, and what stood there when they last agreed (`base`).
+
+    Without a base each side counts as having been empty. Of what isn't known nothing is said: it has not changed, it
+    doesn't stand, and it is neither equal to anything nor different.
+    """
+
+    local: Side
+    remote: Side
+    base: tuple[Side, Side] | None = None
+
+    @property
+    def local_changed(self) -> bool:
+        """Whether NPD's side has left its half of the base."""
+        return _differ(self.local, self.base[0] if self.base else None)
+
+    @property
+    def remote_changed(self) -> bool:
+        """Whether Monday's side has left its half of the base."""
+        return _differ(self.remote, self.base[1] if self.base else None)
+
+    @property
+    def local_stands(self) -> bool:
+        """Whether NPD's side is what was last agreed on."""
+        return self.base is not None and _are_equal(self.local, self.base[0])
+
+    @property
+    def remote_stands(self) -> bool:
+        """Whether Monday's side is what was last agreed on."""
+        return self.base is not None and _are_equal(self.remote, self.base[1])
+
+    @property
+    def stand(self) -> bool:
+        """Whether neither side left its half of the base."""
+        return self.local_stands and self.remote_stands
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides say the same."""
+        return _are_equal(self.local, self.remote)
+
+    @property
+    def differ(self) -> bool:
+        """Whether both sides are known to say something else."""
+        return _differ(self.local, self.remote)
+
+
+def _are_known(*sides: Side) -> bool:
+    return not any(isinstance(side, Unknown) for side in sides)
+
+
+def _are_equal(one: Side, other: Side) -> bool:
+    return _are_known(one, other) and one == other
+
+
+def _differ(one: Side, other: Side) -> bool:
+    return _are_known(one, other) and one != other
+
+
+class FieldDirection(StrEnum):
+    """Which ways a field may be synced: what the record's and the mapping's direction both allow."""
 
     BOTH = "both"
     TO_MONDAY = "to_monday"
@@ -26,18 +126,30 @@ class Way(StrEnum):
     NONE = "none"
 
 
-class FieldRule(StrEnum):
-    """What decides a field that both sides changed differently."""
+class Rule(StrEnum):
+    """What decides a field that both sides changed differently: as stored, as people read it, and for which fields.
 
-    ASK = "ask"
-    NPD_WINS = "npd_wins"
-    MONDAY_WINS = "monday_wins"
-    NEWEST = "newest"
-    UNION = "union"
+    Admin, API and the stored choices offer what stands here; `_decide_by_rule` carries it out.
+    """
+
+    label: str
+    for_lists: bool
+
+    def __new__(cls, value: str, label: str = "", for_lists: bool = False) -> Rule:
+        """Make a member; `for_lists`: it can decide a field only that holds several values."""
+        member = str.__new__(cls, value)
+        member._value_, member.label, member.for_lists = value, label, for_lists
+        return member
+
+    ASK = "ask", "Ask a person"
+    NPD_WINS = "npd_wins", "NPD wins"
+    MONDAY_WINS = "monday_wins", "Monday wins"
+    NEWEST = "newest", "The newer edit wins"
+    UNION = "union", "Unite (lists)", True
 
 
 class Action(StrEnum):
-    """What is to be done with a field."""
+    """What to do with a field."""
 
     NOTHING = "nothing"
     AGREED = "agreed"
@@ -58,10 +170,10 @@ class Base:
 
 
 @dataclass(frozen=True)
-class Picked:
-    """A person's choice that is still valid for the values present: npd, monday, base or custom.
+class FieldResolution:
+    """A person's resolution that is still valid for the present values: npd, monday, base or custom.
 
-    `anew` is a value for both sides whatever the base says, as one that was lost and is taken back.
+    `anew` is a value for both sides whatever the base says: an overwritten edit that is restored.
     """
 
     choose: str
@@ -70,8 +182,8 @@ class Picked:
 
 
 @dataclass(frozen=True)
-class Edited:
-    """When the field got its present value on each side, by that side's clock; None where nobody can tell."""
+class EditTimes:
+    """When the field got its present value on each side, by that side's clock; None where unknown."""
 
     local: datetime | None = None
     remote: datetime | None = None
@@ -79,30 +191,36 @@ class Edited:
 
 @dataclass(frozen=True)
 class Field:
-    """Everything that the decision on one field rests on.
+    """Everything on which the decision about one field depends.
 
     `unknown` says why the remote value is not known (empty when it is). `left_base` is the NPD half of an
-    earlier base that no longer counts, where there was one: a local value that left it while the field
-    was held is a person's and is never overwritten silently. `edited` is what the rule “newest” goes by.
+    earlier base that no longer counts, where there was one: a local value that differs from it was edited by
+    a person while the field was blocked, and is never overwritten silently. `edited` is for the rule
+    “newest”.
     """
 
     key: str
     local: Canonical
     remote: Canonical
     base: Base | None = None
-    way: Way = Way.BOTH
-    rule: FieldRule = FieldRule.ASK
-    first_match: FieldRule = FieldRule.ASK
+    way: FieldDirection = FieldDirection.BOTH
+    rule: Rule = Rule.ASK
+    first_match: Rule = Rule.ASK
     required: bool = False
     unknown: str = ""
     left_base: Base | None = None
-    picked: Picked | None = None
-    edited: Edited = Edited()
+    picked: FieldResolution | None = None
+    edited: EditTimes = EditTimes()
+
+    @property
+    def sides(self) -> FieldSides:
+        """The field's values beside what both sides last agreed on."""
+        return FieldSides(self.local, self.remote, (self.base.local, self.base.remote) if self.base else None)
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What is to be done with a field, why, and whether a value that a person wrote gives way."""
+class FieldDecision:
+    """What to do with a field, why, and whether a person's value is overwritten by it."""
 
     key: str
     action: Action
@@ -111,149 +229,115 @@ class Decision:
     value: Canonical = None
 
 
-def merge(fields: list[Field]) -> dict[str, Decision]:
-    """Decide every field by the tables; each by itself."""
-    return {field.key: decide(field) for field in fields}
-
-
-def decide(field: Field) -> Decision:
+def decide_field(field: Field) -> FieldDecision:
     """Decide one field."""
-    if field.way is Way.NONE:
-        return Decision(field.key, Action.NOTHING, "its direction lets nothing flow")
+    # Before `unknown`: a field that isn't synced needs no reading.
+    if field.way is FieldDirection.NONE:
+        return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing flow")
     if field.unknown:
-        return Decision(field.key, Action.UNDECIDED, field.unknown)
-    return _not_below_required(field, _decide_known(field))
+        return FieldDecision(field.key, Action.UNDECIDED, field.unknown)
+    decision = _decide_known_field(field)
+    is_emptied = decision.action is Action.PULL and field.remote is None
+    # NPD needs a value, so an emptied one from Monday blocks the field.
+    if field.required and (is_emptied or (decision.action is Action.BOTH and decision.value is None)):
+        why = "It was emptied on Monday, but NPD needs a value. Fill it in on either side."
+        return FieldDecision(field.key, Action.HOLD, why)
+    return decision
 
 
-def _decide_known(field: Field) -> Decision:
-    if field.picked and field.picked.anew and field.way is Way.BOTH:
-        return _anew(field, field.picked.value)
-    if _stands(field):
-        return Decision(field.key, Action.NOTHING)
+def _decide_known_field(field: Field) -> FieldDecision:
+    # Before the base is compared: both sides may be unchanged, and the overwritten value is missing on both.
+    if field.picked and field.picked.anew and field.way is FieldDirection.BOTH:
+        if field.picked.value == field.local == field.remote:
+            return FieldDecision(field.key, Action.AGREED, "a person took back a value that stands there again")
+        return _decide_same_value(field, field.picked.value, "a person took back an overwritten value")
+    if field.sides.stand:
+        return FieldDecision(field.key, Action.NOTHING)
+    # Both sides made the same edit: only the base has to follow.
     if field.local == field.remote:
-        return Decision(field.key, Action.AGREED)
-    if field.way is Way.TO_MONDAY:
-        return _mirror(field, Action.PUSH)
-    if field.way is Way.TO_NPD:
-        return _mirror(field, Action.PULL)
-    return _as_picked(field, field.picked) if field.picked else _both_ways(field)
+        return FieldDecision(field.key, Action.AGREED)
+    # One way before a person's resolution: the source wins whatever was chosen.
+    if field.way is not FieldDirection.BOTH:
+        return _decide_one_way(field, Action.PUSH if field.way is FieldDirection.TO_MONDAY else Action.PULL)
+    return _apply_resolution(field, field.picked) if field.picked else _decide_both_ways(field)
 
 
-def _stands(field: Field) -> bool:
-    """Whether neither side left its half of the base."""
-    return field.base is not None and field.base == Base(field.local, field.remote)
-
-
-def _mirror(field: Field, action: Action) -> Decision:
-    """One way: the target's own edit gives way to the source, and goes to the history."""
-    before = (
-        field.base.remote
-        if field.base and action is Action.PUSH
-        else field.base.local
-        if field.base
-        else None
-    )
+def _decide_one_way(field: Field, action: Action) -> FieldDecision:
+    """One way: the target's own edit is overwritten by the source, and is kept in the history."""
+    before = field.base.remote if field.base and action is Action.PUSH else field.base.local if field.base else None
     target = field.remote if action is Action.PUSH else field.local
-    return Decision(field.key, action, "mirrored one way", overrides=target not in (None, before))
+    # An edit of the target that the base doesn't know is a person's, and is reported as overwritten.
+    return FieldDecision(field.key, action, "mirrored one way", overrides=target not in (None, before))
 
 
-def _both_ways(field: Field) -> Decision:
-    if field.base is None:
-        return _first_match(field)
-    local_moved = field.local != field.base.local
-    remote_moved = field.remote != field.base.remote
-    if local_moved and remote_moved:
-        return _by_rule(field, field.rule, "changed on both sides")
-    if local_moved:
-        return Decision(field.key, Action.PUSH, "changed in NPD")
-    return Decision(field.key, Action.PULL, "changed on Monday")
-
-
-def _first_match(field: Field) -> Decision:
-    """No base yet: an empty side takes the other's value; two values are a matter of the rule."""
+def _decide_both_ways(field: Field) -> FieldDecision:
+    """Where both changed, the rule decides; without a base an empty side takes the other's value first."""
+    if field.base is not None:
+        if field.sides.local_changed and field.sides.remote_changed:
+            return _decide_by_rule(field, field.rule, "changed on both sides")
+        if field.sides.local_changed:
+            return FieldDecision(field.key, Action.PUSH, "changed in NPD")
+        return FieldDecision(field.key, Action.PULL, "changed on Monday")
+    # Emptied while the field was blocked: a person's edit, which a pull would undo silently.
     emptied = field.left_base is not None and field.local != field.left_base.local
     if field.local is None and not emptied:
-        return Decision(field.key, Action.PULL, "empty in NPD")
+        return FieldDecision(field.key, Action.PULL, "empty in NPD")
     if field.remote is None and field.local is not None:
-        return Decision(field.key, Action.PUSH, "empty on Monday")
-    return _by_rule(field, field.first_match, "different when first matched")
+        return FieldDecision(field.key, Action.PUSH, "empty on Monday")
+    return _decide_by_rule(field, field.first_match, "different when first matched")
 
 
-def _by_rule(field: Field, rule: FieldRule, reason: str) -> Decision:
-    if rule is FieldRule.NPD_WINS:
-        return Decision(field.key, Action.PUSH, f"{reason}; NPD wins", overrides=True)
-    if rule is FieldRule.MONDAY_WINS:
-        return Decision(field.key, Action.PULL, f"{reason}; Monday wins", overrides=True)
-    if rule is FieldRule.NEWEST:
-        return _by_time(field, reason)
-    if rule is FieldRule.UNION:
-        return _by_union(field, reason)
-    return Decision(field.key, Action.CONFLICT, reason)
+def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
+    if rule is Rule.NPD_WINS:
+        return FieldDecision(field.key, Action.PUSH, f"{reason}; NPD wins", overrides=True)
+    if rule is Rule.MONDAY_WINS:
+        return FieldDecision(field.key, Action.PULL, f"{reason}; Monday wins", overrides=True)
+    if rule is Rule.NEWEST:
+        return _decide_by_time(field, reason)
+    if rule is Rule.UNION:
+        # What a person added is never lost; what either side removed is removed.
+        try:
+            base = (field.base.local, field.base.remote) if field.base else None
+            value = united_list(field.local, field.remote, base)
+        except NotAList:
+            reason = f"{reason}; only lists can be united, so a person is asked"
+        else:
+            return _decide_same_value(field, value, f"{reason}; united", overrides=False)
+    return FieldDecision(field.key, Action.CONFLICT, reason)
 
 
-def _by_time(field: Field, reason: str) -> Decision:
-    """The newer edit wins, where both times are known and far enough apart to be told apart."""
-    here, there = field.edited.local, field.edited.remote
-    if here is None or there is None:
-        side = "in NPD" if here is None else "on Monday"
-        return Decision(
-            field.key,
-            Action.CONFLICT,
-            f"{reason}; when it was edited {side} is not known, so a person is asked",
-        )
-    if abs(here - there) <= APART:
-        return Decision(
-            field.key, Action.CONFLICT, f"{reason}, within {APART.seconds} seconds, so a person is asked"
-        )
-    if here > there:
-        return Decision(field.key, Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
-    return Decision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
+def _decide_by_time(field: Field, reason: str) -> FieldDecision:
+    """The newer edit wins where both times are known and far enough apart to have an order."""
+    local_time, remote_time = field.edited.local, field.edited.remote
+    if local_time is None or remote_time is None:
+        side = "in NPD" if local_time is None else "on Monday"
+        why = f"{reason}; when it was edited {side} is not known, so a person is asked"
+        return FieldDecision(field.key, Action.CONFLICT, why)
+    # Two machines' clocks: within the tolerance the order is unknown.
+    if abs(local_time - remote_time) <= CLOCK_TOLERANCE:
+        why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so a person is asked"
+        return FieldDecision(field.key, Action.CONFLICT, why)
+    if local_time > remote_time:
+        return FieldDecision(field.key, Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
+    return FieldDecision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
 
 
-def _by_union(field: Field, reason: str) -> Decision:
-    """Lists are united: nothing that a person added gives way; what either side removed goes."""
-    try:
-        base = (field.base.local, field.base.remote) if field.base else None
-        value = united(field.local, field.remote, base)
-    except NotLists:
-        return Decision(
-            field.key, Action.CONFLICT, f"{reason}; only lists can be united, so a person is asked"
-        )
-    return _write_both(field, value, f"{reason}; united", overrides=False)
-
-
-def _as_picked(field: Field, picked: Picked) -> Decision:
+def _apply_resolution(field: Field, picked: FieldResolution) -> FieldDecision:
     if picked.choose == "npd":
-        return Decision(field.key, Action.PUSH, "a person chose NPD's value", overrides=True)
+        return FieldDecision(field.key, Action.PUSH, "a person chose NPD's value", overrides=True)
     if picked.choose == "monday":
-        return Decision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
+        return FieldDecision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
     if picked.choose == "base":
         if field.base is None:
-            return Decision(field.key, Action.CONFLICT, "no value was ever agreed on")
-        return _write_both(field, field.base.local, "a person chose the last agreed value")
-    return _write_both(field, picked.value, "a person typed a value")
+            return FieldDecision(field.key, Action.CONFLICT, "no value was ever agreed on")
+        return _decide_same_value(field, field.base.local, "a person chose the last agreed value")
+    return _decide_same_value(field, picked.value, "a person typed a value")
 
 
-def _anew(field: Field, value: Canonical) -> Decision:
-    if value == field.local == field.remote:
-        return Decision(field.key, Action.AGREED, "a person took back a value that stands there again")
-    return _write_both(field, value, "a person took back an overwritten value")
-
-
-def _write_both(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> Decision:
+def _decide_same_value(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:
     if value == field.local:
-        return Decision(field.key, Action.PUSH, reason, overrides=overrides)
+        # One side has the value already, so only the other is written.
+        return FieldDecision(field.key, Action.PUSH, reason, overrides=overrides)
     if value == field.remote:
-        return Decision(field.key, Action.PULL, reason, overrides=overrides)
-    return Decision(field.key, Action.BOTH, reason, overrides=overrides, value=value)
-
-
-def _not_below_required(field: Field, decision: Decision) -> Decision:
-    emptied = decision.action is Action.PULL and field.remote is None
-    if field.required and (emptied or (decision.action is Action.BOTH and decision.value is None)):
-        return Decision(
-            field.key,
-            Action.HOLD,
-            "It was emptied on Monday, but NPD needs a value. Fill it in on either side.",
-        )
-    return decision
+        return FieldDecision(field.key, Action.PULL, reason, overrides=overrides)
+    return FieldDecision(field.key, Action.BOTH, reason, overrides=overrides, value=value)

@@ -1,25 +1,36 @@
-"""Which models are synced, and what of each is mapped by default.
-
-The application that owns a model registers it in its AppConfig; the engine works for any of them.
+"""Which models are synced and with which default mappings, the board that is configured now, and which rules
+a field may have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+from uuid import UUID
 
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core import checks
+from django.db import models
+from django.urls import NoReverseMatch, reverse
 from django.utils.text import capfirst
 
-from sync.models import SyncedModel
+from sync import connectors
+from sync.choices import Rule
+from sync.connectors.base.conversion import ListConverter
+from sync.models import BoardLink, FieldMapping, SyncedModel
 
 
 @dataclass(frozen=True)
 class MappingSpec:
-    """One field mapping as an application proposes it; `monday_setup` makes or adopts its column.
+    """One field mapping as an application proposes it; set-up creates or adopts its column.
 
-    An `optional` one is never made: set-up adopts a column of that id or title where the board has one whose
-    type is in `column_types`, which gives the converter for each type that will do, the best first. `converter`
-    is the one for a column made by hand later, and counts where `column_types` is empty.
+    An `optional` one is never created: set-up adopts a column of that id or title where the board has one
+    whose type is in `column_types`, which gives the converter for each fitting type, the best first.
+    `converter` is for a column that is created by hand later, and where `column_types` is empty.
     """
 
     key: str
@@ -40,14 +51,21 @@ class MappingSpec:
 class EntitySpec:
     """A synced model with its board's title and default mappings.
 
-    `match_key` names the mapping by which a record and an item that don't know each other are matched.
+    `match_key` names the mapping by which an unlinked record and an unmatched item are matched. `board_setting` is
+    the variable that may name its board, MONDAY_<the model's plural>_BOARD_ID unless told; `icon` its symbol in the
+    admin's sidebar.
     """
 
     model: type[SyncedModel]
     board_title: str
-    board_setting: str
     match_key: str
     mappings: tuple[MappingSpec, ...] = field(default_factory=tuple)
+    board_setting: str = ""
+    icon: str = "table_rows"
+
+    def __post_init__(self) -> None:
+        plural = str(self.model._meta.verbose_name_plural).upper().replace(" ", "_")
+        object.__setattr__(self, "board_setting", self.board_setting or f"MONDAY_{plural}_BOARD_ID")
 
     @property
     def entity_type(self) -> str:
@@ -68,7 +86,7 @@ _entities: dict[str, EntitySpec] = {}
 
 
 def register(spec: EntitySpec) -> None:
-    """Make a model known to the engine."""
+    """Register a synced model."""
     _entities[spec.entity_type] = spec
 
 
@@ -83,6 +101,7 @@ def entity(entity_type: str) -> EntitySpec:
 
 def name_field(model: type[SyncedModel]) -> str | None:
     """Return the model's field that is an item's name; None where it has none, or isn't registered."""
+    # Not `entity()`: a model that isn't registered has no item's name, which is no error.
     spec = _entities.get(model.entity_type())
     return spec.name_field if spec else None
 
@@ -92,14 +111,163 @@ def entities() -> Iterator[EntitySpec]:
     yield from _entities.values()
 
 
-def kind_words(entity_type: str) -> str:
-    """Return what a type of records is called: as its model says, where there is one."""
-    return str(capfirst(kind_name(entity_type)))
+def type_label(entity_type: str) -> str:
+    """Return the name of a type of records: its model's, where there is one."""
+    return str(capfirst(type_name(entity_type)))
 
 
-def kind_name(entity_type: str) -> str:
-    """Return the same as it stands within a sentence."""
+def type_name(entity_type: str) -> str:
+    """Return the same name as it is written within a sentence."""
     try:
         return str(entity(entity_type).model._meta.verbose_name)
+    # A stored type may not be registered any more.
     except UnknownEntity:
         return entity_type
+
+
+# Board links in effect: the database's row, with the board id of the settings where one is set.
+
+
+MONDAY_HOST = "api.monday.com"
+
+
+def configured_board_id(entity_type: str) -> str:
+    """Return the board id that the environment names for this type, or an empty text."""
+    name = entity(entity_type).board_setting
+    return str(getattr(settings, name, settings.BOARD_IDS.get(name)) or "")
+
+
+def link_of(entity_type: str) -> BoardLink | None:
+    """Return the type's board link with the board id in effect, or None before any set-up."""
+    link = BoardLink.objects.filter(entity_type=entity_type).first()
+    return None if link is None else with_configured_board(link)
+
+
+def with_configured_board(link: BoardLink) -> BoardLink:
+    """Return the link with the board id in effect: the environment's, where it names one."""
+    # On the instance only; nothing is saved here.
+    link.board_id = configured_board_id(link.entity_type) or link.board_id
+    return link
+
+
+def mappings_of(link: BoardLink) -> Sequence[FieldMapping]:
+    """Return the link's mappings in their order."""
+    return list(link.mappings.all())
+
+
+def columns_of(link: BoardLink, mappings: Sequence[FieldMapping]) -> list[str]:
+    """Return the column ids that a pass reads, the NPD ID column included; the name is no column."""
+    found = [m.column_id for m in mappings if m.column_id and m.column_id != "name"]
+    # Each column once.
+    return [*dict.fromkeys([*found, *([link.npd_id_column] if link.npd_id_column else [])])]
+
+
+def item_url(link: BoardLink, item_id: str) -> str:
+    """Return the address of an item for a person: Monday's own, or the sandbox's board page."""
+    boards = "board" if is_sandbox() else "boards"
+    return f"{monday_web_url()}/{boards}/{link.board_id}/pulses/{item_id}"
+
+
+def monday_web_url() -> str:
+    """Return where a browser finds the boards, without anything secret that the API's URL may hold."""
+    if settings.MONDAY_WEB_URL:
+        return str(settings.MONDAY_WEB_URL)
+    if not is_sandbox():
+        return "https://app.monday.com"
+    parts = urlsplit(settings.MONDAY_API_URL)
+    port = f":{parts.port}" if parts.port else ""
+    # Host and port only: the address of the API may hold a user and a password.
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def is_sandbox() -> bool:
+    """Whether calls go to an address other than Monday's own."""
+    return urlsplit(settings.MONDAY_API_URL).hostname != MONDAY_HOST
+
+
+# Which rules make sense for a field: only lists can be united.
+
+
+def rules_for(mapping: FieldMapping) -> list[Rule]:
+    """Return the rules that a person may choose for this field, in the order in which they are offered."""
+    connector = connectors.get()
+    is_list = mapping.converter in connector.converter_names
+    is_list = is_list and isinstance(connector.converter(mapping.converter), ListConverter)
+    # A dropdown column may also hold one label of a plain text field.
+    if is_list and mapping.converter == "dropdown":
+        spec = _entities.get(mapping.link.entity_type)
+        fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
+        # NPD's side is a list only where every mapped field is an array.
+        is_list = all(isinstance(field, ArrayField) for field in fields)
+    return [rule for rule in Rule if is_list or not rule.for_lists]
+
+
+# System checks: whether an application's declarations of its synced models fit together.
+
+
+def check_dependency_triggers(app_configs: Sequence[Any] | None = None, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Warn of relations whose other table has no triggers that enqueue the records pointing at it."""
+    return list(_missing_triggers())
+
+
+def _missing_triggers() -> Iterator[checks.CheckMessage]:
+    for spec in entities():
+        for mapping in spec.mappings:
+            # Only a mapping of exactly one relation depends on other records.
+            field = relation_of(spec.model, mapping.fields)
+            if field is None:
+                continue
+            target: Any = target_of(field)
+            wanted = f"wake_{spec.entity_type}_{field.name}_changed"
+            if wanted not in {trigger.name for trigger in target._meta.triggers}:
+                yield checks.Warning(
+                    f"Nothing wakes a {spec.entity_type} when its {field.name} gets an item or a new name.",
+                    hint=f"Add *dependency_triggers({spec.entity_type!r}, {spec.model._meta.db_table!r}, "
+                    f"{field.name!r}) "
+                    f"to Meta.triggers of {target.__name__} (sync/kernel/triggers.py), then run makemigrations.",
+                    obj=target,
+                    id="sync.W001",
+                )
+
+
+RecordKey = tuple[str, UUID]
+
+
+def record_names(keys: Iterable[tuple[str, UUID | None]]) -> dict[RecordKey, str]:
+    """Return the names of records by type and id, one query for each type; deleted records are missing."""
+    wanted: dict[str, set[UUID]] = defaultdict(set)
+    for entity_type, entity_id in keys:
+        if entity_id is not None:
+            wanted[entity_type].add(entity_id)
+    found: dict[RecordKey, str] = {}
+    for spec in entities():
+        if wanted[spec.entity_type]:
+            records = spec.model._default_manager.in_bulk(list(wanted[spec.entity_type]))
+            found |= {(spec.entity_type, key): str(record) for key, record in records.items()}
+    return found
+
+
+def record_url(entity_type: str, entity_id: UUID | str) -> str:
+    """Return the record's page in the admin, or an empty text where its model has none."""
+    try:
+        opts = entity(entity_type).model._meta
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[entity_id])
+    except (UnknownEntity, NoReverseMatch):
+        return ""
+
+
+ModelField: TypeAlias = "models.Field[Any, Any]"
+
+
+def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:
+    """Return the relation to another synced model that these fields are, or None."""
+    if len(fields) != 1:
+        return None
+    field: Any = model._meta.get_field(fields[0])
+    target = field.related_model if field.many_to_one or field.one_to_one else None
+    return field if isinstance(target, type) and issubclass(target, SyncedModel) else None
+
+
+def target_of(field: ModelField) -> type[SyncedModel]:
+    """Return the synced model to which a relation points."""
+    return field.related_model  # type: ignore[return-value]

@@ -1,19 +1,20 @@
 """Celery tasks: wake-ups only. They carry no state; the rows of the queue are the truth.
 
-Each ends soon, and goes on another time, when its worker is told to end (sync/stopping.py).
+Each one ends soon when its worker shuts down, and continues on its next run (sync/kernel/process.py).
 """
 
 from __future__ import annotations
 
 from celery import shared_task
 
-from sync import account, directory
-from sync.audit.sampling import audit_when_due
-from sync.guard.releasing import release
-from sync.pruning import prune
+from sync.limits import account_users, breaker
+from sync.operations.detect.comparison import compare_due_boards
+from sync.operations.detect.sweep import sweep_due_boards
+from sync.operations.detect.verification import verify_if_due
+from sync.operations.retention import prune
+from sync.operations.setup.run import advance_drafts
 from sync.queue import SyncQueueService
-from sync.sweeps import compare_due, sweep_due
-from sync.wizard.working import carry_on
+from sync.records.approvals import release_obsolete
 
 
 @shared_task(name="sync.work_board", ignore_result=True)
@@ -24,51 +25,51 @@ def work_board(entity_type: str) -> None:
 
 @shared_task(name="sync.sweep", ignore_result=True)
 def sweep() -> None:
-    """Work every board that has due rows: what a lost wake-up would have done."""
+    """Work every board that has due rows, also those whose wake-up was lost."""
     SyncQueueService().process(linger=True)
 
 
 @shared_task(name="sync.refresh_allowance", ignore_result=True)
 def refresh_allowance() -> None:
-    """Compare what is used of Monday's allowance with Monday's own figures, and who the account's people are."""
-    account.refresh()
-    directory.keep_fresh()
+    """Compare the used quota with Monday's own figures, and read the account's users."""
+    breaker.refresh_quota()
+    account_users.refresh_users_if_due()
 
 
 @shared_task(name="sync.prune", ignore_result=True)
 def prune_old() -> None:
-    """Forget what has been kept for its time."""
+    """Delete what is older than its retention."""
     prune()
 
 
 @shared_task(name="sync.sweep_boards", ignore_result=True)
 def sweep_boards() -> None:
-    """Ask the boards that are due what changed since they were last asked: what webhooks missed."""
-    sweep_due()
+    """Ask the boards that are due for changes since the last time, which no webhook reported."""
+    sweep_due_boards()
 
 
 @shared_task(name="sync.compare_boards", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def compare_boards() -> None:
-    """Hold every item against its record and base, on the boards that are due: once a night.
+    """Compare every item with its record and base, on the boards that are due: once a night.
 
-    A board of 100,000 items is 200 calls: longer than any other task may take.
+    A board of 100,000 items is 200 calls, so this task may run for an hour.
     """
-    compare_due()
+    compare_due_boards()
 
 
 @shared_task(name="sync.audit", ignore_result=True)
 def audit() -> None:
-    """Read a sample of synced records again, where the day's calls for that have one to spend."""
-    audit_when_due()
+    """Verify a sample of synced records, where the day's calls for that have one left."""
+    verify_if_due()
 
 
 @shared_task(name="sync.release_held", ignore_result=True)
 def release_held() -> None:
-    """Let go what waits for approval and has lost its cause."""
-    release()
+    """Release pending approvals whose cause is gone."""
+    release_obsolete()
 
 
 @shared_task(name="sync.set_up", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)
 def carry_on_set_ups() -> None:
-    """Compare what the wizard has drawn up, carry out what was confirmed; a bulk import of thousands takes long."""
-    carry_on()
+    """Compare drafts of the wizard, apply those confirmed; a bulk import of thousands takes long."""
+    advance_drafts()

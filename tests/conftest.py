@@ -1,52 +1,109 @@
 """Fixtures for every test. The servers themselves come from tests/plugin.py.
 
 sandbox      the Monday simulator, running and empty; settings.MONDAY_API_URL points at it
+world        both boards set up and empty, worked in the test's own process; see tests/support/world.py
 site         sandbox, web, worker and beat as real processes on the test database, boards and webhooks set up
+open_page    signed-in pages of a real browser on this process's own web server, one for each call
 page         a page of a real browser; with `site` its relative addresses are NPD's
 admin_page   the same, signed in as the site's administrator
 """
 
 import os
 import shutil
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from http.server import ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 from django.conf import settings
+from django.db import connection, connections
 
 from config.embedded.processes import Child
+from sync.boards.board_setup import webhook_url
+from sync.clock import CREATE_SYNC_NOW
+from sync.outbox import notify
+from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
+from tests.support.world import World, hooks_kept, set_up_boards
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
+# How long a machine takes says nothing of the code.
+hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("npd")
+
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
+PROCESSES = {"running_sandbox", "processes", "simulator", "running", "start", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 
+def pytest_configure() -> None:
+    """A password made in this process costs no third of a second; the real hash is still understood."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher", *settings.PASSWORD_HASHERS]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what is slow, so that `-m "not processes and not browser"` is the quick run."""
+    """Mark what starts processes or a browser, and put it first; `make quick` leaves it out, and what is `slow`."""
     for item in items:
         names = getattr(item, "fixturenames", [])
-        if "site" in names or "sandbox" in names:
+        if not PROCESSES.isdisjoint(names) or "embedded" in item.path.parts:
             item.add_marker("processes")
-        if "browser" in names:
+        if "chromium" in names:
             item.add_marker("browser")
+    # What takes long begins first and in one process, or the end of the run is that process alone.
+    items.sort(key=lambda item: not any(map(item.get_closest_marker, ("processes", "browser", "slow"))))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_flush() -> Iterator[None]:
-    """Empty the tables by DELETE after a test: for a few rows TRUNCATE of fifty tables takes forty times as long."""
-    from django.db.backends.postgresql.operations import DatabaseOperations
+    """Empty the tables after a test without the command `flush`, which makes types and permissions anew each time."""
+    from django.test import TransactionTestCase
 
-    def sql_flush(self: object, style: object, tables: list[str], **options: object) -> list[str]:
-        deletes = [f'DELETE FROM "{table}"' for table in sorted(tables)]
-        # Without triggers and foreign keys: no outbox rows, and in any order.
-        return ["SET session_replication_role = replica", *deletes, "SET session_replication_role = DEFAULT"]
+    from tests.support import rows
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(DatabaseOperations, "sql_flush", sql_flush)
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: rows.empty())
+        patch.setattr(TransactionTestCase, "_should_reload_connections", lambda self: False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """The test database; at its end nobody is in it, as a thread of `live_server` that is still about to close."""
+    yield
+    with django_db_blocker.unblock(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+@pytest.fixture(autouse=True)
+def nothing_owed() -> Iterator[None]:
+    """A wake-up that a test still owes at its end is not sent into the next one."""
+    yield
+    notify.cancel_scheduled()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answers_as_declared() -> Iterator[None]:
+    """Hold each answer that DRF's test client gets against the OpenAPI schema."""
+    from rest_framework.test import APIClient
+
+    from tests.support import api_schema
+
+    ask = APIClient.request
+
+    def request(self: APIClient, **asked: Any) -> Any:
+        answer = ask(self, **asked)
+        api_schema.check(asked["REQUEST_METHOD"], asked["PATH_INFO"], answer)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(APIClient, "request", request)
         yield
 
 
@@ -74,6 +131,41 @@ def sandbox(running_sandbox: list[Child]) -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="session")
+def hooks() -> Iterator[ThreadingHTTPServer]:
+    """Where the webhooks of `world` arrive, for the run."""
+    with hooks_kept() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def prepared() -> Prepared:
+    """What `world` and `site` begin with, for the run."""
+    return Prepared()
+
+
+@pytest.fixture
+def world(
+    transactional_db: None,
+    sandbox: Sandbox,
+    running_sandbox: list[Child],
+    prepared: Prepared,
+    hooks: ThreadingHTTPServer,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[World]:
+    """Two empty boards, set up; nothing has been saved yet."""
+    settings.MONDAY_API_URL = sandbox.api_url
+    settings.SITE_URL = f"http://127.0.0.1:{hooks.server_address[1]}"
+    settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
+    settings.MONDAY_TIMEOUT_SECONDS = 5.0
+    prepared.stand(sandbox, running_sandbox[0].pid, "world", set_up_boards)
+    hooks.kept.clear()  # type: ignore[attr-defined]
+    yield World(sandbox, hooks, monkeypatch)
+    with connection.cursor() as cursor:
+        cursor.execute(CREATE_SYNC_NOW)
+
+
+@pytest.fixture(scope="session")
 def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Processes]:
     """Web, worker and beat, on the test database, for the run."""
     found = Processes()
@@ -82,11 +174,14 @@ def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Proc
 
 
 @pytest.fixture
-def site(transactional_db: None, processes: Processes, sandbox: Sandbox) -> Iterator[Site]:
+def site(
+    transactional_db: None, processes: Processes, sandbox: Sandbox, running_sandbox: list[Child], prepared: Prepared
+) -> Iterator[Site]:
     """NPD as it runs in production; see tests/support/site.py."""
     found = Site(processes, sandbox)
     try:
-        found.prepare()
+        prepared.stand(sandbox, running_sandbox[0].pid, f"site at {webhook_url()}", found.fill)
+        found.begin()
         yield found
     finally:
         sandbox.reset()
@@ -95,7 +190,7 @@ def site(transactional_db: None, processes: Processes, sandbox: Sandbox) -> Iter
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["Browser"]:
+def chromium() -> Iterator["Browser"]:
     """The system's Chromium. Without one the test is skipped, but never where CI=true."""
     program = next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
     if not program:
@@ -106,17 +201,19 @@ def browser() -> Iterator["Browser"]:
     expect.set_options(timeout=PAGE_TIMEOUT)
     # Its synchronous API runs an event loop in this thread, in which Django refuses its ORM otherwise.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    connections.close_all()  # under that loop this thread has connections of its own
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
         found = playwright.chromium.launch(executable_path=program, args=arguments)
         yield found
         found.close()
+        connections.close_all()
 
 
 @pytest.fixture
-def page(browser: "Browser") -> Iterator["Page"]:
+def page(chromium: "Browser") -> Iterator["Page"]:
     """A fresh page, 1280 by 900, relative addresses are NPD's."""
-    context = browser.new_context(
+    context = chromium.new_context(
         base_url=settings.SITE_URL, locale="en-GB", timezone_id="UTC", viewport={"width": 1280, "height": 900}
     )
     context.set_default_timeout(PAGE_TIMEOUT)
@@ -134,3 +231,39 @@ def admin_page(page: "Page", site: Site) -> "Page":
     session = client.cookies[settings.SESSION_COOKIE_NAME].value
     page.context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": site.url}])
     return page
+
+
+@pytest.fixture
+def open_page(
+    chromium: "Browser", live_server: Any, person: Any, settings: Any
+) -> Iterator[Callable[..., tuple["Page", list[str]]]]:
+    """Opens a page of a width and a colour scheme in which `person` is signed in; its errors stand in the list."""
+    from django.test import Client
+
+    settings.STORAGES = settings.STORAGES | {
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    }
+    contexts = []
+
+    def is_fault(line: Any) -> bool:
+        """A form that is refused or stale is answered so, and the browser calls that an error."""
+        return bool(line.type == "error" and not line.text.endswith(("400 (Bad Request)", "409 (Conflict)")))
+
+    def opened(width: int = 1280, scheme: Any = "light") -> tuple["Page", list[str]]:
+        client = Client()
+        client.force_login(person)
+        context = chromium.new_context(
+            base_url=live_server.url, viewport={"width": width, "height": 900}, color_scheme=scheme
+        )
+        context.set_default_timeout(2 * PAGE_TIMEOUT)
+        contexts.append(context)
+        name = settings.SESSION_COOKIE_NAME
+        context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": live_server.url}])
+        page, errors = context.new_page(), []
+        page.on("console", lambda line: errors.append(line.text) if is_fault(line) else None)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        return page, errors
+
+    yield opened
+    for context in contexts:
+        context.close()

@@ -1,22 +1,19 @@
-"""From a bare python3 to a working .venv, and on to the command that `make` was asked for.
+"""From a bare Python to a working .venv, and on to the command that `make` was asked for.
 
-Run by whatever `python3` the system has, so: the standard library only, and no syntax newer than Python 3.7.
+launcher.py has checked that Python is new enough; nothing is installed yet, so: the standard library only.
 """
-
-from __future__ import annotations
 
 import hashlib
 import os
-import shutil
+import runpy
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-OLDEST = (3, 11)
-CANDIDATES = ["python3.14", "python3.13", "python3.12", "python3.11"]
 NETWORK_WORDS = (
     "NewConnectionError",
     "ConnectTimeout",
@@ -34,20 +31,16 @@ class StartError(Exception):
     """The message is a sentence for the person at the terminal."""
 
 
-def check_python(version: tuple[int, int]) -> None:
-    """Go on in a newer Python where this one is too old; raise StartError when there is none."""
-    if version >= OLDEST:
+def check_root(environment: Mapping[str, str]) -> None:
+    """Raise StartError where root can start no PostgreSQL here, before anything is installed for it."""
+    dotenv = ROOT / ".env"
+    answer = dotenv.read_text() if dotenv.is_file() else ""
+    if environment.get("DATABASE_URL") or environment.get("TEST_SERVERS") == "1" or "DATABASE_URL=" in answer:
         return
-    for name in CANDIDATES:
-        # A shim of pyenv is there also for versions that are switched off: only running it tells.
-        if shutil.which(name) and subprocess.call([name, "-c", ""], stderr=subprocess.DEVNULL) == 0:
-            os.execvp(name, [name, *sys.argv])  # noqa: S606
-    raise StartError(
-        f"NPD Sync needs Python 3.11 or newer, and this is {version[0]}.{version[1]}. "
-        "Install one (Debian, Ubuntu: sudo apt install python3.11 python3.11-venv; "
-        "macOS: brew install python@3.12), "
-        "or name one: make run PYTHON=/path/to/python3.12"
-    )
+    # Not imported: the package `config` needs what isn't installed yet.
+    refusal = runpy.run_path(str(Path(__file__).with_name("accounts.py")))["refusal"](ROOT)
+    if refusal:
+        raise StartError(refusal)
 
 
 def check_venv_module() -> None:
@@ -64,7 +57,7 @@ def check_venv_module() -> None:
 
 
 def ensure(requirements: str) -> None:
-    """Make .venv hold what requirements/NAME.txt lists; quick when it does already."""
+    """Install into .venv what requirements/NAME.txt locks; quick when it is there already."""
     wanted = fingerprint(requirements)
     stamp = VENV / ("installed-" + requirements)
     if stamp.is_file() and stamp.read_text() == wanted and PYTHON.exists():
@@ -73,13 +66,12 @@ def ensure(requirements: str) -> None:
         if not PYTHON.exists():
             check_venv_module()
             print("Making .venv …", flush=True)
-            run_quietly(
-                [sys.executable, "-m", "venv", "--clear", str(VENV)], "The folder .venv could not be made"
-            )
-        print("Installing the packages (this once; under a minute) …", flush=True)
+            run_quietly([sys.executable, "-m", "venv", "--clear", str(VENV)], "The folder .venv could not be made")
+        print("Installing the packages (this once; a minute or two) …", flush=True)
         install(requirements)
-        name_the_project()
+        add_project_path()
         stamp.write_text(wanted)
+        forget_stale_stamps()
     except PermissionError as error:
         raise StartError(
             f"{error.filename} can't be written by this user. Clone the project into a folder of your own."
@@ -87,10 +79,22 @@ def ensure(requirements: str) -> None:
 
 
 def fingerprint(requirements: str) -> str:
-    """What the stamp must say: it changes with the requirements, with the folder and with Python."""
-    files = [ROOT / "requirements.txt", *sorted((ROOT / "requirements").glob("*.txt"))]
-    texts = [str(ROOT), sys.version, requirements, *[file.read_text() for file in files]]
+    """Return what the stamp must say: it changes with the lock, with the folder and with Python."""
+    texts = [str(ROOT), sys.version, lock_of(requirements).read_text()]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def lock_of(requirements: str) -> Path:
+    """Return the file that pip installs: complete in itself, every file of every package with its hash."""
+    return ROOT / "requirements" / (requirements + ".txt")
+
+
+def forget_stale_stamps() -> None:
+    # Locks of one commit agree, so all their stamps stay; those of other commits name replaced packages.
+    for stamp in VENV.glob("installed-*"):
+        name = stamp.name[len("installed-") :]
+        if not lock_of(name).is_file() or stamp.read_text() != fingerprint(name):
+            stamp.unlink()
 
 
 def install(requirements: str) -> None:
@@ -104,20 +108,16 @@ def install(requirements: str) -> None:
         "--disable-pip-version-check",
         "--retries",
         "2",
+        "--require-hashes",
     ]
-    run_quietly([*command, "-r", f"requirements/{requirements}.txt"], "The packages could not be installed")
+    run_quietly([*command, "-r", str(lock_of(requirements))], "The packages could not be installed")
 
 
 def run_quietly(command: list[str], failure: str) -> None:
     """Run without output; raise StartError with the reason, or with the last ten lines."""
     try:
         result = subprocess.run(
-            command,
-            cwd=ROOT,
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+            command, cwd=ROOT, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
     except OSError as error:
         raise StartError(f"{failure}: {error}") from error
@@ -126,11 +126,16 @@ def run_quietly(command: list[str], failure: str) -> None:
 
 
 def reason(failure: str, output: str) -> str:
-    """The sentence for a failed step."""
+    """Return the sentence for a failed step."""
     if any(word in output for word in NETWORK_WORDS):
         return (
             failure + ": the package index (pypi.org) does not answer. "
             "Connect to the network, or set PIP_INDEX_URL to one you can reach, and type the same again."
+        )
+    if "DO NOT MATCH THE HASHES" in output:
+        return (
+            failure + ": the index gave a file that is not the one in the lock file, so nothing was installed. "
+            "Take the files of pypi.org (pip config list shows other indexes), and type the same again."
         )
     if "ermission denied" in output:
         return failure + ": this user may not write here. Clone the project into a folder of your own."
@@ -139,14 +144,14 @@ def reason(failure: str, output: str) -> str:
     return "\n".join([failure + ". The last lines:", *output.strip().splitlines()[-10:]])
 
 
-def name_the_project() -> None:
-    """Let .venv's own programs (pytest, celery) find the project's modules from everywhere."""
+def add_project_path() -> None:
+    """Let .venv's own programs (pytest, celery) find the project's modules from any folder."""
     for packages in VENV.glob("lib/python3*/site-packages"):
         (packages / "npd_sync.pth").write_text(str(ROOT) + "\n")
 
 
-def become(*command: str) -> None:
-    """Turn into a program of .venv, so that a Ctrl-C meets one process."""
+def exec_command(*command: str) -> None:
+    """Become a program of .venv, so that a Ctrl-C meets one process."""
     os.chdir(ROOT)
     sys.stdout.flush()
     os.execv(str(PYTHON), [str(PYTHON), *command])  # noqa: S606
@@ -155,7 +160,7 @@ def become(*command: str) -> None:
 def main(arguments: list[str]) -> int:
     """`bootstrap.py REQUIREMENTS [PYTHON ARGUMENTS …]`."""
     try:
-        check_python(sys.version_info[:2])
+        check_root(os.environ)
         ensure(arguments[0])
     except StartError as error:
         print(error, file=sys.stderr)
@@ -163,7 +168,7 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     if arguments[1:]:
-        become(*arguments[1:])
+        exec_command(*arguments[1:])
     return 0
 
 

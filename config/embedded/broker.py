@@ -1,18 +1,22 @@
-"""Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, mended.
+"""Celery's broker on PostgreSQL: kombu's SQLAlchemy transport, with four faults fixed.
 
-As it comes, beat never sends again once PostgreSQL was away, a worker that can't connect spins until it
-ends itself, and a message waits up to a second. The first two are mended by naming the errors after which a
-connection is made anew and by trying a connection before it is called one; the third by asking ten times a
-second.
+Unfixed, beat never sends again once PostgreSQL was away, a worker that can't connect spins until it ends
+itself, a message waits up to a second, and a worker on shutdown goes on polling for two more. The first two
+are fixed by naming the errors after which a connection is replaced and by trying a connection before it
+counts as one; the third by polling ten times a second; the last by checking for a shutdown in between.
 """
 
+from time import monotonic
 from typing import Any
 
 from amqp.exceptions import RecoverableConnectionError
+from celery.worker import state
 from kombu.transport import virtual
 from kombu.transport.sqlalchemy import Channel as SQLAlchemyChannel
 from kombu.transport.sqlalchemy import Transport as SQLAlchemyTransport
 from sqlalchemy import Engine, create_engine, exc, make_url, text
+
+POLL_SECONDS = 0.2  # seconds
 
 
 class Channel(SQLAlchemyChannel):
@@ -20,18 +24,14 @@ class Channel(SQLAlchemyChannel):
 
     def _engine_from_config(self) -> Engine:
         url = make_url(str(self.connection.client.hostname))  # type: ignore[union-attr]
-        asked = url.query.get("prepare_threshold")
+        asked = str(url.query["prepare_threshold"]) if "prepare_threshold" in url.query else None
         return create_engine(
             url.difference_update_query(["prepare_threshold"]),
             pool_pre_ping=True,
             pool_size=2,
-            connect_args={} if asked is None else {"prepare_threshold": _threshold(str(asked))},
+            # A URL has text; the driver wants a number, or None for never.
+            connect_args={} if asked is None else {"prepare_threshold": int(asked) if asked.isdecimal() else None},
         )
-
-
-def _threshold(asked: str) -> int | None:
-    """After how many runs a statement is prepared: a URL holds text, the driver wants a number, or None for never."""
-    return int(asked) if asked.isdecimal() else None
 
 
 class Transport(SQLAlchemyTransport):
@@ -47,6 +47,19 @@ class Transport(SQLAlchemyTransport):
         RecoverableConnectionError,
     )
 
+    # The stubs of its two parents differ.
+    def drain_events(self, connection: Any, timeout: float | None = None) -> None:  # type: ignore[override]
+        """Deliver the next message. Raises TimeoutError, early in a worker that is shutting down."""
+        deadline = None if timeout is None else monotonic() + timeout
+        while True:
+            try:
+                left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - monotonic())
+                super().drain_events(connection, timeout=max(left, 0.001))
+                return
+            except TimeoutError:
+                if _is_stopping() or (deadline is not None and monotonic() >= deadline):
+                    raise
+
     def establish_connection(self) -> Any:
         """Connect, and ask the database one question; raises when it doesn't answer."""
         connection = super().establish_connection()
@@ -59,3 +72,8 @@ class Transport(SQLAlchemyTransport):
             self._avail_channels.clear()  # type: ignore[attr-defined]
             raise
         return connection
+
+
+def _is_stopping() -> bool:
+    # 0 orders a shutdown too: it is the exit code.
+    return any(flag is not None and flag is not False for flag in (state.should_stop, state.should_terminate))

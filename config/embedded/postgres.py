@@ -15,15 +15,15 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import psutil
 import psycopg
 from psycopg import sql
 
+from config.embedded import accounts
+from config.embedded.accounts import Account
 from config.embedded.processes import StartError, die_with_parent
 
 MAJOR = "18"
@@ -32,43 +32,39 @@ FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 START_SECONDS = 30
 
 
-@dataclass(frozen=True)
-class Account:
-    """Whom PostgreSQL runs as. It refuses root, so root lends it an account that is there already."""
-
-    uid: int
-    gid: int
-    name: str
-
-    @property
-    def popen(self) -> dict[str, Any]:
-        """What subprocess needs to run as this account."""
-        return {"user": self.uid, "group": self.gid, "extra_groups": []}
-
-
 class EmbeddedPostgres:
     """One cluster in one folder, reachable through a socket only.
 
-    `fast` trades safety for speed: for tests, whose data nobody misses.
+    `fast` trades safety for speed: for tests, whose data may be lost.
     """
 
     def __init__(self, data: Path, fast: bool = False) -> None:
-        self.data = data.resolve()
+        self.place = data.parent.resolve() / data.name
+        self.data = self.place.resolve()  # elsewhere, where root may not give its folder to others
         self.fast = fast
-        self.log = self.data.with_suffix(".log")
+        self.log = self.place.with_suffix(".log")
         self.process: subprocess.Popen[bytes] | None = None
         self.account: Account | None = None
 
     def start(self) -> None:
-        """Make the cluster where there is none, start it, and return when it answers. Raises StartError."""
+        """Create the cluster where there is none, start it, and return when it answers. Raises StartError."""
         binaries = _binaries()
         try:
-            self.data.parent.mkdir(parents=True, exist_ok=True)
-            self.account = _account_for(self.data)
-            _check_reachable(self.data.parent, binaries, self.account)
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            accounts.finish_move(self.place)
+            self.data = self.place.resolve()
+            self._check_owner()
             end_leftover(self.data)
-            self._check_version()
-            self.socket = _socket_folder(self.data, self.account)
+            with contextlib.suppress(FileNotFoundError):
+                found = (self.data / "PG_VERSION").read_text().strip()
+                if found != MAJOR:
+                    raise StartError(
+                        f"{self.data} was made by PostgreSQL {found}, and this is {MAJOR}. "
+                        "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
+                    )
+            if os.geteuid() == 0:
+                binaries = self._lend_account(binaries)
+            self.socket = _socket_folder(self.place, self.account)
             if not self.data.exists():
                 self._initialize(binaries)
             self._spawn(binaries)
@@ -97,34 +93,49 @@ class EmbeddedPostgres:
         return f"postgresql://postgres@/{database}?host={self.socket}"
 
     def create_database(self, name: str) -> None:
-        """Create a database unless it is there."""
+        """Create a database unless it exists."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
                 connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
 
-    def _check_version(self) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            found = (self.data / "PG_VERSION").read_text().strip()
-            if found != MAJOR:
-                raise StartError(
-                    f"{self.data} was made by PostgreSQL {found}, and this is {MAJOR}. "
-                    "`make reset` starts with new data; or set DATABASE_URL to a server of your own."
-                )
+    def _check_owner(self) -> None:
+        if self.place.is_symlink() and not self.data.exists():
+            raise StartError(
+                f"The data of {self.place} was kept in {self.data}, and that folder is gone. "
+                "Put it back, or type `make reset` to start with new data."
+            )
+        if os.geteuid() and self.data.exists() and self.data.stat().st_uid != os.geteuid():
+            raise StartError(
+                f"{self.data} belongs to another user than {_me()}: it was probably made by root. "
+                "Run this as root again, or remove var/ as root and start anew."
+            )
+
+    def _lend_account(self, binaries: Path) -> Path:
+        # As root: choose the account that PostgreSQL runs as, give it the data, return the programs to use.
+        owner = self.data.stat().st_uid if self.data.exists() else None
+        account = accounts.choose_account(owner, [self.data.parent, binaries])
+        if account is None:
+            found = accounts.find_relocation(self.place, binaries)
+            if found is None:
+                raise StartError(accounts.no_account_message(self.place.parent))
+            if self.data != found.data:
+                found.take_over(self.place)
+            self.data, account = found.data, found.account
+            binaries = found.programs(binaries)
+        self.account = account
+        if self.data.exists() and not account.owns(self.data):
+            account.chown_all(self.data)
+        return binaries
 
     def _initialize(self, binaries: Path) -> None:
-        """Run initdb beside the final place, so that a start that is killed leaves no half cluster behind."""
+        # Beside the final place, so that a killed start leaves no half cluster behind.
         for leftover in self.data.parent.glob(self.data.name + ".new-*"):
             shutil.rmtree(leftover)
         draft = Path(tempfile.mkdtemp(prefix=self.data.name + ".new-", dir=self.data.parent))
-        _give(draft, self.account)
+        if self.account:
+            self.account.chown_all(draft)
         locale = ["--locale=C", "--encoding=UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = [
-            str(binaries / "initdb"),
-            "--auth=trust",
-            "--username=postgres",
-            f"--pgdata={draft}",
-            *locale,
-        ]
+        command = [str(binaries / "initdb"), "--auth=trust", "--username=postgres", f"--pgdata={draft}", *locale]
         result = subprocess.run(
             [*command, *(["--no-sync"] if self.fast else [])],
             cwd="/",
@@ -132,7 +143,7 @@ class EmbeddedPostgres:
             capture_output=True,
             check=False,
             text=True,
-            **_popen(self.account),
+            **(self.account.popen() if self.account else {}),
         )
         if result.returncode:
             reason = (result.stderr.strip().splitlines() or ["no reason given"])[-1]
@@ -142,6 +153,7 @@ class EmbeddedPostgres:
     def _spawn(self, binaries: Path) -> None:
         options = ["listen_addresses=", "max_connections=100", *(FAST if self.fast else ())]
         command = [str(binaries / "postgres"), "-D", str(self.data), "-k", str(self.socket)]
+        last_words = die_with_parent(signal.SIGINT)
         with self.log.open("ab") as out:
             self.log_start = out.tell()
             self.process = subprocess.Popen(
@@ -152,8 +164,7 @@ class EmbeddedPostgres:
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=die_with_parent(signal.SIGINT),  # noqa: PLW1509 - no other thread holds a lock here
-                **_popen(self.account),
+                **(self.account.popen(last_words) if self.account else {"preexec_fn": last_words}),
             )
 
     def _wait(self) -> None:
@@ -161,7 +172,12 @@ class EmbeddedPostgres:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise StartError(f"PostgreSQL ended at its start: {self._reason()} (its log: {self.log})")
+                with self.log.open("rb") as file:
+                    file.seek(self.log_start)
+                    lines = file.read().decode(errors="replace").splitlines()
+                telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
+                reason = telling[-1].strip() if telling else "it gave no reason"
+                raise StartError(f"PostgreSQL ended at its start: {reason} (its log: {self.log})")
             with contextlib.suppress(psycopg.OperationalError):
                 psycopg.connect(self.url("postgres"), connect_timeout=2).close()
                 return
@@ -169,18 +185,11 @@ class EmbeddedPostgres:
         self.stop()
         raise StartError(f"PostgreSQL did not answer within {START_SECONDS} seconds; its log: {self.log}")
 
-    def _reason(self) -> str:
-        with self.log.open("rb") as file:
-            file.seek(self.log_start)
-            lines = file.read().decode(errors="replace").splitlines()
-        telling = [line for line in lines if "FATAL" in line or "error" in line.lower()] or lines
-        return telling[-1].strip() if telling else "it gave no reason"
-
 
 def end_leftover(data: Path) -> None:
-    """End a server that a killed parent left on this folder, and take away the lock of one that is gone.
+    """End a server that a killed parent left on this folder, and remove the lock of one that has ended.
 
-    The caller holds the folder's lock, so nobody else's server can be meant.
+    The caller holds the folder's lock, so it can't be another caller's server.
     """
     lock = data / "postmaster.pid"
     try:
@@ -192,9 +201,7 @@ def end_leftover(data: Path) -> None:
     except FileNotFoundError:
         return
     except psutil.TimeoutExpired as error:
-        raise StartError(
-            f"An older PostgreSQL (process {error.pid}) on {data} doesn't end; end it by hand."
-        ) from error
+        raise StartError(f"An older PostgreSQL (process {error.pid}) on {data} doesn't end; end it by hand.") from error
     except (psutil.NoSuchProcess, ValueError, IndexError):
         pass
     lock.unlink(missing_ok=True)
@@ -218,67 +225,20 @@ def _me() -> str:
     return pwd.getpwuid(os.geteuid()).pw_name
 
 
-def _account_for(data: Path) -> Account | None:
-    """None: run as oneself. As root: the owner of the data, or `nobody` for new data."""
-    owner = data.stat().st_uid if data.exists() else None
-    if os.geteuid() != 0:
-        if owner not in (None, os.geteuid()):
-            raise StartError(
-                f"{data} belongs to another user than {_me()}: it was probably made by root. "
-                "Run this as root again, or remove var/ as root and start anew."
-            )
-        return None
-    entry = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
-    return Account(entry.pw_uid, entry.pw_gid, entry.pw_name)
-
-
-def _popen(account: Account | None) -> dict[str, Any]:
-    return account.popen if account else {}
-
-
-def _give(path: Path, account: Account | None) -> None:
-    if account:
-        os.chown(path, account.uid, account.gid)
-
-
-def _check_reachable(folder: Path, binaries: Path, account: Account | None) -> None:
-    """As root: PostgreSQL's account must be able to enter every folder down to the data and the binaries."""
-    if not account:
-        return
-    for path in (*_down_to(folder), *_down_to(binaries)):
-        found = path.stat()
-        mode = found.st_mode
-        allowed = (
-            mode & stat.S_IXOTH
-            or (found.st_uid == account.uid and mode & stat.S_IXUSR)
-            or (found.st_gid == account.gid and mode & stat.S_IXGRP)
-        )
-        if not allowed:
-            raise StartError(
-                f"PostgreSQL refuses to run as root; it runs as '{account.name}', who may not enter {path}. "
-                f"Move the project to a folder that everyone may enter (for example /srv), "
-                f"or run this as an ordinary user, or type: chmod o+x {path}"
-            )
-
-
-def _down_to(path: Path) -> Iterator[Path]:
-    yield from reversed(path.resolve().parents)
-    yield path.resolve()
-
-
 def _socket_folder(data: Path, account: Account | None) -> Path:
-    """A short folder for the socket, whose path may not be long; the same one at each start."""
+    # A socket's path must be short; the folder is the same one at each start.
     name = "npd-" + hashlib.sha256(str(data).encode()).hexdigest()[:10]
     folder = Path(tempfile.gettempdir()) / name
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > LONGEST_SOCKET:
         folder = Path("/tmp") / name  # noqa: S108 - the only short folder there is; checked below
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-        _give(folder, account)
     wanted = account.uid if account else os.geteuid()
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in (wanted, os.geteuid()):
+    known = {wanted, os.geteuid(), *([accounts.nobody().uid] if account else [])}
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid not in known:
         raise StartError(f"{folder} should hold PostgreSQL's socket, but belongs to someone else. Remove it.")
-    _give(folder, account)
+    if account:
+        account.chown_all(folder)
     folder.chmod(0o700)
     return folder

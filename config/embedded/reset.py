@@ -4,8 +4,9 @@ import shutil
 import sys
 
 from config import environment
+from config.embedded import accounts
 from config.embedded.processes import StartError
-from config.embedded.supervisor import only_one
+from config.embedded.supervisor import run_lock
 
 QUESTION = (
     "This deletes var/: the embedded database with everything in it, the sandbox's boards, the logs and the "
@@ -20,10 +21,12 @@ def main() -> int:
         print("There is nothing to reset.")
         return 0
     try:
-        with only_one(var):
+        with run_lock(var):
             if input(QUESTION).strip().lower() != "yes":
                 print("Nothing was deleted.")
                 return 1
+            if (home := accounts.relocation_of(var / "pg")) is not None:
+                shutil.rmtree(home, ignore_errors=True)
             shutil.rmtree(var)
     except StartError as error:
         print(error)

@@ -1,43 +1,265 @@
-"""`make run`: everything up in the right order, kept up, and down with one Ctrl-C."""
+"""`make run`: everything up in the right order, kept up, and down with one Ctrl-C.
+
+Which processes, ports and variables a run has is decided first, from the environment alone.
+"""
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import IO, NoReturn
 
-import environ
+import psutil
+import psycopg
+from django.core.exceptions import ImproperlyConfigured
 
 from config import environment
-from config.embedded import leftovers, plan, ports
+from config.embedded import processes as embedded_processes
 from config.embedded.postgres import EmbeddedPostgres
-from config.embedded.private import keep_private
-from config.embedded.processes import Child, StartError, stop_all
-from config.embedded.samples import SAMPLE_DATA, holds_sample_data
-from config.embedded.secrets import Secrets, secrets_of
+from config.embedded.prepare import DONE
+from config.embedded.processes import Child, StartError, die_with_parent, is_abandoned_by_make, stop_all
+from config.environment import SECRETS, Secrets, is_board_id, secrets_of
+
+
+def port_of(env: Mapping[str, str], name: str, default: int) -> int:
+    """The port that a variable names. Raises StartError when it isn't one."""
+    text = env.get(name) or str(default)
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise StartError(f"{name}={text} is not a port. Type a number, for example: make run {name}={default}")
+    return int(text)
+
+
+def is_free_port(port: int) -> bool:
+    """Whether a server could listen there. Raises StartError where the system doesn't allow it at all."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+            raise StartError(f"Port {port} can't be used ({error.strerror}). {_line_to_type(8010)}") from error
+    return True
+
+
+def check_ports(web: int, sandbox: int | None) -> None:
+    """Raise StartError, with who has the port and the line to type, unless the ports are free."""
+    if web == sandbox:
+        raise StartError(f"PORT and SANDBOX_PORT are both {web}. {_line_to_type(_free_pair_after(web))}")
+    taken = [port for port in (web, sandbox) if port is not None and not is_free_port(port)]
+    if taken:
+        whose = "\n".join(f"Port {port} is taken by {port_holder(port)}." for port in taken)
+        raise StartError(f"{whose}\n{_line_to_type(_free_pair_after(max(taken)))}")
+
+
+def port_holder(port: int) -> str:
+    """Return who listens on a port, as far as the system shows this user."""
+    try:
+        for connection in psutil.net_connections("tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:2] == (port,)
+            if listens and connection.pid:
+                process = psutil.Process(connection.pid)
+                command = " ".join(process.cmdline()[:3])  # no more: arguments may hold secrets
+                return f"{process.name()} (process {process.pid}: {command}, in {process.cwd()})"
+    except (psutil.Error, OSError):
+        pass
+    return "another program (the system doesn't say which)"
+
+
+def _free_pair_after(port: int) -> int:
+    """Return the first port of a free pair, by tens."""
+    candidates = range(port - port % 10 + 10, 65000, 10)
+    return next((first for first in candidates if is_free_port(first) and is_free_port(first + 1)), 8010)
+
+
+def _line_to_type(first: int) -> str:
+    return f"Type: make run PORT={first} SANDBOX_PORT={first + 1}"
+
+
+# What `make run` starts: the variables that it sets and the command of each process.
+
+
+PYTHON = sys.executable
+
+NEW_ITEM_WAIT = str(30 * 24 * 3600)  # seconds; the demo's item without an e-mail waits for the person who tries it
+
+# What a person may set for the run, and `manage.py` in a second terminal must read the same.
+PASSED_VARIABLES = (
+    *SECRETS,
+    "SITE_URL",
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "SENTRY_ENVIRONMENT",
+    "SENTRY_RELEASE",
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "HEARTBEAT_DIR",
+    "STATIC_MANIFEST",
+    "LOG_LEVEL",
+    "TIME_ZONE",
+    "READY_MAX_DUE_SECONDS",
+    "MONDAY_API_URL",
+    "MONDAY_WEB_URL",
+    "MONDAY_API_VERSION",
+    "MONDAY_TIMEOUT_SECONDS",
+    "MONDAY_SETTLE_SECONDS",
+    "NEW_ITEM_WAIT_SECONDS",
+    "DEFAULT_PHONE_REGION",
+    "API_THROTTLE",
+    "SYNC_NOW_THROTTLE",
+    "SYNC_GUARD_RECORDS",
+    "SYNC_GUARD_PERCENT",
+    "SYNC_LOOP_TIMES",
+    "SYNC_HISTORY_DAYS",
+    "SYNC_QUEUE_DAYS",
+    "SYNC_AUDIT_CALLS_A_DAY",
+)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """One run: its ports, whether it simulates Monday itself, and the variables for its processes."""
+
+    web_port: int
+    sandbox_port: int | None
+    variables: dict[str, str]
+
+    @property
+    def site(self) -> str:
+        """NPD's address."""
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def board_page(self) -> str:
+        """The address of the sandbox's board page."""
+        return f"http://127.0.0.1:{self.sandbox_port}"
+
+
+def plan_run(env: Mapping[str, str], secrets: Secrets) -> RunPlan:
+    """Plan a run from the environment. With a MONDAY_API_KEY of one's own: no sandbox, no sample data."""
+    web_port = port_of(env, "PORT", 8000)
+    site = f"http://127.0.0.1:{web_port}"
+    variables = {
+        "PORT": str(web_port),
+        "SECRET_KEY": secrets.secret_key,
+        "CRON_SECRET": secrets.cron_secret,
+        "METRICS_TOKEN": secrets.metrics_token,
+        "SITE_URL": site,
+    }
+    variables |= {name: env[name] for name in [*PASSED_VARIABLES, *filter(is_board_id, env)] if env.get(name)}
+    if not env.get("DATABASE_URL"):
+        variables["EMBEDDED"] = "true"
+    if env.get("MONDAY_API_KEY"):
+        return RunPlan(web_port, None, variables)
+    sandbox_port = port_of(env, "SANDBOX_PORT", 8001)
+    variables |= {
+        "SANDBOX_PORT": str(sandbox_port),
+        "SITE_URL": site,
+        "MONDAY_API_URL": f"http://127.0.0.1:{sandbox_port}/v2",
+        "MONDAY_API_KEY": secrets.monday_api_key,
+        "MONDAY_WEBHOOK_TOKEN": secrets.monday_webhook_token,
+        "NEW_ITEM_WAIT_SECONDS": env.get("NEW_ITEM_WAIT_SECONDS") or NEW_ITEM_WAIT,
+        "DEMO": "true",
+    }
+    return RunPlan(web_port, sandbox_port, variables)
+
+
+def figures_line(site: str) -> str:
+    """Return a command that shows /metrics; its token stays in the file that only the run's user can read."""
+    read = """python3 -c 'import json; print(json.load(open("var/run.json"))["METRICS_TOKEN"])'"""
+    return f'curl -s -H "Authorization: Bearer $({read})" {site}/metrics'
+
+
+def web_command() -> list[str]:
+    """Return the command of the web process, for this machine only."""
+    return [PYTHON, "-m", "config.web", "--host", "127.0.0.1"]
+
+
+def worker_command() -> list[str]:
+    """Return the command of a Celery worker without gossip: the PostgreSQL broker has no fan-out."""
+    quiet = ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    return [PYTHON, "-m", "celery", "-A", "config", "worker", "--concurrency=2", "--loglevel=INFO", *quiet]
+
+
+def beat_command() -> list[str]:
+    """Return the command of Celery's clock; var/run.lock already ensures that there is only one."""
+    return [PYTHON, "-m", "celery", "-A", "config", "beat", "--loglevel=INFO", "--pidfile="]
+
+
+def sandbox_command(plan: RunPlan, var: Path) -> list[str]:
+    """Return the command of the simulator of Monday, whose boards live in var/.
+
+    Its tokens are in its environment (MONDAY_API_KEY, NPD_TOKEN): `ps` shows a command line to everybody.
+    """
+    command = [PYTHON, "-m", "sandbox", "--port", str(plan.sandbox_port), "--data", str(var / "sandbox.db")]
+    return [*command, "--npd-url", plan.site]
+
+
+# What `make run` writes is for its owner only: logs, boards, secrets.
+
+
+OTHERS = 0o077
+ENTER_ONLY = 0o711  # go through, not list
+
+
+def keep_private(var: Path) -> None:
+    """Make var/, and let this process and its children write for their owner only.
+
+    Also closes what older runs left open. Where root runs this, PostgreSQL runs as another account, which
+    must be able to enter its own folder below. Raises PermissionError when this user may not write there.
+    """
+    os.umask(OTHERS)
+    var.mkdir(exist_ok=True)
+    if os.geteuid() == 0:
+        var.chmod(var.stat().st_mode & 0o777 | ENTER_ONLY)
+    for path in var.iterdir():
+        if path.is_file() and not path.is_symlink() and path.stat().st_uid == os.geteuid():
+            path.chmod(path.stat().st_mode & ~OTHERS & 0o777)
+
+
+# Whether a database has the sample data of `make run`, which nobody wants on a real account's boards.
+
+
+DEMO_USER = "monday-sandbox"  # npd.demo.people.PAGE, whose module wants Django to be set up
+
+SAMPLE_DATA = (
+    "This database holds the sample data of an earlier run with the sandbox, and `monday_setup` would send it "
+    "to your account.\nFor a database of its own: Ctrl-C, then `make reset` (deletes the sample data) and "
+    "`make run` again; or set DATABASE_URL to another PostgreSQL."
+)
+
+
+def holds_sample_data(url: str) -> bool:
+    """Whether the demo was ever prepared in this database: its board page has a user there."""
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        found = connection.execute("SELECT FROM auth_user WHERE username = %s", [DEMO_USER])
+        return found.fetchone() is not None
+
 
 READY_SECONDS = 60
-LOOK_SECONDS = 0.2
+WATCH_SECONDS = 0.2
 STEADY_SECONDS = 10  # a child that lived this long is started again at once
 LONGEST_PAUSE = 30.0
 
 
-def say(text: str) -> None:
-    """Tell the person at the terminal."""
-    print(text, flush=True)
+def print_line(text: str) -> None:
+    """Print for the person at the terminal; a closed terminal is no error."""
+    with contextlib.suppress(OSError):
+        print(text, flush=True)
 
 
 @contextlib.contextmanager
-def only_one(var: Path) -> Iterator[IO[str]]:
+def run_lock(var: Path) -> Iterator[IO[str]]:
     """Hold var/run.lock. Raises StartError when another `make run` holds it."""
     lock = (var / "run.lock").open("a+")
     with lock:
@@ -47,16 +269,56 @@ def only_one(var: Path) -> Iterator[IO[str]]:
             lock.seek(0)
             raise StartError(
                 f"`make run` is already running in this folder ({lock.read().strip() or 'just starting'}). "
-                "Use that one, or end it with Ctrl-C in its terminal."
+                "Use that one, or end it: Ctrl-C in its terminal, or `make stop`."
             ) from error
         lock.truncate(0)
         yield lock
 
 
+class Preparation:
+    """The process of config/embedded/prepare.py, which does a step when asked to."""
+
+    def __init__(self, root: Path, env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [PYTHON, "-m", "config.embedded.prepare"],
+                cwd=root,
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # a Ctrl-C in the terminal comes through us
+                preexec_fn=die_with_parent(signal.SIGTERM),  # noqa: PLW1509 - no other thread holds a lock here
+            )
+
+    def run_step(self, step: str, what: str, show: Callable[[str], None] | None = None) -> None:
+        """Have a step done, and its lines shown; its last ten are in the StartError when it fails."""
+        assert self.process.stdin
+        assert self.process.stdout
+        with contextlib.suppress(BrokenPipeError):  # a process that has ended is reported below
+            self.process.stdin.write(step + "\n")
+            self.process.stdin.flush()
+        for line in self.process.stdout:
+            if line.rstrip("\n") == DONE:
+                return
+            if show:
+                show(line.rstrip("\n"))
+        self.process.wait()
+        lines = self.log.read_text(errors="replace").splitlines()[-10:]
+        raise StartError("\n".join([f"{what} could not be prepared. The last lines of {self.log}:", *lines]))
+
+    def end(self) -> None:
+        """Do no more steps; end one that is not finished."""
+        self.process.terminate()
+        self.process.communicate()
+
+
 class Supervisor:
     """One run, from the empty folder to the last process ended."""
 
-    def __init__(self, root: Path, chosen: plan.Plan, secrets: Secrets) -> None:
+    def __init__(self, root: Path, chosen: RunPlan, secrets: Secrets) -> None:
         self.root, self.var, self.plan, self.secrets = root, root / "var", chosen, secrets
         self.env = {**os.environ, **chosen.variables}
         self.postgres: EmbeddedPostgres | None = None
@@ -64,34 +326,52 @@ class Supervisor:
         self.started_at: dict[str, float] = {}
         self.pauses: dict[str, float] = {}
         self.due: dict[str, float] = {}
+        self.to_try: list[str] = []
 
-    def up(self) -> None:
+    def start(self) -> None:
         """Start everything. Raises StartError with the reason and the last lines of what failed."""
-        self._database()
-        self._write_run_file()
-        self._run("The database", [plan.PYTHON, "-m", "config.embedded.prepare"])
+        print_line("Starting the database …")
+        self._start_database()
+        # With this file `manage.py` in a second terminal uses the same database; it has secrets: owner only.
+        values = {**self.plan.variables, "DATABASE_URL": self.env["DATABASE_URL"]}
+        path = self.var / "run.json"
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(values, file, indent=1)
         if self.plan.sandbox_port:
-            self._child(
-                "sandbox", plan.sandbox_command(self.plan, self.var), NPD_TOKEN=self.secrets.npd_token
-            )
-        self._child("web", plan.web_command())
+            print_line("Starting the sandbox …")
+            self._start_child("sandbox", sandbox_command(self.plan, self.var), NPD_TOKEN=self.secrets.npd_token)
+        variables = {"ADMIN_PASSWORD": self.secrets.admin_password, "NPD_TOKEN": self.secrets.npd_token}
+        preparation = Preparation(self.root, {**self.env, **variables}, self.var / "setup.log")
+        try:
+            self._prepare(preparation)
+        finally:
+            preparation.end()
+
+    def _prepare(self, preparation: Preparation) -> None:
+        preparation.run_step("database", "The database")
+        print_line("Starting the web server …")
+        self._start_child("web", web_command())
         if self.plan.sandbox_port:
             self._wait_for("sandbox", self.plan.board_page)
         self._wait_for("web", f"{self.plan.site}/healthz")
         if self.plan.sandbox_port:
-            self._run("The sample data", [plan.PYTHON, "manage.py", "demo"], show=True)
-        self._child("worker", plan.worker_command())
-        self._child("beat", plan.beat_command())
+            print_line("Looking at the boards and the sample data …")
+            preparation.run_step("demo", "The sample data", print_line)
+        print_line("Starting worker and beat …")
+        self._start_child("worker", worker_command())
+        self._start_child("beat", beat_command())
+        if self.plan.sandbox_port:
+            preparation.run_step("tour", "The list of things to try", self.to_try.append)
 
-    def tell(self) -> None:
-        """The last lines: where to look, how to get in, what to try."""
+    def print_summary(self) -> None:
+        """Print the last lines: where to look, how to sign in, what to try."""
         lines = [
             "",
             f"NPD             {self.plan.site}/admin/",
             f"                user: admin   password: {self.secrets.admin_password}",
         ]
         if self.plan.sandbox_port:
-            lines += [f"Monday sandbox  {self.plan.board_page}/", "", *self._things_to_try()]
+            lines += [f"Monday sandbox  {self.plan.board_page}/", "", *self.to_try]
         else:
             lines += [
                 "MONDAY_API_KEY is set: Monday's own API is used, without sandbox and sample data.",
@@ -99,35 +379,40 @@ class Supervisor:
             ]
             if self.postgres and holds_sample_data(self.postgres.url("npd")):
                 lines += ["", SAMPLE_DATA]
-        say("\n".join([*lines, "", "Ctrl-C ends all of it; `make logs` shows what the processes say."]))
+        lines += ["", f"Figures for Prometheus: {figures_line(self.plan.site)}"]
+        last = "Ctrl-C here or `make stop` elsewhere ends all of it; `make logs` shows what the processes say."
+        print_line("\n".join([*lines, "", last]))
 
     def watch(self) -> NoReturn:
         """Keep every process up, until a signal ends this."""
         while True:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(WATCH_SECONDS)
             if self.postgres and self.postgres.process and self.postgres.process.poll() is not None:
-                say("PostgreSQL ended; starting it again.")
+                print_line("PostgreSQL ended; starting it again.")
                 self.postgres.start()
                 self._write_pids()
             for name, child in self.children.items():
                 if child.ended is not None:
-                    self._mourn(name, child)
+                    self._restart(name, child)
 
-    def down(self) -> None:
+    def stop(self) -> None:
         """End everything: what calls the sandbox before the sandbox, PostgreSQL last."""
-        say("\nStopping …")
-        last = {"sandbox"}
-        killed = stop_all([child for name, child in self.children.items() if name not in last])
-        killed += stop_all([child for name, child in self.children.items() if name in last], seconds=5)
+        begun = time.monotonic()
+        first = [child for name, child in self.children.items() if name != "sandbox"]
+        rest = [child for name, child in self.children.items() if name == "sandbox"]
+        print_line(f"\nStopping {_joined_names(first)}; each ends what it has in hand …" if first else "\nStopping …")
+        killed = stop_all(first)
+        print_line(f"Stopping {_joined_names(rest, 'the database')} …")
+        killed += stop_all(rest, seconds=5)
         for name in killed:
-            say(f"{name} did not end in time and was killed.")
+            print_line(f"{name} did not end in time and was killed.")
         if self.postgres:
             self.postgres.stop()
         (self.var / "run.json").unlink(missing_ok=True)
-        leftovers.forget(self.var)
-        say("All ended.")
+        embedded_processes.forget_children(self.var)
+        print_line(f"All ended (after {time.monotonic() - begun:.1f} s). The data stays in {self.var}.")
 
-    def _database(self) -> None:
+    def _start_database(self) -> None:
         if self.env.get("DATABASE_URL"):
             return
         self.postgres = EmbeddedPostgres(self.var / "pg")
@@ -136,26 +421,7 @@ class Supervisor:
         self.env["DATABASE_URL"] = self.plan.variables["DATABASE_URL"] = self.postgres.url("npd")
         self._write_pids()
 
-    def _write_run_file(self) -> None:
-        """Let `manage.py` in a second terminal meet the same world; secrets inside, so for the owner only."""
-        told = {**self.plan.variables, "DATABASE_URL": self.env["DATABASE_URL"]}
-        path = self.var / "run.json"
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(told, file, indent=1)
-
-    def _run(self, what: str, command: list[str], show: bool = False) -> None:
-        """Run a step to its end; its last ten lines are in the StartError when it fails."""
-        env = {**self.env, "PYTHONUNBUFFERED": "1"}
-        env |= {"ADMIN_PASSWORD": self.secrets.admin_password, "NPD_TOKEN": self.secrets.npd_token}
-        log = self.var / "setup.log"
-        with log.open("wb") as out:
-            shown = None if show else out
-            result = subprocess.run(command, cwd=self.root, env=env, stdout=shown, stderr=out, check=False)
-        if result.returncode:
-            lines = log.read_text(errors="replace").splitlines()[-10:]
-            raise StartError("\n".join([f"{what} could not be prepared. The last lines of {log}:", *lines]))
-
-    def _child(self, name: str, command: list[str], **variables: str) -> None:
+    def _start_child(self, name: str, command: list[str], **variables: str) -> None:
         child = Child(name, command, {**self.env, **variables}, self.root, self.var / f"{name}.log")
         self.children[name] = child
         self._start(name)
@@ -169,7 +435,7 @@ class Supervisor:
         processes = [child.pid for child in self.children.values() if child.ended is None]
         if self.postgres and self.postgres.process:
             processes.append(self.postgres.process.pid)
-        leftovers.remember(self.var, processes)
+        embedded_processes.write_pids(self.var, processes)
 
     def _wait_for(self, name: str, url: str) -> None:
         child = self.children[name]
@@ -187,88 +453,98 @@ class Supervisor:
         lines = [f"{name} did not answer at {url} within {READY_SECONDS} seconds:", *child.last_lines()]
         raise StartError("\n".join(lines))
 
-    def _things_to_try(self) -> list[str]:
-        result = subprocess.run(
-            [plan.PYTHON, "manage.py", "demo", "--try"],
-            cwd=self.root,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return (
-            result.stdout.rstrip().splitlines()
-            if result.returncode == 0
-            else result.stderr.splitlines()[-10:]
-        )
-
-    def _mourn(self, name: str, child: Child) -> None:
-        """Say how a process ended and start it again; one that ends at once waits longer each time."""
+    def _restart(self, name: str, child: Child) -> None:
+        """Report how a process ended and start it again; one that ends at once waits longer each time."""
         now = time.monotonic()
         if name not in self.due:
             steady = now - self.started_at[name] > STEADY_SECONDS
             pause = 0.0 if steady else min(LONGEST_PAUSE, max(1.0, 2 * self.pauses.get(name, 0.0)))
             self.pauses[name], self.due[name] = pause, now + pause
             again = f"Starting it again in {pause:.0f} s."
-            say(
-                "\n".join(
-                    [f"{name} ended (exit code {child.ended}). {again} Its last lines:", *child.last_lines()]
-                )
+            print_line(
+                "\n".join([f"{name} ended (exit code {child.ended}). {again} Its last lines:", *child.last_lines()])
             )
         if now >= self.due[name]:
             del self.due[name]
             self._start(name)
 
 
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """End the run as Ctrl-C does."""
+def _joined_names(children: list[Child], *more: str) -> str:
+    return ", ".join([*[child.name for child in children], *more])
+
+
+def raise_interrupt(number: int, frame: FrameType | None) -> None:
+    """End the run as Ctrl-C does; repeated until it takes effect."""
+    # What is raised while Python forks a child is printed and dropped (the hooks of os.register_at_fork).
+    signal.signal(signal.SIGALRM, raise_interrupt)
+    signal.setitimer(signal.ITIMER_REAL, WATCH_SECONDS)
     raise KeyboardInterrupt
 
 
-def run(supervisor: Supervisor, clock: Callable[[], float] = time.monotonic) -> int:
-    """Up, watch, down; the exit code."""
-    begun = clock()
+def install_signal_handlers() -> None:
+    """End the run after a signal, and when the `make` that started it has ended or was interrupted alone."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # `nohup make run` is to outlive its terminal.
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, raise_interrupt)
+    parent = psutil.Process().parent()
+    if parent is not None and "make" in parent.name():
+        pid = parent.pid
+        signal.signal(
+            signal.SIGALRM, lambda number, frame: raise_interrupt(number, frame) if is_abandoned_by_make(pid) else None
+        )
+        signal.setitimer(signal.ITIMER_REAL, WATCH_SECONDS, WATCH_SECONDS)
+
+
+def ignore_signals() -> None:
+    """Let nothing interrupt the end."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def run(supervisor: Supervisor) -> int:
+    """Start, watch, stop; return the exit code."""
     try:
-        supervisor.up()
-        supervisor.tell()
-        say(f"(ready after {clock() - begun:.1f} s)")
+        supervisor.start()
+        supervisor.print_summary()
+        # `make` became this process, so its age includes installing the packages.
+        print_line(f"(ready after {time.time() - psutil.Process().create_time():.1f} s)")
         supervisor.watch()
     except KeyboardInterrupt:
         return 0
     except StartError as error:
-        say(f"\n{error}")
+        print_line(f"\n{error}")
         return 1
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
-        supervisor.down()
+        ignore_signals()
+        supervisor.stop()
 
 
 def main() -> int:
     """`python -m config.embedded`."""
     root, var = environment.BASE_DIR, environment.VAR
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
     try:
+        install_signal_handlers()
         keep_private(var)
-        with only_one(var) as lock:
+        with run_lock(var) as lock:
             (var / "run.json").unlink(missing_ok=True)
-            leftovers.end(var)
-            if (root / ".env").is_file():
-                environ.Env.read_env(str(root / ".env"), overwrite=False)
+            embedded_processes.end_leftovers(var)
+            environment.load_secrets(root / ".env")
             secrets = secrets_of(var)
-            chosen = plan.plan_for(os.environ, secrets)
-            ports.check(chosen.web_port, chosen.sandbox_port)
+            chosen = plan_run(os.environ, secrets)
+            check_ports(chosen.web_port, chosen.sandbox_port)
             lock.write(f"process {os.getpid()}, {chosen.site}")
             lock.flush()
             return run(Supervisor(root, chosen, secrets))
-    except StartError as error:
-        say(str(error))
+    except (StartError, ImproperlyConfigured) as error:
+        print_line(str(error))
         return 1
     except PermissionError as error:
-        say(f"{error.filename} can't be written by this user. Clone the project into a folder of your own.")
+        print_line(f"{error.filename} can't be written by this user. Clone the project into a folder of your own.")
         return 1
     except KeyboardInterrupt:
+        ignore_signals()
         return 0
 
 

@@ -1,4 +1,4 @@
-"""House-keeping of the embedded broker."""
+"""Maintenance of the embedded broker."""
 
 from celery import shared_task
 from django.conf import settings

@@ -1,1 +1,1 @@
-"""Forms of dates and numbers of our own, by language; a language without a module here has Django's."""
+"""Our own forms of dates and numbers, a module per language; other languages use Django's."""

@@ -1,5 +1,5 @@
 """Conflicts in the admin: the list, and the side-by-side screen."""
 
-from conflicts.admin.listing import SyncConflictAdmin
+from conflicts.admin.conflict_list import SyncConflictAdmin
 
 __all__ = ["SyncConflictAdmin"]

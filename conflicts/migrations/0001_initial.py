@@ -12,10 +12,7 @@ import sync.clock
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("sync", "0001_initial"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("sync", "0001_initial"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -37,9 +34,7 @@ class Migration(migrations.Migration):
                 ("monday_data", models.JSONField()),
                 (
                     "conflict_fields",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=100), size=None
-                    ),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=100), size=None),
                 ),
                 ("detected_at", models.DateTimeField(db_default=sync.clock.SyncNow(), db_index=True)),
                 ("resolved_at", models.DateTimeField(blank=True, null=True)),
@@ -77,9 +72,7 @@ class Migration(migrations.Migration):
                 ("choice", models.JSONField(blank=True, null=True)),
                 (
                     "choice_problem",
-                    models.TextField(
-                        blank=True, db_default="", verbose_name="why the choice was not applied"
-                    ),
+                    models.TextField(blank=True, db_default="", verbose_name="why the choice was not applied"),
                 ),
                 (
                     "resolved_by",
@@ -98,16 +91,12 @@ class Migration(migrations.Migration):
                 "ordering": ["-detected_at", "id"],
                 "indexes": [
                     models.Index(
-                        condition=models.Q(("resolved_at", None)),
-                        fields=["detected_at"],
-                        name="sync_conflicts_waiting",
+                        condition=models.Q(("resolved_at", None)), fields=["detected_at"], name="sync_conflicts_waiting"
                     )
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        condition=models.Q(
-                            ("resolved_at", None), models.Q(("kind", "identity"), _negated=True)
-                        ),
+                        condition=models.Q(("resolved_at", None), models.Q(("kind", "identity"), _negated=True)),
                         fields=("entity_type", "entity_id", "kind"),
                         name="sync_conflicts_one_open_a_kind",
                     ),
@@ -126,5 +115,5 @@ class Migration(migrations.Migration):
                     ),
                 ],
             },
-        ),
+        )
     ]

@@ -9,10 +9,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("conflicts", "0002_ways_out_and_undo"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("conflicts", "0002_ways_out_and_undo"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -52,11 +49,7 @@ class Migration(migrations.Migration):
                 ),
                 ("undo_reason", models.TextField(blank=True, db_default="")),
             ],
-            options={
-                "db_table": "sync_conflict_batch_entries",
-                "ordering": ["id"],
-                "default_permissions": (),
-            },
+            options={"db_table": "sync_conflict_batch_entries", "ordering": ["id"], "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="ConflictBatch",
@@ -93,11 +86,7 @@ class Migration(migrations.Migration):
                 ("confirmed_at", models.DateTimeField(blank=True, null=True)),
                 ("undo_asked_at", models.DateTimeField(blank=True, null=True)),
             ],
-            options={
-                "db_table": "sync_conflict_batches",
-                "ordering": ["-made_at", "id"],
-                "default_permissions": (),
-            },
+            options={"db_table": "sync_conflict_batches", "ordering": ["-made_at", "id"], "default_permissions": ()},
         ),
         migrations.AddIndex(
             model_name="syncconflict",
@@ -141,9 +130,7 @@ class Migration(migrations.Migration):
             model_name="batchentry",
             name="batch",
             field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="entries",
-                to="conflicts.conflictbatch",
+                on_delete=django.db.models.deletion.CASCADE, related_name="entries", to="conflicts.conflictbatch"
             ),
         ),
         migrations.AddIndex(

@@ -8,10 +8,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("conflicts", "0003_many_at_once"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("conflicts", "0003_many_at_once"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -41,5 +38,5 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
-        ),
+        )
     ]

@@ -1,5 +1,5 @@
 """NPD's admin."""
 
-from npd.admin import people, records
+from npd.admin import contact_pages, user_pages
 
-__all__ = ["people", "records"]
+__all__ = ["contact_pages", "user_pages"]

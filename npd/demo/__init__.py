@@ -1,1 +1,1 @@
-"""The demo: sample data on both sides, linked, with five things waiting to be tried."""
+"""The demo: sample data on both sides, linked, with five examples to try."""

@@ -1,4 +1,4 @@
-"""Import of contacts and organizations from a file: read, planned, shown, and written once a person has confirmed.
+"""Import of contacts and organizations from a file: read, planned, shown, written once it is confirmed.
 
-`offer` reads a file and stores what it would write; `carry_on` writes it, `take_back` undoes it.
+`import_jobs` reads a file, stores what it would write, and runs the import or its undo.
 """

@@ -1,4 +1,4 @@
-"""An import as it stands: what it would write, row by row, and what became of each."""
+"""An import as stored: what it would write, row by row, and what became of each row."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 from sync.clock import SyncNow
 
@@ -17,63 +16,71 @@ EMPTY = models.Value({}, models.JSONField())
 class ImportState(models.TextChoices):
     """How far an import is."""
 
-    SHOWN = "shown", _("Not confirmed yet")
-    RUNNING = "running", _("Being written")
-    DONE = "done", _("Written")
-    UNDOING = "undoing", _("Being undone")
-    UNDONE = "undone", _("Undone")
+    READING = "reading", "Being read"
+    FAILED = "failed", "Could not be read"
+    SHOWN = "shown", "Not confirmed yet"
+    RUNNING = "running", "Being written"
+    DONE = "done", "Written"
+    UNDOING = "undoing", "Being undone"
+    UNDONE = "undone", "Undone"
 
 
 class Outcome(models.TextChoices):
-    """What a row of the file comes to, by the state of things when it was read."""
+    """What a row of the file comes to, as decided when it was read."""
 
-    NEW = "new", _("New")
-    CHANGED = "changed", _("Changed")
-    UNCHANGED = "unchanged", _("Unchanged")
-    INVALID = "invalid", _("Invalid")
-    AMBIGUOUS = "ambiguous", _("Ambiguous")
+    NEW = "new", "New"
+    CHANGED = "changed", "Changed"
+    UNCHANGED = "unchanged", "Unchanged"
+    INVALID = "invalid", "Invalid"
+    AMBIGUOUS = "ambiguous", "Ambiguous"
 
 
 class Result(models.TextChoices):
     """What became of a row that was to be written."""
 
-    WAITING = "", _("Not written")
-    WRITTEN = "written", _("Written")
-    LEFT = "left", _("Left alone")
-    UNDONE = "undone", _("Undone")
-    KEPT = "kept", _("Not undone")
+    WAITING = "", "Not written"
+    WRITTEN = "written", "Written"
+    LEFT = "left", "Left alone"
+    UNDONE = "undone", "Undone"
+    KEPT = "kept", "Not undone"
 
 
 class ImportJob(models.Model):
-    """One file: shown first, written when a person has confirmed it.
+    """One file: read by a worker, shown, and written when a person has confirmed it.
 
-    `options` is {clear_empty, make_organizations, fields: [field of each column or nothing, …]}, `columns`
-    [[title, label of the field or nothing], …], `counts` how many rows come to what, `organizations` those that are to
-    be made, {id given beforehand: name}.
+    `options` is {clear_empty, make_organizations, encoding, fields: [field of each column or nothing, …]},
+    `columns` [[title, label of the field or nothing], …], `counts` how many rows come to what,
+    `organizations` those that are to be created, {id given beforehand: name}. Of one that could not be read,
+    `reason` and `facts` are the code of the sentence and its values (messages.rejection_text).
     """
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     entity_type = models.CharField(max_length=50)
     file_name = models.CharField(max_length=255)
-    how = models.CharField(_("how the file was read"), max_length=255, blank=True, db_default="")
+    how = models.CharField("how the file was read", max_length=255, blank=True, db_default="")
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     columns: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)
     counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     organizations: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     state = models.CharField(max_length=20, choices=ImportState.choices, db_default=ImportState.SHOWN)
+    attempts = models.SmallIntegerField("how often reading it was begun", db_default=0)
+    rows_read = models.IntegerField(db_default=0)
+    rows_compared = models.IntegerField(db_default=0)
+    reason = models.CharField("why it could not be read", max_length=50, blank=True, db_default="")
+    facts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     done_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
     made_at = models.DateTimeField(db_default=SyncNow())
-    moved_at = models.DateTimeField(_("when it last got on"), db_default=SyncNow())
+    moved_at = models.DateTimeField("when it last got on", db_default=SyncNow())
 
     class Meta:
         db_table = "npd_imports"
         # Who may import is whoever may add and change the records.
         default_permissions = ()
         indexes: ClassVar[list[models.Index]] = [
-            # Serves the list of the latest imports, and the forgetting of old ones.
+            # Serves the list of the latest imports, and the deletion of old ones.
             models.Index(fields=["-made_at"], name="npd_imports_by_age")
         ]
 
@@ -81,11 +88,25 @@ class ImportJob(models.Model):
         return f"import of {self.file_name}"
 
 
+class ImportFile(models.Model):
+    """A file to be read: in the database, as web and worker share no disk, until it is read or given up."""
+
+    job = models.OneToOneField(ImportJob, on_delete=models.CASCADE, primary_key=True, related_name="file")
+    content = models.BinaryField()
+
+    class Meta:
+        db_table = "npd_import_files"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"file of import {self.job_id}"
+
+
 class ImportRow(models.Model):
     """One row of the file: what it comes to, and what became of it.
 
-    `before` and `after` are raw values by field, of a changed record only of the fields that change; `problems` are
-    [[label of the field or nothing, what is wrong and what to do], …].
+    `before` and `after` are raw values by field, of a changed record only of the fields that change;
+    `problems` are [[label of the field or nothing, what is wrong and what to do], …].
     """
 
     id = models.BigAutoField(primary_key=True)

@@ -15,35 +15,22 @@ import sync.clock
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("sync", "0001_initial"),
-        ("pghistory", "0007_auto_20250421_0444"),
-    ]
+    dependencies = [("sync", "0001_initial"), ("pghistory", "0007_auto_20250421_0444")]
 
     operations = [
         migrations.CreateModel(
             name="Contact",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 (
                     "monday_id",
                     models.CharField(
-                        blank=True,
-                        editable=False,
-                        max_length=50,
-                        null=True,
-                        unique=True,
-                        verbose_name="Monday item",
+                        blank=True, editable=False, max_length=50, null=True, unique=True, verbose_name="Monday item"
                     ),
                 ),
                 (
                     "monday_last_synced",
-                    models.DateTimeField(
-                        blank=True, editable=False, null=True, verbose_name="last found in sync"
-                    ),
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last found in sync"),
                 ),
                 (
                     "sync_status",
@@ -90,48 +77,30 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=255)),
                 (
                     "email",
-                    models.EmailField(
-                        blank=True, db_default="", default="", max_length=254, verbose_name="e-mail"
-                    ),
+                    models.EmailField(blank=True, db_default="", default="", max_length=254, verbose_name="e-mail"),
                 ),
                 (
                     "role_title",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="role"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="role"),
                 ),
                 ("phone", models.CharField(blank=True, db_default="", default="", max_length=64)),
                 ("notes", models.TextField(blank=True, db_default="", default="")),
             ],
-            options={
-                "db_table": "contacts",
-                "ordering": ["name", "id"],
-                "abstract": False,
-            },
+            options={"db_table": "contacts", "ordering": ["name", "id"], "abstract": False},
         ),
         migrations.CreateModel(
             name="Organization",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 (
                     "monday_id",
                     models.CharField(
-                        blank=True,
-                        editable=False,
-                        max_length=50,
-                        null=True,
-                        unique=True,
-                        verbose_name="Monday item",
+                        blank=True, editable=False, max_length=50, null=True, unique=True, verbose_name="Monday item"
                     ),
                 ),
                 (
                     "monday_last_synced",
-                    models.DateTimeField(
-                        blank=True, editable=False, null=True, verbose_name="last found in sync"
-                    ),
+                    models.DateTimeField(blank=True, editable=False, null=True, verbose_name="last found in sync"),
                 ),
                 (
                     "sync_status",
@@ -179,48 +148,32 @@ class Migration(migrations.Migration):
                 (
                     "aliases",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=255),
-                        blank=True,
-                        db_default=[],
-                        default=list,
-                        size=None,
+                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=None
                     ),
                 ),
                 (
                     "address_street",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="street"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="street"),
                 ),
                 (
                     "address_city",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="city"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="city"),
                 ),
                 (
                     "address_state",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="state"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="state"),
                 ),
                 (
                     "address_zip",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="zip code"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="zip code"),
                 ),
                 (
                     "address_country",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="country"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="country"),
                 ),
                 (
                     "inventory_url",
-                    models.URLField(
-                        blank=True, db_default="", default="", max_length=500, verbose_name="inventory"
-                    ),
+                    models.URLField(blank=True, db_default="", default="", max_length=500, verbose_name="inventory"),
                 ),
                 ("notes", models.TextField(blank=True, db_default="", default="")),
                 (
@@ -234,11 +187,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "db_table": "organizations",
-                "ordering": ["name", "id"],
-                "abstract": False,
-            },
+            options={"db_table": "organizations", "ordering": ["name", "id"], "abstract": False},
         ),
         migrations.CreateModel(
             name="ContactEvent",
@@ -274,15 +223,11 @@ class Migration(migrations.Migration):
                 ("name", models.CharField(max_length=255)),
                 (
                     "email",
-                    models.EmailField(
-                        blank=True, db_default="", default="", max_length=254, verbose_name="e-mail"
-                    ),
+                    models.EmailField(blank=True, db_default="", default="", max_length=254, verbose_name="e-mail"),
                 ),
                 (
                     "role_title",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="role"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="role"),
                 ),
                 ("phone", models.CharField(blank=True, db_default="", default="", max_length=64)),
                 ("notes", models.TextField(blank=True, db_default="", default="")),
@@ -318,9 +263,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "abstract": False,
-            },
+            options={"abstract": False},
         ),
         migrations.AddField(
             model_name="contact",
@@ -368,48 +311,32 @@ class Migration(migrations.Migration):
                 (
                     "aliases",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=255),
-                        blank=True,
-                        db_default=[],
-                        default=list,
-                        size=None,
+                        base_field=models.CharField(max_length=255), blank=True, db_default=[], default=list, size=None
                     ),
                 ),
                 (
                     "address_street",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="street"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="street"),
                 ),
                 (
                     "address_city",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="city"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="city"),
                 ),
                 (
                     "address_state",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="state"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="state"),
                 ),
                 (
                     "address_zip",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="zip code"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="zip code"),
                 ),
                 (
                     "address_country",
-                    models.CharField(
-                        blank=True, db_default="", default="", max_length=255, verbose_name="country"
-                    ),
+                    models.CharField(blank=True, db_default="", default="", max_length=255, verbose_name="country"),
                 ),
                 (
                     "inventory_url",
-                    models.URLField(
-                        blank=True, db_default="", default="", max_length=500, verbose_name="inventory"
-                    ),
+                    models.URLField(blank=True, db_default="", default="", max_length=500, verbose_name="inventory"),
                 ),
                 ("notes", models.TextField(blank=True, db_default="", default="")),
                 (
@@ -444,13 +371,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "abstract": False,
-            },
+            options={"abstract": False},
         ),
         migrations.AddIndex(
-            model_name="organization",
-            index=models.Index(fields=["name", "id"], name="organizations_by_name"),
+            model_name="organization", index=models.Index(fields=["name", "id"], name="organizations_by_name")
         ),
         migrations.AddConstraint(
             model_name="organization",
@@ -462,9 +386,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="organization",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("sync_direction__in", ["bidirectional", "npd_to_monday", "monday_to_npd", "none"])
-                ),
+                condition=models.Q(("sync_direction__in", ["bidirectional", "npd_to_monday", "monday_to_npd", "none"])),
                 name="organization_sync_direction_known",
             ),
         ),
@@ -583,10 +505,7 @@ class Migration(migrations.Migration):
                 ),
             ),
         ),
-        migrations.AddIndex(
-            model_name="contact",
-            index=models.Index(fields=["name", "id"], name="contacts_by_name"),
-        ),
+        migrations.AddIndex(model_name="contact", index=models.Index(fields=["name", "id"], name="contacts_by_name")),
         migrations.AddIndex(
             model_name="contact",
             index=models.Index(django.db.models.functions.text.Lower("email"), name="contacts_by_email"),
@@ -601,9 +520,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="contact",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("sync_direction__in", ["bidirectional", "npd_to_monday", "monday_to_npd", "none"])
-                ),
+                condition=models.Q(("sync_direction__in", ["bidirectional", "npd_to_monday", "monday_to_npd", "none"])),
                 name="contact_sync_direction_known",
             ),
         ),

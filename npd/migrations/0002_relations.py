@@ -6,10 +6,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("npd", "0001_initial"),
-        ("sync", "0004_relations"),
-    ]
+    dependencies = [("npd", "0001_initial"), ("sync", "0004_relations")]
 
     operations = [
         pgtrigger.migrations.AddTrigger(

@@ -6,20 +6,11 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("npd", "0002_relations"),
-        ("sync", "0005_nothing_lost"),
-    ]
+    dependencies = [("npd", "0002_relations"), ("sync", "0005_nothing_lost")]
 
     operations = [
-        pgtrigger.migrations.RemoveTrigger(
-            model_name="contact",
-            name="sync_outbox_delete",
-        ),
-        pgtrigger.migrations.RemoveTrigger(
-            model_name="organization",
-            name="sync_outbox_delete",
-        ),
+        pgtrigger.migrations.RemoveTrigger(model_name="contact", name="sync_outbox_delete"),
+        pgtrigger.migrations.RemoveTrigger(model_name="organization", name="sync_outbox_delete"),
         pgtrigger.migrations.AddTrigger(
             model_name="contact",
             trigger=pgtrigger.compiler.Trigger(

@@ -10,34 +10,23 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("npd", "0003_deleted_again"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("npd", "0003_deleted_again"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
             name="ImportJob",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50)),
                 ("file_name", models.CharField(max_length=255)),
                 (
                     "how",
-                    models.CharField(
-                        blank=True, db_default="", max_length=255, verbose_name="how the file was read"
-                    ),
+                    models.CharField(blank=True, db_default="", max_length=255, verbose_name="how the file was read"),
                 ),
                 ("options", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("columns", models.JSONField(blank=True, default=list)),
                 ("counts", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                (
-                    "organizations",
-                    models.JSONField(blank=True, db_default=models.Value({}, models.JSONField())),
-                ),
+                ("organizations", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 (
                     "state",
                     models.CharField(
@@ -53,16 +42,11 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("made_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                (
-                    "moved_at",
-                    models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it last got on"),
-                ),
+                ("moved_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="when it last got on")),
                 (
                     "by",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 (
@@ -76,10 +60,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "db_table": "npd_imports",
-                "default_permissions": (),
-            },
+            options={"db_table": "npd_imports", "default_permissions": ()},
         ),
         migrations.CreateModel(
             name="ImportRow",
@@ -128,16 +109,9 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ],
-            options={
-                "db_table": "npd_import_rows",
-                "ordering": ["number"],
-                "default_permissions": (),
-            },
+            options={"db_table": "npd_import_rows", "ordering": ["number"], "default_permissions": ()},
         ),
-        migrations.AddIndex(
-            model_name="importjob",
-            index=models.Index(fields=["-made_at"], name="npd_imports_by_age"),
-        ),
+        migrations.AddIndex(model_name="importjob", index=models.Index(fields=["-made_at"], name="npd_imports_by_age")),
         migrations.AddIndex(
             model_name="importrow",
             index=models.Index(fields=["job", "outcome", "result"], name="npd_import_rows_to_do"),

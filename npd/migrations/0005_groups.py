@@ -51,9 +51,7 @@ def permission(apps, app, model, act):
     kind, _ = ContentType.objects.get_or_create(app_label=app, model=model)
     words = apps.get_model(app, model)._meta.verbose_name_raw
     found, _ = apps.get_model("auth", "Permission").objects.get_or_create(
-        content_type=kind,
-        codename=f"{act}_{model}",
-        defaults={"name": NAMES.get(act, f"Can {act} {words}")},
+        content_type=kind, codename=f"{act}_{model}", defaults={"name": NAMES.get(act, f"Can {act} {words}")}
     )
     return found
 

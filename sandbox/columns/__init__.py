@@ -1,26 +1,15 @@
-"""The column types that the sandbox plays, by Monday's names."""
+"""The column types that the sandbox plays, by Monday's names, and what their settings hold."""
 
-from sandbox import errors
-from sandbox.columns.base import ColumnKind, Writing
-from sandbox.columns.labels import Dropdown, Status
-from sandbox.columns.links import BoardRelation, Subtasks
-from sandbox.columns.moments import Hour, Timeline, Week
-from sandbox.columns.numbers import Checkbox, Date, Numbers, Rating
-from sandbox.columns.people import People, Tags
-from sandbox.columns.places import Country, Location
-from sandbox.columns.reach import Email, Phone
-from sandbox.columns.settings import checked_settings, first_settings, shown_settings
-from sandbox.columns.words import Link, LongText, Text
+from collections.abc import Callable
+from typing import Any
 
-__all__ = [
-    "KINDS",
-    "ColumnKind",
-    "Writing",
-    "checked_settings",
-    "first_settings",
-    "kind_of",
-    "shown_settings",
-]
+from sandbox import api_errors
+from sandbox.columns.kind import ColumnKind
+from sandbox.columns.label_kinds import COLOURS, STATUS_LABEL_LENGTH, STATUS_LABELS_LIMIT, Dropdown, Status
+from sandbox.columns.number_kinds import Checkbox, Date, Hour, Numbers, Rating, Timeline, Week
+from sandbox.columns.reference_kinds import BoardRelation, People, Subtasks, Tags
+from sandbox.columns.text_kinds import Country, Email, Link, Location, LongText, Phone, Text
+from sandbox.model import Column
 
 KINDS: dict[str, ColumnKind] = {
     kind.type: kind
@@ -54,8 +43,110 @@ def kind_of(column_type: str) -> ColumnKind:
     try:
         return KINDS[column_type]
     except KeyError:
-        raise errors.FieldError(
-            "This column type is not supported yet in the api",
-            "ColumnValueException",
-            column_type=column_type,
+        raise api_errors.FieldError(
+            "This column type is not supported yet in the api", "ColumnValueException", column_type=column_type
         ) from None
+
+
+# Column settings: what a new column starts with, what may be changed, and the two forms readers
+# see.
+#
+# The sandbox keeps them as `settings_str` shows them. `settings` (since 2025-10) lists labels as
+# objects, where `id` is what values are kept by and `index` only the place in the list
+# (developer.monday.com/api-reference/changelog/deprecating-settings_str-field-on-columns).
+
+
+def _is_whole(given: Any) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool)
+
+
+# Settings that are read with every cell, so a malformed one must not get in.
+SHAPES: dict[tuple[str, str], tuple[Callable[[Any], bool], str]] = {
+    ("numbers", "unit"): (lambda given: isinstance(given, dict), "an object"),
+    ("numbers", "precision"): (_is_whole, "a whole number"),
+    ("status", "done_colors"): (
+        lambda given: isinstance(given, list) and all(map(_is_whole, given)),
+        "a list of the ids of labels",
+    ),
+    ("dropdown", "label_limit_count"): (_is_whole, "a whole number"),
+    ("rating", "limit"): (lambda given: _is_whole(given) and 1 <= given <= MOST_STARS, "from 1 to 99"),
+}
+
+MOST_STARS = 99
+SETTING_OWNERS = ("reflects",)  # kept among the settings, and never a caller's
+LABELLED = {"status": Status.default_settings, "dropdown": Dropdown.default_settings}
+
+
+def initial_settings(column_type: str, defaults: Any) -> dict[str, Any]:
+    """The settings of a new column: `defaults` over what its type starts with."""
+    labelled = LABELLED.get(column_type)
+    settings: dict[str, Any] = labelled() if labelled else {}
+    if isinstance(defaults, dict) and isinstance(defaults.get("settings"), dict):
+        defaults = defaults["settings"]
+    return settings | (check_settings(column_type, defaults) if isinstance(defaults, dict) else {})
+
+
+def check_settings(column_type: str, given: Any) -> dict[str, Any]:
+    """Settings as a caller gives them, in the form that is kept. Raises InvalidArgumentException."""
+    if not isinstance(given, dict):
+        raise api_errors.invalid_argument("settings must be a JSON object")
+    checked = {key: value for key, value in given.items() if value is not None and key not in SETTING_OWNERS}
+    for (owner, key), (fits, words) in SHAPES.items():
+        if column_type == owner and key in checked and not fits(checked[key]):
+            raise api_errors.invalid_argument(f"{key} must be {words}")
+    if column_type in LABELLED and "labels" in checked:
+        checked["labels"] = _labels(column_type, checked["labels"])
+    if column_type == "board_relation":
+        boards = checked.get("boardIds") or []
+        if not isinstance(boards, list) or not all(str(one).isdecimal() for one in boards):
+            raise api_errors.invalid_argument("boardIds must be a list of board ids")
+        checked["boardIds"] = list(dict.fromkeys(int(one) for one in boards))
+    return checked
+
+
+def settings_json(column: Column) -> dict[str, Any]:
+    """What `Column.settings` shows."""
+    labels = column.settings.get("labels")
+    if column.type == "status" and isinstance(labels, dict):
+        done = column.settings.get("done_colors", [])
+        shown = [
+            {
+                "id": int(key),
+                "color": int(key),
+                "hex": COLOURS[int(key) % len(COLOURS)],
+                "label": label,
+                "index": place,
+                "is_done": int(key) in done,
+                "is_deactivated": False,
+            }
+            for place, (key, label) in enumerate(labels.items())
+        ]
+        return {key: value for key, value in column.settings.items() if key != "done_colors"} | {"labels": shown}
+    if column.type == "dropdown" and isinstance(labels, list):
+        names = [{"id": one["id"], "label": one["name"], "is_deactivated": False} for one in labels]
+        return column.settings | {"labels": names}
+    return column.settings
+
+
+def _labels(column_type: str, labels: Any) -> Any:
+    """Labels as any form of `defaults` gives them: `{"1": "Done"}`, `[{"label", "index"}]`, `["Done"]`."""
+    if not isinstance(labels, dict | list):
+        raise api_errors.invalid_argument("labels must be a list, or an object of labels by id")
+    pairs = [(str(key), label) for key, label in labels.items()] if isinstance(labels, dict) else []
+    for place, label in enumerate(labels if isinstance(labels, list) else []):
+        if isinstance(label, dict):
+            name = label.get("label", label.get("name", ""))
+            pairs.append((str(label.get("id", label.get("index", place + 1))), name))
+        else:
+            pairs.append((str(place + 1), label))
+    if not all(key.isdecimal() and isinstance(name, str) for key, name in pairs):
+        raise api_errors.invalid_argument("labels must be words with whole numbers as their ids")
+    if len(dict(pairs)) < len(pairs):
+        raise api_errors.invalid_argument("two labels have the same id")
+    if column_type == "dropdown":
+        return [{"id": int(key), "name": name} for key, name in pairs]
+    if len(pairs) > STATUS_LABELS_LIMIT or any(len(name) > STATUS_LABEL_LENGTH for _, name in pairs):
+        raise api_errors.invalid_argument(
+            f"A status column has at most {STATUS_LABELS_LIMIT} labels of {STATUS_LABEL_LENGTH} characters"
+        )
+    return dict(pairs)

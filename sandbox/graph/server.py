@@ -1,4 +1,8 @@
-"""The schema with its resolvers, and documents parsed and validated once."""
+"""The schema with its resolvers, and documents parsed, validated and counted in points once.
+
+Monday publishes totals of points (10,000 for a create) and no formula: this one is plausible. Source of the
+figures: developer.monday.com/api-reference/docs/rate-limits and development-best-practices.
+"""
 
 import functools
 import traceback
@@ -9,8 +13,14 @@ from typing import Any
 
 from graphql import (
     ExecutionResult,
+    FieldNode,
+    FragmentSpreadNode,
     GraphQLError,
     GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    ListValueNode,
+    VariableNode,
     build_schema,
     execute_sync,
     extend_schema,
@@ -20,42 +30,107 @@ from graphql import (
 )
 from graphql.language import (
     DocumentNode,
-    FieldNode,
     FragmentDefinitionNode,
     NullValueNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
-    VariableNode,
 )
 
-from sandbox.errors import FieldError, RequestError
-from sandbox.graph import account, bulk, complexity, platform, structure, talk
+from sandbox.api_errors import FieldError, RequestError
+from sandbox.graph import mutation_resolvers, query_resolvers
 from sandbox.graph.context import Context
-from sandbox.graph.meddling import Middleware
-from sandbox.graph.mutations import MUTATION
-from sandbox.graph.queries import BOARD, COLUMN, GROUP, ITEM, QUERY, WEBHOOK
-from sandbox.ingest import resolvers as imports
+from sandbox.graph.fault_injection import Middleware
+from sandbox.graph.mutation_resolvers import ITEM_MUTATION
+from sandbox.graph.query_resolvers import BOARD, BOARD_QUERY, COLUMN, GROUP, ITEM, WEBHOOK
+
+MUTATION_POINTS = 10_000
+COLUMN_VALUES_POINTS = 12
+FREE = ("complexity", "__typename")
+LISTS = ("items", "boards", "items_page", "next_items_page", "items_page_by_column_values", "activity_logs")
+DEFAULT_LIMIT = 25
+Fragments = dict[str, FragmentDefinitionNode]
+
+
+def points(operation: OperationDefinitionNode, fragments: Fragments, variables: dict[str, Any]) -> int:
+    """What a request costs."""
+    if operation.operation == OperationType.MUTATION:
+        fields = expanded_fields(operation.selection_set, fragments)
+        return sum(MUTATION_POINTS for field in fields if field.name.value not in FREE)
+    return _points(operation.selection_set, fragments, variables, 1)
+
+
+def _points(selections: SelectionSetNode, fragments: Fragments, variables: dict[str, Any], times: int) -> int:
+    total = 0
+    for field in expanded_fields(selections, fragments):
+        name = field.name.value
+        if field.selection_set is None or name in FREE:
+            continue
+        inner = times * (_count(field, variables) if name in LISTS else 1)
+        if name == "items" and times > 1:
+            inner = times
+        total += inner * (COLUMN_VALUES_POINTS if name == "column_values" else 1)
+        if name != "column_values":
+            total += _points(field.selection_set, fragments, variables, inner)
+    return total
+
+
+def expanded_fields(selections: SelectionSetNode, fragments: Fragments) -> list[FieldNode]:
+    """The fields of a selection, fragments opened."""
+    fields: list[FieldNode] = []
+    for node in selections.selections:
+        if isinstance(node, FieldNode):
+            fields.append(node)
+        elif isinstance(node, InlineFragmentNode):
+            fields += expanded_fields(node.selection_set, fragments)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
+            fields += expanded_fields(fragments[node.name.value].selection_set, fragments)
+    return fields
+
+
+def _count(field: FieldNode, variables: dict[str, Any]) -> int:
+    """How many rows a listing may have: what is asked for, and never fewer than none."""
+    given = {argument.name.value: argument.value for argument in field.arguments or ()}
+    ids, limit = given.get("ids"), given.get("limit")
+    if isinstance(ids, ListValueNode):
+        return len(ids.values)
+    if isinstance(ids, VariableNode) and isinstance(variables.get(ids.name.value), list):
+        return len(variables[ids.name.value])
+    if isinstance(limit, IntValueNode):
+        return max(0, int(limit.value))
+    if isinstance(limit, VariableNode) and isinstance(variables.get(limit.name.value), int):
+        return max(0, int(variables[limit.name.value]))
+    return DEFAULT_LIMIT if ids is None else 1
+
+
+# The schema with its resolvers, and documents parsed and validated once.
+
 
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 BEFORE_2026_10_FILE = SCHEMA_FILE.with_name("before-2026-10.graphql")
+
 RESOLVERS = {
-    "Query": QUERY | platform.QUERY | account.QUERY | talk.QUERY | bulk.QUERY | imports.QUERY,
-    "Mutation": MUTATION
-    | structure.MUTATION
-    | account.MUTATION
-    | talk.MUTATION
-    | bulk.MUTATION
-    | imports.MUTATION,
-    "Board": BOARD | talk.BOARD,
-    "Item": ITEM | talk.ITEM,
+    "Query": BOARD_QUERY
+    | query_resolvers.PLAN_QUERY
+    | query_resolvers.ACCOUNT_QUERY
+    | mutation_resolvers.UPDATE_QUERY
+    | mutation_resolvers.BULK_QUERY
+    | mutation_resolvers.IMPORT_QUERY,
+    "Mutation": ITEM_MUTATION
+    | mutation_resolvers.BOARD_MUTATION
+    | query_resolvers.TAG_MUTATION
+    | mutation_resolvers.UPDATE_MUTATION
+    | mutation_resolvers.BULK_MUTATION
+    | mutation_resolvers.IMPORT_MUTATION,
+    "Board": BOARD | mutation_resolvers.BOARD_UPDATES,
+    "Item": ITEM | mutation_resolvers.ITEM_UPDATES,
     "Column": COLUMN,
     "Group": GROUP,
-    "User": account.USER | platform.USER,
-    "Team": account.TEAM,
-    "TagsValue": account.TAGS_VALUE,
-    "Update": talk.UPDATE,
-    "Reply": talk.REPLY,
+    "User": query_resolvers.USER | query_resolvers.USER_ACCOUNT,
+    "Team": query_resolvers.TEAM,
+    "TagsValue": query_resolvers.TAGS_VALUE,
+    "Update": mutation_resolvers.UPDATE,
+    "Reply": mutation_resolvers.REPLY,
     "Webhook": WEBHOOK,
 }
 
@@ -66,7 +141,7 @@ def schema(*, old: bool = False) -> GraphQLSchema:
     built = build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     if old:
         built = extend_schema(built, parse(BEFORE_2026_10_FILE.read_text(encoding="utf-8")))
-    resolved = RESOLVERS | ({"User": RESOLVERS["User"] | account.OLD_USER} if old else {})
+    resolved = RESOLVERS | ({"User": RESOLVERS["User"] | query_resolvers.OLD_USER} if old else {})
     for type_name, resolvers in resolved.items():
         fields: dict[str, Any] = built.type_map[type_name].fields  # type: ignore[attr-defined]
         for name, resolver in resolvers.items():
@@ -104,7 +179,7 @@ class Operation:
     @property
     def is_only_complexity(self) -> bool:
         """Whether nothing but the complexity is asked for, which Monday counts a tenth of a call."""
-        return not self.is_mutation and {name for _, name in self.fields()} <= set(complexity.FREE)
+        return not self.is_mutation and {name for _, name in self.fields()} <= set(FREE)
 
     def fields(self) -> list[tuple[str, str]]:
         """Alias and name of each field at the root."""
@@ -112,12 +187,12 @@ class Operation:
 
     @functools.cached_property
     def _roots(self) -> list[tuple[str, str]]:
-        nodes = complexity.opened(self.node.selection_set, self.fragments)
+        nodes = expanded_fields(self.node.selection_set, self.fragments)
         return [(node.alias.value if node.alias else node.name.value, node.name.value) for node in nodes]
 
     @functools.cached_property
     def _nodes(self) -> list[FieldNode]:
-        return list(_within(self.node.selection_set, self.fragments))
+        return list(_nested_fields(self.node.selection_set, self.fragments))
 
     def names(self) -> set[str]:
         """The names of all fields, also of those inside others."""
@@ -130,20 +205,18 @@ class Operation:
         return any(value is not None and not isinstance(value, NullValueNode) for value in given)
 
     def points(self, variables: dict[str, Any]) -> int:
-        return complexity.points(self.node, self.fragments, variables)
+        return points(self.node, self.fragments, variables)
 
 
-def _within(
-    selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode]
-) -> Iterator[FieldNode]:
-    for node in complexity.opened(selections, fragments):
+def _nested_fields(selections: SelectionSetNode, fragments: dict[str, FragmentDefinitionNode]) -> Iterator[FieldNode]:
+    for node in expanded_fields(selections, fragments):
         yield node
         if node.selection_set is not None:
-            yield from _within(node.selection_set, fragments)
+            yield from _nested_fields(node.selection_set, fragments)
 
 
 @functools.lru_cache(maxsize=1024)
-def _checked(query: str, old: bool) -> tuple[DocumentNode | None, str, list[GraphQLError]]:
+def _parse_and_validate(query: str, old: bool) -> tuple[DocumentNode | None, str, list[GraphQLError]]:
     """The document, or the code and the errors of its refusal."""
     try:
         document = parse(query)
@@ -156,16 +229,14 @@ def _checked(query: str, old: bool) -> tuple[DocumentNode | None, str, list[Grap
 @functools.lru_cache(maxsize=1024)
 def prepare(query: str, operation_name: str | None, old: bool = False) -> Operation:
     """The operation to run. RequestError (400) when the document does not parse or validate."""
-    document, code, found = _checked(query, old)
+    document, code, found = _parse_and_validate(query, old)
     if document is None:
         raise _refusal(code, found)
     nodes = [node for node in document.definitions if isinstance(node, OperationDefinitionNode)]
     named = [n for n in nodes if operation_name is None or (n.name and n.name.value == operation_name)]
     if len(named) != 1:
         raise RequestError(400, "Name one operation of the document", "GRAPHQL_VALIDATION_FAILED")
-    fragments = {
-        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
-    }
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
     return Operation(document, named[0], fragments, schema(old=old))
 
 
@@ -193,18 +264,14 @@ def run(
         if isinstance(error.original_error, RequestError):  # a field whose refusal is the whole request's
             raise error.original_error
     answer: dict[str, Any] = {"data": result.data}
-    if found:
-        answer["errors"] = [_formatted(error) for error in found]
+    for error in found:
+        shown = dict(error.formatted)
+        if error.original_error is not None and not isinstance(error.original_error, FieldError):
+            traceback.print_exception(error.original_error)
+            shown["message"] = "Internal server error"
+            shown["extensions"] = {"code": "INTERNAL_SERVER_ERROR", "status_code": 500}
+        answer.setdefault("errors", []).append(shown)
     return answer
-
-
-def _formatted(error: GraphQLError) -> dict[str, Any]:
-    shown = dict(error.formatted)
-    if error.original_error is not None and not isinstance(error.original_error, FieldError):
-        traceback.print_exception(error.original_error)
-        shown["message"] = "Internal server error"
-        shown["extensions"] = {"code": "INTERNAL_SERVER_ERROR", "status_code": 500}
-    return shown
 
 
 def _refusal(code: str, found: list[GraphQLError]) -> RequestError:

@@ -1,4 +1,9 @@
-"""Write column values and names: parsed as a whole first, so that a refusal changes nothing."""
+"""Column values and names are written: parsed as a whole first, so that a refusal changes nothing.
+
+Two-way connections: a relation made with `allowCreateReflectionColumn` has a column on the other board too.
+Source: developer.monday.com/api-reference/reference/connect (defaults of `create_column`). What webhooks say of
+the other side is not published: the sandbox sends none there, and writes the row into that board's activity log.
+"""
 
 import copy
 import json
@@ -6,14 +11,105 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from sandbox import errors
-from sandbox.columns import Writing, kind_of
-from sandbox.model import Board, Cell, Item
-from sandbox.operations.reflections import reflect
-from sandbox.operations.telling import column_of, log, tell
+from sandbox import api_errors
+from sandbox.columns import kind_of
+from sandbox.columns.kind import Writing
+from sandbox.columns.reference_kinds import allows_multiple, board_ids
+from sandbox.model import Board, Cell, Column, Item
+from sandbox.operations.events import column_of, emit, emit_board, log
 from sandbox.world import World
 
+REFLECTS = "reflects"
+ASKED = "allowCreateReflectionColumn"
+
+
+def add_reflections(world: World, board: Board, column: Column, column_ids: Iterable[str]) -> None:
+    """Put a column onto each board that a new relation is connected to, and connect both ways."""
+    if column.type != "board_relation" or column.settings.get(ASKED) not in (True, "true"):
+        return
+    column.settings[REFLECTS] = {}
+    for board_id, column_id in zip(board_ids(column), column_ids, strict=False):
+        target = world.boards[board_id]
+        settings = {"boardIds": [board.id], "allowMultipleItems": True, REFLECTS: {str(board.id): column.id}}
+        target.columns.append(Column(column_id, board.name, "board_relation", settings))
+        column.settings[REFLECTS][str(board_id)] = column_id
+        world.put_board(target)
+        emit_board(world, board_id)
+
+
+def reflect(world: World, user_id: int, item: Item, column: Column, old: Any, new: Any) -> None:
+    """Bring the other sides of a relation in line with what was just written into one."""
+    before, after = set(_ids(old)), set(_ids(new))
+    for other_id in sorted(before ^ after):
+        other = world.items.get(other_id)
+        other_side = None if other is None else _side(world, column, other.board_id)
+        if other is None or other_side is None:
+            continue
+        ids = [one for one in _ids(other.raw(other_side.id)) if one != item.id]
+        if other_id in after:
+            ids = (
+                [*ids, item.id]
+                if allows_multiple(other_side)
+                else _replace_reflection(world, user_id, other, other_side, item)
+            )
+        _write(world, user_id, other, other_side, ids)
+
+
+def _replace_reflection(world: World, user_id: int, other: Item, side: Column, item: Item) -> list[int]:
+    """A side that takes one item lets go the one that it had, which loses its own side of the link."""
+    for gone_id in _ids(other.raw(side.id)):
+        gone = world.items.get(gone_id)
+        gone_side = None if gone is None else _side(world, side, gone.board_id)
+        if gone is not None and gone_side is not None and gone_id != item.id:
+            kept = [one for one in _ids(gone.raw(gone_side.id)) if one != other.id]
+            _write(world, user_id, gone, gone_side, kept)
+    return [item.id]
+
+
+def _side(world: World, column: Column, board_id: int) -> Column | None:
+    """The column on that board which shows the other side of this one."""
+    column_id = column.settings.get(REFLECTS, {}).get(str(board_id))
+    return None if column_id is None else world.boards[board_id].column(column_id)
+
+
+def _ids(raw: Any) -> list[int]:
+    return list(raw["item_ids"]) if raw else []
+
+
+def _write(world: World, user_id: int, item: Item, column: Column, ids: list[int]) -> None:
+    kind, stamp, old = kind_of(column.type), world.clock.stamp(), item.raw(column.id)
+    raw = {"item_ids": ids, "changed_at": stamp} if ids else None
+    if kind.same(old, raw):
+        return
+    item.cells[column.id] = Cell(raw, stamp)
+    item.updated_at, item.changed_by = stamp, user_id
+    world.put_items([item])
+    _log_value(world, user_id, item, column, old, raw)
+    emit_board(world, item.board_id)
+
+
+def _log_value(world: World, user_id: int, item: Item, column: Column, old: Any, raw: Any) -> None:
+    kind = kind_of(column.type)
+    log(
+        world,
+        "update_column_value",
+        item,
+        user_id,
+        column_id=column.id,
+        column_type=kind.old_type,
+        column_title=column.title,
+        value=kind.payload(column, raw),
+        previous_value=kind.payload(column, old),
+        textual_value=kind.text(column, raw),
+        is_column_with_hide_permissions=False,
+    )
+
+
+# Write column values and names: parsed as a whole first, so that a refusal changes nothing.
+
+
 NAME_LIMIT = 255
+
 # About 64 KB of column values fit into an item (developer.monday.com/api-reference/reference/text).
 ITEM_BYTES = 65_536
 WIDEST = 6  # bytes of one character in JSON, at most
@@ -21,7 +117,7 @@ Parsed = dict[str, Any]
 
 
 @contextmanager
-def parsing(
+def parsed_values(
     world: World, board: Board, values: Mapping[str, Any], create_labels: bool, parse: str = "parse"
 ) -> Iterator[Parsed]:
     """The raw values by column id, "name" left out. A refusal takes back labels that were made on the way."""
@@ -30,7 +126,7 @@ def parsing(
     writing = Writing(world.clock.stamp(), create_labels, keep_column=lambda column: world.put_board(board))
     try:
         yield {key: getattr(kind_of(c.type), parse)(c, values[key], writing) for key, c in columns.items()}
-    except errors.FieldError:
+    except api_errors.FieldError:
         for key, settings in kept.items():
             columns[key].settings = settings
         raise
@@ -39,9 +135,9 @@ def parsing(
 def check_name(name: Any) -> None:
     """An item's name has 1 to 255 characters."""
     if not isinstance(name, str) or not name:
-        raise errors.bad_value("an item needs a name", "name")
+        raise api_errors.bad_value("an item needs a name", "name")
     if len(name) > NAME_LIMIT:
-        raise errors.name_too_long(name)
+        raise api_errors.name_too_long(name)
 
 
 def check_size(item: Item | None, parsed: Parsed) -> None:
@@ -51,7 +147,7 @@ def check_size(item: Item | None, parsed: Parsed) -> None:
     if sum(len(str(raw)) for raw in raws.values()) * WIDEST <= ITEM_BYTES:
         return  # counting every byte of every change would cost more than the change
     if (size := _bytes(raws.values())) > ITEM_BYTES and size > _bytes(before.values()):
-        raise errors.item_too_large()
+        raise api_errors.item_too_large()
 
 
 def _bytes(raws: Iterable[Any]) -> int:
@@ -67,29 +163,16 @@ def write_cell(world: World, user_id: int, item: Item, column_id: str, raw: Any)
     if kind.same(old, raw):
         return False
     item.cells[column_id] = Cell(raw, world.clock.stamp())
-    value, previous = kind.payload(column, raw), kind.payload(column, old)
-    log(
-        world,
-        "update_column_value",
-        item,
-        user_id,
-        column_id=column_id,
-        column_type=kind.old_type,
-        column_title=column.title,
-        value=value,
-        previous_value=previous,
-        textual_value=kind.text(column, raw),
-        is_column_with_hide_permissions=False,
-    )
-    tell(
+    _log_value(world, user_id, item, column, old, raw)
+    emit(
         world,
         "change_column_value",
         item,
         user_id,
         column=column,
         column_type=kind.old_type,
-        value=value,
-        previous=previous,
+        value=kind.payload(column, raw),
+        previous=kind.payload(column, old),
     )
     if column.type == "board_relation":
         reflect(world, user_id, item, column, old, raw)
@@ -102,7 +185,7 @@ def rename(world: World, user_id: int, item: Item, name: str) -> bool:
         return False
     previous, item.name = item.name, name
     log(world, "update_name", item, user_id, value={"name": name}, previous_value={"name": previous})
-    tell(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
+    emit(world, "change_name", item, user_id, value={"name": name}, previous={"name": previous})
     return True
 
 

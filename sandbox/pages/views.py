@@ -1,4 +1,4 @@
-"""The pages' HTTP side."""
+"""The pages' HTTP side, and what all pages share."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -6,24 +6,82 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sandbox.live import Live
-from sandbox.model import Board, Item
-from sandbox.pages.choices import offered
-from sandbox.pages.layout import page, people_menu, tools_menu
-from sandbox.pages.listing import EVERY_STATE, Listing
-from sandbox.pages.rows import Looks, row
-from sandbox.pages.tools import Tools
-from sandbox.web import (
-    BadRequestError,
-    Request,
-    Response,
-    Route,
-    html_response,
-    json_response,
-    route,
-    whole,
-)
+from sandbox.http import BadRequestError, Request, Response, Route, html_response, json_response, parse_int, route
+from sandbox.model import PEOPLE, Item
+from sandbox.pages.live import Live
+from sandbox.pages.pickers import offered_choices
+from sandbox.pages.sidebar import Tools
+from sandbox.pages.table import EVERY_STATE, Listing, RowStyle, row
 from sandbox.world import World
+
+POLICY = "default-src 'self'; img-src 'self' data:; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+
+HEADERS = {"Content-Security-Policy": POLICY, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+BANNER = "This is a sandbox that plays Monday.com on this machine. Nothing here reaches Monday.com."
+
+ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Crect width='16' height='16' rx='4' fill='%236d28d9'/%3E%3Crect x='3' y='4' width='10' height='2.5' "
+    "fill='white'/%3E%3Crect x='3' y='9' width='6' height='2.5' fill='white'/%3E%3C/svg%3E"
+)
+
+
+def page(title: str, crumb: str, header: str, main: str, *, board_id: int | None = None) -> Response:
+    """A whole page. `crumb`, `header` and `main` are HTML already."""
+    board = f' data-board="{board_id}"' if board_id is not None else ""
+    text = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)} · Monday sandbox</title>
+<link rel="icon" href="{ICON}">
+<link rel="stylesheet" href="/static/board.css">
+<script type="module" src="/static/board.js"></script>
+</head>
+<body{board}>
+<section class="banner" aria-label="About this page">{BANNER}</section>
+<header>
+<nav aria-label="Where you are"><a class="home" href="/">Monday sandbox</a>{crumb}</nav>
+<span class="grow"></span>
+{header}
+</header>
+<main>
+{main}
+</main>
+<div id="message" class="message" hidden><span role="status"></span>
+<button type="button" class="button" id="undo" hidden>Undo</button></div>
+<p id="news" class="unseen" role="log" aria-label="What others changed"></p>
+</body>
+</html>
+"""
+    response = html_response(text)
+    return Response(response.status, response.body, response.headers | HEADERS)
+
+
+def people_menu() -> str:
+    """Whom to play."""
+    options = "".join(f'<option value="{one.id}">{escape(one.name)}, {escape(one.title)}</option>' for one in PEOPLE)
+    return (
+        '<label class="me"><span class="face" id="face" aria-hidden="true"></span>'
+        f'<span class="mute small">You play</span> <select id="person" class="button">{options}</select></label>'
+    )
+
+
+def tools_menu() -> str:
+    """The button of the drawer, and the drawer, whose inside is fetched when it is opened."""
+    return """<button class="button" type="button" id="tools-button" aria-expanded="false"
+aria-controls="tools">Faults &amp; tools</button>
+<section id="tools" class="drawer" aria-labelledby="tools-title" hidden tabindex="-1">
+<div class="line"><h2 id="tools-title">Faults &amp; tools</h2><span class="grow"></span>
+<button class="button quiet" type="button" id="tools-close" aria-label="Close faults and tools">✕</button></div>
+<div id="tools-inside"></div></section>"""
+
+
+# The pages' HTTP side.
+
 
 History = Callable[[], list[tuple[str, Any]]]
 STATIC = Path(__file__).parent / "static"
@@ -62,53 +120,47 @@ class Pages:
 
     def boards(self, request: Request) -> Response:
         """All boards."""
-        with self._world.reading():
-            boards = list(self._world.boards.values())
-            cards = "".join(self._card(board) for board in boards)
-        body = f'<ul class="boards">{cards}</ul>' if boards else NO_BOARDS
+        with self._world.read_lock():
+            cards = ""
+            for board in self._world.boards.values():
+                state = f'<span class="tag bad">{board.state}</span>' if board.state != "active" else ""
+                state += "" if board.type == "board" else ' <span class="tag">subitems</span>'
+                cards += (
+                    f'<li class="card"><a href="/board/{board.id}">{escape(board.name)}</a> {state}<span '
+                    f'class="mute small">{_items(self._world.active_count(board.id))} · board {board.id}</span></li>'
+                )
+        body = f'<ul class="boards">{cards}</ul>' if cards else NO_BOARDS
         return page("Boards", "", people_menu() + tools_menu(), f"<h1>Boards</h1>{body}{SIDE}")
-
-    def _card(self, board: Board) -> str:
-        count = self._world.active_count(board.id)
-        state = f'<span class="tag bad">{board.state}</span>' if board.state != "active" else ""
-        state += "" if board.type == "board" else ' <span class="tag">subitems</span>'
-        return (
-            f'<li class="card"><a href="/board/{board.id}">{escape(board.name)}</a> {state}'
-            f'<span class="mute small">{_items(count)} · board {board.id}</span></li>'
-        )
 
     def board(self, request: Request, board_id: int, item_id: int | None = None) -> Response:
         """A board's table; with an item id, the page that holds this item, the item in focus."""
-        with self._world.reading():
+        with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
                 return self._missing(f"There is no board {board_id}.")
             item = self._world.items.get(item_id) if item_id is not None else None
             if item_id is not None and (item is None or item.board_id != board_id):
                 return self._missing(f"There is no item {item_id} on this board.")
-            return self._board_page(request, board, item)
-
-    def _board_page(self, request: Request, board: Board, item: Item | None) -> Response:
-        listing = Listing(request, self._world, board, item)
-        crumb = f'<span class="mute">›</span> <h1>{escape(board.name)}</h1>'
-        crumb += f'<span class="tag">{_items(listing.counts["active"])}</span>'
-        if board.state != "active":
-            crumb += f' <span class="tag bad">{board.state}</span>'
-        main = f"""<div class="two">
+            listing = Listing(request, self._world, board, item)
+            crumb = f'<span class="mute">›</span> <h1>{escape(board.name)}</h1>'
+            crumb += f'<span class="tag">{_items(listing.counts["active"])}</span>'
+            if board.state != "active":
+                crumb += f' <span class="tag bad">{board.state}</span>'
+            main = f"""<div class="two">
 <section class="card" aria-label="Items">
 {listing.toolbar()}
 <div id="list">{listing.html(self._looks(item))}</div>
 </section>
 {SIDE}
 </div>"""
-        return page(board.name, crumb, people_menu() + tools_menu(), main, board_id=board.id)
+            return page(board.name, crumb, people_menu() + tools_menu(), main, board_id=board.id)
 
-    def _looks(self, focused: Item | None = None) -> Looks:
-        return Looks(self._world.clock.now(), self._npd_url, focused.id if focused else None)
+    def _looks(self, focused: Item | None = None) -> RowStyle:
+        return RowStyle(self._world.clock.now(), self._npd_url, focused.id if focused else None)
 
     def listing(self, request: Request, board_id: int) -> Response:
         """The table alone, for another search, page, order or state."""
-        with self._world.reading():
+        with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
                 return html_response("", 404)
@@ -116,7 +168,7 @@ class Pages:
 
     def row(self, request: Request, board_id: int, item_id: int) -> Response:
         """One row's HTML."""
-        with self._world.reading():
+        with self._world.read_lock():
             item = self._world.items.get(item_id)
             if item is None or item.board_id != board_id:
                 return html_response("", 404)
@@ -124,8 +176,8 @@ class Pages:
 
     def rows(self, request: Request, board_id: int) -> Response:
         """`?ids=1,2`: rows by item id for the page to put in place, and how many items there are by state."""
-        asked = [whole(one) for one in request.query.get("ids", "").split(",")[:MOST_ROWS]]
-        with self._world.reading():
+        asked = [parse_int(one) for one in request.query.get("ids", "").split(",")[:MOST_ROWS]]
+        with self._world.read_lock():
             board = self._world.boards.get(board_id)
             if board is None:
                 return json_response({"rows": {}, "counts": {}}, 404)
@@ -142,12 +194,12 @@ class Pages:
 
     def choices(self, request: Request, board_id: int) -> Response:
         """`?column=ID&q=WORDS`: what the picker of a cell offers."""
-        with self._world.reading():
+        with self._world.read_lock():
             board = self._world.boards.get(board_id)
             column = board.column(request.query.get("column", "")) if board is not None else None
             if column is None:
                 raise BadRequestError("There is no such column on this board")
-            return json_response(offered(self._world, column, request.query.get("q", "").strip()))
+            return json_response(offered_choices(self._world, column, request.query.get("q", "").strip()))
 
     def tools(self, request: Request) -> Response:
         """The inside of the drawer."""
@@ -156,16 +208,13 @@ class Pages:
     def events(self, request: Request) -> Response:
         """The event stream; `?board=ID` for one board's rows."""
         board = request.query.get("board", "")
-        stream = self._live.stream(whole(board), self._history())
+        stream = self._live.stream(parse_int(board), self._history())
         headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-store"}
         return Response(200, b"", headers, stream)
 
     def _missing(self, words: str) -> Response:
         found = page(
-            "Not found",
-            "",
-            "",
-            f'<div class="empty"><h1>{escape(words)}</h1><a href="/">All boards</a></div>',
+            "Not found", "", "", f'<div class="empty"><h1>{escape(words)}</h1><a href="/">All boards</a></div>'
         )
         return Response(404, found.body, found.headers)
 
@@ -185,6 +234,7 @@ def _asset(path: Path) -> Callable[[Request], Response]:
 NO_BOARDS = """<div class="card empty"><b>There are no boards yet.</b><br>
 <span class="mute">NPD Sync makes its boards here with <code>manage.py monday_setup</code>;
 <code>make run</code> does that by itself. So can any program that speaks Monday's API.</span></div>"""
+
 SIDE = """<aside aria-label="What goes over the wire">
 <p id="npd-note" class="card note" hidden></p>
 <section class="card"><h2>API calls <span class="mute small" id="live">connecting…</span></h2>

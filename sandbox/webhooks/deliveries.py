@@ -1,26 +1,222 @@
-"""Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
+"""Deliver webhooks in the background, signed: log each try, repeat once a minute for 30 minutes.
 
-Like Monday: one POST per event, anything but 200 is tried again, no order is promised
-(developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle and hold them.
+What waits is kept beside the boards, so that a restart forgets none.
 """
 
+import copy
 import heapq
 import itertools
+import json
 import random
+import secrets
+import sqlite3
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import jwt
+import requests
 
 from sandbox.clock import Clock
-from sandbox.events import Happening
-from sandbox.webhooks.delivery import DELAYED, DELIVERED, DROPPED, GIVEN_UP, HELD, RETRYING, WAITING, Delivery
+from sandbox.http import NpdAddress
+from sandbox.model import ACCOUNT_ID, WorldEvent
+from sandbox.webhooks.delivery_rules import Rule, Rules
 from sandbox.webhooks.payloads import body
-from sandbox.webhooks.rules import Rule, Rules
-from sandbox.webhooks.sender import Sender
-from sandbox.webhooks.store import Store
 from sandbox.webhooks.subscriptions import wants
 from sandbox.world import World
+
+WAITING, DELAYED, HELD, RETRYING = "waiting", "delayed", "held", "retrying"
+DELIVERED, DROPPED, GIVEN_UP = "delivered", "dropped", "given up"
+UNFINISHED = (WAITING, DELAYED, HELD, RETRYING)
+
+
+@dataclass
+class Delivery:
+    """`event` is what was subscribed to, `rule` the words of the rule that it met ("" for none).
+
+    `next_try` is the sandbox's time of the next POST, None while nothing is planned.
+    """
+
+    id: int
+    webhook_id: int
+    board_id: int
+    url: str
+    event: str
+    user_id: int
+    about: str
+    body: dict[str, Any]
+    tries: list[dict[str, Any]] = field(default_factory=list)
+    state: str = WAITING
+    next_try: float | None = None
+    rule: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """For the log: the address without its path, which may hold a secret."""
+        event = self.body["event"]
+        return {
+            "id": self.id,
+            "webhook_id": self.webhook_id,
+            "board_id": self.board_id,
+            "host": self.host,
+            "event": self.event,
+            "type": event["type"],
+            "about": self.about,
+            "trigger_uuid": event["triggerUuid"],
+            "user_id": self.user_id,
+            "state": self.state,
+            "tries": self.tries,
+            "next_try": self.next_try,
+            "rule": self.rule,
+            "body": self.body,
+        }
+
+    @property
+    def host(self) -> str:
+        return "/".join(self.url.split("/")[:3])
+
+    def duplicate(self, number: int, fresh_uuid: bool) -> "Delivery":
+        """A second delivery of the same, with the same `triggerUuid` or one of its own."""
+        copied = copy.deepcopy(self)
+        copied.id, copied.tries = number, []
+        if fresh_uuid:
+            copied.body["event"]["triggerUuid"] = secrets.token_hex(16)
+        return copied
+
+
+# The HTTP side of a delivery: the challenge, the signature, the POST.
+
+
+CLEARING_SECONDS = 2
+"""How long a reset waits for what is being sent: an address that hangs must not hang the reset."""
+
+TIMEOUT_SECONDS = 180  # developer.monday.com/apps/changelog: three minutes since 2024-10
+HANDSHAKE_SECONDS = 20
+TOKEN_SECONDS = 300
+
+
+class Sender:
+    """Posts deliveries; with a signing secret they carry a JWT, as those of an app's webhooks do.
+
+    Claims and algorithm: developer.monday.com/apps/docs/authorization-header and working code of users.
+    """
+
+    def __init__(self, signing_secret: str | None, npd: NpdAddress | None = None) -> None:
+        self._secret = signing_secret
+        self._npd = npd
+        self._local = threading.local()
+
+    def handshake(self, url: str) -> bool:
+        """Whether the address answers a challenge with the same JSON; challenges are never signed."""
+        challenge = {"challenge": secrets.token_urlsafe(39)}
+        try:
+            # Over a connection of its own: one that was kept may end at this very moment, and nobody asks again.
+            with _session() as session:
+                address, headers = self._reach(url)
+                answer = session.post(
+                    address, json=challenge, headers=headers, timeout=HANDSHAKE_SECONDS, allow_redirects=False
+                )
+                return bool(answer.status_code == 200 and answer.json() == challenge)
+        except (requests.RequestException, ValueError):
+            return False
+
+    def post(self, url: str, body: dict[str, Any], user_id: int, now: float) -> tuple[int | None, str]:
+        """The status that the address answered, or None and why there is no answer."""
+        address, headers = self._reach(url)
+        headers["Content-Type"] = "application/json"
+        if self._secret:
+            claims = {
+                "accountId": ACCOUNT_ID,
+                "userId": user_id,
+                "aud": url,
+                "iat": int(now),
+                "exp": int(now) + TOKEN_SECONDS,
+                "shortLivedToken": secrets.token_hex(16),
+            }
+            headers["Authorization"] = jwt.encode(claims, self._secret, algorithm="HS256")
+        content = json.dumps(body, ensure_ascii=False).encode()
+        try:
+            answer = self._session().post(
+                address, data=content, headers=headers, timeout=TIMEOUT_SECONDS, allow_redirects=False
+            )
+        except requests.Timeout:
+            return None, "timeout"
+        except requests.RequestException as failure:
+            # The failure's text holds the whole address, secret path included: its name is enough.
+            return None, type(failure).__name__
+        return answer.status_code, ""
+
+    def _reach(self, url: str) -> tuple[str, dict[str, str]]:
+        return self._npd.reach(url) if self._npd else (url, {})
+
+    def _session(self) -> requests.Session:
+        """One per thread: a session is not safe to share."""
+        if not hasattr(self._local, "session"):
+            self._local.session = _session()
+        session: requests.Session = self._local.session
+        return session
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    # A proxy of the environment must not stand between two processes of one machine.
+    session.trust_env = False
+    return session
+
+
+# Deliveries that wait, kept beside the boards, so that a restart forgets none.
+
+
+TABLE = "CREATE TABLE IF NOT EXISTS deliveries (id INTEGER PRIMARY KEY, document TEXT NOT NULL)"
+BUSY_SECONDS = 30  # how long to wait for the boards' own writes into the same file
+
+
+class DeliveryStore:
+    """The table of unfinished deliveries. Without a file it keeps nothing."""
+
+    def __init__(self, path: str | None) -> None:
+        self._lock = threading.Lock()
+        self._db: sqlite3.Connection | None = None
+        if path is not None:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=BUSY_SECONDS)
+            self._db.execute("PRAGMA synchronous = OFF")
+            self._db.execute(TABLE)
+
+    def save(self, *deliveries: Delivery) -> None:
+        """Write these as they stand; finished ones are forgotten."""
+        if self._db is None:
+            return
+        with self._lock:
+            self._db.execute("BEGIN IMMEDIATE")
+            for delivery in deliveries:
+                if delivery.state in UNFINISHED:
+                    text = json.dumps(asdict(delivery), ensure_ascii=False, separators=(",", ":"))
+                    self._db.execute("INSERT OR REPLACE INTO deliveries VALUES (?, ?)", (delivery.id, text))
+                else:
+                    self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery.id,))
+            self._db.execute("COMMIT")
+
+    def load(self) -> list[Delivery]:
+        """What waited when the sandbox ended, oldest first."""
+        if self._db is None:
+            return []
+        rows = self._db.execute("SELECT document FROM deliveries ORDER BY id")
+        return [Delivery(**json.loads(text)) for (text,) in rows]
+
+    def clear(self) -> None:
+        if self._db is not None:
+            with self._lock:
+                self._db.execute("DELETE FROM deliveries")
+
+
+# Deliver webhooks in the background, log each try, and repeat once a minute for 30 minutes.
+#
+# Like Monday: one POST per event, anything but 200 is tried again, no order is promised
+# (developer.monday.com/api-reference/reference/webhooks). Rules may drop, double, delay, shuffle
+# and hold them.
+
 
 RETRY_SECONDS = 60
 RETRIES = 30
@@ -28,15 +224,13 @@ WORKERS = 16
 LOG_LENGTH = 2_000
 DELETED = "the webhook was deleted"
 RELEASES = ("send", "double", "drop", "shuffle")
-Train = list[Delivery]  # sent one after another, in this order
+DeliverySequence = list[Delivery]  # sent one after another, in this order
 
 
 class Deliveries:
     """The pool. `changed` is called with a delivery whenever its state moves."""
 
-    def __init__(
-        self, world: World, sender: Sender, store: Store, changed: Callable[[Delivery], None]
-    ) -> None:
+    def __init__(self, world: World, sender: Sender, store: DeliveryStore, changed: Callable[[Delivery], None]) -> None:
         self._world = world
         self._clock: Clock = world.clock
         self._sender = sender
@@ -44,37 +238,37 @@ class Deliveries:
         self._changed = changed
         self.rules = Rules()
         self._log: OrderedDict[int, Delivery] = OrderedDict()
-        self._due: list[tuple[float, int, Train]] = []
+        self._due: list[tuple[float, int, DeliverySequence]] = []
         self._held: dict[int, Delivery] = {}
-        self._shuffling: dict[int, Train] = {}
+        self._shuffling: dict[int, DeliverySequence] = {}
         self._forgotten = 0  # deliveries up to this number are no more
+        self._sending = 0
         self._places = itertools.count()
-        self._wake = threading.Condition()
-        self._numbers = itertools.count(1 + self._load())
-
-    def start(self) -> None:
-        for _ in range(WORKERS):
-            threading.Thread(target=self._work, daemon=True, name="webhooks").start()
-
-    def _load(self) -> int:
-        """Take up what waited when the sandbox ended; the highest number among it."""
-        waited = self._store.load()
-        with self._wake:
+        self._condition = threading.Condition()
+        waited = store.load()
+        self._numbers = itertools.count(1 + max((delivery.id for delivery in waited), default=0))
+        with self._condition:
             for delivery in waited:
                 self._log[delivery.id] = delivery
                 if delivery.state == HELD:
                     self._held[delivery.id] = delivery
                 else:
                     self._schedule([delivery], delivery.next_try or self._clock.time())
-        return max((delivery.id for delivery in waited), default=0)
 
-    def hear(self, happened: list[Happening]) -> None:
+    def start(self) -> None:
+        for _ in range(WORKERS):
+            threading.Thread(target=self._work, daemon=True, name="webhooks").start()
+
+    def on_events(self, happened: list[WorldEvent]) -> None:
         """Queue what subscribers want to know; a listener of the world."""
         hooks = [hook for hook in list(self._world.hooks.values()) if not hook.deleted]
         queued: list[Delivery] = []
         for happening in happened if hooks else []:
             for hook in hooks:
                 if wants(hook, happening):
+                    about, column = happening.item_name, happening.column
+                    if column is not None:
+                        about = f"{column.title} · {about}".strip(" ·")
                     found = Delivery(
                         id=0,
                         webhook_id=hook.id,
@@ -82,76 +276,68 @@ class Deliveries:
                         url=hook.url,
                         event=hook.event,
                         user_id=happening.user_id,
-                        about=_about(happening),
+                        about=about,
                         body=body(hook.id, happening),
                     )
                     queued += self._queue(found)
-        self._tell(queued)
+        self._notify(queued)
 
     def _queue(self, delivery: Delivery) -> list[Delivery]:
-        """Number it and send it on its way, as the rules have it; it, and its twins."""
+        """Number it and send it on its way, as the rules have it; return it and its duplicates."""
         rule = self.rules.hit(delivery.event, delivery.webhook_id)
-        with self._wake:
+        with self._condition:
             delivery.id = next(self._numbers)
             self._enter(delivery)
             if rule is None:
                 self._schedule([delivery], self._clock.time())
                 return [delivery]
             delivery.rule = rule.rule
-            return self._obey(rule, delivery)
+            return self._apply_rule(rule, delivery)
 
-    def _obey(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
+    def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
         now = self._clock.time()
         touched = [delivery]
         if rule.rule == "drop":
             delivery.state = DROPPED
         elif rule.rule == "double":
-            touched += self._twins(delivery, rule.times - 1, rule.fresh_uuid)
+            touched += self._duplicates(delivery, rule.times - 1, rule.fresh_uuid)
             for one in touched:
                 self._schedule([one], now)
         elif rule.rule == "delay":
             self._schedule([delivery], now + rule.seconds)
             delivery.state = DELAYED
         else:
-            self._hold(delivery)
-            if rule.rule == "reorder":
-                touched += self._collect(rule, delivery)
+            delivery.state = HELD
+            self._held[delivery.id] = delivery
+        if rule.rule == "reorder":  # kept with the others of its rule; once complete, they leave in another order
+            together = self._shuffling.setdefault(rule.id, [])
+            together.append(delivery)
+            if len(together) >= rule.n:
+                del self._shuffling[rule.id]
+                leaving = [one for one in together if self._held.pop(one.id, None)]
+                self._schedule(shuffle(leaving, rule.seed), now)
+                touched += leaving
         return touched
 
-    def _collect(self, rule: Rule, delivery: Delivery) -> Train:
-        """Keep it with the others of its rule; once they are complete, they leave in another order."""
-        together = self._shuffling.setdefault(rule.id, [])
-        together.append(delivery)
-        if len(together) < rule.n:
-            return []
-        del self._shuffling[rule.id]
-        leaving = [one for one in together if self._held.pop(one.id, None)]
-        self._schedule(shuffled(leaving, rule.seed), self._clock.time())
-        return leaving
-
-    def _twins(self, delivery: Delivery, count: int, fresh_uuid: bool) -> Train:
-        twins = [delivery.again(next(self._numbers), fresh_uuid) for _ in range(count)]
-        for twin in twins:
-            self._enter(twin)
-        return twins
-
-    def _hold(self, delivery: Delivery) -> None:
-        delivery.state = HELD
-        self._held[delivery.id] = delivery
+    def _duplicates(self, delivery: Delivery, count: int, fresh_uuid: bool) -> DeliverySequence:
+        duplicates = [delivery.duplicate(next(self._numbers), fresh_uuid) for _ in range(count)]
+        for duplicate in duplicates:
+            self._enter(duplicate)
+        return duplicates
 
     def _enter(self, delivery: Delivery) -> None:
         self._log[delivery.id] = delivery
         while len(self._log) > LOG_LENGTH:
             self._log.popitem(last=False)
 
-    def _schedule(self, train: Train, moment: float) -> None:
+    def _schedule(self, train: DeliverySequence, moment: float) -> None:
         for delivery in train:
             delivery.next_try = moment
             if delivery.state == HELD:
                 delivery.state = WAITING
         if train:
             heapq.heappush(self._due, (moment, next(self._places), train))
-            self._wake.notify()
+            self._condition.notify()
 
     def release(self, how: str = "send", ids: list[int] | None = None, seed: int = 0) -> int:
         """Let held deliveries go (those with these ids; None: all) one after another; how many there were.
@@ -161,7 +347,7 @@ class Deliveries:
         """
         if ids is None:
             self.rules.clear(("hold", "reorder"))
-        with self._wake:
+        with self._condition:
             chosen = [one for one in self._held.values() if ids is None or one.id in ids]
             for one in chosen:
                 del self._held[one.id]
@@ -172,26 +358,26 @@ class Deliveries:
                     one.state, one.rule = DROPPED, "drop"
                 leaving = []
             elif how == "double":
-                leaving = [twin for one in chosen for twin in (one, *self._twins(one, 1, False))]
+                leaving = [twin for one in chosen for twin in (one, *self._duplicates(one, 1, False))]
             else:
-                leaving = shuffled(chosen, seed) if how == "shuffle" else chosen
+                leaving = shuffle(chosen, seed) if how == "shuffle" else chosen
             self._schedule(leaving, self._clock.time())
-        self._tell(leaving or chosen)
+        self._notify(leaving or chosen)
         return len(chosen)
 
-    def held(self) -> int:
+    def held_count(self) -> int:
         """How many deliveries are kept until they are released."""
-        with self._wake:
+        with self._condition:
             return len(self._held)
 
     def clock_moved(self) -> None:
         """Look again at what is due."""
-        with self._wake:
-            self._wake.notify_all()
+        with self._condition:
+            self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
         """Deliveries, oldest first."""
-        with self._wake:
+        with self._condition:
             return list(self._log.values())
 
     def last(self, count: int) -> list[Delivery]:
@@ -199,21 +385,22 @@ class Deliveries:
         return self.log()[-count:]
 
     def clear(self) -> None:
-        """Forget the log, the rules, and everything that waits."""
+        """Forget the log, the rules, and everything that waits; what is being sent arrives before this returns."""
         self.rules.clear()
-        with self._wake:
+        with self._condition:
             for kept in (self._log, self._due, self._held, self._shuffling):
                 kept.clear()
             self._forgotten = next(self._numbers)
             self._store.clear()
+            self._condition.wait_for(lambda: not self._sending, CLEARING_SECONDS)
 
     def handshake(self, url: str) -> bool:
         """Whether the address answers a challenge as Monday wants it."""
         return self._sender.handshake(url)
 
-    def _tell(self, deliveries: list[Delivery]) -> None:
+    def _notify(self, deliveries: list[Delivery]) -> None:
         if deliveries:
-            self._store.keep(*deliveries)
+            self._store.save(*deliveries)
         for delivery in deliveries:
             self._changed(delivery)
 
@@ -222,16 +409,20 @@ class Deliveries:
             for delivery in self._next():
                 self._deliver(delivery)
 
-    def _next(self) -> Train:
-        with self._wake:
+    def _next(self) -> DeliverySequence:
+        with self._condition:
             while True:
                 wait = self._due[0][0] - self._clock.time() if self._due else None
                 if wait is not None and wait <= 0:
                     return heapq.heappop(self._due)[2]
-                self._wake.wait(wait)
+                self._condition.wait(wait)
 
     def _deliver(self, delivery: Delivery) -> None:
-        if self._gone(delivery):
+        with self._condition:
+            if delivery.id <= self._forgotten:
+                return  # taken before all was forgotten: a restored world may have its webhook again
+            self._sending += 1
+        if self._is_unsubscribed(delivery):
             status, error, spent = None, DELETED, 0.0
         else:
             event = delivery.body["event"]
@@ -239,42 +430,33 @@ class Deliveries:
             if "retryCount" in event:
                 event["retryCount"] = len(delivery.tries)
             started = time.monotonic()
-            status, error = self._sender.post(
-                delivery.url, delivery.body, delivery.user_id, self._clock.time()
-            )
+            status, error = self._sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
             spent = time.monotonic() - started
-        with self._wake:
-            self._settle(delivery, status, error, round(spent * 1000))
+        with self._condition:
+            self._sending -= 1
+            self._condition.notify_all()
+            now = self._clock.time()
+            delivery.tries.append({"at": now, "status": status, "ms": round(spent * 1000), "error": error})
+            delivery.next_try = None
+            if status == 200:
+                delivery.state = DELIVERED
+            elif len(delivery.tries) > RETRIES or self._is_unsubscribed(delivery):
+                delivery.state = GIVEN_UP
+            elif delivery.id > self._forgotten:
+                delivery.state = RETRYING
+                self._schedule([delivery], now + RETRY_SECONDS)
         if delivery.id > self._forgotten:
-            self._tell([delivery])
+            self._notify([delivery])
 
-    def _settle(self, delivery: Delivery, status: int | None, error: str, milliseconds: int) -> None:
-        now = self._clock.time()
-        delivery.tries.append({"at": now, "status": status, "ms": milliseconds, "error": error})
-        delivery.next_try = None
-        if status == 200:
-            delivery.state = DELIVERED
-        elif len(delivery.tries) > RETRIES or self._gone(delivery):
-            delivery.state = GIVEN_UP
-        elif delivery.id > self._forgotten:
-            delivery.state = RETRYING
-            self._schedule([delivery], now + RETRY_SECONDS)
-
-    def _gone(self, delivery: Delivery) -> bool:
+    def _is_unsubscribed(self, delivery: Delivery) -> bool:
         hook = self._world.hooks.get(delivery.webhook_id)
         return hook is None or hook.deleted
 
 
-def shuffled(train: Train, seed: int) -> Train:
+def shuffle(train: DeliverySequence, seed: int) -> DeliverySequence:
     """The same in an order that `seed` gives, and never the one they came in, where there are two."""
     order = list(train)
     source = random.Random(seed)  # noqa: S311 -- an order that repeats is wanted
     while len(train) > 1 and order == train:
         source.shuffle(order)
     return order
-
-
-def _about(happening: Happening) -> str:
-    if happening.column is None:
-        return happening.item_name
-    return f"{happening.column.title} · {happening.item_name}".strip(" ·")

@@ -11,16 +11,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.clock import milliseconds
-from sandbox.events import Happening
-from sandbox.model import Item
-from sandbox.people import ACCOUNT_ID
+from sandbox.model import ACCOUNT_ID, Item, WorldEvent
 
 STATES = {"active": 1, "archived": 2, "deleted": 3}
-UNTRACED = ("item_restored", "create_column", "move_subitem")  # captured without originalTriggerUuid
+WITHOUT_TRIGGER = ("item_restored", "create_column", "move_subitem")  # captured without originalTriggerUuid
 Details = dict[str, Any]
 
 
-def body(subscription_id: int, happening: Happening) -> dict[str, Any]:
+def body(subscription_id: int, happening: WorldEvent) -> dict[str, Any]:
     """The delivery's JSON."""
     kind, details = EVENTS[happening.kind]
     moment = datetime.fromtimestamp(happening.seconds, UTC)
@@ -36,34 +34,34 @@ def body(subscription_id: int, happening: Happening) -> dict[str, Any]:
         **details(happening),
         "triggerUuid": secrets.token_hex(16),
     }
-    if happening.kind in UNTRACED:
+    if happening.kind in WITHOUT_TRIGGER:
         del event["originalTriggerUuid"]
     if happening.kind == "move_subitem":
         del event["boardId"]  # it names the boards that the subitem left and reached instead
     return {"event": event}
 
 
-def _item_of(happening: Happening) -> Item:
+def _item_of(happening: WorldEvent) -> Item:
     assert happening.item is not None, happening.kind
     return happening.item
 
 
-def _parent_of(happening: Happening) -> Item:
+def _parent_of(happening: WorldEvent) -> Item:
     assert happening.parent is not None, happening.kind
     return happening.parent
 
 
-def _pulse(happening: Happening) -> Details:
+def _pulse(happening: WorldEvent) -> Details:
     assert happening.group is not None
     about = {"groupId": happening.group.id, "pulseId": _item_of(happening).id}
     return about | {"pulseName": happening.item_name}
 
 
-def _item(happening: Happening) -> Details:
+def _item(happening: WorldEvent) -> Details:
     return {"itemId": _item_of(happening).id, "itemName": happening.item_name}
 
 
-def _created(happening: Happening) -> Details:
+def _created_details(happening: WorldEvent) -> Details:
     assert happening.group is not None
     return {
         **_pulse(happening),
@@ -74,7 +72,7 @@ def _created(happening: Happening) -> Details:
     }
 
 
-def _column_changed(happening: Happening) -> Details:
+def _column_changed_details(happening: WorldEvent) -> Details:
     assert happening.column is not None
     return {
         **_pulse(happening),
@@ -88,7 +86,7 @@ def _column_changed(happening: Happening) -> Details:
     }
 
 
-def _renamed(happening: Happening) -> Details:
+def _renamed_details(happening: WorldEvent) -> Details:
     assert happening.group is not None
     return {
         "groupId": happening.group.id,
@@ -98,7 +96,7 @@ def _renamed(happening: Happening) -> Details:
     }
 
 
-def _restored(happening: Happening) -> Details:
+def _restored_details(happening: WorldEvent) -> Details:
     return {
         **_item(happening),
         "value": {"state": STATES["active"], "is_undo": True},
@@ -106,15 +104,10 @@ def _restored(happening: Happening) -> Details:
     }
 
 
-def _moved(happening: Happening) -> Details:
+def _moved_details(happening: WorldEvent) -> Details:
     group = happening.group
     assert group is not None
-    dest = {
-        "id": group.id,
-        "title": group.title,
-        "color": group.color,
-        "is_top_group": happening.is_top_group,
-    }
+    dest = {"id": group.id, "title": group.title, "color": group.color, "is_top_group": happening.is_top_group}
     return {
         "pulseId": _item_of(happening).id,
         "sourceGroupId": happening.source_group_id,
@@ -123,7 +116,7 @@ def _moved(happening: Happening) -> Details:
     }
 
 
-def _column_created(happening: Happening) -> Details:
+def _column_created(happening: WorldEvent) -> Details:
     assert happening.column is not None
     return {
         "accountId": ACCOUNT_ID,
@@ -136,7 +129,7 @@ def _column_created(happening: Happening) -> Details:
     }
 
 
-def _posted(happening: Happening) -> Details:
+def _update_details(happening: WorldEvent) -> Details:
     update = happening.update
     assert update is not None
     return {
@@ -148,10 +141,10 @@ def _posted(happening: Happening) -> Details:
     }
 
 
-def _below(details: Callable[[Happening], Details]) -> Callable[[Happening], Details]:
+def _subitem_details(details: Callable[[WorldEvent], Details]) -> Callable[[WorldEvent], Details]:
     """The same of a subitem: its parent's ids are strings there."""
 
-    def with_parent(happening: Happening) -> Details:
+    def with_parent(happening: WorldEvent) -> Details:
         parent = _parent_of(happening)
         above = {"parentItemId": str(parent.id), "parentItemBoardId": str(parent.board_id)}
         return details(happening) | above
@@ -159,18 +152,14 @@ def _below(details: Callable[[Happening], Details]) -> Callable[[Happening], Det
     return with_parent
 
 
-def _subitem_created(happening: Happening) -> Details:
-    return _below(_created)(happening) | {"itemId": _item_of(happening).id}
-
-
-def _subitem_gone(happening: Happening) -> Details:
+def _subitem_gone(happening: WorldEvent) -> Details:
     """Its parent's ids are numbers, other than in the other events of subitems."""
     parent = _parent_of(happening)
     above = {"parentBoardId": parent.board_id, "parentItemId": parent.id}
     return _item(happening) | above | {"pulseId": _item_of(happening).id}
 
 
-def _subitem_moved(happening: Happening) -> Details:
+def _subitem_moved(happening: WorldEvent) -> Details:
     source, dest = happening.source_parent, _parent_of(happening)
     assert source is not None
     return {
@@ -182,24 +171,27 @@ def _subitem_moved(happening: Happening) -> Details:
     }
 
 
-# What happened: the `type` in the delivery, and what it tells.
-EVENTS: dict[str, tuple[str, Callable[[Happening], Details]]] = {
-    "create_item": ("create_pulse", _created),
-    "change_column_value": ("update_column_value", _column_changed),
-    "change_name": ("update_name", _renamed),
+# What happened: the `type` in the delivery, and its details.
+EVENTS: dict[str, tuple[str, Callable[[WorldEvent], Details]]] = {
+    "create_item": ("create_pulse", _created_details),
+    "change_column_value": ("update_column_value", _column_changed_details),
+    "change_name": ("update_name", _renamed_details),
     "item_archived": ("archive_pulse", _item),
     "item_deleted": ("delete_pulse", _item),
-    "item_restored": ("restore_pulse", _restored),
-    "item_moved_to_any_group": ("move_pulse_into_group", _moved),
+    "item_restored": ("restore_pulse", _restored_details),
+    "item_moved_to_any_group": ("move_pulse_into_group", _moved_details),
     "create_column": ("create_column", _column_created),
-    "create_update": ("create_update", _posted),
-    "edit_update": ("edit_update", _posted),
-    "delete_update": ("delete_update", _posted),
-    "create_subitem": ("create_pulse", _subitem_created),
-    "change_subitem_column_value": ("update_column_value", _below(_column_changed)),
-    "change_subitem_name": ("update_name", _below(_renamed)),
+    "create_update": ("create_update", _update_details),
+    "edit_update": ("edit_update", _update_details),
+    "delete_update": ("delete_update", _update_details),
+    "create_subitem": (
+        "create_pulse",
+        lambda happening: _subitem_details(_created_details)(happening) | {"itemId": _item_of(happening).id},
+    ),
+    "change_subitem_column_value": ("update_column_value", _subitem_details(_column_changed_details)),
+    "change_subitem_name": ("update_name", _subitem_details(_renamed_details)),
     "move_subitem": ("move_subitem", _subitem_moved),
     "subitem_archived": ("archive_pulse", _subitem_gone),
     "subitem_deleted": ("delete_pulse", _subitem_gone),
-    "create_subitem_update": ("create_update", _below(_posted)),
+    "create_subitem_update": ("create_update", _subitem_details(_update_details)),
 }

@@ -12,6 +12,10 @@
   };
   const moves = () => box.querySelector("[data-moving]") !== null;
 
+  // A reload would cut off a form on its way, and with it what the next page says.
+  let leaving = false;
+  document.addEventListener("submit", () => { leaving = true; });
+
   const ask = (wait) => setTimeout(async () => {
     let text = null;
     try {
@@ -20,6 +24,7 @@
     } catch {
       // No connection just now: ask again.
     }
+    if (leaving) return;
     // What has not changed is not written again: a screen reader would say it again.
     if (text !== null && text.trim() !== box.dataset.last) {
       box.dataset.last = text.trim();

@@ -1,4 +1,4 @@
-// Tells the server the browser's time zone, in which the pages after this one say their times (config/zones.py).
+// Tells the server the browser's time zone, in which the pages after this one say their times (config/unfold.py).
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
   const secure = location.protocol === "https:" ? "; secure" : "";

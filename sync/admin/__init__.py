@@ -1,5 +1,5 @@
 """The engine's admin: queue, boards, journal, and what every synced model's admin shares."""
 
-from sync.admin import audits, boards, guard, journal, queue, schedule, tombstones
+from sync.admin import board_pages, deletion_pages, history_pages, queue_pages, schedule_pages
 
-__all__ = ["audits", "boards", "guard", "journal", "queue", "schedule", "tombstones"]
+__all__ = ["board_pages", "deletion_pages", "history_pages", "queue_pages", "schedule_pages"]

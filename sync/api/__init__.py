@@ -1,1 +1,1 @@
-"""The HTTP doors of the engine: queue, stats, webhooks, cron, health; and what every API view shares."""
+"""The API of the sync: queue, stats, webhooks, cron, health; and what every API view shares."""

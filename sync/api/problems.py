@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
 from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.db import IntegrityError
-from django.http import JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from drf_standardized_errors.formatter import ExceptionFormatter
 from drf_standardized_errors.handler import ExceptionHandler
 from drf_standardized_errors.types import ErrorResponse
@@ -15,23 +18,33 @@ from rest_framework import exceptions, serializers
 from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
+from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
+
 MEDIA_TYPE = "application/problem+json"
+MAX_ERRORS = 20
+MAX_ATTR_LENGTH, MAX_DETAIL_LENGTH = 100, 500
+"""Characters that a refusal quotes, so that an answer is never as long as a request may be."""
+
+CHANGED_AT_ONCE = "Something else changed it at the same moment. Read it again, then repeat your change."
 
 
 class PreconditionFailed(exceptions.APIException):
-    """If-Match names a state that the record has left."""
+    """If-Match names an earlier state of the record."""
 
     status_code = HTTPStatus.PRECONDITION_FAILED
     default_detail = "The record changed since you read it. Read it again, then repeat your change."
     default_code = "precondition_failed"
 
 
-class Conflict(exceptions.APIException):
-    """The request can't be done in the state that the thing is in."""
+class ActionProblem(exceptions.APIException):
+    """What can't be done, as the error says that says why."""
 
-    status_code = HTTPStatus.CONFLICT
-    default_detail = "Something else changed it at the same moment. Read it again, then repeat your change."
-    default_code = "conflict"
+    def __init__(self, error: ActionError) -> None:
+        super().__init__(str(error), error.code)
+        if isinstance(error, NotAllowed):
+            self.status_code = HTTPStatus.FORBIDDEN
+        else:
+            self.status_code = HTTPStatus.CONFLICT if isinstance(error, Conflict) else HTTPStatus.BAD_REQUEST
 
 
 class TooLarge(exceptions.APIException):
@@ -42,17 +55,15 @@ class TooLarge(exceptions.APIException):
     default_code = "too_large"
 
 
-class NotConfiguredProblem(exceptions.APIException):
-    """What the request asks for needs a set-up that has not been made."""
-
-    status_code = HTTPStatus.BAD_REQUEST
-    default_code = "not_configured"
+class BadQuery(exceptions.ValidationError):
+    """A query parameter that doesn't exist, is empty or means nothing; the detail is keyed by parameter."""
 
 
 class ProblemErrorSerializer(serializers.Serializer[Any]):
     """One refused value."""
 
     pointer = serializers.CharField(help_text="Where in the body, as a JSON pointer: /email")
+    parameter = serializers.CharField(required=False, help_text="Of the query: the parameter's name.")
     code = serializers.CharField()
     detail = serializers.CharField()
 
@@ -68,7 +79,10 @@ class ProblemSerializer(serializers.Serializer[Any]):
 
 
 def problem_body(status: int, code: str, detail: str) -> dict[str, Any]:
-    """The members that every problem has; `code` is left out of our own failures, which nobody can act on."""
+    """The members that every problem has.
+
+    `code` is left out of our own failures, where nobody could use it.
+    """
     kind = "about:blank" if status >= HTTPStatus.INTERNAL_SERVER_ERROR else f"urn:npd:{code}"
     return {"type": kind, "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
 
@@ -76,6 +90,20 @@ def problem_body(status: int, code: str, detail: str) -> dict[str, Any]:
 def problem(status: int, code: str, detail: str) -> JsonResponse:
     """A problem as the answer of a plain Django view."""
     return JsonResponse(problem_body(status, code, detail), status=status, content_type=MEDIA_TYPE)
+
+
+def post_only(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """A plain view that accepts POST only; other methods get a problem."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method == "POST":
+            return view(request, *args, **kwargs)
+        answer = problem(405, "method_not_allowed", "This address takes POST alone.")
+        answer.headers["Allow"] = "POST"
+        return answer
+
+    return wrapper
 
 
 class ProblemRenderer(JSONRenderer):
@@ -89,34 +117,55 @@ class ProblemFormatter(ExceptionFormatter):
     """Turns an exception into the members of a problem."""
 
     def format_error_response(self, error_response: ErrorResponse) -> dict[str, Any]:
-        """Name every refused field, in `detail` for people and in `errors` for programs."""
-        errors = error_response.errors
+        """Name the refused fields, in `detail` for people and in `errors` for programs.
+
+        Of many the first twenty.
+        """
+        # A request may hold thousands of errors; the answer stays small.
+        errors = [
+            replace(
+                error,
+                attr=None if error.attr is None else shorten_text(str(error.attr), MAX_ATTR_LENGTH),
+                detail=shorten_text(str(error.detail), MAX_DETAIL_LENGTH),
+            )
+            for error in error_response.errors[:MAX_ERRORS]
+        ]
         sentences = [f"{error.attr}: {error.detail}" if error.attr else error.detail for error in errors]
-        # A refusal of fields is one kind of problem; the single codes stand in `errors`.
+        if left := len(error_response.errors) - len(errors):
+            sentences.append(f"So are {left:,} more.")
+        # Refused fields are one kind of problem; their single codes are in `errors`.
         invalid = isinstance(self.exc, exceptions.ValidationError)
         code = "invalid" if invalid or not errors else errors[0].code
         body = problem_body(self.exc.status_code, code, " ".join(sentences))
+        # Only values have places in the request that a program can point at.
         if invalid:
-            body["errors"] = [
-                {"pointer": _pointer(error.attr), "code": error.code, "detail": error.detail}
-                for error in errors
-            ]
+            body["errors"] = []
+            for error in errors:
+                pointer = "" if error.attr in (None, "non_field_errors") else f"/{error.attr.replace('.', '/')}"
+                parameter = {"parameter": str(error.attr)} if isinstance(self.exc, BadQuery) else {}
+                body["errors"].append({"pointer": pointer, "code": error.code, "detail": error.detail} | parameter)
         return body
 
 
-def _pointer(attr: str | None) -> str:
-    return "" if attr in (None, "non_field_errors") else "/" + str(attr).replace(".", "/")
+def shorten_text(text: str, characters: int) -> str:
+    """The text, cut to so many characters with a sign that there were more."""
+    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 class ProblemHandler(ExceptionHandler):
     """DRF's exception handler of this project (DRF_STANDARDIZED_ERRORS in the settings)."""
 
     def convert_known_exceptions(self, exc: Exception) -> Exception:
-        """Name what is no failure of ours; a constraint broken after validation is somebody else's write."""
+        """Map what is no failure of ours.
+
+        A constraint broken after validation is somebody else's concurrent write.
+        """
         if isinstance(exc, RequestDataTooBig):
             return TooLarge()
         if isinstance(exc, IntegrityError):
-            return Conflict()
+            return ActionProblem(Conflict(CHANGED_AT_ONCE))
+        if isinstance(exc, ActionError):
+            return ActionProblem(exc)
         return super().convert_known_exceptions(exc)
 
     def format_exception(self, exc: exceptions.APIException) -> dict[str, Any]:

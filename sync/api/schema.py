@@ -18,21 +18,29 @@ class ProblemSchema(AutoSchema):
 
     def _get_response_bodies(self, direction: Direction = "response") -> dict[str, Any]:
         bodies: dict[str, Any] = super()._get_response_bodies(direction)
-        for code in self._problem_codes():
+        # 400: every endpoint refuses a parameter that it doesn't know.
+        codes = {400, 401, 403, 429, *getattr(self.view, "problem_codes", {}).get(self.view_action, ())}
+        if "{" in self.path or self._is_paged:
+            codes.add(404)
+        if self.method in BODY_METHODS:
+            codes.update((413, 415))
+        for code in sorted(codes):
             answer = OpenApiResponse(ProblemSerializer, description=HTTPStatus(code).phrase)
             described = self._get_response_for_code(answer, str(code), [MEDIA_TYPE], direction)  # type: ignore[no-untyped-call]
             bodies.setdefault(str(code), described)
         return bodies
 
-    def _problem_codes(self) -> list[int]:
-        codes = {401, 403, 429, *getattr(self.view, "problem_codes", {}).get(self.view_action, ())}
-        if "{" in self.path or self._is_list_view():
-            codes.add(404)
-        if self.method in BODY_METHODS or self._is_list_view():
-            codes.add(400)
-        if self.method in BODY_METHODS:
-            codes.update((413, 415))
-        return sorted(codes)
+    @property
+    def _is_paged(self) -> bool:
+        return self.view_action in getattr(self.view, "paged", ())
+
+    def _get_paginator(self) -> Any:
+        return super()._get_paginator() if self._is_paged else None  # type: ignore[no-untyped-call]
+
+    def get_filter_backends(self) -> list[Any]:
+        """The filters of this action, if the view says that it has them."""
+        narrowed = self.view_action in getattr(self.view, "narrowed", ())
+        return list(getattr(self.view, "filter_backends", ())) if narrowed else []
 
     @property
     def view_action(self) -> str:

@@ -25,24 +25,17 @@ class Migration(migrations.Migration):
                 ("board_id", models.CharField(blank=True, db_default="", max_length=50)),
                 ("group_id", models.CharField(blank=True, db_default="", max_length=50)),
                 ("npd_id_column", models.CharField(blank=True, db_default="", max_length=50)),
-                (
-                    "match_key",
-                    models.CharField(max_length=50, verbose_name="records and items are matched by"),
-                ),
+                ("match_key", models.CharField(max_length=50, verbose_name="records and items are matched by")),
                 (
                     "creates_records",
-                    models.BooleanField(
-                        db_default=False, verbose_name="an item that no record has becomes a record"
-                    ),
+                    models.BooleanField(db_default=False, verbose_name="an item that no record has becomes a record"),
                 ),
                 ("made_by_setup", models.BooleanField(db_default=False)),
                 ("webhooks", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("blocked_until", models.DateTimeField(blank=True, null=True)),
                 ("blocked_reason", models.TextField(blank=True, db_default="")),
             ],
-            options={
-                "db_table": "sync_board_links",
-            },
+            options={"db_table": "sync_board_links"},
         ),
         migrations.CreateModel(
             name="Decision",
@@ -60,10 +53,7 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
             ],
-            options={
-                "db_table": "sync_decisions",
-                "ordering": ["-at", "-id"],
-            },
+            options={"db_table": "sync_decisions", "ordering": ["-at", "-id"]},
         ),
         migrations.CreateModel(
             name="FieldMapping",
@@ -73,9 +63,7 @@ class Migration(migrations.Migration):
                 ("label", models.CharField(max_length=100)),
                 (
                     "fields",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=50), size=None
-                    ),
+                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=50), size=None),
                 ),
                 ("column_id", models.CharField(blank=True, db_default="", max_length=50)),
                 ("converter", models.CharField(max_length=30)),
@@ -95,11 +83,7 @@ class Migration(migrations.Migration):
                 (
                     "rule",
                     models.CharField(
-                        choices=[
-                            ("ask", "Ask a person"),
-                            ("npd_wins", "NPD wins"),
-                            ("monday_wins", "Monday wins"),
-                        ],
+                        choices=[("ask", "Ask a person"), ("npd_wins", "NPD wins"), ("monday_wins", "Monday wins")],
                         db_default="ask",
                         max_length=20,
                     ),
@@ -107,11 +91,7 @@ class Migration(migrations.Migration):
                 (
                     "first_match",
                     models.CharField(
-                        choices=[
-                            ("ask", "Ask a person"),
-                            ("npd_wins", "NPD wins"),
-                            ("monday_wins", "Monday wins"),
-                        ],
+                        choices=[("ask", "Ask a person"), ("npd_wins", "NPD wins"), ("monday_wins", "Monday wins")],
                         db_default="ask",
                         max_length=20,
                     ),
@@ -120,18 +100,12 @@ class Migration(migrations.Migration):
                 ("version", models.IntegerField(db_default=1)),
                 ("position", models.SmallIntegerField(db_default=0)),
             ],
-            options={
-                "db_table": "sync_field_mappings",
-                "ordering": ["link_id", "position", "id"],
-            },
+            options={"db_table": "sync_field_mappings", "ordering": ["link_id", "position", "id"]},
         ),
         migrations.CreateModel(
             name="Intent",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50)),
                 ("entity_id", models.UUIDField()),
                 ("board_id", models.CharField(max_length=50)),
@@ -140,9 +114,7 @@ class Migration(migrations.Migration):
                 ("idempotency_key", models.CharField(max_length=64)),
                 (
                     "alias",
-                    models.CharField(
-                        blank=True, db_default="", max_length=20, verbose_name="alias in the document"
-                    ),
+                    models.CharField(blank=True, db_default="", max_length=20, verbose_name="alias in the document"),
                 ),
                 ("values", models.JSONField(db_default=models.Value({}, models.JSONField()))),
                 ("body", models.JSONField(blank=True, null=True)),
@@ -167,9 +139,7 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(blank=True, db_default="", max_length=100)),
                 ("settled_at", models.DateTimeField(blank=True, null=True)),
             ],
-            options={
-                "db_table": "sync_intents",
-            },
+            options={"db_table": "sync_intents"},
         ),
         migrations.CreateModel(
             name="MondayAccount",
@@ -181,21 +151,15 @@ class Migration(migrations.Migration):
                 ("failures", models.SmallIntegerField(db_default=0, verbose_name="failed probes in a row")),
                 (
                     "batch_limit",
-                    models.SmallIntegerField(
-                        blank=True, null=True, verbose_name="records a document, after a failure"
-                    ),
+                    models.SmallIntegerField(blank=True, null=True, verbose_name="records a document, after a failure"),
                 ),
                 (
                     "user_id",
-                    models.CharField(
-                        blank=True, db_default="", max_length=50, verbose_name="the token's user"
-                    ),
+                    models.CharField(blank=True, db_default="", max_length=50, verbose_name="the token's user"),
                 ),
                 ("version_answered", models.CharField(blank=True, db_default="", max_length=20)),
             ],
-            options={
-                "db_table": "sync_monday_account",
-            },
+            options={"db_table": "sync_monday_account"},
         ),
         migrations.CreateModel(
             name="RefusedItem",
@@ -206,9 +170,7 @@ class Migration(migrations.Migration):
                 ("reason", models.TextField()),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
             ],
-            options={
-                "db_table": "sync_refused_items",
-            },
+            options={"db_table": "sync_refused_items"},
         ),
         migrations.CreateModel(
             name="SyncMetadata",
@@ -272,19 +234,10 @@ class Migration(migrations.Migration):
                 ("base", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("held", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("altered", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                (
-                    "note",
-                    models.TextField(
-                        blank=True, db_default="", verbose_name="why it is not in sync, in words"
-                    ),
-                ),
+                ("note", models.TextField(blank=True, db_default="", verbose_name="why it is not in sync, in words")),
                 ("remote_state", models.CharField(blank=True, db_default="", max_length=20)),
             ],
-            options={
-                "verbose_name": "ledger entry",
-                "verbose_name_plural": "ledger",
-                "db_table": "sync_metadata",
-            },
+            options={"verbose_name": "ledger entry", "verbose_name_plural": "ledger", "db_table": "sync_metadata"},
         ),
         migrations.CreateModel(
             name="SyncQueue",
@@ -292,10 +245,7 @@ class Migration(migrations.Migration):
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50)),
                 ("entity_id", models.UUIDField(blank=True, null=True)),
-                (
-                    "remote_id",
-                    models.CharField(blank=True, max_length=50, null=True, verbose_name="Monday item"),
-                ),
+                ("remote_id", models.CharField(blank=True, max_length=50, null=True, verbose_name="Monday item")),
                 (
                     "direction",
                     models.CharField(
@@ -329,12 +279,7 @@ class Migration(migrations.Migration):
                 (
                     "priority",
                     models.SmallIntegerField(
-                        choices=[
-                            (10, "A person's click"),
-                            (20, "A fresh edit"),
-                            (30, "A sweep"),
-                            (40, "Backfill"),
-                        ],
+                        choices=[(10, "A person's click"), (20, "A fresh edit"), (30, "A sweep"), (40, "Backfill")],
                         db_default=20,
                     ),
                 ),
@@ -348,21 +293,11 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
                 ("lease_token", models.UUIDField(blank=True, null=True)),
-                (
-                    "counted",
-                    models.BooleanField(db_default=False, verbose_name="the attempt in the air counts"),
-                ),
-                (
-                    "claim_size",
-                    models.SmallIntegerField(db_default=0, verbose_name="records claimed with it"),
-                ),
+                ("counted", models.BooleanField(db_default=False, verbose_name="the attempt in the air counts")),
+                ("claim_size", models.SmallIntegerField(db_default=0, verbose_name="records claimed with it")),
                 ("claim_alone", models.BooleanField(db_default=False, verbose_name="claim alone next")),
             ],
-            options={
-                "verbose_name": "queue row",
-                "verbose_name_plural": "queue rows",
-                "db_table": "sync_queue",
-            },
+            options={"verbose_name": "queue row", "verbose_name_plural": "queue rows", "db_table": "sync_queue"},
         ),
         migrations.CreateModel(
             name="Tombstone",
@@ -375,9 +310,7 @@ class Migration(migrations.Migration):
                 ("deleted_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("note", models.TextField(blank=True, db_default="")),
             ],
-            options={
-                "db_table": "sync_tombstones",
-            },
+            options={"db_table": "sync_tombstones"},
         ),
         migrations.CreateModel(
             name="WebhookEvent",
@@ -393,9 +326,7 @@ class Migration(migrations.Migration):
                 ("weighed_at", models.DateTimeField(blank=True, null=True)),
                 ("outcome", models.CharField(blank=True, db_default="", max_length=200)),
             ],
-            options={
-                "db_table": "sync_webhook_events",
-            },
+            options={"db_table": "sync_webhook_events"},
         ),
         migrations.CreateModel(
             name="BoardLease",
@@ -413,9 +344,7 @@ class Migration(migrations.Migration):
                 ("token", models.UUIDField(blank=True, null=True)),
                 ("expires", models.DateTimeField(db_default=sync.clock.SyncNow())),
             ],
-            options={
-                "db_table": "sync_board_leases",
-            },
+            options={"db_table": "sync_board_leases"},
         ),
         migrations.AddConstraint(
             model_name="boardlink",
@@ -426,8 +355,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
+            model_name="decision", index=models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record")
         ),
         migrations.AddField(
             model_name="fieldmapping",
@@ -439,30 +367,20 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="intent",
             index=models.Index(
-                condition=models.Q(("state", "open")),
-                fields=["entity_id", "deadline"],
-                name="sync_intents_open",
+                condition=models.Q(("state", "open")), fields=["entity_id", "deadline"], name="sync_intents_open"
             ),
         ),
         migrations.AddIndex(
-            model_name="intent",
-            index=models.Index(fields=["idempotency_key"], name="sync_intents_document"),
+            model_name="intent", index=models.Index(fields=["idempotency_key"], name="sync_intents_document")
         ),
-        migrations.AddIndex(
-            model_name="intent",
-            index=models.Index(fields=["created_at"], name="sync_intents_age"),
-        ),
+        migrations.AddIndex(model_name="intent", index=models.Index(fields=["created_at"], name="sync_intents_age")),
         migrations.AddConstraint(
             model_name="mondayaccount",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("id", 1)), name="sync_monday_account_one_row"
-            ),
+            constraint=models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_monday_account_one_row"),
         ),
         migrations.AddConstraint(
             model_name="refuseditem",
-            constraint=models.UniqueConstraint(
-                fields=("entity_type", "item_id"), name="sync_refused_items_once"
-            ),
+            constraint=models.UniqueConstraint(fields=("entity_type", "item_id"), name="sync_refused_items_once"),
         ),
         migrations.AddIndex(
             model_name="syncmetadata",
@@ -477,9 +395,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("sync_status__in", ["pending", "in_progress", "completed", "failed", "skipped"])
-                ),
+                condition=models.Q(("sync_status__in", ["pending", "in_progress", "completed", "failed", "skipped"])),
                 name="sync_metadata_status_known",
             ),
         ),
@@ -512,8 +428,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="syncqueue",
-            index=models.Index(fields=["entity_id", "status"], name="sync_queue_of_record"),
+            model_name="syncqueue", index=models.Index(fields=["entity_id", "status"], name="sync_queue_of_record")
         ),
         migrations.AddIndex(
             model_name="syncqueue",
@@ -542,9 +457,7 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="syncqueue",
             constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("entity_id__isnull", False), ("remote_id__isnull", False), _connector="OR"
-                ),
+                condition=models.Q(("entity_id__isnull", False), ("remote_id__isnull", False), _connector="OR"),
                 name="sync_queue_names_something",
             ),
         ),
@@ -558,20 +471,17 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="syncqueue",
             constraint=models.CheckConstraint(
-                condition=models.Q(("direction__in", ["to_monday", "to_npd"])),
-                name="sync_queue_direction_known",
+                condition=models.Q(("direction__in", ["to_monday", "to_npd"])), name="sync_queue_direction_known"
             ),
         ),
         migrations.AddConstraint(
             model_name="syncqueue",
             constraint=models.CheckConstraint(
-                condition=models.Q(("operation__in", ["create", "update", "delete"])),
-                name="sync_queue_operation_known",
+                condition=models.Q(("operation__in", ["create", "update", "delete"])), name="sync_queue_operation_known"
             ),
         ),
         migrations.AddIndex(
-            model_name="tombstone",
-            index=models.Index(fields=["entity_type", "monday_id"], name="sync_tombstones_item"),
+            model_name="tombstone", index=models.Index(fields=["entity_type", "monday_id"], name="sync_tombstones_item")
         ),
         migrations.AddConstraint(
             model_name="tombstone",
@@ -582,9 +492,7 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="webhookevent",
             index=models.Index(
-                condition=models.Q(("weighed_at", None)),
-                fields=["board_id", "item_id"],
-                name="sync_webhook_events_new",
+                condition=models.Q(("weighed_at", None)), fields=["board_id", "item_id"], name="sync_webhook_events_new"
             ),
         ),
         migrations.AddIndex(

@@ -7,26 +7,19 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0001_initial"),
-    ]
+    dependencies = [("sync", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="ApiReservation",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(blank=True, db_default="", max_length=50)),
                 ("calls", models.SmallIntegerField()),
                 ("points", models.BigIntegerField()),
                 ("expires", models.DateTimeField()),
             ],
-            options={
-                "db_table": "sync_api_reservations",
-            },
+            options={"db_table": "sync_api_reservations"},
         ),
         migrations.AddField(
             model_name="boardlink",
@@ -36,9 +29,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="boardlink",
-            name="last_look",
-            field=models.DateTimeField(blank=True, null=True),
+            model_name="boardlink", name="last_look", field=models.DateTimeField(blank=True, null=True)
         ),
         migrations.AddField(
             model_name="boardlink",
@@ -48,9 +39,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="boardlink",
             name="write_points",
-            field=models.FloatField(
-                blank=True, null=True, verbose_name="complexity points of a record written"
-            ),
+            field=models.FloatField(blank=True, null=True, verbose_name="complexity points of a record written"),
         ),
         migrations.AddField(
             model_name="fieldmapping",
@@ -66,15 +55,11 @@ class Migration(migrations.Migration):
             model_name="mondayaccount",
             name="users",
             field=models.JSONField(
-                blank=True,
-                db_default=models.Value({}, models.JSONField()),
-                verbose_name="users by id: name and e-mail",
+                blank=True, db_default=models.Value({}, models.JSONField()), verbose_name="users by id: name and e-mail"
             ),
         ),
         migrations.AddField(
-            model_name="mondayaccount",
-            name="users_at",
-            field=models.DateTimeField(blank=True, null=True),
+            model_name="mondayaccount", name="users_at", field=models.DateTimeField(blank=True, null=True)
         ),
         migrations.AddField(
             model_name="mondayaccount",
@@ -92,12 +77,7 @@ class Migration(migrations.Migration):
                 ("minute_ends", models.DateTimeField(blank=True, null=True)),
                 ("minute_calls", models.IntegerField(db_default=0)),
                 ("points_end", models.DateTimeField(blank=True, null=True)),
-                (
-                    "points",
-                    models.BigIntegerField(
-                        db_default=0, verbose_name="complexity points spent in the window"
-                    ),
-                ),
+                ("points", models.BigIntegerField(db_default=0, verbose_name="complexity points spent in the window")),
                 ("day", models.DateField(blank=True, null=True)),
                 ("day_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
                 ("others_calls", models.DecimalField(db_default=0, decimal_places=1, max_digits=10)),
@@ -105,9 +85,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "db_table": "sync_api_budget",
-                "constraints": [
-                    models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_budget_one_row")
-                ],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="sync_api_budget_one_row")],
             },
         ),
         migrations.CreateModel(
@@ -131,10 +109,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Backfill",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50)),
                 ("board_id", models.CharField(max_length=50)),
                 ("job_id", models.CharField(blank=True, db_default="", max_length=100)),
@@ -157,10 +132,7 @@ class Migration(migrations.Migration):
                 ("problem", models.TextField(blank=True, db_default="")),
                 ("started_by", models.CharField(blank=True, db_default="", max_length=150)),
                 ("created_at", models.DateTimeField(db_default=sync.clock.SyncNow())),
-                (
-                    "seen_at",
-                    models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="last sign of life"),
-                ),
+                ("seen_at", models.DateTimeField(db_default=sync.clock.SyncNow(), verbose_name="last sign of life")),
                 ("finished_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={

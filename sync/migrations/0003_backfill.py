@@ -11,10 +11,7 @@ class Migration(migrations.Migration):
         for name, field in (
             ("group_id", models.CharField(blank=True, db_default="", max_length=50)),
             ("job_at", models.DateTimeField(blank=True, null=True, verbose_name="job started")),
-            (
-                "key",
-                models.CharField(blank=True, db_default="", max_length=64, verbose_name="idempotency key"),
-            ),
+            ("key", models.CharField(blank=True, db_default="", max_length=64, verbose_name="idempotency key")),
             ("look_at", models.DateTimeField(blank=True, null=True, verbose_name="Monday is asked again")),
             ("polls", models.SmallIntegerField(db_default=0)),
             ("put_at", models.DateTimeField(blank=True, null=True, verbose_name="file about to be sent")),

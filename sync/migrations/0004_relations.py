@@ -7,9 +7,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0003_backfill"),
-    ]
+    dependencies = [("sync", "0003_backfill")]
 
     operations = [
         migrations.AddField(
@@ -24,10 +22,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="AwaitedRelation",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
-                ),
+                ("id", models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ("entity_type", models.CharField(max_length=50)),
                 ("entity_id", models.UUIDField()),
                 ("key", models.CharField(max_length=50, verbose_name="field")),
@@ -37,9 +32,7 @@ class Migration(migrations.Migration):
             options={
                 "db_table": "sync_awaited_relations",
                 "indexes": [
-                    django.contrib.postgres.indexes.HashIndex(
-                        fields=["target"], name="sync_awaited_relations_target"
-                    )
+                    django.contrib.postgres.indexes.HashIndex(fields=["target"], name="sync_awaited_relations_target")
                 ],
                 "constraints": [
                     models.UniqueConstraint(

@@ -8,10 +8,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0004_relations"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("sync", "0004_relations"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -27,21 +24,11 @@ class Migration(migrations.Migration):
                         db_default=models.Value([], models.JSONField()), verbose_name="when it was rewritten"
                     ),
                 ),
-                (
-                    "by",
-                    models.CharField(
-                        blank=True, db_default="", max_length=200, verbose_name="who rewrites it"
-                    ),
-                ),
+                ("by", models.CharField(blank=True, db_default="", max_length=200, verbose_name="who rewrites it")),
                 ("damped_until", models.DateTimeField(blank=True, null=True)),
-                (
-                    "damped",
-                    models.SmallIntegerField(db_default=0, verbose_name="how often it was damped in a row"),
-                ),
+                ("damped", models.SmallIntegerField(db_default=0, verbose_name="how often it was damped in a row")),
             ],
-            options={
-                "db_table": "sync_field_loops",
-            },
+            options={"db_table": "sync_field_loops"},
         ),
         migrations.CreateModel(
             name="GuardedAct",
@@ -77,12 +64,7 @@ class Migration(migrations.Migration):
                         max_length=20,
                     ),
                 ),
-                (
-                    "label",
-                    models.TextField(
-                        blank=True, db_default="", verbose_name="what would be deleted or emptied"
-                    ),
-                ),
+                ("label", models.TextField(blank=True, db_default="", verbose_name="what would be deleted or emptied")),
                 ("values", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("at", models.DateTimeField(db_default=sync.clock.SyncNow())),
                 ("decided_at", models.DateTimeField(blank=True, null=True)),
@@ -105,8 +87,7 @@ class Migration(migrations.Migration):
                 (
                     "details",
                     models.JSONField(
-                        db_default=models.Value([], models.JSONField()),
-                        verbose_name="which fields of which records",
+                        db_default=models.Value([], models.JSONField()), verbose_name="which fields of which records"
                     ),
                 ),
             ],
@@ -166,9 +147,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="boardlink",
             name="npd_id_problem",
-            field=models.TextField(
-                blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"
-            ),
+            field=models.TextField(blank=True, db_default="", verbose_name="what is wrong with the NPD ID column"),
         ),
         migrations.AddField(
             model_name="boardlink",
@@ -180,31 +159,19 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddField(
-            model_name="boardlink",
-            name="sweep_problem",
-            field=models.TextField(blank=True, db_default=""),
+            model_name="boardlink", name="sweep_problem", field=models.TextField(blank=True, db_default="")
         ),
-        migrations.AddField(
-            model_name="boardlink",
-            name="swept_at",
-            field=models.DateTimeField(blank=True, null=True),
-        ),
+        migrations.AddField(model_name="boardlink", name="swept_at", field=models.DateTimeField(blank=True, null=True)),
         migrations.AddField(
             model_name="boardlink",
             name="swept_to",
-            field=models.DateTimeField(
-                blank=True, null=True, verbose_name="newest time that a finished sweep saw"
-            ),
+            field=models.DateTimeField(blank=True, null=True, verbose_name="newest time that a finished sweep saw"),
         ),
         migrations.AddField(
-            model_name="boardlink",
-            name="webhooks_checked_at",
-            field=models.DateTimeField(blank=True, null=True),
+            model_name="boardlink", name="webhooks_checked_at", field=models.DateTimeField(blank=True, null=True)
         ),
         migrations.AddField(
-            model_name="boardlink",
-            name="webhooks_problem",
-            field=models.TextField(blank=True, db_default=""),
+            model_name="boardlink", name="webhooks_problem", field=models.TextField(blank=True, db_default="")
         ),
         migrations.AddField(
             model_name="decision",
@@ -214,9 +181,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="decision",
             name="undoes",
-            field=models.BigIntegerField(
-                blank=True, null=True, verbose_name="the decision that this one takes back"
-            ),
+            field=models.BigIntegerField(blank=True, null=True, verbose_name="the decision that this one takes back"),
         ),
         migrations.AddField(
             model_name="fieldmapping",
@@ -238,9 +203,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="syncmetadata",
             name="gone_since",
-            field=models.DateTimeField(
-                blank=True, null=True, verbose_name="since when its item is known to be gone"
-            ),
+            field=models.DateTimeField(blank=True, null=True, verbose_name="since when its item is known to be gone"),
         ),
         migrations.AddField(
             model_name="syncmetadata",
@@ -258,9 +221,7 @@ class Migration(migrations.Migration):
             field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField())),
         ),
         migrations.AddField(
-            model_name="tombstone",
-            name="settled_at",
-            field=models.DateTimeField(blank=True, null=True),
+            model_name="tombstone", name="settled_at", field=models.DateTimeField(blank=True, null=True)
         ),
         migrations.AddField(
             model_name="tombstone",
@@ -312,16 +273,11 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="intent",
-            index=models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
+            model_name="intent", index=models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record")
         ),
+        migrations.AddIndex(model_name="decision", index=models.Index(fields=["at"], name="sync_decisions_age")),
         migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["at"], name="sync_decisions_age"),
-        ),
-        migrations.AddIndex(
-            model_name="decision",
-            index=models.Index(fields=["batch_id"], name="sync_decisions_batch"),
+            model_name="decision", index=models.Index(fields=["batch_id"], name="sync_decisions_batch")
         ),
         migrations.AddConstraint(
             model_name="fieldloop",
@@ -341,8 +297,7 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
-            model_name="syncaudit",
-            index=models.Index(fields=["entity_type", "-at"], name="sync_audits_latest"),
+            model_name="syncaudit", index=models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")
         ),
         migrations.AddIndex(
             model_name="guardedact",

@@ -6,9 +6,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0005_nothing_lost"),
-    ]
+    dependencies = [("sync", "0005_nothing_lost")]
 
     operations = [
         migrations.CreateModel(
@@ -25,8 +23,7 @@ class Migration(migrations.Migration):
                 "db_table": "sync_metric_counts",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("name", "entity_type", "label", "bucket"),
-                        name="sync_metric_counts_one_a_series",
+                        fields=("name", "entity_type", "label", "bucket"), name="sync_metric_counts_one_a_series"
                     )
                 ],
             },
@@ -35,10 +32,7 @@ class Migration(migrations.Migration):
             name="QueuePause",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                (
-                    "entity_type",
-                    models.CharField(blank=True, db_default="", max_length=50, verbose_name="board"),
-                ),
+                ("entity_type", models.CharField(blank=True, db_default="", max_length=50, verbose_name="board")),
                 (
                     "direction",
                     models.CharField(

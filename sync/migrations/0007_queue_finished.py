@@ -7,9 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [
-        ("sync", "0006_queue_steering"),
-    ]
+    dependencies = [("sync", "0006_queue_steering")]
 
     operations = [
         # One that was interrupted leaves an invalid index of the same name behind.

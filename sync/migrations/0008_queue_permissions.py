@@ -4,9 +4,7 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0007_queue_finished"),
-    ]
+    dependencies = [("sync", "0007_queue_finished")]
 
     operations = [
         migrations.AlterModelOptions(
@@ -21,5 +19,5 @@ class Migration(migrations.Migration):
                 "verbose_name": "queue row",
                 "verbose_name_plural": "queue rows",
             },
-        ),
+        )
     ]

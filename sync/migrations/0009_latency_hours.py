@@ -4,9 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0008_queue_permissions"),
-    ]
+    dependencies = [("sync", "0008_queue_permissions")]
 
     operations = [
         migrations.CreateModel(
@@ -23,10 +21,9 @@ class Migration(migrations.Migration):
                 "db_table": "sync_latency_hours",
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("hour", "entity_type", "direction", "bucket"),
-                        name="sync_latency_hours_one_a_step",
+                        fields=("hour", "entity_type", "direction", "bucket"), name="sync_latency_hours_one_a_step"
                     )
                 ],
             },
-        ),
+        )
     ]

@@ -7,9 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [
-        ("sync", "0009_latency_hours"),
-    ]
+    dependencies = [("sync", "0009_latency_hours")]
 
     operations = [
         # One that was interrupted leaves an invalid index of the same name behind.

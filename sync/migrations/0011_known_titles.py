@@ -15,5 +15,5 @@ class Migration(migrations.Migration):
                 db_default=models.Value({}, models.JSONField()),
                 verbose_name="the titles under which people know the mapped columns, by id",
             ),
-        ),
+        )
     ]

@@ -8,10 +8,7 @@ import sync.clock
 
 
 class Migration(migrations.Migration):
-    dependencies = [
-        ("sync", "0011_known_titles"),
-        migrations.swappable_dependency(settings.AUTH_USER_MODEL),
-    ]
+    dependencies = [("sync", "0011_known_titles"), migrations.swappable_dependency(settings.AUTH_USER_MODEL)]
 
     operations = [
         migrations.CreateModel(
@@ -37,15 +34,10 @@ class Migration(migrations.Migration):
                 ("board_name", models.CharField(blank=True, db_default="", max_length=255)),
                 ("columns", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
                 ("fields", models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()))),
-                (
-                    "mapped",
-                    models.BooleanField(db_default=False, verbose_name="the fields were chosen by a person"),
-                ),
+                ("mapped", models.BooleanField(db_default=False, verbose_name="the fields were chosen by a person")),
                 (
                     "threshold",
-                    models.SmallIntegerField(
-                        db_default=88, verbose_name="how alike two names must be, in per cent"
-                    ),
+                    models.SmallIntegerField(db_default=88, verbose_name="how alike two names must be, in per cent"),
                 ),
                 (
                     "first_match",
@@ -93,5 +85,5 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
-        ),
+        )
     ]

@@ -1,18 +1,24 @@
 """The engine's tables."""
 
-from sync.models.backfill import Backfill, BackfillState
 from sync.models.boards import BoardLease, BoardLink, FieldMapping, MondayAccount
-from sync.models.budget import ApiBudget, ApiReservation, ApiUsage
-from sync.models.guarding import GuardedAct
-from sync.models.journal import Intent, IntentState, RefusedItem, Tombstone, WebhookEvent
-from sync.models.ledger import Decision, SyncMetadata, SyncState
-from sync.models.metrics import LatencyHour, MetricCount
-from sync.models.queue import SyncQueue
-from sync.models.relations import AwaitedRelation
-from sync.models.steering import QueuePause
-from sync.models.synced import SyncedModel
-from sync.models.watching import FieldLoop, SyncAudit
-from sync.models.wizard import SetupDraft, SetupState
+from sync.models.jobs import Backfill, BackfillState, SetupDraft, SetupState
+from sync.models.limits import ApiBudget, ApiReservation, ApiUsage, LatencyHour, MetricCount
+from sync.models.outbox_row import QueuePause, SyncQueue
+from sync.models.state import (
+    AwaitedRelation,
+    Decision,
+    FieldLoop,
+    GuardedAct,
+    Intent,
+    IntentState,
+    RefusedItem,
+    SyncAudit,
+    SyncMetadata,
+    SyncState,
+    Tombstone,
+    WebhookEvent,
+)
+from sync.models.synced_model import SyncedModel
 
 __all__ = [
     "ApiBudget",

@@ -1,4 +1,4 @@
-"""Which model is kept equal with which board, column by column, and who may write there now."""
+"""Which model is synced with which board, column by column, and which worker may write there now."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
-from sync.choices import ItemGone, RecordGone, Rule, SyncDirection
+from sync import connectors
+from sync.choices import RULES, ItemGone, RecordGone, Rule, SyncDirection
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
@@ -17,49 +17,52 @@ EMPTY = models.Value({}, models.JSONField())
 class BoardLink(models.Model):
     """One model ↔ one board, with its policies."""
 
+    # All boards are Monday's so far; with a second system this becomes a column.
+    system: ClassVar[str] = connectors.MONDAY
+
     id = models.BigAutoField(primary_key=True)
     entity_type = models.CharField(max_length=50, unique=True)
     board_id = models.CharField(max_length=50, blank=True, db_default="")
     group_id = models.CharField(max_length=50, blank=True, db_default="")
     npd_id_column = models.CharField(max_length=50, blank=True, db_default="")
-    match_key = models.CharField(_("records and items are matched by"), max_length=50)
-    creates_records = models.BooleanField(_("an item that no record has becomes a record"), db_default=False)
+    match_key = models.CharField("records and items are matched by", max_length=50)
+    creates_records = models.BooleanField("an item that no record has becomes a record", db_default=False)
     made_by_setup = models.BooleanField(db_default=False)
     webhooks: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
-    batch_limit = models.SmallIntegerField(
-        _("records a document, by the time calls took"), null=True, blank=True
-    )
-    read_points = models.FloatField(_("complexity points of a look's read"), null=True, blank=True)
-    write_points = models.FloatField(_("complexity points of a record written"), null=True, blank=True)
+    batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
+    read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
+    write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)
+    # What becomes of the other side's counterpart after a deletion: the board's policies.
     item_gone = models.CharField(
-        _("when an item is gone"), max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
+        "when an item is gone", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
     )
     record_gone = models.CharField(
-        _("when a record is gone"), max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
+        "when a record is gone", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
     )
-    swept_to = models.DateTimeField(_("newest time that a finished sweep saw"), null=True, blank=True)
+    swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
-    compared_at = models.DateTimeField(_("last comparison of everything"), null=True, blank=True)
+    compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
-    silence = models.TextField(_("why its webhooks seem to have fallen silent"), blank=True, db_default="")
-    compared = models.TextField(_("what the last comparison found"), blank=True, db_default="")
-    npd_id_problem = models.TextField(_("what is wrong with the NPD ID column"), blank=True, db_default="")
+    silence = models.TextField("why its webhooks seem to have fallen silent", blank=True, db_default="")
+    compared = models.TextField("what the last comparison found", blank=True, db_default="")
+    npd_id_problem = models.TextField("what is wrong with the NPD ID column", blank=True, db_default="")
     shape: models.JSONField[Any, Any] = models.JSONField(
-        _("the board as it was last seen: its name, its columns"), db_default=EMPTY, blank=True
+        "the board as it was last seen: its name, its columns", db_default=EMPTY, blank=True
     )
     known_titles: models.JSONField[Any, Any] = models.JSONField(
-        _("the titles under which people know the mapped columns, by id"), db_default=EMPTY, blank=True
+        "the titles under which people know the mapped columns, by id", db_default=EMPTY, blank=True
     )
 
     class Meta:
         db_table = "sync_board_links"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
+                # A board serves one model only, or two would write to the same items.
                 fields=["board_id"],
                 condition=~models.Q(board_id=""),
                 name="sync_board_links_one_model_a_board",
@@ -71,7 +74,7 @@ class BoardLink(models.Model):
 
 
 class FieldMapping(models.Model):
-    """One or several NPD fields ↔ one Monday column; a new `version` makes the old base no base.
+    """One or several NPD fields ↔ one Monday column; a new `version` invalidates the old base.
 
     `options` is what the converter needs to know of the column: its type, labels, target board.
     """
@@ -83,16 +86,14 @@ class FieldMapping(models.Model):
     fields = ArrayField(models.CharField(max_length=50))
     column_id = models.CharField(max_length=50, blank=True, db_default="")
     converter = models.CharField(max_length=30)
-    direction = models.CharField(
-        max_length=20, choices=SyncDirection.choices, db_default=SyncDirection.BIDIRECTIONAL
-    )
-    rule = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
-    first_match = models.CharField(max_length=20, choices=Rule.choices, db_default=Rule.ASK)
-    required = models.BooleanField(_("NPD needs a value"), db_default=False)
+    direction = models.CharField(max_length=20, choices=SyncDirection.choices, db_default=SyncDirection.BIDIRECTIONAL)
+    rule = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
+    first_match = models.CharField(max_length=20, choices=RULES, db_default=Rule.ASK.value)
+    required = models.BooleanField("NPD needs a value", db_default=False)
     version = models.IntegerField(db_default=1)
     position = models.SmallIntegerField(db_default=0)
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    problem = models.TextField(_("what is wrong with its column"), blank=True, db_default="")
+    problem = models.TextField("what is wrong with its column", blank=True, db_default="")
 
     class Meta:
         db_table = "sync_field_mappings"
@@ -106,11 +107,18 @@ class FieldMapping(models.Model):
 
 
 class BoardLease(models.Model):
-    """Who may write to a board now: one worker, by a fresh token, until `expires`."""
+    """Which worker may write to a board, by a fresh token, until `expires` or its database session ends.
+
+    `lost` counts the holders in a row that never released it.
+    """
 
     link = models.OneToOneField(BoardLink, on_delete=models.CASCADE, primary_key=True, related_name="lease")
     token = models.UUIDField(null=True, blank=True)
     expires = models.DateTimeField(db_default=SyncNow())
+    # The holder's database session: when it is gone, the holder was killed.
+    session_pid = models.IntegerField(null=True, blank=True)
+    session_start = models.DateTimeField(null=True, blank=True)
+    lost = models.SmallIntegerField(db_default=0)
 
     class Meta:
         db_table = "sync_board_leases"
@@ -120,29 +128,28 @@ class BoardLease(models.Model):
 
 
 class MondayAccount(models.Model):
-    """The account's state for all workers: one row; a pause here holds every board."""
+    """The account's state for all workers: one row; its pause stops every board."""
 
     id = models.SmallIntegerField(primary_key=True, db_default=1)
     paused_until = models.DateTimeField(null=True, blank=True)
     pause_reason = models.TextField(blank=True, db_default="")
     needs_probe = models.BooleanField(db_default=False)
-    failures = models.SmallIntegerField(_("failed probes in a row"), db_default=0)
-    batch_limit = models.SmallIntegerField(_("records a document, after a failure"), null=True, blank=True)
-    user_id = models.CharField(_("the token's user"), max_length=50, blank=True, db_default="")
+    failures = models.SmallIntegerField("failed probes in a row", db_default=0)
+    batch_limit = models.SmallIntegerField("records a document, after a failure", null=True, blank=True)
+    user_id = models.CharField("the token's user", max_length=50, blank=True, db_default="")
     version_answered = models.CharField(max_length=20, blank=True, db_default="")
     version_kind = models.CharField(max_length=30, blank=True, db_default="")
-    tier = models.CharField(_("plan"), max_length=30, blank=True, db_default="")
-    users: models.JSONField[Any, Any] = models.JSONField(
-        _("users by id: name and e-mail"), db_default=EMPTY, blank=True
-    )
+    tier = models.CharField("plan", max_length=30, blank=True, db_default="")
+    users: models.JSONField[Any, Any] = models.JSONField("users by id: name and e-mail", db_default=EMPTY, blank=True)
     users_at = models.DateTimeField(null=True, blank=True)
     tags: models.JSONField[Any, Any] = models.JSONField(
-        _("tags by id, as far as looks have met them"), db_default=EMPTY, blank=True
+        "tags by id, as far as looks have met them", db_default=EMPTY, blank=True
     )
 
     class Meta:
         db_table = "sync_monday_account"
         constraints: ClassVar[list[models.BaseConstraint]] = [
+            # There is one account, so there is one row.
             models.CheckConstraint(condition=models.Q(id=1), name="sync_monday_account_one_row")
         ]
 

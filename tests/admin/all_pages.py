@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.models import Group, User
 from django.test import Client
@@ -16,11 +17,11 @@ from django_celery_beat.models import PeriodicTask
 from knox.models import AuthToken
 
 from conflicts.models import SyncConflict
-from npd.importing.jobs import confirm, offer
-from npd.importing.planning import Options
-from npd.importing.running import carry_on_all
-from sync import scheduling
+from npd.importing.import_jobs import confirm_import, read_import_now, run_all, upload
+from npd.importing.import_plan import ImportOptions
+from npd.importing.models import ImportJob
 from sync.clock import sync_now
+from sync.kernel import periodic_jobs
 from sync.models import (
     Decision,
     GuardedAct,
@@ -43,9 +44,7 @@ FILE = "Name,Email,Phone,Hobby\nAnne,zoe@example.com,,Chess\nBob,no address,1,Go
 def furnish(world: dict[str, Any], person: User) -> None:
     """Give every list something to show, beside the records in every state."""
     synced = world["synced"]
-    for number, (kind, state) in enumerate(
-        (("clear_monday", "held"), ("items", "held"), ("records", "approved"))
-    ):
+    for number, (kind, state) in enumerate((("clear_monday", "held"), ("items", "held"), ("records", "approved"))):
         GuardedAct.objects.create(
             entity_type="contact", entity_id=synced.pk, kind=kind, state=state, key=f"k{number}", label="Phone “1”"
         )  # fmt: skip
@@ -64,26 +63,30 @@ def furnish(world: dict[str, Any], person: User) -> None:
         deadline=sync_now(),
     )
     states.told_by_webhook("7001", "Somebody from the fair")
-    scheduling.ensure()
+    periodic_jobs.ensure_periodic_jobs()
     AuthToken.objects.create(user=person, expiry=None)
     finished(sync_now() - timedelta(hours=3), rows=3)
-    QueuePause.objects.create(
-        entity_type="organization", direction="to_npd", paused_by="dora", why="Moving house"
-    )
+    QueuePause.objects.create(entity_type="organization", direction="to_npd", paused_by="dora", why="Moving house")
     MondayAccount.objects.update(
         pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
     )
 
 
 def imports(person: User) -> Iterator[str]:
-    """The pages of an import that is shown, and of one that is written."""
-    shown = offer("contact", "people.csv", io.BytesIO(FILE.encode()), options=Options(), by=person)
+    """The pages of an import that is read, that could not be, that is shown, and of one that is written."""
+    letter = upload("contact", "letter.csv", io.BytesIO(b"Dear Ann,\nhello\n"), options=ImportOptions(), by=person)
+    for attempts in (0, 2):
+        ImportJob.objects.filter(pk=letter.pk).update(attempts=attempts, moved_at=sync_now() - timedelta(hours=1))
+        yield reverse("admin:npd_contact_import_job", args=[letter.pk])
+    run_all()
+    yield reverse("admin:npd_contact_import_job", args=[letter.pk])
+    shown = read_import_now("contact", "people.csv", io.BytesIO(FILE.encode()), options=ImportOptions(), by=person)
     yield reverse("admin:npd_contact_import_job", args=[shown.pk])
     other = io.BytesIO(FILE.replace("eve@", "eva@").encode())
-    written = offer("contact", "more.csv", other, options=Options(), by=person)
-    confirm(written, by=person)
+    written = read_import_now("contact", "more.csv", other, options=ImportOptions(), by=person)
+    confirm_import(written, by=person)
     yield reverse("admin:npd_contact_import_job", args=[written.pk])
-    carry_on_all()
+    run_all()
     yield reverse("admin:npd_contact_import_job", args=[written.pk])
     yield reverse("admin:npd_contact_import_undo", args=[written.pk])
 
@@ -129,6 +132,17 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     yield "/admin/sync/nothing/of/the/kind/"
 
 
+def refusals_and_answers(client: Client, person: User) -> dict[str, str]:
+    """Pages that no address opens: of a new token, of what can't be read, and of who must wait before signing in."""
+    token = {"user": person.pk, "expiry_0": "2999-01-31", "expiry_1": "12:00:00"}
+    made = client.post("/admin/knox/authtoken/add/", token)
+    odd = client.get("/admin/npd/contact/?q=%00")
+    AccessAttempt.objects.create(username="eve", ip_address="127.0.0.1", failures_since_start=10)
+    early = client.post("/admin/login/", {"username": "eve", "password": "x"})
+    assert (made.status_code, odd.status_code, early.status_code) == (200, 400, 429)
+    return {"a new token": made.content.decode(), "400": odd.content.decode(), "429": early.content.decode()}
+
+
 def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]:
     """Return the HTML of every page by its address: each opened as this person opens it."""
     furnish(world, person)
@@ -138,9 +152,8 @@ def pages(client: Client, world: dict[str, Any], person: User) -> dict[str, str]
         answer = client.get(address, follow=True)
         html = answer.headers.get("Content-Type", "").startswith("text/html")
         if html and answer.content:
-            found.setdefault(
-                address if address not in found else f"{address}#{number}", answer.content.decode()
-            )
+            found.setdefault(address if address not in found else f"{address}#{number}", answer.content.decode())
+    found |= refusals_and_answers(client, person)
     client.logout()
     found["/admin/login/"] = client.get("/admin/login/").content.decode()
     found["/admin/login/ refused"] = client.post(

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from sync import wake
+from sync.outbox import notify
 from tests.admin import states
 
 
@@ -20,7 +20,7 @@ def monday(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
-    monkeypatch.setattr(wake, "send", lambda entity_type: True)
+    monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
 
 
 @pytest.fixture

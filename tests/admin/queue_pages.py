@@ -30,7 +30,7 @@ def text_of(client: Client, query: str = "") -> str:
 def card(client: Client, title: str) -> str:
     """What the card of a board says."""
     found = re.search(
-        rf'<section class="npd-card" aria-label="{title}: how its queue stands">(.*?)</section>',
+        rf'<section\s+class="npd-card"\s+aria-label="{title}: how its queue stands"\s*>(.*?)</section>',
         listed(client),
         re.DOTALL,
     )

@@ -10,8 +10,7 @@ from npd.models import Contact, Organization
 from sync import registry
 from sync.choices import Cause, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
 from sync.clock import SyncNow, sync_now
-from sync.connectors.monday.converters import converter
-from sync.engine.values import raw_of
+from sync.connectors.monday.columns import make_converter
 from sync.models import (
     BoardLink,
     Decision,
@@ -22,6 +21,7 @@ from sync.models import (
     SyncQueue,
     WebhookEvent,
 )
+from sync.reconcile.field_values import stored_values
 
 
 def boards() -> dict[str, BoardLink]:
@@ -30,10 +30,7 @@ def boards() -> dict[str, BoardLink]:
     made = {}
     for number, spec in enumerate(registry.entities(), start=1):
         link = BoardLink.objects.create(
-            entity_type=spec.entity_type,
-            board_id=f"900{number}",
-            npd_id_column="npd_id",
-            match_key=spec.match_key,
+            entity_type=spec.entity_type, board_id=f"900{number}", npd_id_column="npd_id", match_key=spec.match_key
         )
         for position, mapping in enumerate(spec.mappings):
             FieldMapping.objects.create(
@@ -76,15 +73,9 @@ def synced(name: str, item: str, **values: Any) -> Contact:
     for mapping in registry.entity("contact").mappings:
         if mapping.optional:
             continue
-        local = raw_of(made, mapping)
-        remote = converter(mapping.converter).write(local, None)
-        base[mapping.key] = {
-            "local": local,
-            "remote": remote,
-            "item": item,
-            "column": mapping.key,
-            "version": 1,
-        }
+        local = stored_values(made, mapping)
+        remote = make_converter(mapping.converter).to_remote(local, None)
+        base[mapping.key] = {"local": local, "remote": remote, "item": item, "column": mapping.key, "version": 1}
     ledger(made, SyncStatus.COMPLETED, base=base, last_successful_sync=sync_now())
     return made
 
@@ -94,12 +85,7 @@ def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300)
     made = contact(name)
     due = sync_now() + timedelta(seconds=seconds)
     SyncQueue.objects.create(
-        entity_type="contact",
-        entity_id=made.id,
-        attempts=1,
-        next_retry=due,
-        error_message=reason,
-        reason=reason,
+        entity_type="contact", entity_id=made.id, attempts=1, next_retry=due, error_message=reason, reason=reason
     )
     ledger(made, SyncStatus.PENDING, note=reason)
     return made
@@ -175,9 +161,7 @@ def one_of_each() -> dict[str, Any]:
     """A small world with every state."""
     boards()
     made: dict[str, Any] = {
-        "synced": synced(
-            "Zoë Ångström", "5001", email="zoe@example.com", phone="+46 8 123 45", notes="Line\nLine"
-        ),
+        "synced": synced("Zoë Ångström", "5001", email="zoe@example.com", phone="+46 8 123 45", notes="Line\nLine"),
         "waiting": waiting("李小龍"),
         "dead": dead("Petra Keller"),
         "held": held("محمد علي", "5004"),
@@ -190,7 +174,5 @@ def one_of_each() -> dict[str, Any]:
     SyncQueue.objects.filter(entity_id=made["synced"].pk).delete()
     mark(made["synced"], RecordSyncStatus.SYNCED, "5001")
     contact("One Way", sync_direction=SyncDirection.NPD_TO_MONDAY)
-    decided(
-        made["synced"], "Phone came from Monday: “+46 8 123 45” replaced an empty value.", "Bob, on Monday"
-    )
+    decided(made["synced"], "Phone came from Monday: “+46 8 123 45” replaced an empty value.", "Bob, on Monday")
     return made

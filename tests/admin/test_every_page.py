@@ -39,17 +39,13 @@ def test_a_new_item_is_called_by_its_name_and_says_its_time_once(
     states.told_by_webhook("7001", "Somebody")
     states.told_by_webhook("7001", "Somebody met at the fair")
     text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert re.search(
-        r"“Somebody met at the fair” Contact It has no e-mail yet\. Next look: in [34] minutes\.", text
-    )
+    assert re.search(r"“Somebody met at the fair” Contact It has no e-mail yet\. Next look: in [34] minutes\.", text)
     listed = words_of(browser_of_person.get("/admin/sync/syncqueue/?what=items").content.decode())
     assert "“Somebody met at the fair”" in listed
     assert "09:15" not in text + listed
 
 
-def test_an_item_that_is_a_records_own_is_no_new_item(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_an_item_that_is_a_records_own_is_no_new_item(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.candidate(world["synced"].monday_id)
     assert "New items on the boards 1" in words_of(browser_of_person.get("/admin/").content.decode())
     queue = "/admin/sync/syncqueue/?status__exact=pending&what="
@@ -75,7 +71,7 @@ def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
     browser_of_person: Client, world: dict[str, Any], path: str, name: str
 ) -> None:
     html = browser_of_person.get(path).content.decode()
-    here = re.findall(r'<a [^>]*aria-current="page".*?</a>', html, re.DOTALL)
+    here = re.findall(r'<a\s[^>]*aria-current="page".*?</a>', html, re.DOTALL)
     assert [words_of(link).split()[: len(name.split())] for link in here] == [name.split()]
     heading = re.search(r"<h1.*?</h1>", html, re.DOTALL)
     assert heading
@@ -86,9 +82,7 @@ def test_a_list_is_called_the_same_in_the_sidebar_the_heading_and_the_window(
     assert title[1].strip() == f"{name} | NPD Sync"
 
 
-def test_a_name_is_escaped_once_in_the_heading_and_the_window(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_name_is_escaped_once_in_the_heading_and_the_window(browser_of_person: Client, world: dict[str, Any]) -> None:
     record = states.contact("Ann & <b>Bob</b>")
     html = browser_of_person.get(f"/admin/npd/contact/{record.pk}/change/").content.decode()
     shown = "Ann &amp; &lt;b&gt;Bob&lt;/b&gt;"
@@ -118,7 +112,7 @@ def test_the_first_page_of_a_new_installation_opens(browser_of_person: Client) -
 def test_the_sidebar_counts_open_conflicts(browser_of_person: Client, world: dict[str, Any]) -> None:
     def badge() -> str:
         html = browser_of_person.get("/admin/auth/group/").content.decode()
-        found = re.search(r'<a href="/admin/conflicts/syncconflict/".*?</a>', html, re.DOTALL)
+        found = re.search(r'<a\s+href="/admin/conflicts/syncconflict/".*?</a>', html, re.DOTALL)
         assert found
         return words_of(found[0])
 
@@ -183,8 +177,14 @@ def test_the_guide_says_what_is_set_and_never_the_value(
     assert "that-no-page-may-show" not in html
 
 
-def test_the_guide_needs_a_sign_in(client: Client, db: None) -> None:
+def test_the_guide_needs_a_sign_in_and_the_right_to_view_the_account(client: Client, db: None) -> None:
     assert client.get(GUIDE).status_code == 302
+    staff = User.objects.create_user("staff", is_staff=True)
+    client.force_login(staff)
+    assert client.get(GUIDE).status_code == 403
+    assert GUIDE not in client.get("/admin/").content.decode()
+    staff.user_permissions.add(Permission.objects.get(codename="view_mondayaccount"))
+    assert client.get(GUIDE).status_code == 200
 
 
 def test_tokens_that_are_kept_in_clear_have_no_page() -> None:

@@ -8,16 +8,13 @@ from typing import Any
 
 import pytest
 
-from sync import pausing
 from sync.clock import sync_now
 from sync.models import FieldLoop, LatencyHour, SyncAudit, SyncQueue
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import finished
 from tests.admin.test_health import on_its_way
-from tests.admin.test_in_a_browser import open_page
-from tests.admin.test_queue_in_a_browser import patient_page, serious
-
-__all__ = ["open_page", "patient_page"]
+from tests.support.pages import faults_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -38,36 +35,16 @@ def busy(world: dict[str, Any]) -> dict[str, Any]:
         entity_type="contact", entity_id=world["held"].pk, key="phone", by="an automation", times=[],
         damped_until=sync_now() + timedelta(hours=1),
     )  # fmt: skip
-    pausing.pause("anna", entity_type="organization", why="Moving the board")
+    pauses.pause("anna", entity_type="organization", why="Moving the board")
     return world
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1920, 1280, 390])
-def test_the_page_has_no_barrier_no_error_and_nothing_beside_the_screen(
-    patient_page: Any, busy: dict[str, Any], width: int, scheme: str
-) -> None:
-    page, errors = patient_page(width, scheme)
-    page.goto("/admin/")
-    page.wait_for_load_state("networkidle")
-    for summary in page.locator(".npd-health summary").all():
-        summary.click()
-    beside = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-    assert [*serious(page), *errors] == []
-    assert beside <= 0
+def test_the_page_has_no_barrier_no_error_and_nothing_beside_the_screen(open_page: Any, busy: dict[str, Any]) -> None:
+    assert not faults_of(open_page, ["/admin/", "/admin/"], unfolded=".npd-health summary")
 
 
-def test_a_page_before_the_set_up_has_no_barrier(patient_page: Any, db: None) -> None:
-    page, errors = patient_page(390, "light")
-    page.goto("/admin/")
-    page.get_by_role("link", name="Connect Monday, step by step").wait_for()
-    assert [*serious(page), *errors] == []
-
-
-def test_a_chart_has_its_table_behind_it_and_opens_by_the_keyboard(
-    patient_page: Any, busy: dict[str, Any]
-) -> None:
-    page, errors = patient_page(1280, "light")
+def test_a_chart_has_its_table_behind_it_and_opens_by_the_keyboard(open_page: Any, busy: dict[str, Any]) -> None:
+    page, errors = open_page(1280, "light")
     page.goto("/admin/")
     assert page.get_by_role("img", name="From a save in NPD to the board").count() == 1
     table = page.get_by_role("table", name="Rows finished: Contacts, by hour")
@@ -81,29 +58,10 @@ def test_a_chart_has_its_table_behind_it_and_opens_by_the_keyboard(
     assert not errors
 
 
-def test_a_tile_opens_its_list_by_the_keyboard(patient_page: Any, busy: dict[str, Any]) -> None:
-    page, errors = patient_page(390, "dark")
-    page.goto("/admin/")
-    page.get_by_role("link", name="Conflicts 1").last.focus()
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/admin/npd/contact/?health=conflict")
-    assert page.locator("tr.data-row").count() == 1
-    assert page.get_by_role("link", name="Ann Clash").first.is_visible()
-    assert not errors
-
-
-def test_the_pause_is_one_click_away(patient_page: Any, busy: dict[str, Any]) -> None:
-    page, errors = patient_page(1280, "light")
-    page.goto("/admin/")
-    page.get_by_role("link", name="Pause…").click()
-    page.get_by_role("combobox", name="Direction").wait_for()
-    assert not errors
-
-
-def test_the_page_brings_itself_up_to_date_and_says_what_is_new(patient_page: Any, db: None) -> None:
+def test_the_page_brings_itself_up_to_date_and_says_what_is_new(open_page: Any, db: None) -> None:
     states.boards()
     states.synced("Ann", "5001")
-    page, errors = patient_page(1280, "light")
+    page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
     news = page.locator("#npd-health-news")
@@ -121,10 +79,8 @@ def test_the_page_brings_itself_up_to_date_and_says_what_is_new(patient_page: An
     assert not errors
 
 
-def test_the_page_asks_for_nothing_while_somebody_is_at_work_in_it(
-    patient_page: Any, busy: dict[str, Any]
-) -> None:
-    page, errors = patient_page(1280, "light")
+def test_the_page_asks_for_nothing_while_somebody_is_at_work_in_it(open_page: Any, busy: dict[str, Any]) -> None:
+    page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
     asked: list[str] = []
@@ -144,10 +100,8 @@ def test_the_page_asks_for_nothing_while_somebody_is_at_work_in_it(
     assert not errors
 
 
-def test_an_answer_that_comes_late_leaves_alone_who_has_begun(
-    patient_page: Any, busy: dict[str, Any]
-) -> None:
-    page, errors = patient_page(1280, "light")
+def test_an_answer_that_comes_late_leaves_alone_who_has_begun(open_page: Any, busy: dict[str, Any]) -> None:
+    page, errors = open_page(1280, "light")
     page.goto("/admin/")
     page.locator(".npd-health-chart summary").first.click()
     LatencyHour.objects.all().delete()
@@ -160,8 +114,8 @@ def test_an_answer_that_comes_late_leaves_alone_who_has_begun(
     assert not errors
 
 
-def test_who_is_signed_out_meanwhile_keeps_the_page(patient_page: Any, busy: dict[str, Any]) -> None:
-    page, _ = patient_page(1280, "light")
+def test_who_is_signed_out_meanwhile_keeps_the_page(open_page: Any, busy: dict[str, Any]) -> None:
+    page, _ = open_page(1280, "light")
     page.goto("/admin/")
     page.context.clear_cookies()
     with page.expect_response("**/admin/login/**"):

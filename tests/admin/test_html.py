@@ -25,7 +25,6 @@ OF_UNFOLD = {
 """Faults in templates that are not ours, by a part of their message, with the reason they stay."""
 
 REFERENCES = ("for", "aria-labelledby", "aria-describedby", "aria-controls", "form", "list", "headers")
-BUTTON_LIKE = {"a", "button", "select", "input", "textarea", "label", "details"}
 
 
 def faults(html: str) -> Iterator[str]:
@@ -63,14 +62,13 @@ def nested(element: Element, above: tuple[str, ...]) -> Iterator[str]:
     if tag in ("a", "button") and {"a", "button"} & set(above):
         yield f"<{tag}> inside <{next(name for name in above if name in ('a', 'button'))}>"
     if tag in ("ul", "ol"):
-        yield from (
-            f"<{child.tag}> in <{tag}>" for child in element if child.tag not in ("li", "script", "template")
-        )
+        yield from (f"<{child.tag}> in <{tag}>" for child in element if child.tag not in ("li", "script", "template"))
     for child in element:
         if isinstance(child.tag, str):
             yield from nested(child, (*above, tag))
 
 
+@pytest.mark.slow
 def test_every_page_is_valid(browser_of_person: Client, world: dict[str, Any], person: User) -> None:
     found = pages(browser_of_person, world, person)
     wrong: dict[str, str] = {}

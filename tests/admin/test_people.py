@@ -35,12 +35,16 @@ def test_before_a_user_is_deleted_no_token_is_shown(browser_of_person: Client, c
 
 def test_a_new_token_is_shown_once_and_opens_the_api(browser_of_person: Client, person: User) -> None:
     form = {"user": person.pk, "expiry_0": "2999-01-31", "expiry_1": "12:00:00"}
-    answer = browser_of_person.post(ADD_TOKEN, form, follow=True)
+    answer = browser_of_person.post(ADD_TOKEN, form)
     [token] = AuthToken.objects.all()
     assert f"{token.expiry:%Y-%m-%d %H:%M}" == "2999-01-31 12:00"
-    [text] = [str(m) for m in answer.context["messages"] if "The new token of dora" in str(m)]
-    key = text.split("dora: ")[1].split()[0]
+    key = answer.context["token"]
+    assert answer.status_code == 200
+    assert "no-store" in answer.headers["Cache-Control"]
     assert key in unescape(answer.content.decode())
+    kept = [*browser_of_person.cookies.values(), *browser_of_person.session.values()]
+    assert not any(key in str(one) for one in kept)
+    assert "messages" not in browser_of_person.cookies
     api = APIClient()
     api.credentials(HTTP_AUTHORIZATION=f"Bearer {key}")
     assert api.get("/api/v1/contacts/").status_code == 200
@@ -52,8 +56,7 @@ def test_a_new_token_is_shown_once_and_opens_the_api(browser_of_person: Client, 
 
 def test_a_token_that_is_over_opens_nothing(browser_of_person: Client, person: User) -> None:
     form = {"user": person.pk, "expiry_0": "2020-01-31", "expiry_1": "12:00:00"}
-    answer = browser_of_person.post(ADD_TOKEN, form, follow=True)
-    [text] = [str(m) for m in answer.context["messages"] if "The new token of dora" in str(m)]
+    answer = browser_of_person.post(ADD_TOKEN, form)
     api = APIClient()
-    api.credentials(HTTP_AUTHORIZATION=f"Bearer {text.split('dora: ')[1].split()[0]}")
+    api.credentials(HTTP_AUTHORIZATION=f"Bearer {answer.context['token']}")
     assert api.get("/api/v1/contacts/").status_code == 401

@@ -13,10 +13,10 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
-from sync import pausing
-from sync.admin import queue_acts
+from sync.admin import queue_actions
 from sync.clock import sync_now
 from sync.models import QueuePause, SyncQueue
+from sync.outbox import operate, pauses
 from tests.admin import states
 from tests.admin.queue_pages import (
     FAILED,
@@ -57,12 +57,7 @@ def three_dead(world: dict[str, Any]) -> list[SyncQueue]:
     return list(SyncQueue.objects.filter(status="failed").order_by("id"))
 
 
-BUTTONS = {
-    "pending": ["retry", "cancel"],
-    "in_progress": [],
-    "failed": ["retry", "discard"],
-    "completed": [],
-}
+BUTTONS = {"pending": ["retry", "cancel"], "in_progress": [], "failed": ["retry", "discard"], "completed": []}
 
 
 @pytest.mark.parametrize("status", BUTTONS)
@@ -123,9 +118,8 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     assert statuses()["failed"] == 3
     answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
     assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
-    assert (
-        "3 rows will be tried again now. 1 row is being worked on right now and was left alone."
-        in words_of(answer.content.decode())
+    assert "3 rows will be tried again now. 1 row is being worked on right now and was left alone." in words_of(
+        answer.content.decode()
     )
     assert not SyncQueue.objects.filter(status="failed").exists()
     in_flight.refresh_from_db()
@@ -164,7 +158,7 @@ def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
     answer = browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(page)})
     assert answer.status_code == 409
     text = words_of(answer.content.decode())
-    assert "Nothing was done: 3 rows were confirmed, 4 match now." in text
+    assert "4 rows match now, not 3. Nothing was done." in text
     assert "Discard 4 rows?" in text
     assert statuses()["failed"] == 4
     browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(answer.content.decode())})
@@ -177,7 +171,7 @@ def test_without_a_number_of_rows_nothing_is_done(
 ) -> None:
     answer = browser_of_person.post(all_url("discard", FAILED), {"expect": expect})
     assert answer.status_code == 409
-    assert "no number of rows was confirmed" in words_of(answer.content.decode())
+    assert "match now, and no number was confirmed. Nothing was done." in words_of(answer.content.decode())
     assert statuses()["failed"] == 3
 
 
@@ -185,7 +179,7 @@ def test_a_row_that_a_worker_takes_after_the_count_undoes_the_whole_act(
     browser_of_person: Client, world: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     states.waiting("Taken")
-    counted: Callable[..., Any] = queue_acts.exactly
+    counted: Callable[..., Any] = operate.expected_rows
 
     def then_taken(*args: Any) -> Any:
         rows = counted(*args)
@@ -193,16 +187,14 @@ def test_a_row_that_a_worker_takes_after_the_count_undoes_the_whole_act(
         SyncQueue.objects.filter(pk=first.pk).update(status="in_progress", lease_token=uuid.uuid4())
         return rows
 
-    monkeypatch.setattr(queue_acts, "exactly", then_taken)
+    monkeypatch.setattr(queue_actions, "expected_rows", then_taken)
     page = browser_of_person.get(all_url("cancel", "status__exact=pending")).content.decode()
     answer = browser_of_person.post(all_url("cancel", "status__exact=pending"), {"expect": confirmed(page)})
     assert answer.status_code == 409
     assert not SyncQueue.objects.filter(error_message="cancelled by dora").exists()
 
 
-def test_select_across_leads_to_the_page_that_counts(
-    browser_of_person: Client, three_dead: list[SyncQueue]
-) -> None:
+def test_select_across_leads_to_the_page_that_counts(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
     data = {"action": "retry", "_selected_action": [str(three_dead[0].pk)], "select_across": "1"}
     answer = browser_of_person.post(f"{QUEUE}?{FAILED}", data)
     assert answer.headers["Location"] == all_url("retry", FAILED)
@@ -210,9 +202,7 @@ def test_select_across_leads_to_the_page_that_counts(
     assert statuses()["failed"] == 3
 
 
-def test_only_acts_that_fit_the_listed_states_are_offered(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_only_acts_that_fit_the_listed_states_are_offered(browser_of_person: Client, world: dict[str, Any]) -> None:
     def offered(query: str) -> list[str]:
         return re.findall(r"/syncqueue/all/(\w+)/", listed(browser_of_person, query))
 
@@ -233,9 +223,7 @@ def test_an_act_that_fits_nothing_says_so(browser_of_person: Client, world: dict
     assert browser_of_person.get(all_url("burn", "")).status_code == 404
 
 
-def test_each_act_leaves_a_line_in_the_log_of_its_row(
-    browser_of_person: Client, three_dead: list[SyncQueue]
-) -> None:
+def test_each_act_leaves_a_line_in_the_log_of_its_row(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
     tick(browser_of_person, "discard", three_dead[:1], confirmed="yes")
     line = LogEntry.objects.latest("id")
     assert (line.user.username, line.object_id, line.change_message) == (
@@ -248,7 +236,7 @@ def test_each_act_leaves_a_line_in_the_log_of_its_row(
 def test_who_may_only_look_is_offered_nothing_and_refused_everything(
     reader: Client, three_dead: list[SyncQueue]
 ) -> None:
-    pausing.pause("anna", entity_type="contact")
+    pauses.pause("anna", entity_type="contact")
     html = listed(reader)
     assert "Contacts by anna since" in words_of(html)
     assert "all…" not in html
@@ -257,7 +245,7 @@ def test_who_may_only_look_is_offered_nothing_and_refused_everything(
         assert reader.post(url, {"entity_type": "contact", "direction": ""}).status_code == 403
     page = reader.get(f"{QUEUE}{three_dead[0].pk}/change/").content.decode()
     assert 'name="action"' not in page
-    for act in queue_acts.ACTS:
+    for act in queue_actions.QUEUE_OPERATIONS:
         assert reader.get(all_url(act, FAILED)).status_code == 403
         assert reader.post(all_url(act, FAILED), {"expect": "3"}).status_code == 403
         tick(reader, act, three_dead, confirmed="yes")

@@ -8,16 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
-from sync import pausing
 from sync.clock import sync_now
 from sync.models import QueuePause, SyncQueue
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.queue_pages import QUEUE, finished
-from tests.admin.test_in_a_browser import open_page
-
-__all__ = ["open_page"]
+from tests.support.pages import faults_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -29,61 +26,25 @@ def busy(world: dict[str, Any]) -> None:
         finished(sync_now() - timedelta(hours=hours), rows=1 + hours % 5)
     states.dead("Quentin")
     record = states.contact("Flying")
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4()
-    )
-    pausing.pause("anna", entity_type="organization", why="Moving the board")
+    SyncQueue.objects.create(entity_type="contact", entity_id=record.pk, status="in_progress", lease_token=uuid.uuid4())
+    pauses.pause("anna", entity_type="organization", why="Moving the board")
 
 
-@pytest.fixture
-def patient_page(open_page: Any) -> Any:
-    """Like `open_page`, on a machine that has other things to do, too: none of this is about speed."""
-
-    def opened(width: int, scheme: str) -> tuple[Any, list[str]]:
-        page, errors = open_page(width, scheme)
-        page.set_default_timeout(60_000)
-        return page, errors
-
-    return opened
-
-
-def serious(page: Any) -> list[str]:
-    return [
-        f"{found['id']}: {found['nodes'][0]['html'][:120]}"
-        for found in Axe().run(page).response["violations"]
-        if found["impact"] in ("serious", "critical")
-    ]
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
-def test_no_page_of_the_queue_has_a_barrier_an_error_or_something_beside_the_screen(
-    patient_page: Any, busy: None, width: int, scheme: str
-) -> None:
-    page, errors = patient_page(width, scheme)
+def test_no_page_of_the_queue_has_a_barrier_an_error_or_something_beside_the_screen(open_page: Any, busy: None) -> None:
     failed = SyncQueue.objects.filter(status="failed").latest("id")
-    found = []
-    for url in (
+    urls = [
         QUEUE,
         f"{QUEUE}?q=nobody-has-this-name",
         f"{QUEUE}?status__exact=completed",
         f"{QUEUE}all/retry/?status__exact=failed",
         f"{QUEUE}all/discard/?status__exact=pending",
         f"{QUEUE}{failed.pk}/change/",
-    ):
-        page.goto(url)
-        page.wait_for_load_state("networkidle")
-        for summary in page.locator(".npd-queue summary").all():
-            summary.click()
-        beside = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-        found += [f"{url}: {what}" for what in [*serious(page), *errors]]
-        found += [f"{url}: {beside} px beside the screen"] if beside > 0 else []
-        errors.clear()
-    assert not found
+    ]
+    assert not faults_of(open_page, urls, unfolded=".npd-queue summary")
 
 
-def test_the_chart_is_drawn_and_its_table_opens_by_the_keyboard(patient_page: Any, busy: None) -> None:
-    page, errors = patient_page(1280, "light")
+def test_the_chart_is_drawn_and_its_table_opens_by_the_keyboard(open_page: Any, busy: None) -> None:
+    page, errors = open_page(1280, "light")
     page.goto(QUEUE)
     drawn = page.get_by_role("img", name=re.compile("rows finished in the last 24 hours"))
     drawn.wait_for()
@@ -99,8 +60,8 @@ def test_the_chart_is_drawn_and_its_table_opens_by_the_keyboard(patient_page: An
     assert not errors
 
 
-def test_a_board_is_paused_and_resumed_by_the_keyboard(patient_page: Any, busy: None) -> None:
-    page, errors = patient_page(390, "dark")
+def test_a_board_is_paused_and_resumed_by_the_keyboard(open_page: Any, busy: None) -> None:
+    page, errors = open_page(390, "dark")
     page.goto(QUEUE)
     page.get_by_text("Pause…").focus()
     page.keyboard.press("Enter")
@@ -117,16 +78,4 @@ def test_a_board_is_paused_and_resumed_by_the_keyboard(patient_page: Any, busy: 
     page.keyboard.press("Enter")
     page.get_by_text("Contacts: resumed.").wait_for()
     assert QueuePause.objects.get().entity_type == "organization"
-    assert not errors
-
-
-def test_all_dead_letters_are_discarded_by_the_keyboard(patient_page: Any, busy: None) -> None:
-    page, errors = patient_page(1280, "dark")
-    page.goto(f"{QUEUE}?status__exact=failed")
-    page.get_by_role("link", name="Discard all…").focus()
-    page.keyboard.press("Enter")
-    page.get_by_role("button", name="Yes, discard 2 rows").focus()
-    page.keyboard.press("Enter")
-    page.get_by_text("2 rows discarded.").wait_for()
-    assert not SyncQueue.objects.filter(status="failed").exists()
     assert not errors

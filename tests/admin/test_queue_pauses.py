@@ -8,14 +8,10 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 
-from sync import pausing
 from sync.models import QueuePause
+from sync.outbox import pauses
 from tests.admin import states
-from tests.admin.queue_pages import (
-    PAUSE,
-    RESUME,
-    card,
-)
+from tests.admin.queue_pages import PAUSE, RESUME, card
 from tests.admin.test_records import words_of
 
 
@@ -36,11 +32,9 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
     answer = browser_of_person.post(PAUSE, form | {"why": "Moving the board"}, follow=True)
     text = words_of(answer.content.decode())
     assert f"{what}: paused. Changes are kept and wait until it is resumed." in text
-    assert re.search(rf"{what} by dora since \d+ \w+ \d+, \d\d:\d\d UTC : Moving the board Resume", text)
+    assert re.search(rf"{what} by dora since \d+ \w+ \d+, \d\d:\d\d UTC · Moving the board Resume", text)
     for title, badge in zip(("Organizations", "Contacts"), badges, strict=True):
-        assert f"{title} {badge}" in f"{title}{card(browser_of_person, title).partition(title)[2]}".replace(
-            "  ", " "
-        )
+        assert f"{title} {badge}" in f"{title}{card(browser_of_person, title).partition(title)[2]}".replace("  ", " ")
     assert LogEntry.objects.latest("id").change_message == f"Paused: {what}. Moving the board"
     answer = browser_of_person.post(RESUME, form, follow=True)
     assert f"{what}: resumed." in words_of(answer.content.decode())
@@ -50,7 +44,7 @@ def test_what_is_paused_says_who_since_when_and_why_until_it_is_resumed(
 
 def test_pausing_what_is_paused_changes_nothing_and_says_who_did(browser_of_person: Client) -> None:
     states.boards()
-    pausing.pause("anna", why="First")
+    pauses.pause("anna", why="First")
     answer = browser_of_person.post(PAUSE, {"entity_type": "", "direction": "", "why": "Mine"}, follow=True)
     assert "Everything: already paused by anna, since" in words_of(answer.content.decode())
     assert QueuePause.objects.get().why == "First"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from django.urls import reverse
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, RecordSyncStatus
-from sync.models import BoardLink, MondayAccount, SyncQueue
+from sync.models import BoardLink, MondayAccount, RefusedItem, SyncQueue
 from tests.admin import states
 
 LIST = "/admin/npd/contact/"
@@ -47,9 +48,9 @@ def test_the_list_says_every_state_in_words(browser_of_person: Client, world: di
     html = browser_of_person.get(LIST).content.decode()
     assert "Synced" in row_of(html, "Zoë Ångström")
     assert re.search(r"Pending Next try in [45] minutes\..*Monday answered 500", row_of(html, "李小龍"))
-    assert re.search(r"Stopped .*Monday refused the item", row_of(html, "Petra Keller"))
-    assert "Conflict Phone" in row_of(html, "Ann Clash")
-    assert "Disabled Sync is off for this record." in row_of(html, "Otto Off")
+    assert re.search(r"Needs attention .*Monday refused the item", row_of(html, "Petra Keller"))
+    assert "Needs attention Conflict: Phone" in row_of(html, "Ann Clash")
+    assert "Sync off Sync is off for this record." in row_of(html, "Otto Off")
     assert "Monday refuses this e-mail" in row_of(html, "محمد علي")
 
 
@@ -71,18 +72,23 @@ def test_several_conflicts_lead_to_their_list(browser_of_person: Client, world: 
     assert browser_of_person.get(listed).status_code == 200
 
 
-def test_the_item_is_linked_and_opens_beside_the_admin(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_item_is_linked_and_opens_beside_the_admin(browser_of_person: Client, world: dict[str, Any]) -> None:
     html = browser_of_person.get(LIST).content.decode()
-    assert re.search(
-        r'href="http://127.0.0.1:18241/board/\d+/pulses/5001" target="_blank" rel="noopener"', html
-    )
+    assert re.search(r'href="http://127.0.0.1:18241/board/\d+/pulses/5001" target="_blank" rel="noopener"', html)
 
 
-def test_the_number_of_queries_does_not_grow_with_the_page(
-    browser_of_person: Client, world: dict[str, Any]
+def test_where_browsers_reach_the_board_by_another_address_the_link_goes_there(
+    browser_of_person: Client, world: dict[str, Any], settings: Any
 ) -> None:
+    settings.MONDAY_API_URL = "http://sandbox:8001/v2"
+    settings.MONDAY_WEB_URL = "http://127.0.0.1:9001"
+    html = browser_of_person.get(LIST).content.decode()
+    assert re.search(r'href="http://127.0.0.1:9001/board/\d+/pulses/5001"', html)
+    assert 'href="http://127.0.0.1:9001/"' in html  # the banner's
+    assert "http://sandbox:8001" not in html
+
+
+def test_the_number_of_queries_does_not_grow_with_the_page(browser_of_person: Client, world: dict[str, Any]) -> None:
     browser_of_person.get(LIST)
     with CaptureQueriesContext(connection) as few:
         browser_of_person.get(LIST)
@@ -116,16 +122,12 @@ def test_search_and_filters_find_the_one_record(
 
 
 def test_the_organization_filter_keeps_its_contacts(browser_of_person: Client, world: dict[str, Any]) -> None:
-    html = browser_of_person.get(
-        f"{LIST}?organization__id__exact={world['organization'].pk}"
-    ).content.decode()
+    html = browser_of_person.get(f"{LIST}?organization__id__exact={world['organization'].pk}").content.decode()
     assert row_of(html, "Zoë Ångström")
     assert "Ann Clash" not in html
 
 
-def test_organizations_are_found_by_their_other_names(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_organizations_are_found_by_their_other_names(browser_of_person: Client, world: dict[str, Any]) -> None:
     html = browser_of_person.get("/admin/npd/organization/?q=exco").content.decode()
     assert row_of(html, "Example Ltd")
 
@@ -144,9 +146,7 @@ def test_sync_now_of_a_selection_counts_what_was_started_and_why_the_rest_was_no
     text = post_action(browser_of_person, "sync_now", world["synced"], world["disabled"], mirrored)
     assert "Sync of 2 contacts started." in text
     assert "1 not sent:" in text
-    rows = SyncQueue.objects.filter(
-        status="pending", entity_id__in=[world["synced"].pk, world["disabled"].pk]
-    )
+    rows = SyncQueue.objects.filter(status="pending", entity_id__in=[world["synced"].pk, world["disabled"].pk])
     assert {row.causes & Cause.PERSON for row in rows} == {int(Cause.PERSON)}
     assert rows.count() == 2
 
@@ -155,9 +155,7 @@ def test_sync_now_without_monday_says_what_to_do(
     browser_of_person: Client, world: dict[str, Any], settings: Any
 ) -> None:
     settings.MONDAY_API_KEY = ""
-    assert "Nothing was sent. Monday isn't configured" in post_action(
-        browser_of_person, "sync_now", world["synced"]
-    )
+    assert "Nothing was sent. Monday isn't configured" in post_action(browser_of_person, "sync_now", world["synced"])
 
 
 def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
@@ -176,9 +174,7 @@ def test_turning_sync_off_and_on_writes_the_author_and_the_outbox(
     assert "Dora Demo changed sync with Monday from off to on" in page
 
 
-def test_the_button_on_the_record_sends_it_and_returns(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_button_on_the_record_sends_it_and_returns(browser_of_person: Client, world: dict[str, Any]) -> None:
     record = world["disabled"]
     url = reverse("admin:npd_contact_sync_now", args=[record.pk])
     assert f'action="{url}"' in browser_of_person.get(change_page(record)).content.decode()
@@ -193,27 +189,21 @@ def test_the_button_never_answers_a_link(browser_of_person: Client, world: dict[
     assert not SyncQueue.objects.filter(entity_id=world["synced"].pk).exists()
 
 
-def test_the_panel_shows_both_sides_the_base_and_what_is_held(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_panel_shows_both_sides_the_base_and_what_is_held(browser_of_person: Client, world: dict[str, Any]) -> None:
     page = words_of(browser_of_person.get(change_page(world["synced"])).content.decode())
     assert "Both sides agree." in page
     assert re.search(r"Email zoe@example.com zoe@example.com zoe@example.com", page)
     assert "Bob, on Monday : Phone came from Monday" in page
     page = words_of(browser_of_person.get(change_page(world["held"])).content.decode())
-    assert "Email is held Monday refuses this e-mail: it isn't valid. The other fields flow." in page
+    assert "Email is blocked Monday refuses this e-mail: it isn't valid. The other fields are synced." in page
 
 
-def test_the_panel_says_why_a_record_waits_and_until_when(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_panel_says_why_a_record_waits_and_until_when(browser_of_person: Client, world: dict[str, Any]) -> None:
     page = words_of(browser_of_person.get(change_page(world["waiting"])).content.decode())
     assert re.search(r"Pending .*Monday answered 500.* Next try in [45] minutes\.", page)
 
 
-def test_a_new_contact_can_be_added_and_has_no_panel(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_new_contact_can_be_added_and_has_no_panel(browser_of_person: Client, world: dict[str, Any]) -> None:
     page = browser_of_person.get("/admin/npd/contact/add/").content.decode()
     assert "Both sides" not in page
     answer = browser_of_person.post(
@@ -282,9 +272,7 @@ def test_an_action_on_what_can_be_no_row_says_so(browser_of_person: Client, list
     assert "Nothing was done: “" in words_of(answer.content.decode())
 
 
-def test_sync_now_says_that_it_waits_while_monday_is_paused(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_sync_now_says_that_it_waits_while_monday_is_paused(browser_of_person: Client, world: dict[str, Any]) -> None:
     MondayAccount.objects.update(paused_until="2999-01-01T00:00:00Z", pause_reason="Too many calls.")
     url = reverse("admin:npd_contact_sync_now", args=[world["synced"].pk])
     text = words_of(browser_of_person.post(url, follow=True).content.decode())
@@ -293,3 +281,48 @@ def test_sync_now_says_that_it_waits_while_monday_is_paused(
     text = post_action(browser_of_person, "sync_now", world["synced"], world["held"])
     assert "Sync of 2 contacts waits: Too many calls." in text
     assert "started" not in text
+
+
+def confirmed(page: str) -> dict[str, str]:
+    """What the button of the page that asks sends; without its token."""
+    form = page.split("npd-question")[1].split("</form>", maxsplit=1)[0]
+    sent = {name: unescape(value) for name, value in re.findall(r'name="([^"]+)" value="([^"]*)"', form)}
+    return {name: value for name, value in sent.items() if name != "csrfmiddlewaretoken"}
+
+
+def test_all_of_a_filtered_list_means_what_the_filter_shows(browser_of_person: Client, world: dict[str, Any]) -> None:
+    """The page that asks sends the selection once more, and "all" is read from its address."""
+    filtered = f"{LIST}?q=Angstrom&sync_enabled__exact=1"
+    Contact.objects.filter(pk=world["synced"].pk).update(name="Zoe Angstrom")
+    others = Contact.objects.exclude(monday_id=None).exclude(pk=world["synced"].pk)
+    assert others.exists()
+    chosen = {"action": "unlink", "select_across": "1", "_selected_action": [str(world["synced"].pk)]}
+    page = browser_of_person.post(filtered, chosen).content.decode()
+    form = re.search(r"<form method=\"post\"([^>]*)>(?:(?!</form>).)*name=\"confirmed\"", page, re.DOTALL)
+    assert form is not None
+    target = re.search(r'action="([^"]+)"', form[1])
+    browser_of_person.post(unescape(target[1]) if target else filtered, confirmed(page))
+    asked = SyncQueue.objects.filter(payload__has_key="unlink").values_list("entity_id", flat=True)
+    assert set(asked) == {world["synced"].pk}
+
+
+@pytest.mark.parametrize(("action", "done"), [("unlink", "will be unlinked now"), ("link_again", "linked again")])
+def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
+    browser_of_person: Client, world: dict[str, Any], action: str, done: str
+) -> None:
+    item_ids = {"unlink": ("71", "72"), "link_again": (None, None)}[action]
+    first, second = (Contact.objects.create(name=f"Angstrom {n}", monday_id=n) for n in item_ids)
+    for number, record in enumerate((first, second) if action == "link_again" else (), start=77):
+        RefusedItem.objects.create(
+            entity_type="contact", item_id=str(number), reason="x", let_go=True, entity_id=record.pk
+        )
+    Contact.objects.filter(pk=second.pk).update(name="Zoe")
+    filtered = f"{LIST}?q=Angstrom"
+    chosen = {"action": action, "select_across": "1", "_selected_action": [str(first.pk)]}
+    form = confirmed(browser_of_person.post(filtered, chosen).content.decode())
+    Contact.objects.filter(pk=second.pk).update(name="Zoe Angstrom")
+    asks = browser_of_person.post(filtered, form)
+    assert asks.status_code == 409
+    assert "2 rows match now, not 1. Nothing was done." in words_of(asks.content.decode())
+    answer = browser_of_person.post(filtered, confirmed(asks.content.decode()), follow=True)
+    assert f"2 records {done}" in words_of(answer.content.decode())

@@ -8,7 +8,7 @@ from django.urls import reverse
 
 from sync.choices import Rule
 from sync.models import BoardLink, FieldMapping
-from sync.rules import rules_for
+from sync.registry import rules_for
 from tests.admin.forms import values_of
 
 
@@ -20,9 +20,7 @@ def test_uniting_is_offered_for_lists_only(browser_of_person: Client, world: dic
     assert all("newest" in rule and "union" not in rule for rule in rules)
 
 
-def test_a_rule_that_a_field_cant_follow_is_refused_in_words(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_a_rule_that_a_field_cant_follow_is_refused_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     FieldMapping.objects.filter(link=link, key="phone").update(rule=Rule.UNION)
     url = reverse("admin:sync_boardlink_change", args=[link.pk])

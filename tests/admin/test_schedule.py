@@ -10,7 +10,7 @@ from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from sync import scheduling
+from sync.kernel import periodic_jobs
 from tests.admin.forms import values_of
 
 LIST = "/admin/django_celery_beat/periodictask/"
@@ -18,7 +18,7 @@ LIST = "/admin/django_celery_beat/periodictask/"
 
 @pytest.fixture(autouse=True)
 def entries(db: None) -> None:
-    scheduling.ensure()
+    periodic_jobs.ensure_periodic_jobs()
 
 
 def page_of(task: str) -> str:
@@ -72,11 +72,7 @@ def test_another_time_of_day_is_kept(browser_of_person: Client) -> None:
 @pytest.mark.parametrize(
     ("task", "values", "words"),
     [
-        (
-            "sync.sweep",
-            {"every": "1", "period": "hours"},
-            "At most 5 minutes. In between: What no wake-up tells of",
-        ),
+        ("sync.sweep", {"every": "1", "period": "hours"}, "At most 5 minutes. In between: What no wake-up tells of"),
         ("sync.sweep", {"every": "0"}, "Ensure this value is greater than or equal to 1."),
         ("sync.sweep", {"every": "soon"}, "Enter a whole number."),
         ("sync.prune", {"at": "25:00"}, "Write hours and minutes, for example 02:40."),

@@ -23,9 +23,7 @@ from tests.admin.forms import values_of
 def ann(db: None) -> Contact:
     """A contact that both sides agree on."""
     states.boards()
-    return states.synced(
-        "Ann", "5001", email="ann@example.com", phone="+44 1", role_title="Engineer", notes="One\nTwo"
-    )
+    return states.synced("Ann", "5001", email="ann@example.com", phone="+44 1", role_title="Engineer", notes="One\nTwo")
 
 
 def page_of(record: Any) -> str:
@@ -95,9 +93,7 @@ def test_the_second_save_is_a_knowing_overwrite(browser_of_person: Client, ann: 
     assert ann.phone == "+44 3"
 
 
-def test_the_second_save_is_told_again_when_the_field_moved_once_more(
-    browser_of_person: Client, ann: Contact
-) -> None:
+def test_the_second_save_is_told_again_when_the_field_moved_once_more(browser_of_person: Client, ann: Contact) -> None:
     form = opened(browser_of_person, ann)
     meanwhile(ann, phone="+44 2")
     told = values_of(save(browser_of_person, ann, form | {"phone": "+44 3"}), "contact_form")
@@ -137,9 +133,7 @@ def test_a_field_that_comes_back_with_an_error_shows_the_others_as_they_are_now(
     assert "sync_enabled" not in again
 
 
-def test_an_old_value_that_breaks_a_rule_does_not_stop_other_fields(
-    browser_of_person: Client, ann: Contact
-) -> None:
+def test_an_old_value_that_breaks_a_rule_does_not_stop_other_fields(browser_of_person: Client, ann: Contact) -> None:
     meanwhile(ann, email="not an address")
     form = opened(browser_of_person, ann)
     assert save(browser_of_person, ann, form | {"role_title": "Head"}).status_code == 302
@@ -147,9 +141,7 @@ def test_an_old_value_that_breaks_a_rule_does_not_stop_other_fields(
     assert (ann.email, ann.role_title) == ("not an address", "Head")
 
 
-def test_outer_white_space_that_a_browser_drops_is_not_a_change(
-    browser_of_person: Client, ann: Contact
-) -> None:
+def test_outer_white_space_that_a_browser_drops_is_not_a_change(browser_of_person: Client, ann: Contact) -> None:
     meanwhile(ann, role_title=" Engineer ", notes="  One\n")
     form = opened(browser_of_person, ann)
     meanwhile(ann, role_title="Head")
@@ -202,9 +194,7 @@ def test_other_names_may_hold_commas_and_are_one_a_line(browser_of_person: Clien
     assert firm.aliases == ["Example, Inc.", "ExCo", "New"]
 
 
-def test_a_form_that_does_not_say_what_it_showed_is_not_saved(
-    browser_of_person: Client, ann: Contact
-) -> None:
+def test_a_form_that_does_not_say_what_it_showed_is_not_saved(browser_of_person: Client, ann: Contact) -> None:
     form = opened(browser_of_person, ann)
     form.pop("_shown")
     answer = save(browser_of_person, ann, form | {"phone": "+44 3"})
@@ -265,7 +255,8 @@ def test_a_relation_to_what_can_be_no_record_is_an_error_of_the_form(
     for answer in (browser_of_person.post(add, new), save(browser_of_person, ann, form)):
         assert answer.status_code == 200
         assert re.search(r"is not a valid UUID|Null characters are not allowed", answer.content.decode())
-    assert browser_of_person.get(add, {"organization": nobody}).status_code == 200
+    expected = 400 if "\0" in nobody else 200  # an address with NUL is refused before any page
+    assert browser_of_person.get(add, {"organization": nobody}).status_code == expected
     assert not Contact.objects.filter(name="New").exists()
 
 

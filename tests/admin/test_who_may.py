@@ -5,6 +5,7 @@ The table here is that of docs/howto/who-may-do-what.md, which a test below hold
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.apps import apps
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Group, Permission, User
@@ -21,20 +23,13 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
+from npd.importing.import_jobs import confirm_import, read_import_now, run_all
+from npd.importing.import_plan import ImportOptions
 from npd.importing.models import ImportJob
 from npd.models import Contact
-from npd.tasks import carry_on_imports
-from sync import pausing, scheduling
-from sync.models import (
-    BoardLink,
-    Decision,
-    FieldLoop,
-    FieldMapping,
-    GuardedAct,
-    RefusedItem,
-    SyncQueue,
-    Tombstone,
-)
+from sync.kernel import periodic_jobs
+from sync.models import BoardLink, Decision, FieldLoop, FieldMapping, GuardedAct, RefusedItem, SyncQueue, Tombstone
+from sync.outbox import pauses
 from tests.admin import states
 from tests.admin.forms import values_of
 
@@ -69,9 +64,7 @@ def contact_page(world: World, name: str = "synced", page: str = "change") -> st
 
 def conflict_resolved(world: World) -> Callable[[Client], Any]:
     seen = {"phone": {"npd": "+44 20 7946 0812", "monday": "+44 20 7946 0018 ext. 4"}}
-    return api(
-        f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": seen}
-    )
+    return api(f"sync/conflicts/{world['conflict'].pk}/resolve", {"resolution_type": "keep_npd", "seen": seen})
 
 
 def failed_row(world: World) -> SyncQueue:
@@ -83,10 +76,8 @@ def waiting_row(world: World) -> SyncQueue:
 
 
 def paused(world: World) -> Callable[[Client], Any]:
-    pausing.pause("somebody", entity_type="contact", direction="")
-    return lambda client: client.post(
-        "/admin/sync/syncqueue/resume/", {"entity_type": "contact", "direction": ""}
-    )
+    pauses.pause("somebody", entity_type="contact", direction="")
+    return lambda client: client.post("/admin/sync/syncqueue/resume/", {"entity_type": "contact", "direction": ""})
 
 
 def held(world: World) -> GuardedAct:
@@ -107,9 +98,7 @@ def refused_item(world: World) -> Callable[[Client], Any]:
 
 def linked_again(world: World) -> Callable[[Client], Any]:
     record = world["waiting"]
-    RefusedItem.objects.create(
-        entity_type="contact", item_id="77", reason="x", let_go=True, entity_id=record.pk
-    )
+    RefusedItem.objects.create(entity_type="contact", item_id="77", reason="x", let_go=True, entity_id=record.pk)
     return ticked("/admin/npd/contact/", "link_again", record.pk)
 
 
@@ -140,9 +129,9 @@ def column_chosen(world: World) -> Callable[[Client], Any]:
     return lambda client: client.post("/admin/sync/boardlink/held/column/", form)
 
 
-def field_stopped(world: World, page: str = "held/stop") -> Callable[[Client], Any]:
-    form = {**field(world, problem="Gone."), "shown": "bidirectional"}
-    return lambda client: client.post(f"/admin/sync/boardlink/{page}/", form)
+def direction_set(world: World, direction: str) -> Callable[[Client], Any]:
+    form = {**field(world, problem="Gone."), "shown": "bidirectional", "direction": direction}
+    return lambda client: client.post("/admin/sync/boardlink/held/direction/", form)
 
 
 def tried_again(world: World) -> Callable[[Client], Any]:
@@ -154,13 +143,13 @@ def sent_again(world: World) -> Callable[[Client], Any]:
     FieldLoop.objects.create(
         entity_type="contact", entity_id=world["synced"].pk, key="phone", damped_until="2999-01-01T00:00Z"
     )
-    form = field(world)
-    return lambda client: client.post("/admin/sync/boardlink/loops/again/", form)
+    form = {**field(world), "kind": "throttled"}
+    return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
 
 
 def rule_of_loop(world: World) -> Callable[[Client], Any]:
     form = {**field(world), "shown": "ask"}
-    return lambda client: client.post("/admin/sync/boardlink/loops/rule/", form)
+    return lambda client: client.post("/admin/sync/boardlink/held/rule/", form)
 
 
 def record_act(world: World, name: str, act: str, **form: str) -> Callable[[Client], Any]:
@@ -190,7 +179,7 @@ def undone(world: World) -> Callable[[Client], Any]:
 
 
 def schedule_saved(world: World) -> Callable[[Client], Any]:
-    scheduling.ensure()
+    periodic_jobs.ensure_periodic_jobs()
     entry = PeriodicTask.objects.get(task="sync.audit")
     page = reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
     return saved(page, "periodictask_form", every="17")
@@ -209,6 +198,7 @@ def file_chosen(world: World) -> Callable[[Client], Any]:
         answer = client.post("/admin/npd/contact/import/", {"file": file})
         if answer.status_code != 302:
             return answer
+        run_all()
         job = ImportJob.objects.get()
         return client.post(reverse("admin:npd_contact_import_confirm", args=[job.pk]))
 
@@ -225,86 +215,46 @@ class Act:
     by_api: bool = False
 
 
-RECORDS, STEER, MAPPINGS, RESOLVE = (
-    "change records",
-    "steer the queue",
-    "change mappings",
-    "resolve conflicts",
-)
+RECORDS, STEER, MAPPINGS, RESOLVE = ("change records", "steer the queue", "change mappings", "resolve conflicts")
 ACTS = (
     Act("Settle a conflict", conflict_resolved, RESOLVE, by_api=True),
     Act("Retry a queue row", lambda w: ticked("/admin/sync/syncqueue/", "retry", failed_row(w).pk), STEER),
     Act("Retry a queue row", lambda w: api(f"sync/queue/{failed_row(w).pk}/retry"), STEER, by_api=True),
     Act("Cancel a queue row", lambda w: ticked("/admin/sync/syncqueue/", "cancel", waiting_row(w).pk), STEER),
     Act("Cancel a queue row", lambda w: api(f"sync/queue/{waiting_row(w).pk}/cancel"), STEER, by_api=True),
-    Act(
-        "Discard a dead letter",
-        lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk),
-        STEER,
-    ),
+    Act("Discard a dead letter", lambda w: ticked("/admin/sync/syncqueue/", "discard", failed_row(w).pk), STEER),
     Act("Discard a dead letter", lambda w: api(f"sync/queue/{failed_row(w).pk}/discard"), STEER, by_api=True),
     Act(
         "Pause the sync",
-        lambda w: (
-            lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""})
-        ),
+        lambda w: lambda c: c.post("/admin/sync/syncqueue/pause/", {"entity_type": "contact", "direction": ""}),
         STEER,
     ),
     Act("Pause the sync", lambda w: api("sync/queue/pause", {"entity_type": "contact"}), STEER, by_api=True),
     Act("Resume the sync", paused, STEER),
     Act("Approve what waits for approval", lambda w: guarded(w, "approve"), STEER),
-    Act(
-        "Approve what waits for approval",
-        lambda w: api("sync/guard/approve", {"ids": [held(w).pk]}),
-        STEER,
-        True,
-    ),
+    Act("Approve what waits for approval", lambda w: api("sync/guard/approve", {"ids": [held(w).pk]}), STEER, True),
     Act("Reject what waits for approval", lambda w: guarded(w, "reject"), STEER),
-    Act(
-        "Reject what waits for approval",
-        lambda w: api("sync/guard/reject", {"ids": [held(w).pk]}),
-        STEER,
-        True,
-    ),
+    Act("Reject what waits for approval", lambda w: api("sync/guard/reject", {"ids": [held(w).pk]}), STEER, True),
     Act("Consider a refused item again", refused_item, STEER),
     Act("Change the schedule", schedule_saved, STEER),
     Act("Change a board's policies", lambda w: board_saved(w, item_gone="unlink"), MAPPINGS),
-    Act(
-        "Change a field's direction or rule",
-        lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}),
-        MAPPINGS,
-    ),
+    Act("Change a field's direction or rule", lambda w: board_saved(w, **{"mappings-1-rule": "npd_wins"}), MAPPINGS),
     Act("Take note of a renamed column", renamed_noted, MAPPINGS),
     Act("Ask for a board's columns anew", board_asked, MAPPINGS),
     Act("Give a field another column", column_chosen, MAPPINGS),
-    Act("Stop syncing a field", field_stopped, MAPPINGS),
-    Act("Let Monday decide a field", lambda w: field_stopped(w, "loops/to-npd"), MAPPINGS),
+    Act("Stop syncing a field", lambda w: direction_set(w, "none"), MAPPINGS),
+    Act("Let Monday decide a field", lambda w: direction_set(w, "monday_to_npd"), MAPPINGS),
     Act("Let Monday decide a field", rule_of_loop, MAPPINGS),
-    Act("Stop syncing a field", lambda w: field_stopped(w, "loops/leave"), MAPPINGS),
-    Act(
-        "Set up the sync with the wizard",
-        lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"),
-        MAPPINGS,
-    ),
+    Act("Set up the sync with the wizard", lambda w: lambda c: c.post("/admin/sync/boardlink/set-up/"), MAPPINGS),
     Act("Change a record", lambda w: saved(contact_page(w), "contact_form", role_title="Head"), RECORDS),
-    Act(
-        "Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True
-    ),
+    Act("Change a record", lambda w: api(f"contacts/{w['synced'].pk}/", {"name": "X"}, "patch"), RECORDS, True),
     Act("Add a record", lambda w: api("contacts/", {"name": "X"}), RECORDS, True),
-    Act(
-        "Delete a record",
-        lambda w: lambda c: c.post(contact_page(w, page="delete"), {"post": "yes"}),
-        RECORDS,
-    ),
+    Act("Delete a record", lambda w: lambda c: c.post(contact_page(w, page="delete"), {"post": "yes"}), RECORDS),
     Act("Delete a record", lambda w: api(f"contacts/{w['synced'].pk}/", None, "delete"), RECORDS, True),
     Act("Sync now", lambda w: lambda c: c.post(contact_page(w, page="sync_now")), RECORDS),
     Act("Sync now", lambda w: ticked("/admin/npd/contact/", "sync_now", w["synced"].pk), RECORDS),
     Act("Sync now", lambda w: api(f"contacts/{w['synced'].pk}/sync-to-monday"), RECORDS, True),
-    Act(
-        "Turn a record's sync off",
-        lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk),
-        RECORDS,
-    ),
+    Act("Turn a record's sync off", lambda w: ticked("/admin/npd/contact/", "turn_sync_off", w["synced"].pk), RECORDS),
     Act("Pause a record", lambda w: record_act(w, "synced", "pause", why="x"), RECORDS),
     Act("Resume a record", lambda w: record_act(w, "disabled", "resume"), RECORDS),
     Act(
@@ -317,14 +267,10 @@ ACTS = (
     Act("Unlink a record", lambda w: api(f"contacts/{w['synced'].pk}/unlink"), RECORDS, True),
     Act("Link a record again", linked_again, RECORDS),
     Act("Link a record again", let_go_by_api, RECORDS, True),
-    Act("Try a held field again", tried_again, RECORDS),
-    Act("Send a field that loops again", sent_again, RECORDS),
+    Act("Try a blocked field again", tried_again, RECORDS),
+    Act("Send a field in an update loop again", sent_again, RECORDS),
     Act("Bring a deleted record back", brought_back, RECORDS),
-    Act(
-        "Undo what the sync moved",
-        undone,
-        RECORDS,
-    ),
+    Act("Undo what the sync moved", undone, RECORDS),
     Act("Undo what the sync moved", lambda w: api(f"sync/history/{decision(w).pk}/undo"), RECORDS, True),
     Act("Import a file", file_chosen, RECORDS),
 )
@@ -335,7 +281,7 @@ NAMES = [f"{act.words}{', by the API' if act.by_api else ''} ({number})" for num
 def groups(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups as an installation has them."""
     import_module("npd.migrations.0005_groups").make(apps, None)
-    monkeypatch.setattr(carry_on_imports, "apply_async", lambda **options: None)
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 def session_of(who: str) -> Client:
@@ -382,6 +328,49 @@ def test_an_act_is_done_by_those_of_its_group_alone_and_leaves_its_line(world: W
     lines = LogEntry.objects.filter(user=user)
     assert lines.exists()
     assert all(line.change_message or line.action_flag == 3 for line in lines)
+
+
+def batch_page(world: World) -> str:
+    row = decision(world)
+    Decision.objects.filter(pk=row.pk).update(batch_id=world["synced"].pk)
+    return reverse("admin:sync_decision_undo_batch", args=[world["synced"].pk])
+
+
+def group_page(world: World, how: str) -> str:
+    return f"/admin/sync/guardedact/decide/?how={how}&entity_type=contact&kind=clear_monday&upto={held(world).pk}"
+
+
+def import_page(world: World) -> str:
+    owner = User.objects.create_superuser("owner")
+    job = read_import_now("contact", "p.csv", io.BytesIO(b"Name\nNew\n"), options=ImportOptions(), by=owner)
+    confirm_import(job, by=owner)
+    run_all()
+    return reverse("admin:npd_contact_import_undo", args=[job.pk])
+
+
+QUESTIONS: tuple[tuple[Callable[[World], str], str], ...] = (
+    (lambda w: "/admin/sync/syncqueue/all/retry/", STEER),
+    (lambda w: "/admin/sync/syncqueue/all/cancel/", STEER),
+    (lambda w: "/admin/sync/syncqueue/all/discard/", STEER),
+    (lambda w: group_page(w, "approve"), STEER),
+    (lambda w: group_page(w, "reject"), STEER),
+    (lambda w: reverse("admin:sync_decision_undo", args=[decision(w).pk]), RECORDS),
+    (batch_page, RECORDS),
+    (import_page, RECORDS),
+)
+
+
+@pytest.mark.parametrize(("address", "who"), QUESTIONS)
+def test_a_question_is_asked_of_those_alone_who_may_do_what_it_asks(
+    world: World, address: Callable[[World], str], who: str
+) -> None:
+    page = address(world)
+    before = footprint()
+    for one in PEOPLE:
+        answer = session_of(one).get(page)
+        User.objects.filter(username="member").delete()
+        assert answer.status_code == (200 if one == who else 403), one
+    assert footprint() == before
 
 
 def test_every_member_may_see_every_screen_and_nobody_the_tokens(world: World) -> None:

@@ -14,8 +14,8 @@ from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from config import zones
-from sync import moments
+from config import unfold
+from sync.kernel import humanize
 from sync.models import Decision
 from tests.admin.test_records import words_of
 
@@ -34,7 +34,7 @@ def decided(world: dict[str, Any], at: datetime) -> Decision:
 
 def page(client: Client, world: dict[str, Any], zone: str = "") -> str:
     if zone:
-        client.cookies[zones.COOKIE] = zone
+        client.cookies[unfold.ZONE_COOKIE] = zone
     return words_of(client.get(f"/admin/npd/contact/{world['synced'].pk}/change/").content.decode())
 
 
@@ -54,32 +54,24 @@ def test_a_page_says_in_which_zone_its_times_are(
 
 
 @pytest.mark.parametrize(
-    ("zone", "said"),
-    [("Europe/Stockholm", "15 Jan 2026, 13:30 CET"), ("America/New_York", "15 Jan 2026, 07:30 EST")],
+    ("zone", "said"), [("Europe/Stockholm", "15 Jan 2026, 13:30 CET"), ("America/New_York", "15 Jan 2026, 07:30 EST")]
 )
 def test_a_list_says_a_time_in_the_readers_zone(
     browser_of_person: Client, world: dict[str, Any], zone: str, said: str
 ) -> None:
     decided(world, WINTER)
-    browser_of_person.cookies[zones.COOKIE] = zone
+    browser_of_person.cookies[unfold.ZONE_COOKIE] = zone
     assert said in browser_of_person.get("/admin/sync/decision/").content.decode()
 
 
-@pytest.mark.parametrize(
-    ("zone", "found"), [("America/New_York", True), ("Europe/Stockholm", False), ("", False)]
-)
+@pytest.mark.parametrize(("zone", "found"), [("America/New_York", True), ("Europe/Stockholm", False), ("", False)])
 def test_a_filter_reads_what_is_typed_in_the_readers_zone(
     browser_of_person: Client, world: dict[str, Any], zone: str, found: bool
 ) -> None:
     row = decided(world, WINTER)  # half past seven in New York
     if zone:
-        browser_of_person.cookies[zones.COOKIE] = zone
-    asked = {
-        "at_from_0": "2026-01-15",
-        "at_from_1": "07:00:00",
-        "at_to_0": "2026-01-15",
-        "at_to_1": "08:00:00",
-    }
+        browser_of_person.cookies[unfold.ZONE_COOKIE] = zone
+    asked = {"at_from_0": "2026-01-15", "at_from_1": "07:00:00", "at_to_0": "2026-01-15", "at_to_1": "08:00:00"}
     page = browser_of_person.get("/admin/sync/decision/", asked)
     assert [one.pk for one in page.context["cl"].result_list] == [row.pk] * found
 
@@ -92,9 +84,7 @@ def test_a_browser_that_names_no_zone_reads_the_installations(
     assert "Times are in Asia/Tokyo (JST)" in page(browser_of_person, world, told)
 
 
-def test_the_zone_of_one_request_is_not_the_next_ones(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
+def test_the_zone_of_one_request_is_not_the_next_ones(browser_of_person: Client, world: dict[str, Any]) -> None:
     page(browser_of_person, world, "Asia/Tokyo")
     assert timezone.get_current_timezone_name() == "UTC"
 
@@ -102,7 +92,7 @@ def test_the_zone_of_one_request_is_not_the_next_ones(
 def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> None:
     api = APIClient()
     api.force_authenticate(person)
-    api.cookies[zones.COOKIE] = "Asia/Tokyo"
+    api.cookies[unfold.ZONE_COOKIE] = "Asia/Tokyo"
     made = api.get(f"/api/v1/contacts/{world['synced'].pk}/").json()["created_at"]
     assert made.endswith("Z")
 
@@ -116,44 +106,40 @@ def test_the_api_says_utc_whoever_asks(person: User, world: dict[str, Any]) -> N
         (TWICE[1], "25 Oct 2026, 02:30 CET"),
     ],
 )
-def test_the_days_on_which_clocks_change_are_told_apart_by_the_zones_name(
-    moment: datetime, said: str
-) -> None:
+def test_the_days_on_which_clocks_change_are_told_apart_by_the_zones_name(moment: datetime, said: str) -> None:
     with timezone.override(ZoneInfo("Europe/Stockholm")):
-        assert moments.day_and_time(moment) == said
+        assert humanize.day_and_time(moment) == said
 
 
 def test_what_is_fixed_in_utc_is_said_in_both() -> None:
     midnight = datetime(2026, 1, 15, tzinfo=UTC)
-    assert moments.midnight(midnight) == "midnight UTC"
-    assert moments.utc_and_here(midnight) == "00:00 UTC"
+    assert humanize.utc_midnight(midnight) == "midnight UTC"
+    assert humanize.utc_and_local(midnight) == "00:00 UTC"
     with timezone.override(ZoneInfo("America/New_York")):
-        assert moments.midnight(midnight) == "midnight UTC (19:00 EST)"
-        assert moments.utc_and_here(midnight) == "00:00 UTC (19:00 EST)"
+        assert humanize.utc_midnight(midnight) == "midnight UTC (19:00 EST)"
+        assert humanize.utc_and_local(midnight) == "00:00 UTC (19:00 EST)"
 
 
-def test_the_schedule_says_utc_and_what_that_is_here(
-    browser_of_person: Client, world: dict[str, Any]
-) -> None:
-    from sync import scheduling
+def test_the_schedule_says_utc_and_what_that_is_here(browser_of_person: Client, world: dict[str, Any]) -> None:
+    from sync.kernel import periodic_jobs
 
-    scheduling.ensure()
-    browser_of_person.cookies[zones.COOKIE] = "Asia/Tokyo"
+    periodic_jobs.ensure_periodic_jobs()
+    browser_of_person.cookies[unfold.ZONE_COOKIE] = "Asia/Tokyo"
     text = words_of(browser_of_person.get("/admin/django_celery_beat/periodictask/").content.decode())
     assert re.search(r"daily at 02:40 UTC \(11:40 JST\)", text)
 
 
 def test_a_zone_that_nobody_knows_stops_the_start() -> None:
-    assert zones.checked("Europe/Stockholm") == "Europe/Stockholm"
+    assert unfold.check_zone("Europe/Stockholm") == "Europe/Stockholm"
     with pytest.raises(ImproperlyConfigured, match="Mars/Olympus_Mons"):
-        zones.checked("Mars/Olympus_Mons")
+        unfold.check_zone("Mars/Olympus_Mons")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_browser_tells_its_zone_by_itself(browser: Any, live_server: Any, person: User) -> None:
+def test_a_browser_tells_its_zone_by_itself(chromium: Any, live_server: Any, person: User) -> None:
     client = Client()
     client.force_login(person)
-    context = browser.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
+    context = chromium.new_context(base_url=live_server.url, timezone_id="Asia/Tokyo")
     context.set_default_timeout(20_000)
     session = client.cookies["sessionid"].value
     context.add_cookies([{"name": "sessionid", "value": session, "url": live_server.url}])

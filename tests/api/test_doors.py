@@ -1,6 +1,7 @@
 """Cron, health, and the way from an item to its record."""
 
 import socket
+import sys
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -11,11 +12,14 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test import Client
 from pytest_django import Settings
+from structlog.testing import capture_logs
 
 from npd.models import Contact, Organization
-from sync.api import health
+from sync.api import service_endpoints
 from sync.clock import sync_now
 from sync.models import BoardLink, SyncQueue
+from sync.outbox import notify
+from tests.api.conftest import user_who_may
 
 CRON = "/cron/sync-queue"
 
@@ -53,14 +57,35 @@ def test_healthz_asks_nothing_of_the_database(client: Client) -> None:
     assert (answer.status_code, answer.content) == (200, b"ok")
 
 
+POD = "10.42.0.17:8000"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+@pytest.mark.parametrize("https", [False, True])
+def test_a_probe_that_names_a_pods_address_is_answered_and_not_sent_to_https(
+    db: None, settings: Settings, path: str, https: bool
+) -> None:
+    settings.SECURE_SSL_REDIRECT = https
+    headers = {"Host": POD, "Authorization": f"Bearer {settings.METRICS_TOKEN}"}
+    answer = Client().get(path, headers=headers)
+    assert answer.status_code == 200
+    assert {"Content-Security-Policy", "X-Content-Type-Options", "X-Request-ID"} <= set(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/admin/login/", "/api/v1/contacts/", "/cron/sync-queue", "/go/x", "/healthz/", "/healthz/x", "/metrics/a"],
+)  # fmt: skip
+def test_everywhere_else_a_strange_name_is_refused(db: None, path: str) -> None:
+    assert Client().get(path, headers={"Host": POD}).status_code == 400
+
+
 def test_readyz_is_well_when_database_and_broker_answer(client: Client, db: None) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"ready": True, "reasons": []})
 
 
-def test_readyz_names_a_broker_that_refuses(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readyz_names_a_broker_that_refuses(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         use_broker(monkeypatch, f"redis://127.0.0.1:{closed.getsockname()[1]}/0")
@@ -78,16 +103,46 @@ def test_readyz_gives_up_on_a_broker_that_says_nothing(
     assert answer.status_code == 503
 
 
+def test_readyz_tells_a_missing_module_from_a_broker_that_is_away(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_the_redis_extra(monkeypatch)
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    (reason,) = answer.json()["reasons"]
+    assert "packaging" in reason
+    assert "REDIS_URL" not in reason
+
+
+def test_a_wake_up_that_misses_a_module_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_the_redis_extra(monkeypatch)
+    notify._connection.cache_clear()
+    with capture_logs() as lines:
+        assert notify.notify_now("contact") is False
+    notify._connection.cache_clear()
+    (line,) = lines
+    assert (line["log_level"], line["error"]) == ("error", "ModuleNotFoundError")
+    assert "packaging" in line["why"]
+
+
+def without_the_redis_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment where kombu's Redis transport is there and `packaging`, which it imports, isn't."""
+    # By TLS, as no other test: kombu keeps a transport that it has imported once, by the URL's scheme.
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "rediss://127.0.0.1:9/0")
+    monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "packaging"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "packaging", None)
+
+
 def use_broker(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """Point health at another broker; its time-outs are the project's."""
     options = {"socket_connect_timeout": 0.2, "socket_timeout": 2.0}
     there = current_app.connection_for_write(url, transport_options=options)
-    monkeypatch.setattr(health.current_app, "connection_for_write", lambda: there)
+    monkeypatch.setattr(service_endpoints.current_app, "connection_for_write", lambda: there)
 
 
-def test_readyz_names_a_database_that_is_away(
-    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readyz_names_a_database_that_is_away(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*arguments: Any, **named: Any) -> None:
         raise OperationalError("connection refused: postgres://user:pass@host")
 
@@ -100,9 +155,7 @@ def test_readyz_names_a_database_that_is_away(
 
 
 def test_readyz_names_a_queue_that_nobody_works(client: Client, db: None, settings: Settings) -> None:
-    BoardLink.objects.create(
-        entity_type="contact", board_id="1000", npd_id_column="npd_id", match_key="email"
-    )
+    BoardLink.objects.create(entity_type="contact", board_id="1000", npd_id_column="npd_id", match_key="email")
     overdue = SyncQueue.objects.create(
         entity_type="contact", entity_id=uuid.uuid4(), next_retry=sync_now() - timedelta(seconds=400)
     )
@@ -111,7 +164,6 @@ def test_readyz_names_a_queue_that_nobody_works(client: Client, db: None, settin
     assert "worker" in answer.json()["reasons"][0]
     settings.READY_MAX_DUE_SECONDS = 500
     assert client.get("/readyz").status_code == 200
-    del settings.READY_MAX_DUE_SECONDS
     SyncQueue.objects.filter(pk=overdue.pk).update(status="completed")
     assert client.get("/readyz").status_code == 200
 
@@ -124,6 +176,13 @@ def test_go_leads_from_an_id_to_the_records_page(client: Client, person: User) -
     assert to == f"/admin/npd/organization/{organization.pk}/change/"
     assert client.get(f"/go/{uuid.uuid4()}").status_code == 404
     assert client.get("/go/nonsense").status_code == 404
+
+
+def test_go_does_not_tell_who_may_not_see_them_which_records_there_are(client: Client, contact: Contact) -> None:
+    client.force_login(user_who_may("view_organization"))
+    assert client.get(f"/go/{contact.pk}").status_code == 404
+    client.force_login(user_who_may("view_contact", name="reader"))
+    assert client.get(f"/go/{contact.pk}").status_code == 302
 
 
 def test_go_asks_for_the_login_first(client: Client, contact: Contact) -> None:

@@ -5,8 +5,8 @@ from django.contrib.admin.models import LogEntry
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
-from sync.letting_go import UNLINK
 from sync.models import RefusedItem, SyncQueue
+from sync.records.item_links import UNLINK_KEY
 from tests.api.conftest import url_of, user_who_may, with_token
 
 
@@ -27,7 +27,7 @@ def test_a_record_is_unlinked_by_its_next_look(
     assert answer.status_code == 200
     assert answer.json() == {"message": f"“{record}” is unlinked by its next look.", "monday_id": "77"}
     row = SyncQueue.objects.get(entity_id=record.pk, status="pending", priority=10)
-    assert row.payload[UNLINK] == "ada unlinked it"
+    assert row.payload[UNLINK_KEY] == "ada unlinked it"
     record.refresh_from_db()
     assert record.sync_status == "pending"
     assert "by the API" in LogEntry.objects.get().change_message
@@ -42,9 +42,7 @@ def test_a_record_without_an_item_answers_409_and_asks_for_nothing(api: APIClien
     assert not LogEntry.objects.exists()
 
 
-def test_a_record_is_linked_again_with_the_item_that_was_let_go_of_it(
-    api: APIClient, contact: Contact
-) -> None:
+def test_a_record_is_linked_again_with_the_item_that_was_let_go_of_it(api: APIClient, contact: Contact) -> None:
     Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
     let_go(contact)
     answer = api.post(url_of(contact, "link-again"))

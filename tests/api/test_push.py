@@ -54,9 +54,7 @@ def test_an_unknown_record_answers_404(api: APIClient) -> None:
             assert api.post(f"/api/v1/{plural}/{unknown}/sync-to-monday").status_code == 404
 
 
-def test_without_a_token_for_monday_it_says_what_to_set(
-    api: APIClient, contact: Contact, settings: Settings
-) -> None:
+def test_without_a_token_for_monday_it_says_what_to_set(api: APIClient, contact: Contact, settings: Settings) -> None:
     settings.MONDAY_API_KEY = ""
     answer = api.post(url_of(contact, "sync-to-monday"))
     assert answer.status_code == 400
@@ -71,9 +69,7 @@ def test_without_a_board_it_says_what_to_run(api: APIClient, contact: Contact) -
     assert "monday_setup" in answer.json()["detail"]
 
 
-def test_pushes_have_a_throttle_of_their_own(
-    api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pushes_have_a_throttle_of_their_own(api: APIClient, contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "sync-to-monday", "1/min")
     url = url_of(contact, "sync-to-monday")
     assert [api.post(url).status_code for _ in range(2)] == [200, 429]
@@ -95,11 +91,7 @@ def test_while_the_account_is_paused_the_answer_says_that_it_waits(api: APIClien
 
 def test_while_the_board_is_blocked_the_answer_says_that_it_waits(api: APIClient, contact: Contact) -> None:
     BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
-    assert (
-        api.post(url_of(contact, "sync-to-monday"))
-        .json()["message"]
-        .startswith("It waits: The board is archived.")
-    )
+    assert api.post(url_of(contact, "sync-to-monday")).json()["message"].startswith("It waits: The board is archived.")
 
 
 @pytest.mark.parametrize("state", ["archived", "deleted", "missing", "moved", "inactive"])
@@ -119,7 +111,8 @@ def test_the_next_try_is_not_before_the_end_of_a_pause(api: APIClient, contact: 
     assert api.get(url_of(contact)).json()["sync"]["next_try"] < "2999"
     BoardLink.objects.update(blocked_until="2999-01-01T00:00:00Z", blocked_reason="The board is archived.")
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-01-01T00:00:00Z"
-    MondayAccount.objects.update(paused_until="2999-02-01T00:00:00Z", pause_reason="Too many calls.")
+    paused = {"paused_until": "2999-02-01T00:00:00Z", "pause_reason": "Too many calls."}
+    MondayAccount.objects.update_or_create(id=1, defaults=paused)
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-02-01T00:00:00Z"
     SyncQueue.objects.update(next_retry="2999-03-01T00:00:00Z")
     assert api.get(url_of(contact)).json()["sync"]["next_try"] == "2999-03-01T00:00:00Z"

@@ -66,11 +66,7 @@ def test_a_status_that_does_not_exist_is_refused(api: APIClient) -> None:
 def test_one_row_tells_all_that_the_list_tells(api: APIClient) -> None:
     failed = row(status="failed", attempts=5, error_message="Monday refused it.")
     answer = api.get(f"{QUEUE}{failed.pk}/").json()
-    assert (answer["status"], answer["attempts"], answer["error_message"]) == (
-        "failed",
-        5,
-        "Monday refused it.",
-    )
+    assert (answer["status"], answer["attempts"], answer["error_message"]) == ("failed", 5, "Monday refused it.")
     assert api.get(f"{QUEUE}{failed.pk + 1}/").status_code == 404
 
 
@@ -137,8 +133,7 @@ def test_the_stats_count_records_by_status_and_open_conflicts(api: APIClient) ->
     Contact.objects.filter(pk=conflict.pk).update(sync_status="conflict")
     stats = api.get("/api/v1/sync/stats").json()
     counts = {
-        name: stats["records"]["contact"][name]
-        for name in ("synced", "pending", "conflict", "disabled", "total")
+        name: stats["records"]["contact"][name] for name in ("synced", "pending", "conflict", "disabled", "total")
     }
     assert counts == {"synced": 1, "pending": 1, "conflict": 1, "disabled": 1, "total": 4}
     assert stats["records"]["organization"]["total"] == 0

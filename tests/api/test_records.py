@@ -21,12 +21,7 @@ def updates_of(queries: CaptureQueriesContext, table: str) -> list[str]:
 
 
 def test_a_contact_is_created_read_changed_and_deleted(api: APIClient, organization: Organization) -> None:
-    body = {
-        "name": "Ada",
-        "email": "ada@x.test",
-        "organization": str(organization.pk),
-        "phone": "+44 20 7946 0000",
-    }
+    body = {"name": "Ada", "email": "ada@x.test", "organization": str(organization.pk), "phone": "+44 20 7946 0000"}
     created = api.post(CONTACTS, body)
     assert created.status_code == 201
     assert {key: created.json()[key] for key in body} == body
@@ -83,9 +78,7 @@ def test_a_patch_writes_only_the_field_that_was_sent(api: APIClient, contact: Co
         api.patch(url_of(contact), {"notes": "new"})
     [update] = updates_of(queries, "contacts")
     assert '"notes" = ' in update
-    assert not any(
-        f'"{name}" = ' in update for name in ("name", "email", "phone", "sync_status", "monday_id")
-    )
+    assert not any(f'"{name}" = ' in update for name in ("name", "email", "phone", "sync_status", "monday_id"))
 
 
 def test_a_put_writes_only_what_differs_from_the_row(api: APIClient, contact: Contact) -> None:
@@ -132,9 +125,7 @@ def test_a_value_that_cannot_be_stored_is_refused_by_name(
     assert problem["detail"].startswith(f"{field}: ")
 
 
-def test_an_alias_that_is_too_long_is_refused_by_its_place(
-    api: APIClient, organization: Organization
-) -> None:
+def test_an_alias_that_is_too_long_is_refused_by_its_place(api: APIClient, organization: Organization) -> None:
     answer = api.patch(url_of(organization), {"aliases": ["fine", "x" * 256]})
     assert answer.json()["errors"][0]["pointer"] == "/aliases/1"
 
@@ -204,9 +195,7 @@ def test_a_list_costs_as_many_queries_for_forty_records_as_for_two(api: APIClien
     assert few <= 8
 
 
-def test_lists_are_narrowed_by_status_organization_and_words(
-    api: APIClient, organization: Organization
-) -> None:
+def test_lists_are_narrowed_by_status_organization_and_words(api: APIClient, organization: Organization) -> None:
     Contact.objects.create(name="Ada Lovelace", organization=organization, notes="engine")
     Contact.objects.create(name="Ada Byron", sync_enabled=False)
 
@@ -245,12 +234,7 @@ def test_a_filter_that_means_nothing_is_refused_by_name(api: APIClient, query: d
 
 @pytest.mark.parametrize(
     "kept",
-    [
-        {"sync_status": "synced"},
-        {"monday_id": "77"},
-        {"id": str(uuid.uuid4())},
-        {"created_at": "2020-01-01T00:00:00Z"},
-    ],
+    [{"sync_status": "synced"}, {"monday_id": "77"}, {"id": str(uuid.uuid4())}, {"created_at": "2020-01-01T00:00:00Z"}],
 )
 def test_what_the_sync_keeps_cant_be_written_and_is_refused_by_name(
     api: APIClient, contact: Contact, kept: dict[str, str]

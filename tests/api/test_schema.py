@@ -46,7 +46,7 @@ def test_every_operation_describes_its_problems(api: APIClient) -> None:
 
 def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_script(db: None) -> None:
     browser = Client()
-    browser.force_login(user_who_may())
+    browser.force_login(user_who_may("view_contact"))
     page = browser.get("/api/v1/docs/", headers={"Accept": "text/html"})
     assert page.status_code == 200
     html = page.content.decode()
@@ -57,10 +57,14 @@ def test_the_page_is_shown_to_who_is_signed_in_and_its_script_is_no_inline_scrip
     assert "/api/v1/schema/" in script.content.decode()
 
 
+def test_an_account_without_any_right_is_told_nothing_of_the_api(db: None) -> None:
+    browser = Client()
+    browser.force_login(user_who_may())
+    assert [browser.get(f"/api/v1/{page}/").status_code for page in ("docs", "schema")] == [403, 403]
+
+
 @pytest.mark.parametrize(("accept", "status"), [("text/html", 302), ("*/*", 401)])
-def test_the_page_sends_a_browser_to_the_login_and_refuses_a_program(
-    db: None, accept: str, status: int
-) -> None:
+def test_the_page_sends_a_browser_to_the_login_and_refuses_a_program(db: None, accept: str, status: int) -> None:
     answer = Client().get("/api/v1/docs/", headers={"Accept": accept})
     assert answer.status_code == status
     if status == 302:

@@ -12,9 +12,9 @@ from psycopg.errors import LockNotAvailable
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync import steering
 from sync.clock import sync_now
 from sync.models import Decision, QueuePause, SyncMetadata, SyncQueue
+from sync.outbox import operate
 from tests.api.conftest import user_who_may, with_token
 
 QUEUE = "/api/v1/sync/queue/"
@@ -49,9 +49,7 @@ def test_a_waiting_row_is_cancelled_and_a_dead_letter_discarded(api: APIClient, 
         ("discard", "in_progress", "being worked on"),
     ],
 )
-def test_what_does_not_fit_a_row_is_refused_with_what_does(
-    api: APIClient, act: str, status: str, said: str
-) -> None:
+def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: str, status: str, said: str) -> None:
     found = row(status=status, lease_token=uuid.uuid4() if status == "in_progress" else None)
     answer = api.post(f"{QUEUE}{found.pk}/{act}")
     assert answer.status_code == 409
@@ -111,9 +109,7 @@ def test_rows_in_flight_are_left_alone_and_counted(api: APIClient, act: str, don
 
 
 @pytest.mark.parametrize("act", ["retry", "cancel", "discard"])
-def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(
-    api: APIClient, act: str
-) -> None:
+def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(api: APIClient, act: str) -> None:
     row(), row(status="failed"), row(entity_type="organization")
     before = states()
     answer = api.post(f"{QUEUE}{act}?entity_type=contact", {"expect": 5}, format="json")
@@ -169,9 +165,7 @@ def test_pauses_are_made_listed_and_ended(api: APIClient) -> None:
     assert (listed["paused_by"], bool(listed["paused_at"])) == ("ada", True)
     again = api.post(f"{QUEUE}pause", {"direction": "to_monday"}, format="json")
     assert again.json() == made.json()
-    assert [line.change_message for line in LogEntry.objects.all()] == [
-        "Paused writing to Monday by the API."
-    ]
+    assert [line.change_message for line in LogEntry.objects.all()] == ["Paused writing to Monday by the API."]
     ended = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
     assert (ended.status_code, ended.json()) == (200, [])
     refused = api.post(f"{QUEUE}resume", {"direction": "to_monday"}, format="json")
@@ -186,14 +180,9 @@ def test_a_pause_without_a_body_is_one_of_everything(api: APIClient) -> None:
 
 @pytest.mark.parametrize(
     ("body", "status", "said"),
-    [
-        ({"entity_type": "deals"}, 409, "no board for “deals”"),
-        ({"direction": "up"}, 400, "not a valid choice"),
-    ],
+    [({"entity_type": "deals"}, 409, "no board for “deals”"), ({"direction": "up"}, 400, "not a valid choice")],
 )
-def test_what_can_not_be_paused_is_refused(
-    api: APIClient, body: dict[str, str], status: int, said: str
-) -> None:
+def test_what_can_not_be_paused_is_refused(api: APIClient, body: dict[str, str], status: int, said: str) -> None:
     answer = api.post(f"{QUEUE}pause", body, format="json")
     assert answer.status_code == status
     assert said in answer.json()["detail"]
@@ -233,9 +222,7 @@ def test_who_may_pause_may_resume_and_nothing_else(db: None) -> None:
     assert client.post(f"{QUEUE}{row(status='failed').pk}/retry").status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("act", "status"), [("retry", "failed"), ("cancel", "pending"), ("discard", "failed")]
-)
+@pytest.mark.parametrize(("act", "status"), [("retry", "failed"), ("cancel", "pending"), ("discard", "failed")])
 def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -> None:
     one, other = row(status=status), row(status=status)
     others_acts = {"change", "retry", "cancel", "discard", "pause"} - {act}
@@ -252,36 +239,32 @@ def test_each_act_has_a_permission_of_its_own(db: None, act: str, status: str) -
 def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
     api: APIClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steering, "CHUNK", 2)
+    monkeypatch.setattr(operate, "CHUNK", 2)
     rows = [row().pk for _ in range(5)]
-    whole = steering._locked
+    whole = operate._operate_chunk
 
-    def locked(ids: Sequence[int]) -> Any:
+    def locked(act: Any, ids: Sequence[int]) -> Any:
         if rows[2] in ids:
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
-        return whole(ids)
+        return whole(act, ids)
 
-    monkeypatch.setattr(steering, "_locked", locked)
+    monkeypatch.setattr(operate, "_operate_chunk", locked)
     answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
     assert answer.status_code == 409
     said = answer.json()["detail"]
-    assert said.startswith(
-        "2 of 5 rows are done, and stay so. A save that takes long holds some of these rows."
-    )
+    assert said.startswith("2 of 5 rows are done, and stay so. A save that takes long holds some of these rows.")
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
     line = LogEntry.objects.get().change_message
     assert line == "Cancelled 2 of 5 rows by the API, narrowed by status=pending; a save held the rest."
 
 
-def test_an_act_that_gives_way_at_once_leaves_no_line(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_act_that_gives_way_at_once_leaves_no_line(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     row()
 
-    def locked(ids: Sequence[int]) -> Any:
+    def locked(act: Any, ids: Sequence[int]) -> Any:
         raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
 
-    monkeypatch.setattr(steering, "_locked", locked)
+    monkeypatch.setattr(operate, "_operate_chunk", locked)
     answer = api.post(f"{QUEUE}cancel", {"expect": 1}, format="json")
     assert (answer.status_code, LogEntry.objects.exists()) == (409, False)
     assert answer.json()["detail"].startswith("A save that takes long")

@@ -40,6 +40,17 @@ def test_without_a_token_nothing_is_told(db: None, path: str) -> None:
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
+def test_no_cache_keeps_what_the_api_tells_and_none_gives_it_to_another(api: APIClient) -> None:
+    asked = (CONTACTS, "/api/v1/nothing/", "/api/v1/schema/")
+    for answer in (APIClient().get(CONTACTS), *(api.get(address) for address in asked)):
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert {"Authorization", "Cookie"} <= set(answer.headers["Vary"].split(", "))
+
+
+def test_every_answer_says_what_its_page_never_does(client: Client) -> None:
+    assert "geolocation=()" in client.get("/healthz").headers["Permissions-Policy"]
+
+
 @pytest.mark.parametrize("header", ["Token wrong", "Bearer wrong", "Bearer"])
 def test_a_wrong_token_is_refused(db: None, header: str) -> None:
     assert APIClient().get(CONTACTS, headers={"Authorization": header}).status_code == 401
@@ -73,19 +84,11 @@ def test_who_may_only_view_reads_and_cannot_write(contact: Contact) -> None:
 
 def test_who_may_nothing_reads_nothing(contact: Contact) -> None:
     nobody = with_token(user_who_may())
-    for path in (
-        CONTACTS,
-        url_of(contact),
-        "/api/v1/sync/queue/",
-        "/api/v1/sync/queue/stats",
-        "/api/v1/sync/stats",
-    ):
+    for path in (CONTACTS, url_of(contact), "/api/v1/sync/queue/", "/api/v1/sync/queue/stats", "/api/v1/sync/stats"):
         assert nobody.get(path).status_code == 403
 
 
-def test_a_user_who_asks_too_often_is_told_when_to_ask_again(
-    api: APIClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_user_who_asks_too_often_is_told_when_to_ask_again(api: APIClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SimpleRateThrottle.THROTTLE_RATES, "user", "2/min")
     assert [api.get(CONTACTS).status_code for _ in range(3)] == [200, 200, 429]
     assert 0 < int(api.get(CONTACTS).headers["Retry-After"]) <= 60

@@ -7,20 +7,19 @@ import pytest
 from django.db import connection
 
 from npd.models import Contact, Organization
-from sync.audit import sampling
-from sync.audit.figures import verified
-from sync.audit.sampling import audit, audit_when_due
-from sync.boards import link_of
 from sync.clock import SyncNow, sync_now
 from sync.models import FieldMapping, MondayAccount, SyncAudit, SyncMetadata, SyncQueue
-from tests.engine.conftest import World
+from sync.operations.detect import verification
+from sync.operations.detect.verification import latest_verification, verify_board, verify_if_due
+from sync.registry import link_of
 from tests.support.waiting import wait_for
+from tests.support.world import World
 
 
 def sample() -> SyncAudit | None:
     link = link_of("contact")
     assert link is not None
-    return audit(link)
+    return verify_board(link)
 
 
 def figures(found: SyncAudit | None) -> tuple[int, int]:
@@ -31,8 +30,7 @@ def figures(found: SyncAudit | None) -> tuple[int, int]:
 def linked(world: World, number: int = 3) -> list[Contact]:
     made = [world.contact(f"Ann {n}", email=f"ann{n}@example.com", role_title="Boss") for n in range(number)]
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     world.pass_time(minutes=20)
     assert {world.status(contact) for contact in made} == {"synced"}
     return made
@@ -125,14 +123,14 @@ def test_a_record_that_is_saved_while_its_item_is_read_is_left_out(
     world.edit(contacts[0], "role_title", "Chair")
     lose_webhooks(world)
     world.pass_time(minutes=20)
-    read = sampling._read
+    read = verification._read_items
 
     def saved_meanwhile(board: Any, ids: Any) -> Any:
         items = read(board, ids)
         Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
         return items
 
-    monkeypatch.setattr(sampling, "_read", saved_meanwhile)
+    monkeypatch.setattr(verification, "_read_items", saved_meanwhile)
     assert figures(sample()) == (2, 0)
 
 
@@ -164,11 +162,10 @@ def test_the_days_calls_are_spread_and_boards_take_turns(world: World, settings:
     linked(world)
     Organization.objects.create(name="Acme")
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     taken = []
     for _ in range(48):
-        found = audit_when_due()
+        found = verify_if_due()
         taken += [found.entity_type] if found else []
         world.pass_time(minutes=30)
     assert sorted(taken) == ["contact", "contact", "organization", "organization"]
@@ -178,39 +175,39 @@ def test_the_days_calls_are_spread_and_boards_take_turns(world: World, settings:
 def test_no_sample_is_taken_where_it_is_switched_off(world: World, settings: Any) -> None:
     settings.AUDIT_CALLS_A_DAY = 0
     linked(world)
-    assert audit_when_due() is None
-    assert "SYNC_AUDIT_CALLS_A_DAY" in verified().words(sync_now())
+    assert verify_if_due() is None
+    assert "SYNC_AUDIT_CALLS_A_DAY" in latest_verification().summary(sync_now())
 
 
 def test_a_paused_account_is_not_asked(world: World) -> None:
     linked(world)
     MondayAccount.objects.update(paused_until=SyncNow() + timedelta(hours=1))
     before = world.calls()
-    assert audit_when_due() is None
+    assert verify_if_due() is None
     assert world.calls() == before
 
 
 def test_a_sample_that_could_not_be_read_counts_as_a_call_and_verifies_nothing(world: World) -> None:
     linked(world)
     world.sandbox.faults({"status": 500})
-    found = audit_when_due()
+    found = verify_if_due()
     assert found is not None
     assert (found.sampled, found.calls) == (0, 1)
-    assert audit_when_due() is None
-    assert verified().at is None
+    assert verify_if_due() is None
+    assert latest_verification().at is None
 
 
 def test_what_is_verified_is_said_in_words(world: World) -> None:
     contacts = linked(world)
-    assert verified().words(sync_now()).startswith("Not verified yet")
+    assert latest_verification().summary(sync_now()).startswith("Not verified yet")
     sample()
     world.pass_time(hours=2)
     assert (
-        verified("contact").words(sync_now())
+        latest_verification("contact").summary(sync_now())
         == "Verified 2 hours ago: 3 of 3 sampled records equal on both sides."
     )
     world.edit(contacts[0], "role_title", "Chair")
     lose_webhooks(world)
     world.pass_time(minutes=20)
     sample()
-    assert "1 of 6 sampled records said “synced” and differed" in verified().words(sync_now())
+    assert "1 of 6 sampled records said “synced” and differed" in latest_verification().summary(sync_now())

@@ -8,8 +8,8 @@ from django.test import Client
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync import checking
 from sync.models import BoardLink, SyncAudit
+from sync.operations import doctor
 
 pytestmark = pytest.mark.django_db
 
@@ -34,13 +34,11 @@ def sampled(drifted: int = 0) -> SyncAudit:
     contact = Contact.objects.create(name="Ann")
     words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, agreed was “1”."}
     details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if drifted else []
-    return SyncAudit.objects.create(
-        entity_type="contact", sampled=300, drifted=drifted, calls=1, details=details
-    )
+    return SyncAudit.objects.create(entity_type="contact", sampled=300, drifted=drifted, calls=1, details=details)
 
 
 def drift_finding() -> Any:
-    (found,) = [finding for finding in checking.check() if finding.about == "drift"]
+    (found,) = [finding for finding in doctor.run_checks() if finding.subject == "drift"]
     return found
 
 
@@ -88,9 +86,9 @@ def test_stats_tell_what_was_verified(mary: User) -> None:
 def test_the_doctor_tells_drift_as_a_problem(settings: Any) -> None:
     settings.MONDAY_API_KEY = "t"
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    assert (drift_finding().ok, drift_finding().what[:16]) == (True, "Not verified yet")
+    assert (drift_finding().ok, drift_finding().message[:16]) == (True, "Not verified yet")
     sampled()
     assert drift_finding().ok
     sampled(drifted=1)
     assert not drift_finding().ok
-    assert "1 of 600" in drift_finding().what
+    assert "1 of 600" in drift_finding().message

@@ -9,11 +9,10 @@ from django.db import connection
 
 from npd.models import Contact
 from sync import registry
-from sync.backfill import Preview, open_backfill, preview, run
 from sync.models import Backfill
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.operations.backfill import open_backfill, run_backfill
+from sync.operations.backfill.estimate import BackfillEstimate, estimate_backfill
+from tests.support.world import World
 
 
 class Died(BaseException):
@@ -33,29 +32,35 @@ class Import:
         assert len(self.waited) < 500, f"it waits for ever: {self.waited[-1]}"
         self.world.pass_time(seconds=seconds + 0.1)
 
-    def preview(self, entity_type: str = "contact") -> Preview:
-        return preview(registry.entity(entity_type))
+    def meanwhile(self, does: Callable[[], Any], *, once: bool = True) -> None:
+        """Do something in the waits of the import, in the first one or in each."""
+        times: list[int] = []
+
+        def wait(seconds: float, words: str) -> None:
+            if not (once and times):
+                times.append(1)
+                does()
+            Import.wait(self, seconds, words)
+
+        self.wait = wait  # type: ignore[method-assign]
+
+    def preview(self, entity_type: str = "contact") -> BackfillEstimate:
+        return estimate_backfill(registry.entity(entity_type))
 
     def run(self, entity_type: str = "contact") -> list[Backfill]:
-        return run(self.preview(entity_type), by="tester", wait=self.wait)
+        return run_backfill(self.preview(entity_type), by="tester", wait=self.wait)
 
     def resume(self, entity_type: str = "contact") -> Backfill:
-        from sync.backfill import drive
+        from sync.operations.backfill import run_remaining_steps
 
         backfill = open_backfill(entity_type)
         assert backfill is not None, "no backfill is open"
-        return drive(backfill, wait=self.wait)
+        return run_remaining_steps(backfill, wait=self.wait)
 
     def contacts(self, count: int, **values: Any) -> list[Contact]:
         """So many contacts, saved at once."""
         made = Contact.objects.bulk_create(
-            Contact(
-                name=f"Person {n}",
-                email=f"person{n}@example.com",
-                phone="+12025550123",
-                notes=f"n{n}",
-                **values,
-            )
+            Contact(name=f"Person {n}", email=f"person{n}@example.com", phone="+12025550123", notes=f"n{n}", **values)
             for n in range(count)
         )
         return list(made)
@@ -97,6 +102,4 @@ def dies(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def lease_is_left_behind() -> None:
     """Give every board to a worker that isn't there any more, as after a kill."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sync_board_leases SET token = gen_random_uuid(), expires = sync_now() + interval '60 s'"
-        )
+        cursor.execute("UPDATE sync_board_leases SET token = gen_random_uuid(), expires = sync_now() + interval '60 s'")

@@ -5,13 +5,20 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday.cells import as_csv, cell
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import ConverterOptions
+from sync.connectors.monday.bulk_import import (
+    csv_cell,
+    import_status_query,
+    parse_import_status,
+    parse_started_import,
+    render_csv,
+    start_import_mutation,
+    upload_file,
+)
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.converters import Options, converter
-from sync.connectors.monday.documents import first_page
-from sync.connectors.monday.ingest import import_status, parse_started, parse_status, start_import
-from sync.connectors.monday.items import Item, parse_page
-from sync.connectors.monday.uploads import put_file
+from sync.connectors.monday.columns import make_converter
+from sync.connectors.monday.items import first_page_query, parse_page
 from tests.support.sandbox import Sandbox
 from tests.support.waiting import wait_for
 
@@ -53,26 +60,27 @@ def board(sandbox: Sandbox) -> str:
 
 
 def items_of(client: MondayClient, board: str) -> list[Item]:
-    return parse_page(client.execute(*first_page(board, list(VALUES))), list(VALUES)).items
+    return parse_page(client.execute(*first_page_query(board, list(VALUES))), list(VALUES)).items
 
 
 def test_what_a_file_brings_is_what_a_create_writes(sandbox: Sandbox, board: str) -> None:
     client = MondayClient(sandbox.api_url, sandbox.token)
     group = sandbox.query("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[board])
     converters = {
-        name: converter(name, Options(settings=settings, people=PEOPLE))
+        name: make_converter(name, ConverterOptions(settings=settings, people=PEOPLE))
         for name, (_, _, settings) in VALUES.items()
     }
-    written = {name: converters[name].write({"f": VALUES[name][1]}, None) for name in VALUES}
-    row = {name: cell(converters[name].column_type, written[name], VALUES[name][2]) for name in VALUES}
-    job = parse_started(
-        client.execute(*start_import(board, group["data"]["boards"][0]["groups"][0]["id"], "text"))
+    written = {name: converters[name].to_remote({"f": VALUES[name][1]}, None) for name in VALUES}
+    row = {name: csv_cell(converters[name].column_type, written[name], VALUES[name][2]) for name in VALUES}
+    job = parse_started_import(
+        client.execute(*start_import_mutation(board, group["data"]["boards"][0]["groups"][0]["id"], "text"))
     )
-    put_file(job.upload_url, as_csv(list(VALUES), [row | {"name": "By file"}]))
+    upload_file(job.upload_url, render_csv(list(VALUES), [row | {"name": "By file"}]))
     wait_for(
-        "the import is over", lambda: parse_status(client.execute(*import_status(job.job_id))).state.over
+        "the import is over",
+        lambda: parse_import_status(client.execute(*import_status_query(job.job_id))).state.is_finished,
     )
-    status = parse_status(client.execute(*import_status(job.job_id)))
+    status = parse_import_status(client.execute(*import_status_query(job.job_id)))
     assert dict(status.counts) == {"submitted": 1, "created": 1}, status
     values = json.dumps({name: value for name, value in written.items() if value is not None})
     made = sandbox.query(
@@ -88,4 +96,4 @@ def test_what_a_file_brings_is_what_a_create_writes(sandbox: Sandbox, board: str
 
 
 def _canonical(converters: dict[str, Any], item: Item) -> dict[str, Any]:
-    return {name: found.remote(found.raw_of(item.reading(name))) for name, found in converters.items()}
+    return {name: found.remote(found.stored_value(item.reading(name))) for name, found in converters.items()}

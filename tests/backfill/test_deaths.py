@@ -6,47 +6,25 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.backfill import Impossible, linking, open_backfill, run, steps
 from sync.models import Backfill, Intent
+from sync.operations.backfill import import_steps, open_backfill, run_backfill
+from sync.operations.backfill.estimate import BackfillError
 from tests.backfill.conftest import Died, Import, lease_is_left_behind
 
 RECORDS = 7
 Dies = Callable[..., None]
-DEATHS = {
-    "while the rows are announced": {"target": "sync.backfill.announcing.touch", "after": True},
-    "before the job is started": {"target": "sync.backfill.steps._job"},
-    "when Monday has answered, before the job's id is stored": {
-        "target": "sync.backfill.steps.parse_started"
-    },
-    "before the file is announced": {"target": "sync.backfill.steps._job", "after": True},
-    "before the file is sent": {"target": "sync.backfill.steps.put_file"},
-    "when the file is sent, before that is stored": {"target": "sync.backfill.steps.put_file", "after": True},
-    "while Monday works": {"target": "sync.backfill.steps.import_status"},
-    "when Monday is done, before that is stored": {
-        "target": "sync.backfill.steps.parse_status",
-        "after": True,
-    },
-    "while the board is listed": {"target": "sync.backfill.linking._own"},
-    "when records are claimed to be linked": {"target": "sync.backfill.linking.settle"},
-    "between two links": {"target": "sync.backfill.linking.settle", "after": True},
-    "before the end is stored": {"target": "sync.backfill.steps.take_back"},
+IMPORT = "sync.connectors.monday.bulk_import."
+DEATHS = {  # test_killed_anywhere dies at many others
+    "before the file is sent": {"target": f"{IMPORT}upload_file"},
+    "when the file is sent, before that is stored": {"target": f"{IMPORT}upload_file", "after": True},
+    "while Monday works": {"target": f"{IMPORT}import_status_query"},
 }
-
-
-LEFT_TO_THE_WORKER = [
-    "while the rows are announced",
-    "before the file is sent",
-    "when the file is sent, before that is stored",
-    "between two links",
-    "before the end is stored",
-]
-"""It takes the same steps up; these are where it decides something itself (test_killed_anywhere has others)."""
 
 
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several links a run, with few records."""
-    monkeypatch.setattr(linking, "RECORDS_A_SETTLE", 3)
+    monkeypatch.setattr(import_steps, "RECORDS_PER_SETTLE", 3)
 
 
 def killed(bulk: Import, dies: Dies, death: dict[str, Any]) -> Backfill:
@@ -69,9 +47,7 @@ def assert_all_are_there_once(bulk: Import) -> None:
 
 
 @pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS.keys())
-def test_a_killed_backfill_is_taken_up_and_makes_nothing_twice(
-    bulk: Import, dies: Dies, death: dict[str, Any]
-) -> None:
+def test_a_killed_backfill_is_taken_up_and_makes_nothing_twice(bulk: Import, dies: Dies, death: dict[str, Any]) -> None:
     backfill = killed(bulk, dies, death)
     settled = set(Contact.objects.exclude(monday_id=None).values_list("pk", "monday_last_synced"))
     bulk.world.pass_time(seconds=61)
@@ -84,7 +60,7 @@ def test_a_killed_backfill_is_taken_up_and_makes_nothing_twice(
     assert sum(job["counts"]["created"] for job in jobs) == backfill.rows
 
 
-@pytest.mark.parametrize("death", LEFT_TO_THE_WORKER)
+@pytest.mark.parametrize("death", ["before the file is sent", "when the file is sent, before that is stored"])
 def test_a_backfill_that_nobody_takes_up_is_settled_by_the_ordinary_worker(
     bulk: Import, dies: Dies, death: str
 ) -> None:
@@ -93,8 +69,7 @@ def test_a_backfill_that_nobody_takes_up_is_settled_by_the_ordinary_worker(
     bulk.world.work()  # too early: its process may be alive
     assert open_backfill("contact") is not None
     for _ in range(8):
-        bulk.world.pass_time(minutes=4)
-        bulk.world.work()
+        bulk.world.work(minutes=4)
         if open_backfill("contact") is None:
             break
     assert open_backfill("contact") is None
@@ -121,9 +96,7 @@ def test_while_a_file_may_have_arrived_no_second_job_is_started(bulk: Import, di
     assert_all_are_there_once(bulk)
 
 
-def test_a_job_that_never_got_its_file_is_given_up_after_its_address_has_ended(
-    bulk: Import, dies: Dies
-) -> None:
+def test_a_job_that_never_got_its_file_is_given_up_after_its_address_has_ended(bulk: Import, dies: Dies) -> None:
     killed(bulk, dies, DEATHS["before the file is sent"])
     bulk.world.pass_time(seconds=61)
     before = len(bulk.waited)
@@ -138,11 +111,7 @@ def test_a_start_whose_answer_was_lost_is_asked_again_under_the_same_key(bulk: I
     settings.MONDAY_TIMEOUT_SECONDS = 0.5
     bulk.world.sandbox.faults({"timeout": "after", "seconds": 1, "on": "ingest_items"})
     assert bulk.run()[0].state == "done"
-    keys = {
-        call["idempotency_key"]
-        for call in bulk.world.sandbox.calls()
-        if "ingest_items" in str(call["fields"])
-    }
+    keys = {call["idempotency_key"] for call in bulk.world.sandbox.calls() if "ingest_items" in str(call["fields"])}
     assert len(keys) == 1
     assert len(bulk.world.sandbox.control("ingest", "GET")) == 1
 
@@ -151,7 +120,7 @@ def test_a_process_that_stood_still_before_the_file_sends_nothing(
     bulk: Import, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bulk.contacts(3)
-    monkeypatch.setattr(steps, "ANNOUNCED_SECONDS", -1)  # as if it had been frozen in between
+    monkeypatch.setattr(import_steps, "INTENT_SECONDS", -1)  # as if it had been frozen in between
 
     def wait(seconds: float, words: str) -> None:
         if not bulk.waited:
@@ -176,18 +145,15 @@ def test_no_address_of_a_file_is_stored_anywhere(bulk: Import, dies: Dies) -> No
 def test_a_second_backfill_is_not_begun_while_one_is_open(bulk: Import, dies: Dies) -> None:
     killed(bulk, dies, DEATHS["while Monday works"])
     Contact.objects.create(name="Late")
-    with pytest.raises(Impossible, match="--resume"):
-        run(bulk.preview(), by="tester", wait=bulk.wait)
+    with pytest.raises(BackfillError, match="--resume"):
+        run_backfill(bulk.preview(), by="tester", wait=bulk.wait)
 
 
-def test_a_backfill_of_a_board_that_is_no_longer_synced_binds_nobody(
-    bulk: Import, dies: Dies, settings: Any
-) -> None:
+def test_a_backfill_of_a_board_that_is_no_longer_synced_binds_nobody(bulk: Import, dies: Dies, settings: Any) -> None:
     killed(bulk, dies, DEATHS["while Monday works"])
     settings.MONDAY_CONTACTS_BOARD_ID = bulk.world.board_id("organization")
-    with pytest.raises(Impossible, match="no longer synced"):
+    with pytest.raises(BackfillError, match="no longer synced"):
         bulk.resume()
-    bulk.world.pass_time(minutes=5)
-    bulk.world.work()
+    bulk.world.work(minutes=5)
     assert open_backfill("contact") is None
     assert not Intent.objects.filter(state="open", item_id="").exists()

@@ -6,12 +6,13 @@ import pytest
 from django.db import connection
 
 from npd.models import Contact
-from sync.backfill import drive, linking, open_backfill, run, steps
+from sync.connectors.monday import bulk_import
 from sync.connectors.monday.client import MondayClient
 from sync.models import Intent, SyncQueue
+from sync.operations.backfill import import_steps, open_backfill, run_backfill, run_remaining_steps
 from tests.backfill.conftest import Died, Import
 
-POINTS = range(4, 70, 12)
+POINTS = range(4, 70, 8)
 """An import of six records has some seventy of them."""
 
 
@@ -21,7 +22,7 @@ class Killer:
     def __init__(self, at: int, patch: pytest.MonkeyPatch) -> None:
         self.left, self.dead = at, False
         self.around(patch, MondayClient, "execute")
-        self.around(patch, steps, "put_file")
+        self.around(patch, bulk_import, "upload_file")
 
     def chance(self) -> None:
         self.left -= 1
@@ -47,14 +48,14 @@ class Killer:
 
 
 def killed(bulk: Import, at: int, monkeypatch: pytest.MonkeyPatch) -> list[Contact]:
-    monkeypatch.setattr(linking, "RECORDS_A_SETTLE", 3)
+    monkeypatch.setattr(import_steps, "RECORDS_PER_SETTLE", 3)
     contacts = bulk.contacts(6)
     seen = bulk.preview()
 
     with monkeypatch.context() as patch:
         killer = Killer(at, patch)
         with pytest.raises(Died), connection.execute_wrapper(killer.sql):
-            run(seen, by="tester", wait=lambda seconds, words: _unharmed(killer, bulk, seconds, words))
+            run_backfill(seen, by="tester", wait=lambda seconds, words: _unharmed(killer, bulk, seconds, words))
     connection.close()
     return contacts
 
@@ -81,11 +82,10 @@ def test_a_kill_anywhere_makes_nothing_twice_and_leaves_nothing_stuck(
     bulk.world.deliver()
     bulk.world.pass_time(seconds=61)
     backfill = open_backfill("contact")
-    if backfill is not None and at % 24 == 4:  # a person takes up every second one, the worker the others
-        drive(backfill, wait=bulk.wait)
+    if backfill is not None and at % 16 == 4:  # a person takes up every second one, the worker the others
+        run_remaining_steps(backfill, wait=bulk.wait)
     for _ in range(5):
-        bulk.world.pass_time(minutes=4)
-        bulk.world.work()
+        bulk.world.work(minutes=4)
     assert open_backfill("contact") is None
     assert not Intent.objects.filter(state="open").exclude(entity_id=off.pk).exists()
     assert not SyncQueue.objects.exclude(status="completed").exists()

@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync.backfill import Impossible
-from sync.backfill.telling import lines_of
 from sync.models import ApiBudget, Backfill, Intent, SyncQueue
+from sync.operations.backfill.estimate import BackfillError, estimate_lines
 from tests.backfill.conftest import Import
 
 
@@ -39,8 +38,7 @@ def test_the_match_rule_finds_an_item_by_its_e_mail(bulk: Import) -> None:
     assert seen.link.ids == [contact.pk]
     assert "Ann on the board" in seen.link.samples[0]
     bulk.run()
-    bulk.world.work()
-    contact.refresh_from_db()
+    bulk.world.work(contact)
     assert contact.monday_id
     assert len(bulk.on_board()) == 1
 
@@ -68,7 +66,7 @@ def test_records_that_may_not_be_sent_are_not_considered(bulk: Import) -> None:
     bulk.world.contact("None", sync_direction="none")
     bulk.world.contact("Down", sync_direction="monday_to_npd")
     bulk.world.linked("Linked", email="linked@example.com")
-    assert bulk.preview().records == 0
+    assert bulk.preview().record_count == 0
 
 
 def test_a_preview_writes_nothing_anywhere(bulk: Import) -> None:
@@ -88,26 +86,26 @@ def test_the_price_is_said_as_calls_share_of_the_day_and_minutes(bulk: Import) -
     seen = bulk.preview()
     assert (seen.jobs, seen.calls) == (1, 10)
     assert any(
-        "about 10 API calls (1.0% of the day's allowance) and 3 minutes" in line for line in lines_of(seen)
+        "about 10 API calls (1.0% of the day's allowance) and 3 minutes" in line for line in estimate_lines(seen)
     )
 
 
 def test_a_field_that_is_left_out_is_named_with_its_record(bulk: Import) -> None:
     bulk.world.contact("Ann", notes="x" * 2_500)
     seen = bulk.preview()
-    assert len(seen.create.ids) == len(seen.left_out.ids) == 1
-    assert "Ann: Notes: notes: 2,500 characters" in seen.left_out.samples[0]
+    assert len(seen.create.ids) == len(seen.blocked_fields.ids) == 1
+    assert "Ann: Notes: notes: 2,500 characters" in seen.blocked_fields.samples[0]
 
 
 def test_a_board_without_room_for_all_is_told_apart(bulk: Import) -> None:
     bulk.contacts(5)
     bulk.world.sandbox.control("boards", board_id=int(bulk.world.board_id()), items_limit=3)
     seen = bulk.preview()
-    assert seen.too_many == 2
-    assert any("Nothing will be written." in line for line in lines_of(seen))
+    assert seen.items_over_limit == 2
+    assert any("Nothing will be written." in line for line in estimate_lines(seen))
 
 
 def test_without_a_board_it_says_what_to_do(bulk: Import, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
-    with pytest.raises(Impossible, match="monday_setup"):
+    with pytest.raises(BackfillError, match="monday_setup"):
         bulk.preview()

@@ -39,16 +39,14 @@ def test_a_relation_that_waits_for_its_organization_doesn_t_hold_up_its_record(b
     assert bulk.world.status(contact) == "synced"
 
 
-def test_a_column_that_imports_don_t_take_sends_only_records_with_a_value_the_ordinary_way(
-    bulk: Import,
-) -> None:
+def test_a_column_that_imports_don_t_take_sends_only_records_with_a_value_the_ordinary_way(bulk: Import) -> None:
     add_column(bulk.world, "organization", "Aliases", "tags")
     adopt("organization")
     tagged = Organization.objects.create(name="Acme", aliases=["ACME Inc"])
     plain = Organization.objects.create(name="Novus")
     seen = bulk.preview("organization")
-    assert (seen.create.ids, seen.ordinary.ids) == ([plain.pk], [tagged.pk])
-    assert "takes no columns of the type tags" in seen.ordinary.samples[0]
+    assert (seen.create.ids, seen.one_by_one.ids) == ([plain.pk], [tagged.pk])
+    assert "takes no columns of the type tags" in seen.one_by_one.samples[0]
     bulk.run("organization")
     bulk.world.work()
     assert bulk.world.values(tagged)["aliases"] == "ACME Inc"
@@ -61,7 +59,7 @@ def test_a_label_that_the_column_doesn_t_have_yet_goes_the_ordinary_way(bulk: Im
     known = Organization.objects.create(name="Acme", aliases=["Known"])
     new = Organization.objects.create(name="Novus", aliases=["New"])
     seen = bulk.preview("organization")
-    assert (seen.create.ids, seen.ordinary.ids) == ([known.pk], [new.pk])
+    assert (seen.create.ids, seen.one_by_one.ids) == ([known.pk], [new.pk])
     bulk.run("organization")
     bulk.world.work()
     assert (bulk.world.values(known)["aliases"], bulk.world.values(new)["aliases"]) == ("Known", "New")

@@ -70,17 +70,12 @@ def test_the_base_is_what_was_sent_so_a_later_edit_on_the_board_is_taken_over(bu
 def test_a_record_that_changed_while_monday_worked_is_pushed_and_no_conflict(bulk: Import) -> None:
     contact = bulk.contacts(3)[1]
     bulk.world.sandbox.control("ingest", hold="processing")
-    waits = []
 
-    def meanwhile(seconds: float, words: str) -> None:
-        if not waits:
-            Contact.objects.filter(pk=contact.pk).update(notes="edited meanwhile")
-            bulk.world.work()  # a worker comes by: it makes no second item
-            bulk.world.sandbox.control("ingest")
-        waits.append(words)
-        Import.wait(bulk, seconds, words)
+    def edit() -> None:
+        bulk.world.save(contact, notes="edited meanwhile")  # a worker comes by: it makes no second item
+        bulk.world.sandbox.control("ingest")
 
-    bulk.wait = meanwhile  # type: ignore[method-assign]
+    bulk.meanwhile(edit)
     bulk.run()
     bulk.world.work()
     assert bulk.world.status(contact) == "synced"
@@ -92,15 +87,13 @@ def test_a_record_that_changed_while_monday_worked_is_pushed_and_no_conflict(bul
 def test_an_item_that_somebody_edited_before_it_was_linked_is_pulled(bulk: Import) -> None:
     contact = bulk.contacts(1)[0]
 
-    def meanwhile(seconds: float, words: str) -> None:
+    def edit() -> None:
         for item in bulk.world.sandbox.items():
             bulk.world.sandbox.act("edit", item_id=item["id"], column_id="notes", value="from the board")
-        Import.wait(bulk, seconds, words)
 
-    bulk.wait = meanwhile  # type: ignore[method-assign]
+    bulk.meanwhile(edit, once=False)
     bulk.run()
-    bulk.world.work()
-    contact.refresh_from_db()
+    bulk.world.work(contact)
     assert (contact.notes, contact.sync_status) == ("from the board", "synced")
 
 
@@ -127,7 +120,7 @@ def test_a_value_that_no_file_can_carry_goes_the_ordinary_way(bulk: Import) -> N
     contact = bulk.world.contact("Ann", email="ann@example.com", notes="<NULL>")
     bulk.contacts(2)
     seen = bulk.preview()
-    assert (len(seen.create.ids), seen.ordinary.ids) == (2, [contact.pk])
+    assert (len(seen.create.ids), seen.one_by_one.ids) == (2, [contact.pk])
     bulk.run()
     bulk.world.work()
     assert bulk.world.values(contact)["notes"] == "<NULL>"
@@ -139,9 +132,9 @@ def test_a_rejected_import_fails_with_its_reason_and_the_records_go_one_by_one(b
     seen = bulk.preview()
     board = int(bulk.world.board_id())
     bulk.world.sandbox.control("boards", board_id=board, items_limit=1)
-    from sync.backfill import run
+    from sync.operations.backfill import run_backfill
 
-    done = run(seen, by="tester", wait=bulk.wait)
+    done = run_backfill(seen, by="tester", wait=bulk.wait)
     assert done[0].state == "failed"
     assert "holds 1 items at most" in done[0].problem
     bulk.world.sandbox.control("boards", board_id=board, items_limit=100)
@@ -162,24 +155,22 @@ def test_an_import_that_fails_half_way_is_finished_one_by_one(bulk: Import) -> N
 
 
 def test_more_records_than_a_file_holds_are_several_imports(bulk: Import, monkeypatch: object) -> None:
-    import sync.backfill
+    from sync.operations import backfill
 
-    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
+    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
     bulk.contacts(10)
     done = bulk.run()
     assert [backfill.rows for backfill in done] == [4, 4, 2]
     assert len(set(bulk.on_board())) == len(bulk.on_board()) == 10
 
 
-def test_the_hour_s_allowance_of_imported_items_is_waited_out_and_said(
-    bulk: Import, monkeypatch: object
-) -> None:
-    from sync.backfill import waits
+def test_the_hour_s_allowance_of_imported_items_is_waited_out_and_said(bulk: Import, monkeypatch: object) -> None:
+    from sync.operations.backfill import deferral
 
-    monkeypatch.setattr(waits, "ITEMS_PER_HOUR", 5)  # type: ignore[attr-defined]
-    import sync.backfill
+    monkeypatch.setattr(deferral, "ITEMS_PER_HOUR", 5)  # type: ignore[attr-defined]
+    from sync.operations import backfill
 
-    monkeypatch.setattr(sync.backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
+    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
     bulk.contacts(8)
     bulk.run()
     said = [words for _, words in bulk.waited if "an hour" in words]
@@ -192,18 +183,16 @@ def test_a_record_that_was_switched_off_or_deleted_meanwhile_gets_no_item(bulk: 
     seen = bulk.preview()
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
     gone.delete()
-    from sync.backfill import run
+    from sync.operations.backfill import run_backfill
 
-    run(seen, by="tester", wait=bulk.wait)
+    run_backfill(seen, by="tester", wait=bulk.wait)
     assert bulk.on_board() == [stays.name]
 
 
 def test_the_record_s_log_says_where_its_item_comes_from(bulk: Import) -> None:
     contact = bulk.contacts(1)[0]
     bulk.run()
-    sentences = Decision.objects.filter(entity_id=contact.pk, kind="create").values_list(
-        "sentence", flat=True
-    )
+    sentences = Decision.objects.filter(entity_id=contact.pk, kind="create").values_list("sentence", flat=True)
     assert list(sentences) == ["Made the item “Person 0” on the board, in bulk."]
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).remote_state == "active"
 
@@ -232,34 +221,19 @@ def test_webhooks_of_imported_items_cost_no_calls_while_the_import_is_at_work(bu
 
 def test_an_item_that_a_person_adds_meanwhile_becomes_a_record_afterwards(bulk: Import) -> None:
     bulk.contacts(2)
-    board = bulk.world.board_id()
-
-    def meanwhile(seconds: float, words: str) -> None:
-        if not bulk.waited:
-            bulk.world.sandbox.act(
-                "add", board_id=board, name="By hand", values={"email": "hand@example.com"}
-            )
-        Import.wait(bulk, seconds, words)
-
-    bulk.wait = meanwhile  # type: ignore[method-assign]
+    bulk.meanwhile(lambda: bulk.world.add("By hand", email="hand@example.com"))
     bulk.run()
-    bulk.world.deliver()
-    bulk.world.pass_time(seconds=15)
-    bulk.world.work()
+    bulk.world.hear(seconds=15)
     assert Contact.objects.get(email="hand@example.com").monday_id
     assert Contact.objects.count() == len(bulk.on_board()) == 3
 
 
 def test_what_is_left_in_the_queue_is_explained_by_the_backfill(bulk: Import) -> None:
-    from sync.draining import left_over
+    from sync.operations.worker import remaining_lines
 
     bulk.contacts(3)
     said: list[str] = []
 
-    def meanwhile(seconds: float, words: str) -> None:
-        said.extend(left_over())
-        Import.wait(bulk, seconds, words)
-
-    bulk.wait = meanwhile  # type: ignore[method-assign]
+    bulk.meanwhile(lambda: said.extend(remaining_lines()), once=False)
     bulk.run()
     assert "A backfill is putting 3 of them on the board" in said[0]

@@ -101,9 +101,7 @@ def test_a_bench_that_ends_without_figures_is_missed_and_its_last_words_are_show
     assert "nothing_here" in told.err
 
 
-def test_a_bench_that_is_not_there_is_answered_with_those_that_are(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_bench_that_is_not_there_is_answered_with_those_that_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         every.main(["speed"])
     assert ended.value.code == 2

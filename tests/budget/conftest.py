@@ -4,10 +4,8 @@ from typing import Any
 
 import pytest
 
-from sync import account
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.limits import breaker
+from tests.support.world import World
 
 
 class Planned:
@@ -19,7 +17,7 @@ class Planned:
     def limits(self, **plan: Any) -> None:
         """Enforce a plan, or single limits of it, and let NPD learn of it as the hourly report does."""
         self.world.sandbox.control("plan", **plan)
-        account.greet()
+        breaker.fetch_account_info()
 
     def at_noon(self) -> None:
         """Move to 12:00 UTC of the next day, so that a test's day doesn't end in the middle of it."""

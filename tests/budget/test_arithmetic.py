@@ -8,27 +8,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.connectors.monday.answers import Answer, Complexity, Limits
-from sync.connectors.monday.budget import (
-    LOOK_CALLS,
-    Budget,
-    InAir,
-    Kind,
+from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.monday.graphql import Answer
+from sync.limits.rate_limits import (
+    PASS_CALLS,
+    PLAN_QUOTAS,
+    InFlight,
+    LimitKind,
+    Quota,
+    QuotaBudget,
     midnight_after,
+    plan_quota,
     reserve,
 )
-from sync.connectors.monday.plans import PLANS, Allowance, allowance_of
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
-NOTHING = InAir()
-SMALL = Allowance(day=400, minute=20, points=1_000, concurrency=2)
+NOTHING = InFlight()
+SMALL = Quota(day=400, minute=20, points=1_000, concurrency=2)
 
 
 @dataclass
 class Monday:
     """Monday's side of the minute: it begins when the first call is received and lasts 60 seconds."""
 
-    allowance: Allowance
+    allowance: Quota
     calls: int = 0
     points: int = 0
     ends: datetime | None = None
@@ -52,11 +55,7 @@ class Monday:
         assert a_day
         self.refused += self.calls > minute or self.points > most or self.by_day[day] > a_day
         reset = int((self.ends - now).total_seconds())
-        limits = (
-            Limits(minute_limit=minute, minute_left=minute - self.calls, points_limit=most)
-            if headers
-            else None
-        )
+        limits = Limits(minute_limit=minute, minute_left=minute - self.calls, points_limit=most) if headers else None
         complexity = Complexity(points, most - self.points + points, most - self.points, reset)
         return Answer(data={}, limits=limits, complexity=complexity)
 
@@ -80,17 +79,17 @@ class Monday:
 def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
     steps: list[tuple[float, float, float, int, str]], headers: bool, start: datetime
 ) -> None:
-    monday, budget, now = Monday(SMALL), Budget(SMALL, patience=10), start
+    monday, budget, now = Monday(SMALL), QuotaBudget(SMALL, max_delay=10), start
     for pause, there, back, points, fate in steps:
         now += timedelta(seconds=pause)
-        budget = budget.at(now, NOTHING, monday.counted(now))
-        if budget.wait(1, points, now, NOTHING, urgent=True) is not None:
+        budget = budget.at_time(now, NOTHING, monday.counted(now))
+        if budget.required_wait(1, points, now, NOTHING, urgent=True) is not None:
             continue
         budget = budget.spend(1, points, now)
-        in_air = InAir(1, 1, points)
+        in_air = InFlight(1, 1, points)
         now += timedelta(seconds=there)
         if fate == "unsent":  # a look that ended without a call
-            budget = budget.at(now, in_air, monday.counted(now)).spend(-1, -points, now)
+            budget = budget.at_time(now, in_air, monday.counted(now)).spend(-1, -points, now)
             continue
         if fate == "lost":  # Monday never received it, which nobody knows
             continue
@@ -99,7 +98,7 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
             continue
         now += timedelta(seconds=back)
         answer = replace(answer, seconds=there + back)
-        budget = budget.at(now, in_air, monday.counted(now) - 1).answered(answer, points, now, NOTHING)
+        budget = budget.at_time(now, in_air, monday.counted(now) - 1).after_answer(answer, points, now, NOTHING)
     assert monday.refused == 0
     assert budget.day is not None
     assert budget.day_calls >= monday.by_day.get(budget.day.isoformat(), 0)
@@ -108,64 +107,64 @@ def test_whatever_the_calls_delays_monday_never_has_a_reason_to_refuse_one(
 def test_a_look_that_ended_without_a_call_leaves_no_minute_behind() -> None:
     for gap in range(0, 110, 5):
         monday, now = Monday(SMALL), NOON
-        budget = Budget(SMALL).spend(2, 300, now).spend(-2, -300, now)
+        budget = QuotaBudget(SMALL).spend(2, 300, now).spend(-2, -300, now)
         now += timedelta(seconds=gap)
         for _ in range(200):
             now += timedelta(seconds=1)
-            budget = budget.at(now, NOTHING)
-            if budget.wait(1, 100, now, NOTHING, urgent=True) is None:
+            budget = budget.at_time(now, NOTHING)
+            if budget.required_wait(1, 100, now, NOTHING, urgent=True) is None:
                 answer = monday.receive(now, 100, headers=True)
-                budget = budget.spend(1, 100, now).answered(answer, 100, now, NOTHING)
+                budget = budget.spend(1, 100, now).after_answer(answer, 100, now, NOTHING)
         assert monday.refused == 0
 
 
 def test_our_minute_does_not_drift_away_from_mondays_while_little_is_sent() -> None:
     """Its headers tell how many calls are left of the minute, and not when it ends."""
-    wide = Allowance(day=10_000, minute=20, points=10**6, concurrency=2)
+    wide = Quota(day=10_000, minute=20, points=10**6, concurrency=2)
     for quiet_minutes in range(2, 45, 3):
-        monday, budget, now = Monday(wide), Budget(wide, day=NOON.date()), NOON
+        monday, budget, now = Monday(wide), QuotaBudget(wide, day=NOON.date()), NOON
         burst = NOON + timedelta(minutes=quiet_minutes)
         while now < burst + timedelta(minutes=3):
             now += timedelta(seconds=5 if now < burst else 0.5)
-            budget = budget.at(now, NOTHING)
-            if budget.wait(1, 1, now, NOTHING, urgent=True) is None:
+            budget = budget.at_time(now, NOTHING)
+            if budget.required_wait(1, 1, now, NOTHING, urgent=True) is None:
                 answer = monday.receive(now, 1, headers=True)
-                budget = budget.spend(1, 1, now).answered(replace(answer, complexity=None), 1, now, NOTHING)
+                budget = budget.spend(1, 1, now).after_answer(replace(answer, complexity=None), 1, now, NOTHING)
         assert monday.refused == 0, quiet_minutes
 
 
 def test_a_call_that_monday_never_received_does_not_end_mondays_minute_early() -> None:
-    budget = Budget(SMALL).spend(1, 10, NOON)
+    budget = QuotaBudget(SMALL).spend(1, 10, NOON)
     later = NOON + timedelta(seconds=52)
     answer = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60), seconds=0.5)
-    after = budget.at(later, NOTHING).spend(1, 10, later).answered(answer, 10, later, NOTHING)
+    after = budget.at_time(later, NOTHING).spend(1, 10, later).after_answer(answer, 10, later, NOTHING)
     assert after.points.ends is not None
     assert after.points.ends >= later + timedelta(seconds=60)
 
 
 def test_a_slow_answer_does_not_make_the_minute_longer() -> None:
-    budget = Budget(SMALL).spend(1, 10, NOON)
+    budget = QuotaBudget(SMALL).spend(1, 10, NOON)
     quick = Answer(data={}, complexity=Complexity(10, 1_000, 990, 60))
-    budget = budget.answered(quick, 10, NOON + timedelta(seconds=1), NOTHING)
+    budget = budget.after_answer(quick, 10, NOON + timedelta(seconds=1), NOTHING)
     began = NOON + timedelta(seconds=20)
     slow = Answer(data={}, complexity=Complexity(10, 990, 980, 40), seconds=25)
-    after = budget.spend(1, 10, began).answered(slow, 10, began + timedelta(seconds=25), NOTHING)
+    after = budget.spend(1, 10, began).after_answer(slow, 10, began + timedelta(seconds=25), NOTHING)
     assert after.points.ends == budget.points.ends
 
 
 @pytest.mark.parametrize("reset", [-30, 0, 86_400])
 def test_an_answer_that_tells_an_impossible_end_of_the_minute_is_not_believed(reset: int) -> None:
     told = Answer(data={}, complexity=Complexity(10, 1_000, 990, reset))
-    after = Budget(SMALL).spend(1, 10, NOON).answered(told, 10, NOON, NOTHING)
+    after = QuotaBudget(SMALL).spend(1, 10, NOON).after_answer(told, 10, NOON, NOTHING)
     assert after.points.ends is not None
     assert NOON < after.points.ends <= NOON + timedelta(seconds=61)
 
 
 def test_a_minute_of_ours_never_ends_before_mondays() -> None:
-    budget = Budget(SMALL, patience=10).spend(1, 10, NOON)
+    budget = QuotaBudget(SMALL, max_delay=10).spend(1, 10, NOON)
     received = NOON + timedelta(seconds=3)
     seen = Answer(data={}, complexity=Complexity(10, 1_000, 990, 59))
-    after = budget.answered(seen, 10, received + timedelta(seconds=1), NOTHING)
+    after = budget.after_answer(seen, 10, received + timedelta(seconds=1), NOTHING)
     assert after.points.ends is not None
     assert received + timedelta(seconds=60) <= after.points.ends <= received + timedelta(seconds=62)
     assert after.minute.ends is not None
@@ -173,101 +172,101 @@ def test_a_minute_of_ours_never_ends_before_mondays() -> None:
 
 
 def test_a_call_in_the_air_when_the_minute_ends_counts_in_the_next() -> None:
-    budget = Budget(SMALL, patience=10).spend(5, 500, NOON)
+    budget = QuotaBudget(SMALL, max_delay=10).spend(5, 500, NOON)
     later = NOON + timedelta(minutes=5)
-    assert budget.at(later, NOTHING).minute.spent == 0
-    carried = budget.at(later, InAir(1, 2, 300))
+    assert budget.at_time(later, NOTHING).minute.spent == 0
+    carried = budget.at_time(later, InFlight(1, 2, 300))
     assert (carried.minute.spent, carried.points.spent) == (2, 300)
 
 
 def test_the_reserve_is_for_what_a_person_clicked() -> None:
-    plan = PLANS["standard"]
+    plan = PLAN_QUOTAS["standard"]
     assert plan.day
     assert plan.minute
-    day = replace(Budget(plan), day=NOON.date(), day_calls=Decimal(plan.day - 50))
-    waits = day.wait(LOOK_CALLS, 0, NOON, NOTHING, urgent=False)
+    day = replace(QuotaBudget(plan), day=NOON.date(), day_calls=Decimal(plan.day - 50))
+    waits = day.required_wait(PASS_CALLS, 0, NOON, NOTHING, urgent=False)
     assert waits is not None
-    assert (waits.kind, waits.until) == (Kind.DAY, midnight_after(NOON))
-    assert day.wait(LOOK_CALLS, 0, NOON, NOTHING, urgent=True) is None
-    minute = Budget(plan, day=NOON.date()).spend(plan.minute - 20, 0, NOON)
-    assert minute.wait(1, 0, NOON, NOTHING, urgent=False) is not None
-    assert minute.wait(1, 0, NOON, NOTHING, urgent=True) is None
+    assert (waits.kind, waits.until) == (LimitKind.DAY, midnight_after(NOON))
+    assert day.required_wait(PASS_CALLS, 0, NOON, NOTHING, urgent=True) is None
+    minute = QuotaBudget(plan, day=NOON.date()).spend(plan.minute - 20, 0, NOON)
+    assert minute.required_wait(1, 0, NOON, NOTHING, urgent=False) is not None
+    assert minute.required_wait(1, 0, NOON, NOTHING, urgent=True) is None
 
 
 def test_live_reservations_are_the_calls_in_the_air() -> None:
-    budget = Budget(SMALL, day=NOON.date())
-    assert budget.wait(2, 0, NOON, InAir(1, 2, 0), urgent=False) is None
-    full = budget.wait(2, 0, NOON, InAir(2, 4, 0), urgent=True)
+    budget = QuotaBudget(SMALL, day=NOON.date())
+    assert budget.required_wait(2, 0, NOON, InFlight(1, 2, 0), urgent=False) is None
+    full = budget.required_wait(2, 0, NOON, InFlight(2, 4, 0), urgent=True)
     assert full is not None
-    assert full.kind is Kind.CONCURRENCY
+    assert full.kind is LimitKind.CONCURRENCY
 
 
 def test_limits_that_are_not_known_are_not_kept() -> None:
-    spent = Budget(day=NOON.date()).spend(10**6, 10**9, NOON)
-    assert spent.wait(2, 10**6, NOON, InAir(500, 1_000, 10**9), urgent=False) is None
+    spent = QuotaBudget(day=NOON.date()).spend(10**6, 10**9, NOON)
+    assert spent.required_wait(2, 10**6, NOON, InFlight(500, 1_000, 10**9), urgent=False) is None
     assert spent.day_left() is None
 
 
 def test_limits_are_learned_from_the_headers_of_an_answer() -> None:
     told = Limits(minute_limit=5_000, minute_left=4_999, concurrency_limit=250, points_limit=5_000_000)
-    learned = Budget().spend(1, 0, NOON).answered(Answer(data={}, limits=told), 0, NOON, NOTHING).allowance
-    assert learned == Allowance(None, 5_000, 5_000_000, 250)
+    learned = QuotaBudget().spend(1, 0, NOON).after_answer(Answer(data={}, limits=told), 0, NOON, NOTHING).quota
+    assert learned == Quota(None, 5_000, 5_000_000, 250)
 
 
 def test_what_monday_counts_beyond_our_calls_is_the_other_tokens() -> None:
-    budget = Budget(SMALL, day=NOON.date(), day_calls=Decimal(100))
-    reported = budget.reported(180, Decimal(90), NOON)
+    budget = QuotaBudget(SMALL, day=NOON.date(), day_calls=Decimal(100))
+    reported = budget.with_reported_usage(180, Decimal(90), NOON)
     assert (reported.others_calls, reported.used_today) == (90, 190)
-    assert budget.reported(50, Decimal(90), NOON).used_today == 100
+    assert budget.with_reported_usage(50, Decimal(90), NOON).used_today == 100
 
 
 def test_another_tokens_calls_of_this_minute_are_seen_in_the_answer() -> None:
-    budget = Budget(SMALL, day=NOON.date()).spend(1, 10, NOON)
+    budget = QuotaBudget(SMALL, day=NOON.date()).spend(1, 10, NOON)
     told = Limits(minute_limit=20, minute_left=4)
     answer = Answer(data={}, limits=told, complexity=Complexity(10, 300, 290, 50))
-    seen = budget.answered(answer, 10, NOON + timedelta(seconds=1), NOTHING)
+    seen = budget.after_answer(answer, 10, NOON + timedelta(seconds=1), NOTHING)
     assert (seen.minute.spent, seen.points.spent) == (16, 710)
 
 
 def test_what_is_in_the_air_is_added_to_what_monday_counts_of_others() -> None:
-    budget = Budget(SMALL, day=NOON.date()).spend(2, 310, NOON)
+    budget = QuotaBudget(SMALL, day=NOON.date()).spend(2, 310, NOON)
     told = Answer(data={}, complexity=Complexity(10, 310, 300, 50))
-    seen = budget.answered(told, 10, NOON + timedelta(seconds=1), InAir(1, 1, 300))
-    assert seen.wait(1, 300, NOON, InAir(1, 1, 300), urgent=True) is not None
+    seen = budget.after_answer(told, 10, NOON + timedelta(seconds=1), InFlight(1, 1, 300))
+    assert seen.required_wait(1, 300, NOON, InFlight(1, 1, 300), urgent=True) is not None
 
 
 def test_what_goes_back_unsent_after_a_refusal_makes_no_room() -> None:
-    budget = Budget(SMALL, day=NOON.date()).spend(2, 400, NOON)
-    refused = budget.refused(Kind.POINTS, 30, 100, NOON, InAir(1, 1, 300)).spend(-1, -300, NOON)
-    assert refused.wait(1, 1, NOON, NOTHING, urgent=True) is not None
+    budget = QuotaBudget(SMALL, day=NOON.date()).spend(2, 400, NOON)
+    refused = budget.after_rejection(LimitKind.POINTS, 30, 100, NOON, InFlight(1, 1, 300)).spend(-1, -300, NOON)
+    assert refused.required_wait(1, 1, NOON, NOTHING, urgent=True) is not None
 
 
 def test_a_refused_call_counts_a_tenth_and_its_limit_is_used_up_until_monday_says() -> None:
-    budget = Budget(SMALL, day=NOON.date()).spend(1, 400, NOON)
-    refused = budget.refused(Kind.POINTS, 30, 400, NOON, NOTHING)
+    budget = QuotaBudget(SMALL, day=NOON.date()).spend(1, 400, NOON)
+    refused = budget.after_rejection(LimitKind.POINTS, 30, 400, NOON, NOTHING)
     assert refused.day_calls == Decimal("0.1")
-    wait = refused.wait(1, 1, NOON, NOTHING, urgent=True)
+    wait = refused.required_wait(1, 1, NOON, NOTHING, urgent=True)
     assert wait is not None
     assert wait.until == NOON + timedelta(seconds=31)
-    assert refused.at(wait.until, NOTHING).wait(1, 1, wait.until, NOTHING, urgent=True) is None
+    assert refused.at_time(wait.until, NOTHING).required_wait(1, 1, wait.until, NOTHING, urgent=True) is None
 
 
 def test_a_new_day_begins_a_moment_after_midnight_utc() -> None:
     midnight = datetime(2026, 11, 21, tzinfo=UTC)
-    full = Budget(SMALL, day=NOON.date(), day_calls=Decimal(400), others_calls=Decimal(9))
-    assert full.at(midnight + timedelta(seconds=1), NOTHING).used_today == 409
-    assert full.at(midnight + timedelta(seconds=6), InAir(1, 2, 0)).used_today == 2
-    assert full.at(midnight + timedelta(seconds=6), NOTHING, Decimal(3)).used_today == 3
+    full = QuotaBudget(SMALL, day=NOON.date(), day_calls=Decimal(400), others_calls=Decimal(9))
+    assert full.at_time(midnight + timedelta(seconds=1), NOTHING).used_today == 409
+    assert full.at_time(midnight + timedelta(seconds=6), InFlight(1, 2, 0)).used_today == 2
+    assert full.at_time(midnight + timedelta(seconds=6), NOTHING, Decimal(3)).used_today == 3
 
 
 @pytest.mark.parametrize("tier", ["free", "standard", "basic", "pro", "enterprise", "Pro", " FREE "])
 def test_every_published_plan_is_known(tier: str) -> None:
-    assert allowance_of(tier).known
+    assert plan_quota(tier).is_known
 
 
 def test_a_plan_without_published_limits_has_none() -> None:
-    assert not allowance_of("").known
-    assert not allowance_of("galactic").known
+    assert not plan_quota("").is_known
+    assert not plan_quota("galactic").is_known
 
 
 @given(st.integers(0, 10**8), st.sampled_from([0.02, 0.05]))

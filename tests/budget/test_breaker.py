@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import responses
 
-from sync import account
 from sync.clock import sync_now
-from sync.connectors.monday.errors import BudgetExhausted, ConnectionLost, MinuteLimitReached
+from sync.connectors.base.errors import BudgetExhausted, ConnectionLost, MinuteLimitReached
+from sync.limits import breaker
 from sync.models import MondayAccount
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +18,7 @@ ANSWER = {"data": {"me": {"id": "7"}}, "extensions": {"request_id": "r"}}
 
 def rest() -> float:
     """Seconds that the account is still paused for."""
-    until = account.account().paused_until
+    until = breaker.monday_account().paused_until
     assert until is not None
     return (until - sync_now()).total_seconds()
 
@@ -31,25 +31,25 @@ def time_passes() -> None:
 def test_probes_come_after_5_10_20_40_seconds_then_each_minute_and_later_every_five(settings: Any) -> None:
     settings.MONDAY_TIMEOUT_SECONDS = 30.0
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    account.pause(ConnectionLost("gone"))
+    breaker.trip_account(ConnectionLost("gone"))
     waits = [rest()]
     for _ in range(9):
         time_passes()
-        assert not account.ready()
+        assert not breaker.probe_if_due()
         waits.append(rest())
     assert [round(wait) for wait in waits] == [5, 10, 20, 40, 60, 60, 60, 60, 60, 300]
 
 
 def test_calls_that_fail_together_are_one_failure() -> None:
-    account.pause(ConnectionLost("gone"))
-    account.pause(ConnectionLost("gone"))
-    assert account.account().failures == 1
+    breaker.trip_account(ConnectionLost("gone"))
+    breaker.trip_account(ConnectionLost("gone"))
+    assert breaker.monday_account().failures == 1
     assert round(rest()) <= 10
 
 
 def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
-    account.pause(MinuteLimitReached("slow down", wait_seconds=90))
-    account.pause(ConnectionLost("gone"))
+    breaker.trip_account(MinuteLimitReached("slow down", wait_seconds=90))
+    breaker.trip_account(ConnectionLost("gone"))
     assert round(rest()) == 90
 
 
@@ -57,24 +57,24 @@ def test_a_wait_that_monday_asked_for_is_never_shortened() -> None:
 def test_one_worker_probes_and_its_answer_ends_the_pause(settings: Any) -> None:
     settings.MONDAY_API_URL = "https://monday.test/v2"
     responses.post("https://monday.test/v2", json=ANSWER)
-    account.pause(ConnectionLost("gone"))
-    assert not account.ready()
+    breaker.trip_account(ConnectionLost("gone"))
+    assert not breaker.probe_if_due()
     time_passes()
-    assert account.ready()
-    assert account.ready()
+    assert breaker.probe_if_due()
+    assert breaker.probe_if_due()
     assert len(responses.calls) == 1
-    row = account.account()
+    row = breaker.monday_account()
     assert (row.paused_until, row.needs_probe, row.failures, row.user_id) == (None, False, 0, "7")
 
 
 def test_while_one_worker_probes_no_other_calls(settings: Any) -> None:
-    account.pause(ConnectionLost("gone"))
+    breaker.trip_account(ConnectionLost("gone"))
     time_passes()
     until = sync_now() + timedelta(seconds=35)
     MondayAccount.objects.update(paused_until=until)  # the turn of the one that probes
-    assert not account.ready()
+    assert not breaker.probe_if_due()
 
 
 def test_an_allowance_without_room_is_no_pause() -> None:
-    account.pause(BudgetExhausted("no room", wait_seconds=30))
-    assert account.account().paused_until is None
+    breaker.trip_account(BudgetExhausted("no room", wait_seconds=30))
+    assert breaker.monday_account().paused_until is None

@@ -3,18 +3,15 @@
 from npd.models import Contact, Organization
 from sync.queue import SyncQueueService
 from tests.budget.conftest import Planned
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
-def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(
-    world: World, monday: Planned
-) -> None:
+def test_a_board_with_one_change_does_not_wait_until_the_busy_one_is_done(world: World, monday: Planned) -> None:
     firm = Organization.objects.create(name="Acme", notes="old")
     for number in range(60):
         world.contact(f"P{number}", role_title="Boss")
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     monday.limits(plan="free", points=200_000)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")

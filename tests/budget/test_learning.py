@@ -4,10 +4,11 @@ from typing import Any
 
 import pytest
 
-from sync import budget
-from sync.budget import boards, sending, store
-from sync.connectors.monday.answers import Answer, Complexity
-from sync.connectors.monday.errors import ComplexityExhausted, TimedOut
+from sync.connectors.base.account import Complexity
+from sync.connectors.base.errors import ComplexityExhausted, TimedOut
+from sync.connectors.monday.graphql import Answer
+from sync.limits import metered_client, pass_budget, quota
+from sync.limits.pass_budget import call_cost
 from sync.models import ApiBudget, BoardLink, SyncQueue
 from tests.budget.test_shared import Answering, board, known
 
@@ -37,11 +38,11 @@ def wait_out_the_minute() -> None:
 
 def write(client: Answering, link: BoardLink) -> int:
     """Write as many records as the allowance gives room for; return how many, 0 where they were refused."""
-    turn = budget.take_turn(link)
+    turn = pass_budget.grant_calls(link)
     assert turn is not None
-    with turn, sending(link, turn.size, writes=True):
+    with turn, call_cost(link, turn.size, writes=True):
         try:
-            budget.Metered(client).execute("mutation { … }", {"records": turn.size})
+            metered_client.MeteredClient(client).execute("mutation { … }", {"records": turn.size})
         except ComplexityExhausted:
             return 0
         return turn.size
@@ -67,15 +68,17 @@ def test_a_single_record_without_an_answer_in_time_says_nothing_of_larger_docume
 
     link = board()
     for records, size in ((1, 100), (40, 10)):
-        with pytest.raises(TimedOut), sending(link, records, writes=True):
-            budget.Metered(Slow(1)).execute("mutation { … }", {})
-        assert boards.learned(link.pk).size == size
+        with pytest.raises(TimedOut), call_cost(link, records, writes=True):
+            metered_client.MeteredClient(Slow(1)).execute("mutation { … }", {})
+        assert pass_budget.board_costs(link.pk).size == size
 
 
 def test_an_answer_for_a_board_that_was_removed_meanwhile_is_still_an_answer() -> None:
     link = board()
     known(minute_limit=100)
-    with sending(link, 3):
+    with call_cost(link, 3):
         BoardLink.objects.all().delete()
-        assert budget.Metered(Answering(points=40)).execute("query { me { id } }", {}).complexity is not None
-    assert store.read().in_air.number == 0
+        assert (
+            metered_client.MeteredClient(Answering(points=40)).execute("query { me { id } }", {}).complexity is not None
+        )
+    assert quota.read_budget().in_flight.number == 0

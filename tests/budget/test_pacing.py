@@ -9,9 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.budget.gate import span
-from sync.connectors.monday import pacing
-from sync.connectors.monday.pacing import Day, next_size, size_after_timeout, size_that_fits, window_seconds
+from sync.limits import rate_limits
+from sync.limits.pass_budget import interval_text
+from sync.limits.rate_limits import (
+    DayUsage,
+    batch_size_after_timeout,
+    fitting_batch_size,
+    next_batch_size,
+    window_seconds,
+)
 
 DAY = 86_400
 STEP = 5
@@ -49,7 +55,7 @@ class Simulated:
 
     def _window(self, now: int, last: dict[int, int]) -> float:
         boards = sum(moment > now - 3_600 for moment in last.values())
-        return window_seconds(Day(self.limit, self.left, len(self.calls), boards, DAY - now))
+        return window_seconds(DayUsage(self.limit, self.left, len(self.calls), boards, DAY - now))
 
     def _spend(self, now: int, calls: int) -> None:
         self.refusals += self.left < calls
@@ -58,9 +64,7 @@ class Simulated:
 
 
 @pytest.mark.parametrize(("limit", "least", "most"), [(1_000, 360, 450), (10_000, 35, 45)])
-def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(
-    limit: int, least: int, most: int
-) -> None:
+def test_with_edits_all_day_long_the_allowance_lasts_until_midnight(limit: int, least: int, most: int) -> None:
     day = Simulated(limit, lambda now, board: True).run()
     assert day.refusals == 0
     assert least <= statistics.mean(day.gaps) <= most
@@ -108,7 +112,7 @@ def _office_hours(chance: random.Random, edits: int) -> set[int]:
 def test_a_window_is_never_negative_and_never_longer_than_a_day(
     limit: int, used: float, last_hour: float, boards: int, seconds: float
 ) -> None:
-    window = window_seconds(Day(limit, limit * used, last_hour, boards, seconds))
+    window = window_seconds(DayUsage(limit, limit * used, last_hour, boards, seconds))
     assert 0 <= window <= DAY
 
 
@@ -117,25 +121,23 @@ def test_a_window_is_never_negative_and_never_longer_than_a_day(
     [(0.2, "second"), (1.6, "2 seconds"), (119, "119 seconds"), (421, "7 minutes"), (8_000, "2 hours")],
 )
 def test_a_window_reads_well_after_every(seconds: float, words: str) -> None:
-    assert span(seconds) == words
+    assert interval_text(seconds) == words
 
 
 @given(limit=st.integers(100, 25_000), hour=st.floats(0, 5_000), more=st.floats(0, 5_000))
-def test_more_calls_in_the_last_hour_never_make_the_window_smaller(
-    limit: int, hour: float, more: float
-) -> None:
-    few = window_seconds(Day(limit, limit / 2, hour, 2, DAY / 2))
-    assert window_seconds(Day(limit, limit / 2, hour + more, 2, DAY / 2)) >= few
+def test_more_calls_in_the_last_hour_never_make_the_window_smaller(limit: int, hour: float, more: float) -> None:
+    few = window_seconds(DayUsage(limit, limit / 2, hour, 2, DAY / 2))
+    assert window_seconds(DayUsage(limit, limit / 2, hour + more, 2, DAY / 2)) >= few
 
 
 def _calls(a_mutation: float, timeout: float, looks: int) -> Iterator[tuple[int, bool]]:
     """Full batches, each mutation taking so long: (records, timed out)."""
-    size = pacing.FULL_BATCH
+    size = rate_limits.FULL_BATCH
     for _ in range(looks):
         seconds = size * a_mutation
         timed_out = seconds > timeout
         yield size, timed_out
-        size = size_after_timeout(size) if timed_out else next_size(size, size, seconds, timeout)
+        size = batch_size_after_timeout(size) if timed_out else next_batch_size(size, size, seconds, timeout)
 
 
 @pytest.mark.parametrize("a_mutation", [0.05, 0.2, 0.3, 0.6, 1.2])
@@ -148,22 +150,18 @@ def test_no_call_times_out_twice_and_batches_settle_below_the_target(a_mutation:
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0, 60), st.sampled_from([3.0, 5.0, 30.0]))
-def test_a_size_stays_between_one_and_a_hundred(
-    size: int, records: int, seconds: float, timeout: float
-) -> None:
-    found = next_size(size, records, seconds, timeout)
+def test_a_size_stays_between_one_and_a_hundred(size: int, records: int, seconds: float, timeout: float) -> None:
+    found = next_batch_size(size, records, seconds, timeout)
     assert 1 <= found <= 100
-    if seconds > pacing.target_seconds(timeout):
+    if seconds > rate_limits.target_seconds(timeout):
         assert found <= size
     elif records >= size:
         assert found > size or found == 100
 
 
 @given(st.integers(0, 10_000_000), st.floats(0, 100_000), st.floats(1, 50_000))
-def test_what_fits_into_the_minutes_rest_costs_no_more_than_that(
-    room: int, read: float, write: float
-) -> None:
-    size = size_that_fits(room, read, write)
+def test_what_fits_into_the_minutes_rest_costs_no_more_than_that(room: int, read: float, write: float) -> None:
+    size = fitting_batch_size(room, read, write)
     assert 0 <= size <= 100
     assert size == 0 or read + size * write <= room + 1
     assert size * write <= 5_000_000

@@ -4,49 +4,41 @@ from typing import Any
 
 import pytest
 
-from sync import account
-from sync.budget import correct, store
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.plans import PLANS
-from sync.connectors.monday.platform import parse_greeting
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.users import parse_account_info
+from sync.limits import breaker, quota
+from sync.limits.quota import apply_account_info
+from sync.limits.rate_limits import PLAN_QUOTAS
 from sync.models import ApiBudget
-from sync.push import push_by_name
-from sync.standstill import why_not
+from sync.operations.push import push_record
+from sync.records import availability
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import edit, spent
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
-def test_an_account_that_says_it_has_no_limits_is_given_none(world: World) -> None:
-    account.greet()
-    assert account.account().tier
-    assert not store.read().budget.allowance.known
-
-
-def test_an_account_that_says_that_its_limits_are_gone_is_given_none_any_more(
-    world: World, monday: Planned
-) -> None:
+def test_an_account_that_says_that_its_limits_are_gone_is_given_none_any_more(world: World, monday: Planned) -> None:
     monday.limits(plan="standard", minute=50)
-    assert store.read().budget.allowance.known
+    assert quota.read_budget().budget.quota.is_known
     monday.limits(plan=None)
-    assert not store.read().budget.allowance.known
+    assert not quota.read_budget().budget.quota.is_known
 
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("told", [{}, {"platform_api": None}, {"platform_api": {"daily_limit": None}}])
 def test_an_account_that_does_not_tell_its_limit_has_that_of_its_plan(told: dict[str, Any]) -> None:
     answer = Answer(data={"me": {"id": "7"}, "account": {"tier": "standard"}, **told})
-    correct(parse_greeting(answer), "")
-    assert store.read().budget.allowance == PLANS["standard"]
+    apply_account_info(parse_account_info(answer), "")
+    assert quota.read_budget().budget.quota == PLAN_QUOTAS["standard"]
 
 
 @pytest.mark.django_db
 def test_a_limit_that_was_told_outlives_an_answer_that_does_not_tell_it() -> None:
     account_of = {"me": {"id": "7"}, "account": {"tier": "standard"}}
     limit = {"platform_api": {"daily_limit": {"base": 1_000, "total": 3_000}}}
-    correct(parse_greeting(Answer(data={**account_of, **limit})), "standard")
-    correct(parse_greeting(Answer(data={**account_of, "platform_api": None})), "standard")
-    assert store.read().budget.allowance.day == 3_000
+    apply_account_info(parse_account_info(Answer(data={**account_of, **limit})), "standard")
+    apply_account_info(parse_account_info(Answer(data={**account_of, "platform_api": None})), "standard")
+    assert quota.read_budget().budget.quota.day == 3_000
 
 
 def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_goes_on(
@@ -57,12 +49,12 @@ def test_a_plan_that_was_raised_because_the_day_is_used_up_is_noticed_and_work_g
     world.sandbox.control("plan", used=1_000)
     edit(contact, "Chair")
     world.work()
-    assert "midnight" in why_not("contact")
+    assert "midnight" in availability.of("contact").blocked_reason
     world.sandbox.control("plan", plan="pro")
-    account.refresh()  # by itself it asks nothing that Monday would refuse
-    assert "midnight" in why_not("contact")
-    account.greet(urgent=True)  # what `monday_setup` and `monday_check` do
-    assert why_not("contact") == ""
+    breaker.refresh_quota()  # by itself it asks nothing that Monday would refuse
+    assert "midnight" in availability.of("contact").blocked_reason
+    breaker.fetch_account_info(urgent=True)  # what `monday_setup` and `monday_check` do
+    assert availability.of("contact").blocked_reason == ""
     world.work()
     assert world.status(contact) == "synced"
     assert monday.refused == 1
@@ -72,7 +64,7 @@ def test_a_click_of_a_day_that_is_used_up_wholly_is_told_so(world: World, monday
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
     spent(day_calls=1_000)
-    said = push_by_name(contact, "lead").waits
+    said = push_record(contact, "lead").wait_reason
     assert said.startswith("Today's calls to Monday are used up. It goes on by itself at 00:00:05 UTC.")
 
 
@@ -82,4 +74,4 @@ def test_a_bigger_plan_is_noticed(world: World, monday: Planned) -> None:
     monday.limits(plan="pro")
     row = ApiBudget.objects.get()
     assert (row.day_limit, row.minute_limit, row.points_limit) == (10_000, 2_500, 10_000_000)
-    assert account.account().tier == "pro"
+    assert breaker.monday_account().tier == "pro"

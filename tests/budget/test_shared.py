@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from sync import budget
-from sync.budget import store
-from sync.connectors.monday.answers import Answer, Complexity, Limits
+from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.base.errors import BudgetExhausted
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.errors import BudgetExhausted
+from sync.connectors.monday.graphql import Answer
+from sync.limits import metered_client, pass_budget, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink, SyncQueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,9 +43,7 @@ def many(work: Any, workers: int = 6) -> list[Any]:
 
 def board() -> BoardLink:
     """A board on which something is due."""
-    link = BoardLink.objects.create(
-        entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email"
-    )
+    link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
     SyncQueue.objects.create(entity_type="contact", remote_id="1")
     return link
 
@@ -53,8 +51,7 @@ def board() -> BoardLink:
 def known(**limits: int) -> None:
     """The limits of the account."""
     ApiBudget.objects.update_or_create(
-        id=1,
-        defaults={"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0, **limits},
+        id=1, defaults={"minute_calls": 0, "points": 0, "day_calls": 0, "others_calls": 0, **limits}
     )
 
 
@@ -63,7 +60,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
     known(minute_limit=102)  # 3 of which are kept for people
 
     def turns() -> int:
-        return sum(budget.take_turn(link) is not None for _ in range(15))
+        return sum(pass_budget.grant_calls(link) is not None for _ in range(15))
 
     assert sum(many(turns)) == 49
     assert ApiBudget.objects.get().minute_calls == 98
@@ -73,7 +70,7 @@ def test_workers_that_reserve_at_once_never_spend_the_same_call_twice() -> None:
 def test_workers_in_the_air_are_no_more_than_may_be_at_once() -> None:
     link = board()
     known(concurrency_limit=4)
-    assert sum(turn is not None for turn in many(lambda: budget.take_turn(link))) == 4
+    assert sum(turn is not None for turn in many(lambda: pass_budget.grant_calls(link))) == 4
 
 
 def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
@@ -85,7 +82,7 @@ def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
         made = 0
         for _ in range(3):
             try:
-                budget.Metered(client).execute("query { me { id } }", {})
+                metered_client.MeteredClient(client).execute("query { me { id } }", {})
                 made += 1
             except BudgetExhausted as full:
                 waits.append(full.wait_seconds)
@@ -93,7 +90,7 @@ def test_calls_outside_of_looks_spend_from_the_same_allowance() -> None:
 
     assert sum(many(call)) == client.calls == 9
     assert all(wait is not None and 0 < wait <= 120 for wait in waits)
-    budget.Metered(client, urgent=True).execute("query { me { id } }", {})
+    metered_client.MeteredClient(client, urgent=True).execute("query { me { id } }", {})
     row = ApiBudget.objects.get()
     assert (row.minute_calls, row.day_calls, row.points) == (10, 10, 400)
     assert sum(ApiUsage.objects.values_list("calls", flat=True)) == 10
@@ -108,7 +105,7 @@ def test_a_fault_of_our_own_leaves_the_call_spent_and_nothing_in_the_air() -> No
             raise RuntimeError("a fault")
 
     with pytest.raises(RuntimeError, match="a fault"):
-        budget.Metered(Broken(points=1)).execute("query { me { id } }", {})
+        metered_client.MeteredClient(Broken(points=1)).execute("query { me { id } }", {})
     assert ApiBudget.objects.get().minute_calls == 1
     assert ApiReservation.objects.count() == 0
 
@@ -118,10 +115,10 @@ def test_the_limits_that_an_answer_tells_hold_from_the_next_call_on() -> None:
         def execute(self, *args: Any, **more: Any) -> Answer:
             return Answer(data={}, limits=Limits(minute_limit=1_000, minute_left=0, minute_reset=30))
 
-    client = budget.Metered(Telling(points=1))
+    client = metered_client.MeteredClient(Telling(points=1))
     client.execute("query { me { id } }", {})
     with pytest.raises(BudgetExhausted) as full:
         client.execute("query { me { id } }", {})
     assert full.value.wait_seconds is not None
     assert 25 < full.value.wait_seconds <= 31
-    assert store.read().budget.allowance.minute == 1_000
+    assert quota.read_budget().budget.quota.minute == 1_000

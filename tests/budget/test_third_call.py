@@ -3,12 +3,12 @@
 import pytest
 
 from npd.models import Organization
-from sync import account
+from sync.limits import breaker
 from sync.models import ApiBudget, ApiReservation, SyncQueue
 from tests.budget.conftest import Planned
 from tests.budget.test_worker import spent
-from tests.engine.conftest import World
 from tests.engine.test_relations import add_column, adopt
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -40,10 +40,9 @@ def test_without_room_for_the_write_after_making_tags_rows_go_back_without_an_at
     reason = SyncQueue.objects.filter(entity_id=firms[0].pk).get().reason
     assert reason.startswith("This minute's calls to Monday are used up. It goes on by itself at ")
     assert "Monday asks" not in reason  # nobody asked it
-    assert account.account().paused_until is None
+    assert breaker.monday_account().paused_until is None
     assert ApiReservation.objects.count() == 0
-    tagged.pass_time(seconds=110)
-    tagged.work()
+    tagged.work(seconds=110)
     assert tagged.values(firms[2])["aliases"] == "Tag 2"
     assert monday.refused == 0
 

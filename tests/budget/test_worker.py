@@ -5,16 +5,16 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync import account, budget, wake
-from sync.boards import link_of
-from sync.budget import store
 from sync.ledger import SyncStateService
+from sync.limits import breaker, pass_budget, quota
 from sync.models import ApiBudget, ApiReservation, ApiUsage, BoardLink
-from sync.push import push_by_name
+from sync.operations.push import push_record
+from sync.outbox import notify
 from sync.queue import SyncQueueService
-from sync.standstill import standstill, why_not
+from sync.records import availability
+from sync.registry import link_of
 from tests.budget.conftest import Planned
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
 def edit(contact: Contact, title: str) -> None:
@@ -24,30 +24,28 @@ def edit(contact: Contact, title: str) -> None:
 
 def spent(**values: Any) -> None:
     """As if so much had been spent."""
-    with store.opened():
+    with quota.lock_budget():
         pass
     ApiBudget.objects.filter(id=1).update(**values)
 
 
 def test_without_known_limits_nothing_is_reserved_and_calls_are_counted(world: World) -> None:
     before = world.calls()
-    used = budget.forecast().used
+    used = quota.forecast().used
     world.linked("Ann")
     assert ApiReservation.objects.count() == 0
-    assert budget.forecast().used - used == world.calls() - before
-    assert budget.forecast().limit is None
+    assert quota.forecast().used - used == world.calls() - before
+    assert quota.forecast().limit is None
 
 
-def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(
-    world: World, monday: Planned
-) -> None:
+def test_a_look_spends_its_read_and_its_write_and_keeps_nothing_reserved(world: World, monday: Planned) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used, looks = budget.forecast().used, sum(ApiUsage.objects.values_list("looks", flat=True))
+    used, looks = quota.forecast().used, sum(ApiUsage.objects.values_list("looks", flat=True))
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "synced"
-    assert budget.forecast().used == used + 2
+    assert quota.forecast().used == used + 2
     assert sum(ApiUsage.objects.values_list("looks", flat=True)) == looks + 1
     assert ApiReservation.objects.count() == 0
     link = BoardLink.objects.get(entity_type="contact")
@@ -79,18 +77,15 @@ def test_a_board_without_room_for_a_read_and_a_write_is_passed_over(world: World
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     assert SyncQueueService().get_queue_stats()["due"] == 0
     assert SyncQueueService().oldest_due_seconds() == 0
-    assert account.account().paused_until is None
+    assert breaker.monday_account().paused_until is None
     assert world.status(contact) == "pending"
     assert "minute" in SyncStateService().describe(contact).words
-    world.pass_time(seconds=110)
-    world.work()
+    world.work(seconds=110)
     assert world.status(contact) == "synced"
     assert monday.refused == 0
 
 
-def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(
-    world: World, monday: Planned
-) -> None:
+def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(world: World, monday: Planned) -> None:
     clicked, waiting = world.linked("Ann", role_title="Boss"), world.linked("Bob", role_title="Boss")
     monday.limits(plan="standard")
     spent(day_calls=960)
@@ -98,9 +93,9 @@ def test_what_a_person_clicked_goes_out_of_the_reserve_and_takes_nothing_along(
         edit(contact, "Chair")
     world.work()
     assert (world.status(clicked), world.status(waiting)) == ("pending", "pending")
-    assert "Today's calls" in why_not("contact")
-    answer = push_by_name(clicked, "lead")
-    assert answer.waits == ""
+    assert "Today's calls" in availability.of("contact").blocked_reason
+    answer = push_record(clicked, "lead")
+    assert answer.wait_reason == ""
     world.work()
     assert (world.status(clicked), world.status(waiting)) == ("synced", "pending")
     assert (world.row(waiting).status, world.row(waiting).attempts) == ("pending", 0)
@@ -113,17 +108,14 @@ def test_after_midnight_the_day_begins_anew(world: World, monday: Planned) -> No
     edit(contact, "Chair")
     world.work()
     assert world.status(contact) == "pending"
-    until = standstill("contact", link_of("contact")).until
+    until = availability.of("contact").until
     assert until is not None
     assert (until.hour, until.minute) == (0, 0)
-    world.pass_time(hours=12, seconds=10)
-    world.work()
+    world.work(hours=12, seconds=10)
     assert world.status(contact) == "synced"
 
 
-def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(
-    world: World, monday: Planned, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(world: World, monday: Planned) -> None:
     contacts = [world.linked(f"P{number}", role_title="Boss") for number in range(4)]
     monday.limits(plan="standard", minute=60)
     row = ApiBudget.objects.get()
@@ -134,10 +126,9 @@ def test_without_room_in_the_middle_of_a_look_rows_go_back_without_an_attempt(
     world.work()
     assert {world.row(contact).status for contact in contacts} == {"pending"}
     assert {world.row(contact).attempts for contact in contacts} == {0}
-    assert account.account().paused_until is None
+    assert breaker.monday_account().paused_until is None
     assert ApiReservation.objects.count() == 0
-    world.pass_time(seconds=110)
-    world.work()
+    world.work(seconds=110)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
 
@@ -148,11 +139,10 @@ def test_the_reservation_of_a_dead_worker_ends_by_itself(world: World, monday: P
     edit(contact, "Chair")
     link = link_of("contact")
     assert link is not None
-    dead = budget.take_turn(link)
+    dead = pass_budget.grant_calls(link)
     assert dead is not None
-    assert budget.take_turn(link) is None
-    world.pass_time(minutes=5)
-    world.work()
+    assert pass_budget.grant_calls(link) is None
+    world.work(minutes=5)
     assert world.status(contact) == "synced"
     assert ApiReservation.objects.count() == 0
 
@@ -161,15 +151,15 @@ def test_a_turn_that_is_not_used_goes_back_whole(world: World, monday: Planned) 
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
     edit(contact, "Chair")
-    before = store.read().budget
+    before = quota.read_budget().budget
     link = link_of("contact")
     assert link is not None
-    turn = budget.take_turn(link)
+    turn = pass_budget.grant_calls(link)
     assert turn is not None
-    assert store.read().budget.day_calls == before.day_calls + 2
+    assert quota.read_budget().budget.day_calls == before.day_calls + 2
     with turn:
         pass
-    after = store.read().budget
+    after = quota.read_budget().budget
     assert (after.day_calls, after.minute.spent) == (before.day_calls, before.minute.spent)
     assert after.points.spent == before.points.spent
 
@@ -177,21 +167,21 @@ def test_a_turn_that_is_not_used_goes_back_whole(world: World, monday: Planned) 
 def test_a_connection_that_was_never_made_costs_nothing(world: World, monday: Planned, settings: Any) -> None:
     contact = world.linked("Ann", role_title="Boss")
     monday.limits(plan="standard")
-    used = budget.forecast().used
+    used = quota.forecast().used
     edit(contact, "Chair")
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
     world.work()
-    assert budget.forecast().used == used
+    assert quota.forecast().used == used
 
 
 def test_the_calls_of_the_accounts_other_tokens_are_taken_from_the_day(world: World, monday: Planned) -> None:
     world.linked("Ann")
     monday.limits(plan="standard")
-    before = budget.forecast()
+    before = quota.forecast()
     world.sandbox.control("plan", others=120)
     world.pass_time(minutes=10)  # Monday's figure is some minutes old
-    account.greet()
-    after = budget.forecast()
+    breaker.fetch_account_info()
+    after = quota.forecast()
     assert 119 <= after.used - before.used <= 122
     assert after.as_of is not None
     assert after.limit == 1_000
@@ -202,7 +192,7 @@ def test_our_own_calls_are_never_taken_for_another_tokens(world: World, monday: 
     for number in range(5):
         world.contact(f"P{number}")
         world.work()
-        account.greet()
+        breaker.fetch_account_info()
     assert ApiBudget.objects.get().others_calls == 0
 
 
@@ -213,12 +203,12 @@ def test_a_call_that_monday_refuses_for_the_day_counts_a_tenth_and_holds_the_res
     monday.limits(plan="standard")
     world.sandbox.control("plan", used=1_000)
     edit(contact, "Chair")
-    used = budget.forecast().used
+    used = quota.forecast().used
     world.work()
     assert monday.refused == 1
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 0)
     assert ApiUsage.objects.filter(rejections=1).count() == 1
-    assert budget.forecast().left == 0
+    assert quota.forecast().left == 0
     assert ApiBudget.objects.get().day_calls < used + 1
 
 
@@ -229,7 +219,7 @@ def test_the_hourly_comparison_forgets_old_figures(world: World, monday: Planned
     world.pass_time(days=9)
     refresh_allowance()
     assert ApiUsage.objects.count() == 1
-    assert budget.forecast().limit == 1_000
+    assert quota.forecast().limit == 1_000
 
 
 def test_the_document_fits_into_what_is_left_of_the_minutes_points(
@@ -237,34 +227,27 @@ def test_the_document_fits_into_what_is_left_of_the_minutes_points(
 ) -> None:
     contacts = [world.contact(f"P{number}", role_title="Boss") for number in range(30)]
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     monday.limits(plan="free", points=250_000)
     world.pass_time(seconds=110)
     Contact.objects.update(role_title="Chair")
     sent: list[float] = []
-    monkeypatch.setattr(wake, "later", lambda board, seconds: sent.append(seconds))
+    monkeypatch.setattr(notify, "notify_later", lambda board, seconds: sent.append(seconds))
     world.work()
-    assert [seconds for seconds in sent if 30 < seconds < 110], (
-        "nobody comes back when the next minute begins"
-    )
+    assert [seconds for seconds in sent if 30 < seconds < 110], "nobody comes back when the next minute begins"
     done = sum(world.status(contact) == "synced" for contact in contacts)
     assert 10 <= done < 30
     for _ in range(3):
-        world.pass_time(seconds=110)
-        world.work()
+        world.work(seconds=110)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert monday.refused == 0
 
 
-def test_slow_mutations_make_documents_smaller_and_no_call_times_out_twice(
-    world: World, settings: Any
-) -> None:
+def test_slow_mutations_make_documents_smaller_and_no_call_times_out_twice(world: World, settings: Any) -> None:
     for number in range(60):
         world.contact(f"P{number}", role_title="Boss")
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     # 0.6 s a mutation and 30 s a call, twenty times as fast.
     settings.MONDAY_TIMEOUT_SECONDS = 1.5
     settings.MONDAY_SETTLE_SECONDS = 5.0

@@ -69,9 +69,7 @@ def stale_form(cast: Cast) -> None:
 def create(cast: Cast) -> None:
     """A new record in NPD."""
     entity = cast.any_type()
-    cast.do(
-        "create", handle=cast.newcomer(entity), entity=entity, keys=cast.keys(entity), number=cast.token()
-    )
+    cast.do("create", handle=cast.newcomer(entity), entity=entity, keys=cast.keys(entity), number=cast.token())
 
 
 @act(3)
@@ -98,14 +96,7 @@ def same_person_on_both_sides(cast: Cast) -> None:
     for name, args in steps[: cast.rng.choice((2, 2, 2, 1))]:
         cast.do(name, handle=cast.newcomer("contact"), entity="contact", email=email, **args)
     if cast.rng.random() < 0.3:
-        cast.do(
-            "add",
-            handle=cast.newcomer("contact"),
-            entity="contact",
-            keys=[],
-            number=cast.token(),
-            email=email,
-        )
+        cast.do("add", handle=cast.newcomer("contact"), entity="contact", keys=[], number=cast.token(), email=email)
     cast.work()
     cast.do("clock", seconds=15)
     cast.work()

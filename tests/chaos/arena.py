@@ -20,23 +20,17 @@ from django.db import connection, connections
 
 from config.embedded.postgres import EmbeddedPostgres
 from sync.clock import CREATE_SYNC_NOW
-from sync.sweeps.timing import NIGHT_ENDS
+from sync.operations.detect.sweep_schedule import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
-from tests.support.content_types import keep_numbers
 from tests.support.sandbox import Sandbox
-from tests.support.site import (
-    Processes,
-    child_environment,
-    purge_broker,
-    restore_schedule,
-)
+from tests.support.site import Processes, child_environment, purge_broker, restore_schedule
 from tests.support.waiting import wait_for
 
 UNFINISHED = ("waiting",)
 ENDED = ("delivered", "dropped", "given up")
 SETTLE_SECONDS = 15
-MORNING = NIGHT_ENDS + 1
+MORNING = NIGHT_END_HOUR + 1
 LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.forget_delivered_messages")
 
 
@@ -66,9 +60,7 @@ class Window:
 class Arena:
     """One installation for one script at a time."""
 
-    def __init__(
-        self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None
-    ) -> None:
+    def __init__(self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None) -> None:
         self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
         self.api = requests.Session()
         self.offset = self.begun_at = 0.0
@@ -90,7 +82,6 @@ class Arena:
         self.windows, self.all_ended = [], 0
         self.offset = self.begun_at = until_morning()
         self._set_clocks()
-        keep_numbers()
         user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
         user.set_unusable_password()
         user.save()
@@ -157,18 +148,14 @@ class Arena:
         return self.offset - self.begun_at
 
     def _set_clocks(self) -> None:
-        moved = CREATE_SYNC_NOW.replace(
-            "clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''"
-        )
+        moved = CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")
         with connection.cursor() as cursor:
             cursor.execute(moved)
         self.sandbox.control("clock", offset_seconds=self.offset)
 
     def _announced(self) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT EXISTS (SELECT FROM sync_intents WHERE state = 'open' AND deadline > sync_now())"
-            )
+            cursor.execute("SELECT EXISTS (SELECT FROM sync_intents WHERE state = 'open' AND deadline > sync_now())")
             return bool(cursor.fetchone()[0])
 
     def rest(self) -> None:

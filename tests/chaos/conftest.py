@@ -15,10 +15,6 @@ from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER
 from tests.support.site import Processes
 
-# `.ci/run` leaves the scripts out of its first run where a second, on real servers, follows.
-PLAY = ["test_seeds.py", "test_killed_anywhere.py", "test_planted.py"]
-collect_ignore = PLAY if os.environ.get("CHAOS_SEEDS") == "0" else []
-
 
 class Crew:
     """The run's processes and the hand, all with the settings of chaos; at the first planted bug with those of bugs."""
@@ -60,9 +56,7 @@ def crew(processes: Processes) -> Iterator[Crew]:
 
 
 @pytest.fixture
-def arena(
-    transactional_db: None, crew: Crew, sandbox: Sandbox, pytestconfig: pytest.Config
-) -> Iterator[Arena]:
+def arena(transactional_db: None, crew: Crew, sandbox: Sandbox, pytestconfig: pytest.Config) -> Iterator[Arena]:
     """Empty, and not prepared yet; `crew.with_bug(name)` before `arena.prepare` plants a bug."""
     found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres)
     try:

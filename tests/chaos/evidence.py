@@ -90,9 +90,7 @@ class Evidence:
             for mapping in FieldMapping.objects.select_related("link").exclude(column_id="", converter="")
         }
         self.links = {link.entity_type: link for link in BoardLink.objects.all()}
-        self.items = {
-            item["id"]: (board["id"], item) for board in stage.sandbox.boards() for item in board["items"]
-        }
+        self.items = {item["id"]: (board["id"], item) for board in stage.sandbox.boards() for item in board["items"]}
         self.conflicts = list(SyncConflict.objects.all())
         self.stones = list(Tombstone.objects.all())
         self.refused = {one.item_id: one for one in RefusedItem.objects.all()}

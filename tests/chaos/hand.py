@@ -52,8 +52,6 @@ def _warm_up() -> None:
     """Import what a worker needs once, here, and keep no connection that children would share."""
     from django.db import connections
 
-    import sync.queue
-    import sync.sweeping  # noqa: F401 - imported here, it is in every worker
     from config.celery import app
 
     app.loader.import_default_modules()

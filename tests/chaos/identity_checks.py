@@ -26,9 +26,7 @@ def one_item_a_record(evidence: Evidence) -> Iterator[str]:
             yield f"{owner.words}: its item {item_id} bears the NPD ID {npd_id or '(none)'}"
         if not owner and not _explained(evidence, item_id) and item_id not in evidence.journal.copied:
             yield f"item {item_id} ({item['name']!r}) was made by the sync and belongs to no record"
-    asked_to_delete = {
-        str(c.entity_id) for c in evidence.conflicts if c.kind == "delete" and not c.resolved_at
-    }
+    asked_to_delete = {str(c.entity_id) for c in evidence.conflicts if c.kind == "delete" and not c.resolved_at}
     for npd_id, items in bearers.items():
         if len(items) > 1 and npd_id not in asked_to_delete:
             yield f"items {', '.join(items)} all bear the NPD ID {npd_id}"
@@ -82,9 +80,7 @@ def nobody_is_left_out(evidence: Evidence) -> Iterator[str]:
 
 def _may_be_sent(entity: Entity) -> bool:
     record = entity.record
-    return bool(
-        record and record.sync_enabled and record.sync_direction in ("bidirectional", "npd_to_monday")
-    )
+    return bool(record and record.sync_enabled and record.sync_direction in ("bidirectional", "npd_to_monday"))
 
 
 def _without_record(evidence: Evidence, entity: Entity) -> Iterator[str]:
@@ -126,6 +122,4 @@ def deleted_stays_deleted(evidence: Evidence) -> Iterator[str]:
 
 def _chosen_anew(entity: Entity, evidence: Evidence, stone: object) -> bool:
     """A new record may adopt the item of a deleted one, by the match rule; a person may say so too."""
-    return bool(entity.handles & set(evidence.journal.records)) or any(
-        c.resolved_at for c in evidence.conflicts
-    )
+    return bool(entity.handles & set(evidence.journal.records)) or any(c.resolved_at for c in evidence.conflicts)

@@ -49,9 +49,7 @@ def decide_guarded(stage: Stage, how: str) -> str | None:
     waiting = stage.arena.api.get(url, params={"page_size": 500}, timeout=TIMEOUT).json()["results"]
     if not waiting:
         return SKIPPED
-    answer = stage.arena.api.post(
-        f"{url}{how}", json={"ids": [act["id"] for act in waiting]}, timeout=TIMEOUT
-    )
+    answer = stage.arena.api.post(f"{url}{how}", json={"ids": [act["id"] for act in waiting]}, timeout=TIMEOUT)
     if answer.status_code != 200:
         return f"answered {answer.status_code}: {answer.text[:200]}"
     if how == "reject":

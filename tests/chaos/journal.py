@@ -10,10 +10,7 @@ from typing import Any
 
 NPD, MONDAY = "npd", "monday"
 TOKEN = re.compile(r"k\d{3}z|\b4670\d{7}\b")
-FIELDS = {
-    "contact": ("name", "email", "phone", "role_title", "notes"),
-    "organization": ("name", "notes", "address"),
-}
+FIELDS = {"contact": ("name", "email", "phone", "role_title", "notes"), "organization": ("name", "notes", "address")}
 
 
 def text_for(entity_type: str, key: str, number: int) -> str:
@@ -21,11 +18,7 @@ def text_for(entity_type: str, key: str, number: int) -> str:
     token = f"k{number:03}z"
     if key == "phone":
         return f"+4670{number:07}"
-    shapes = {
-        "name": "Person" if entity_type == "contact" else "Firm",
-        "role_title": "Role",
-        "notes": "Note on",
-    }
+    shapes = {"name": "Person" if entity_type == "contact" else "Firm", "role_title": "Role", "notes": "Note on"}
     if key == "email":
         return f"{token}@example.com"
     return f"{shapes.get(key, 'Street')} {token}"
@@ -98,9 +91,7 @@ class Journal:
     writes: list[Write] = field(default_factory=list)
     settings: list[Setting] = field(default_factory=list)
     deleted: dict[str, int] = field(default_factory=dict)  # handle → step, in NPD
-    removed: dict[str, int] = field(
-        default_factory=dict
-    )  # handle → step, archived, deleted or moved on Monday
+    removed: dict[str, int] = field(default_factory=dict)  # handle → step, archived, deleted or moved on Monday
     moved: set[str] = field(default_factory=set)  # tokens that stood on items which somebody moved away
     copied: set[str] = field(default_factory=set)  # ids of items that “Duplicate item” made
     pushed_by_name: dict[str, list[int]] = field(default_factory=dict)
@@ -108,9 +99,7 @@ class Journal:
     records: dict[str, str] = field(default_factory=dict)  # handle → id in NPD, of those born there
     items: dict[str, str] = field(default_factory=dict)  # handle → item's id, of those born on Monday
     wrong: list[str] = field(default_factory=list)  # what a step itself saw go wrong
-    done: Counter[str] = field(
-        default_factory=Counter
-    )  # how often each step, fault and conflict kind occurred
+    done: Counter[str] = field(default_factory=Counter)  # how often each step, fault and conflict kind occurred
     lines: list[str] = field(default_factory=list)  # the story, for a person who looks for the bug
 
     def wrote(self, write: Write) -> None:

@@ -63,9 +63,7 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
     worker = stage.arena.hand.wait(stage.arena.hand.fork("work", at, "", only))
     if not worker.stopped:
         return "ended before that point"
-    stage.journal.lines.append(
-        f"      held after point {worker.told.get('points')}, {worker.told.get('point')}"
-    )
+    stage.journal.lines.append(f"      held after point {worker.told.get('points')}, {worker.told.get('point')}")
     stage.arena.held.append(worker)
     return None
 
@@ -73,9 +71,7 @@ def hold_worker(stage: Stage, at: int, only: str = "") -> str | None:
 def hide_column(stage: Stage, entity: str, key: str, hidden: bool) -> str | None:
     """The owner of the board hides a column from the token's user, or shows it again."""
     column, board = stage.column_of(entity, key), stage.link(entity).board_id
-    stage.sandbox.control(
-        "columns", board_id=int(board), column_id=column, action="hide" if hidden else "show"
-    )
+    stage.sandbox.control("columns", board_id=int(board), column_id=column, action="hide" if hidden else "show")
     stage.hidden = {*stage.hidden, (entity, key)} if hidden else stage.hidden - {(entity, key)}
     return None
 
@@ -134,9 +130,7 @@ def kill_worker(stage: Stage, at: int, only: str = "") -> str | None:
         stage.wrong(worker.problem)
     stage.journal.done[f"killed after {worker.told.get('point')}"] += 1
     _attempts_count(stage)
-    stage.journal.lines.append(
-        f"      killed after point {worker.told.get('points')}, {worker.told.get('point')}"
-    )
+    stage.journal.lines.append(f"      killed after point {worker.told.get('points')}, {worker.told.get('point')}")
     return None
 
 
@@ -148,11 +142,7 @@ def _attempts_count(stage: Stage) -> None:
             " WHERE status = 'in_progress' AND claim_size = 1 AND counted"
         )
         rows = cursor.fetchall()
-    last = (
-        stage.at
-        - 1
-        - next((n for n, one in enumerate(reversed(stage.steps[: stage.at])) if one != "clock"), 0)
-    )
+    last = stage.at - 1 - next((n for n, one in enumerate(reversed(stage.steps[: stage.at])) if one != "clock"), 0)
     if stage.steps[last] != "kill_worker":  # somebody did something meanwhile: a save gives all attempts back
         stage.killed_alone.clear()
     for row_id, attempts, most, token in rows:
@@ -263,9 +253,7 @@ def _path_door() -> str:
 def replay(stage: Stage, *, renamed: bool = False) -> str | None:
     """Every webhook that NPD was ever sent comes once more, newest first; `renamed`: under ids of their own."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MOST_TO_REDELIVER]
-        )
+        cursor.execute("SELECT body::text FROM sync_webhook_events ORDER BY id DESC LIMIT %s", [MOST_TO_REDELIVER])
         bodies = [json.loads(row[0]) for row in cursor.fetchall()]
     session = requests.Session()
     for number, body in enumerate(bodies):

@@ -166,10 +166,7 @@ def no_value_is_invented(evidence: Evidence) -> Iterator[str]:
         for key in evidence.keys(entity):
             written = {essence(key, one.value) for one in evidence.writes_of(entity, key)}
             active = entity.item and entity.item["state"] == "active"
-            for side, value in (
-                ("NPD", entity.local(key)),
-                ("Monday", evidence.remote(entity, key) if active else ""),
-            ):
+            for side, value in (("NPD", entity.local(key)), ("Monday", evidence.remote(entity, key) if active else "")):
                 if value and essence(key, value) not in written:
                     yield f"{entity.words}.{key} is {value!r} in {side}, which nobody wrote there"
 
@@ -217,12 +214,7 @@ def nobody_empties_by_mistake(evidence: Evidence) -> Iterator[str]:
         for key in FIELDS["contact"]:
             emptied = any(one[key] and not other[key] for one, other in itertools.pairwise(versions))
             told = any(not write.value for write in evidence.writes_of(entity, key))
-            if (
-                emptied
-                and not told
-                and not entity.ever_in_conflict(key)
-                and not _was_one_way(evidence, entity, key)
-            ):
+            if emptied and not told and not entity.ever_in_conflict(key) and not _was_one_way(evidence, entity, key):
                 yield f"{entity.words}.{key} was emptied in NPD, and nobody did that"
 
 

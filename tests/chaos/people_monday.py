@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sandbox.people import API_USER
+from sandbox.model import API_USER
 from tests.chaos.journal import FIELDS, MONDAY, TOKEN
 from tests.chaos.stage import SKIPPED, Stage, event_value
 
@@ -39,9 +39,7 @@ def _cell(key: str, value: str) -> Any:
     return {"text": value} if key == "notes" else value
 
 
-def edit(
-    stage: Stage, handle: str, key: str, number: int, by: str = "erik", user_id: int | None = None
-) -> str | None:
+def edit(stage: Stage, handle: str, key: str, number: int, by: str = "erik", user_id: int | None = None) -> str | None:
     """A person types into a cell, or renames the item; with number 0 empties the cell."""
     item = stage.item(handle)
     if item is None or item["state"] != "active" or (key == "name" and not number):
@@ -99,9 +97,7 @@ def move_to_other_board(stage: Stage, handle: str) -> str | None:
     on_it = next(board for board in stage.sandbox.boards() if board["id"] == other.board_id)
     if any(one["id"] == item["id"] for one in on_it["items"]):
         return SKIPPED
-    stage.sandbox.act(
-        "move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id
-    )
+    stage.sandbox.act("move_to_board", item_id=int(item["id"]), board_id=int(other.board_id), group_id=other.group_id)
     stage.journal.removed[handle] = stage.at
     stage.journal.moved |= set(TOKEN.findall(str([item["name"], item["values"]])))
     return None

@@ -25,9 +25,7 @@ def _shown(body: dict[str, Any], key: str) -> str:
     return str(body["address_street"] if key == "address" else body[key])
 
 
-def create(
-    stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0
-) -> str | None:
+def create(stage: Stage, handle: str, entity: str, keys: list[str], number: int, email: int = 0) -> str | None:
     """A new record by API; `email` is the number of an address that somebody else may be writing at this moment."""
     stage.journal.types[handle] = entity
     values = {key: stage.text(handle, key, number) for key in {"name", *keys}}
@@ -56,9 +54,7 @@ def patch(stage: Stage, handle: str, key: str, number: int, how: str = "fresh") 
         etag, before = read.headers["ETag"], _shown(read.json(), key)
         if how == "stale":
             return _stale(stage, handle, key, number, url, etag, before)
-        answer = stage.arena.api.patch(
-            url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT
-        )
+        answer = stage.arena.api.patch(url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT)
         if answer.status_code == 200:
             stage.wrote("dora", NPD, handle, key, value, (before,))
             return None
@@ -70,9 +66,7 @@ def patch(stage: Stage, handle: str, key: str, number: int, how: str = "fresh") 
 def _stale(stage: Stage, handle: str, key: str, number: int, url: str, etag: str, before: str) -> str | None:
     """A colleague is faster; the one who read before is told so."""
     value = stage.text(handle, key, number)
-    first = stage.arena.api.patch(
-        url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT
-    )
+    first = stage.arena.api.patch(url, json={stage.field(key): value}, headers={"If-Match": etag}, timeout=TIMEOUT)
     if first.status_code != 200:
         return f"answered {first.status_code}"
     stage.wrote("dora", NPD, handle, key, value, (before,))
@@ -245,10 +239,7 @@ def _resolution(stage: Stage, conflict: dict[str, Any], how: str, number: int) -
     if conflict["kind"] in ("delete", "identity"):
         return _record_resolution(conflict, number)
     keys = conflict["conflict_fields"]
-    seen = {
-        key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)}
-        for key in keys
-    }
+    seen = {key: {"npd": conflict["npd_data"].get(key), "monday": conflict["monday_data"].get(key)} for key in keys}
     if how != "merge":
         return {"resolution_type": how, "seen": seen}
     chosen: dict[str, Any] = {}

@@ -10,19 +10,7 @@ from tests.chaos import meddling, slowly
 from tests.chaos.journal import Violation
 from tests.chaos.stage import Stage
 
-JUMPS = (
-    0,
-    70,
-    130,
-    320,
-    700,
-    700,
-    3700,
-    3700,
-    4000,
-    26 * 3600,
-    700,
-)  # seconds; past backoff, quiet times, the day
+JUMPS = (0, 70, 130, 320, 700, 700, 3700, 3700, 4000, 26 * 3600, 700)  # seconds; past backoff, quiet times, the day
 ENOUGH = 5  # jumps that are always made: they reach past every usual wait
 A_NEW_ITEM_WAITS = 320  # seconds; without a match key
 A_DAY = 20 * 3600  # seconds; past it a sweep may begin after what happened

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from typing import Any
 
-from sandbox.asking import fault_from
+from sandbox.faults import fault_from
 from tests.chaos import troubles
 from tests.chaos.run_names import CONFLICTS, NAMES
 from tests.support.servers import FOLDER, ROOT
@@ -32,9 +32,7 @@ def main() -> int:
         old.unlink()
     started = time.monotonic()
     code = _pytest({"CHAOS_SEEDS": str(count), "CHAOS_FIRST": str(first)}, "test_seeds.py", *sys.argv[3:])
-    told = [
-        json.loads(path.read_text()) for path in sorted(TOLD.glob("seed-*.json")) if "script" not in path.name
-    ]
+    told = [json.loads(path.read_text()) for path in sorted(TOLD.glob("seed-*.json")) if "script" not in path.name]
     missing = _show(told, time.monotonic() - started)
     failed = [one["seed"] for one in told if one["failed"]]
     if failed:
@@ -66,11 +64,7 @@ def _show(told: list[dict[str, Any]], seconds: float) -> list[str]:
     for one in told:
         done.update(one["done"])
     seeds = sorted(one["seed"] for one in told)
-    print(
-        f"\n{len(told)} seeds ({seeds[0]} to {seeds[-1]}) in {seconds:.0f} s"
-        if seeds
-        else "no seed was played"
-    )
+    print(f"\n{len(told)} seeds ({seeds[0]} to {seeds[-1]}) in {seconds:.0f} s" if seeds else "no seed was played")
     expected = _expected()
     for name in sorted(expected | set(done)):
         print(f"{done[name]:7,}  {name}")
@@ -82,9 +76,7 @@ def _show(told: list[dict[str, Any]], seconds: float) -> list[str]:
 
 def _expected() -> set[str]:
     """Every step, every fault, every rule for webhooks, every kind of conflict."""
-    faults = {
-        f"call {fault_from(fault).name()}" for fault in (*troubles.API_FAULTS, *troubles.LISTING_FAULTS)
-    }
+    faults = {f"call {fault_from(fault).name()}" for fault in (*troubles.API_FAULTS, *troubles.LISTING_FAULTS)}
     rules = {f"webhook {rule['rule']}" for rule in troubles.WEBHOOK_RULES}
     return faults | rules | set(NAMES) | set(CONFLICTS)
 

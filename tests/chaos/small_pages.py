@@ -18,17 +18,15 @@ class SmallPages(AppConfig):
 
     def ready(self) -> None:
         """Everybody calls these functions with their own default."""
-        from sync.connectors.monday import documents
+        from sync.connectors.monday import items
 
-        for function in (documents.first_page, documents.next_page):
+        for function in (items.first_page_query, items.next_page_query):
             set_default(function, "limit", ITEMS)
 
 
 def set_default(function: Any, name: str, value: Any) -> None:
     """Change one default of a function, wherever it was imported to."""
-    with_default = [
-        one.name for one in inspect.signature(function).parameters.values() if one.default is not one.empty
-    ]
+    with_default = [one.name for one in inspect.signature(function).parameters.values() if one.default is not one.empty]
     defaults = list(function.__defaults__)
     defaults[with_default.index(name)] = value
     function.__defaults__ = tuple(defaults)

@@ -98,9 +98,7 @@ class Stage:
         """The model's field into which a person types."""
         return ADDRESS if key == "address" else key
 
-    def wrote(
-        self, by: str, side: str, handle: str, key: str, value: str, seen: tuple[Any, ...] = ()
-    ) -> None:
+    def wrote(self, by: str, side: str, handle: str, key: str, value: str, seen: tuple[Any, ...] = ()) -> None:
         """Note a value that a side took."""
         texts = tuple(str(one) for one in seen if one not in (None, ""))
         self.journal.wrote(Write(self.at, by, side, handle, key, value, texts))

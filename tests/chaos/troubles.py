@@ -26,12 +26,7 @@ API_FAULTS = (
     {"status": 429, "retry_after": 30},
     {"status": 401, "count": 2},
 )
-LISTING_FAULTS = (
-    {"listing": "empty"},
-    {"listing": 1},
-    {"cursor": "expired"},
-    {"listing": "empty", "on": "items"},
-)
+LISTING_FAULTS = ({"listing": "empty"}, {"listing": 1}, {"cursor": "expired"}, {"listing": "empty", "on": "items"})
 WEBHOOK_RULES = (
     {"rule": "drop", "count": 4},
     {"rule": "double", "count": 4, "times": 3},
@@ -101,16 +96,10 @@ def killed(cast: Cast) -> None:
     handle = cast.someone()
     cast.do(cast.rng.choice(("patch", "edit")), handle=handle, key=cast.key_of(handle), number=cast.token())
     if cast.rng.random() < 0.3:
-        cast.do(
-            "create", handle=cast.newcomer("contact"), entity="contact", keys=["email"], number=cast.token()
-        )
+        cast.do("create", handle=cast.newcomer("contact"), entity="contact", keys=["email"], number=cast.token())
     cast.do("deliver")
     if cast.rng.random() < 0.3:
-        cast.do(
-            "kill_worker",
-            at=1,
-            only=cast.deal(("a mutation about to go", "a query about to go", "an answer")),
-        )
+        cast.do("kill_worker", at=1, only=cast.deal(("a mutation about to go", "a query about to go", "an answer")))
     else:
         cast.do("kill_worker", at=cast.rng.randint(1, MOST_POINTS))
     if cast.rng.random() < 0.4:
@@ -148,9 +137,7 @@ def a_call_fails(cast: Cast) -> None:
     fault = cast.deal(API_FAULTS)
     handle = cast.someone()
     if cast.rng.random() < 0.4:
-        cast.do(
-            "create", handle=cast.newcomer("contact"), entity="contact", keys=["email"], number=cast.token()
-        )
+        cast.do("create", handle=cast.newcomer("contact"), entity="contact", keys=["email"], number=cast.token())
     cast.do("patch", handle=handle, key=cast.key_of(handle), number=cast.token())
     cast.do("api_fault", fault=fault)
     cast.work()

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 from npd import models
-from sandbox.people import API_USER
+from sandbox.model import API_USER
 from tests.chaos.evidence import Entity, Evidence
 from tests.chaos.stage import MODELS
 

@@ -14,13 +14,13 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.budget.boards import learned
-from sync.dryrun import plan_everything
-from sync.dryrun.client import WouldWrite, reading_only
+from sync.limits import metered_client
+from sync.limits.pass_budget import board_costs
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue, Tombstone
-from tests.engine.conftest import World, world
+from sync.operations.preview.planned_pass import WriteAttempted, read_only_client
+from sync.operations.preview.sync_plan import plan_sync
+from tests.support.world import World
 
-__all__ = ["world"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 BOOKED = {"sync_api_budget", "sync_api_reservations", "sync_api_usage"}
@@ -69,17 +69,13 @@ def counts(told: dict[str, Any]) -> dict[str, int]:
 def carry_out(world: World) -> None:
     """The real run; an item that its sweep has just heard of is left alone for some seconds more."""
     call_command("sync_reconcile", stdout=StringIO())
-    world.pass_time(seconds=30)
-    world.work()
+    world.work(seconds=30)
 
 
 def mixed(world: World) -> dict[str, Contact]:
     """One contact for everything that a look can come to."""
     names = ("same", "push", "pull", "both", "clash", "held", "gone", "off")
-    made = {
-        name: world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss")
-        for name in names
-    }
+    made = {name: world.linked(name.capitalize(), email=f"{name}@example.com", role_title="Boss") for name in names}
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     edit = world.edit
     made["push"].role_title = "Chair"
@@ -126,9 +122,7 @@ def test_the_plan_is_what_the_real_run_then_does(world: World) -> None:
     carry_out(world)
     done = Decision.objects.filter(pk__gt=mark)
 
-    moves = {
-        (e["what"], e["record"], e["field"], e["after"]) for e in entries if e["what"] in ("push", "pull")
-    }
+    moves = {(e["what"], e["record"], e["field"], e["after"]) for e in entries if e["what"] in ("push", "pull")}
     labels = {(m.link.entity_type, m.key): m.label for m in FieldMapping.objects.select_related("link")}
     names = {str(c.pk): c.name for c in Contact.objects.all()}
     made = {str(row.entity_id) for row in done.filter(kind="create")}
@@ -145,22 +139,14 @@ def test_the_plan_is_what_the_real_run_then_does(world: World) -> None:
     assert (
         planned("create")
         == {"New"}
-        == {
-            names[str(row.entity_id)]
-            for row in done.filter(kind="create", sentence__startswith="Made the item")
-        }
+        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Made the item")}
     )
     assert (
         planned("new record")
         == {"Stranger"}
-        == {
-            names[str(row.entity_id)]
-            for row in done.filter(kind="create", sentence__startswith="Made from the item")
-        }
+        == {names[str(row.entity_id)] for row in done.filter(kind="create", sentence__startswith="Made from the item")}
     )
-    assert planned("conflict") == {
-        names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)
-    }
+    assert planned("conflict") == {names[str(c.entity_id)] for c in SyncConflict.objects.filter(resolved_at=None)}
     assert "Twin" in planned("link")
     assert names[str(done.filter(kind="link").get().entity_id)] == "Twin"
     assert planned("archive") == {"Gone"}
@@ -205,11 +191,11 @@ def test_batches_are_planned_in_parts_and_the_guard_counts_through_them(
     world: World, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.GUARD_RECORDS = 3
-    monkeypatch.setattr("sync.connectors.monday.pacing.next_size", lambda size, *told: size)
+    monkeypatch.setattr("sync.limits.rate_limits.next_batch_size", lambda size, *told: size)
     contacts = [world.contact(f"Contact {n}", role_title="Boss") for n in range(6)]
     world.work()
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=2)
-    assert learned(BoardLink.objects.get(entity_type="contact").pk).size == 2
+    assert board_costs(BoardLink.objects.get(entity_type="contact").pk).size == 2
     for contact in contacts:
         Contact.objects.filter(pk=contact.pk).update(role_title="")
     told = counts(plan())
@@ -229,11 +215,10 @@ def test_a_board_that_cannot_be_read_is_a_failure_in_words(world: World, setting
 
 
 def test_a_mutation_never_leaves(world: World) -> None:
-    from sync import account
 
     calls = world.calls()
-    with reading_only(), pytest.raises(WouldWrite):
-        account.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
+    with read_only_client(), pytest.raises(WriteAttempted):
+        metered_client.client().execute("mutation { delete_item(item_id: 1) { id } }", {})
     assert world.calls() == calls
 
 
@@ -244,9 +229,9 @@ def test_json_needs_the_dry_run(world: World) -> None:
 
 def test_a_save_during_the_dry_run_waits_for_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked("Ann", role_title="Boss")
-    from sync.dryrun import looking
+    from sync.operations.preview import planned_pass
 
-    original: Callable[..., Any] = looking.entries_of
+    original: Callable[..., Any] = planned_pass.batch_changes
 
     def save_meanwhile(batch: Any) -> Any:
         import threading
@@ -265,8 +250,8 @@ def test_a_save_during_the_dry_run_waits_for_nothing(world: World, monkeypatch: 
         assert not saver.is_alive()
         return original(batch)
 
-    monkeypatch.setattr(looking, "entries_of", save_meanwhile)
-    plan_everything()
+    monkeypatch.setattr(planned_pass, "batch_changes", save_meanwhile)
+    plan_sync()
     contact.refresh_from_db()
     assert contact.role_title == "Saved meanwhile"
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()

@@ -10,9 +10,8 @@ from django.core.management import CommandError, call_command
 from npd.models import Contact
 from sync.models import Backfill
 from tests.backfill.conftest import Import, bulk
-from tests.engine.conftest import world
 
-__all__ = ["bulk", "world"]
+__all__ = ["bulk"]
 
 
 class Terminal(io.StringIO):
@@ -31,9 +30,7 @@ def waits(monkeypatch: pytest.MonkeyPatch, bulk: Import) -> list[float]:
         waited.append(seconds)
         bulk.world.pass_time(seconds=seconds + 0.1)
 
-    monkeypatch.setattr(
-        "sync.management.commands.sync_backfill.time", type("t", (), {"sleep": staticmethod(sleep)})
-    )
+    monkeypatch.setattr("sync.management.commands.sync_backfill.time", type("t", (), {"sleep": staticmethod(sleep)}))
     return waited
 
 
@@ -41,16 +38,6 @@ def said(*arguments: str, **options: Any) -> str:
     out = io.StringIO()
     call_command("sync_backfill", *arguments, stdout=out, **options)
     return out.getvalue()
-
-
-def test_a_dry_run_shows_everything_and_writes_nothing(bulk: Import) -> None:
-    bulk.contacts(5)
-    text = said("contact", "--dry-run")
-    assert "5 records without an item; 0 items on the board" in text
-    assert "5 to create in bulk" in text
-    assert "Person 0" in text
-    assert "API calls" in text
-    assert not Backfill.objects.exists()
 
 
 def test_with_yes_it_is_done_and_reported(bulk: Import) -> None:
@@ -61,10 +48,7 @@ def test_with_yes_it_is_done_and_reported(bulk: Import) -> None:
     assert Contact.objects.filter(sync_status="synced").count() == 5
 
 
-def test_without_a_terminal_and_without_yes_nothing_is_written(
-    bulk: Import,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_without_a_terminal_and_without_yes_nothing_is_written(bulk: Import, monkeypatch: pytest.MonkeyPatch) -> None:
     bulk.contacts(1)
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(CommandError, match="add --yes"):
@@ -73,12 +57,7 @@ def test_without_a_terminal_and_without_yes_nothing_is_written(
 
 
 @pytest.mark.parametrize(("answer", "made"), [("n", 0), ("", 0), ("y", 2), ("Yes", 2)])
-def test_at_a_terminal_it_asks_first(
-    bulk: Import,
-    monkeypatch: pytest.MonkeyPatch,
-    answer: str,
-    made: int,
-) -> None:
+def test_at_a_terminal_it_asks_first(bulk: Import, monkeypatch: pytest.MonkeyPatch, answer: str, made: int) -> None:
     bulk.contacts(2)
     monkeypatch.setattr(sys, "stdin", Terminal())
     questions: list[str] = []
@@ -122,8 +101,7 @@ def test_an_unknown_type_is_answered_with_the_known_ones() -> None:
 def test_a_rejected_import_ends_with_an_error_and_its_reason(bulk: Import) -> None:
     bulk.contacts(2)
     bulk.world.sandbox.query(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "notes") { id } }',
-        b=bulk.world.board_id(),
+        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "notes") { id } }', b=bulk.world.board_id()
     )
     out = io.StringIO()
     with pytest.raises(CommandError):

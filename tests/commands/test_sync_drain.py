@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync import lease
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
+from sync.outbox import lease
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -71,7 +71,7 @@ def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
-    held = lease.take(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
+    held = lease.acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert held is not None
     assert "1 looked at: 1 done" in run("sync_drain")
 

@@ -11,9 +11,8 @@ from django.core.management import CommandError, call_command
 from npd.models import Contact
 from sync.models import Decision, MondayAccount
 from tests.commands.test_dry_run import everything
-from tests.engine.conftest import World, world
+from tests.support.world import World
 
-__all__ = ["world"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -35,12 +34,7 @@ def test_both_sides_stand_beside_what_was_agreed_read_by_one_call(world: World) 
     found = parsed(str(contact.pk))
     assert world.calls() == calls + 1
     (role,) = [field for field in found["fields"] if field["key"] == "role_title"]
-    assert (role["npd"], role["base_npd"], role["base_monday"], role["monday"]) == (
-        "Boss",
-        "Boss",
-        "Boss",
-        "Chair",
-    )
+    assert (role["npd"], role["base_npd"], role["base_monday"], role["monday"]) == ("Boss", "Boss", "Boss", "Chair")
     text = told(str(contact.pk))
     assert "Agreed, Monday" in text
 
@@ -85,11 +79,8 @@ def test_what_nobody_bears_is_a_failure_in_words(world: World, text: str) -> Non
 def test_every_decision_is_told_with_its_cause_newest_last(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     MondayAccount.objects.update(users={"67210012": {"name": "Bea Board", "email": "bea@example.com"}})
-    world.sandbox.act(
-        "edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012
-    )
-    world.deliver()
-    world.work()
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012)
+    world.hear()
     found = parsed(str(contact.pk), "--offline")
     last = found["decisions"][-1]
     pull = Decision.objects.get(entity_id=contact.pk, kind="pull")
@@ -141,8 +132,7 @@ def test_what_is_open_is_listed(world: World) -> None:
 
 def test_a_record_without_sync_is_left_alone_without_a_call(world: World) -> None:
     contact = world.linked("Ann")
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
+    world.save(contact, sync_enabled=False)
     calls = world.calls()
     text = told("Ann")
     assert "Sync is off for this record." in text

@@ -9,14 +9,14 @@ import pghistory.models
 import pytest
 
 from npd.models import Contact, ContactEvent  # type: ignore[attr-defined]
-from sync import pruning
 from sync.clock import sync_now
-from sync.letting_go import LEFT_OUT
 from sync.models import BoardLink, Decision, GuardedAct, Intent, SyncAudit, SyncQueue, Tombstone, WebhookEvent
-from tests.engine.conftest import World, world
+from sync.operations import retention
+from sync.records.item_links import EXCLUDED_KIND
 from tests.setup.fixtures import run
+from tests.support.world import World
 
-__all__ = ["run", "world"]
+__all__ = ["run"]
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Run = Callable[..., str]
@@ -38,8 +38,7 @@ def delivery(board_id: str = "1", **values: Any) -> WebhookEvent:
 def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(world: World, run: Run) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     assert Decision.objects.count() > 3
     world.pass_time(days=400)
     said = run("sync_prune")
@@ -68,9 +67,7 @@ def test_nothing_young_is_forgotten(world: World, run: Run) -> None:
 
 
 @pytest.mark.parametrize("days", [0, -1])
-def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(
-    world: World, run: Run, settings: Any, days: int
-) -> None:
+def test_what_is_to_be_kept_for_no_days_is_kept_for_ever(world: World, run: Run, settings: Any, days: int) -> None:
     world.linked(role_title="Boss")
     settings.HISTORY_DAYS = settings.QUEUE_DAYS = days
     kept = [model.objects.count() for model in (Decision, SyncQueue, ContactEvent)]
@@ -89,9 +86,7 @@ def test_an_open_intent_and_those_sent_with_it_stay(world: World, run: Run) -> N
     assert old.pk not in {open_one.pk, with_it.pk}
 
 
-def test_a_create_that_may_have_to_be_made_anew_stays_until_its_record_has_an_item(
-    world: World, run: Run
-) -> None:
+def test_a_create_that_may_have_to_be_made_anew_stays_until_its_record_has_an_item(world: World, run: Run) -> None:
     contact = world.contact()
     lost = intent(contact, "void", looks=1, settled_at=sync_now())
     world.pass_time(days=30)
@@ -126,9 +121,7 @@ def test_what_a_boards_sweep_has_not_come_to_yet_stays(world: World, run: Run) -
 def test_dead_letters_and_waiting_rows_stay(world: World, run: Run) -> None:
     world.contact()
     SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="failed")
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now()
-    )
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed", finished_at=sync_now())
     world.pass_time(days=15)
     run("sync_prune")
     assert set(SyncQueue.objects.values_list("status", flat=True)) == {"pending", "failed"}
@@ -137,7 +130,7 @@ def test_dead_letters_and_waiting_rows_stay(world: World, run: Run) -> None:
 def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
     world: World, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     contact, gone = world.contact(role_title="0"), world.contact("Gone")
     for number in range(1, 6):
         Contact.objects.filter(pk=contact.pk).update(role_title=str(number))
@@ -154,9 +147,7 @@ def test_of_a_records_history_its_newest_old_change_stays_and_tells_later_ones(
 def test_what_waits_for_approval_stays_and_what_was_done_goes(world: World, run: Run) -> None:
     contact = world.contact()
     for state in ("held", "rejected", "done", "released"):
-        GuardedAct.objects.create(
-            entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state
-        )
+        GuardedAct.objects.create(entity_type="contact", entity_id=contact.pk, kind="clear_npd", key=state, state=state)
     SyncAudit.objects.create(entity_type="contact", sampled=3)
     world.pass_time(days=400)
     run("sync_prune")
@@ -174,23 +165,23 @@ def test_deletions_with_which_nothing_is_left_to_do_are_forgotten(world: World, 
 
 
 def test_batches_are_transactions_of_their_own(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 3)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 3)
     Decision.objects.bulk_create(
         Decision(entity_type="contact", kind="note", sentence=str(n), at=sync_now() - timedelta(days=400))
         for n in range(8)
     )
-    (rule,) = [rule for rule in pruning.rules() if rule.table == "sync_decisions"]
-    assert (pruning.count(rule), pruning.delete(rule), pruning.count(rule)) == (8, 8, 0)
+    (rule,) = [rule for rule in retention.retention_rules() if rule.table == "sync_decisions"]
+    assert (retention.count_rows(rule), retention.delete_rows(rule), retention.count_rows(rule)) == (8, 8, 0)
 
 
 def test_whom_the_set_up_left_out_stays_known(run: Run) -> None:
     """Its sync may be turned on years later, and is then to be asked about, not made a second item."""
     Decision.objects.bulk_create(
         Decision(entity_type="contact", kind=kind, sentence=kind, at=sync_now() - timedelta(days=400))
-        for kind in ("note", LEFT_OUT)
+        for kind in ("note", EXCLUDED_KIND)
     )
     run("sync_prune")
-    assert list(Decision.objects.values_list("kind", flat=True)) == [LEFT_OUT]
+    assert list(Decision.objects.values_list("kind", flat=True)) == [EXCLUDED_KIND]
 
 
 def test_for_a_sweep_that_does_not_get_on_nothing_is_kept_for_ever(world: World, run: Run) -> None:

@@ -6,13 +6,10 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import transaction
 
-from conflicts.desk import Desk
+from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.hooks import FieldConflict, Finding
-from tests.engine.conftest import world
-
-__all__ = ["world"]
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 
 PHONE = FieldConflict("phone", "+44 20 7946 0812", "+44 20 7946 0018", "+44 20 7946 0999")
 ROLE = FieldConflict("role_title", "Head of Procurement", "Head of Purchasing", "Head of Sourcing")
@@ -22,6 +19,12 @@ ROLE = FieldConflict("role_title", "Head of Procurement", "Head of Purchasing", 
 def ada(db: None) -> User:
     """May do everything."""
     return User.objects.create_superuser("ada", "ada@example.test", "long-enough-1", first_name="Ada")
+
+
+@pytest.fixture
+def person(ada: User) -> User:
+    """Who is signed in in a browser."""
+    return ada
 
 
 @pytest.fixture
@@ -35,15 +38,15 @@ def person_who_may(*codenames: str) -> User:
     return user
 
 
-def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> Finding:
+def finding(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictReport:
     """What a look says of a contact."""
-    return Finding("contact", contact.pk, contact.monday_id or "", "fields", fields, **more)
+    return ConflictReport("contact", contact.pk, contact.monday_id or "", "fields", fields, **more)
 
 
-def record(*findings: Finding) -> None:
+def record(*findings: ConflictReport) -> None:
     """Tell the desk, as the settle transaction does."""
     with transaction.atomic():
-        Desk().record(findings)
+        DatabaseConflictStore().save_reports(findings)
 
 
 def conflict_of(contact: Contact) -> SyncConflict:

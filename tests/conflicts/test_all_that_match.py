@@ -13,16 +13,17 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from conflicts import batch_work, batches
+from conflicts import bulk_resolution, resolution
 from conflicts.models import BatchEntry, ConflictBatch, SyncConflict
 from conflicts.resolution import resolve
+from conflicts.resolution_undo import undo
 from conflicts.tasks import carry_on_batches
-from conflicts.undoing import undo
 from npd.models import Contact
+from sync.kernel import process
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
 from tests.conflicts.test_about_record import UNLINK, gone
 from tests.conflicts.test_screen import LIST, text_of
-from tests.engine.conftest import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -73,9 +74,7 @@ def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
     assert "0 values in NPD are written" in page
     assert "3 column values on Monday are written" in page
     assert "about 2 calls to Monday" in page
-    assert (
-        "Phone: “+44 20 7946 0812” everywhere; the other side’s value “+44 20 7946 0999” gives way." in page
-    )
+    assert "Phone: “+44 20 7946 0812” everywhere; the other side’s value “+44 20 7946 0999” gives way." in page
     assert "D Left out This way is not offered there." in page
     assert not SyncConflict.objects.filter(choice__isnull=False).exists()
 
@@ -113,9 +112,7 @@ def test_what_somebody_has_chosen_for_already_is_not_among_them(
     assert set(outcomes(batch)) == {"B"}
 
 
-def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(
-    browser: Client, contacts: list[Contact]
-) -> None:
+def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(browser: Client, contacts: list[Contact]) -> None:
     batch, _ = prepare(browser)
     page = text_of(confirm(browser, batch))
     assert "Being stored 0 of 3" in page
@@ -130,29 +127,27 @@ def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(
     assert LogEntry.objects.filter(change_message__contains="Chose “+44 20 7946 0812” for Phone").count() == 2
 
 
-def test_what_changed_since_the_page_is_left_alone_and_said_with_the_reason(
+def test_what_changed_since_the_page_comes_back_with_the_reason(
     browser: Client, contacts: list[Contact], ada: User
 ) -> None:
     batch, _ = prepare(browser, "keep_monday", "field=phone")
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
     confirm(browser, batch)
     carry_on_batches()
-    assert outcomes(batch) == {"A": "changed", "B": "stored"}
+    assert outcomes(batch) == {"A": "handed_back", "B": "stored"}
     assert not SyncConflict.objects.get(entity_id=contacts[0].pk).is_being_applied
-    page = text_of(browser.get(f"{address(batch)}?show=changed"))
-    assert "A Changed since, left alone Phone changed while you were deciding." in page
+    page = text_of(browser.get(f"{address(batch)}?show=handed_back"))
+    assert "A Came back Phone changed while you were deciding." in page
     assert "B Being applied" not in page
 
 
-def test_what_cant_be_stored_any_more_is_refused_with_the_reason(
-    browser: Client, contacts: list[Contact]
-) -> None:
+def test_what_cant_be_stored_any_more_comes_back_with_the_reason(browser: Client, contacts: list[Contact]) -> None:
     batch, _ = prepare(browser, query="field=phone")
     Contact.objects.filter(pk=contacts[1].pk).update(sync_enabled=False)
     confirm(browser, batch)
     carry_on_batches()
-    assert outcomes(batch) == {"A": "stored", "B": "refused"}
-    assert "B Refused Sync is off for B" in text_of(browser.get(address(batch)))
+    assert outcomes(batch) == {"A": "stored", "B": "handed_back"}
+    assert "B Came back Sync is off for B" in text_of(browser.get(address(batch)))
 
 
 @pytest.mark.parametrize("expect", [2, 4, -1])
@@ -174,9 +169,7 @@ def test_a_second_yes_does_nothing(browser: Client, contacts: list[Contact]) -> 
     assert batch.state == "done"
 
 
-def test_nobody_confirms_what_another_was_shown(
-    browser: Client, client: Client, contacts: list[Contact]
-) -> None:
+def test_nobody_confirms_what_another_was_shown(browser: Client, client: Client, contacts: list[Contact]) -> None:
     batch, _ = prepare(browser)
     client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
     assert "Somebody else prepared this." in text_of(confirm(client, batch))
@@ -187,7 +180,7 @@ def test_nobody_confirms_what_another_was_shown(
 def test_who_may_only_look_has_no_such_button_and_no_such_page(
     client: Client, contacts: list[Contact], ada: User
 ) -> None:
-    batch = batches.prepare(SyncConflict.objects.all(), "keep_npd", by=ada)
+    batch = bulk_resolution.prepare_batch(SyncConflict.objects.all(), "keep_npd", by=ada)
     client.force_login(person_who_may("view_syncconflict"))
     page = client.get(LIST).content.decode()
     assert "/all/keep_npd/" not in page
@@ -203,7 +196,7 @@ def test_a_worker_that_ends_in_the_middle_leaves_the_rest_to_the_next(
     batch, _ = prepare(browser)
     confirm(browser, batch)
     asked = iter([False, True])
-    monkeypatch.setattr(batch_work.stopping, "asked", lambda: next(asked))
+    monkeypatch.setattr(process, "is_shutting_down", lambda: next(asked))
     carry_on_batches()
     assert sorted(outcomes(batch).values()) == ["left_out", "ready", "ready", "stored"]
     monkeypatch.undo()
@@ -216,19 +209,19 @@ def test_a_conflict_on_which_npd_fails_holds_up_no_other(
 ) -> None:
     batch, _ = prepare(browser)
     confirm(browser, batch)
-    whole, failing = batch_work.resolve, [True]
+    whole, failing = resolution.resolve, [True]
 
     def resolve(*args: Any, **more: Any) -> Any:
         if failing and failing.pop():
             raise RuntimeError("what nobody thought of")
         return whole(*args, **more)
 
-    monkeypatch.setattr(batch_work, "resolve", resolve)
+    monkeypatch.setattr(bulk_resolution, "resolve", resolve)
     carry_on_batches()
-    assert sorted(outcomes(batch).values()) == ["left_out", "refused", "stored", "stored"]
+    assert sorted(outcomes(batch).values()) == ["handed_back", "left_out", "stored", "stored"]
     batch.refresh_from_db()
     assert batch.state == "done"
-    assert "RuntimeError" in batch.entries.get(outcome="refused").reason
+    assert "RuntimeError" in batch.entries.get(outcome="handed_back").reason
 
 
 def test_an_account_that_is_gone_chooses_nothing_any_more(browser: Client, contacts: list[Contact]) -> None:
@@ -236,7 +229,7 @@ def test_an_account_that_is_gone_chooses_nothing_any_more(browser: Client, conta
     confirm(browser, batch)
     ConflictBatch.objects.update(by=None)
     carry_on_batches()
-    assert set(outcomes(batch).values()) == {"refused", "left_out"}
+    assert set(outcomes(batch).values()) == {"handed_back", "left_out"}
 
 
 def test_what_nobody_confirms_is_forgotten_and_so_is_what_was_carried_out_long_ago(
@@ -329,9 +322,7 @@ class TestUndo:
         assert made[1].role_title == "Later"
         assert SyncConflict.objects.get(kind="overwritten").entity_id == made[1].pk
 
-    def test_what_is_still_being_applied_is_undone_once_it_is_written(
-        self, world: World, browser: Client
-    ) -> None:
+    def test_what_is_still_being_applied_is_undone_once_it_is_written(self, world: World, browser: Client) -> None:
         contact = world.linked("c", role_title="Old")
         world.edit(contact, "role_title", "Monday's")
         Contact.objects.update(role_title="NPD's")
@@ -350,9 +341,7 @@ class TestUndo:
         assert contact.role_title == "NPD's"
         assert SyncConflict.objects.get().is_open
 
-    def test_an_undo_of_which_all_is_asked_for_has_nothing_left_to_stop(
-        self, world: World, browser: Client
-    ) -> None:
+    def test_an_undo_of_which_all_is_asked_for_has_nothing_left_to_stop(self, world: World, browser: Client) -> None:
         _made, batch = self.settled(world, browser, 1)
         page = text_of(browser.post(address(batch), {"undo": "1"}, follow=True))
         assert "Stop the undo" in page
@@ -376,7 +365,7 @@ class TestStop:
         batch, _ = prepare(browser)
         confirm(browser, batch)
         asked = iter([False, True])
-        monkeypatch.setattr(batch_work.stopping, "asked", lambda: next(asked))
+        monkeypatch.setattr(process, "is_shutting_down", lambda: next(asked))
         carry_on_batches()
         monkeypatch.undo()
         return batch
@@ -399,9 +388,7 @@ class TestStop:
         assert "B Left out Ada stopped the batch before this was stored, so it is open as before." in left
         assert "0 of 3" in left  # the one that is stored is being applied
         assert "Stop here" not in left
-        assert LogEntry.objects.filter(
-            change_message__contains="Stopped: 2 conflicts left as they are"
-        ).exists()
+        assert LogEntry.objects.filter(change_message__contains="Stopped: 2 conflicts left as they are").exists()
 
     def test_an_undo_that_is_stopped_leaves_the_rest_settled_and_may_be_asked_for_again(
         self, browser: Client, contacts: list[Contact]
@@ -413,7 +400,7 @@ class TestStop:
         assert "Stopped. 3 conflicts are left as they were" in self.stop(browser, batch)
         carry_on_batches()
         batch.refresh_from_db()
-        assert (batch.state, set(batch.entries.values_list("undo", flat=True))) == ("undone", {""})
+        assert (batch.state, set(batch.entries.values_list("outcome", flat=True))) == ("undone", {"stored", "left_out"})
         assert "Undo all of it: 3 conflicts" in text_of(browser.get(address(batch)))
 
     def test_a_batch_that_is_done_has_nothing_to_stop(self, browser: Client, contacts: list[Contact]) -> None:
@@ -424,9 +411,7 @@ class TestStop:
         assert "there was nothing to stop" in self.stop(browser, batch)
         assert sorted(outcomes(batch).values()) == ["left_out", "stored", "stored", "stored"]
 
-    def test_who_may_only_look_stops_nothing(
-        self, browser: Client, client: Client, contacts: list[Contact]
-    ) -> None:
+    def test_who_may_only_look_stops_nothing(self, browser: Client, client: Client, contacts: list[Contact]) -> None:
         batch, _ = prepare(browser)
         confirm(browser, batch)
         client.force_login(person_who_may("view_syncconflict"))
@@ -442,7 +427,7 @@ def test_a_second_worker_leaves_a_batch_to_the_first(browser: Client, contacts: 
     first = connection.copy()
     try:
         with first.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [batch_work.LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [bulk_resolution.BATCH_LOCK])
         carry_on_batches()
         assert sorted(outcomes(batch).values()) == ["left_out", "ready", "ready", "ready"]
     finally:
@@ -460,17 +445,17 @@ def test_an_undo_that_waits_for_looks_asks_nothing_of_its_rows(
     confirm(browser, batch)
     carry_on_batches()
     batch.refresh_from_db()
-    assert batches.want_undone(batch, by=ada) == 30
+    assert bulk_resolution.request_undo(batch, by=ada) == 30
     woken: list[None] = []
-    monkeypatch.setattr(batch_work, "wake", lambda: woken.append(None))
+    monkeypatch.setattr(bulk_resolution, "notify_batch_worker", lambda: woken.append(None))
 
     def queries(seconds: float) -> int:
         with CaptureQueriesContext(connection) as found:
-            assert batch_work.carry_on(seconds) == 0
+            assert bulk_resolution.work_batches(seconds) == 0
         return len(found)
 
     assert queries(60) <= 4  # the batches, their rows that can get on, and whether any is left
     assert queries(-1) <= 4
     assert woken == []
     SyncConflict.objects.update(choice=None)  # as a look that hands back what was chosen
-    assert batch_work.carry_on() == 30
+    assert bulk_resolution.work_batches() == 30

@@ -3,7 +3,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.cache import cache
 from rest_framework.test import APIClient
 
@@ -42,25 +42,19 @@ def test_a_conflict_shows_both_sides_keyed_by_field(api: APIClient, conflict: Sy
     assert shown["npd_data"] == {"phone": PHONE.npd, "role_title": ROLE.npd}
     assert shown["monday_data"] == {"phone": PHONE.monday, "role_title": ROLE.monday}
     assert shown["base_data"] == {"phone": PHONE.base, "role_title": ROLE.base}
-    assert (shown["state"], shown["conflict_fields"], shown["resolved_at"]) == (
-        "open",
-        ["phone", "role_title"],
-        None,
-    )
+    assert (shown["state"], shown["conflict_fields"], shown["resolved_at"]) == ("open", ["phone", "role_title"], None)
 
 
 @pytest.mark.parametrize(
     ("query", "count"),
     [
         ("", 2), ("resolved=false", 1), ("resolved=true", 1),
-        ("entity_type=contact", 2), ("entity_type=x", 0),
+        ("entity_type=contact", 2), ("entity_type=organization", 0),
         ("kind=identity", 0), ("field=role_title", 1), ("monday_item_id=71", 1), ("resolution_type=auto", 1),
         ("page_size=1", 2),
     ],
 )  # fmt: skip
-def test_the_list_is_paged_and_filtered(
-    api: APIClient, conflict: SyncConflict, query: str, count: int
-) -> None:
+def test_the_list_is_paged_and_filtered(api: APIClient, conflict: SyncConflict, query: str, count: int) -> None:
     over = Contact.objects.create(name="Over", monday_id="99")
     record(finding(over, PHONE))
     record(finding(over))
@@ -89,9 +83,7 @@ def test_one_side_needs_no_selections(api: APIClient, conflict: SyncConflict) ->
     assert api.post(f"{LIST}{conflict.pk}/resolve", asked).json()["left_open"] == []
 
 
-def test_stale_values_answer_409_with_those_of_now(
-    api: APIClient, conflict: SyncConflict, contact: Contact
-) -> None:
+def test_stale_values_answer_409_with_those_of_now(api: APIClient, conflict: SyncConflict, contact: Contact) -> None:
     moved = replace(PHONE, npd=None)
     record(finding(contact, moved, ROLE))
     response = api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"}))
@@ -126,10 +118,7 @@ def test_a_value_that_cant_be_stored_answers_400_by_field(api: APIClient, confli
             {"resolution_type": "merge", "selections": {"phone": {"choose": "x"}}, "seen": {}},
             "/selections/phone/choose",
         ),
-        (
-            {"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}},
-            "/seen/phone/monday",
-        ),
+        ({"resolution_type": "merge", "selections": {}, "seen": {"phone": {"npd": "1"}}}, "/seen/phone/monday"),
         ({"resolution_type": "merge", "seen": {}}, ""),
     ],
 )
@@ -162,6 +151,22 @@ def test_who_may_only_look_may_not_resolve(conflict: SyncConflict) -> None:
     api = client_of(person_who_may("view_syncconflict"))
     assert api.get(LIST).status_code == 200
     assert api.post(f"{LIST}{conflict.pk}/resolve", body(phone={"choose": "npd"})).status_code == 403
+
+
+def test_a_typed_value_asks_for_the_right_to_change_the_record(conflict: SyncConflict) -> None:
+    clerk = person_who_may("view_syncconflict", "change_syncconflict")
+    url, typed = f"{LIST}{conflict.pk}/resolve", body(role_title={"choose": "custom", "value": "Typed"})
+    refused = client_of(clerk).post(url, typed)
+    assert (refused.status_code, refused.json()["type"]) == (403, "urn:npd:permission_denied")
+    assert "Nothing was stored" in refused.json()["detail"]
+    assert conflict_of_pk(conflict).choice is None
+    clerk.user_permissions.add(Permission.objects.get(codename="change_contact"))
+    fresh = client_of(type(clerk).objects.get(pk=clerk.pk))
+    assert fresh.post(url, typed).status_code == 200
+
+
+def conflict_of_pk(conflict: SyncConflict) -> SyncConflict:
+    return SyncConflict.objects.get(pk=conflict.pk)
 
 
 def test_without_the_permission_to_view_nothing_is_shown(conflict: SyncConflict) -> None:

@@ -38,25 +38,19 @@ def tick(browser: Client, *contacts: Contact, kept: str = "keep_npd") -> tuple[C
     return ConflictBatch.objects.latest("made_at"), answer
 
 
-def test_the_page_shows_every_value_first_and_says_what_is_left_out(
-    browser: Client, contacts: list[Contact]
-) -> None:
+def test_the_page_shows_every_value_first_and_says_what_is_left_out(browser: Client, contacts: list[Contact]) -> None:
     batch, answer = tick(browser, *contacts)
     page = text_of(answer)
     assert answer.redirect_chain == [(address(batch), 303)]
     assert "Keep NPD in 2 conflicts?" in page
     assert "3 rows that were ticked" in page
-    assert (
-        "Role: “Head of Procurement” everywhere; the other side’s value “Head of Sourcing” gives way." in page
-    )
+    assert "Role: “Head of Procurement” everywhere; the other side’s value “Head of Sourcing” gives way." in page
     assert "C Left out This way is not offered there." in page
     assert f"{LIST}?state=open" in answer.content.decode()
     assert not SyncConflict.objects.filter(choice__isnull=False).exists()
 
 
-def test_yes_stores_the_choice_in_those_that_were_ticked_alone(
-    browser: Client, contacts: list[Contact]
-) -> None:
+def test_yes_stores_the_choice_in_those_that_were_ticked_alone(browser: Client, contacts: list[Contact]) -> None:
     batch, _ = tick(browser, contacts[0], contacts[2])
     confirm(browser, batch)
     carry_on_batches()
@@ -69,7 +63,7 @@ def test_what_changed_since_the_page_is_left_alone_and_said(browser: Client, con
     record(finding(contacts[0], replace(PHONE, npd="+44 20 7946 0001")))
     confirm(browser, batch)
     carry_on_batches()
-    assert outcomes(batch) == {"A": "changed", "B": "stored"}
+    assert outcomes(batch) == {"A": "handed_back", "B": "stored"}
     assert not SyncConflict.objects.get(entity_id=contacts[0].pk).is_being_applied
 
 

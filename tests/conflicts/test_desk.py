@@ -7,14 +7,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.test.utils import CaptureQueriesContext
 
-from conflicts.desk import Desk
+from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
-from conflicts.progress import progress_of
+from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
 from npd.models import Contact
-from sync import hooks
 from sync.clock import sync_now
-from sync.hooks import FieldConflict, Finding
+from sync.kernel import conflict_store
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
@@ -29,11 +29,11 @@ def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[st
 
 
 def test_the_engine_meets_this_desk() -> None:
-    assert isinstance(hooks.desk(), Desk)
+    assert isinstance(conflict_store.current_store(), DatabaseConflictStore)
 
 
 def test_a_finding_opens_a_conflict_keyed_by_field(contact: Contact) -> None:
-    record(finding(contact, PHONE, replace(ROLE, monday=None, note="Both changed it.")))
+    record(finding(contact, PHONE, replace(ROLE, monday=None, reason="Both changed it.")))
 
     conflict = conflict_of(contact)
     assert conflict.conflict_fields == ["phone", "role_title"]
@@ -59,17 +59,17 @@ def test_the_same_finding_twice_writes_once(contact: Contact, django_assert_num_
 
 def test_open_conflicts_tell_their_fields_and_no_choice_before_one_is_made(contact: Contact) -> None:
     record(finding(contact, PHONE))
-    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
-    assert (found.kind, found.monday_item_id, found.fields, found.choices) == ("fields", "71", ("phone",), {})
-    assert Desk().open_of("organization", [contact.pk]) == {}
+    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    assert (found.kind, found.monday_item_id, found.fields, found.resolutions) == ("fields", "71", ("phone",), {})
+    assert DatabaseConflictStore().open_conflicts("organization", [contact.pk]) == {}
 
 
 def test_a_stored_choice_reaches_the_engine_with_the_values_seen(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE, ROLE))
     choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
-    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
-    assert dict(found.choices) == {
-        "phone": hooks.Choice("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)
+    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    assert dict(found.resolutions) == {
+        "phone": conflict_store.Resolution("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)
     }
 
 
@@ -79,22 +79,14 @@ def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contac
     record(finding(contact, moved))
 
     conflict = conflict_of(contact)
-    assert (conflict.conflict_fields, conflict.monday_data) == (
-        ["role_title"],
-        {"role_title": "Head of Nothing"},
-    )
+    assert (conflict.conflict_fields, conflict.monday_data) == (["role_title"], {"role_title": "Head of Nothing"})
     left = conflict.merge_selections["phone"]
-    assert (left["choose"], left["npd"], left["base"], left["monday"]) == (
-        "auto",
-        PHONE.npd,
-        PHONE.base,
-        PHONE.monday,
-    )
+    assert (left["choose"], left["npd"], left["base"], left["monday"]) == ("auto", PHONE.npd, PHONE.base, PHONE.monday)
 
 
 def test_a_conflict_that_is_over_closes_by_itself_with_its_values_kept(contact: Contact) -> None:
     record(finding(contact, PHONE))
-    record(finding(contact, closing_note="Sync was switched off."))
+    record(finding(contact, closing_reason="Sync was switched off."))
 
     conflict = conflict_of(contact)
     assert conflict.resolution_type == "auto"
@@ -118,21 +110,19 @@ def test_an_applied_choice_resolves_the_conflict_in_its_authors_name(contact: Co
     assert (conflict.choice, conflict.is_open) == (None, False)
 
 
-def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(
-    contact: Contact, ada: User
-) -> None:
+def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday", seen=seen(PHONE))
     note = "Both sides agree now."
-    record(finding(contact, applied={"phone": PHONE.monday}, closing_note=note))
-    said = progress_of(conflict_of(contact)).sentence
+    record(finding(contact, applied={"phone": PHONE.monday}, closing_reason=note))
+    said = conflict_progress(conflict_of(contact)).sentence
     assert said.startswith("Settled: Phone is")
     assert note not in said
 
     record(finding(contact, ROLE))
-    record(finding(contact, closing_note=note))
+    record(finding(contact, closing_reason=note))
     over = SyncConflict.objects.get(conflict_fields=["role_title"])
-    assert note in progress_of(over).sentence
+    assert note in conflict_progress(over).sentence
 
 
 @pytest.mark.parametrize(
@@ -178,9 +168,7 @@ def test_what_was_applied_leaves_and_the_rest_stays_open(contact: Contact, ada: 
     assert conflict.monday_data == {"phone": PHONE.monday, "role_title": ROLE.monday}
 
 
-def test_a_rejected_choice_comes_back_with_its_reason_and_the_others_wait_on(
-    contact: Contact, ada: User
-) -> None:
+def test_a_rejected_choice_comes_back_with_its_reason_and_the_others_wait_on(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE, ROLE))
     choose(contact, ada, PHONE, ROLE, phone={"choose": "npd"}, role_title={"choose": "monday"})
     moved = replace(PHONE, monday="+44 20 7946 1111")
@@ -189,8 +177,8 @@ def test_a_rejected_choice_comes_back_with_its_reason_and_the_others_wait_on(
     conflict = conflict_of(contact)
     assert conflict.choice_problem == "The value on Monday changed."
     assert conflict.left_open == ["phone"]
-    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
-    assert list(found.choices) == ["role_title"]
+    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    assert list(found.resolutions) == ["role_title"]
     assert conflict.stored_choice.handed_back["phone"].choose == "npd"
 
 
@@ -203,7 +191,7 @@ def test_one_conflict_is_handed_back_with_a_line_in_the_history_and_the_records_
     other = SyncConflict.objects.get(kind="overwritten")
     resolve(other.pk, by=ada, resolution_type="keep_npd", seen=seen(ROLE))
 
-    Desk().hand_back("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
+    DatabaseConflictStore().reject_resolutions("contact", [contact.pk], "Somebody has it by now.", only=other.pk)
     other.refresh_from_db()
     assert other.choice_problem == "Somebody has it by now."
     assert other.left_open == ["role_title"]
@@ -223,14 +211,12 @@ def test_a_handed_back_conflict_can_be_chosen_for_again(contact: Contact, ada: U
     assert conflict_of(contact).is_being_applied
 
 
-def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(
-    contact: Contact, ada: User
-) -> None:
+def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(contact: Contact, ada: User) -> None:
     record(finding(contact, PHONE))
     choose(contact, ada, PHONE, phone={"choose": "npd"})
     record(finding(contact, replace(PHONE, monday="+44 20 7946 1111")))
-    (found,) = Desk().open_of("contact", [contact.pk])[contact.pk]
-    assert found.choices["phone"].seen_monday == PHONE.monday
+    (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
+    assert found.resolutions["phone"].seen_monday == PHONE.monday
 
 
 def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Contact, ada: User) -> None:
@@ -252,8 +238,8 @@ def test_a_resolved_conflict_opens_as_a_new_one(contact: Contact) -> None:
 
 
 def test_identity_conflicts_are_one_an_item_and_close_alone(contact: Contact) -> None:
-    def who(item: str, **data: Any) -> Finding:
-        return Finding("contact", contact.pk, item, "identity", data=data)
+    def who(item: str, **data: Any) -> ConflictReport:
+        return ConflictReport("contact", contact.pk, item, "identity", data=data)
 
     record(who("8", what="Two items.", candidates=[{"id": "8", "label": "G."}]), who("9", what="One more."))
     record(who("9", what="Still one more."), finding(contact, PHONE))
@@ -278,4 +264,4 @@ def test_a_look_at_a_hundred_records_costs_no_more_queries_than_at_one(
     assert isinstance(queries, CaptureQueriesContext)
     assert SyncConflict.objects.filter(resolution_type="keep_npd").count() == count
     with django_assert_max_num_queries(1):
-        Desk().open_of("contact", [contact.pk for contact in contacts])
+        DatabaseConflictStore().open_conflicts("contact", [contact.pk for contact in contacts])

@@ -11,9 +11,9 @@ from django.test import Client
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conflicts.differences import MOST, characters, parts, parts_of_base
+from conflicts.text_diff import MAX_DIFF_CHARACTERS, base_diff_parts, characters, diff_parts
 from npd.models import Contact
-from sync.hooks import FieldConflict
+from sync.kernel.conflict_store import FieldConflict
 from sync.models import WebhookEvent
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record
@@ -23,7 +23,7 @@ FAMILY, FLAG, ACCENT = "👩‍👩‍👧", "🇸🇪", "e\u0301"
 
 
 def marked(text: str | None, other: str | None) -> str:
-    return "".join(f"[{part.text}]" if part.marked else part.text for part in parts(text, other))
+    return "".join(f"[{part.text}]" if part.marked else part.text for part in diff_parts(text, other))
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_long_texts_are_compared_by_words() -> None:
 
 
 def test_what_would_take_too_long_is_not_marked() -> None:
-    text = "x" * (MOST + 1)
+    text = "x" * (MAX_DIFF_CHARACTERS + 1)
     assert marked(text, f"{text}y") == text
 
 
 def test_of_the_agreed_text_is_marked_what_either_side_has_not_any_more() -> None:
-    shown = [(part.text, part.marked) for part in parts_of_base("abcdef", "abcdeX", "Ybcdef")]
+    shown = [(part.text, part.marked) for part in base_diff_parts("abcdef", "abcdeX", "Ybcdef")]
     assert shown == [("a", True), ("bcde", False), ("f", True)]
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_the_pieces_are_always_the_whole_text(one: str, other: str) -> None:
-    assert "".join(part.text for part in parts(one, other)) == one
-    assert "".join(part.text for part in parts_of_base(one, other, None)) == one
+    assert "".join(part.text for part in diff_parts(one, other)) == one
+    assert "".join(part.text for part in base_diff_parts(one, other, None)) == one
 
 
 @pytest.mark.django_db

@@ -10,22 +10,18 @@ from django.db import transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from conflicts.desk import Desk
-from conflicts.errors import ResolutionError
+from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
-from conflicts.picks import current_values
-from conflicts.resolution import resolve
-from conflicts.undoing import undo
+from conflicts.resolution import current_values, resolve
+from conflicts.resolution_undo import undo
 from npd.models import Contact
-from sync.hooks import RECORD, FieldConflict, Finding, Option
+from sync.kernel.action_errors import ActionError
+from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.models import Decision
 
 KEYS = ("role_title", "notes")
 VALUES = st.sampled_from(["one", "two", "three", None])
-OPTIONS = [
-    Option("npd", "Keep", "It stays.").to_json(),
-    Option("custom", "Part", "Both stay.", "unlink").to_json(),
-]
+OPTIONS = [Option("npd", "Keep", "It stays.").to_json(), Option("custom", "Part", "Both stay.", "unlink").to_json()]
 
 
 @dataclass
@@ -59,8 +55,8 @@ STEPS = st.lists(
 
 def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> None:
     """What the engine says, as its contract allows: a choice is applied, handed back, or not touched yet."""
-    asked = [c for c in Desk().open_of("contact", [record]).get(record, []) if c.kind == kind]
-    chosen = {key for one in asked for key in one.choices}
+    asked = [c for c in DatabaseConflictStore().open_conflicts("contact", [record]).get(record, []) if c.kind == kind]
+    chosen = {key for one in asked for key in one.resolutions}
     if takes == "ignored" and chosen:
         fields = [f for one in asked for f in _as_stored(one.conflict_id)]
     still = [one for one in fields if takes != "applied" or one.key not in chosen]
@@ -73,28 +69,27 @@ def look(record: UUID, kind: str, fields: list[FieldConflict], takes: str) -> No
     if takes == "rejected":
         outcome = {"rejected": dict.fromkeys(chosen, "It changed.")}  # type: ignore[dict-item]
     inverse = {key: {"before": {}, "after": {}} for key in chosen}
-    Desk().record([Finding("contact", record, "71", kind, still, data=data, inverse=inverse, **outcome)])  # type: ignore[arg-type]
+    DatabaseConflictStore().save_reports(
+        [ConflictReport("contact", record, "71", kind, still, data=data, inverse=inverse, **outcome)]
+    )  # type: ignore[arg-type]
 
 
 def _as_stored(conflict_id: UUID) -> list[FieldConflict]:
     row = SyncConflict.objects.get(pk=conflict_id)
     return [
-        FieldConflict(key, row.npd_data[key], row.base_data[key], row.monday_data[key])
-        for key in row.conflict_fields
+        FieldConflict(key, row.npd_data[key], row.base_data[key], row.monday_data[key]) for key in row.conflict_fields
     ]
 
 
 def choose(record: UUID, side: str, by: User, told: Told) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at=None).order_by("kind"):
-        keys = [RECORD] if conflict.is_about_record else conflict.conflict_fields
+        keys = [RECORD_KEY] if conflict.is_about_record else conflict.conflict_fields
         value = "unlink" if conflict.is_about_record else "typed"
         picked = {key: {"choose": side, **({"value": value} if side == "custom" else {})} for key in keys}
         try:
-            resolve(
-                conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict)
-            )
+            resolve(conflict.pk, by=by, resolution_type="merge", selections=picked, seen=current_values(conflict))
             told.choices += 1
-        except ResolutionError:
+        except ActionError:
             continue
 
 
@@ -102,31 +97,33 @@ def take_back(record: UUID, by: User, *, stands: bool) -> None:
     for conflict in SyncConflict.objects.filter(entity_id=record, resolved_at__isnull=False):
         try:
             undo(conflict.pk, by=by)
-        except ResolutionError:
+        except ActionError:
             continue
-        wish = next(c for c in Desk().open_of("contact", [record])[record] if c.conflict_id == conflict.pk)
+        wish = next(
+            c
+            for c in DatabaseConflictStore().open_conflicts("contact", [record])[record]
+            if c.conflict_id == conflict.pk
+        )
         entries = conflict.merge_selections
         again = [
             FieldConflict(key, entries[key]["npd"], entries[key]["base"], entries[key]["monday"])
-            for key in wish.choices
+            for key in wish.resolutions
         ]
         others = [
             one
-            for open_one in SyncConflict.objects.filter(
-                entity_id=record, resolved_at=None, kind=conflict.kind
-            )
+            for open_one in SyncConflict.objects.filter(entity_id=record, resolved_at=None, kind=conflict.kind)
             for one in _as_stored(open_one.pk)
         ]
         fields = [*others, *again] if stands else others
-        undone = dict.fromkeys(wish.choices, "" if stands else "It changed.")
-        Desk().record([Finding("contact", record, "71", conflict.kind, fields, undone=undone)])
+        undone = dict.fromkeys(wish.resolutions, "" if stands else "It changed.")
+        DatabaseConflictStore().save_reports(
+            [ConflictReport("contact", record, "71", conflict.kind, fields, undone=undone)]
+        )
 
 
 @pytest.mark.django_db
 @settings(
-    max_examples=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(steps=STEPS)
 def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten(
@@ -138,7 +135,7 @@ def test_one_is_open_a_kind_no_choice_is_lost_silently_and_no_value_is_forgotten
 
 
 def _hold_the_laws(steps: list[tuple[str, Any]]) -> None:
-    by = User.objects.create_user(f"u{uuid4().hex[:8]}")
+    by = User.objects.create_superuser(f"u{uuid4().hex[:8]}")
     record = Contact.objects.create(name="Grace", monday_id="71").pk
     told = Told()
     for what, how in steps:

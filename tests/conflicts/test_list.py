@@ -15,7 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from conflicts import batches, waiting
+from conflicts import bulk_resolution, conflict_queries
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact, Organization
@@ -116,9 +116,7 @@ def test_filters_by_board_age_and_who_chose(browser: Client, ada: User) -> None:
     old, young = conflicting("Old", PHONE), conflicting("Young", PHONE)
     SyncConflict.objects.filter(pk=old.pk).update(detected_at=sync_now() - timedelta(days=40))
     organization = Organization.objects.create(name="Org", monday_id="5")
-    record(
-        replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk)
-    )
+    record(replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk))
     resolve(young.pk, by=other, resolution_type="keep_npd", seen=seen(PHONE))
     assert names(browser, f"board={links['organization'].pk}") == {"Org"}
     assert names(browser, f"board={links['contact'].pk}") == {"Old", "Young"}
@@ -161,13 +159,11 @@ def test_a_full_list_with_every_filter_asks_at_most_fifteen_questions(
     for number in range(20):
         conflicting(f"c{number}", PHONE, ROLE)
     organization = Organization.objects.create(name="Org", monday_id="5")
-    record(
-        replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk)
-    )
+    record(replace(finding(Contact(monday_id="5"), PHONE), entity_type="organization", entity_id=organization.pk))
     Contact.objects.filter(name="c1").delete()
     link = BoardLink.objects.get(entity_type="contact")
-    batch = batches.prepare(SyncConflict.objects.filter(resolved_at=None), "keep_npd", by=ada)
-    batches.confirm(batch, by=ada, expect=batch.total)
+    batch = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_npd", by=ada)
+    bulk_resolution.confirm_batch(batch, by=ada, expected_count=batch.total)
     with django_assert_max_num_queries(15):
         assert "Always take NPD’s Phone?" in text_of(browser.get(LIST))
     with django_assert_max_num_queries(15):
@@ -179,13 +175,13 @@ def test_a_full_list_with_every_filter_asks_at_most_fifteen_questions(
 def test_counting_what_was_settled_lately_reads_an_index_and_not_the_table() -> None:
     """By the planner's own word, told that a scan of the table is dear: with a volatile bound it had no choice."""
     with CaptureQueriesContext(connection) as sent:
-        waiting.counts()
+        conflict_queries.conflict_counts()
     plan = explained(sent.captured_queries[0]["sql"])
     assert re.search(r"Index Cond: \(+resolved_at >= ", plan)
 
 
 def test_a_page_of_the_list_is_read_in_the_order_of_its_index_and_not_sorted() -> None:
-    rows = SyncConflict.objects.order_by(*waiting.OPEN_FIRST)
+    rows = SyncConflict.objects.order_by(*conflict_queries.OPEN_FIRST)
     plan = explained(str(rows.query))
     assert "sync_conflicts_in_order" in plan
     assert "Sort" not in plan

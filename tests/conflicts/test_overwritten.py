@@ -7,17 +7,17 @@ import pytest
 from django.contrib.auth.models import User
 from django.test import Client
 
-from conflicts.errors import BadResolution
 from conflicts.models import SyncConflict
-from conflicts.progress import progress_of
+from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
-from conflicts.undoing import undo
+from conflicts.resolution_undo import undo
+from conflicts.validation import InvalidResolution
 from npd.models import Contact
-from sync.hooks import FieldConflict, Finding
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import Decision, FieldMapping
 from tests.conflicts.conftest import conflict_of, record, seen
 from tests.conflicts.test_screen import screen, text_of
-from tests.engine.conftest import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +25,8 @@ ROLE = FieldConflict("role_title", "Stands", None, "Lost", "Grace wrote it while
 PHONE = FieldConflict("phone", "+44 20 7946 0812", None, "+44 20 7946 0999")
 
 
-def lost(contact: Contact, *fields: FieldConflict, **more: Any) -> Finding:
-    return Finding("contact", contact.pk, contact.monday_id or "", "overwritten", fields, **more)
+def lost(contact: Contact, *fields: FieldConflict, **more: Any) -> ConflictReport:
+    return ConflictReport("contact", contact.pk, contact.monday_id or "", "overwritten", fields, **more)
 
 
 def test_it_stays_with_its_values_whatever_later_looks_find(contact: Contact) -> None:
@@ -49,7 +49,7 @@ def test_of_a_second_loss_the_first_value_stays_in_the_history(contact: Contact)
 
 def test_it_ends_with_its_reason_when_it_cant_be_settled_any_more(contact: Contact) -> None:
     record(lost(contact, ROLE))
-    record(lost(contact, closing_note="Sync was turned off for this record."))
+    record(lost(contact, closing_reason="Sync was turned off for this record."))
     conflict = conflict_of(contact)
     assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Lost"})
 
@@ -65,11 +65,7 @@ def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Conta
 
 
 @pytest.mark.parametrize(
-    ("type_", "words"),
-    [
-        ("keep_npd", "nothing had to be written"),
-        ("keep_monday", "written in NPD and on Monday"),
-    ],
+    ("type_", "words"), [("keep_npd", "nothing had to be written"), ("keep_monday", "written in NPD and on Monday")]
 )
 def test_what_was_written_is_told_for_both_sides_hold_what_stands(
     contact: Contact, ada: User, type_: str, words: str
@@ -77,19 +73,19 @@ def test_what_was_written_is_told_for_both_sides_hold_what_stands(
     record(lost(contact, ROLE))
     resolve(conflict_of(contact).pk, by=ada, resolution_type=type_, seen=seen(ROLE))
     record(lost(contact, applied={"role_title": "Stands" if type_ == "keep_npd" else "Lost"}))
-    assert words in progress_of(conflict_of(contact)).sentence
+    assert words in conflict_progress(conflict_of(contact)).sentence
 
 
 def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User) -> None:
     record(lost(contact, ROLE))
-    with pytest.raises(BadResolution, match="what stands now"):
+    with pytest.raises(InvalidResolution, match="what stands now"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
                 selections={"role_title": {"choose": "base"}}, seen=seen(ROLE))  # fmt: skip
 
 
 def test_a_lost_value_that_npd_cant_take_is_refused_in_words(contact: Contact, ada: User) -> None:
     record(lost(contact, FieldConflict("phone", PHONE.npd, None, "no digits")))
-    with pytest.raises(BadResolution, match="not a telephone number"):
+    with pytest.raises(InvalidResolution, match="not a telephone number"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_monday",
                 seen={"phone": {"npd": PHONE.npd, "monday": "no digits"}})  # fmt: skip
 

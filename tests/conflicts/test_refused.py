@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -13,18 +14,18 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from conflicts.admin.posted import posted_of
-from conflicts.errors import BadResolution, NotWaiting, StaleSeen
+from conflicts.admin.case_screen import parse_form
 from conflicts.models import SyncConflict
-from conflicts.refused_acts import answer, last_answer, undo
+from conflicts.rejections import answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
+from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
 from npd.models import Contact
-from sync import refused
 from sync.choices import Cause
 from sync.ledger import SyncStateService
+from sync.records import blocked_fields
 from tests.conflicts.conftest import person_who_may
 from tests.conflicts.test_screen import LIST, text_of
-from tests.engine.conftest import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REFUSED = '"odd"@example.com'
@@ -41,10 +42,10 @@ def refuse(world: World, name: str = "Ann", good: str = GOOD, bad: str = REFUSED
 
 
 def choose(contact: Contact, by: User, choose: str, value: str = "", seen: Any = None) -> Any:
-    return answer(named(contact), by=by, choose=choose, value=value, seen=seen or SEEN)
+    return answer_rejection(named(contact), by=by, choose=choose, value=value, seen=seen or SEEN)
 
 
-def named(contact: Contact, key: str = "email") -> refused.Named:
+def named(contact: Contact, key: str = "email") -> blocked_fields.FieldRef:
     return "contact", contact.pk, key
 
 
@@ -52,9 +53,7 @@ def page_of(contact: Contact, key: str = "email") -> str:
     return f"{LIST}refused/contact/{contact.pk}/{key}/"
 
 
-def form(
-    choose: str, value: str = "", key: str = "email", seen: dict[str, str | None] | None = None
-) -> dict[str, str]:
+def form(choose: str, value: str = "", key: str = "email", seen: dict[str, str | None] | None = None) -> dict[str, str]:
     shown = seen or SEEN
     return {
         f"seen-{key}": json.dumps([shown["npd"], shown["monday"]]), f"pick-{key}": choose, f"value-{key}": value,
@@ -68,7 +67,7 @@ def browser(client: Client, ada: User) -> Client:
 
 
 def waits() -> list[tuple[str, str]]:
-    return [(one.name, one.key) for one in refused.waiting(10)]
+    return [(one.name, one.key) for one in blocked_fields.rejected_values(10)]
 
 
 def test_a_corrected_value_is_stored_in_npd_and_sent(world: World, ada: User) -> None:
@@ -83,14 +82,13 @@ def test_a_corrected_value_is_stored_in_npd_and_sent(world: World, ada: User) ->
 
 
 @pytest.mark.parametrize(
-    ("typed", "words"),
-    [("no address", "e-mail"), ("x" * 400 + "@example.com", "characters"), ("\x00", "NUL")],
+    ("typed", "words"), [("no address", "e-mail"), ("x" * 400 + "@example.com", "characters"), ("\x00", "NUL")]
 )
 def test_a_correction_that_either_side_would_refuse_is_not_stored(
     world: World, ada: User, typed: str, words: str
 ) -> None:
     contact = refuse(world)
-    with pytest.raises(BadResolution) as why:
+    with pytest.raises(InvalidResolution) as why:
         choose(contact, ada, "custom", typed)
     assert words in why.value.problems["email"]
     contact.refresh_from_db()
@@ -115,9 +113,7 @@ def test_where_monday_has_nothing_taking_it_empties_npd(world: World, ada: User)
     assert not contact.email
 
 
-def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing(
-    world: World, ada: User
-) -> None:
+def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing(world: World, ada: User) -> None:
     contact = refuse(world)
     choose(contact, ada, "npd")
     world.work()
@@ -131,7 +127,7 @@ def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     world.work()
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
-    told = SyncStateService().describe(contact).held["email"]
+    told = SyncStateService().describe(contact).blocked_fields["email"]
     assert "Ada left it in NPD, so it isn’t sent before it or its column changes." in told
 
 
@@ -147,9 +143,7 @@ def test_a_value_left_in_npd_flows_again_once_somebody_changes_it(world: World, 
     assert waits() == [("Ann", "email")]
 
 
-def test_a_value_left_in_npd_that_goes_back_to_the_agreed_one_is_left_no_more(
-    world: World, ada: User
-) -> None:
+def test_a_value_left_in_npd_that_goes_back_to_the_agreed_one_is_left_no_more(world: World, ada: User) -> None:
     contact = refuse(world)
     choose(contact, ada, "npd")
     world.work()
@@ -175,7 +169,7 @@ def test_each_answer_can_be_taken_back_and_the_value_waits_again(world: World, a
         made = choose(contact, ada, side, value, seen)
         world.work()
         assert not waits()
-        undo(made, by=ada)
+        undo_answer(made, by=ada)
         world.work()
         contact.refresh_from_db()
         assert contact.email == REFUSED
@@ -186,33 +180,21 @@ def test_what_changed_since_can_not_be_taken_back_and_says_so(world: World, ada:
     contact = refuse(world)
     typed = choose(contact, ada, "custom", "new@example.com")
     Contact.objects.filter(pk=contact.pk).update(email="third@example.com")
-    with pytest.raises(BadResolution, match="changed since"):
-        undo(typed, by=ada)
+    with pytest.raises(InvalidResolution, match="changed since"):
+        undo_answer(typed, by=ada)
     other = refuse(world, "Bob", "bob@example.com")
-    left = answer(
+    left = answer_rejection(
         named(other), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": "bob@example.com"}
     )
-    undo(left, by=ada)
-    with pytest.raises(BadResolution, match="not left in NPD any more"):
-        undo(left, by=ada)
+    undo_answer(left, by=ada)
+    with pytest.raises(InvalidResolution, match="not left in NPD any more"):
+        undo_answer(left, by=ada)
 
 
-def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(
-    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(world: World, ada: User) -> None:
     """The answer comes after the look has read the ledger, and before it settles."""
-    from sync.engine import settling
-
     contact = refuse(world)
-    ask = settling.giving_way
-
-    def answered_first(attempt: Any) -> None:
-        monkeypatch.undo()
-        choose(contact, ada, "npd")
-        ask(attempt)
-
-    monkeypatch.setattr(settling, "giving_way", answered_first)
-    monkeypatch.setattr("sync.engine.settling.giving_way", answered_first)
+    world.meanwhile(lambda: choose(contact, ada, "npd"), after="read")
     world.look(contact)
     assert last_answer(*named(contact)) is not None
     assert world.status(contact) == "synced"
@@ -221,15 +203,24 @@ def test_a_look_that_was_under_way_does_not_forget_that_a_value_was_left(
 
 def test_stale_answers_and_answered_values_are_refused(world: World, ada: User) -> None:
     contact = refuse(world)
-    with pytest.raises(StaleSeen):
+    with pytest.raises(StaleResolution):
         choose(contact, ada, "monday", seen={"npd": REFUSED, "monday": "older@example.com"})
-    with pytest.raises(BadResolution, match="Nothing is chosen"):
+    with pytest.raises(InvalidResolution, match="Nothing is chosen"):
         choose(contact, ada, "")
     choose(contact, ada, "npd")
-    with pytest.raises(NotWaiting, match="Ada has left Email of Ann in NPD already"):
+    with pytest.raises(NotOpen, match="Ada has left Email of Ann in NPD already"):
         choose(contact, ada, "npd")
     with pytest.raises(PermissionDenied):
         choose(contact, person_who_may("view_syncconflict"), "npd")
+
+
+def test_a_corrected_value_asks_for_the_right_to_change_the_record(world: World, client: Client) -> None:
+    contact = refuse(world)
+    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    assert 'value="custom"' not in client.get(page_of(contact)).content.decode()
+    refused = client.post(page_of(contact), form("custom", "ann@example.org"))
+    assert (refused.status_code, waits()) == (403, [("Ann", "email")])
+    assert client.post(page_of(contact), form("npd")).status_code == 303
 
 
 def test_notes_that_are_too_long_wait_among_them_and_are_shortened(world: World, ada: User) -> None:
@@ -237,9 +228,9 @@ def test_notes_that_are_too_long_wait_among_them_and_are_shortened(world: World,
     world.work()
     assert waits() == [("Ann", "notes")]
     seen = {"npd": "x" * 2_500, "monday": None}
-    with pytest.raises(BadResolution):
-        answer(named(contact, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=seen)
-    answer(named(contact, "notes"), by=ada, choose="custom", value="short", seen=seen)
+    with pytest.raises(InvalidResolution):
+        answer_rejection(named(contact, "notes"), by=ada, choose="custom", value="y" * 2_400, seen=seen)
+    answer_rejection(named(contact, "notes"), by=ada, choose="custom", value="short", seen=seen)
     world.work()
     assert (world.status(contact), world.values(contact)["notes"]) == ("synced", "short")
 
@@ -247,7 +238,7 @@ def test_notes_that_are_too_long_wait_among_them_and_are_shortened(world: World,
 def test_too_long_notes_that_are_left_in_npd_keep_their_record_from_nothing(world: World, ada: User) -> None:
     contact = world.contact("Ann", notes="x" * 2_500)
     world.work()
-    answer(named(contact, "notes"), by=ada, choose="npd", value="", seen={"npd": "x" * 2_500, "monday": None})
+    answer_rejection(named(contact, "notes"), by=ada, choose="npd", value="", seen={"npd": "x" * 2_500, "monday": None})
     world.work()
     assert world.status(contact) == "synced"
 
@@ -266,7 +257,7 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
     assert "Monday refused" in conflict.choice_problem
     assert not waits()
-    with pytest.raises(NotWaiting):
+    with pytest.raises(NotOpen):
         choose(contact, ada, "npd", seen=seen["email"])
 
 
@@ -275,7 +266,7 @@ def test_records_without_sync_and_deleted_ones_wait_for_nobody(world: World, ada
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
     gone.delete()
     assert not waits()
-    with pytest.raises(BadResolution, match="Sync is off"):
+    with pytest.raises(InvalidResolution, match="Sync is off"):
         choose(off, ada, "npd", seen={"npd": REFUSED, "monday": "off@example.com"})
 
 
@@ -286,18 +277,9 @@ def test_the_pages_show_what_was_refused_why_and_the_ways_out(world: World, brow
     assert page_of(contact) in listed.content.decode()
     assert "Monday refused “&quot;odd&quot;@example.com”" in text_of(listed)
     page = text_of(browser.get(page_of(contact)))
-    for words in (
-        "What Monday says of Email",
-        "Monday refused",
-        "leave it, don’t sync this value",
-        "take it",
-        GOOD,
-    ):
+    for words in ("What Monday says of Email", "Monday refused", "leave it, don’t sync this value", "take it", GOOD):
         assert words in page
-    assert (
-        f'href="{page_of(contact)}"'
-        in browser.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
-    )
+    assert f'href="{page_of(contact)}"' in browser.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
     assert f'href="{LIST}refused/"' in browser.get("/admin/").content.decode()
 
 
@@ -324,9 +306,7 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(world: Wor
     assert "put back to" in text_of(back)
 
 
-def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(
-    world: World, browser: Client
-) -> None:
+def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(world: World, browser: Client) -> None:
     contact = refuse(world)
     browser.post(page_of(contact), form("custom", REFUSED))
     assert "is sent to Monday once more" in text_of(browser.get(page_of(contact)))
@@ -346,9 +326,9 @@ def test_an_answer_about_a_record_that_is_deleted_meanwhile_finds_no_page(
 
     def gone_first(request: Any) -> Any:
         Contact.objects.filter(pk=contact.pk).delete()
-        return posted_of(request)
+        return parse_form(request)
 
-    monkeypatch.setattr("conflicts.admin.refused.posted_of", gone_first)
+    monkeypatch.setattr("conflicts.admin.case_screen.parse_form", gone_first)
     assert browser.post(page_of(contact), form("custom", "ann@example.org")).status_code == 404
 
 
@@ -362,6 +342,10 @@ def test_who_may_look_only_sees_it_and_can_not_answer(world: World, client: Clie
     assert client.get(page_of(contact)).status_code == 403
 
 
+def leads_to(page: Any, url: str, way: str) -> bool:
+    return re.search(rf'href="{re.escape(url)}"\s+data-{way}\b', page.content.decode()) is not None
+
+
 def test_the_walk_leads_from_the_last_conflict_to_what_is_refused_and_on_to_the_first(
     world: World, browser: Client
 ) -> None:
@@ -373,12 +357,12 @@ def test_the_walk_leads_from_the_last_conflict_to_what_is_refused_and_on_to_the_
     conflict = SyncConflict.objects.get()
     screen = f"{LIST}{conflict.pk}/screen/"
     page = browser.get(screen)
-    assert "1 of 3" in text_of(page)
-    assert f'href="{page_of(first)}" data-after' in page.content.decode()
-    assert f'href="{page_of(second)}" data-before' in page.content.decode()
+    assert "1 of 1" in text_of(page), "as many as the list of conflicts and the sidebar say"
+    assert leads_to(page, page_of(first), "after")
+    assert leads_to(page, page_of(second), "before")
     page = browser.get(page_of(second))
-    assert "3 of 3" in text_of(page)
-    assert f'href="{screen}" data-after' in page.content.decode()
+    assert "2 of 2" in text_of(page), "as many as the list of refused values says"
+    assert leads_to(page, screen, "after")
     gone_on = browser.post(page_of(first), form("npd") | {"next": "1"})
     assert gone_on["Location"].startswith(f"{page_of(second)}?answered=")
     assert "stays in NPD alone, as Ada chose" in text_of(browser.get(gone_on["Location"]))

@@ -7,19 +7,18 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from conflicts.errors import BadResolution, NotWaiting
 from conflicts.models import SyncConflict
-from conflicts.refused_acts import answer, last_answer, undo
-from conflicts.refused_case import Case
+from conflicts.rejections import RejectionCase, answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
+from conflicts.validation import InvalidResolution, NotOpen
 from npd.models import Contact
 from sync.choices import Cause
-from sync.engine.values import raw_of
 from sync.ledger import SyncStateService
 from sync.models import FieldMapping, SyncMetadata
+from sync.reconcile.field_values import stored_values
 from tests.conflicts.test_refused import GOOD, REFUSED, SEEN, choose, named, refuse, waits
 from tests.drift.conftest import Owner
-from tests.engine.conftest import World
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 OTHER = "bea@example.com"
@@ -75,17 +74,17 @@ def test_a_column_that_is_gone_for_a_while_does_not_make_a_left_value_be_sent(
 def test_one_look_that_can_not_read_the_cell_does_not_make_a_left_value_be_sent(
     world: World, ada: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.connectors.monday.converters import UnknownValue
+    from sync.connectors.base.conversion import UnknownValue
 
     contact = leave(world, ada)
-    kind = type(Case.of(*named(contact)).convert)  # type: ignore[union-attr]
+    kind = type(RejectionCase.of(*named(contact)).converter)  # type: ignore[union-attr]
     mutations = world.calls("mutation")
 
     def unreadable(_self: Any, _reading: Any) -> Any:
         raise UnknownValue("it can't be read")
 
     with monkeypatch.context() as patched:
-        patched.setattr(kind, "raw_of", unreadable)
+        patched.setattr(kind, "stored_value", unreadable)
         world.look(contact)
     assert (world.status(contact), entry(world, contact)["side"]) == ("pending", "npd")
     world.look(contact)
@@ -150,14 +149,12 @@ def test_an_edit_on_monday_that_a_rule_overrules_is_told_and_no_record_in_sync_s
     assert world.status(contact) == "pending"
     assert waits() == [("Ann", "email")]
     assert world.calls("mutation") == mutations
-    answer(named(contact), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": OTHER})
+    answer_rejection(named(contact), by=ada, choose="npd", value="", seen={"npd": REFUSED, "monday": OTHER})
     world.work()
     assert world.status(contact) == "synced"
 
 
-def test_an_edit_between_the_answer_and_the_next_look_counts_as_one_that_was_not_seen(
-    world: World, ada: User
-) -> None:
+def test_an_edit_between_the_answer_and_the_next_look_counts_as_one_that_was_not_seen(world: World, ada: User) -> None:
     contact = refuse(world)
     rule("npd_wins")
     choose(contact, ada, "npd")
@@ -173,17 +170,15 @@ def test_of_a_cell_that_was_emptied_the_empty_value_is_shown_and_taken(world: Wo
     Contact.objects.filter(pk=contact.pk).update(email=REFUSED)
     world.work()
     assert waits() == [("Ann", "email")]
-    case = Case.of(*named(contact))
+    case = RejectionCase.of(*named(contact))
     assert case is not None
     assert case.monday is None
-    answer(named(contact), by=ada, choose="monday", value="", seen={"npd": REFUSED, "monday": None})
+    answer_rejection(named(contact), by=ada, choose="monday", value="", seen={"npd": REFUSED, "monday": None})
     contact.refresh_from_db()
     assert not contact.email
 
 
-def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(
-    world: World, ada: User
-) -> None:
+def test_what_is_taken_from_monday_is_what_is_shown_also_where_we_sent_another(world: World, ada: User) -> None:
     """What Monday answered to our write was somebody's edit: the base's halves differ."""
     contact = refuse(world)
     ledger = world.ledger(contact)
@@ -200,7 +195,7 @@ def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada:
     Contact.objects.filter(pk=contact.pk).update(phone="+4930123456")
     ledger = world.ledger(contact)
     phone = ledger.held["email"] | {"column": mapping.column_id, "version": mapping.version}
-    raw = raw_of(Contact.objects.get(pk=contact.pk), mapping)
+    raw = stored_values(Contact.objects.get(pk=contact.pk), mapping)
     SyncMetadata.objects.filter(pk=ledger.pk).update(held=ledger.held | {"phone": phone | {"local": raw}})
     world.work()
     assert waits() == [("Ann", "email"), ("Ann", "phone")]
@@ -214,31 +209,20 @@ def test_leaving_one_value_sends_no_other_that_monday_refused(world: World, ada:
 def test_an_undo_does_not_take_away_what_another_person_said_later(world: World, ada: User) -> None:
     contact = refuse(world)
     first = choose(contact, ada, "npd")
-    undo(first, by=ada)
+    undo_answer(first, by=ada)
     bob = User.objects.create_superuser("bob", "bob@x.test", "x", first_name="Bob")
     choose(contact, bob, "npd")
-    with pytest.raises(BadResolution, match="not left in NPD any more"):
-        undo(first, by=ada)
-    with pytest.raises(NotWaiting, match="Bob"):
+    with pytest.raises(InvalidResolution, match="not left in NPD any more"):
+        undo_answer(first, by=ada)
+    with pytest.raises(NotOpen, match="Bob"):
         choose(contact, ada, "npd")
 
 
-def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(
-    world: World, ada: User, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.engine import settling
-
+def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(world: World, ada: User) -> None:
     contact = leave(world, ada)
     decision = last_answer(*named(contact))
     assert decision is not None
-    attempt = settling.giving_way
-
-    def asked_first(act: Any) -> None:
-        monkeypatch.undo()
-        undo(decision, by=ada)
-        attempt(act)
-
-    monkeypatch.setattr(settling, "giving_way", asked_first)
+    world.meanwhile(lambda: undo_answer(decision, by=ada), after="read")
     world.sandbox.faults({"status": 503})
     world.look(contact)
     assert "left_by" not in entry(world, contact)
@@ -248,10 +232,10 @@ def test_what_is_asked_again_during_a_look_that_comes_to_nothing_stays_asked(
 def test_after_its_column_was_changed_the_value_of_the_old_one_is_not_shown(world: World, ada: User) -> None:
     contact = refuse(world)
     FieldMapping.objects.filter(link__entity_type="contact", key="email").update(version=99)
-    case = Case.of(*named(contact))
+    case = RejectionCase.of(*named(contact))
     assert case is not None
     assert not case.entry
-    with pytest.raises(NotWaiting):
+    with pytest.raises(NotOpen):
         choose(contact, ada, "monday", seen=SEEN)
 
 

@@ -7,14 +7,14 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 
-from conflicts import resolution
-from conflicts.errors import BadResolution, NotWaiting, StaleSeen
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
+from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
-from sync.hooks import FieldConflict, Finding
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import Decision, SyncMetadata, SyncQueue
+from sync.outbox import notify
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
 pytestmark = pytest.mark.django_db
@@ -46,7 +46,7 @@ def test_a_choice_is_stored_and_a_look_ordered_ahead_of_other_work_in_one_go(
 ) -> None:  # fmt: skip
     SyncQueue.objects.all().delete()
     woken: list[str] = []
-    monkeypatch.setattr(resolution.wake, "send", woken.append)
+    monkeypatch.setattr(notify, "notify_now", woken.append)
     with django_capture_on_commit_callbacks(execute=True):
         stored = merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert stored.is_open
@@ -66,16 +66,14 @@ def test_a_stale_screen_gets_the_values_of_now_and_nothing_is_stored(
     moved = replace(PHONE, monday="+44 20 7946 1111")
     record(finding(contact, moved, ROLE))
     SyncQueue.objects.all().delete()
-    with pytest.raises(StaleSeen) as stale:
+    with pytest.raises(StaleResolution) as stale:
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
     assert stale.value.current == seen(moved, ROLE)
     assert SyncConflict.objects.get().choice is None
     assert not SyncQueue.objects.exists()
 
 
-def test_what_moved_beside_the_choice_doesnt_make_it_stale(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_what_moved_beside_the_choice_doesnt_make_it_stale(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     record(finding(contact, PHONE, replace(ROLE, npd="Head of Nothing")))
     assert merge(conflict, ada, PHONE, ROLE, phone={"choose": "npd"}).is_being_applied
 
@@ -83,10 +81,10 @@ def test_what_moved_beside_the_choice_doesnt_make_it_stale(
 def test_one_side_for_all_is_stale_when_a_field_joined_or_left(
     conflict: SyncConflict, ada: User, contact: Contact
 ) -> None:
-    with pytest.raises(StaleSeen):
+    with pytest.raises(StaleResolution):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     record(finding(contact, PHONE))
-    with pytest.raises(StaleSeen):
+    with pytest.raises(StaleResolution):
         resolve(conflict.pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE, ROLE))
 
 
@@ -101,7 +99,7 @@ def test_an_empty_text_and_another_line_end_are_the_same_value(ada: User, contac
 
 def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncConflict, ada: User) -> None:
     merge(conflict, ada, PHONE, phone={"choose": "npd"})
-    with pytest.raises(NotWaiting, match="Ada chose for Grace Hopper already") as waiting:
+    with pytest.raises(NotOpen, match="Ada chose for Grace Hopper already") as waiting:
         merge(conflict, ada, PHONE, phone={"choose": "monday"})
     assert waiting.value.current == seen(PHONE, ROLE)
     assert SyncConflict.objects.get().stored_choice.fields["phone"].choose == "npd"
@@ -109,7 +107,7 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
 
 def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     record(finding(contact))
-    with pytest.raises(NotWaiting, match="settled already"):
+    with pytest.raises(NotOpen, match="settled already"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 
@@ -131,7 +129,7 @@ def test_an_unknown_conflict_does_not_exist(ada: User, db: None) -> None:
 def test_a_choice_that_cant_be_stored_is_refused_by_field(
     conflict: SyncConflict, ada: User, selection: dict[str, Any], words: str
 ) -> None:
-    with pytest.raises(BadResolution) as bad:
+    with pytest.raises(InvalidResolution) as bad:
         merge(conflict, ada, PHONE, ROLE, phone=selection, role_title={"choose": "npd"})
     assert list(bad.value.problems) == ["phone"]
     assert words in bad.value.problems["phone"]
@@ -139,12 +137,12 @@ def test_a_choice_that_cant_be_stored_is_refused_by_field(
 
 
 def test_a_choice_without_the_values_seen_is_refused(conflict: SyncConflict, ada: User) -> None:
-    with pytest.raises(BadResolution, match="which values you decided on"):
+    with pytest.raises(InvalidResolution, match="which values you decided on"):
         merge(conflict, ada, phone={"choose": "npd"})
 
 
 def test_a_field_that_is_not_in_conflict_cant_be_chosen(conflict: SyncConflict, ada: User) -> None:
-    with pytest.raises(BadResolution, match="It is not in conflict"):
+    with pytest.raises(InvalidResolution, match="It is not in conflict"):
         merge(conflict, ada, PHONE, email={"choose": "npd"})
 
 
@@ -152,7 +150,7 @@ def test_a_field_that_is_not_in_conflict_cant_be_chosen(conflict: SyncConflict, 
 def test_a_resolution_without_a_meaning_is_refused(
     conflict: SyncConflict, ada: User, resolution_type: str, selections: dict[str, Any]
 ) -> None:
-    with pytest.raises(BadResolution):
+    with pytest.raises(InvalidResolution):
         resolve(conflict.pk, by=ada, resolution_type=resolution_type, selections=selections, seen=seen(PHONE))
 
 
@@ -169,7 +167,7 @@ def test_a_typed_value_is_validated_for_both_sides(
     contact: Contact, ada: User, field: FieldConflict, value: str, words: str
 ) -> None:
     record(finding(contact, field))
-    with pytest.raises(BadResolution) as bad:
+    with pytest.raises(InvalidResolution) as bad:
         merge(conflict_of(contact), ada, field, **{field.key: {"choose": "custom", "value": value}})
     assert words in bad.value.problems[field.key]
 
@@ -184,9 +182,9 @@ def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
     navy = Organization.objects.create(name="Navy", address_city="Arlington", monday_id="5")
     address = FieldConflict("address", "Arlington", None, "Norfolk")
     with transaction.atomic():
-        record(Finding("organization", navy.pk, "5", "fields", (address,)))
+        record(ConflictReport("organization", navy.pk, "5", "fields", (address,)))
     conflict = SyncConflict.objects.get()
-    with pytest.raises(BadResolution, match="at most 255 characters"):
+    with pytest.raises(InvalidResolution, match="at most 255 characters"):
         merge(conflict, ada, address, address={"choose": "custom", "value": "x" * 300})
     assert merge(conflict, ada, address, address={"choose": "custom", "value": "Norfolk"}).is_being_applied
 
@@ -194,12 +192,10 @@ def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
 def test_the_last_agreed_value_can_be_chosen_only_where_there_is_one(contact: Contact, ada: User) -> None:
     notes = FieldConflict("notes", "a", None, "b")
     record(finding(contact, notes))
-    with pytest.raises(BadResolution, match="never agreed"):
+    with pytest.raises(InvalidResolution, match="never agreed"):
         merge(conflict_of(contact), ada, notes, notes={"choose": "base"})
     SyncMetadata.objects.create(
-        entity_type="contact",
-        entity_id=str(contact.pk),
-        base={"notes": {"local": {"notes": ""}, "remote": None}},
+        entity_type="contact", entity_id=str(contact.pk), base={"notes": {"local": {"notes": ""}, "remote": None}}
     )
     assert merge(conflict_of(contact), ada, notes, notes={"choose": "base"}).is_being_applied
 
@@ -207,21 +203,19 @@ def test_the_last_agreed_value_can_be_chosen_only_where_there_is_one(contact: Co
 def test_a_side_that_is_empty_cant_be_chosen_for_a_field_that_npd_needs(contact: Contact, ada: User) -> None:
     name = FieldConflict("name", "Grace", "G.", None)
     record(finding(contact, name))
-    with pytest.raises(BadResolution, match="Name of Grace Hopper can't be empty"):
+    with pytest.raises(InvalidResolution, match="Name of Grace Hopper can't be empty"):
         merge(conflict_of(contact), ada, name, name={"choose": "monday"})
 
 
-def test_a_record_whose_sync_is_off_says_what_to_do(
-    conflict: SyncConflict, ada: User, contact: Contact
-) -> None:
+def test_a_record_whose_sync_is_off_says_what_to_do(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    with pytest.raises(BadResolution, match="Sync is off for Grace Hopper"):
+    with pytest.raises(InvalidResolution, match="Sync is off for Grace Hopper"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 
 def test_a_record_that_is_gone_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     contact.delete()
-    with pytest.raises(BadResolution, match="gone from NPD"):
+    with pytest.raises(InvalidResolution, match="gone from NPD"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 
@@ -236,7 +230,7 @@ def test_of_two_people_at_once_one_chooses_and_the_other_is_told(contact: Contac
             barrier.wait(10)
             merge(conflict, ada, PHONE, phone={"choose": side})
             outcomes.append("stored")
-        except NotWaiting:
+        except NotOpen:
             outcomes.append("told")
         finally:
             connection.close()

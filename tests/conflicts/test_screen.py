@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.hooks import FieldConflict, Finding
+from sync.kernel.conflict_store import ConflictReport, FieldConflict
 from sync.models import SyncMetadata, Tombstone
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, person_who_may, record, seen
@@ -74,9 +74,7 @@ def test_the_fields_that_are_equal_are_folded_with_their_values(
         held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
     )  # fmt: skip
     page = browser_of_ada.get(screen(conflict)).content.decode()
-    folded = page[
-        page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))
-    ]
+    folded = page[page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))]
     assert "2 fields are equal on both sides" in folded
     assert "grace@navy.test" in folded
     assert "Notes" not in folded
@@ -90,19 +88,14 @@ def test_values_are_escaped(browser_of_ada: Client, contact: Contact) -> None:
     assert '"><b>' not in page
 
 
-def test_resolve_stores_the_choice_and_stays(
-    browser_of_ada: Client, conflict: SyncConflict, ada: User
-) -> None:
+def test_resolve_stores_the_choice_and_stays(browser_of_ada: Client, conflict: SyncConflict, ada: User) -> None:
     response = browser_of_ada.post(
         screen(conflict), form(PHONE, ROLE, pick__phone="monday", pick__role_title="npd", resolve="1")
     )
     assert (response.status_code, response["Location"]) == (303, screen(conflict))
     choice = conflict_of_pk(conflict).stored_choice
     assert (choice.resolution_type, choice.by_id) == ("merge", ada.pk)
-    assert {key: pick.choose for key, pick in choice.fields.items()} == {
-        "phone": "monday",
-        "role_title": "npd",
-    }
+    assert {key: pick.choose for key, pick in choice.fields.items()} == {"phone": "monday", "role_title": "npd"}
     assert "Being applied" in text_of(browser_of_ada.get(screen(conflict)))
 
 
@@ -138,14 +131,11 @@ def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_writte
     settled = browser_of_ada.get(screen(conflict, "status")).json()
     assert (settled["state"], settled["final"]) == ("settled", True)
     assert settled["sentence"] == (
-        "Settled: Phone is “+44 20 7946 0999”, written in NPD;"
-        " Role is “Admiral”, written in NPD and on Monday."
+        "Settled: Phone is “+44 20 7946 0999”, written in NPD; Role is “Admiral”, written in NPD and on Monday."
     )
 
 
-def test_a_waiting_choice_says_why_it_waits(
-    browser_of_ada: Client, conflict: SyncConflict, settings: Any
-) -> None:
+def test_a_waiting_choice_says_why_it_waits(browser_of_ada: Client, conflict: SyncConflict, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
     browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     assert "Monday isn't configured" in browser_of_ada.get(screen(conflict, "status")).json()["waits"]
@@ -157,9 +147,7 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
 ) -> None:
     moved = replace(PHONE, monday="+44 20 7946 1111")
     record(finding(contact, moved, ROLE))
-    picks = form(
-        PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral"
-    )
+    picks = form(PHONE, ROLE, pick__phone="monday", pick__role_title="custom", value__role_title="Rear Admiral")
     response = browser_of_ada.post(screen(conflict), picks)
 
     assert response.status_code == 409
@@ -167,8 +155,8 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     assert "Nothing was written." in page
     assert "+44 20 7946 1111" in page
     assert "Changed since you looked. It was: +44 20 7946 0999" in page
-    assert re.search(r'name="pick-phone" value="monday" checked', html)
-    assert re.search(r'name="pick-role_title" value="custom" checked', html)
+    assert re.search(r'name="pick-phone"\s+value="monday"\s+checked', html)
+    assert re.search(r'name="pick-role_title"\s+value="custom"\s+checked', html)
     assert 'value="Rear Admiral"' in html
     assert conflict_of_pk(conflict).choice is None
 
@@ -185,9 +173,7 @@ def test_a_field_that_left_the_conflict_meanwhile_is_named(
     assert "No longer in conflict: Role." in text_of(response)
 
 
-def test_multi_line_values_survive_the_way_through_a_browser(
-    browser_of_ada: Client, contact: Contact
-) -> None:
+def test_multi_line_values_survive_the_way_through_a_browser(browser_of_ada: Client, contact: Contact) -> None:
     notes = FieldConflict("notes", "one\ntwo", None, "three\r\nfour")
     record(finding(contact, notes))
     typed = form(notes, pick__notes="custom", value__notes="five\r\nsix")
@@ -204,10 +190,8 @@ def test_an_invalid_typed_value_is_explained_at_its_field_and_kept(
     assert response.status_code == 400
     assert "no digits is not a telephone number" in text_of(response)
     assert 'value="no digits"' in html
-    assert re.search(
-        r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html
-    )
-    assert re.search(r'name="pick-role_title" value="npd" checked', html)
+    assert re.search(r'name="value-phone"[^>]*aria-describedby="[^"]*problem-phone"[^>]*aria-invalid="true"', html)
+    assert re.search(r'name="pick-role_title"\s+value="npd"\s+checked', html)
     assert conflict_of_pk(conflict).choice is None
 
 
@@ -239,7 +223,7 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
     response = browser_of_ada.get(screen(conflict))
     assert "Ada’s choice came back. Not applied: The values changed." in text_of(response)
-    assert re.search(r'name="pick-phone" value="npd" checked', response.content.decode())
+    assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
 def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
@@ -255,15 +239,30 @@ def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
     assert '<form method="post" id="cfl-form"' not in response.content.decode()
 
 
-def test_who_may_only_look_sees_the_values_and_can_choose_nothing(
-    client: Client, conflict: SyncConflict
-) -> None:
+def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
     client.force_login(person_who_may("view_syncconflict"))
     response = client.get(screen(conflict))
     assert "You may look at conflicts, not settle them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
     assert conflict_of_pk(conflict).choice is None
+
+
+def test_who_may_not_change_the_record_settles_with_the_values_shown_and_types_none(
+    client: Client, conflict: SyncConflict
+) -> None:
+    client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
+    page = client.get(screen(conflict)).content.decode()
+    assert re.search(r'name="pick-phone"\s+value="npd"', page)
+    assert 'value="custom"' not in page
+    assert page.count("readonly") == 2
+    typed = form(PHONE, ROLE, pick__role_title="custom", value__role_title="Typed")
+    refused = client.post(screen(conflict), typed)
+    assert refused.status_code == 403
+    assert "Nothing was stored" in text_of(refused)
+    assert conflict_of_pk(conflict).choice is None
+    assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 303
+    assert conflict_of_pk(conflict).choice
 
 
 @pytest.mark.parametrize("name", ["screen", "status"])
@@ -275,7 +274,7 @@ def test_who_may_not_look_sees_nothing(client: Client, conflict: SyncConflict, n
 
 def test_who_is_this_tells_what_was_found_and_what_to_do(browser_of_ada: Client, contact: Contact) -> None:
     found = {"what": "Two items have this e-mail address.", "candidates": [{"id": "8", "label": "Grace H."}]}
-    record(Finding("contact", contact.pk, "8", "identity", data=found))
+    record(ConflictReport("contact", contact.pk, "8", "identity", data=found))
     page = text_of(browser_of_ada.get(screen(conflict_of(contact))))
     assert "Two items have this e-mail address." in page
     assert "Grace H." in page
@@ -323,16 +322,12 @@ class TestList:
             ("kind__exact=fields", True), ("kind__exact=identity", False),
         ],
     )  # fmt: skip
-    def test_search_and_filters(
-        self, browser_of_ada: Client, conflict: SyncConflict, query: str, found: bool
-    ) -> None:
+    def test_search_and_filters(self, browser_of_ada: Client, conflict: SyncConflict, query: str, found: bool) -> None:
         page = text_of(browser_of_ada.get(f"{LIST}?{query}"))
         assert ("Grace Hopper" in page) is found
         assert ("Nothing matches" in page) is not found
 
-    def test_states_are_told_apart(
-        self, browser_of_ada: Client, conflict: SyncConflict, contact: Contact
-    ) -> None:
+    def test_states_are_told_apart(self, browser_of_ada: Client, conflict: SyncConflict, contact: Contact) -> None:
         browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
         assert "1 open 1 being applied" in text_of(browser_of_ada.get(f"{LIST}?state=applying"))
         record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))

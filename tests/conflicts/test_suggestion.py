@@ -14,7 +14,7 @@ from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.models import FieldMapping, SyncQueue
+from sync.models import FieldLoop, FieldMapping, SyncMetadata, SyncQueue
 from tests.admin import states
 from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, record, seen
 from tests.conflicts.test_screen import LIST, screen, text_of
@@ -132,6 +132,22 @@ def test_it_becomes_a_rule_by_one_button_with_a_line_in_the_log_and_looks_at_wha
     )
 
 
+def test_what_the_field_blocks_or_throttles_is_reconciled_too_as_from_the_page_of_blocked_fields(
+    browser: Client, mapping: FieldMapping
+) -> None:
+    blocked, throttled = (Contact.objects.create(name=name, monday_id=name) for name in ("71", "72"))
+    SyncMetadata.objects.create(
+        entity_type="contact", entity_id=str(blocked.pk), system="monday", held={"phone": {"reason": "Refused."}}
+    )
+    FieldLoop.objects.create(
+        entity_type="contact", entity_id=throttled.pk, key="phone", damped_until="2999-01-01T00:00Z"
+    )
+    SyncQueue.objects.all().delete()
+    browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"})
+    waiting = SyncQueue.objects.filter(status="pending").values_list("entity_id", flat=True)
+    assert set(waiting) == {blocked.pk, throttled.pk}
+
+
 def test_it_can_be_taken_back(browser: Client, mapping: FieldMapping) -> None:
     browser.post(rule_page(mapping), {"rule": "npd_wins", "shown": "ask"})
     assert "Settled by a rule, without a conflict: Phone (contact): NPD wins" in text_of(browser.get(LIST))
@@ -141,21 +157,17 @@ def test_it_can_be_taken_back(browser: Client, mapping: FieldMapping) -> None:
     assert LogEntry.objects.filter(change_message__contains="became “Ask a person”").exists()
 
 
-def test_a_rule_that_somebody_changed_since_the_page_is_left_alone(
-    browser: Client, mapping: FieldMapping
-) -> None:
+def test_a_rule_that_somebody_changed_since_the_page_is_left_alone(browser: Client, mapping: FieldMapping) -> None:
     FieldMapping.objects.filter(pk=mapping.pk).update(rule="newest")
     answer = browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}, follow=True)
-    assert "Nothing was changed. It was changed meanwhile" in text_of(answer)
+    assert "“Phone” was changed meanwhile, to “The newer edit wins”" in text_of(answer)
     assert rule_of(mapping) == "newest"
 
 
 @pytest.mark.parametrize("rule", ["union", "nonsense", ""])
-def test_a_rule_that_the_field_cant_follow_is_refused(
-    browser: Client, mapping: FieldMapping, rule: str
-) -> None:
+def test_a_rule_that_the_field_cant_follow_is_refused(browser: Client, mapping: FieldMapping, rule: str) -> None:
     answer = browser.post(rule_page(mapping), {"rule": rule, "shown": "ask"}, follow=True)
-    assert "Nothing was changed." in text_of(answer)
+    assert "Nothing was changed: " in text_of(answer)
     assert rule_of(mapping) == "ask"
 
 
@@ -196,9 +208,7 @@ def test_putting_a_suggestion_aside_is_taken_back_on_the_rules_page(
     assert rule_of(mapping) == "ask"
 
 
-def test_who_may_change_no_rules_puts_no_suggestion_aside(
-    client: Client, ada: User, mapping: FieldMapping
-) -> None:
+def test_who_may_change_no_rules_puts_no_suggestion_aside(client: Client, ada: User, mapping: FieldMapping) -> None:
     decide(ada, "monday", "monday", "monday")
     client.force_login(person_who_may("view_syncconflict", "change_syncconflict"))
     assert client.post(rule_page(mapping), {"aside": "1"}).status_code == 403

@@ -2,17 +2,21 @@
 
 from typing import Any
 
+import pghistory
 import pytest
 from django.contrib.auth import get_user_model
 
-from conflicts.errors import BadResolution, NotWaiting
+from conflicts.conflict_context import mapped_fields
+from conflicts.conflict_queries import npd_editors
 from conflicts.models import SyncConflict
-from conflicts.progress import progress_of
+from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
-from conflicts.undoing import undo
+from conflicts.resolution_undo import undo
+from conflicts.validation import InvalidResolution, NotOpen
 from npd.models import Contact, Organization
 from sync.models import Decision
-from tests.engine.conftest import World
+from sync.registry import link_of
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -25,9 +29,7 @@ def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     return {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in keys}
 
 
-def settled(
-    world: World, person: Any, type_: str = "merge", **selection: Any
-) -> tuple[Contact, SyncConflict]:
+def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -> tuple[Contact, SyncConflict]:
     """A contact whose role both sides had changed differently, until a person chose."""
     contact = world.linked(role_title="Old", notes="old")
     world.edit(contact, "role_title", "Monday's")
@@ -56,7 +58,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_and_the_conflict_is_ope
 ) -> None:
     contact, conflict = settled(world, person, type_, **selection)
     assert undo(conflict.pk, by=person).is_being_undone
-    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
+    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_open, conflict.choice, conflict.resolution_type) == (True, None, None)
@@ -104,11 +106,28 @@ def test_after_a_side_moved_nothing_is_put_back_and_what_was_lost_is_a_new_confl
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Later", "Later")
     conflict.refresh_from_db()
     assert (conflict.is_open, conflict.is_being_undone) == (False, False)
-    assert "has changed since, so nothing was put back" in progress_of(conflict).sentence
+    assert "has changed since, so nothing was put back" in conflict_progress(conflict).sentence
     new = SyncConflict.objects.get(kind="overwritten")
     assert (new.npd_data, new.monday_data) == ({"role_title": "Later"}, {"role_title": lost})
     assert world.status(contact) == "conflict"
     assert Decision.objects.filter(kind="conflict_undo_refused").count() == 1
+
+
+def test_a_value_that_an_undo_put_back_is_still_the_work_of_who_wrote_it(world: World, person: Any) -> None:
+    contact = world.linked(role_title="Old")
+    world.edit(contact, "role_title", "Monday's")
+    with pghistory.context(user=person.pk):
+        Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
+    world.work()
+    conflict = SyncConflict.objects.get()
+    resolve(conflict.pk, by=person, resolution_type="keep_monday", seen=seen_of(conflict))
+    world.work()
+    undo(conflict.pk, by=person)
+    world.work()
+    contact.refresh_from_db()
+    assert contact.role_title == "NPD's"
+    wrote = npd_editors(SyncConflict.objects.get(pk=conflict.pk), mapped_fields("contact", link_of("contact")))
+    assert wrote["role_title"].who == "lead"
 
 
 def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: World, person: Any) -> None:
@@ -121,36 +140,21 @@ def test_of_a_typed_value_that_cant_be_undone_both_lost_values_are_told(world: W
     assert "NPD's value was then: NPD's." in new.notes["role_title"]
 
 
-def test_a_save_during_the_call_that_puts_back_is_kept(
-    world: World, person: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.engine import intents
-
+def test_a_save_during_the_call_that_puts_back_is_kept(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
     undo(conflict.pk, by=person)
-    announce = intents.announce
-
-    def edited_meanwhile(*args: Any, **more: Any) -> Any:
-        allowed = announce(*args, **more)
-        Contact.objects.filter(pk=contact.pk, role_title="Typed").update(role_title="Saved meanwhile")
-        return allowed
-
-    monkeypatch.setattr(intents, "announce", edited_meanwhile)
+    saved = Contact.objects.filter(pk=contact.pk, role_title="Typed")
+    world.meanwhile(lambda: saved.update(role_title="Saved meanwhile"), before="mutation")
     world.work()
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Saved meanwhile", "Monday's")
     open_one = SyncConflict.objects.get(resolved_at=None)
-    assert (open_one.npd_data, open_one.monday_data) == (
-        {"role_title": "Saved meanwhile"},
-        {"role_title": "Monday's"},
-    )
+    assert (open_one.npd_data, open_one.monday_data) == ({"role_title": "Saved meanwhile"}, {"role_title": "Monday's"})
     assert not SyncConflict.objects.filter(resolved_at__isnull=False, choice__isnull=False).exists()
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(
-    world: World, person: Any, when: str
-) -> None:
+def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(world: World, person: Any, when: str) -> None:
     contact, conflict = settled(world, person, role_title={"choose": "custom", "value": "Typed"})
     undo(conflict.pk, by=person)
     world.sandbox.faults({"timeout": when, "on": "mutation"})
@@ -165,9 +169,7 @@ def test_an_undo_whose_answer_was_lost_is_finished_by_the_next_look(
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
 
 
-def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(
-    world: World, person: Any
-) -> None:
+def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(world: World, person: Any) -> None:
     contact, conflict = settled(world, person, "keep_npd")
     world.edit(contact, "notes", "M notes")
     Contact.objects.filter(pk=contact.pk).update(notes="N notes")
@@ -179,7 +181,7 @@ def test_a_field_that_joins_meanwhile_is_in_one_conflict_with_the_reopened_one(
     assert open_one.npd_data == {"notes": "N notes", "role_title": "NPD's"}
     assert open_one.monday_data == {"notes": "M notes", "role_title": "Monday's"}
     conflict.refresh_from_db()
-    assert "in conflict again" in progress_of(conflict).sentence
+    assert "in conflict again" in conflict_progress(conflict).sentence
     assert sorted(world.ledger(contact).conflicts["fields"]) == ["notes", "role_title"]
 
 
@@ -190,13 +192,11 @@ def test_turning_sync_off_before_the_look_ends_the_wish_with_its_reason(world: W
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_being_undone, conflict.is_open) == (False, False)
-    assert "Sync was turned off" in progress_of(conflict).sentence
+    assert "Sync was turned off" in conflict_progress(conflict).sentence
 
 
 def test_an_address_that_cant_be_divided_is_put_back_as_it_stood(world: World, person: Any) -> None:
-    organization = Organization.objects.create(
-        name="Ltd", address_street="12 Main St", address_city="Springfield"
-    )
+    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
     world.work()
     world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
     world.look(organization)
@@ -215,10 +215,10 @@ class TestWhatCantBeUndoneIsSaidInWords:
     def test_an_open_one_and_one_that_is_being_undone(self, world: World, person: Any) -> None:
         _, conflict = settled(world, person, "keep_npd")
         undo(conflict.pk, by=person)
-        with pytest.raises(NotWaiting, match="asked for this already"):
+        with pytest.raises(NotOpen, match="asked for this already"):
             undo(conflict.pk, by=person)
         world.work()
-        with pytest.raises(NotWaiting, match="not settled"):
+        with pytest.raises(NotOpen, match="not settled"):
             undo(conflict.pk, by=person)
 
     def test_one_whose_field_was_in_conflict_since(self, world: World, person: Any) -> None:
@@ -226,7 +226,7 @@ class TestWhatCantBeUndoneIsSaidInWords:
         world.edit(contact, "role_title", "M2")
         Contact.objects.filter(pk=contact.pk).update(role_title="N2")
         world.work()
-        with pytest.raises(BadResolution, match="Role came into conflict again"):
+        with pytest.raises(InvalidResolution, match="Role came into conflict again"):
             undo(first.pk, by=person)
 
     def test_one_that_ended_by_itself(self, world: World, person: Any) -> None:
@@ -236,22 +236,20 @@ class TestWhatCantBeUndoneIsSaidInWords:
         world.work()
         Contact.objects.filter(pk=contact.pk).update(role_title="Same")
         world.work()
-        with pytest.raises(BadResolution, match="no choice to undo"):
+        with pytest.raises(InvalidResolution, match="no choice to undo"):
             undo(SyncConflict.objects.get().pk, by=person)
 
     def test_one_of_a_record_that_is_gone_or_whose_sync_is_off(self, world: World, person: Any) -> None:
         contact, conflict = settled(world, person, "keep_npd")
         Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-        with pytest.raises(BadResolution, match="Sync is off"):
+        with pytest.raises(InvalidResolution, match="Sync is off"):
             undo(conflict.pk, by=person)
         contact.delete()
-        with pytest.raises(BadResolution, match="was deleted since"):
+        with pytest.raises(InvalidResolution, match="was deleted since"):
             undo(conflict.pk, by=person)
 
 
-def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(
-    world: World, person: Any
-) -> None:
+def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(world: World, person: Any) -> None:
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Monday's")
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")

@@ -7,13 +7,14 @@ from typing import Any
 from graphql import FieldNode, FragmentDefinitionNode, InlineFragmentNode, parse, visit
 from graphql.language.visitor import Visitor
 
-from sandbox.columns import KINDS, Writing, first_settings, shown_settings
-from sandbox.graph.shapes import column_value
-from sandbox.model import Cell, Column, Item
-from sandbox.names import Names
-from sync.connectors.monday.converters import Canonical, Converter, Options, converter
-from sync.connectors.monday.documents import Reading, items_from
-from sync.connectors.monday.fragments import item_fields
+from sandbox.columns import KINDS, initial_settings, settings_json
+from sandbox.columns.kind import Writing
+from sandbox.graph.query_resolvers import column_value
+from sandbox.model import Cell, Column, Item, Names
+from sync.connectors.base.board_items import Reading
+from sync.connectors.base.conversion import Canonical, Converter, ConverterOptions
+from sync.connectors.monday.columns import make_converter
+from sync.connectors.monday.items import item_fragment, parse_items_at
 
 PEOPLE = {"7": "ada@npd.test", "8": "Bob@NPD.test", "9": "cleo@npd.test"}
 TEAMS = {3: "Sales"}
@@ -46,16 +47,16 @@ class BoardCell:
     def __init__(self, column_type: str, settings: dict[str, Any] | None = None) -> None:
         if column_type == "board_relation":
             settings = {"boardIds": [ORGANIZATIONS], **(settings or {})}
-        self._column = Column("c", "Column", column_type, first_settings(column_type, settings))
+        self._column = Column("c", "Column", column_type, initial_settings(column_type, settings))
         self._column.names = KnownNames()
         self._kind = KINDS[column_type]
         self.raw: Any = None
 
     @property
-    def options(self) -> Options:
+    def options(self) -> ConverterOptions:
         """What a converter is told of this column and of the account."""
-        settings = json.loads(json.dumps(shown_settings(self._column)))
-        return Options(settings=settings, people=PEOPLE, tags=TAGS, items=ITEMS)
+        settings = json.loads(json.dumps(settings_json(self._column)))
+        return ConverterOptions(settings=settings, people=PEOPLE, tags=TAGS, items=ITEMS)
 
     def write(self, value: Any) -> Reading:
         """Set the cell by the JSON of `column_values`, labels made where they are missing."""
@@ -79,19 +80,19 @@ class BoardCell:
         node |= {"tags": [{"id": str(tag), "name": TAGS[str(tag)]} for tag in node.get("tag_ids", [])]}
         asked = {key: node[key] for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
         answered = json.loads(json.dumps(asked))
-        (read,) = items_from([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
+        (read,) = parse_items_at([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
         return read.reading("c")
 
     def told(self, convert: Converter) -> Canonical:
         """What a webhook about the cell, as it is now, says in canonical form."""
         payload = json.loads(json.dumps(self._kind.payload(self._column, self.raw)))
-        return convert.event(payload, self._kind.old_type)
+        return convert.from_event(payload, self._kind.old_type)
 
 
 def cell_for(name: str, settings: dict[str, Any] | None = None) -> tuple[BoardCell, Converter]:
     """An empty cell of the column that this converter would make, and the converter."""
     cell = BoardCell(READ_BY.get(name, name), settings)
-    return cell, converter(name, cell.options)
+    return cell, make_converter(name, cell.options)
 
 
 def _item(item_id: int) -> Item:
@@ -110,7 +111,7 @@ def _typed(type_name: str) -> list[str]:
                 found.extend(n.name.value for n in node.selection_set.selections if isinstance(n, FieldNode))
 
     every = ["board_relation", "checkbox", "dropdown", "status", "tags"]
-    (fragment,) = parse(item_fields(every)).definitions
+    (fragment,) = parse(item_fragment(every)).definitions
     assert isinstance(fragment, FragmentDefinitionNode)
     visit(fragment, Fields())
     return found

@@ -11,16 +11,12 @@ def failed(message: str, code: str, path: list[str | int] | None = None, **exten
     return entry | {"path": path} if path else entry
 
 
-def column(
-    column_id: str, column_type: str, value: str | None, text: str = "", **extra: Any
-) -> dict[str, Any]:
+def column(column_id: str, column_type: str, value: str | None, text: str = "", **extra: Any) -> dict[str, Any]:
     """One entry of `column_values`; `value` is JSON as text, as Monday sends it."""
     return {"id": column_id, "type": column_type, "text": text, "value": value, **extra}
 
 
-def item(
-    item_id: str = "11", *, columns: list[dict[str, Any]] | None = None, **fields: Any
-) -> dict[str, Any]:
+def item(item_id: str = "11", *, columns: list[dict[str, Any]] | None = None, **fields: Any) -> dict[str, Any]:
     """An item as `...ItemFields` asks for it."""
     return {
         "id": item_id,

@@ -6,10 +6,10 @@ The sandbox plays the whole of Monday; this plays what it doesn't, such as a use
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sync.connectors.monday.answers import Answer
+from sync.connectors.base.errors import ConnectorError, TimedOut
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.codes import error_from
-from sync.connectors.monday.errors import MondayError, TimedOut
+from sync.connectors.monday.error_codes import translate_error
+from sync.connectors.monday.graphql import Answer
 
 
 class FakeAccount(MondayClient):
@@ -21,15 +21,13 @@ class FakeAccount(MondayClient):
         self.hooks: dict[str, dict[str, str]] = {}
         self.used_column_ids: set[str] = set()
         self.unreachable_events: set[str] = set()
-        self.failing: dict[str, MondayError] = {}
+        self.failing: dict[str, ConnectorError] = {}
         self.lost_answers: set[str] = set()
         self._replays: dict[str, Answer] = {}
         self.writes: list[str] = []
         self._next = 100
 
-    def execute(
-        self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None
-    ) -> Answer:
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
         self.calls += 1
         for root, play in self._plays().items():
             if f" {root}(" in document or f" {root} " in document:
@@ -70,9 +68,7 @@ class FakeAccount(MondayClient):
             "create_webhook": self._create_webhook,
             "delete_webhook": self._delete_webhook,
             "webhooks": lambda _: Answer({"webhooks": list(self.hooks.values())}),
-            "boards": lambda sent: Answer(
-                {"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]}
-            ),
+            "boards": lambda sent: Answer({"boards": [self.boards[i] for i in sent["ids"] if i in self.boards]}),
         }
 
     def _create_board(self, sent: Mapping[str, Any]) -> Answer:
@@ -87,7 +83,7 @@ class FakeAccount(MondayClient):
                 "path": ["create_column"],
                 "extensions": {"code": "RecordInvalidException"},
             }
-            return Answer({"create_column": None}, errors=(error_from(entry),))
+            return Answer({"create_column": None}, errors=(translate_error(entry),))
         column_id = sent.get("id") or f"{sent['type']}_{self._next}"
         self.writes.append("column")
         column = {"id": column_id, "title": sent["title"], "type": sent["type"], "archived": False}

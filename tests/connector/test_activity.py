@@ -6,11 +6,19 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday.activity import parse_log_page, parse_since, parse_touched_page, since
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.errors import BoardGone, LogShapeChanged, MondayError, UnreadableAnswer
-from sync.connectors.monday.log_rows import entry_from, event_bodies, touches_items
-from sync.connectors.monday.webhooks import Kind, parse_event
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
+from sync.connectors.base.events import EventKind
+from sync.connectors.monday.activity import (
+    board_activity_query,
+    changes_without_values,
+    parse_board_activity,
+    parse_entry,
+    parse_log_page,
+    parse_updated_items,
+    webhook_bodies,
+)
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.webhooks import parse_event
 
 ROW = {
     "id": "r1",
@@ -50,41 +58,33 @@ def board(**changed: Any) -> dict[str, Any]:
     return found | changed
 
 
-def answer(node: Any, *errors: MondayError, **more: Any) -> Answer:
+def answer(node: Any, *errors: ConnectorError, **more: Any) -> Answer:
     return Answer({"boards": [node], "webhooks": [], "me": {"id": "7"}} | more, errors)
 
 
-def at(error: type[MondayError], *path: str | int) -> MondayError:
+def at(error: type[ConnectorError], *path: str | int) -> ConnectorError:
     return error("no", path=path)
 
 
 def test_a_row_is_an_event_as_its_webhook_would_have_told_it() -> None:
-    (body,) = event_bodies(entry_from(ROW), "1")
+    (body,) = webhook_bodies(parse_entry(ROW), "1")
     event = parse_event(body)
-    assert (event.kind, event.item_id, event.column_id, event.column_type) == (
-        Kind.COLUMN,
-        "5",
-        "stage",
-        "status",
-    )
+    assert (event.kind, event.item_id, event.column_id, event.column_type) == (EventKind.COLUMN, "5", "stage", "status")
     assert (event.value, event.previous_value, event.user_id) == ({"label": {"text": "Done"}}, None, "7")
-    assert (event.trigger_id, event.happened_at) == (
-        "log:r1",
-        datetime(2026, 11, 19, 14, 53, 20, 123000, UTC),
-    )
+    assert (event.trigger_id, event.happened_at) == ("log:r1", datetime(2026, 11, 19, 14, 53, 20, 123000, UTC))
 
 
 def test_a_batch_of_deletes_is_an_event_an_item() -> None:
-    entry = entry_from(row(event="batch_delete_pulses", data=json.dumps({"pulse_ids": [5, 6]})))
-    assert [(parse_event(one).kind, parse_event(one).item_id) for one in event_bodies(entry, "1")] == [
-        (Kind.DELETED, "5"),
-        (Kind.DELETED, "6"),
+    entry = parse_entry(row(event="batch_delete_pulses", data=json.dumps({"pulse_ids": [5, 6]})))
+    assert [(parse_event(one).kind, parse_event(one).item_id) for one in webhook_bodies(entry, "1")] == [
+        (EventKind.DELETED, "5"),
+        (EventKind.DELETED, "6"),
     ]
 
 
 def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None:
-    entry = entry_from(row(event="batch_change_pulses_column_value", data=json.dumps({"pulse_ids": [5, 6]})))
-    assert (list(event_bodies(entry, "1")), touches_items(entry), entry.item_ids) == ([], True, ["5", "6"])
+    entry = parse_entry(row(event="batch_change_pulses_column_value", data=json.dumps({"pulse_ids": [5, 6]})))
+    assert (list(webhook_bodies(entry, "1")), changes_without_values(entry), entry.item_ids) == ([], True, ["5", "6"])
 
 
 @pytest.mark.parametrize(
@@ -97,16 +97,14 @@ def test_a_batch_of_changes_tells_no_values_and_only_touches_its_items() -> None
     ],
 )
 def test_rows_about_nothing_that_a_record_holds_are_no_events(changed: dict[str, Any]) -> None:
-    entry = entry_from(row(**changed))
-    assert (list(event_bodies(entry, "1")), touches_items(entry)) == ([], False)
+    entry = parse_entry(row(**changed))
+    assert (list(webhook_bodies(entry, "1")), changes_without_values(entry)) == ([], False)
 
 
-@pytest.mark.parametrize(
-    "values", ['{"stage": {"index": 1}}', {"stage": {"index": 1}}, "[]", "no json", None]
-)
+@pytest.mark.parametrize("values", ['{"stage": {"index": 1}}', {"stage": {"index": 1}}, "[]", "no json", None])
 def test_a_new_items_values_may_come_as_text(values: Any) -> None:
-    entry = entry_from(row(event="create_pulse", data={"pulse_id": 5, "column_values_json": values}))
-    (body,) = event_bodies(entry, "1")
+    entry = parse_entry(row(event="create_pulse", data={"pulse_id": 5, "column_values_json": values}))
+    (body,) = webhook_bodies(entry, "1")
     told = parse_event(body).column_values
     assert told == ({"stage": {"index": 1}} if values and "stage" in values else {})
 
@@ -122,25 +120,21 @@ def test_a_new_items_values_may_come_as_text(values: Any) -> None:
 )
 def test_a_row_in_another_form_is_no_row(changed: dict[str, Any]) -> None:
     with pytest.raises(LogShapeChanged, match="MONDAY_API_VERSION"):
-        raise_words(lambda: entry_from(row(**changed)))
+        raise_words(lambda: parse_entry(row(**changed)))
 
 
 def raise_words(read: Any) -> None:
     """The error with its whole sentence as its text."""
     try:
         read()
-    except MondayError as error:
+    except ConnectorError as error:
         raise type(error)(error.sentence) from error
 
 
 def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
-    told = parse_since(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
-    assert (told.board.name, [entry.id for entry in told.log or []], told.user_id) == (
-        "Contacts",
-        ["r1"],
-        "7",
-    )
-    assert [(one.item_id, one.at) for one in told.touched.items] == [
+    told = parse_board_activity(answer(board(), webhooks=[{"id": "9", "event": "create_item"}]))
+    assert (told.board.name, [entry.id for entry in told.log or []], told.user_id) == ("Contacts", ["r1"], "7")
+    assert [(one.item_id, one.at) for one in told.recently_updated.items] == [
         ("5", datetime(2026, 11, 20, 14, 0, tzinfo=UTC))
     ]
     assert told.hooks == {"9": "create_item"}
@@ -148,42 +142,42 @@ def test_an_answer_tells_the_board_its_log_its_items_and_its_webhooks() -> None:
 
 @pytest.mark.parametrize("log", [{"logs": [], "cursor": None}, None, "x", [{"id": "1"}]])
 def test_a_log_in_another_shape_is_no_empty_log(log: Any) -> None:
-    told = parse_since(answer(board(activity_logs=log)))
+    told = parse_board_activity(answer(board(activity_logs=log)))
     assert told.log is None
-    assert "2026-10" in told.trouble
+    assert "2026-10" in told.log_problem
 
 
 @pytest.mark.parametrize("part", ["activity_logs", "items_page", "columns"])
 def test_a_part_that_failed_is_not_one_that_is_empty(part: str) -> None:
     with pytest.raises(UnreadableAnswer):
-        parse_since(answer(board(**{part: None}), at(UnreadableAnswer, "boards", 0, part)))
+        parse_board_activity(answer(board(**{part: None}), at(UnreadableAnswer, "boards", 0, part)))
 
 
 def test_webhooks_that_cannot_be_read_are_not_webhooks_that_are_gone() -> None:
     failed = at(UnreadableAnswer, "webhooks")
-    assert parse_since(answer(board(), failed, webhooks=None)).hooks is None
+    assert parse_board_activity(answer(board(), failed, webhooks=None)).hooks is None
 
 
 @pytest.mark.parametrize("nodes", [[], None, [None]])
 def test_a_board_that_is_not_shown_is_gone(nodes: Any) -> None:
-    with pytest.raises(BoardGone):
-        parse_since(Answer({"boards": nodes}, ()))
+    with pytest.raises(BoardNotFound):
+        parse_board_activity(Answer({"boards": nodes}, ()))
 
 
 @pytest.mark.parametrize("state", ["archived", "deleted"])
 def test_a_board_that_is_not_active_tells_nothing(state: str) -> None:
-    with pytest.raises(BoardGone, match=state):
-        parse_since(answer(board(state=state)))
+    with pytest.raises(BoardNotFound, match=state):
+        parse_board_activity(answer(board(state=state)))
 
 
 def test_further_pages_fail_rather_than_end() -> None:
     with pytest.raises(UnreadableAnswer):
-        parse_touched_page(Answer({"next_items_page": None}, ()))
+        parse_updated_items(Answer({"next_items_page": None}, ()))
     with pytest.raises(LogShapeChanged):
         parse_log_page(answer(board(activity_logs=None)))
 
 
 def test_times_are_asked_for_by_the_second_in_utc() -> None:
-    asked = since("1", datetime(2026, 11, 20, 14, 0, 0, 999_999, UTC))
+    asked = board_activity_query("1", datetime(2026, 11, 20, 14, 0, 0, 999_999, UTC))
     assert asked.variables["from"] == "2026-11-20T14:00:00Z"
-    assert "activity_logs" not in since("1", datetime(2026, 11, 20, tzinfo=UTC), with_log=False).text
+    assert "activity_logs" not in board_activity_query("1", datetime(2026, 11, 20, tzinfo=UTC), with_log=False).text

@@ -12,10 +12,9 @@ import pytest
 import requests
 import responses
 
-from sync.connectors.monday import errors
-from sync.connectors.monday.answers import Limits
-from sync.connectors.monday.client import Complexity, MondayClient
-from sync.connectors.monday.keys import KeyReused
+from sync.connectors.base import errors
+from sync.connectors.base.account import Complexity, Limits
+from sync.connectors.monday.client import IdempotencyKeyReused, MondayClient
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"
@@ -85,9 +84,7 @@ def test_errors_of_single_aliases_come_beside_the_data(client: MondayClient) -> 
 
 @responses.activate
 @pytest.mark.parametrize("data", [{}, {"data": None}, {"data": []}])
-def test_a_mutation_answered_without_data_has_an_unknown_outcome(
-    client: MondayClient, data: dict[str, Any]
-) -> None:
+def test_a_mutation_answered_without_data_has_an_unknown_outcome(client: MondayClient, data: dict[str, Any]) -> None:
     responses.post(URL, json=data | {"errors": [failed("Item not found", "InvalidItemIdException", ["b"])]})
     with pytest.raises(errors.AnswerWithoutData) as caught:
         client.execute(MUTATION, {})
@@ -98,7 +95,7 @@ def test_a_mutation_answered_without_data_has_an_unknown_outcome(
 @responses.activate
 def test_a_query_answered_without_data_raises_its_error(client: MondayClient) -> None:
     responses.post(URL, json={"errors": [failed("The board does not exist", "InvalidBoardIdException")]})
-    with pytest.raises(errors.BoardGone):
+    with pytest.raises(errors.BoardNotFound):
         client.execute(QUERY, {})
 
 
@@ -124,10 +121,8 @@ def test_an_http_refusal_that_names_no_alias_is_one_of_the_whole_document(client
 
 @responses.activate
 def test_a_mutation_that_was_refused_as_a_document_was_certainly_not_applied(client: MondayClient) -> None:
-    responses.post(
-        URL, status=400, json={"errors": [failed("Unknown argument", "GRAPHQL_VALIDATION_FAILED")]}
-    )
-    with pytest.raises(errors.DocumentRefused) as caught:
+    responses.post(URL, status=400, json={"errors": [failed("Unknown argument", "GRAPHQL_VALIDATION_FAILED")]})
+    with pytest.raises(errors.DocumentRejected) as caught:
         client.execute(MUTATION, {})
     assert not caught.value.outcome_unknown
 
@@ -161,7 +156,7 @@ def test_the_old_format_is_raised_once_and_not_as_data(client: MondayClient) -> 
     ],
 )
 def test_an_http_error_is_raised_as_what_its_body_says(
-    client: MondayClient, status: int, body: Any, expected: type[errors.MondayError]
+    client: MondayClient, status: int, body: Any, expected: type[errors.ConnectorError]
 ) -> None:
     responses.post(URL, status=status, json=body)
     with pytest.raises(expected) as caught:
@@ -263,9 +258,7 @@ def test_an_answer_says_how_long_it_took(client: MondayClient) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("body", ["<html>bad gateway</html>", "{}", '{"errors": [{"message": "no"}]}'])
-def test_an_error_without_an_id_in_its_body_bears_the_one_of_the_header(
-    client: MondayClient, body: str
-) -> None:
+def test_an_error_without_an_id_in_its_body_bears_the_one_of_the_header(client: MondayClient, body: str) -> None:
     responses.post(URL, status=502, body=body, headers={"X-Request-Id": "req-7"})
     with pytest.raises(errors.ServerFailed, match="req-7"):
         client.execute(QUERY, {})
@@ -287,7 +280,7 @@ def test_a_key_is_good_for_one_body_only(client: MondayClient) -> None:
     responses.post(URL, json={"data": {}})
     client.execute(MUTATION, {"a": "1", "b": "2"}, idempotency_key="k")
     client.execute(MUTATION, {"b": "2", "a": "1"}, idempotency_key="k")
-    with pytest.raises(KeyReused):
+    with pytest.raises(IdempotencyKeyReused):
         client.execute(MUTATION, {"a": "1", "b": "3"}, idempotency_key="k")
     sent = [call.request.body for call in responses.calls]
     assert len(sent) == 2
@@ -295,13 +288,15 @@ def test_a_key_is_good_for_one_body_only(client: MondayClient) -> None:
 
 
 @responses.activate
-def test_a_query_answered_by_another_version_is_refused_and_keeps_its_answer(client: MondayClient) -> None:
+def test_a_query_answered_by_another_version_is_refused_and_says_what_it_told_of_the_account(
+    client: MondayClient,
+) -> None:
     responses.post(URL, json={"data": {"me": {"id": "1"}}}, headers={"API-Version": "2026-07"})
     with pytest.raises(errors.WrongVersion, match="2026-10 was asked for, 2026-07 answered") as caught:
         client.execute(QUERY, {})
     assert caught.value.scope is errors.Scope.ACCOUNT
-    assert caught.value.answer is not None
-    assert caught.value.answer.data == {"me": {"id": "1"}}
+    assert caught.value.account is not None
+    assert (caught.value.account.user_id, caught.value.account.version_value) == ("1", "2026-07")
 
 
 @responses.activate
@@ -346,7 +341,7 @@ def test_a_gateway_s_html_error_is_a_server_error(client: MondayClient, body: st
 @pytest.mark.parametrize("body", ["", "<html>Attention Required!</html>"])
 def test_a_firewall_s_page_is_no_missing_permission(client: MondayClient, body: str) -> None:
     responses.post(URL, status=403, body=body)
-    with pytest.raises(errors.EdgeRefused) as caught:
+    with pytest.raises(errors.FirewallRejected) as caught:
         client.execute(MUTATION, {})
     assert caught.value.outcome_unknown
 
@@ -381,7 +376,7 @@ def test_a_compressed_answer_is_read(client: MondayClient) -> None:
     ],
 )
 def test_a_transport_fault_says_whether_the_request_can_have_been_applied(
-    client: MondayClient, fault: Exception, expected: type[errors.MondayError]
+    client: MondayClient, fault: Exception, expected: type[errors.ConnectorError]
 ) -> None:
     responses.post(URL, body=fault)
     with pytest.raises(expected) as caught:
@@ -487,7 +482,7 @@ def test_the_token_is_in_no_error_log_or_representation(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     responses.post(URL, status=status, body="not JSON")
-    with pytest.raises(errors.MondayError) as caught:
+    with pytest.raises(errors.ConnectorError) as caught:
         client.execute(QUERY, {})
     seen = [str(caught.value), repr(caught.value), repr(client), str(vars(client)), caplog.text]
     assert all(TOKEN not in text for text in seen)

@@ -6,13 +6,16 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday import documents, tags
-from sync.connectors.monday.boards import CREATE_BOARD, CREATE_COLUMN, read_boards
+from sync.connectors.base.board_items import Item, ItemChange, ItemCreate
+from sync.connectors.base.conversion import Converter, ConverterOptions
+from sync.connectors.base.errors import FieldRejected
+from sync.connectors.monday import items as monday_items
+from sync.connectors.monday.board_structure import CREATE_BOARD, CREATE_COLUMN, read_boards
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.converters import Converter, Options, converter
-from sync.connectors.monday.documents import Change, Create, Document, Item, parse_items, parse_written
-from sync.connectors.monday.errors import FieldRefused
-from sync.connectors.monday.platform import all_users
+from sync.connectors.monday.columns import make_converter
+from sync.connectors.monday.graphql import Document
+from sync.connectors.monday.items import parse_items, parse_written_items
+from sync.connectors.monday.users import all_users
 from tests.support.sandbox import Sandbox
 
 # Converter: a first value, a second one, and how many of its column's kind of label are new with each.
@@ -36,7 +39,7 @@ VALUES: dict[str, tuple[Any, Any]] = {
     "list_text": (["A.C.M.E.", "Acme Inc."], ["Acme"]),
 }
 NAMES = list(VALUES)
-TYPES = {converter(name).column_type for name in NAMES}
+TYPES = {make_converter(name).column_type for name in NAMES}
 
 
 @pytest.fixture
@@ -52,9 +55,9 @@ class Board:
     def __init__(self, client: MondayClient) -> None:
         self._client = client
         self.organizations, self.id = self._made("Organizations"), self._made("Contacts")
-        items = [Create("c0", "ACME", {}), Create("c1", "Zoë Ltd", {})]
-        written = parse_written(
-            self.ask(documents.create(self.organizations, None, items, [])), ["c0", "c1"], []
+        items = [ItemCreate("c0", "ACME", {}), ItemCreate("c1", "Zoë Ltd", {})]
+        written = parse_written_items(
+            self.ask(monday_items.create_items_mutation(self.organizations, None, items, [])), ["c0", "c1"], []
         )
         self.items = [item.id for item in written.values() if isinstance(item, Item)]
         self._columns = {name: self._column(name) for name in NAMES}
@@ -68,19 +71,19 @@ class Board:
         return str((self.ask(Document(CREATE_BOARD, {"title": title})).data or {})["create_board"]["id"])
 
     def _column(self, name: str) -> str:
-        variables = {"board": self.id, "title": name, "type": converter(name).column_type}
+        variables = {"board": self.id, "title": name, "type": make_converter(name).column_type}
         if name == "relation":
             variables["defaults"] = f'{{"boardIds":[{self.organizations}]}}'
         return str((self.ask(Document(CREATE_COLUMN, variables)).data or {})["create_column"]["id"])
 
     def converter(self, name: str) -> Converter:
         """The converter as it is told of the board now."""
-        options = Options(people=self._people, tags=self._tags)
+        options = ConverterOptions(people=self._people, tags=self._tags)
         columns = {column.id: column for column in read_boards(self._client, [self.id])[self.id].columns}
-        return converter(name, replace(options, settings=columns[self._columns[name]].settings))
+        return make_converter(name, replace(options, settings=columns[self._columns[name]].settings))
 
     def make_tags(self, names: list[str]) -> None:
-        self._tags |= tags.parse_tags(self.ask(tags.create_tags(names)), names)
+        self._tags |= monday_items.parse_tags(self.ask(monday_items.create_tags_mutation(names)), names)
 
     def local(self, name: str, turn: int) -> dict[str, Any]:
         value = VALUES[name][turn]
@@ -91,9 +94,9 @@ class Board:
         sent = {}
         for name in NAMES:
             convert = self.converter(name)
-            raw = convert.raw_of(before.reading(self._columns[name])) if before else None
+            raw = convert.stored_value(before.reading(self._columns[name])) if before else None
             empty = {"field": [] if isinstance(VALUES[name][0], list) else None}
-            sent[self._columns[name]] = convert.write(empty if turn is None else self.local(name, turn), raw)
+            sent[self._columns[name]] = convert.to_remote(empty if turn is None else self.local(name, turn), raw)
         return sent
 
     @property
@@ -104,7 +107,7 @@ class Board:
         """The canonical value of each column."""
         converters = {name: self.converter(name) for name in NAMES}
         return {
-            name: convert.remote(convert.raw_of(item.reading(self._columns[name])))
+            name: convert.remote(convert.stored_value(item.reading(self._columns[name])))
             for name, convert in converters.items()
         }
 
@@ -112,44 +115,42 @@ class Board:
         return {name: self.converter(name).local(self.local(name, turn)) for name in NAMES}
 
     def read(self, item_id: str) -> Item:
-        (item,) = parse_items(self.ask(documents.read_items([item_id], self.columns, TYPES)), self.columns)
+        (item,) = parse_items(self.ask(monday_items.items_query([item_id], self.columns, TYPES)), self.columns)
         return item
 
 
-def test_every_column_type_is_made_changed_and_cleared_and_reads_as_it_was_meant(
-    client: MondayClient,
-) -> None:
+def test_every_column_type_is_made_changed_and_cleared_and_reads_as_it_was_meant(client: MondayClient) -> None:
     board = Board(client)
     board.make_tags(["Key account", "Old, cold", "VIP"])
-    creates = [Create("c0", "Ada", board.values(0))]
-    document = documents.create(board.id, None, creates, board.columns, TYPES, create_labels=True)
-    made = parse_written(board.ask(document), ["c0"], board.columns)["c0"]
+    creates = [ItemCreate("c0", "Ada", board.values(0))]
+    document = monday_items.create_items_mutation(board.id, None, creates, board.columns, TYPES, create_labels=True)
+    made = parse_written_items(board.ask(document), ["c0"], board.columns)["c0"]
     assert isinstance(made, Item)
     assert board.says(made) == board.says(board.read(made.id)) == board.meant(0)
 
-    changes = [Change("u0", made.id, board.values(1, made))]
-    document = documents.change(board.id, changes, board.columns, TYPES, create_labels=True)
-    changed = parse_written(board.ask(document), ["u0"], board.columns)["u0"]
+    changes = [ItemChange("u0", made.id, board.values(1, made))]
+    document = monday_items.change_items_mutation(board.id, changes, board.columns, TYPES, create_labels=True)
+    changed = parse_written_items(board.ask(document), ["u0"], board.columns)["u0"]
     assert isinstance(changed, Item)
     assert board.says(changed) == board.says(board.read(made.id)) == board.meant(1)
 
     cleared = board.values(None, changed)
     assert set(cleared.values()) == {None}
-    document = documents.change(board.id, [Change("u0", made.id, cleared)], board.columns, TYPES)
-    assert isinstance(parse_written(board.ask(document), ["u0"], board.columns)["u0"], Item)
+    document = monday_items.change_items_mutation(board.id, [ItemChange("u0", made.id, cleared)], board.columns, TYPES)
+    assert isinstance(parse_written_items(board.ask(document), ["u0"], board.columns)["u0"], Item)
     assert board.says(board.read(made.id)) == dict.fromkeys(NAMES)
 
 
 def test_a_label_that_is_missing_is_refused_where_none_may_be_made(client: MondayClient) -> None:
     board = Board(client)
-    made = [Create("c0", "Ada", {board._columns["status"]: {"label": "Never heard of"}})]
-    document = documents.create(board.id, None, made, board.columns, TYPES)
-    assert isinstance(parse_written(board.ask(document), ["c0"], board.columns)["c0"], FieldRefused)
+    made = [ItemCreate("c0", "Ada", {board._columns["status"]: {"label": "Never heard of"}})]
+    document = monday_items.create_items_mutation(board.id, None, made, board.columns, TYPES)
+    assert isinstance(parse_written_items(board.ask(document), ["c0"], board.columns)["c0"], FieldRejected)
 
 
 def test_a_tag_that_is_there_is_found_and_not_made_twice(client: MondayClient) -> None:
     names = ["VIP", "Key account", "VIP"]
-    answers = [client.execute(*tags.create_tags(names)) for _ in range(2)]
-    first, second = (tags.parse_tags(answer, names) for answer in answers)
+    answers = [client.execute(*monday_items.create_tags_mutation(names)) for _ in range(2)]
+    first, second = (monday_items.parse_tags(answer, names) for answer in answers)
     assert first == second
     assert sorted(first.values()) == ["Key account", "VIP"]

@@ -5,15 +5,9 @@ from typing import Any
 import phonenumbers
 import pytest
 
-from sync.connectors.monday.converters import (
-    CONVERTERS,
-    CannotSplit,
-    Converter,
-    Options,
-    UnknownValue,
-    converter,
-)
-from sync.connectors.monday.documents import Reading
+from sync.connectors.base.board_items import Reading
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, ConverterOptions, UnknownValue
+from sync.connectors.monday.columns import CONVERTERS, make_converter
 
 ADDRESS = {
     "address_street": "12 Main St, Apt 4",
@@ -30,37 +24,37 @@ EMPTY_ADDRESS: dict[str, str | None] = dict.fromkeys(ADDRESS)
 def test_nothing_an_empty_text_and_whitespace_are_all_empty(name: str, text: str | None) -> None:
     fields = EMPTY_ADDRESS if name == "address" else {"field": None}
     raw = fields | {next(iter(fields)): text}
-    assert converter(name).local(raw) is None
-    assert converter(name).write(raw, None) is None
+    assert make_converter(name).local(raw) is None
+    assert make_converter(name).to_remote(raw, None) is None
 
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_an_unknown_reading_is_refused_with_its_reason(name: str) -> None:
     reading = Reading("c", "", known=False, reason="the column is hidden")
     with pytest.raises(UnknownValue, match="hidden"):
-        converter(name).raw_of(reading)
+        make_converter(name).stored_value(reading)
 
 
 @pytest.mark.parametrize("name", CONVERTERS)
 def test_a_column_of_another_type_is_not_read(name: str) -> None:
     with pytest.raises(UnknownValue, match="mirror"):
-        converter(name).raw_of(Reading("c", "mirror", value="42"))
+        make_converter(name).stored_value(Reading("c", "mirror", value="42"))
 
 
 def test_an_unknown_converter_is_an_error() -> None:
     with pytest.raises(KeyError):
-        converter("colour")
+        make_converter("colour")
 
 
 def test_text_is_compared_composed_with_plain_line_ends_and_trimmed() -> None:
-    text = converter("text")
+    text = make_converter("text")
     assert text.local({"notes": "  Zoe\u0308\r\nline\rend "}) == "Zoë\nline\nend"
     assert text.remote("Zoë\nline\nend") == "Zoë\nline\nend"
 
 
 def test_a_spelling_that_says_the_same_is_kept() -> None:
-    assert converter("text").to_local("Zoë", {"notes": " Zoe\u0308 "}) == {"notes": " Zoe\u0308 "}
-    assert converter("email").to_local({"email": "Ada@Example.ORG"}, {"email": "Ada@example.org"}) == {
+    assert make_converter("text").to_local("Zoë", {"notes": " Zoe\u0308 "}) == {"notes": " Zoe\u0308 "}
+    assert make_converter("email").to_local({"email": "Ada@Example.ORG"}, {"email": "Ada@example.org"}) == {
         "email": "Ada@example.org"
     }
 
@@ -72,9 +66,7 @@ def test_a_spelling_that_says_the_same_is_kept() -> None:
         ("text", Reading("c", "text", text="", value=None), None, None),
         (
             "long_text",
-            Reading(
-                "c", "long_text", text="abc", value={"text": "abc", "changed_at": "2026-01-01T00:00:00Z"}
-            ),
+            Reading("c", "long_text", text="abc", value={"text": "abc", "changed_at": "2026-01-01T00:00:00Z"}),
             "abc",
             "abc",
         ),
@@ -82,10 +74,7 @@ def test_a_spelling_that_says_the_same_is_kept() -> None:
         (
             "email",
             Reading(
-                "c",
-                "email",
-                text="Ada - ada@b.test",
-                value={"email": "ada@B.test", "text": "Ada", "changed_at": 1},
+                "c", "email", text="Ada - ada@b.test", value={"email": "ada@B.test", "text": "Ada", "changed_at": 1}
             ),
             {"email": "ada@B.test", "text": "Ada"},
             "ada@b.test",
@@ -94,9 +83,7 @@ def test_a_spelling_that_says_the_same_is_kept() -> None:
         ("email", Reading("c", "email", text="", value={"email": "", "text": ""}), None, None),
         (
             "phone",
-            Reading(
-                "c", "phone", text="12025550169", value={"phone": "12025550169", "countryShortName": "US"}
-            ),
+            Reading("c", "phone", text="12025550169", value={"phone": "12025550169", "countryShortName": "US"}),
             {"phone": "12025550169", "countryShortName": "US"},
             "+12025550169",
         ),
@@ -107,8 +94,8 @@ def test_a_spelling_that_says_the_same_is_kept() -> None:
 def test_a_reading_keeps_what_a_base_needs_and_compares_by_value(
     name: str, reading: Reading, kept: Any, canonical: str | None
 ) -> None:
-    assert converter(name).raw_of(reading) == kept
-    assert converter(name).remote(kept) == canonical
+    assert make_converter(name).stored_value(reading) == kept
+    assert make_converter(name).remote(kept) == canonical
 
 
 @pytest.mark.parametrize(
@@ -125,48 +112,44 @@ def test_a_reading_keeps_what_a_base_needs_and_compares_by_value(
     ],
 )
 def test_a_value_is_sent_in_its_column_s_form(name: str, text: str, sent: Any) -> None:
-    assert converter(name).write({"field": text}, None) == sent
+    assert make_converter(name).to_remote({"field": text}, None) == sent
 
 
 def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
-    email = converter("email")
-    assert email.write({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == {
+    email = make_converter("email")
+    assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == {
         "email": "new@b.test",
         "text": "Write me",
     }
-    assert email.write({"email": "new@b.test"}, {"email": "old@b.test", "text": "old@B.test"}) == {
+    assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "old@B.test"}) == {
         "email": "new@b.test",
         "text": "new@b.test",
     }
 
 
 def test_a_phone_s_country_stays_while_it_is_still_right() -> None:
-    phone = converter("phone")
+    phone = make_converter("phone")
     canadian = {"phone": "16135550100", "countryShortName": "CA"}
-    assert phone.write({"phone": "202 555 0169"}, canadian)["countryShortName"] == "CA"
-    assert phone.write({"phone": "+49 30 901820"}, canadian)["countryShortName"] == "DE"
+    assert phone.to_remote({"phone": "202 555 0169"}, canadian)["countryShortName"] == "CA"
+    assert phone.to_remote({"phone": "+49 30 901820"}, canadian)["countryShortName"] == "DE"
 
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [
-        ("(202) 555-0169", "+1 202 555 0169"),
-        ("202.555.0169 ext 5", "+12025550169;ext=5"),
-        ("ask  Bob", " ask Bob"),
-    ],
+    [("(202) 555-0169", "+1 202 555 0169"), ("202.555.0169 ext 5", "+12025550169;ext=5"), ("ask  Bob", " ask Bob")],
 )
 def test_phone_numbers_are_equal_by_number_and_not_by_spelling(one: str, other: str) -> None:
-    phone = converter("phone")
+    phone = make_converter("phone")
     assert phone.local({"phone": one}) == phone.local({"phone": other})
 
 
 def test_extensions_tell_numbers_apart() -> None:
-    phone = converter("phone")
+    phone = make_converter("phone")
     assert phone.local({"phone": "202 555 0169"}) != phone.local({"phone": "202 555 0169 x1"})
 
 
 def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that_number() -> None:
-    phone = converter("phone")
+    phone = make_converter("phone")
     british = {"phone": "020 7946 0958", "countryShortName": "GB"}
     assert phone.remote(british) == "+442079460958"
     assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
@@ -178,17 +161,17 @@ def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number(re
     assert example is not None
     number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
     cell = {"phone": number.removeprefix("+"), "countryShortName": region}
-    assert converter("phone").remote(cell) == number
+    assert make_converter("phone").remote(cell) == number
 
 
 def test_digits_that_only_look_like_another_country_s_number_stay_what_they_are() -> None:
-    phone = converter("phone")
+    phone = make_converter("phone")
     assert phone.remote({"phone": "5551234567", "countryShortName": "US"}) == "+15551234567"
     assert phone.remote({"phone": "5551234567", "countryShortName": ""}) == "+15551234567"
 
 
 def test_the_default_region_is_a_setting() -> None:
-    assert converter("phone", Options(region="GB")).local({"phone": "020 7946 0958"}) == "+442079460958"
+    assert make_converter("phone", ConverterOptions(region="GB")).local({"phone": "020 7946 0958"}) == "+442079460958"
 
 
 @pytest.mark.parametrize(
@@ -201,22 +184,22 @@ def test_the_default_region_is_a_setting() -> None:
     ],
 )
 def test_a_value_that_monday_can_t_hold_is_told_before_it_is_sent(name: str, text: str, words: str) -> None:
-    assert converter(name).limit({"notes": text}) == words
+    assert make_converter(name).rejection_reason({"notes": text}) == words
 
 
 @pytest.mark.parametrize(("name", "length"), [("long_text", 2000), ("name", 255), ("text", 65_536)])
 def test_a_value_at_the_limit_is_sent(name: str, length: int) -> None:
-    assert converter(name).limit({"notes": "x" * length}) is None
+    assert make_converter(name).rejection_reason({"notes": "x" * length}) is None
 
 
 def test_an_address_is_one_text_of_its_filled_parts() -> None:
-    address = converter("address")
-    assert address.write(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
+    address = make_converter("address")
+    assert address.to_remote(ADDRESS, None) == "12 Main St, Apt 4, Springfield, 62701, USA"
     assert address.remote("12 Main St ,Apt 4,Springfield, ,62701, USA") == address.local(ADDRESS)
 
 
 def test_an_address_with_as_many_pieces_as_before_is_divided_by_place() -> None:
-    changed = converter("address").to_local("14 Oak Ave, Apt 9, Shelbyville, 62565, USA", ADDRESS)
+    changed = make_converter("address").to_local("14 Oak Ave, Apt 9, Shelbyville, 62565, USA", ADDRESS)
     assert changed == ADDRESS | {
         "address_street": "14 Oak Ave, Apt 9",
         "address_city": "Shelbyville",
@@ -225,7 +208,7 @@ def test_an_address_with_as_many_pieces_as_before_is_divided_by_place() -> None:
 
 
 def test_an_address_is_divided_into_empty_fields_only_when_there_is_a_piece_for_each() -> None:
-    address = converter("address")
+    address = make_converter("address")
     assert list(address.to_local("1 A St, Town, IL, 62701, USA", EMPTY_ADDRESS).values()) == [
         "1 A St",
         "Town",
@@ -233,21 +216,21 @@ def test_an_address_is_divided_into_empty_fields_only_when_there_is_a_piece_for_
         "62701",
         "USA",
     ]
-    with pytest.raises(CannotSplit, match="4 parts"):
+    with pytest.raises(AmbiguousSplit, match="4 parts"):
         address.to_local("1 A St, Town, 62701, USA", EMPTY_ADDRESS)
 
 
 def test_a_cleared_address_clears_all_five_fields() -> None:
-    assert converter("address").to_local(None, ADDRESS) == EMPTY_ADDRESS
+    assert make_converter("address").to_local(None, ADDRESS) == EMPTY_ADDRESS
 
 
 def test_an_address_with_another_number_of_pieces_is_never_guessed() -> None:
-    with pytest.raises(CannotSplit, match="6 parts"):
-        converter("address").to_local("12 Main St, Apt 4, Rear, Springfield, 62701, USA", ADDRESS)
+    with pytest.raises(AmbiguousSplit, match="6 parts"):
+        make_converter("address").to_local("12 Main St, Apt 4, Rear, Springfield, 62701, USA", ADDRESS)
 
 
 def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> None:
-    address = converter("address")
+    address = make_converter("address")
     typed = address.from_text("14 Main St, Springfield", ADDRESS)
     assert typed == EMPTY_ADDRESS | {"address_street": "14 Main St, Springfield"}
     assert address.local(typed) == "14 Main St, Springfield"
@@ -265,12 +248,12 @@ def test_a_typed_address_that_can_t_be_divided_goes_to_the_street_whole() -> Non
 )
 def test_a_typed_value_that_can_t_be_right_is_refused_in_words(name: str, text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
-        converter(name).from_text(text, {"field": "before"})
+        make_converter(name).from_text(text, {"field": "before"})
 
 
 @pytest.mark.parametrize("name", ["text", "long_text", "email", "phone"])
 def test_a_typed_empty_text_clears_the_field(name: str) -> None:
-    assert converter(name).from_text(" ", {"field": "before"}) == {"field": None}
+    assert make_converter(name).from_text(" ", {"field": "before"}) == {"field": None}
 
 
 @pytest.mark.parametrize(
@@ -291,7 +274,7 @@ def test_a_typed_empty_text_clears_the_field(name: str) -> None:
 def test_a_webhook_s_value_is_read_by_its_old_type_name(
     name: str, value: Any, column_type: str, expected: str | None
 ) -> None:
-    assert converter(name).event(value, column_type) == expected
+    assert make_converter(name).from_event(value, column_type) == expected
 
 
 @pytest.mark.parametrize(
@@ -311,22 +294,18 @@ def test_a_webhook_s_value_that_can_t_be_decoded_is_unknown_and_not_empty(
     name: str, value: Any, column_type: str
 ) -> None:
     with pytest.raises(UnknownValue):
-        converter(name).event(value, column_type)
+        make_converter(name).from_event(value, column_type)
 
 
 @pytest.mark.parametrize(
     ("name", "canonical", "shown"),
-    [
-        ("phone", "+12025550169;ext=5", "+1 202-555-0169 ext. 5"),
-        ("phone", "ask Bob", "ask Bob"),
-        ("text", None, ""),
-    ],
+    [("phone", "+12025550169;ext=5", "+1 202-555-0169 ext. 5"), ("phone", "ask Bob", "ask Bob"), ("text", None, "")],
 )
 def test_a_value_is_shown_as_people_write_it(name: str, canonical: str | None, shown: str) -> None:
-    assert converter(name).display(canonical) == shown
+    assert make_converter(name).display(canonical) == shown
 
 
 def test_a_converter_of_one_field_refuses_several() -> None:
-    several: Converter = converter("text")
+    several: Converter = make_converter("text")
     with pytest.raises(ValueError, match="one field"):
         several.local({"a": "1", "b": "2"})

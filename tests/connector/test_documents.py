@@ -23,8 +23,9 @@ from graphql import (
 from graphql.type import GraphQLInputObjectType, is_input_type, is_non_null_type
 
 import sync.connectors.monday as connector
-from sync.connectors.monday import activity, board_list, boards, documents, ingest, platform, removals, tags
-from sync.connectors.monday.documents import Change, Create, Document, MatchColumn
+from sync.connectors.base.board_items import ItemChange, ItemCreate, ItemRemoval, MatchColumn
+from sync.connectors.monday import activity, board_structure, bulk_import, graphql, items, users, webhooks
+from sync.connectors.monday.graphql import Document
 
 COLUMNS = ["npd_id", "email_1"]
 EMAIL = MatchColumn("email_1", "email")
@@ -34,62 +35,62 @@ TYPED = ["board_relation", "checkbox", "dropdown", "status", "tags"]
 
 
 def _documents() -> Iterator[tuple[str, Document]]:
-    yield "probe", documents.probe()
-    yield "read_items", documents.read_items(["1", "2"], COLUMNS)
-    yield "look by id", documents.look("7", ["1"], COLUMNS, "npd_id", [])
-    yield "look by NPD ID", documents.look("7", [], COLUMNS, "npd_id", ["n-1"])
-    yield "look by e-mail", documents.look("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
-    yield "look by name", documents.look("7", [], COLUMNS, "npd_id", [], NAME, ["Ada"])
-    yield "first page", documents.first_page("7", COLUMNS)
-    yield "next page", documents.next_page("cursor", COLUMNS)
+    yield "probe", graphql.probe_query()
+    yield "read_items", items.items_query(["1", "2"], COLUMNS)
+    yield "look by id", items.batch_query("7", ["1"], COLUMNS, "npd_id", [])
+    yield "look by NPD ID", items.batch_query("7", [], COLUMNS, "npd_id", ["n-1"])
+    yield "look by e-mail", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], EMAIL, ["a@b.test"])
+    yield "look by name", items.batch_query("7", [], COLUMNS, "npd_id", [], NAME, ["Ada"])
+    yield "first page", items.first_page_query("7", COLUMNS)
+    yield "next page", items.next_page_query("cursor", COLUMNS)
     yield (
         "change",
-        documents.change("7", [Change("u0", "1", {"name": "Ada"}), Change("u1", "2", {})], COLUMNS),
+        items.change_items_mutation("7", [ItemChange("u0", "1", {"name": "Ada"}), ItemChange("u1", "2", {})], COLUMNS),
     )
-    creates = [Create("c0", "Ada", {"email_1": None}), Create("c1", "Bob", {"npd_id": "n-2"})]
-    yield "create", documents.create("7", None, creates, COLUMNS)
-    yield "create in a group", documents.create("7", "topics", creates, COLUMNS)
-    leaving = [removals.Removal("a0", "1"), removals.Removal("a1", "2")]
-    yield "archive", removals.archive_items(leaving, COLUMNS, TYPED)
-    yield "delete", removals.delete_items(leaving, COLUMNS)
-    yield "read boards", Document(boards.READ_BOARDS, {"ids": ["7"]})
-    yield "create board", Document(boards.CREATE_BOARD, {"title": "Contacts"})
-    yield "create group", Document(boards.CREATE_GROUP, {"board": "7", "title": "Contacts"})
+    creates = [ItemCreate("c0", "Ada", {"email_1": None}), ItemCreate("c1", "Bob", {"npd_id": "n-2"})]
+    yield "create", items.create_items_mutation("7", None, creates, COLUMNS)
+    yield "create in a group", items.create_items_mutation("7", "topics", creates, COLUMNS)
+    leaving = [ItemRemoval("a0", "1"), ItemRemoval("a1", "2")]
+    yield "archive", items.archive_items_mutation(leaving, COLUMNS, TYPED)
+    yield "delete", items.delete_items_mutation(leaving, COLUMNS)
+    yield "read boards", Document(board_structure.READ_BOARDS, {"ids": ["7"]})
+    yield "create board", Document(board_structure.CREATE_BOARD, {"title": "Contacts"})
+    yield "create group", Document(board_structure.CREATE_GROUP, {"board": "7", "title": "Contacts"})
     column = {"board": "7", "title": "Email", "type": "email"}
-    yield "create column", Document(boards.CREATE_COLUMN, column | {"id": "npd_email"})
-    yield "create column without id", Document(boards.CREATE_COLUMN, column)
+    yield "create column", Document(board_structure.CREATE_COLUMN, column | {"id": "npd_email"})
+    yield "create column without id", Document(board_structure.CREATE_COLUMN, column)
     relation = column | {"type": "board_relation", "defaults": '{"boardIds":[8]}'}
-    yield "create column of connected boards", Document(boards.CREATE_COLUMN, relation)
-    yield "read webhooks", Document(boards.READ_WEBHOOKS, {"board": "7"})
+    yield "create column of connected boards", Document(board_structure.CREATE_COLUMN, relation)
+    yield "read webhooks", Document(webhooks.READ_WEBHOOKS, {"board": "7"})
     hook = {"board": "7", "url": "https://npd.test/", "event": "create_item"}
-    yield "create webhook", Document(boards.CREATE_WEBHOOK, hook)
-    yield "delete webhook", Document(boards.DELETE_WEBHOOK, {"id": "3"})
+    yield "create webhook", Document(webhooks.CREATE_WEBHOOK, hook)
+    yield "delete webhook", Document(webhooks.DELETE_WEBHOOK, {"id": "3"})
     for every in (set(TYPED), {"status"}, {"text", "people"}):
         words = ", ".join(sorted(every))
-        yield f"read {words}", documents.read_items(["1"], COLUMNS, every)
-        yield f"look for {words}", documents.look("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
-        yield f"page of {words}", documents.first_page("7", COLUMNS, types=every)
-        yield f"next page of {words}", documents.next_page("cursor", COLUMNS, types=every)
-        change = [Change("u0", "1", {"status": {"label": "New"}})]
-        yield f"change {words}", documents.change("7", change, COLUMNS, every, create_labels=True)
+        yield f"read {words}", items.items_query(["1"], COLUMNS, every)
+        yield f"look for {words}", items.batch_query("7", ["1"], COLUMNS, "npd_id", ["n-1"], types=every)
+        yield f"page of {words}", items.first_page_query("7", COLUMNS, types=every)
+        yield f"next page of {words}", items.next_page_query("cursor", COLUMNS, types=every)
+        change = [ItemChange("u0", "1", {"status": {"label": "New"}})]
+        yield f"change {words}", items.change_items_mutation("7", change, COLUMNS, every, create_labels=True)
         yield (
             f"create with {words}",
-            documents.create("7", "topics", creates, COLUMNS, every, create_labels=True),
+            items.create_items_mutation("7", "topics", creates, COLUMNS, every, create_labels=True),
         )
-    yield "create tags", tags.create_tags(["Key account", "Old"], "7")
-    yield "create tags of the account", tags.create_tags(["Key account"])
-    yield "greeting", platform.greeting()
-    yield "short greeting", Document(platform._SHORT_GREETING, {})
-    yield "users", platform.users_page(2)
-    yield "what happened since", activity.since("7", MOMENT)
-    yield "what happened since, without the log", activity.since("7", MOMENT, with_log=False)
-    yield "page of the log", activity.log_page("7", MOMENT, None, 2)
-    yield "page of the log up to a time", activity.log_page("7", MOMENT, MOMENT, 1)
-    yield "page of touched items", activity.touched_page("cursor")
-    yield "start an import", ingest.start_import("7", "topics", "npd_id")
-    yield "status of an import", ingest.import_status("job-1")
-    yield "room on a board", ingest.board_room("7")
-    yield "list of boards", Document(board_list.LIST_BOARDS, {"page": 1, "limit": 100})
+    yield "create tags", items.create_tags_mutation(["Key account", "Old"], "7")
+    yield "create tags of the account", items.create_tags_mutation(["Key account"])
+    yield "greeting", users.account_info_query()
+    yield "short greeting", Document(users._SHORT_ACCOUNT_INFO, {})
+    yield "users", users.users_page(2)
+    yield "what happened since", activity.board_activity_query("7", MOMENT)
+    yield "what happened since, without the log", activity.board_activity_query("7", MOMENT, with_log=False)
+    yield "page of the log", activity.log_page_query("7", MOMENT, None, 2)
+    yield "page of the log up to a time", activity.log_page_query("7", MOMENT, MOMENT, 1)
+    yield "page of touched items", activity.updated_items_query("cursor")
+    yield "start an import", bulk_import.start_import_mutation("7", "topics", "npd_id")
+    yield "status of an import", bulk_import.import_status_query("job-1")
+    yield "room on a board", bulk_import.board_capacity_query("7")
+    yield "list of boards", Document(board_structure.LIST_BOARDS, {"page": 1, "limit": 100})
 
 
 DOCUMENTS = dict(_documents())
@@ -158,9 +159,7 @@ def _input_faults(expected: GraphQLInputObjectType, value: Any) -> list[str]:
 
 def test_no_text_of_the_connector_is_left_out_of_these_tests() -> None:
     covered = {document.text for document in DOCUMENTS.values()}
-    modules = [
-        importlib.import_module(f"{connector.__name__}.{m.name}") for m in iter_modules(connector.__path__)
-    ]
+    modules = [importlib.import_module(f"{connector.__name__}.{m.name}") for m in iter_modules(connector.__path__)]
     texts = {
         (module.__name__, name)
         for module in modules
@@ -177,51 +176,51 @@ def test_no_value_is_written_into_a_document_s_text(name: str) -> None:
 
 
 def test_equal_shapes_have_equal_texts() -> None:
-    one = documents.look("7", ["1"], COLUMNS, "npd_id", ["a"], EMAIL, ["a@b.test"])
-    two = documents.look("8", ["2", "3"], ["x"], "other", ["b", "c"], MatchColumn("e", "email"), ["c@d.test"])
+    one = items.batch_query("7", ["1"], COLUMNS, "npd_id", ["a"], EMAIL, ["a@b.test"])
+    two = items.batch_query("8", ["2", "3"], ["x"], "other", ["b", "c"], MatchColumn("e", "email"), ["c@d.test"])
     assert one.text == two.text
-    assert documents.change("7", [Change("u0", "1", {})], []).text == (
-        documents.change("8", [Change("u0", "2", {"a": 1})], COLUMNS).text
+    assert items.change_items_mutation("7", [ItemChange("u0", "1", {})], []).text == (
+        items.change_items_mutation("8", [ItemChange("u0", "2", {"a": 1})], COLUMNS).text
     )
 
 
 def test_only_types_that_need_more_make_a_text_longer() -> None:
-    usual = documents.read_items(["1"], COLUMNS).text
-    assert documents.read_items(["1"], COLUMNS, ["text", "email", "phone", "numbers", "date"]).text == usual
-    assert documents.read_items(["1"], COLUMNS, ["tags", "status"]).text == (
-        documents.read_items(["1"], COLUMNS, ["status", "tags", "status"]).text
+    usual = items.items_query(["1"], COLUMNS).text
+    assert items.items_query(["1"], COLUMNS, ["text", "email", "phone", "numbers", "date"]).text == usual
+    assert items.items_query(["1"], COLUMNS, ["tags", "status"]).text == (
+        items.items_query(["1"], COLUMNS, ["status", "tags", "status"]).text
     )
-    assert "BoardRelationValue" not in documents.read_items(["1"], COLUMNS, ["status"]).text
-    assert "BoardRelationValue { linked_item_ids }" in documents.read_items(["1"], COLUMNS, TYPED).text
+    assert "BoardRelationValue" not in items.items_query(["1"], COLUMNS, ["status"]).text
+    assert "BoardRelationValue { linked_item_ids }" in items.items_query(["1"], COLUMNS, TYPED).text
 
 
 def test_labels_are_made_only_where_a_write_allows_it() -> None:
     for made in (
-        documents.change("7", [Change("u0", "1", {})], COLUMNS, create_labels=True),
-        documents.create("7", None, [Create("c0", "Ada", {})], COLUMNS, create_labels=True),
+        items.change_items_mutation("7", [ItemChange("u0", "1", {})], COLUMNS, create_labels=True),
+        items.create_items_mutation("7", None, [ItemCreate("c0", "Ada", {})], COLUMNS, create_labels=True),
     ):
         assert "create_labels_if_missing: $labels" in made.text
         assert made.variables["labels"] is True
-    plain = documents.change("7", [Change("u0", "1", {})], COLUMNS)
+    plain = items.change_items_mutation("7", [ItemChange("u0", "1", {})], COLUMNS)
     assert "labels" not in plain.text
     assert "labels" not in plain.variables
 
 
 def test_a_look_asks_only_for_what_there_is_to_ask() -> None:
-    text = documents.look("7", ["1"], COLUMNS, "npd_id", [], EMAIL, []).text
+    text = items.batch_query("7", ["1"], COLUMNS, "npd_id", [], EMAIL, []).text
     assert "linked: items" in text
     assert "by_npd_id" not in text
     assert "by_match" not in text
 
 
 def test_linked_items_are_asked_for_with_the_removed_ones_and_beyond_the_default_page() -> None:
-    text = documents.read_items(["1"], COLUMNS).text
+    text = items.items_query(["1"], COLUMNS).text
     assert "limit: 100" in text
     assert "exclude_nonactive: false" in text
 
 
 def test_addresses_are_searched_as_text_because_equality_compares_the_label() -> None:
-    document = documents.look("7", [], COLUMNS, "npd_id", [], EMAIL, ["a@b.test", "c@d.test"])
+    document = items.batch_query("7", [], COLUMNS, "npd_id", [], EMAIL, ["a@b.test", "c@d.test"])
     rules = document.variables["by_match"]
     assert rules["operator"] == "or"
     assert [rule["operator"] for rule in rules["rules"]] == ["contains_text", "contains_text"]
@@ -229,13 +228,13 @@ def test_addresses_are_searched_as_text_because_equality_compares_the_label() ->
 
 
 def test_values_travel_as_json_in_a_string_and_keep_every_character() -> None:
-    document = documents.change("7", [Change("u0", "1", {"name": 'Zoë "Z"', "email_1": None})], COLUMNS)
+    document = items.change_items_mutation("7", [ItemChange("u0", "1", {"name": 'Zoë "Z"', "email_1": None})], COLUMNS)
     assert json.loads(document.variables["values_u0"]) == {"name": 'Zoë "Z"', "email_1": None}
     assert document.variables["item_u0"] == "1"
 
 
 def test_a_new_item_is_sent_without_its_empty_values() -> None:
-    document = documents.create("7", "topics", [Create("c0", "Ada", {"a": "x", "b": None})], COLUMNS)
+    document = items.create_items_mutation("7", "topics", [ItemCreate("c0", "Ada", {"a": "x", "b": None})], COLUMNS)
     assert json.loads(document.variables["values_c0"]) == {"a": "x"}
     assert document.variables["name_c0"] == "Ada"
 
@@ -243,17 +242,17 @@ def test_a_new_item_is_sent_without_its_empty_values() -> None:
 @pytest.mark.parametrize("ids", [[], [str(number) for number in range(101)]])
 def test_more_ids_than_monday_answers_are_refused_here(ids: list[str]) -> None:
     with pytest.raises(ValueError, match="1 to 100"):
-        documents.read_items(ids, COLUMNS)
+        items.items_query(ids, COLUMNS)
 
 
 def test_nothing_to_ask_and_nothing_to_write_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
-        documents.look("7", [], COLUMNS, "npd_id", [])
+        items.batch_query("7", [], COLUMNS, "npd_id", [])
     with pytest.raises(ValueError, match="at least one"):
-        documents.change("7", [], COLUMNS)
+        items.change_items_mutation("7", [], COLUMNS)
 
 
 @pytest.mark.parametrize("alias", ["", "1a", "a b", "a){x", "a\n"])
 def test_an_alias_can_t_smuggle_text_into_a_document(alias: str) -> None:
     with pytest.raises(ValueError, match="alias"):
-        documents.change("7", [Change(alias, "1", {})], COLUMNS)
+        items.change_items_mutation("7", [ItemChange(alias, "1", {})], COLUMNS)

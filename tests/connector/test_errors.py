@@ -9,52 +9,49 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday import errors, hooks
-from sync.connectors.monday.code_table import PUBLISHED, Known
-from sync.connectors.monday.codes import CODES, error_from, is_known
-from sync.connectors.monday.errors import MondayError, Scope
+from sync.connectors.base import errors
+from sync.connectors.base.board_shape import OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.errors import ConnectorError, Scope
+from sync.connectors.monday.error_codes import CODES, PUBLISHED, KnownCode, is_known, translate_error
 from tests.connector.bodies import failed
 
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTOR, SANDBOX = ROOT / "sync/connectors/monday", ROOT / "sandbox"
 
 
-def _tree(base: type[MondayError]) -> Iterator[type[MondayError]]:
+def _tree(base: type[ConnectorError]) -> Iterator[type[ConnectorError]]:
     for child in base.__subclasses__():
         yield child
         yield from _tree(child)
 
 
-@pytest.mark.parametrize("error", sorted(set(_tree(MondayError)), key=str))
-def test_every_error_is_drawn_in_the_tree(error: type[MondayError]) -> None:
+@pytest.mark.parametrize("error", sorted(set(_tree(ConnectorError)), key=str))
+def test_every_error_is_drawn_in_the_tree(error: type[ConnectorError]) -> None:
     assert error.__name__ in (errors.__doc__ or "")
 
 
-@pytest.mark.parametrize("error", sorted(set(_tree(MondayError)), key=str))
-def test_the_outcome_is_unknown_exactly_where_the_scope_is_transport(error: type[MondayError]) -> None:
+@pytest.mark.parametrize("error", sorted(set(_tree(ConnectorError)), key=str))
+def test_the_outcome_is_unknown_exactly_where_the_scope_is_transport(error: type[ConnectorError]) -> None:
     assert error.outcome_unknown is (error.scope is Scope.TRANSPORT)
     assert error.retryable or not error.outcome_unknown
 
 
 def test_every_scope_has_an_error() -> None:
-    assert {error.scope for error in _tree(MondayError)} == set(Scope)
+    assert {error.scope for error in _tree(ConnectorError)} == set(Scope)
 
 
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
         (failed("Item not found", "InvalidItemIdException"), errors.ItemNotFound),
-        (
-            failed("Item not found in board", "ResourceNotFoundException", status_code=404),
-            errors.ItemNotFound,
-        ),
+        (failed("Item not found in board", "ResourceNotFoundException", status_code=404), errors.ItemNotFound),
         (
             failed("Column not found", "ResourceNotFoundException", error_data={"resource_type": "column"}),
-            errors.ColumnGone,
+            errors.ColumnNotFound,
         ),
-        (failed("Board not found", "InvalidArgumentException"), errors.BoardGone),
-        (failed("group_id is wrong", "InvalidArgumentException"), errors.RecordRefused),
-        (failed("email is not valid", "ColumnValueException"), errors.FieldRefused),
+        (failed("Board not found", "InvalidArgumentException"), errors.BoardNotFound),
+        (failed("group_id is wrong", "InvalidArgumentException"), errors.RecordRejected),
+        (failed("email is not valid", "ColumnValueException"), errors.FieldRejected),
         (
             failed(
                 "Cannot change column value for inactive items",
@@ -63,28 +60,25 @@ def test_every_scope_has_an_error() -> None:
             ),
             errors.ItemInactive,
         ),
-        (
-            failed("This column type is not supported yet in the api", "ColumnValueException"),
-            errors.ColumnUnsupported,
-        ),
+        (failed("This column type is not supported yet in the api", "ColumnValueException"), errors.ColumnUnsupported),
         (failed("User unauthorized", "UserUnauthorizedException", status_code=403), errors.BoardForbidden),
         (failed("Rate limit already blocked", "tooManyRequests", status_code=400), errors.FieldLimitReached),
-        ({"message": 'Parse error on ":" (STRING) at [1, 166]'}, errors.DocumentRefused),
+        ({"message": 'Parse error on ":" (STRING) at [1, 166]'}, errors.DocumentRejected),
         ("Not Authenticated", errors.NotAuthenticated),
-        (failed("something new", "BrandNewException"), errors.RecordRefused),
+        (failed("something new", "BrandNewException"), errors.RecordRejected),
     ],
 )
 def test_an_error_inside_an_answer_becomes_the_class_that_says_what_it_concerns(
-    body: Any, expected: type[MondayError]
+    body: Any, expected: type[ConnectorError]
 ) -> None:
-    assert type(error_from(body, http_status=200)) is expected
+    assert type(translate_error(body, http_status=200)) is expected
 
 
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
         (302, errors.WrongAddress),
-        (400, errors.DocumentRefused),
+        (400, errors.DocumentRejected),
         (401, errors.NotAuthenticated),
         (403, errors.PermissionMissing),
         (404, errors.WrongAddress),
@@ -97,18 +91,18 @@ def test_an_error_inside_an_answer_becomes_the_class_that_says_what_it_concerns(
     ],
 )
 def test_a_status_without_a_readable_body_still_says_what_it_concerns(
-    status: int, expected: type[MondayError]
+    status: int, expected: type[ConnectorError]
 ) -> None:
-    error = error_from(None, http_status=status)
+    error = translate_error(None, http_status=status)
     assert type(error) is expected
     assert str(status) in error.sentence
 
 
 def test_the_body_s_wait_goes_before_the_header_s() -> None:
     body = failed("Complexity budget exhausted", "COMPLEXITY_BUDGET_EXHAUSTED", retry_in_seconds=22)
-    assert error_from(body, http_status=429, retry_after=60).wait_seconds == 22
-    assert error_from(failed("x", "RATE_LIMIT_EXCEEDED", retryAfterMs=1500)).wait_seconds == 1.5
-    assert error_from(None, http_status=429, retry_after=60).wait_seconds == 60
+    assert translate_error(body, http_status=429, retry_after=60).wait_seconds == 22
+    assert translate_error(failed("x", "RATE_LIMIT_EXCEEDED", retryAfterMs=1500)).wait_seconds == 1.5
+    assert translate_error(None, http_status=429, retry_after=60).wait_seconds == 60
 
 
 def test_an_error_names_its_alias_and_its_column() -> None:
@@ -118,7 +112,7 @@ def test_an_error_names_its_alias_and_its_column() -> None:
         ["u3", "column_values"],
         error_data={"column_id": "status1", "column_type": "color"},
     )
-    error = error_from(body, request_id="req-1")
+    error = translate_error(body, request_id="req-1")
     assert (error.path_alias, error.column_id, error.column_type) == ("u3", "status1", "color")
     assert error.sentence == (
         "Label does not exist (column status1). Correct the value in NPD, or change the column on the board."
@@ -127,15 +121,13 @@ def test_an_error_names_its_alias_and_its_column() -> None:
 
 
 def test_a_pointer_to_the_api_s_documentation_is_left_out_for_people() -> None:
-    message = (
-        "invalid value. Please check our API documentation for the correct data structure. https://x.test"
-    )
-    error = error_from(failed(message, "ColumnValueException"))
+    message = "invalid value. Please check our API documentation for the correct data structure. https://x.test"
+    error = translate_error(failed(message, "ColumnValueException"))
     assert error.sentence == "Invalid value. Correct the value in NPD, or change the column on the board."
 
 
 def test_a_name_that_is_too_long_is_held_as_the_name_s_own_field() -> None:
-    error = error_from(failed("Item names must be below 256 characters.", "ItemNameTooLongException"))
+    error = translate_error(failed("Item names must be below 256 characters.", "ItemNameTooLongException"))
     assert (error.scope, error.column_id) == (Scope.FIELD, "name")
 
 
@@ -146,7 +138,7 @@ def test_the_format_before_2025_is_understood() -> None:
         "error_message": "Complexity budget exhausted, reset in 3 seconds",
         "error_data": {},
     }
-    assert type(error_from(body, http_status=200)) is errors.ComplexityExhausted
+    assert type(translate_error(body, http_status=200)) is errors.ComplexityExhausted
 
 
 def test_an_unknown_code_is_told_apart_for_the_log() -> None:
@@ -156,7 +148,7 @@ def test_an_unknown_code_is_told_apart_for_the_log() -> None:
 
 def test_a_half_made_set_of_webhooks_keeps_what_stands() -> None:
     cause = errors.ServerFailed("Internal Server Error", request_id="req-9")
-    error = hooks.WebhooksIncomplete(cause, [hooks.Hook("1", "create_item", "f")])
+    error = WebhooksIncomplete(cause, [OwnWebhook("1", "create_item", "f")])
     assert [hook.id for hook in error.hooks] == ["1"]
     assert "Internal Server Error" in error.sentence
     assert "req-9" in error.sentence
@@ -169,23 +161,23 @@ def test_every_code_stands_in_the_table_once_and_names_its_source() -> None:
 
 
 @pytest.mark.parametrize("known", PUBLISHED, ids=lambda known: known.code)
-def test_a_code_becomes_the_class_of_the_table_in_the_present_and_in_the_older_form(known: Known) -> None:
+def test_a_code_becomes_the_class_of_the_table_in_the_present_and_in_the_older_form(known: KnownCode) -> None:
     older = {"error_code": known.code, "error_message": "No.", "status_code": 200, "error_data": {}}
     for body in (failed("No.", known.code, ["r0"], retryAfterMs=1), older):
-        error = error_from(body, http_status=200)
+        error = translate_error(body, http_status=200)
         assert isinstance(error, known.error) or known.code == "RATE_LIMIT_EXCEEDED"
         assert error.code == known.code
 
 
-def _raised_somewhere(error: type[MondayError]) -> bool:
+def _raised_somewhere(error: type[ConnectorError]) -> bool:
     """Whether anybody makes errors of this very class: by the table, by hand, or as an ancestor only."""
     named = rf"\b{error.__name__}\b"
     others = [path for path in (ROOT / "sync").rglob("*.py") if path.parent.name != "errors"]
     return any(re.search(named, path.read_text()) for path in others)
 
 
-@pytest.mark.parametrize("error", sorted(set(_tree(MondayError)), key=str))
-def test_no_class_of_the_tree_stands_there_unused(error: type[MondayError]) -> None:
+@pytest.mark.parametrize("error", sorted(set(_tree(ConnectorError)), key=str))
+def test_no_class_of_the_tree_stands_there_unused(error: type[ConnectorError]) -> None:
     by_the_budget = error is errors.BudgetExhausted
     assert by_the_budget or error.__subclasses__() or _raised_somewhere(error)
 
@@ -246,7 +238,7 @@ def test_every_published_body_becomes_an_error_of_its_own_class_with_a_sentence(
     bodies = list(_bodies(json.loads(_beside_the_schema("errors.json").read_text()), 200))
     assert len(bodies) > 30
     for status, body in bodies:
-        error = error_from(body, http_status=status)
+        error = translate_error(body, http_status=status)
         assert error.sentence.endswith((".", "]"))
         assert error.scope in Scope
 
@@ -261,7 +253,7 @@ def test_every_published_body_becomes_an_error_of_its_own_class_with_a_sentence(
         ({"error_message": "Internal server error", "status_code": 500}, errors.ServerFailed),
         (failed("No", "NewRefusal", ["r0"], status_code=403), errors.BoardForbidden),
         (failed("Later", "NewLock", ["r0"], status_code=423), errors.BoardLocked),
-        (failed("Group not found", "ResourceNotFoundException"), errors.GroupGone),
+        (failed("Group not found", "ResourceNotFoundException"), errors.GroupNotFound),
         (failed("No", "UserUnauthorizedException", ["me"], status_code=403), errors.PermissionMissing),
         (failed("No", "USER_ACCESS_DENIED"), errors.UserDenied),
         ({"message": "Your ip is restricted"}, errors.AddressForbidden),
@@ -270,19 +262,19 @@ def test_every_published_body_becomes_an_error_of_its_own_class_with_a_sentence(
     ],
 )
 def test_what_a_code_does_not_tell_is_read_from_the_rest_of_the_error(
-    body: Any, expected: type[MondayError]
+    body: Any, expected: type[ConnectorError]
 ) -> None:
-    assert type(error_from(body, http_status=200)) is expected
+    assert type(translate_error(body, http_status=200)) is expected
 
 
 def test_a_refusal_that_no_wait_helps_asks_for_none() -> None:
-    gone = error_from(failed("Item not found", "InvalidItemIdException"), http_status=200, retry_after=38)
+    gone = translate_error(failed("Item not found", "InvalidItemIdException"), http_status=200, retry_after=38)
     assert gone.wait_seconds is None
     assert "wait" not in gone.sentence
 
 
 def test_an_answer_of_the_edge_is_told_in_a_clear_sentence() -> None:
-    error = error_from(None, http_status=503, request_id="req-503")
+    error = translate_error(None, http_status=503, request_id="req-503")
     assert error.sentence == (
         "Monday answered HTTP 503 (Service Unavailable) without a reason. Monday has trouble; nothing is lost, and it "
         "is tried again by itself. [Monday request req-503]"

@@ -11,11 +11,25 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.monday import ingest
-from sync.connectors.monday.cells import NoCell, as_csv, can_be_imported, cell, reasons_in
+from sync.connectors.base.board_items import ImportJobState, NotImportable
+from sync.connectors.base.errors import (
+    ConnectorError,
+    JobLimitReached,
+    ServerFailed,
+    TimedOut,
+    Unreachable,
+    UploadRejected,
+)
+from sync.connectors.monday import bulk_import
+from sync.connectors.monday.bulk_import import (
+    can_be_imported,
+    csv_cell,
+    download_report,
+    parse_report,
+    render_csv,
+    upload_file,
+)
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.errors import JobLimitReached, MondayError, ServerFailed, TimedOut, Unreachable
-from sync.connectors.monday.uploads import UploadRefused, put_file, read_report
 
 API = "https://api.monday.test/v2"
 STORE = "https://store.monday.test/file?X-Amz-Signature=secret"
@@ -40,17 +54,13 @@ LABELS = {"labels": {"1": "Done", "2": "In, progress", "3": "7"}}
         ("status", {"label": "In, progress"}, "In, progress"),
         ("status", {"index": "1"}, "Done"),
         ("dropdown", {"labels": ["Done"]}, "Done"),
-        (
-            "people",
-            {"personsAndTeams": [{"id": 4, "kind": "person"}, {"id": 5, "kind": "team"}]},
-            "user:4,team:5",
-        ),
+        ("people", {"personsAndTeams": [{"id": 4, "kind": "person"}, {"id": 5, "kind": "team"}]}, "user:4,team:5"),
         ("board_relation", {"item_ids": ["12", "13"]}, "12,13"),
         ("text", None, ""),
     ],
 )
 def test_a_value_becomes_the_cell_that_monday_documents(column_type: str, value: Any, text: str) -> None:
-    assert cell(column_type, value, LABELS) == text
+    assert csv_cell(column_type, value, LABELS) == text
 
 
 @pytest.mark.parametrize(
@@ -76,8 +86,8 @@ def test_a_value_becomes_the_cell_that_monday_documents(column_type: str, value:
 def test_a_value_that_could_read_back_as_another_has_no_cell(
     column_type: str, value: Any, settings: dict[str, Any]
 ) -> None:
-    with pytest.raises(NoCell):
-        cell(column_type, value, settings)
+    with pytest.raises(NotImportable):
+        csv_cell(column_type, value, settings)
 
 
 def test_column_types_that_imports_don_t_take_are_known() -> None:
@@ -86,7 +96,7 @@ def test_column_types_that_imports_don_t_take_are_known() -> None:
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00")), min_size=1))
 def test_any_text_comes_out_of_the_file_as_it_went_in(texts: list[str]) -> None:
-    content = as_csv(["notes", "name"], [{"name": "n", "notes": text} for text in texts])
+    content = render_csv(["notes", "name"], [{"name": "n", "notes": text} for text in texts])
     lines = list(csv.reader(io.StringIO(content.decode(), newline="")))
     assert lines[0] == ["name", "notes"]
     assert [line[1] for line in lines[1:]] == texts
@@ -95,12 +105,12 @@ def test_any_text_comes_out_of_the_file_as_it_went_in(texts: list[str]) -> None:
 def test_the_reasons_of_a_report_are_found_whatever_else_it_holds() -> None:
     head = b"\xef\xbb\xbfname,npd_id,Row status,Error message\r\n"
     report = head + b'Ann,id-1,invalid,"bad, e-mail"\r\nBob,id-2,created,\r\n'
-    assert reasons_in(report, "npd_id") == {"id-1": "bad, e-mail"}
+    assert parse_report(report, "npd_id") == {"id-1": "bad, e-mail"}
 
 
 @pytest.mark.parametrize("report", [b"", b"name\r\nAnn\r\n", b"\xff\xfe", b"npd_id,state\r\nid-1,bad\r\n"])
 def test_a_report_that_is_not_understood_says_nothing(report: bytes) -> None:
-    assert reasons_in(report, "npd_id") == {}
+    assert parse_report(report, "npd_id") == {}
 
 
 def answered(body: dict[str, Any], status: int = 200) -> MondayClient:
@@ -111,20 +121,17 @@ def answered(body: dict[str, Any], status: int = 200) -> MondayClient:
 @responses.activate
 def test_a_started_job_has_an_id_and_an_address_that_is_not_shown() -> None:
     client = answered({"data": {"ingest_items": {"job_id": "j1", "upload_url": STORE}}})
-    job = ingest.parse_started(client.execute(*ingest.start_import("1", "g", "npd_id")))
+    job = bulk_import.parse_started_import(client.execute(*bulk_import.start_import_mutation("1", "g", "npd_id")))
     assert (job.job_id, job.upload_url) == ("j1", STORE)
     assert "secret" not in repr(job)
 
 
 @responses.activate
 def test_the_hour_s_limit_of_jobs_says_how_long_to_wait() -> None:
-    error = {
-        "message": "Rate limit exceeded",
-        "extensions": {"code": "RATE_LIMIT_EXCEEDED", "retryAfterMs": 90000},
-    }
+    error = {"message": "Rate limit exceeded", "extensions": {"code": "RATE_LIMIT_EXCEEDED", "retryAfterMs": 90000}}
     client = answered({"errors": [error]}, 429)
     with pytest.raises(JobLimitReached) as refused:
-        client.execute(*ingest.start_import("1", "g", "npd_id"))
+        client.execute(*bulk_import.start_import_mutation("1", "g", "npd_id"))
     assert refused.value.wait_seconds == 90
 
 
@@ -136,34 +143,29 @@ def test_a_start_that_is_refused_inside_a_200_raises_its_own_error() -> None:
         "extensions": {"code": "ResourceNotFoundException"},
     }
     client = answered({"data": {"ingest_items": None}, "errors": [error]})
-    with pytest.raises(MondayError, match="Group not found"):
-        ingest.parse_started(client.execute(*ingest.start_import("1", "g", "npd_id")))
+    with pytest.raises(ConnectorError, match="Group not found"):
+        bulk_import.parse_started_import(client.execute(*bulk_import.start_import_mutation("1", "g", "npd_id")))
 
 
 @responses.activate
 def test_a_job_s_state_that_we_have_no_word_for_is_not_over() -> None:
     client = answered({"data": {"fetch_job_status": {"status": "PAUSED", "counts": None}}})
-    status = ingest.parse_status(client.execute(*ingest.import_status("j")))
-    assert (status.state, status.state.over, dict(status.counts)) == (ingest.JobState.UNKNOWN, False, {})
+    status = bulk_import.parse_import_status(client.execute(*bulk_import.import_status_query("j")))
+    assert (status.state, status.state.is_finished, dict(status.counts)) == (ImportJobState.UNKNOWN, False, {})
 
 
 @responses.activate
 def test_a_failed_job_says_why() -> None:
-    node = {
-        "status": "REJECTED",
-        "failure_reason": "BOARD_CAPACITY_EXCEEDED",
-        "failure_message": "Full",
-        "counts": {},
-    }
+    node = {"status": "REJECTED", "failure_reason": "BOARD_CAPACITY_EXCEEDED", "failure_message": "Full", "counts": {}}
     client = answered({"data": {"fetch_job_status": node}})
-    status = ingest.parse_status(client.execute(*ingest.import_status("j")))
-    assert (status.state.over, status.reason) == (True, "Full")
+    status = bulk_import.parse_import_status(client.execute(*bulk_import.import_status_query("j")))
+    assert (status.state.is_finished, status.reason) == (True, "Full")
 
 
 @responses.activate
 def test_the_file_is_sent_as_csv_without_token_or_checksum() -> None:
     put = responses.put(STORE, status=200, headers={"ETag": '"x"'})
-    put_file(STORE, b"name\r\nAnn\r\n")
+    upload_file(STORE, b"name\r\nAnn\r\n")
     sent = put.calls[0].request
     assert (sent.headers["Content-Type"], sent.body) == ("text/csv", b"name\r\nAnn\r\n")
     assert not {"Authorization", "x-amz-checksum-crc32", "Idempotency-Key"} & set(sent.headers)
@@ -172,7 +174,7 @@ def test_the_file_is_sent_as_csv_without_token_or_checksum() -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "unknown"),
     [
-        ({"status": 403}, UploadRefused, False),
+        ({"status": 403}, UploadRejected, False),
         ({"status": 503}, ServerFailed, True),
         ({"body": requests.ConnectTimeout(f"no way to {STORE}")}, Unreachable, False),
         ({"body": requests.ReadTimeout(f"silence from {STORE}")}, TimedOut, True),
@@ -180,11 +182,11 @@ def test_the_file_is_sent_as_csv_without_token_or_checksum() -> None:
 )
 @responses.activate
 def test_what_became_of_a_file_is_told_apart_and_its_address_kept_secret(
-    answer: dict[str, Any], error: type[MondayError], unknown: bool
+    answer: dict[str, Any], error: type[ConnectorError], unknown: bool
 ) -> None:
     responses.put(STORE, **answer)
     with pytest.raises(error) as failed:
-        put_file(STORE, b"name\r\n")
+        upload_file(STORE, b"name\r\n")
     assert failed.value.outcome_unknown is unknown
     assert "secret" not in str(failed.value)
     assert failed.value.__cause__ is None
@@ -194,4 +196,4 @@ def test_what_became_of_a_file_is_told_apart_and_its_address_kept_secret(
 @responses.activate
 def test_a_report_that_can_t_be_had_is_done_without() -> None:
     responses.get(STORE, status=403)
-    assert read_report(STORE) is None
+    assert download_report(STORE) is None

@@ -4,24 +4,28 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday import errors
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.codes import error_from
-from sync.connectors.monday.converters import CONVERTERS, converter
-from sync.connectors.monday.documents import items_from, parse_items, parse_look, parse_page, parse_written
-from sync.connectors.monday.items import KNOWN_TYPES
+from sync.connectors.base import errors
+from sync.connectors.monday.columns import BY_TYPE
+from sync.connectors.monday.error_codes import translate_error
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.items import (
+    item_fragment,
+    parse_batch,
+    parse_items,
+    parse_items_at,
+    parse_page,
+    parse_written_items,
+)
 from tests.connector.bodies import COLUMN_IDS, column, failed, item
 
 
 def _answer(data: dict[str, Any], *failures: dict[str, Any]) -> Answer:
-    return Answer(data=data, errors=tuple(error_from(entry) for entry in failures), request_id="req-1")
+    return Answer(data=data, errors=tuple(translate_error(entry) for entry in failures), request_id="req-1")
 
 
 def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:
-    phone = column(
-        "phone_1", "phone", '{"phone":"+12025550169","countryShortName":"US"}', country_short_name="US"
-    )
-    (read,) = items_from([item(columns=[phone])], COLUMN_IDS)
+    phone = column("phone_1", "phone", '{"phone":"+12025550169","countryShortName":"US"}', country_short_name="US")
+    (read,) = parse_items_at([item(columns=[phone])], COLUMN_IDS)
     reading = read.reading("phone_1")
     assert reading.known
     assert reading.value == {"phone": "+12025550169", "countryShortName": "US"}
@@ -30,12 +34,12 @@ def test_an_item_has_a_reading_for_each_column_with_its_typed_fields() -> None:
 
 
 def test_the_name_is_read_like_a_column() -> None:
-    (read,) = items_from([item()], COLUMN_IDS)
+    (read,) = parse_items_at([item()], COLUMN_IDS)
     assert (read.reading("name").type, read.reading("name").value) == ("name", "Ada Lovelace")
 
 
 def test_a_null_value_is_a_known_empty_one() -> None:
-    (read,) = items_from([item(columns=[column("email_1", "email", None)])], COLUMN_IDS)
+    (read,) = parse_items_at([item(columns=[column("email_1", "email", None)])], COLUMN_IDS)
     assert read.reading("email_1").known
     assert read.reading("email_1").value is None
 
@@ -48,10 +52,8 @@ def test_a_null_value_is_a_known_empty_one() -> None:
         ([column("email_1", "email", "{broken")], "not JSON"),
     ],
 )
-def test_what_can_t_be_read_is_unknown_with_a_reason_and_not_empty(
-    columns: list[dict[str, Any]], words: str
-) -> None:
-    (read,) = items_from([item(columns=columns)], COLUMN_IDS)
+def test_what_can_t_be_read_is_unknown_with_a_reason_and_not_empty(columns: list[dict[str, Any]], words: str) -> None:
+    (read,) = parse_items_at([item(columns=columns)], COLUMN_IDS)
     assert not read.reading("email_1").known
     assert words in read.reading("email_1").reason
 
@@ -90,11 +92,11 @@ def test_an_item_that_an_error_left_out_is_not_an_item_that_is_gone(deeper: list
     page = {"cursor": None, "items": [None]}
     failure = failed("Internal server error", "INTERNAL_SERVER_ERROR", ["by_npd_id", "items", 0, *deeper])
     with pytest.raises(errors.ServerFailed):
-        parse_look(_answer({"by_npd_id": page}, failure), COLUMN_IDS)
+        parse_batch(_answer({"by_npd_id": page}, failure), COLUMN_IDS)
 
 
 def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
-    result = parse_look(
+    result = parse_batch(
         _answer(
             {
                 "linked": [item("11")],
@@ -111,7 +113,7 @@ def test_a_look_gives_each_part_and_the_cursor_of_a_part_with_more() -> None:
 
 
 def test_parts_that_were_not_asked_for_are_empty() -> None:
-    result = parse_look(_answer({"by_match": {"cursor": None, "items": [item("13")]}}), COLUMN_IDS)
+    result = parse_batch(_answer({"by_match": {"cursor": None, "items": [item("13")]}}), COLUMN_IDS)
     assert (result.linked, result.by_npd_id, len(result.by_match)) == ({}, [], 1)
 
 
@@ -119,25 +121,24 @@ def test_parts_that_were_not_asked_for_are_empty() -> None:
 def test_a_part_that_failed_is_raised_and_not_taken_for_nothing_found(part: str) -> None:
     data = {"linked": [], "by_npd_id": {"cursor": None, "items": []}} | {part: None}
     failure = failed("The board does not exist", "InvalidBoardIdException", [part])
-    with pytest.raises(errors.BoardGone):
-        parse_look(_answer(data, failure), COLUMN_IDS)
+    with pytest.raises(errors.BoardNotFound):
+        parse_batch(_answer(data, failure), COLUMN_IDS)
     with pytest.raises(errors.UnreadableAnswer):
-        parse_look(_answer(data), COLUMN_IDS)
+        parse_batch(_answer(data), COLUMN_IDS)
 
 
 @pytest.mark.parametrize(
-    ("board", "path"),
-    [({"items_page": None}, ["by_match", 0, "items_page"]), (None, ["by_match", 0])],
+    ("board", "path"), [({"items_page": None}, ["by_match", 0, "items_page"]), (None, ["by_match", 0])]
 )
 def test_a_list_that_failed_inside_a_part_is_raised(board: Any, path: list[str | int]) -> None:
     failure = failed("blocked", "tooManyRequests", path)
     with pytest.raises(errors.FieldLimitReached):
-        parse_look(_answer({"by_match": [board]}, failure), COLUMN_IDS)
+        parse_batch(_answer({"by_match": [board]}, failure), COLUMN_IDS)
 
 
 def test_a_search_on_a_board_that_isn_t_answered_is_not_nothing_found() -> None:
     with pytest.raises(errors.UnreadableAnswer):
-        parse_look(_answer({"by_match": []}), COLUMN_IDS)
+        parse_batch(_answer({"by_match": []}), COLUMN_IDS)
 
 
 @pytest.mark.parametrize(
@@ -159,18 +160,18 @@ def test_a_missing_page_is_not_an_empty_one() -> None:
 
 def test_each_written_alias_has_its_item_its_error_or_an_unknown_outcome() -> None:
     failure = failed("email is not valid", "ColumnValueException", ["u1"])
-    written = parse_written(
+    written = parse_written_items(
         _answer({"u0": item("11"), "u1": None, "u2": None}, failure), ["u0", "u1", "u2"], COLUMN_IDS
     )
     assert getattr(written["u0"], "id", None) == "11"
-    assert isinstance(written["u1"], errors.FieldRefused)
+    assert isinstance(written["u1"], errors.FieldRejected)
     assert isinstance(written["u2"], errors.OutcomeUnknown)
 
 
 def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() -> None:
     """The mutation ran; an error in the non-null `column_values` of its item nulls the alias all the same."""
     failure = failed("blocked", "FIELD_LIMIT_EXCEEDED", ["r0", "column_values"], retry_in_seconds=15)
-    written = parse_written(_answer({"r0": None}, failure), ["r0"], COLUMN_IDS)["r0"]
+    written = parse_written_items(_answer({"r0": None}, failure), ["r0"], COLUMN_IDS)["r0"]
     assert isinstance(written, errors.UnreadableAnswer)
     assert written.outcome_unknown
     assert "Blocked" in written.sentence
@@ -178,8 +179,8 @@ def test_a_write_whose_item_can_t_be_read_afterwards_has_an_unknown_outcome() ->
 
 def test_a_written_item_with_an_unreadable_value_is_written_all_the_same() -> None:
     failure = failed("blocked", "tooManyRequests", ["u0", "column_values", 0])
-    written = parse_written(_answer({"u0": item("11")}, failure), ["u0"], COLUMN_IDS)["u0"]
-    assert not isinstance(written, errors.MondayError)
+    written = parse_written_items(_answer({"u0": item("11")}, failure), ["u0"], COLUMN_IDS)["u0"]
+    assert not isinstance(written, errors.ConnectorError)
     assert not written.reading("npd_id").known
 
 
@@ -190,7 +191,7 @@ def test_a_typed_column_s_own_fields_come_with_its_reading() -> None:
         column("r", "board_relation", None, linked_item_ids=["44"]),
         column("t", "tags", '{"tag_ids":[3]}', "VIP", tags=[{"id": "3", "name": "VIP"}]),
     ]
-    (read,) = items_from([item(columns=columns)], ["s", "d", "r", "t"])
+    (read,) = parse_items_at([item(columns=columns)], ["s", "d", "r", "t"])
     assert all(read.reading(column_id).known for column_id in ("s", "d", "r", "t"))
     assert read.reading("d").extra == {"values": [{"id": "2", "label": "a, b"}]}
     assert (read.reading("r").value, read.reading("r").extra) == (None, {"linked_item_ids": ["44"]})
@@ -198,14 +199,14 @@ def test_a_typed_column_s_own_fields_come_with_its_reading() -> None:
 
 def test_a_label_that_can_t_be_stored_makes_its_value_unknown() -> None:
     values = [{"id": "2", "label": "a\x00b"}]
-    (read,) = items_from([item(columns=[column("d", "dropdown", '{"ids":[2]}', values=values)])], ["d"])
+    (read,) = parse_items_at([item(columns=[column("d", "dropdown", '{"ids":[2]}', values=values)])], ["d"])
     assert not read.reading("d").known
     assert "can't store" in read.reading("d").reason
 
 
 @pytest.mark.parametrize("value", ['"a\\u0000b"', '"half an emoji: \\ud83d"', '{"deep": ["\\udc00"]}'])
 def test_what_the_raw_value_escapes_must_be_storable_too(value: str) -> None:
-    (read,) = items_from([item(columns=[column("t", "text", value, "harmless")])], ["t"])
+    (read,) = parse_items_at([item(columns=[column("t", "text", value, "harmless")])], ["t"])
     assert not read.reading("t").known
     assert "can't store" in read.reading("t").reason
 
@@ -221,8 +222,9 @@ def test_an_item_that_doesn_t_tell_its_state_is_not_one_that_is_gone() -> None:
 @pytest.mark.parametrize("items", [None, [None], [item("11"), None]])
 def test_a_page_with_items_left_out_is_not_a_page_with_fewer(items: Any) -> None:
     with pytest.raises(errors.UnreadableAnswer, match="left items out"):
-        parse_look(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
+        parse_batch(_answer({"by_npd_id": {"cursor": None, "items": items}}), COLUMN_IDS)
 
 
-def test_each_type_that_a_converter_makes_a_column_of_can_be_read() -> None:
-    assert {converter(name).column_type for name in CONVERTERS} == KNOWN_TYPES
+@pytest.mark.parametrize("kind", sorted(BY_TYPE))
+def test_documents_ask_what_a_type_of_column_declares(kind: str) -> None:
+    assert BY_TYPE[kind].fragment in item_fragment([kind])

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import responses
 
-from sync.connectors.monday import errors, platform
-from sync.connectors.monday.answers import Answer
+from sync.connectors.base import errors
+from sync.connectors.base.account import AccountInfo
+from sync.connectors.monday import users as monday_users
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.platform import Greeting, all_users, greet, parse_greeting, parse_users
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.users import all_users, parse_account_info, parse_users, read_account_info
 from tests.connector.bodies import failed
 
 URL = "https://monday.test/v2"
@@ -35,7 +37,7 @@ def client() -> MondayClient:
 
 
 def test_a_whole_greeting_is_read() -> None:
-    assert parse_greeting(Answer(WHOLE, api_version="2026-10")) == Greeting(
+    assert parse_account_info(Answer(WHOLE, api_version="2026-10")) == AccountInfo(
         user_id="2",
         user_name="Sync",
         tier="pro",
@@ -52,27 +54,25 @@ def test_a_whole_greeting_is_read() -> None:
 @pytest.mark.parametrize("instead", ["nothing", None, [], "rubbish"])
 def test_whatever_is_missing_the_rest_is_read(left_out: str, instead: Any) -> None:
     data = {key: value for key, value in WHOLE.items() if key != left_out}
-    found = parse_greeting(Answer(data if instead == "nothing" else data | {left_out: instead}))
+    found = parse_account_info(Answer(data if instead == "nothing" else data | {left_out: instead}))
     told = [found.user_id, found.tier, found.version_value, found.day_limit, found.versions]
     assert sum(bool(value) for value in told) >= 4
 
 
 def test_the_limit_with_extensions_goes_before_the_plan_s_own() -> None:
     only_base = {"platform_api": {"daily_limit": {"base": 1000, "total": None}}}
-    assert parse_greeting(Answer(only_base)).day_limit == 1000
+    assert parse_account_info(Answer(only_base)).day_limit == 1000
     unlimited = {"platform_api": {"daily_limit": {"base": None, "total": None}}}
-    assert parse_greeting(Answer(unlimited)).day_limit is None
+    assert parse_account_info(Answer(unlimited)).day_limit is None
 
 
 @responses.activate
 def test_fields_that_are_refused_are_kept_as_refused(client: MondayClient) -> None:
     refused = failed("No", "UserUnauthorizedException", ["account"], status_code=403)
     responses.post(URL, json={"data": WHOLE | {"account": None}, "errors": [refused]})
-    found = greet(client)
+    found = read_account_info(client)
     assert (found.user_id, found.tier) == ("2", "")
-    assert [(type(error), error.path_alias) for error in found.refused] == [
-        (errors.PermissionMissing, "account")
-    ]
+    assert [(type(error), error.path_alias) for error in found.field_errors] == [(errors.PermissionMissing, "account")]
 
 
 @responses.activate
@@ -89,30 +89,28 @@ def test_where_the_whole_is_refused_what_every_token_may_know_is_asked(
 ) -> None:
     responses.post(URL, status=status, json=body)
     responses.post(URL, json={"data": {"me": WHOLE["me"], "version": WHOLE["version"]}})
-    found = greet(client)
+    found = read_account_info(client)
     assert (found.user_id, found.version_value, found.version_kind) == ("2", "2026-10", "current")
-    assert len(found.refused) == 1
+    assert len(found.field_errors) == 1
 
 
 @responses.activate
 @pytest.mark.parametrize("status", [401, 429, 500])
 def test_trouble_that_is_no_refusal_of_a_field_is_raised_at_once(client: MondayClient, status: int) -> None:
     responses.post(URL, status=status, json={})
-    with pytest.raises(errors.MondayError):
-        greet(client)
+    with pytest.raises(errors.ConnectorError):
+        read_account_info(client)
     assert len(responses.calls) == 1
 
 
 @responses.activate
 def test_users_are_read_to_the_last_page(client: MondayClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(platform, "USERS_PER_PAGE", 2)
+    monkeypatch.setattr(monday_users, "USERS_PER_PAGE", 2)
     pages = [["1", "2"], ["3"]]
     for page in pages:
         users = [{"id": key, "name": f"N{key}", "email": f"{key}@x.test"} for key in page]
         responses.post(URL, json={"data": {"users": users}})
-    assert all_users(client) == {
-        key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")
-    }
+    assert all_users(client) == {key: {"name": f"N{key}", "email": f"{key}@x.test"} for key in ("1", "2", "3")}
     asked = [json.loads(call.request.body or "")["variables"] for call in responses.calls]
     assert asked == [{"page": 1, "limit": 2}, {"page": 2, "limit": 2}]
 

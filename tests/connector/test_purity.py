@@ -24,7 +24,7 @@ def test_the_connector_loads_without_django_and_without_our_models() -> None:
     assert not _loaded_by(ALL, of="sync.models")
 
 
-@pytest.mark.parametrize("module", ["converters", "documents", "items", "webhooks", "codes"])
+@pytest.mark.parametrize("module", ["columns", "graphql", "items", "webhooks", "error_codes"])
 @pytest.mark.parametrize("library", ["requests", "urllib3"])
 def test_a_pure_module_loads_no_http_library(module: str, library: str) -> None:
     code = f"import sync.connectors.monday.{module};"

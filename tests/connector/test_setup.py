@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from sync.connectors.monday import errors
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.codes import error_from
-from sync.connectors.monday.hooks import WEBHOOK_EVENTS, WebhooksIncomplete, ensure_webhooks, url_fingerprint
-from sync.connectors.monday.setup import BoardSetup, BoardSpec, ColumnSpec, ensure_board, plan_board
+from sync.connectors.base import errors
+from sync.connectors.base.board_shape import BoardSetup, BoardSpec, ColumnSpec, WebhooksIncomplete
+from sync.connectors.monday.board_plan import ensure_board, plan_board
+from sync.connectors.monday.error_codes import translate_error
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.webhooks import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
 from tests.connector.fake_account import FakeAccount
 
 
@@ -37,7 +38,7 @@ def _spec(board_id: str | None = None) -> BoardSpec:
 
 def test_without_a_board_one_is_made_with_all_columns(account: FakeAccount) -> None:
     made = ensure_board(account, _spec())
-    assert made.made_board
+    assert made.created_board
     assert _ids(made) == {"name": "name", "email": "npd_email", "notes": "npd_notes"}
     assert made.group_id == "topics"
     assert len(made.created) == 3
@@ -47,7 +48,7 @@ def test_a_second_run_finds_everything_and_writes_nothing(account: FakeAccount) 
     first = ensure_board(account, _spec())
     account.writes.clear()
     second = ensure_board(account, _spec(first.board_id))
-    assert (_ids(second), second.created, second.made_board) == (_ids(first), [], False)
+    assert (_ids(second), second.created, second.created_board) == (_ids(first), [], False)
     assert account.writes == []
 
 
@@ -86,9 +87,7 @@ def test_a_column_of_another_type_or_an_archived_one_is_not_adopted(
 
 def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -> None:
     account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
-    spec = BoardSpec(
-        "contact", "Contacts", "7", [ColumnSpec("a", "Email", "email"), ColumnSpec("b", "Email", "email")]
-    )
+    spec = BoardSpec("contact", "Contacts", "7", [ColumnSpec("a", "Email", "email"), ColumnSpec("b", "Email", "email")])
     columns = _ids(ensure_board(account, spec))
     assert columns["a"] != columns["b"]
 
@@ -97,26 +96,24 @@ def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -
 def test_a_removed_board_is_replaced_and_the_plan_says_why(account: FakeAccount, state: str) -> None:
     account.add_board("7", state=state)
     plan = plan_board(account, _spec("7"))
-    assert plan.words[0] == f"create board “Contacts”, for board 7 is {state}"
+    assert plan.steps[0] == f"create board “Contacts”, for board 7 is {state}"
     assert ensure_board(account, _spec("7")).board_id != "7"
 
 
 def test_a_plan_says_what_would_be_done_and_does_nothing(account: FakeAccount) -> None:
     account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
-    assert plan_board(account, _spec("7")).words == [
+    assert plan_board(account, _spec("7")).steps == [
         "use board “Board 7” (7)",
         "adopt column “Name” (name)",
         "adopt column “Email” (email_x)",
         "create column “Notes” of type long_text",
     ]
-    assert plan_board(account, _spec()).words[0] == "create board “Contacts”"
+    assert plan_board(account, _spec()).steps[0] == "create board “Contacts”"
     assert account.writes == []
 
 
 @pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.Unreachable, errors.BoardForbidden])
-def test_only_a_refused_id_is_tried_again_without_it(
-    account: FakeAccount, error: type[errors.MondayError]
-) -> None:
+def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error: type[errors.ConnectorError]) -> None:
     account.add_board("7")
     account.failing["create_column"] = error("no")
     calls = account.calls
@@ -126,9 +123,7 @@ def test_only_a_refused_id_is_tried_again_without_it(
 
 
 @pytest.mark.parametrize("lost", ["create_board", "create_column"])
-def test_a_lost_answer_is_asked_for_once_more_and_makes_nothing_twice(
-    account: FakeAccount, lost: str
-) -> None:
+def test_a_lost_answer_is_asked_for_once_more_and_makes_nothing_twice(account: FakeAccount, lost: str) -> None:
     account.lost_answers = {lost}
     made = ensure_board(account, _spec())
     assert len(made.created) == 3
@@ -152,13 +147,7 @@ def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
 
 ALIASES = ColumnSpec("aliases", "Aliases", "text", "aliases", ("dropdown", "tags", "text"), optional=True)
 RELATION = ColumnSpec(
-    "org",
-    "Organization",
-    "board_relation",
-    "org",
-    ("board_relation", "text"),
-    optional=True,
-    target_board="9",
+    "org", "Organization", "board_relation", "org", ("board_relation", "text"), optional=True, target_board="9"
 )
 
 
@@ -266,11 +255,7 @@ def test_an_address_that_monday_can_t_reach_is_told_and_what_stands_is_kept(acco
     account.unreachable_events = {"item_archived"}
     with pytest.raises(WebhooksIncomplete, match="could not reach") as caught:
         ensure_webhooks(account, "7", URL, {})
-    assert [hook.event for hook in caught.value.hooks] == [
-        "create_item",
-        "change_column_value",
-        "change_name",
-    ]
+    assert [hook.event for hook in caught.value.hooks] == ["create_item", "change_column_value", "change_name"]
     assert "SITE_URL" in caught.value.sentence
     account.unreachable_events = set()
     known = {hook.id: hook.fingerprint for hook in caught.value.hooks}
@@ -286,7 +271,7 @@ def test_the_address_s_secret_is_in_no_word_and_no_fingerprint(account: FakeAcco
 def test_the_address_s_secret_is_in_no_error_that_repeats_it(account: FakeAccount) -> None:
     echo = f"Failed to communicate with URL {URL}, token secret-part"
     account.failing["create_webhook"] = errors.AnswerWithoutData(
-        echo, errors=[errors.RecordRefused(echo, code="RecordInvalidException")]
+        echo, errors=[errors.RecordRejected(echo, code="RecordInvalidException")]
     )
     with pytest.raises(WebhooksIncomplete, match="Failed to communicate") as caught:
         ensure_webhooks(account, "7", URL, {})
@@ -315,7 +300,7 @@ class Partly(FakeAccount):
         if not document.startswith("query Boards") or not answer.data or not answer.data["boards"]:
             return answer
         boards = [board | {self.part: None} for board in answer.data["boards"]]
-        told = (error_from(self.failure),) if self.failure else ()
+        told = (translate_error(self.failure),) if self.failure else ()
         return Answer({"boards": boards}, errors=told)
 
 
@@ -335,11 +320,7 @@ def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, t
 
 
 def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
-    failure = {
-        "message": "No",
-        "path": ["boards", 0, "items_limit"],
-        "extensions": {"code": "tooManyRequests"},
-    }
+    failure = {"message": "No", "path": ["boards", 0, "items_limit"], "extensions": {"code": "tooManyRequests"}}
     account = Partly("items_limit", failure)
     account.add_board("7")
     assert ensure_board(account, _spec("7")).board_id == "7"
@@ -347,16 +328,12 @@ def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
 
 def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:
     hooks, _ = ensure_webhooks(account, "7", URL, {})
-    failure = {
-        "message": "Too many requests",
-        "path": ["webhooks", 0],
-        "extensions": {"code": "FIELD_LIMIT_EXCEEDED"},
-    }
+    failure = {"message": "Too many requests", "path": ["webhooks", 0], "extensions": {"code": "FIELD_LIMIT_EXCEEDED"}}
     original = account._plays
 
     def plays() -> dict[str, Callable[[Mapping[str, Any]], Answer]]:
         rows: list[object] = [None, *list(account.hooks.values())[1:]]
-        return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(error_from(failure),))}
+        return original() | {"webhooks": lambda _: Answer({"webhooks": rows}, errors=(translate_error(failure),))}
 
     account._plays = plays  # type: ignore[method-assign]
     with pytest.raises(errors.FieldLimitReached):

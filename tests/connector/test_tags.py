@@ -2,15 +2,15 @@
 
 import pytest
 
-from sync.connectors.monday import errors
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.codes import error_from
-from sync.connectors.monday.tags import create_tags, parse_tags
+from sync.connectors.base import errors
+from sync.connectors.monday.error_codes import translate_error
+from sync.connectors.monday.graphql import Answer
+from sync.connectors.monday.items import create_tags_mutation, parse_tags
 from tests.connector.bodies import failed
 
 
 def test_names_travel_as_variables_and_a_text_depends_on_their_number_alone() -> None:
-    one, other = create_tags(["VIP", 'a "b"'], "7"), create_tags(["x", "y"])
+    one, other = create_tags_mutation(["VIP", 'a "b"'], "7"), create_tags_mutation(["x", "y"])
     assert one.text == other.text
     assert one.variables == {"board": "7", "name_0": "VIP", "name_1": 'a "b"'}
     assert other.variables["board"] is None
@@ -18,7 +18,7 @@ def test_names_travel_as_variables_and_a_text_depends_on_their_number_alone() ->
 
 def test_no_name_is_nothing_to_send() -> None:
     with pytest.raises(ValueError, match="no tag"):
-        create_tags([])
+        create_tags_mutation([])
 
 
 def test_tags_come_with_the_names_that_monday_gave_them() -> None:
@@ -27,7 +27,7 @@ def test_tags_come_with_the_names_that_monday_gave_them() -> None:
 
 
 def test_a_tag_that_was_refused_is_raised_as_its_own_error() -> None:
-    failure = error_from(failed("no permission", "UserUnauthorizedException", ["t1"]))
+    failure = translate_error(failed("no permission", "UserUnauthorizedException", ["t1"]))
     answer = Answer(data={"t0": {"id": "3", "name": "VIP"}, "t1": None}, errors=(failure,))
     with pytest.raises(type(failure), match="permission"):
         parse_tags(answer, ["VIP", "Old"])

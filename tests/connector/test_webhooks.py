@@ -9,17 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sync.connectors.monday.webhooks import (
-    BadEvent,
-    BadSignature,
+from sync.connectors.base.events import (
+    EventKind,
+    ExpiredSignature,
     ForgedSignature,
-    Kind,
-    SignatureOutOfDate,
+    InvalidEvent,
+    InvalidSignature,
     WrongAudience,
-    challenge_of,
-    parse_event,
-    verify_jwt,
 )
+from sync.connectors.monday.webhooks import parse_challenge, parse_event, verify_jwt
 
 SECRET = "0123456789abcdef0123456789abcdef"
 AUDIENCE = "https://npd.test/webhooks/monday/"
@@ -44,22 +42,20 @@ def _body(event_type: str, **fields: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("event_type", "fields", "kind"),
     [
-        ("create_pulse", {"pulseId": 11, "pulseName": "New", "columnValues": {}}, Kind.CREATED),
-        ("update_column_value", {"pulseId": 11, "columnId": "c", "columnType": "text"}, Kind.COLUMN),
-        ("update_name", {"pulseId": 11, "value": {"name": "New"}}, Kind.RENAMED),
-        ("archive_pulse", {"itemId": 11, "itemName": "New"}, Kind.ARCHIVED),
-        ("delete_pulse", {"itemId": 11, "itemName": "New"}, Kind.DELETED),
-        ("restore_pulse", {"itemId": 11, "itemName": "New", "value": {"state": 1}}, Kind.RESTORED),
-        ("move_pulse_into_group", {"pulseId": 11, "destGroupId": "g"}, Kind.MOVED),
-        ("create_update", {"pulseId": 11, "textBody": "text"}, Kind.OTHER),
-        ("create_column", {"columnId": "text_1"}, Kind.OTHER),
-        ("something_new", {"pulseId": 11}, Kind.OTHER),
-        ("create_pulse", {"pulseId": 11, "parentItemId": "5", "parentItemBoardId": "6"}, Kind.OTHER),
+        ("create_pulse", {"pulseId": 11, "pulseName": "New", "columnValues": {}}, EventKind.CREATED),
+        ("update_column_value", {"pulseId": 11, "columnId": "c", "columnType": "text"}, EventKind.COLUMN),
+        ("update_name", {"pulseId": 11, "value": {"name": "New"}}, EventKind.RENAMED),
+        ("archive_pulse", {"itemId": 11, "itemName": "New"}, EventKind.ARCHIVED),
+        ("delete_pulse", {"itemId": 11, "itemName": "New"}, EventKind.DELETED),
+        ("restore_pulse", {"itemId": 11, "itemName": "New", "value": {"state": 1}}, EventKind.RESTORED),
+        ("move_pulse_into_group", {"pulseId": 11, "destGroupId": "g"}, EventKind.MOVED),
+        ("create_update", {"pulseId": 11, "textBody": "text"}, EventKind.OTHER),
+        ("create_column", {"columnId": "text_1"}, EventKind.OTHER),
+        ("something_new", {"pulseId": 11}, EventKind.OTHER),
+        ("create_pulse", {"pulseId": 11, "parentItemId": "5", "parentItemBoardId": "6"}, EventKind.OTHER),
     ],
 )
-def test_a_delivery_says_what_happened_to_which_item(
-    event_type: str, fields: dict[str, Any], kind: Kind
-) -> None:
+def test_a_delivery_says_what_happened_to_which_item(event_type: str, fields: dict[str, Any], kind: EventKind) -> None:
     event = parse_event(_body(event_type, **fields))
     assert (event.kind, event.type, event.board_id) == (kind, event_type, "7786780000")
     assert event.item_id == (None if event_type == "create_column" else "11")
@@ -98,7 +94,7 @@ def test_a_new_item_brings_its_values() -> None:
     ],
 )
 def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> None:
-    with pytest.raises(BadEvent, match=words):
+    with pytest.raises(InvalidEvent, match=words):
         parse_event(body)
 
 
@@ -108,9 +104,7 @@ def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> N
         lambda inner: (
             st.lists(inner, max_size=3)
             | st.dictionaries(
-                st.sampled_from(["event", "type", "boardId", "pulseId", "value", "triggerTime"]),
-                inner,
-                max_size=6,
+                st.sampled_from(["event", "type", "boardId", "pulseId", "value", "triggerTime"]), inner, max_size=6
             )
         ),
         max_leaves=20,
@@ -119,9 +113,9 @@ def test_a_body_that_is_no_event_is_refused_in_words(body: Any, words: str) -> N
 def test_any_json_is_an_event_or_refused(body: Any) -> None:
     try:
         event = parse_event(body)
-    except BadEvent:
+    except InvalidEvent:
         return
-    assert event.kind is Kind.OTHER or (event.board_id and event.item_id)
+    assert event.kind is EventKind.OTHER or (event.board_id and event.item_id)
 
 
 def test_a_missing_or_odd_time_is_no_time() -> None:
@@ -130,9 +124,9 @@ def test_a_missing_or_odd_time_is_no_time() -> None:
 
 
 def test_the_handshake_s_challenge_is_told_from_an_event() -> None:
-    assert challenge_of({"challenge": "3eZbrw1a"}) == "3eZbrw1a"
-    assert challenge_of({"challenge": 5}) is None
-    assert challenge_of(_body("update_name") | {"challenge": "x"}) is None
+    assert parse_challenge({"challenge": "3eZbrw1a"}) == "3eZbrw1a"
+    assert parse_challenge({"challenge": 5}) is None
+    assert parse_challenge(_body("update_name") | {"challenge": "x"}) is None
 
 
 def _token(secret: str = SECRET, algorithm: str = "HS256", **changes: Any) -> str:
@@ -165,13 +159,13 @@ def test_the_last_slash_of_the_address_does_not_matter(audience: Any) -> None:
         (_token(secret="f" * 32, aud="https://other.test/"), ForgedSignature),
         (_token(aud="https://other.test/"), WrongAudience),
         (_token(aud=None), WrongAudience),
-        (_token(exp=None), SignatureOutOfDate),
-        (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), SignatureOutOfDate),
-        (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), SignatureOutOfDate),
-        (_token(exp="soon"), SignatureOutOfDate),
+        (_token(exp=None), ExpiredSignature),
+        (_token(exp=int((NOW - timedelta(seconds=61)).timestamp())), ExpiredSignature),
+        (_token(iat=int((NOW + timedelta(seconds=61)).timestamp())), ExpiredSignature),
+        (_token(exp="soon"), ExpiredSignature),
     ],
 )
-def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: type[BadSignature]) -> None:
+def test_a_wrong_signature_is_refused_for_its_reason(token: str, expected: type[InvalidSignature]) -> None:
     with pytest.raises(expected) as caught:
         verify_jwt(token, SECRET, AUDIENCE, NOW)
     assert SECRET not in str(caught.value)
@@ -203,10 +197,7 @@ def test_clocks_may_differ_by_a_minute(late: timedelta) -> None:
 
 def test_the_time_is_the_caller_s_and_not_the_machine_s() -> None:
     far = NOW + timedelta(days=3650)
-    moved: dict[str, Any] = {
-        "iat": int(far.timestamp()),
-        "exp": int((far + timedelta(minutes=5)).timestamp()),
-    }
+    moved: dict[str, Any] = {"iat": int(far.timestamp()), "exp": int((far + timedelta(minutes=5)).timestamp())}
     assert verify_jwt(_token(**moved), SECRET, AUDIENCE, far)
-    with pytest.raises(SignatureOutOfDate):
+    with pytest.raises(ExpiredSignature):
         verify_jwt(_token(), SECRET, AUDIENCE, far)

@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.core.management import call_command
 
+from config.embedded import supervisor
 from config.embedded.processes import Child
 from tests.setup.fixtures import serving
 from tests.support.sandbox import Sandbox
@@ -53,6 +54,7 @@ def played(running_sandbox: list[Child], django_db_setup: None, django_db_blocke
 
 def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
     patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
+    patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(supervisor.NEW_ITEM_WAIT))
     patch.setattr(settings, "SITE_URL", f"http://127.0.0.1:{receiver.server_address[1]}")
     patch.setenv("ADMIN_PASSWORD", PASSWORD)
     patch.setenv("NPD_TOKEN", PAGE_TOKEN)

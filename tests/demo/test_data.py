@@ -10,10 +10,10 @@ import pytest
 from django.core.validators import validate_email
 
 from data import make
-from npd.demo.records import contacts, organizations
+from npd.demo.sample_data import contacts, organizations
 from sync import registry
-from sync.connectors.monday.converters import converter
-from sync.engine.values import raw_of
+from sync.connectors.monday.columns import make_converter
+from sync.reconcile.field_values import stored_values
 
 RESERVED = re.compile(r"(.+\.)?(example\.(com|org|net)|test)", re.IGNORECASE)
 FICTION = (
@@ -94,11 +94,11 @@ def test_every_sample_record_says_the_same_on_monday(entity_type: str) -> None:
     for mapping in registry.entity(entity_type).mappings:
         if mapping.optional:  # not on the demo's boards
             continue
-        convert = converter(mapping.converter)
+        convert = make_converter(mapping.converter)
         for record in records:
-            local = raw_of(record, mapping)
-            assert convert.limit(local) is None
-            assert convert.remote(convert.write(local, None)) == convert.local(local), local
+            local = stored_values(record, mapping)
+            assert convert.rejection_reason(local) is None
+            assert convert.remote(convert.to_remote(local, None)) == convert.local(local), local
 
 
 @pytest.mark.parametrize("entity_type", ["contact", "organization"])

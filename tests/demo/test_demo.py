@@ -1,6 +1,7 @@
 """`manage.py demo` on the real sandbox, over HTTP."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,8 @@ from pghistory.models import Context
 from rest_framework.authtoken.models import Token
 
 from conflicts.models import SyncConflict
-from npd.demo.board import NoSandboxError, Sandbox
-from npd.demo.things import cast
+from npd.demo.sample_data import NoSandboxError, Sandbox
+from npd.demo.showcase import demo_people
 from npd.models import Contact, Organization
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.ledger import SyncStateService
@@ -46,7 +47,7 @@ def test_every_record_is_linked_to_its_own_item(played: Played) -> None:
 
 
 def test_all_but_the_things_to_try_is_in_sync(played: Played) -> None:
-    things = {cast().conflict, cast().held, cast().disabled, cast().failed}
+    things = {demo_people().conflict, demo_people().held, demo_people().disabled, demo_people().failed}
     for model in (Contact, Organization):
         others = model.objects.exclude(pk__in=things)
         assert set(others.values_list("sync_status", flat=True)) == {RecordSyncStatus.SYNCED}
@@ -54,7 +55,7 @@ def test_all_but_the_things_to_try_is_in_sync(played: Played) -> None:
 
 def test_linking_wrote_nothing(played: Played) -> None:
     """What was written belongs to the things to try."""
-    things = {cast().conflict, cast().held, cast().disabled, cast().failed}
+    things = {demo_people().conflict, demo_people().held, demo_people().disabled, demo_people().failed}
     assert set(Intent.objects.values_list("entity_id", flat=True)) <= things
 
 
@@ -71,7 +72,7 @@ def test_progress_is_told(played: Played) -> None:
 
 def test_a_conflict_waits_in_both_fields_that_were_changed_on_both_sides(played: Played) -> None:
     conflict = SyncConflict.objects.get(resolved_at=None)
-    assert conflict.entity_id == cast().conflict
+    assert conflict.entity_id == demo_people().conflict
     assert sorted(conflict.conflict_fields) == ["phone", "role_title"]
     assert conflict.npd_data["role_title"] == "Director of Purchasing"
     assert conflict.monday_data["role_title"] == "Head of Procurement"
@@ -79,23 +80,22 @@ def test_a_conflict_waits_in_both_fields_that_were_changed_on_both_sides(played:
 
 
 def test_an_email_that_monday_refuses_is_held_alone(played: Played) -> None:
-    contact = Contact.objects.get(pk=cast().held)
+    contact = Contact.objects.get(pk=demo_people().held)
     state = SyncStateService().describe(contact)
     assert contact.email.startswith('"')
-    assert set(state.held) == {"email"}
+    assert set(state.blocked_fields) == {"email"}
     assert state.status == RecordSyncStatus.PENDING
     assert "e-mail" in state.words.lower() or "email" in state.words.lower()
 
 
 def test_a_record_is_disabled(played: Played) -> None:
-    assert Contact.objects.get(pk=cast().disabled).sync_status == RecordSyncStatus.DISABLED
+    assert Contact.objects.get(pk=demo_people().disabled).sync_status == RecordSyncStatus.DISABLED
 
 
 def test_a_row_has_failed_five_times_and_says_why(played: Played) -> None:
     row = SyncQueue.objects.get(status=QueueStatus.FAILED)
-    assert (row.entity_id, row.attempts) == (cast().failed, 5)
+    assert (row.entity_id, row.attempts) == (demo_people().failed, 5)
     assert "The item could not be saved" in row.error_message
-    assert played.sandbox.control("faults", "GET") == []
 
 
 def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> None:
@@ -104,13 +104,14 @@ def test_a_stranger_is_on_the_board_without_npd_id_and_email(played: Played) -> 
     assert strangers[0]["values"]["email"] == ""
 
 
-def test_nothing_else_waits(played: Played) -> None:
+def test_nothing_else_waits_but_the_stranger(played: Played) -> None:
     waiting = SyncQueue.objects.filter(status__in=[QueueStatus.PENDING, QueueStatus.IN_PROGRESS])
-    assert not waiting.exists()
+    assert [row.entity_id for row in waiting] == [None]
 
 
 def test_the_administrator_can_sign_in(played: Played) -> None:
-    assert Client().login(username="admin", password=PASSWORD)
+    answer = Client().post("/admin/login/", {"username": "admin", "password": PASSWORD, "next": "/admin/"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
 
 
 def test_the_board_page_may_look_at_the_queue_and_do_nothing_else(played: Played) -> None:
@@ -130,16 +131,16 @@ def test_a_second_run_changes_nothing(played: Played) -> None:
 
 
 def test_what_somebody_undid_is_not_done_again(played: Played) -> None:
-    Contact.objects.filter(pk=cast().disabled).update(sync_enabled=True)
+    Contact.objects.filter(pk=demo_people().disabled).update(sync_enabled=True)
     played.command()
-    assert Contact.objects.get(pk=cast().disabled).sync_enabled
+    assert Contact.objects.get(pk=demo_people().disabled).sync_enabled
 
 
 def test_try_prints_addresses_that_are_there(played: Played) -> None:
     lines = played.command("--try").splitlines()
     assert lines[0] == "Try:"
     client = Client()
-    client.login(username="admin", password=PASSWORD)
+    client.force_login(get_user_model().objects.get(username="admin"))
     addresses = [line.strip() for line in lines if "http://" in line]
     assert len(addresses) == 7
     for address in addresses:
@@ -171,9 +172,9 @@ def test_try_leaves_out_the_stranger_who_became_a_contact(played: Played) -> Non
 
 
 def test_try_leaves_out_who_was_deleted(played: Played) -> None:
-    name = Contact.objects.get(pk=cast().held).name
+    name = Contact.objects.get(pk=demo_people().held).name
     assert name in played.command("--try")
-    Contact.objects.filter(pk=cast().held).delete()
+    Contact.objects.filter(pk=demo_people().held).delete()
     assert name not in played.command("--try")
 
 
@@ -182,6 +183,12 @@ def test_a_real_monday_account_is_never_filled(settings: Any) -> None:
     with pytest.raises(NoSandboxError, match="never a real Monday account"):
         Sandbox()
     with pytest.raises(CommandError, match="never a real Monday account"):
+        call_command("demo")
+
+
+def test_without_the_sample_data_nothing_is_begun(settings: Any, tmp_path: Path) -> None:
+    settings.BASE_DIR = tmp_path  # as in the Docker image, which leaves data/ out
+    with pytest.raises(CommandError, match="make run"):
         call_command("demo")
 
 
@@ -195,9 +202,7 @@ def test_a_run_that_was_interrupted_while_linking_is_taken_up(played: Played) ->
     Context.objects.filter(metadata__demo="disabled").update(metadata={})
     said = played.command()
     assert "linked 2,400 of 2,400." in said
-    assert (
-        "Waiting to be tried: a conflict, a held e-mail, a record without sync, a change that failed" in said
-    )
+    assert "Waiting to be tried: a conflict, a held e-mail, a record without sync, a change that failed" in said
 
 
 def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None:
@@ -205,3 +210,10 @@ def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None
     before = list(Contact.objects.order_by("pk").values())
     played.command()
     assert list(Contact.objects.order_by("pk").values()) == before
+
+
+def test_a_sandbox_that_was_started_again_goes_on_refusing(played: Played) -> None:
+    played.sandbox.control("faults", "DELETE")
+    played.command()
+    played.command()
+    assert len(played.sandbox.control("faults", "GET")) == 1

@@ -1,13 +1,20 @@
 """What the documentation names is there: files, headings, commands, options, variables, tables."""
 
 import ast
+import importlib
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from django.apps import apps
 from django.core.management import get_commands, load_command_class
+
+from config.celery import app
+from config.environment import SECRETS
+from tests.architecture.test_arrows import FLOORS
+from tests.architecture.test_arrows import OURS as ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -21,6 +28,17 @@ READS = {"str", "bool", "int", "float", "list", "get"}
 # Given by `make run` to its own processes; nobody has to set them.
 HANDED_OVER = {"EMBEDDED", "DEMO", "ADMIN_PASSWORD"}
 FOR_COMPOSE = {"POSTGRES_PASSWORD"}
+FILE = re.compile(r"(?<![\w./*<{~-])((?:[\w.-]+/)+[\w.-]+\.(?:py|html|toml|sql|sh))(?![\w*])")
+BARE = re.compile(r"(?<![\w./*<{-])(\w+\.py)\b")
+CALLED = re.compile(r"\[`?([\w.-]+(?:/[\w.-]*)+|\w+\.py)`?\]\(([^)\s#]+)")
+IMPORT = re.compile(r"^\s*from ([\w.]+) import (\w+(?:, \w+)*)$", re.MULTILINE)
+RUN = re.compile(r"\bpython3? -m ([\w.]+)")
+EXAMPLES = {"projects/models.py", "projects/apps.py", "projects/admin.py", "projects/api.py"}
+"""Files of the application that docs/howto/sync-another-model.md makes as an example."""
+NOT_MODULES = {"npd.settling", "sync.W001"}
+"""What is written like a module of ours and is none: a setting of a PostgreSQL transaction, a system check."""
+MAPS = ("docs/architecture.md", "docs/where-do-i-change.md")
+"""The pages that say where things are: what a row of their tables names, its files hold."""
 
 
 def names_of(pages: list[Path]) -> list[str]:
@@ -102,6 +120,90 @@ def test_every_page_of_the_documentation_is_linked_from_another() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    """By its path from the root or from the page; a bare name, as some file of ours has it."""
+    named = set(FILE.findall(code(page))) - EXAMPLES
+    missing = [path for path in named if not (ROOT / path).exists() and not (page.parent / path).exists()]
+    assert not [*missing, *(set(BARE.findall(code(page))) - file_names())]
+
+
+@cache
+def file_names() -> set[str]:
+    folders = [ROOT / name for name in (*ROOMS, "ops", "data")]
+    return {path.name for path in [*ROOT.glob("*.py"), *(path for one in folders for path in one.rglob("*.py"))]}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_a_link_that_is_called_by_a_file_leads_to_that_file(page: Path) -> None:
+    called = CALLED.findall(prose(page))
+    assert not [(name, target) for name, target in called if f"/{name.rstrip('/')}" not in f"/{target}"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
+def test_every_module_that_is_named_is_there_and_holds_what_is_imported(page: Path) -> None:
+    named = {span for span in SPAN.findall(prose(page)) if re.fullmatch(r"\w+(?:\.\w+)+", span)}
+    named = named - NOT_MODULES - task_names() | set(RUN.findall(code(page)))
+    imported = IMPORT.findall(code(page))
+    named |= {module for module, _ in imported}
+    assert not {name for name in named if name.split(".")[0] in ROOMS and not is_module(name)}
+    wrong = [
+        f"{module}.{name}"
+        for module, names in imported
+        if module.split(".")[0] in ROOMS
+        for name in names.split(", ")
+        if not hasattr(importlib.import_module(module), name)
+    ]
+    assert not wrong
+
+
+def is_module(name: str) -> bool:
+    path = ROOT.joinpath(*name.split("."))
+    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
+
+
+@cache
+def task_names() -> set[str]:
+    app.loader.import_default_modules()
+    return set(app.tasks)
+
+
+def rows_of_tables(page: str) -> list[str]:
+    return [line for line in prose(ROOT / page).splitlines() if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("page", MAPS)
+def test_what_a_row_of_a_map_names_is_defined_in_a_file_that_it_links(page: str) -> None:
+    """A function, class, constant, field or member; of `Class.name` both. Tasks and commands go by their names."""
+    lost = []
+    for row in rows_of_tables(page):
+        files = [(ROOT / page).parent / target.partition("#")[0] for target, _ in LINK.findall(row)]
+        sources = [path for file in files for path in ([file] if file.suffix == ".py" else file.rglob("*.py"))]
+        defined = {name for path in sources if "tests" not in path.parts for name in definitions(path)}
+        spans = [span for span in SPAN.findall(row) if sources and re.fullmatch(r"[A-Za-z_][\w.]*", span)]
+        names = {part for span in spans if span not in task_names() | set(get_commands()) for part in span.split(".")}
+        lost += sorted(
+            names - defined - {part for path in sources for part in (path.stem, path.parent.name)} - set(ROOMS)
+        )
+    assert not lost
+
+
+@cache
+def definitions(path: Path) -> frozenset[str]:
+    text = path.read_text()
+    strings = re.findall(r'"([\w.]+)"', text)  # what is stored, and what triggers and routes are called
+    made = re.findall(r"^\s*(?:(?:async )?def|class) (\w+)", text, re.MULTILINE)
+    set_to = re.findall(r"^\s*(\w+)(?:: [^=\n]+)? = ", text, re.MULTILINE)
+    fields = re.findall(r"^    (\w+): ", text, re.MULTILINE)
+    return frozenset([*made, *set_to, *fields, *strings])
+
+
+def test_the_architecture_names_the_floors_in_their_order() -> None:
+    """From the top to the ground, as they are drawn."""
+    rows = [re.match(r"\| \[(\w+)\]\(\.\./sync/", row) for row in rows_of_tables("docs/architecture.md")]
+    assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
 def test_every_make_target_that_is_named_exists(page: Path) -> None:
     assert not set(MAKE.findall(code(page))) - make_targets()
 
@@ -131,6 +233,14 @@ def test_the_example_environment_names_exactly_what_the_settings_read() -> None:
     read = {name for path in (ROOT / "config").rglob("*.py") for name in variables_read(path)}
     assert read - HANDED_OVER | FOR_COMPOSE == variables_in_the_example()
     assert read >= HANDED_OVER
+
+
+def test_the_reference_lists_every_secret_that_may_come_from_a_file() -> None:
+    page = (ROOT / "docs/reference/environment.md").read_text()
+    listed = page.partition("## Secrets by file")[2].partition("\n## ")[0]
+    named = {name for line in listed.splitlines() if line.startswith("- ") for name in SPAN.findall(line)}
+    assert named == set(SECRETS)
+    assert named <= variables_in_the_example()
 
 
 def test_the_reference_explains_every_variable_of_the_example() -> None:

@@ -10,23 +10,19 @@ from django.contrib.auth.management import create_permissions
 from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 
-NAMES = {
-    "NPD Sync: view",
-    "NPD Sync: resolve conflicts",
-    "NPD Sync: steer the queue",
-    "NPD Sync: change mappings",
-}
+NAMES = {"NPD Sync: view", "NPD Sync: resolve conflicts", "NPD Sync: steer the queue", "NPD Sync: change mappings"}
 
 
-def migrated(target: str) -> None:
-    call_command("migrate", "npd", target, verbosity=0)
+def migrated(*target: str) -> None:
+    """To this migration; without one to the newest."""
+    call_command("migrate", "npd", *target, verbosity=0)
 
 
 @pytest.fixture
 def groups() -> None:
     """The groups as the migration makes them; tests before this one may have emptied the tables."""
     migrated("0004")
-    migrated("0005")
+    migrated()
 
 
 @pytest.mark.django_db
@@ -39,11 +35,7 @@ def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later()
     for app in apps.get_app_configs():
         create_permissions(app, verbosity=0)
     by_django = {
-        (
-            model._meta.app_label,
-            f"{act}_{model._meta.model_name}",
-            f"Can {act} {model._meta.verbose_name_raw}",
-        )
+        (model._meta.app_label, f"{act}_{model._meta.model_name}", f"Can {act} {model._meta.verbose_name_raw}")
         for model in apps.get_models()
         for act in model._meta.default_permissions
     } | {
@@ -66,14 +58,10 @@ def test_what_an_administrator_changed_is_kept(groups: None) -> None:
     group.permissions.clear()
     Group.objects.get(name="NPD Sync: change mappings").delete()
     migrated("0004")
-    migrated("0005")
+    migrated()
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     assert not group.permissions.exists()
-    assert (
-        Group.objects.get(name="NPD Sync: change mappings")
-        .permissions.filter(codename="change_boardlink")
-        .exists()
-    )
+    assert Group.objects.get(name="NPD Sync: change mappings").permissions.filter(codename="change_boardlink").exists()
 
 
 @pytest.mark.django_db(transaction=True)
@@ -81,7 +69,7 @@ def test_an_upgrade_of_a_database_in_use_makes_them_with_the_permissions_that_ar
     Group.objects.all().delete()
     before = set(Permission.objects.values_list("pk", flat=True))
     migrated("0004")
-    migrated("0005")
+    migrated()
     assert set(Permission.objects.values_list("pk", flat=True)) == before
     steer = Group.objects.get(name="NPD Sync: steer the queue")
     own = set(steer.permissions.exclude(codename__startswith="view_").values_list("codename", flat=True))

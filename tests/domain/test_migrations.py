@@ -1,8 +1,13 @@
 """Every migration goes down and up again."""
 
+import json
+import uuid
+
 import pytest
 from django.core.management import call_command
 from django.db import connection
+
+from tests.support import rows
 
 OURS = ("conflicts", "npd", "sync")
 
@@ -20,9 +25,44 @@ def test_migrations_go_up_down_and_up() -> None:
         assert not {"contacts", "organizations", "sync_queue", "sync_metadata", "sync_conflicts"} & tables()
     finally:
         call_command("migrate", verbosity=0)
+        rows.number_further_on()
     assert tables() == before
 
 
 @pytest.mark.django_db
 def test_models_and_migrations_say_the_same() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_stored_sentences_that_logic_read_get_their_codes() -> None:
+    asking, too, other, deleted = (uuid.uuid4() for _ in range(4))
+    what = "2 items on the board could be this contact. Nothing was created."
+    items = {asking: ["71", "72"], too: ["81", "82"]}  # who asks in the same words about other items
+    try:
+        call_command("migrate", "conflicts", "0004", verbosity=0)
+        call_command("migrate", "sync", "0013", verbosity=0)
+        with connection.cursor() as cursor:
+            for record, conflicts in ((asking, {"identity": [what]}), (too, {"identity": [what]}), (other, {})):
+                cursor.execute(
+                    "INSERT INTO sync_metadata (entity_type, entity_id, conflicts) VALUES ('contact', %s, %s)",
+                    [str(record), json.dumps(conflicts)],
+                )
+            for record, asked in items.items():
+                about = {"what": what, "candidates": [{"id": item} for item in asked]}
+                cursor.execute(
+                    "INSERT INTO sync_conflicts (entity_type, entity_id, monday_item_id, kind, npd_data, monday_data,"
+                    " conflict_fields, about) VALUES ('contact', %s, %s, 'identity', '{}', '{}', '{}', %s)",
+                    [record, asked[0], json.dumps(about)],
+                )
+            cursor.execute(
+                "INSERT INTO sync_tombstones (entity_type, entity_id, state, note) VALUES ('contact', %s, 'asked', %s)",
+                [deleted, "“Ada” was deleted in NPD. What should become of its item “Ada”?"],
+            )
+    finally:
+        call_command("migrate", verbosity=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT entity_id, asked_items FROM sync_metadata")
+        assert dict(cursor.fetchall()) == {str(one): items.get(one, []) for one in (asking, too, other)}
+        cursor.execute("SELECT entity_id, reason_code FROM sync_tombstones")
+        assert cursor.fetchall() == [(deleted, "question")]

@@ -106,9 +106,7 @@ def test_a_change_leaves_an_open_conflict_a_conflict() -> None:
 
 
 @pytest.mark.parametrize("how", [{"sync_enabled": False}, {"sync_direction": "none"}])
-def test_a_record_without_sync_is_disabled_by_the_database_and_pending_when_it_is_back(
-    how: dict[str, object],
-) -> None:
+def test_a_record_without_sync_is_disabled_by_the_database_and_pending_when_it_is_back(how: dict[str, object]) -> None:
     created = Contact.objects.create(name="Ann", **how)
     assert Contact.objects.get(pk=created.pk).sync_status == "disabled"
     Contact.objects.update(sync_enabled=True, sync_direction="bidirectional")
@@ -122,10 +120,7 @@ def test_a_set_null_of_a_cascade_is_a_change_too() -> None:
     contact = Contact.objects.create(name="Ann", organization=organization)
     clear()
     organization.delete()
-    assert {(row.entity_type, row.operation) for row in rows()} == {
-        ("organization", "delete"),
-        ("contact", "update"),
-    }
+    assert {(row.entity_type, row.operation) for row in rows()} == {("organization", "delete"), ("contact", "update")}
     assert Contact.objects.get(pk=contact.pk).organization is None
 
 
@@ -174,3 +169,20 @@ def test_defaults_live_in_the_database() -> None:
     raw = Contact.objects.get()
     assert (raw.sync_status, raw.sync_enabled, raw.sync_direction) == ("pending", True, "bidirectional")
     assert len(rows()) == 1
+
+
+def test_a_change_in_place_of_a_list_is_saved() -> None:
+    organization = Organization.objects.get(pk=Organization.objects.create(name="O", aliases=["a"]).pk)
+    organization.aliases.append("b")
+    organization.save()
+    assert Organization.objects.get(pk=organization.pk).aliases == ["a", "b"]
+
+
+def test_a_save_that_was_rolled_back_can_be_repeated() -> None:
+    contact = Contact.objects.get(pk=Contact.objects.create(name="Old").pk)
+    contact.name = "New"
+    with transaction.atomic():
+        contact.save()
+        transaction.set_rollback(True)
+    contact.save()
+    assert Contact.objects.get(pk=contact.pk).name == "New"

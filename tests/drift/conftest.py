@@ -4,12 +4,10 @@ from typing import Any
 
 import pytest
 
-from sync.boards import link_of
 from sync.models import BoardLink, FieldMapping
-from sync.sweeps import sweep_board
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.operations.detect.sweep import sweep_board
+from sync.registry import link_of
+from tests.support.world import World
 
 
 class Owner:

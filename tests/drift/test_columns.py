@@ -7,11 +7,12 @@ from django.core.management import call_command
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
+from sync.boards.mapping import column_choices, remap
+from sync.kernel.action_errors import ActionError
 from sync.models import SyncMetadata
-from sync.remapping import CannotRemap, choices, remap
-from sync.sweeps import compare
+from sync.operations.detect.comparison import compare_board
 from tests.drift.conftest import Owner
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
 def held(world: World, contact: Contact) -> dict[str, Any]:
@@ -36,12 +37,10 @@ def test_a_renamed_column_is_followed_by_its_id_and_shows_its_new_title(world: W
     contact.refresh_from_db()
     assert (contact.role_title, contact.sync_status) == ("Countess", "synced")
     assert owner.mapping().problem == ""
-    assert choices(owner.mapping())[0] == ("role_title", "Position (role_title)")
+    assert column_choices(owner.mapping())[0] == ("role_title", "Position (role_title)")
 
 
-def test_a_deleted_column_is_flagged_and_every_record_says_so_without_a_call(
-    world: World, owner: Owner
-) -> None:
+def test_a_deleted_column_is_flagged_and_every_record_says_so_without_a_call(world: World, owner: Owner) -> None:
     contacts = [world.linked(name, role_title="Analyst") for name in ("Ann", "Bo")]
     owner.column("role_title", "delete")
     calls = world.calls()
@@ -67,9 +66,7 @@ def test_while_a_column_is_gone_its_edits_are_kept_and_other_fields_flow(world: 
     assert (contact.role_title, contact.sync_status) == ("Countess", "pending")
 
 
-def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(
-    world: World, owner: Owner
-) -> None:
+def test_a_look_that_misses_a_column_asks_for_the_board_once_and_never_again(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst", notes="0")
     owner.column("role_title", "delete")
     calls = []
@@ -94,9 +91,7 @@ def test_an_edit_made_while_the_column_was_gone_flows_when_it_is_restored(world:
     assert owner.mapping().problem == ""
 
 
-def test_a_restored_column_has_its_old_base_so_an_edit_on_each_side_is_a_conflict(
-    world: World, owner: Owner
-) -> None:
+def test_a_restored_column_has_its_old_base_so_an_edit_on_each_side_is_a_conflict(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
     owner.sweep()
@@ -141,9 +136,7 @@ def test_after_the_set_up_made_the_column_anew_the_held_edits_flow(world: World,
     assert (world.status(contact), world.status(other)) == ("synced", "synced")
 
 
-def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(
-    world: World, owner: Owner
-) -> None:
+def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(world: World, owner: Owner) -> None:
     contact, other = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
     owner.column("role_title", "delete")
     owner.make("position", "Position")
@@ -160,9 +153,7 @@ def test_after_a_person_mapped_the_field_to_another_column_the_held_edits_flow(
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "Chair"})
 
 
-def test_a_field_emptied_while_it_was_held_is_not_filled_again_from_the_new_column(
-    world: World, owner: Owner
-) -> None:
+def test_a_field_emptied_while_it_was_held_is_not_filled_again_from_the_new_column(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
     owner.make("position", "Position")
@@ -182,22 +173,20 @@ def test_only_columns_that_fit_can_be_chosen(world: World, owner: Owner) -> None
     owner.make("amount", "Amount", "numbers")
     owner.sweep()
     mapping = owner.mapping()
-    assert "position" in dict(choices(mapping))
-    assert "amount" not in dict(choices(mapping))
+    assert "position" in dict(column_choices(mapping))
+    assert "amount" not in dict(column_choices(mapping))
     for column_id, why in (
         ("amount", "needs a column of type"),
         ("npd_id", "NPD ID"),
         ("notes", "mapped to Notes already"),
         ("nowhere", "not on the board"),
     ):
-        with pytest.raises(CannotRemap, match=why):
+        with pytest.raises(ActionError, match=why):
             remap(mapping.pk, column_id)
     assert owner.mapping().version == mapping.version
 
 
-def test_a_column_of_another_type_is_held_and_flows_again_when_it_is_changed_back(
-    world: World, owner: Owner
-) -> None:
+def test_a_column_of_another_type_is_held_and_flows_again_when_it_is_changed_back(world: World, owner: Owner) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "retype", type="numbers")
     save(contact, role_title="Countess")
@@ -224,9 +213,7 @@ def test_a_column_hidden_from_the_tokens_user_is_unknown_and_not_empty(world: Wo
     assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
 
 
-def test_a_column_that_stays_hidden_is_not_asked_for_again_with_every_sweep(
-    world: World, owner: Owner
-) -> None:
+def test_a_column_that_stays_hidden_is_not_asked_for_again_with_every_sweep(world: World, owner: Owner) -> None:
     contacts = [world.contact(f"Ann {n}", email=f"ann{n}@x.test", role_title="Analyst") for n in range(3)]
     world.work()
     owner.column("role_title", "hide")
@@ -276,7 +263,7 @@ def test_the_nightly_comparison_finds_that_a_hidden_column_is_shown_again(world:
     owner.column("role_title", "show")
     owner.sweep()
     assert owner.mapping().problem != ""
-    assert compare(owner.link()).problem == ""
+    assert compare_board(owner.link()).problem == ""
     world.work()
     assert (owner.mapping().problem, world.status(contact)) == ("", "synced")
     assert world.values(contact)["role_title"] == "Countess"
@@ -297,9 +284,7 @@ def test_a_new_record_is_made_without_the_column_that_is_gone(world: World, owne
     assert world.status(contact) == "synced"
 
 
-def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(
-    world: World, owner: Owner
-) -> None:
+def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(world: World, owner: Owner) -> None:
     linked = world.linked("Ann", notes="old")
     owner.column("npd_id", "delete")
     contact = world.contact("Bo")
@@ -321,10 +306,7 @@ def test_without_the_npd_id_column_no_item_is_made_and_linked_records_flow(
 def test_without_the_npd_id_column_no_record_is_made_of_an_item(world: World, owner: Owner) -> None:
     owner.column("npd_id", "delete")
     world.sandbox.act(
-        "add",
-        board_id=int(world.board_id()),
-        name="Bo",
-        values={"email": {"email": "bo@x.test", "text": "bo@x.test"}},
+        "add", board_id=int(world.board_id()), name="Bo", values={"email": {"email": "bo@x.test", "text": "bo@x.test"}}
     )
     world.deliver()
     owner.sweep()
@@ -341,9 +323,7 @@ def test_without_the_npd_id_column_no_record_is_made_of_an_item(world: World, ow
     assert Contact.objects.filter(name="Bo").count() == 1
 
 
-def test_without_the_column_that_records_are_matched_by_none_is_made_twice(
-    world: World, owner: Owner
-) -> None:
+def test_without_the_column_that_records_are_matched_by_none_is_made_twice(world: World, owner: Owner) -> None:
     world.sandbox.control(
         "items",
         board_id=world.board_id(),

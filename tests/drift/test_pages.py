@@ -11,13 +11,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from sync.checking import check
+from sync.boards.mapping import remap
 from sync.models import BoardLink, FieldMapping
-from sync.remapping import remap
-from sync.sweeps import sweep_board
+from sync.operations.detect.sweep import sweep_board
+from sync.operations.doctor import run_checks
 from tests.admin.forms import values_of
 from tests.drift.conftest import Owner
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -37,9 +37,7 @@ def board_page(owner: Owner) -> str:
     return reverse("admin:sync_boardlink_change", args=[owner.link().pk])
 
 
-def test_a_missing_column_is_told_on_every_page_that_is_about_it(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_missing_column_is_told_on_every_page_that_is_about_it(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
     owner.sweep()
@@ -54,13 +52,11 @@ def test_a_missing_column_is_told_on_every_page_that_is_about_it(
 
 def test_monday_check_names_the_column_that_is_gone(world: World, owner: Owner) -> None:
     owner.column("role_title", "delete")
-    lines = [one.what for one in check() if not one.ok and one.about == "columns"]
+    lines = [one.message for one in run_checks() if not one.ok and one.subject == "columns"]
     assert any("role_title" in line and "missing" in line for line in lines)
 
 
-def test_a_person_maps_a_field_to_another_column_on_the_boards_page(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_a_person_maps_a_field_to_another_column_on_the_boards_page(world: World, owner: Owner, admin: Client) -> None:
     contact = world.linked(role_title="Analyst")
     owner.column("role_title", "delete")
     owner.make("position", "Position")
@@ -82,9 +78,7 @@ def test_a_person_maps_a_field_to_another_column_on_the_boards_page(
     assert world.status(contact) == "synced"
 
 
-def test_saving_the_page_without_another_column_changes_no_mapping(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_saving_the_page_without_another_column_changes_no_mapping(world: World, owner: Owner, admin: Client) -> None:
     before = list(owner.link().mappings.values("key", "column_id", "version", "converter", "options"))
     form: dict[str, Any] = values_of(admin.get(board_page(owner)), "boardlink_form")
     assert admin.post(board_page(owner), form).status_code == 302
@@ -128,9 +122,7 @@ def test_two_fields_sent_to_the_same_column_at_once_is_refused_in_words(
     page = reverse("admin:sync_boardlink_change", args=[link.pk])
     form = values_of(admin.get(page), "boardlink_form")
     ids = {link.mappings.get(key=key).column_id for key in ("address", "aliases")}
-    both = [
-        key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in ids
-    ]
+    both = [key for key, value in form.items() if re.fullmatch(r"mappings-\d+-column_id", key) and value in ids]
     assert len(both) == 2
     answer = admin.post(page, form | dict.fromkeys(both, "spare"), follow=True)
     assert answer.status_code == 200
@@ -175,9 +167,7 @@ def test_a_page_that_was_opened_before_somebody_elses_change_does_not_take_it_ba
     assert (owner.link().item_gone, owner.link().record_gone) == ("unlink", "unlink")
 
 
-def test_silence_and_sweeps_that_fail_are_on_the_first_page(
-    world: World, owner: Owner, admin: Client
-) -> None:
+def test_silence_and_sweeps_that_fail_are_on_the_first_page(world: World, owner: Owner, admin: Client) -> None:
     BoardLink.objects.filter(pk=owner.link().pk).update(
         silence="People changed the board 3 times, but no webhook ever came.",
         sweep_problem="What changed on the board could not be asked.",
@@ -185,12 +175,7 @@ def test_silence_and_sweeps_that_fail_are_on_the_first_page(
         npd_id_problem="The column “NPD ID” is gone from the board.",
     )
     page = html(admin, reverse("admin:index"))
-    for words in (
-        "webhooks have fallen silent",
-        "is not fully known",
-        "not all there",
-        "nothing new is made",
-    ):
+    for words in ("webhooks have fallen silent", "is not fully known", "not all there", "nothing new is made"):
         assert words in page
 
 

@@ -37,11 +37,7 @@ def test_a_post_without_the_last_slash_keeps_its_body(caller: Client, debug: boo
 @pytest.mark.parametrize("debug", [True, False])
 def test_a_webhook_without_the_last_slash_meets_the_same_door(debug: bool) -> None:
     body = json.dumps({"challenge": "c"})
-    for path in (
-        f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}",
-        "/webhooks/monday",
-        "/webhooks/monday/no",
-    ):
+    for path in (f"/webhooks/monday/{settings.MONDAY_WEBHOOK_TOKEN}", "/webhooks/monday", "/webhooks/monday/no"):
         with override_settings(DEBUG=debug):
             client = Client(enforce_csrf_checks=True)
             bare, whole = (

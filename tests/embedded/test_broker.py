@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from celery.worker import state
 from kombu import Connection
 from sqlalchemy import text
 
@@ -28,9 +29,7 @@ def broker_of(cluster: EmbeddedPostgres) -> str:
     return f"sqla+postgresql+psycopg://postgres@/broker?host={cluster.socket}"
 
 
-def test_worker_and_beat_go_on_after_postgresql_was_away(
-    cluster: EmbeddedPostgres, open_folder: Path
-) -> None:
+def test_worker_and_beat_go_on_after_postgresql_was_away(cluster: EmbeddedPostgres, open_folder: Path) -> None:
     marks = open_folder / "ticks"
     marks.touch()
     env = {**os.environ, "TICK_BROKER": broker_of(cluster), "TICK_FILE": str(marks)}
@@ -68,6 +67,19 @@ def test_a_connection_to_a_server_that_is_away_fails_at_once_and_recovers(cluste
         queue = connection.SimpleQueue("wake")
         queue.put("up")
         assert queue.get(timeout=5).payload == "up"
+        queue.close()
+
+
+def test_a_worker_that_is_told_to_end_asks_for_no_more_messages(
+    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Connection(broker_of(cluster), transport=Transport) as connection:
+        queue = connection.SimpleQueue("wake")
+        with pytest.raises(queue.Empty):
+            queue.get(timeout=0.5)  # a wait that nobody ends lasts as long as was asked for
+        monkeypatch.setattr(state, "should_stop", 0)  # what Celery's SIGTERM does
+        with pytest.raises(TimeoutError):
+            connection.drain_events(timeout=100_000)
         queue.close()
 
 

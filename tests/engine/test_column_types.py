@@ -8,23 +8,15 @@ from typing import Any
 import pytest
 
 from npd.models import Contact, Organization
-from sync import account, directory, registry
+from sync import registry
+from sync.boards.board_setup import set_up
 from sync.clock import sync_now
-from sync.models import FieldMapping, MondayAccount, SyncedModel
-from sync.setup import set_up
+from sync.limits import account_users, breaker, metered_client
+from sync.models import FieldMapping, MondayAccount
 from sync.tasks import refresh_allowance
-from tests.engine.conftest import World
 from tests.engine.test_relations import add_column, adopt
 from tests.support.deals import Deal, deals
-
-
-def heard(world: World) -> None:
-    world.deliver()
-    world.work()
-
-
-def held(world: World, record: SyncedModel, key: str) -> str:
-    return str(world.ledger(record).held.get(key, {}).get("reason", ""))
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -38,7 +30,7 @@ def sales(with_deals: None, world: World) -> World:
     """The deals' board too; nobody has learned who the account's people are but this fixture."""
     found = world.sandbox.query("{ users { id name email } }")["data"]["users"]
     people = {user["id"]: {"name": user["name"], "email": user["email"]} for user in found}
-    account.account()
+    breaker.monday_account()
     MondayAccount.objects.filter(id=1).update(users=people, users_at=sync_now())
     return world
 
@@ -47,8 +39,7 @@ def deal(world: World, **values: Any) -> Deal:
     """A deal that is in sync; its own webhooks have come and gone."""
     made = Deal.objects.create(name="Big one", **values)
     world.work()
-    heard(world)
-    made.refresh_from_db()
+    world.hear(made)
     assert made.sync_status == "synced", (world.ledger(made).held, world.ledger(made).altered)
     return made
 
@@ -63,36 +54,35 @@ FIELDS = [
 ]
 
 
-@pytest.mark.parametrize(("field", "here", "shown", "there", "taken"), FIELDS, ids=[f[0] for f in FIELDS])
-def test_a_field_of_every_kind_flows_both_ways_and_is_cleared_both_ways(
-    sales: World, field: str, here: Any, shown: str, there: Any, taken: Any
-) -> None:
-    record = deal(sales, **{field: here})
-    assert sales.values(record)[field] == shown
-    sales.edit(record, field, there)
-    heard(sales)
-    record.refresh_from_db()
-    assert getattr(record, field) == taken
-    assert sales.status(record) == "synced"
-    empty = Deal._meta.get_field(field).get_default()  # type: ignore[union-attr]
-    setattr(record, field, here)
-    record.save()
-    sales.work()
-    assert sales.values(record)[field] == shown
-    setattr(record, field, empty)
-    record.save()
-    sales.work()
-    assert sales.values(record)[field] in ("", None)
-    assert sales.status(record) == "synced"
-    setattr(record, field, here)
-    record.save()
-    sales.work()
-    heard(sales)
-    sales.edit(record, field, None)
-    heard(sales)
-    record.refresh_from_db()
-    assert getattr(record, field) == empty
-    assert sales.status(record) == "synced"
+def test_a_field_of_every_kind_flows_both_ways_and_is_cleared_both_ways(sales: World) -> None:
+    fields = [field for field, *_ in FIELDS]
+    ours = {field: here for field, here, *_ in FIELDS}
+    shown = {field: shown for field, _, shown, *_ in FIELDS}
+    empty = {field: Deal._meta.get_field(field).get_default() for field in fields}  # type: ignore[union-attr]
+
+    def here() -> dict[str, Any]:
+        assert sales.status(record) == "synced", sales.ledger(record).held
+        return {field: getattr(record, field) for field in fields}
+
+    def there() -> dict[str, Any]:
+        return {field: sales.values(record)[field] for field in fields}
+
+    record = deal(sales, **ours)
+    assert there() == shown
+    for field, _, _, theirs, _ in FIELDS:
+        sales.edit(record, field, theirs)
+    sales.hear()
+    assert here() == {field: taken for field, *_, taken in FIELDS}
+    sales.save(record, **ours)
+    assert there() == shown
+    sales.save(record, **empty)
+    assert (here(), set(there().values()) <= {"", None}) == (empty, True)
+    sales.save(record, **ours)
+    sales.hear()
+    for field in fields:
+        sales.edit(record, field, None)
+    sales.hear()
+    assert here() == empty
 
 
 def test_our_own_writes_come_back_as_webhooks_and_cost_no_call(sales: World) -> None:
@@ -117,9 +107,7 @@ def test_an_item_becomes_a_record_with_a_field_of_every_kind(sales: World) -> No
         "products": {"labels": ["Pump"]},
     }
     sales.sandbox.act("add", board_id=sales.board_id("deal"), name="From Monday", values=values)
-    sales.deliver()
-    sales.pass_time(seconds=30)
-    sales.work()
+    sales.hear(seconds=30)
     made = Deal.objects.get()
     assert (made.stage, made.due, made.amount) == ("Won", date(2026, 1, 31), Decimal("12.5"))
     assert (made.won, made.products) == (True, ["Pump"])
@@ -130,18 +118,16 @@ def test_a_number_that_npd_refuses_is_held_with_the_reason_and_the_others_flow(s
     record = deal(sales, amount=Decimal(5), stage="Won")
     sales.edit(record, "amount", "123456789012")
     sales.edit(record, "stage", {"label": "Lost"})
-    heard(sales)
-    record.refresh_from_db()
+    sales.hear(record)
     assert (record.amount, record.stage) == (Decimal(5), "Lost")
-    assert "NPD can't take Monday's value" in held(sales, record, "amount")
+    assert "NPD can't take Monday's value" in sales.held(record, "amount")
     assert sales.status(record) == "pending"
 
 
 def test_a_time_that_monday_has_beside_the_date_stays_there(sales: World) -> None:
     record = deal(sales, due=date(2026, 1, 31))
     sales.edit(record, "due", {"date": "2026-02-01", "time": "18:30:00"})
-    heard(sales)
-    record.refresh_from_db()
+    sales.hear(record)
     assert record.due == date(2026, 2, 1)
     record.due = date(2026, 2, 2)
     record.save()
@@ -164,11 +150,11 @@ def test_a_label_that_monday_refuses_is_held_alone(sales: World) -> None:
     assert sales.values(record)["amount"] == "3"
     assert sales.values(record)["stage"] == "x" * 30
     assert sales.values(record)["products"] in ("", None)
-    assert held(sales, record, "products")
+    assert sales.held(record, "products")
 
 
 def test_somebody_who_joins_the_account_is_sent_at_the_next_look(sales: World) -> None:
-    everybody = account.account().users
+    everybody = breaker.monday_account().users
     newcomer = max(everybody)
     without = {key: user for key, user in everybody.items() if key != newcomer}
     MondayAccount.objects.filter(id=1).update(users=without)
@@ -176,7 +162,7 @@ def test_somebody_who_joins_the_account_is_sent_at_the_next_look(sales: World) -
     record.owner = everybody[newcomer]["email"]
     record.save()
     sales.work()
-    assert "nobody in the Monday account" in held(sales, record, "owner")
+    assert "nobody in the Monday account" in sales.held(record, "owner")
     MondayAccount.objects.filter(id=1).update(users=everybody)
     sales.look(record)
     assert sales.values(record)["owner"]
@@ -184,19 +170,19 @@ def test_somebody_who_joins_the_account_is_sent_at_the_next_look(sales: World) -
 
 
 def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sales: World) -> None:
-    everybody = account.account().users
+    everybody = breaker.monday_account().users
     newcomer = max(everybody)
     without = {key: user for key, user in everybody.items() if key != newcomer}
     MondayAccount.objects.filter(id=1).update(users=without)
     calls = sales.calls()
-    directory.keep_fresh()
+    account_users.refresh_users_if_due()
     assert sales.calls() == calls  # nobody waits, and what is known is of today
     here = deal(sales)
     there = Deal.objects.create(name="Another", owner=everybody[newcomer]["email"])
     sales.work()
     sales.edit(here, "owner", {"personsAndTeams": [{"id": newcomer, "kind": "person"}]})
-    heard(sales)
-    assert "not known" in held(sales, here, "owner")
+    sales.hear()
+    assert "not known" in sales.held(here, "owner")
     refresh_allowance()
     sales.work()
     assert (sales.status(there), sales.status(here)) == ("synced", "synced")
@@ -205,24 +191,23 @@ def test_somebody_who_joins_the_account_is_learned_within_the_hour_by_itself(sal
     assert here.owner == everybody[newcomer]["email"]
     sales.pass_time(hours=25)
     calls = sales.calls()
-    directory.keep_fresh()
+    account_users.refresh_users_if_due()
     assert sales.calls() == calls + 1
 
 
 def test_people_are_e_mail_addresses_in_npd(sales: World) -> None:
-    known = [str(user["email"]) for user in account.account().users.values()]
+    known = [str(user["email"]) for user in breaker.monday_account().users.values()]
     record = deal(sales, owner=known[0])
     assert sales.values(record)["owner"]
-    ids = {user["email"]: key for key, user in account.account().users.items()}
+    ids = {user["email"]: key for key, user in breaker.monday_account().users.items()}
     other = {"personsAndTeams": [{"id": ids[known[1]], "kind": "person"}]}
     sales.edit(record, "owner", other)
-    heard(sales)
-    record.refresh_from_db()
+    sales.hear(record)
     assert record.owner == known[1]
     record.owner = "stranger@example.com"
     record.save()
     sales.work()
-    assert "stranger@example.com" in held(sales, record, "owner")
+    assert "stranger@example.com" in sales.held(record, "owner")
     record.owner = ""
     record.save()
     sales.work()
@@ -234,7 +219,6 @@ def test_people_are_e_mail_addresses_in_npd(sales: World) -> None:
 
 TEXTS = [
     ("country", "country", "France", "France", {"countryCode": "DE", "countryName": "Germany"}, "Germany"),
-    ("dropdown", "dropdown", "Red", "Red", {"labels": ["Blue"]}, "Blue"),
     (
         "location",
         "location",
@@ -243,14 +227,10 @@ TEXTS = [
         {"lat": "48.85", "lng": "2.35", "address": "Paris"},
         "48.85 2.35 Paris",
     ),
-    ("numbers", "numbers", "42.50", "42.5", "43", "43"),
-    ("date", "date", "2026-01-31", "2026-01-31", {"date": "2026-02-01"}, "2026-02-01"),
 ]
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "here", "shown", "there", "taken"), TEXTS, ids=[t[0] for t in TEXTS]
-)
+@pytest.mark.parametrize(("name", "kind", "here", "shown", "there", "taken"), TEXTS, ids=[t[0] for t in TEXTS])
 def test_a_text_lives_in_a_column_of_another_type(
     world: World, name: str, kind: str, here: str, shown: str, there: Any, taken: str
 ) -> None:
@@ -260,8 +240,7 @@ def test_a_text_lives_in_a_column_of_another_type(
     contact = world.linked(role_title=here)
     assert world.values(contact)[column] == shown
     world.edit(contact, column, there)
-    heard(world)
-    contact.refresh_from_db()
+    world.hear(contact)
     assert contact.role_title == taken
     assert world.status(contact) == "synced"
     contact.role_title = ""
@@ -276,25 +255,19 @@ def test_a_text_lives_in_a_column_of_another_type(
 
 @pytest.mark.parametrize(
     ("kind", "converter", "there"),
-    [
-        ("text", "list_text", "One, Three"),
-        ("dropdown", "dropdown", {"labels": ["One", "Three"]}),
-    ],
+    [("text", "list_text", "One, Three"), ("dropdown", "dropdown", {"labels": ["One", "Three"]})],
 )
-def test_a_list_flows_both_ways_as_a_text_or_as_labels(
-    world: World, kind: str, converter: str, there: Any
-) -> None:
+def test_a_list_flows_both_ways_as_a_text_or_as_labels(world: World, kind: str, converter: str, there: Any) -> None:
     add_column(world, "organization", "Aliases", kind)
     adopt("organization")
     assert FieldMapping.objects.get(key="aliases").converter == converter
     firm = Organization.objects.create(name="Acme", aliases=["Two", "One"])
     world.work()
-    heard(world)
+    world.hear()
     assert set(world.values(firm)["aliases"].split(", ")) == {"One", "Two"}
     assert world.status(firm) == "synced"
     world.edit(firm, "aliases", there)
-    heard(world)
-    firm.refresh_from_db()
+    world.hear(firm)
     assert firm.aliases == ["One", "Three"]
     firm.aliases = []
     firm.save()
@@ -308,7 +281,7 @@ def test_the_order_of_a_list_is_nobodys_change(world: World) -> None:
     adopt("organization")
     firm = Organization.objects.create(name="Acme", aliases=["One", "Two"])
     world.work()
-    heard(world)
+    world.hear()
     before = world.calls("mutation")
     firm.aliases = ["Two", "One", "One"]
     firm.save()
@@ -326,20 +299,20 @@ def test_tags_that_monday_lacks_are_made_once_for_the_whole_batch(world: World) 
     world.work()
     assert world.calls() - before == 3  # read, make five tags, create
     assert set(world.values(firms[1])["aliases"].split(", ")) == {"Old", "Tag 1"}
-    heard(world)
+    world.hear()
     assert {world.status(firm) for firm in firms} == {"synced"}
     firms[2].aliases = ["Old"]
     firms[2].save()
     before = world.calls()
     world.work()
     assert world.calls() - before == 2
-    tags = account.account().tags[world.board_id("organization")]
+    tags = breaker.monday_account().tags[world.board_id("organization")]
     before = world.calls()
-    heard(world)
+    world.hear()
     assert world.calls() == before
     new = next(int(key) for key, name in tags.items() if name == "Tag 0")
     world.edit(firms[2], "aliases", {"tag_ids": [new]})
-    heard(world)
+    world.hear()
     firms[2].refresh_from_db()
     assert firms[2].aliases == ["Tag 0"]
     assert world.status(firms[2]) == "synced"
@@ -356,7 +329,7 @@ def test_a_tag_that_monday_refuses_holds_its_own_field_alone(world: World) -> No
     firm = Organization.objects.create(name="Acme", aliases=["Bad"], notes="n")
     world.work()
     assert world.values(firm)["notes"] == "n"
-    assert "Monday refused to make the tag “Bad”" in held(world, firm, "aliases")
+    assert "Monday refused to make the tag “Bad”" in world.held(firm, "aliases")
     assert world.status(firm) == "pending"
 
 
@@ -368,7 +341,7 @@ def test_a_conflict_of_lists_reads_as_text_and_takes_a_typed_list(world: World) 
     adopt("organization")
     firm = Organization.objects.create(name="Acme", aliases=["One"])
     world.work()
-    heard(world)
+    world.hear()
     world.edit(firm, "aliases", "One, Two")
     firm.aliases = ["One", "Three"]
     firm.save()
@@ -377,8 +350,7 @@ def test_a_conflict_of_lists_reads_as_text_and_takes_a_typed_list(world: World) 
     assert conflict.npd_data == {"aliases": "One, Three"}
     assert conflict.monday_data == {"aliases": "One, Two"}
     choose(conflict, field="aliases", choose="custom", value="One, Two, Three")
-    world.work()
-    firm.refresh_from_db()
+    world.work(firm)
     assert sorted(firm.aliases) == ["One", "Three", "Two"]
     assert world.status(firm) == "synced"
 
@@ -389,35 +361,27 @@ def test_a_link_keeps_its_text_and_only_its_address_is_synced(world: World) -> N
     assert FieldMapping.objects.get(key="inventory_url").converter == "link"
     firm = Organization.objects.create(name="Acme", inventory_url="https://example.com/one")
     world.work()
-    heard(world)
+    world.hear()
     assert world.status(firm) == "synced"
     column = FieldMapping.objects.get(key="inventory_url").column_id
     world.edit(firm, column, {"url": "https://example.com/two", "text": "The list"})
-    heard(world)
-    firm.refresh_from_db()
+    world.hear(firm)
     assert firm.inventory_url == "https://example.com/two"
     firm.inventory_url = "https://example.com/three"
     firm.save()
     world.work()
     assert world.values(firm)[column] == "The list - https://example.com/three"
     world.edit(firm, column, {"url": "https://example.com/" + "x" * 500, "text": "x"})
-    heard(world)
-    firm.refresh_from_db()
+    world.hear(firm)
     assert firm.inventory_url == "https://example.com/three"
-    assert "NPD can't take Monday's value" in held(world, firm, "inventory_url")
+    assert "NPD can't take Monday's value" in world.held(firm, "inventory_url")
 
 
 # --- the country of telephone numbers ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("country", "setting", "expected"),
-    [
-        ("United Kingdom", "US", "+442079460018"),
-        ("GB", "US", "+442079460018"),
-        ("", "GB", "+442079460018"),
-        ("Atlantis", "GB", "+442079460018"),
-    ],
+    ("country", "setting", "expected"), [("United Kingdom", "US", "+442079460018"), ("", "GB", "+442079460018")]
 )
 def test_a_number_without_a_country_is_its_organizations_then_the_settings(
     world: World, settings: Any, country: str, setting: str, expected: str
@@ -432,8 +396,7 @@ def test_an_organization_that_moves_abroad_changes_no_number_by_that(world: Worl
     firm = Organization.objects.create(name="Acme", address_country="GB")
     contact = world.linked(phone="020 7946 0018", organization=firm)
     before = world.calls("mutation")
-    Organization.objects.filter(pk=firm.pk).update(address_country="DE")
-    world.work()
+    world.save(firm, address_country="DE")
     world.look(contact)
     contact.refresh_from_db()
     assert contact.phone == "020 7946 0018"
@@ -447,5 +410,5 @@ def test_a_column_of_an_optional_field_that_the_board_lacks_is_not_made(world: W
     assert set(FieldMapping.objects.values_list("key", flat=True)) == {
         "name", "email", "phone", "role_title", "notes", "address",
     }  # fmt: skip
-    set_up(registry.entity("organization"), account.client())
+    set_up(registry.entity("organization"), metered_client.connector())
     assert not FieldMapping.objects.filter(key="aliases").exists()

@@ -3,35 +3,15 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
+from django.db.models import F
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
-from npd.models import Contact, Organization
-from sync.models import Intent
-from tests.engine.conftest import World
-
-
-@pytest.fixture
-def person(transactional_db: None) -> Any:
-    return get_user_model().objects.create_superuser("lead", "lead@example.com", "x")
-
-
-def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:
-    """A contact whose role both sides changed differently."""
-    contact = world.linked(role_title="Old", notes="old", phone="+442079460018")
-    world.edit(contact, "role_title", "Monday's")
-    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's", **more)
-    world.work()
-    return contact, SyncConflict.objects.get(entity_id=contact.pk)
-
-
-def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selection: Any) -> None:
-    conflict.refresh_from_db()
-    seen = {
-        k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields
-    }
-    resolve(conflict.pk, by=person, resolution_type=type_, selections=selection, seen=seen)
+from conflicts.presenter import conflict_progress
+from conflicts.validation import InvalidResolution
+from npd.models import Organization
+from sync.models import Decision, FieldMapping, Intent
+from tests.engine.conftest import choose, clash
+from tests.support.world import World
 
 
 def test_a_clash_becomes_a_conflict_with_all_three_values(world: World) -> None:
@@ -47,8 +27,7 @@ def test_a_clash_becomes_a_conflict_with_all_three_values(world: World) -> None:
 def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> None:
     contact, _ = clash(world, notes="from NPD")
     world.edit(contact, "phone", {"phone": "+442079460999", "countryShortName": "GB"})
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.values(contact)["notes"] == "from NPD"
     assert (world.status(contact), contact.phone) == ("conflict", "+442079460999")
 
@@ -58,8 +37,6 @@ def test_the_other_fields_of_a_record_in_conflict_still_flow(world: World) -> No
     [
         ("keep_npd", {}, "NPD's"),
         ("keep_monday", {}, "Monday's"),
-        ("merge", {"role_title": {"choose": "npd"}}, "NPD's"),
-        ("merge", {"role_title": {"choose": "monday"}}, "Monday's"),
         ("merge", {"role_title": {"choose": "base"}}, "Old"),
         ("merge", {"role_title": {"choose": "custom", "value": "Typed"}}, "Typed"),
     ],
@@ -69,8 +46,7 @@ def test_a_choice_is_written_on_both_sides(
 ) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, type_, **selection)
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (world.status(contact), contact.role_title) == ("synced", result)
     assert world.values(contact)["role_title"] == result
     assert conflict.resolved_at is not None
@@ -82,8 +58,7 @@ def test_a_choice_for_values_that_moved_on_is_handed_back(world: World, person: 
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
     world.edit(contact, "role_title", "Edited after the choice")
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert world.status(contact) == "conflict"
     assert conflict.resolved_at is None
     assert conflict.monday_data == {"role_title": "Edited after the choice"}
@@ -95,13 +70,11 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out(world: World, pe
     contact = world.linked(role_title="Old", notes="old")
     world.edit(contact, "role_title", "M role")
     world.edit(contact, "notes", "M notes")
-    Contact.objects.filter(pk=contact.pk).update(role_title="N role", notes="N notes")
-    world.work()
+    world.save(contact, role_title="N role", notes="N notes")
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
     choose(conflict, person, "keep_npd")
     world.edit(contact, "notes", "M notes, later")
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert conflict.conflict_fields == ["notes"]
     assert world.values(contact)["role_title"] == "N role"
     assert world.values(contact)["notes"] == "M notes, later"
@@ -110,9 +83,7 @@ def test_of_two_choices_the_one_that_still_holds_is_carried_out(world: World, pe
 def test_a_conflict_that_people_settle_by_hand_closes_by_itself(world: World) -> None:
     contact, conflict = clash(world)
     world.edit(contact, "role_title", "NPD's")
-    world.deliver()
-    world.work()
-    conflict.refresh_from_db()
+    world.hear(conflict)
     assert world.status(contact) == "synced"
     assert conflict.resolution_type == "auto"
 
@@ -121,29 +92,20 @@ def test_a_choice_survives_a_call_that_fails_and_is_carried_out_later(world: Wor
     contact, conflict = clash(world)
     choose(conflict, person, "merge", role_title={"choose": "custom", "value": "Typed"})
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
-    world.work()
-    conflict.refresh_from_db()
-    assert (conflict.resolved_at, contact.role_title) == (None, "NPD's") or world.status(
-        contact
-    ) == "conflict"
-    world.wait_out()
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
+    assert (conflict.resolved_at, contact.role_title) == (None, "NPD's") or world.status(contact) == "conflict"
+    world.settle(conflict)
     assert conflict.resolved_at is not None
     assert (world.status(contact), contact.role_title) == ("synced", "Typed")
     assert world.values(contact)["role_title"] == "Typed"
 
 
-def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(
-    world: World, person: Any
-) -> None:
+def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     choose(conflict, person, "keep_npd")
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
     world.work()
-    world.wait_out()
-    world.work()
-    conflict.refresh_from_db()
+    world.settle(conflict)
     assert conflict.resolved_at is not None
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
     assert not Intent.objects.filter(state="open").exists()
@@ -151,20 +113,15 @@ def test_a_choice_whose_answer_was_lost_is_found_done_and_not_written_twice(
 
 def test_turning_sync_off_closes_the_conflict_and_keeps_its_values(world: World) -> None:
     contact, conflict = clash(world)
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
+    world.save(contact, sync_enabled=False)
     conflict.refresh_from_db()
     assert world.status(contact) == "disabled"
     assert conflict.resolved_at is not None
     assert conflict.monday_data == {"role_title": "Monday's"}
 
 
-def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(
-    world: World, person: Any
-) -> None:
-    organization = Organization.objects.create(
-        name="Ltd", address_street="12 Main St", address_city="Springfield"
-    )
+def test_taking_the_items_unsplittable_address_puts_all_of_it_into_the_record(world: World, person: Any) -> None:
+    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
     world.work()
     world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
     world.look(organization)
@@ -187,3 +144,114 @@ def test_a_first_match_that_differs_is_asked_about(world: World) -> None:
     assert world.status(contact) == "conflict"
     assert len(world.sandbox.items()) == 1
     assert SyncConflict.objects.get(entity_id=contact.pk).conflict_fields == ["role_title"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "selection", "result"),
+    [
+        ("keep_npd", {}, "12 Main St, Springfield"),
+        ("merge", {"address": {"choose": "base"}}, "12 Main St, Springfield"),
+        ("merge", {"address": {"choose": "custom", "value": "A, B, C"}}, "A, B, C"),
+    ],
+)
+def test_an_address_that_cannot_be_split_is_settled_by_any_choice(
+    world: World, person: Any, type_: str, selection: dict[str, Any], result: str
+) -> None:
+    organization = Organization.objects.create(name="Ltd", address_street="12 Main St", address_city="Springfield")
+    world.work()
+    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
+    world.look(organization)
+    conflict = SyncConflict.objects.get(entity_id=organization.pk)
+    choose(conflict, person, type_, **selection)
+    world.work(conflict)
+    assert conflict.resolved_at is not None
+    assert (world.status(organization), world.values(organization)["address"]) == ("synced", result)
+
+
+def test_a_choice_whose_look_became_a_dead_letter_can_be_made_anew(world: World, person: Any) -> None:
+    contact, conflict = clash(world)
+    choose(conflict, person, "keep_npd")
+    with world.broken():
+        world.give_up_on(contact)
+    choose(conflict, person, "keep_monday")
+    world.work()
+    assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+def test_a_choice_whose_look_was_cancelled_can_be_made_anew(world: World, person: Any) -> None:
+    contact, conflict = clash(world)
+    choose(conflict, person, "keep_npd")
+    world.queue.cancel(world.row(contact).pk, by="lead")
+    choose(conflict, person, "keep_monday")
+    world.work()
+    assert (world.status(contact), contact.role_title) == ("synced", "Monday's")
+
+
+@pytest.mark.parametrize("how", ["archive", "column"])
+def test_a_conflict_stays_with_its_choice_while_a_side_cannot_be_read(world: World, person: Any, how: str) -> None:
+    contact, conflict = clash(world)
+    choose(conflict, person, "keep_npd")
+    if how == "archive":
+        world.sandbox.act("archive", item_id=contact.monday_id)
+    else:
+        world.delete_column("role_title")
+    world.work(conflict)
+    assert conflict.resolved_at is None
+    assert conflict.choice is not None
+    assert world.status(contact) == "conflict"
+    if how == "archive":
+        world.sandbox.act("restore", item_id=contact.monday_id)
+        world.look(contact)
+        assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "NPD's")
+
+
+def test_a_refused_choice_is_handed_back_with_the_value_that_was_refused(world: World, person: Any) -> None:
+    contact = world.linked(phone="+12025550112")
+    world.edit(contact, "phone", {"phone": "+12025550147", "countryShortName": "US"})
+    world.save(contact, phone="+12025550199")
+    conflict = SyncConflict.objects.get(entity_id=contact.pk)
+    choose(conflict, person, "merge", phone={"choose": "custom", "value": "5"})
+    world.work(conflict)
+    assert "“5”" in conflict.choice_problem
+    assert "Choose another value" in conflict.choice_problem
+
+
+def test_a_choice_is_handed_back_where_the_field_flows_one_way_by_now(world: World, person: Any) -> None:
+    contact, conflict = clash(world)
+    choose(conflict, person, "keep_monday")
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(direction="npd_to_monday")
+    world.work(conflict)
+    assert conflict.resolution_type == "auto"
+    assert Decision.objects.filter(entity_id=contact.pk, values__overridden=True).exists()
+
+
+def test_no_choice_is_kept_as_json_null(world: World, person: Any) -> None:
+    _, conflict = clash(world)
+    choose(conflict, person, "keep_monday")
+    world.work()
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+
+
+def test_a_choice_that_waits_for_a_held_field_says_so(world: World, person: Any) -> None:
+    _, conflict = clash(world)
+    world.delete_column("role_title")
+    choose(conflict, person, "keep_monday")
+    world.work(conflict)
+    assert "The column “Role” (role_title) is gone from the board" in conflict_progress(conflict).delay_reason
+
+
+def test_the_last_agreed_value_of_another_column_can_not_be_chosen(world: World, person: Any) -> None:
+    contact, conflict = clash(world)
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
+    world.look(contact)
+    with pytest.raises(InvalidResolution, match="never agreed on a value"):
+        choose(conflict, person, "merge", role_title={"choose": "base"})
+
+
+def test_a_choice_of_the_last_agreed_value_comes_back_where_there_is_none_by_now(world: World, person: Any) -> None:
+    _, conflict = clash(world)
+    choose(conflict, person, "merge", role_title={"choose": "base"})
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
+    world.work(conflict)
+    assert conflict.left_open == ["role_title"], "nobody can choose anew while it is being applied"
+    assert "no value to go back to" in conflict.choice_problem

@@ -5,14 +5,11 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from npd.models import Contact
+from npd.models import Contact, Organization
+from sync.connectors.base.board_items import Reading
 from sync.connectors.monday import items
 from sync.models import SyncQueue
-from tests.engine.conftest import World
-
-
-def mail(address: str) -> dict[str, str]:
-    return {"email": address, "text": address}
+from tests.support.world import World, mail
 
 
 def add(world: World, name: str, **values: Any) -> dict[str, Any]:
@@ -47,17 +44,6 @@ def test_an_organization_finds_its_item_by_name(world: World) -> None:
     assert (world.status(organization), organization.monday_id) == ("synced", item["id"])
 
 
-def test_several_matches_are_asked_about_and_nothing_is_created(world: World) -> None:
-    add(world, "Ann 1", email=mail("ann@example.com"))
-    add(world, "Ann 2", email=mail("ann@example.com"))
-    contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    assert (world.status(contact), conflict.kind) == ("conflict", "identity")
-    assert len(conflict.npd_data["candidates"]) == 2
-    assert len(world.sandbox.items()) == 2
-
-
 def test_a_question_of_identity_closes_when_it_is_answered_on_the_board(world: World) -> None:
     add(world, "Ann", email=mail("ann@example.com"))
     other = add(world, "Ann", email=mail("ann@example.com"))
@@ -86,8 +72,7 @@ def test_an_item_moved_here_from_another_types_board_stays_that_records(world: W
     world.sandbox.act("move_to_board", item_id=item["id"], board_id=world.board_id(), group_id="topics")
     world.sandbox.act("edit", item_id=item["id"], column_id="email", text="ann@example.com")
     contact = world.contact("Ann", email="ann@example.com")
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (world.status(contact), contact.monday_id) == ("conflict", None)
 
 
@@ -102,89 +87,27 @@ def test_two_records_of_one_batch_do_not_take_the_same_item(world: World) -> Non
     assert len(world.sandbox.items()) == 1
 
 
-def test_an_item_made_on_the_board_becomes_a_contact_once_it_is_quiet(world: World) -> None:
-    item = add(
-        world,
-        "New Person",
-        email=mail("new@example.com"),
-        phone={"phone": "+442079460018", "countryShortName": "GB"},
-    )
-    world.deliver()
-    world.work()
-    assert not Contact.objects.exists()
-    world.pass_time(seconds=11)
-    world.work()
-    contact = Contact.objects.get()
-    assert (contact.name, contact.email, contact.monday_id) == ("New Person", "new@example.com", item["id"])
-    assert world.status(contact) == "synced"
-    assert world.values(contact)["npd_id"] == str(contact.pk)
-
-
-def test_an_item_without_an_e_mail_waits_and_says_until_when(world: World, settings: Any) -> None:
-    settings.NEW_ITEM_WAIT_SECONDS = 300
-    add(world, "Nameless")
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
-    row = SyncQueue.objects.get(entity_id=None, status="pending")
-    assert "email" in row.reason.lower().replace("-", "")
-    assert not Contact.objects.exists()
-    world.pass_time(seconds=300)
-    world.work()
-    contact = Contact.objects.get()
-    assert (world.status(contact), contact.email) == ("synced", "")
-
-
 def test_an_item_that_gets_its_e_mail_while_it_waits_is_matched(world: World, settings: Any) -> None:
     settings.NEW_ITEM_WAIT_SECONDS = 300
     contact = world.contact("Ann", email="ann@example.com", sync_enabled=False)
     world.work()
     Contact.objects.filter(pk=contact.pk).update(email="")
     item = add(world, "Ann")
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
+    world.hear(seconds=11)
     Contact.objects.filter(pk=contact.pk).update(
         sync_enabled=True, sync_direction="monday_to_npd", email="ann@example.com"
     )
     world.work()
     world.sandbox.act("edit", item_id=item["id"], column_id="email", value=mail("ann@example.com"))
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
+    world.hear(seconds=11)
     assert (world.status(contact), contact.monday_id) == ("synced", item["id"])
     assert Contact.objects.count() == 1
-
-
-def test_an_item_whose_e_mail_a_linked_record_has_is_asked_about(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    add(world, "Ann again", email=mail("ann@example.com"))
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
-    assert Contact.objects.count() == 1
-    assert SyncConflict.objects.get(entity_id=contact.pk).kind == "identity"
-    assert world.status(contact) == "synced"
-
-
-def test_an_item_of_a_deleted_record_makes_no_new_record(world: World) -> None:
-    contact = world.linked("Ann", email="ann@example.com")
-    item = contact.monday_id
-    contact.delete()
-    world.sandbox.act("edit", item_id=item, column_id="role_title", text="still edited")
-    world.deliver()
-    world.work()
-    world.pass_time(seconds=11)
-    world.work()
-    assert not Contact.objects.exists()
-    assert not SyncQueue.objects.filter(status="pending").exists()
 
 
 def test_an_npd_id_that_someone_emptied_is_written_again(world: World) -> None:
     contact = world.linked()
     world.edit(contact, "npd_id", "")
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.values(contact)["npd_id"] == str(contact.pk)
 
 
@@ -200,16 +123,16 @@ def test_an_item_that_bears_another_records_npd_id_is_not_taken_by_e_mail(world:
 
 def blind_to_emails(monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     """Monday answers an error in place of every e-mail, or the column was turned into one of another type."""
-    original = items._reading
+    original = items._parse_reading
 
     def blind(node: Any, error: Any) -> Any:
         if node["id"] != "email":
             return original(node, error)
         if how == "an error":
-            return items._unknown("email", "email", "Concurrency limit")
-        return items.Reading("email", "text", text="ann@example.com", value="ann@example.com")
+            return Reading.unknown("email", "email", "Concurrency limit")
+        return Reading("email", "text", text="ann@example.com", value="ann@example.com")
 
-    monkeypatch.setattr(items, "_reading", blind)
+    monkeypatch.setattr(items, "_parse_reading", blind)
 
 
 @pytest.mark.parametrize("how", ["an error", "another type"])
@@ -233,13 +156,45 @@ def test_a_new_item_waits_while_its_match_key_cannot_be_read(
     world.contact("Ann", email="ann@example.com", sync_enabled=False)
     blind_to_emails(monkeypatch, how)
     add(world, "Ann on Monday", email=mail("ann@example.com"))
-    world.deliver()
-    world.pass_time(minutes=20)
-    world.work()
+    world.hear(minutes=20)
     assert Contact.objects.count() == 1
     waiting = SyncQueue.objects.get(status="pending")
     assert "can't be read" in waiting.reason
     monkeypatch.undo()
-    world.pass_time(minutes=2)
-    world.work()
+    world.work(minutes=2)
     assert Contact.objects.count() == 1
+
+
+def test_an_npd_id_that_cannot_be_read_is_not_an_empty_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sync.connectors.monday import items
+
+    contact = Contact(name="Ann")
+    world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"npd_id": str(contact.pk)})
+    contact.save()
+    original = items._parse_reading
+
+    def blind(node: Any, error: Any) -> Any:
+        return Reading.unknown("npd_id", "text", "an error") if node["id"] == "npd_id" else original(node, error)
+
+    monkeypatch.setattr(items, "_parse_reading", blind)
+    world.work()
+    assert len(world.sandbox.items()) == 1
+    assert "NPD ID" in world.ledger(contact).note
+    assert world.status(contact) == "pending"
+
+
+def test_the_question_whose_item_it_is_stays_open_until_it_is_answered(world: World) -> None:
+    contact = world.linked("Ann", email="ann@example.com")
+    world.sandbox.act("add", board_id=world.board_id(), name="Ann again", values={"email": mail("ann@example.com")})
+    world.hear(seconds=11)
+    world.save(contact, notes="x")
+    assert SyncConflict.objects.get(entity_id=contact.pk).resolved_at is None
+
+
+@pytest.mark.parametrize("stored", ["Cafe\u0301 GmbH", "Café GmbH "])
+def test_an_item_finds_its_record_in_whatever_form_the_name_is_stored(world: World, stored: str) -> None:
+    Organization.objects.create(name=stored, sync_enabled=False)
+    world.work()
+    world.sandbox.act("add", board_id=world.board_id("organization"), name="Café GmbH", values={})
+    world.hear(seconds=11)
+    assert Organization.objects.count() == 1

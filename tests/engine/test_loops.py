@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact
 from sync.choices import Cause
 from sync.models import Decision, FieldLoop, FieldMapping
-from tests.engine.conftest import World
+from tests.support.world import World
 
 AUTOMATIONS = -4
 LIMIT = 3
@@ -20,11 +20,8 @@ def limit(settings: Any) -> None:
 
 def rewrite(world: World, contact: Contact, value: str = "AUTOMATIC") -> None:
     """What a Monday automation does with our value."""
-    world.sandbox.act(
-        "edit", item_id=contact.monday_id, column_id="role_title", value=value, user_id=AUTOMATIONS
-    )
-    world.deliver()
-    world.work()
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value=value, user_id=AUTOMATIONS)
+    world.hear()
 
 
 def one_way(world: World) -> Contact:
@@ -43,18 +40,12 @@ def loop(world: World, contact: Contact, rounds: int = 10) -> int:
     return world.calls("mutation") - before
 
 
-def held(world: World, contact: Contact) -> str:
-    return str(world.ledger(contact).held.get("role_title", {}).get("reason", ""))
-
-
-def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_the_allowance(
-    world: World,
-) -> None:
+def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_the_allowance(world: World) -> None:
     contact = one_way(world)
     mutations = loop(world, contact)
     assert mutations == LIMIT - 1
-    assert "rewritten 3 times within an hour by" in held(world, contact)
-    assert "Stop the automation" in held(world, contact)
+    assert "rewritten 3 times within an hour by" in world.held(contact, "role_title")
+    assert "Stop the automation" in world.held(contact, "role_title")
     assert (world.status(contact), world.values(contact)["role_title"]) == ("pending", "AUTOMATIC")
     assert Decision.objects.filter(entity_id=contact.pk, kind="loop").count() == 1
     assert FieldLoop.objects.get(entity_id=contact.pk, key="role_title").damped_until is not None
@@ -63,14 +54,13 @@ def test_a_field_that_is_rewritten_after_each_write_is_damped_before_it_burns_th
 def test_it_is_said_who_rewrites_it(world: World) -> None:
     contact = one_way(world)
     loop(world, contact)
-    assert "Monday user -4" in held(world, contact)
+    assert "Monday user -4" in world.held(contact, "role_title")
 
 
 def test_the_records_other_fields_flow_while_one_is_damped(world: World) -> None:
     contact = one_way(world)
     loop(world, contact)
-    Contact.objects.filter(pk=contact.pk).update(notes="from NPD")
-    world.work()
+    world.save(contact, notes="from NPD")
     assert world.values(contact)["notes"] == "from NPD"
     assert world.values(contact)["role_title"] == "AUTOMATIC"
 
@@ -83,16 +73,13 @@ def test_looks_write_nothing_to_it_for_an_hour_then_once_then_for_two(world: Wor
         world.pass_time(minutes=10)
         world.look(contact)
     assert world.calls("mutation") == before
-    world.pass_time(minutes=11)
-    world.work()
+    world.work(minutes=11)
     assert (world.calls("mutation"), world.values(contact)["role_title"]) == (before + 1, "Ours")
     rewrite(world, contact)
-    world.pass_time(minutes=90)
-    world.work()
+    world.work(minutes=90)
     world.look(contact)
     assert world.calls("mutation") == before + 1
-    world.pass_time(minutes=31)
-    world.work()
+    world.work(minutes=31)
     assert world.calls("mutation") == before + 2
 
 
@@ -101,26 +88,21 @@ def test_a_day_of_a_loop_costs_a_handful_of_mutations(world: World) -> None:
     before = world.calls("mutation")
     for _ in range(24):
         loop(world, contact)
-        world.pass_time(hours=1, minutes=1)
-        world.work()
+        world.work(hours=1, minutes=1)
     assert world.calls("mutation") - before <= LIMIT + 5
 
 
 def test_it_ends_when_the_field_stays_quiet(world: World) -> None:
     contact = one_way(world)
     loop(world, contact)
-    world.pass_time(hours=1, minutes=1)
-    world.work()
+    world.work(hours=1, minutes=1)
     assert world.values(contact)["role_title"] == "Ours"
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.status(contact) == "synced"
     world.pass_time(hours=1, minutes=1)
     world.look(contact)
     assert not FieldLoop.objects.exists()
-    assert (
-        "stayed as it was" in Decision.objects.filter(entity_id=contact.pk, kind="loop").latest("id").sentence
-    )
+    assert "stayed as it was" in Decision.objects.filter(entity_id=contact.pk, kind="loop").latest("id").sentence
 
 
 def test_a_person_who_asks_for_the_record_ends_the_damping(world: World) -> None:
@@ -136,12 +118,11 @@ def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: Worl
     contact = world.linked(role_title="Ours")
     before = world.calls("mutation")
     for _ in range(10):
-        Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-        world.work()
+        world.save(contact, role_title="Ours")
         if world.values(contact)["role_title"] == "Ours":
             rewrite(world, contact)
     assert world.calls("mutation") - before <= LIMIT
-    assert "was rewritten" in held(world, contact)
+    assert "was rewritten" in world.held(contact, "role_title")
     contact.refresh_from_db()
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "AUTOMATIC")
 
@@ -149,8 +130,7 @@ def test_a_field_that_scripts_on_both_sides_fight_over_is_damped_too(world: Worl
 def test_people_who_edit_a_field_now_and_then_are_no_loop(world: World) -> None:
     contact = world.linked(role_title="Ours")
     for number in range(LIMIT + 2):
-        Contact.objects.filter(pk=contact.pk).update(role_title=f"NPD {number}")
-        world.work()
+        world.save(contact, role_title=f"NPD {number}")
         rewrite(world, contact, f"Monday {number}")
         contact.refresh_from_db()
         assert contact.role_title == f"Monday {number}"

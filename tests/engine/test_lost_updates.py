@@ -1,29 +1,22 @@
 """Somebody edits a cell between our read of it and our write: what they wrote is found again, never silently gone."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from conflicts.models import SyncConflict
-from conflicts.resolution import resolve
 from npd.models import Contact
-from sync import inbox
-from sync.engine import intents
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, WebhookEvent
-from tests.engine.conftest import World
+from sync.reconcile import mutations
+from sync.records import inbox
+from tests.engine.conftest import choose
 from tests.support.waiting import wait_for
+from tests.support.world import TOM, World
 
-TOKENS_USER, TOM = "67210000", 67210012
-
-
-@pytest.fixture
-def person(transactional_db: None) -> Any:
-    return get_user_model().objects.create_superuser("lead", "lead@example.com", "x")
+TOKENS_USER = "67210000"
 
 
 @pytest.fixture(params=["", TOKENS_USER], ids=["token's user not known", "token's user known"])
@@ -31,44 +24,6 @@ def account_user(world: World, request: Any) -> str:
     world.mon_pause()
     MondayAccount.objects.filter(id=1).update(user_id=request.param)
     return str(request.param)
-
-
-@contextmanager
-def just_before_the_call(monkeypatch: pytest.MonkeyPatch, edit: Callable[[], None]) -> Iterator[None]:
-    """Do something once, after a look has read both sides and announced its write, and before it is sent."""
-    announce, edits = intents.announce, [edit]
-
-    def announced(*given: Any, **more: Any) -> Any:
-        allowed = announce(*given, **more)
-        if edits:
-            edits.pop()()
-        return allowed
-
-    with monkeypatch.context() as patched:
-        patched.setattr(intents, "announce", announced)
-        yield
-
-
-def overwrite(
-    world: World,
-    monkeypatch: pytest.MonkeyPatch,
-    contact: Contact,
-    lost: str = "Theirs",
-    column: str = "role_title",
-) -> None:
-    """Tom writes into the cell while NPD's new value is on its way."""
-
-    def edit() -> None:
-        world.sandbox.act("edit", item_id=contact.monday_id, column_id=column, value=lost, user_id=TOM)
-
-    Contact.objects.filter(pk=contact.pk).update(**{column: "Ours"})
-    with just_before_the_call(monkeypatch, edit):
-        world.work()
-
-
-def heard(world: World, *, times: int = 1) -> None:
-    world.deliver(times=times)
-    world.work()
 
 
 def conflicts_of(contact: Contact) -> list[SyncConflict]:
@@ -95,12 +50,10 @@ def take(world: World) -> list[Any]:
     return kept
 
 
-def test_an_edit_that_our_write_went_over_becomes_a_conflict_with_both_values(
-    world: World, monkeypatch: pytest.MonkeyPatch, account_user: str
-) -> None:
+def test_an_edit_that_our_write_went_over_becomes_a_conflict_with_both_values(world: World, account_user: str) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     conflict = the_conflict(contact)
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
     assert "Monday user 67210012" in conflict.notes["role_title"]
@@ -110,16 +63,15 @@ def test_an_edit_that_our_write_went_over_becomes_a_conflict_with_both_values(
 
 @pytest.mark.parametrize("order", list(permutations(range(2))), ids=["as it happened", "the other way round"])
 @pytest.mark.parametrize("apart", [False, True], ids=["weighed together", "weighed one by one"])
-@pytest.mark.parametrize("times", [1, 2], ids=["once", "doubled"])
 def test_a_lost_update_is_found_in_whatever_order_its_events_come(
-    world: World, monkeypatch: pytest.MonkeyPatch, order: tuple[int, ...], apart: bool, times: int
+    world: World, order: tuple[int, ...], apart: bool
 ) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
+    world.overwrite(contact)
     kept = take(world)
     assert len(kept) == 2
     for place in order:
-        hand_in(world, [kept[place]] * times)
+        hand_in(world, [kept[place]])
         if apart:
             world.work()
     world.work()
@@ -128,18 +80,18 @@ def test_a_lost_update_is_found_in_whatever_order_its_events_come(
 
 
 @pytest.mark.parametrize("lost", [0, 1], ids=["the person's event never comes", "our own event never comes"])
-def test_one_of_the_two_events_is_enough(world: World, monkeypatch: pytest.MonkeyPatch, lost: int) -> None:
+def test_one_of_the_two_events_is_enough(world: World, lost: int) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
+    world.overwrite(contact)
     kept = take(world)
     hand_in(world, [kept[1 - lost]])
     world.work()
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
 
-def test_events_an_hour_late_still_show_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_an_hour_late_still_show_it(world: World) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
+    world.overwrite(contact)
     kept = take(world)
     world.pass_time(hours=1)
     world.look(contact)
@@ -149,17 +101,15 @@ def test_events_an_hour_late_still_show_it(world: World, monkeypatch: pytest.Mon
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
 
 
-def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(world: World) -> None:
     contact = world.linked(role_title="Old", notes="old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     before = the_conflict(contact)
     hand_in(world, world.delivered)
     world.work()
     world.edit(contact, "notes", "something else")
-    heard(world)
+    world.hear()
     world.look(contact)
     after = the_conflict(contact)
     assert (after.pk, after.monday_data, after.npd_data) == (before.pk, before.monday_data, before.npd_data)
@@ -167,27 +117,27 @@ def test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays(
     assert (contact.notes, world.status(contact)) == ("something else", "conflict")
 
 
-def test_a_lost_rename_is_found_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lost_rename_is_found_too(world: World) -> None:
     contact = world.linked("Ann")
     Contact.objects.filter(pk=contact.pk).update(name="Anna")
 
     def rename() -> None:
         world.sandbox.act("rename", item_id=contact.monday_id, name="Annie", user_id=TOM)
 
-    with just_before_the_call(monkeypatch, rename):
-        world.work()
-    heard(world)
+    world.meanwhile(rename, before="mutation")
+    world.work()
+    world.hear()
     assert the_conflict(contact).monday_data == {"name": "Annie"}
 
 
-def test_an_edit_that_emptied_the_cell_is_found_too(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edit_that_emptied_the_cell_is_found_too(world: World) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact, lost="")
-    heard(world)
+    world.overwrite(contact, lost="")
+    world.hear()
     assert the_conflict(contact).monday_data == {"role_title": None}
 
 
-def test_two_lost_fields_are_one_conflict(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_lost_fields_are_one_conflict(world: World) -> None:
     contact = world.linked(role_title="Old", notes="old")
     Contact.objects.filter(pk=contact.pk).update(notes="Our notes")
 
@@ -196,15 +146,13 @@ def test_two_lost_fields_are_one_conflict(world: World, monkeypatch: pytest.Monk
         world.edit(contact, "notes", "Their notes")
 
     Contact.objects.filter(pk=contact.pk).update(role_title="Our role")
-    with just_before_the_call(monkeypatch, both):
-        world.work()
-    heard(world)
+    world.meanwhile(both, before="mutation")
+    world.work()
+    world.hear()
     assert the_conflict(contact).monday_data == {"role_title": "Their role", "notes": "Their notes"}
 
 
-def test_what_an_edit_replaced_before_our_write_is_not_lost_by_us(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_an_edit_replaced_before_our_write_is_not_lost_by_us(world: World) -> None:
     """Of two edits in a row only the last one stood when our write came."""
     contact = world.linked(role_title="Old")
     Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
@@ -213,30 +161,26 @@ def test_what_an_edit_replaced_before_our_write_is_not_lost_by_us(
         world.edit(contact, "role_title", "First")
         world.edit(contact, "role_title", "Second")
 
-    with just_before_the_call(monkeypatch, twice):
-        world.work()
-    heard(world)
+    world.meanwhile(twice, before="mutation")
+    world.work()
+    world.hear()
     assert the_conflict(contact).monday_data == {"role_title": "Second"}
     assert not Decision.objects.filter(entity_id=contact.pk, kind="overridden").exists()
 
 
 @pytest.mark.parametrize("settings_of", ["npd_wins", "one way"])
 def test_where_npd_wins_the_lost_value_goes_to_the_history_from_where_it_can_be_taken_back(
-    world: World, monkeypatch: pytest.MonkeyPatch, settings_of: str
+    world: World, settings_of: str
 ) -> None:
     contact = world.linked(role_title="Old")
     mapping = FieldMapping.objects.filter(key="role_title")
     mapping.update(**({"rule": "npd_wins"} if settings_of == "npd_wins" else {"direction": "npd_to_monday"}))
-    overwrite(world, monkeypatch, contact)
-    heard(world, times=2)
+    world.overwrite(contact)
+    world.hear(times=2)
     assert not conflicts_of(contact)
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
     line = Decision.objects.get(entity_id=contact.pk, kind="overridden")
-    assert (line.values["before"], line.values["after"], line.values["overridden"]) == (
-        "Theirs",
-        "Ours",
-        True,
-    )
+    assert (line.values["before"], line.values["after"], line.values["overridden"]) == ("Theirs", "Ours", True)
     assert line.values["raw_before"] == {"role_title": "Theirs"}
     assert line.values["raw_after"] == {"role_title": "Ours"}
 
@@ -246,38 +190,34 @@ def test_where_npd_wins_the_lost_value_goes_to_the_history_from_where_it_can_be_
 
 def test_our_own_echo_is_no_lost_update_and_costs_no_call(world: World, account_user: str) -> None:
     contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.work()
+    world.save(contact, role_title="Ours")
     before = world.calls()
-    heard(world, times=2)
+    world.hear(times=2)
     assert (world.calls(), world.status(contact)) == (before, "synced")
     assert not SyncConflict.objects.exists()
+    assert not WebhookEvent.objects.filter(weighed_at=None).exists()
 
 
 def test_edits_that_looks_saw_are_no_lost_updates_however_late_they_are_told(world: World) -> None:
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Theirs")
     world.look(contact)
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.work()
+    world.save(contact, role_title="Ours")
     world.edit(contact, "role_title", "Theirs again")
     world.look(contact)
     kept = take(world)
     world.pass_time(hours=1)
     hand_in(world, kept * 2)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.status(contact)) == ("Theirs again", "synced")
     assert not SyncConflict.objects.exists()
 
 
 def test_an_edit_after_our_write_is_pulled_and_not_asked_about(world: World) -> None:
     contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.work()
+    world.save(contact, role_title="Ours")
     world.edit(contact, "role_title", "Theirs")
-    heard(world)
-    contact.refresh_from_db()
+    world.hear(contact)
     assert (contact.role_title, world.status(contact)) == ("Theirs", "synced")
     assert not SyncConflict.objects.exists()
 
@@ -287,26 +227,23 @@ def test_somebody_who_sets_our_value_again_with_the_tokens_own_user_overwrote_no
     world.mon_pause()
     MondayAccount.objects.filter(id=1).update(user_id=TOKENS_USER)
     contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.work()
-    heard(world)
+    world.save(contact, role_title="Ours")
+    world.hear()
     for value in ("Theirs", "Ours"):
         world.sandbox.act(
             "edit", item_id=contact.monday_id, column_id="role_title", value=value, user_id=int(TOKENS_USER)
         )
-    heard(world)
+    world.hear()
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours")
     assert not SyncConflict.objects.exists()
 
 
-def test_somebody_who_sets_what_we_wrote_long_ago_again_overwrote_nobody(
-    world: World, account_user: str
-) -> None:
+def test_somebody_who_sets_what_we_wrote_long_ago_again_overwrote_nobody(world: World, account_user: str) -> None:
     contact = world.linked(role_title="Old")
     world.pass_time(hours=3)
     world.edit(contact, "role_title", "New")
     world.edit(contact, "role_title", "Old")
-    heard(world)
+    world.hear()
     assert not conflicts_of(contact)
     assert (world.values(contact)["role_title"], world.status(contact)) == ("Old", "synced")
 
@@ -318,16 +255,13 @@ def test_a_write_that_lands_late_is_known_as_ours(world: World) -> None:
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
     world.work()
     world.wait_out()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours, second")
-    world.work()
-    heard(world)
+    world.save(contact, role_title="Ours, second")
+    world.hear()
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Ours, second")
     assert not SyncConflict.objects.exists()
 
 
-def test_a_late_landing_that_another_user_did_is_not_ours(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_late_landing_that_another_user_did_is_not_ours(world: World) -> None:
     """Our first write never took effect. Somebody typed the same value, and our next write went over that."""
     world.mon_pause()
     MondayAccount.objects.filter(id=1).update(user_id=TOKENS_USER)
@@ -336,21 +270,17 @@ def test_a_late_landing_that_another_user_did_is_not_ours(
     world.sandbox.faults({"timeout": "before", "on": "mutation"})
     world.work()
     Contact.objects.filter(pk=contact.pk).update(role_title="Old")
-    world.wait_out()
-    world.work()
-    overwrite(world, monkeypatch, contact, lost="The same")
-    heard(world)
+    world.settle()
+    world.overwrite(contact, lost="The same")
+    world.hear()
     assert the_conflict(contact).monday_data == {"role_title": "The same"}
 
 
-def test_a_lost_value_that_stands_again_is_not_asked_about(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_value_that_stands_again_is_not_asked_about(world: World) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
+    world.overwrite(contact)
     world.edit(contact, "role_title", "Theirs")
-    heard(world)
-    contact.refresh_from_db()
+    world.hear(contact)
     assert (contact.role_title, world.status(contact)) == ("Theirs", "synced")
     assert not SyncConflict.objects.exists()
 
@@ -358,8 +288,7 @@ def test_a_lost_value_that_stands_again_is_not_asked_about(
 def test_a_forged_event_writes_nothing(world: World) -> None:
     """Its value may stand in a conflict, as a question; it reaches neither side by itself."""
     contact = world.linked(role_title="Old")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    world.work()
+    world.save(contact, role_title="Ours")
     [body, authorization, path] = take(world)[-1]
     forged = json.loads(body)
     forged["event"] |= {
@@ -369,8 +298,7 @@ def test_a_forged_event_writes_nothing(world: World) -> None:
         "triggerUuid": "f" * 32,
     }
     hand_in(world, [(json.dumps(forged).encode(), authorization, path)])
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Ours", "Ours")
 
 
@@ -381,59 +309,44 @@ def test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tell
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Somebody edits after our write took effect and before Monday answers: no change of ours by Monday."""
-    from sync.engine import writing
 
     contact = world.linked(role_title="Old")
     Contact.objects.filter(pk=contact.pk).update(role_title="Ours")
-    settle = writing._settle_answers
+    confirm = mutations.Mutation.confirm
 
-    def answered(batch: Any, subjects: Any, answer: Any) -> None:
+    def answered(mutation: Any, subjects: Any, result: Any) -> None:
         world.edit(contact, "role_title", "Theirs")
-        text = json.dumps(answer.data).replace('"Ours"', '"Theirs"').replace('\\"Ours\\"', '\\"Theirs\\"')
-        settle(batch, subjects, type(answer)(**{**answer.__dict__, "data": json.loads(text)}))
+        [(alias, item)] = result.by_alias.items()
+        theirs = replace(item.values["role_title"], text="Theirs", value="Theirs")
+        shown = replace(item, values=item.values | {"role_title": theirs})
+        confirm(mutation, subjects, replace(result, by_alias={alias: shown}))
 
     with monkeypatch.context() as patched:
-        patched.setattr(writing, "_settle_answers", answered)
+        patched.setattr(mutations.Mutation, "confirm", answered)
         world.work()
     assert "Monday made “Theirs” of “Ours”" in world.ledger(contact).altered["role_title"]["reason"]
-    heard(world)
-    contact.refresh_from_db()
+    world.hear(contact)
     assert (contact.role_title, world.status(contact)) == ("Theirs", "synced")
 
 
 # --- settling it ----------------------------------------------------------------------------------------------------
 
 
-def choose(conflict: SyncConflict, person: Any, **choice: Any) -> None:
-    conflict.refresh_from_db()
-    seen = {
-        k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields
-    }
-    selections = dict.fromkeys(conflict.conflict_fields, choice)
-    resolve(conflict.pk, by=person, resolution_type="merge", selections=selections, seen=seen)
-
-
 @pytest.mark.parametrize(
     ("choice", "result"),
-    [
-        ({"choose": "npd"}, "Ours"),
-        ({"choose": "monday"}, "Theirs"),
-        ({"choose": "custom", "value": "Typed"}, "Typed"),
-    ],
+    [({"choose": "npd"}, "Ours"), ({"choose": "monday"}, "Theirs"), ({"choose": "custom", "value": "Typed"}, "Typed")],
     ids=lambda value: value if isinstance(value, str) else value["choose"],
 )
 def test_a_choice_about_a_lost_edit_stands_on_both_sides(
-    world: World, monkeypatch: pytest.MonkeyPatch, person: Any, choice: dict[str, str], result: str
+    world: World, person: Any, choice: dict[str, str], result: str
 ) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     conflict = the_conflict(contact)
-    choose(conflict, person, **choice)
+    choose(conflict, person, role_title=choice)
     world.work()
-    heard(world)
-    conflict.refresh_from_db()
-    contact.refresh_from_db()
+    world.hear(conflict, contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == (result, result)
     assert (conflict.resolved_data, conflict.resolved_by) == ({"role_title": result}, person)
     assert world.status(contact) == "synced"
@@ -443,97 +356,77 @@ def test_a_choice_about_a_lost_edit_stands_on_both_sides(
 
 
 @pytest.mark.parametrize("side", ["npd", "monday"])
-def test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands(
-    world: World, monkeypatch: pytest.MonkeyPatch, person: Any, side: str
-) -> None:
+def test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands(world: World, person: Any, side: str) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     conflict = the_conflict(contact)
-    choose(conflict, person, choose="monday")
+    choose(conflict, person, role_title={"choose": "monday"})
     if side == "npd":
         Contact.objects.filter(pk=contact.pk).update(role_title="Newer")
     else:
         world.edit(contact, "role_title", "Newer")
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert conflict.resolved_at is None
     assert "changed after you chose" in conflict.choice_problem
     assert conflict.monday_data == {"role_title": "Theirs"}
     world.work()
     choose_again(world, contact, conflict, person)
     conflict.refresh_from_db()
-    assert (conflict.resolved_data, world.values(contact)["role_title"]) == (
-        {"role_title": "Theirs"},
-        "Theirs",
-    )
+    assert (conflict.resolved_data, world.values(contact)["role_title"]) == ({"role_title": "Theirs"}, "Theirs")
 
 
 def choose_again(world: World, contact: Contact, conflict: SyncConflict, person: Any) -> None:
     """With what stands by now; the first try may find the screen's value outdated."""
     for _ in range(2):
-        choose(conflict, person, choose="monday")
-        world.work()
-        conflict.refresh_from_db()
+        choose(conflict, person, role_title={"choose": "monday"})
+        world.work(conflict)
         if conflict.resolved_at:
             return
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_taking_a_lost_edit_back_survives_a_call_without_an_answer(
-    world: World, monkeypatch: pytest.MonkeyPatch, person: Any, when: str
-) -> None:
+def test_taking_a_lost_edit_back_survives_a_call_without_an_answer(world: World, person: Any, when: str) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     conflict = the_conflict(contact)
-    choose(conflict, person, choose="monday")
+    choose(conflict, person, role_title={"choose": "monday"})
     world.sandbox.faults({"timeout": when, "on": "mutation"})
     world.work()
-    world.wait_out()
-    world.work()
-    conflict.refresh_from_db()
-    contact.refresh_from_db()
+    world.settle(conflict, contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Theirs", "Theirs")
     assert conflict.resolved_data == {"role_title": "Theirs"}
     assert not Intent.objects.filter(state="open").exists()
 
 
-def test_a_second_lost_edit_of_the_same_field_joins_and_the_first_stays_in_the_history(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_second_lost_edit_of_the_same_field_joins_and_the_first_stays_in_the_history(world: World) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact, lost="First loss")
-    heard(world)
-    Contact.objects.filter(pk=contact.pk).update(role_title="Between")
-    world.work()
-    overwrite(world, monkeypatch, contact, lost="Second loss")
-    heard(world)
+    world.overwrite(contact, lost="First loss")
+    world.hear()
+    world.save(contact, role_title="Between")
+    world.overwrite(contact, lost="Second loss")
+    world.hear()
     assert the_conflict(contact).monday_data == {"role_title": "Second loss"}
     told = " ".join(Decision.objects.filter(entity_id=contact.pk).values_list("sentence", flat=True))
     assert "First loss" in told
 
 
-def test_turning_sync_off_closes_it_and_keeps_the_lost_value(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_turning_sync_off_closes_it_and_keeps_the_lost_value(world: World) -> None:
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
-    heard(world)
+    world.overwrite(contact)
+    world.hear()
     conflict = the_conflict(contact)
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
+    world.save(contact, sync_enabled=False)
     conflict.refresh_from_db()
     assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Theirs"})
     assert world.status(contact) == "disabled"
 
 
-def test_the_activity_logs_row_tells_as_much_as_the_webhook_that_never_came(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_activity_logs_row_tells_as_much_as_the_webhook_that_never_came(world: World) -> None:
     """A sweep writes such rows into the inbox, in the shape of an event, under the log's id."""
     contact = world.linked(role_title="Old")
-    overwrite(world, monkeypatch, contact)
+    world.overwrite(contact)
     for body, _, _ in take(world):
         event = json.loads(body)
         event["event"].pop("changedAt", None)
@@ -548,3 +441,80 @@ def test_the_activity_logs_row_tells_as_much_as_the_webhook_that_never_came(
         )
     world.look(contact)
     assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
+
+
+def test_of_a_lost_edit_what_stands_is_what_stands_after_the_look(world: World) -> None:
+    contact = world.linked(role_title="Old")
+    world.overwrite(contact)
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="Later", user_id=TOM)
+    world.hear(contact)
+    assert contact.role_title == "Later"
+    conflict = the_conflict(contact)
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Later"}, {"role_title": "Theirs"})
+
+
+@pytest.mark.parametrize("fails", ["the read", "the write"])
+def test_a_loss_found_in_a_look_that_fails_is_told_by_the_next(world: World, fails: str) -> None:
+    contact = world.linked(role_title="Old", notes="old")
+    world.overwrite(contact)
+    world.deliver()
+    if fails == "the write":
+        Contact.objects.filter(pk=contact.pk).update(notes="new")
+        world.sandbox.faults({"timeout": "before"})
+    else:
+        world.sandbox.faults({"status": 500, "count": 1})
+    world.work()
+    world.settle()
+    assert the_conflict(contact).monday_data == {"role_title": "Theirs"}
+
+
+@pytest.mark.parametrize(
+    ("who", "heard_of", "stands"),
+    [(int(TOKENS_USER), True, "Second"), (int(TOKENS_USER), False, "Second"), (TOM, True, "First")],
+    ids=["ours, told", "ours, not told", "another user's"],
+)
+def test_a_write_without_an_answer_that_lands_hours_later_pulls_nothing_back(
+    world: World, who: int, heard_of: bool, stands: str
+) -> None:
+    world.mon_pause()
+    MondayAccount.objects.filter(id=1).update(user_id=TOKENS_USER)
+    contact = world.linked(role_title="Old")
+    Contact.objects.filter(pk=contact.pk).update(role_title="First")
+    world.sandbox.faults({"timeout": "before", "on": "mutation"})
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(role_title="Second")
+    world.settle()
+    world.hear()
+    world.pass_time(hours=2)
+    assert world.values(contact)["role_title"] == "Second"
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", value="First", user_id=who)
+    if heard_of:
+        world.deliver()
+    world.look(contact)
+    contact.refresh_from_db()
+    assert (contact.role_title, world.values(contact)["role_title"]) == (stands, stands)
+    assert world.status(contact) == "synced"
+
+
+def test_a_loss_that_was_settled_is_not_asked_about_again_when_the_sweep_tells_it_once_more(
+    world: World, person: Any
+) -> None:
+    contact = world.linked(role_title="Old")
+    world.overwrite(contact)
+    kept = take(world)
+    hand_in(world, kept)
+    world.work()
+    choose(the_conflict(contact), person, "keep_npd")
+    world.work()
+    for number in range(12):
+        world.edit(contact, "role_title", f"Edit {number}")
+        world.hear()
+    again = []
+    for body, authorization, path in kept:
+        told = json.loads(body)
+        told["event"]["triggerUuid"] += "x"
+        again.append((json.dumps(told).encode(), authorization, path))
+    hand_in(world, again)
+    world.work()
+    assert not conflicts_of(contact)
+    assert world.status(contact) == "synced"

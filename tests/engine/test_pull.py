@@ -1,47 +1,35 @@
 """From the board to NPD: webhooks say that something may differ, what is written was read."""
 
+from typing import Any
+
 import pytest
 
 from npd.models import Contact, ContactEvent, Organization
-from sync.models import Decision, WebhookEvent
-from tests.engine.conftest import World
+from sync import reconcile
+from sync.models import Decision, FieldMapping
+from sync.reconcile import npd_side
+from tests.support.world import World, mail
 
 
 def test_an_edit_on_the_board_comes_back(world: World) -> None:
     contact = world.linked(role_title="Boss", phone="+442079460018")
     world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
 def test_a_renamed_item_renames_the_contact(world: World) -> None:
     contact = world.linked("Old")
     world.edit(contact, "name", "New")
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.name) == ("synced", "New")
 
 
 def test_a_cell_emptied_on_the_board_empties_the_field(world: World) -> None:
     contact = world.linked(phone="+442079460018", notes="n")
     world.edit(contact, "phone", None)
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.phone, contact.notes) == ("synced", "", "n")
-
-
-def test_our_own_echo_ends_without_a_call(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    contact.role_title = "Chair"
-    contact.save()
-    world.work()
-    before = world.calls()
-    assert world.deliver() > 0
-    world.work()
-    assert world.calls() == before
-    assert world.status(contact) == "synced"
-    assert not WebhookEvent.objects.filter(weighed_at=None).exists()
 
 
 def test_the_echo_of_our_own_create_ends_without_a_call(world: World) -> None:
@@ -58,8 +46,7 @@ def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Interim")
     world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.status(contact) == "synced"
     assert contact.role_title == "Chair"
     assert not ContactEvent.objects.filter(role_title="Interim").exists()
@@ -68,24 +55,16 @@ def test_a_payload_is_never_written_only_what_was_read(world: World) -> None:
 def test_deliveries_that_come_twice_change_nothing_more(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Chair")
-    world.deliver(times=3)
-    world.work()
+    world.hear(times=3)
     calls = world.calls()
     for body, authorization, path in world.delivered:
-        from sync import inbox
+        from sync.records import inbox
 
         token = path.rstrip("/").rsplit("/", 1)[-1]
         assert inbox.receive(body, authorization=authorization, path_token=token, path=path).status == 200
     world.work()
     assert world.calls() == calls
     assert world.status(contact) == "synced"
-
-
-def test_a_change_that_came_without_a_webhook_is_found_by_the_next_look(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.edit(contact, "role_title", "Chair")
-    world.look(contact)
-    assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
 def test_changes_of_different_fields_on_both_sides_both_arrive(world: World) -> None:
@@ -122,30 +101,17 @@ def test_a_pulled_change_is_in_the_history_with_its_cause(world: World) -> None:
 
 def test_the_log_says_which_monday_user_edited(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    world.sandbox.act(
-        "edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012
-    )
-    world.deliver()
-    world.work()
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012)
+    world.hear()
     line = Decision.objects.get(entity_id=contact.pk, kind="pull")
     assert line.actor == "Monday user 67210012"
 
 
-def test_a_save_between_read_and_settle_is_not_overwritten(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_save_between_read_and_settle_is_not_overwritten(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "From Monday")
-    from sync import engine
-
-    original = engine.settle
-
-    def save_first(*args: object) -> None:
-        Contact.objects.filter(pk=contact.pk).update(role_title="Typed meanwhile")
-        monkeypatch.setattr(engine, "settle", original)
-        original(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(engine, "settle", save_first)
+    typed = Contact.objects.filter(pk=contact.pk)
+    world.meanwhile(lambda: typed.update(role_title="Typed meanwhile"), after="read")
     world.look(contact)
     assert (world.status(contact), contact.role_title) == ("conflict", "Typed meanwhile")
     assert world.values(contact)["role_title"] == "From Monday"
@@ -162,17 +128,6 @@ def test_an_address_edited_on_the_board_comes_back_into_its_parts(world: World) 
     assert (organization.address_street, organization.address_city) == ("14 Main St", "Springfield")
 
 
-def test_an_address_that_cannot_be_split_for_certain_is_asked_about(world: World) -> None:
-    organization = Organization.objects.create(
-        name="Example Ltd", address_street="12 Main St", address_city="Springfield"
-    )
-    world.work()
-    world.edit(organization, "address", "Floor 3, 14 Main St, Springfield, IL")
-    world.look(organization)
-    assert world.status(organization) == "conflict"
-    assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")
-
-
 def test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="old")
     world.edit(contact, "role_title", "x" * 300)
@@ -183,49 +138,107 @@ def test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow(world: World) 
     assert "role_title" in world.ledger(contact).held
 
 
-@pytest.mark.parametrize(("action", "word"), [("archive", "archived"), ("delete", "deleted")])
-def test_an_item_taken_away_changes_nothing_and_the_record_says_so(
-    world: World, action: str, word: str
-) -> None:
-    contact = world.linked(role_title="Boss")
-    world.sandbox.act(action, item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    assert world.status(contact) == "pending"
-    assert word in world.ledger(contact).note
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.work()
-    assert world.values(contact)["role_title"] == "Boss"
-    assert world.status(contact) == "pending"
-
-
-def test_a_restored_item_flows_again(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    world.sandbox.act("archive", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.work()
-    world.sandbox.act("restore", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
-    assert world.status(contact) == "synced"
-    assert world.values(contact)["role_title"] == "Chair"
-
-
 def test_one_way_to_monday_writes_an_edit_on_the_board_over_and_keeps_it_in_the_history(world: World) -> None:
     contact = world.linked(role_title="Boss", sync_direction="npd_to_monday")
     world.edit(contact, "role_title", "Edited on the board")
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.role_title) == ("synced", "Boss")
     assert world.values(contact)["role_title"] == "Boss"
     assert Decision.objects.filter(entity_id=contact.pk, values__before="Edited on the board").exists()
 
 
-def test_one_way_to_npd_never_writes_the_board(world: World) -> None:
+@pytest.mark.parametrize("off", [{"sync_enabled": False}, {"sync_direction": "none"}])
+def test_sync_switched_on_again_reads_what_was_edited_on_the_board_meanwhile(world: World, off: dict[str, Any]) -> None:
     contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd", role_title="Mine")
+    world.save(contact, **off)
+    world.edit(contact, "role_title", "Edited while off")
+    world.hear()
+    world.save(contact, sync_enabled=True, sync_direction="bidirectional")
+    assert (world.status(contact), contact.role_title) == ("synced", "Edited while off")
+
+
+def test_an_echo_does_not_close_the_dead_letter_of_an_unsent_change(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="n")
+    with world.broken():
+        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+        world.give_up_on(contact)
+    world.edit(contact, "notes", "x")
+    world.edit(contact, "notes", "n")
+    world.hear()
+    assert world.values(contact)["role_title"] == "Chair"
+    assert world.status(contact) == "synced"
+
+
+def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_between(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked(role_title="Boss")
+    organization = Organization.objects.create(name="O", sync_enabled=False)
+    Contact.objects.filter(pk=contact.pk).update(organization=organization)
+    world.edit(contact, "role_title", "Edited")
+    original = npd_side.load
+
+    def late(*args: Any) -> None:
+        monkeypatch.setattr(reconcile, "load", original)
+        world.deliver()
+        original(*args)
+
+    monkeypatch.setattr(reconcile, "load", late)
     world.work()
-    assert (world.status(contact), contact.role_title) == ("synced", "Boss")
-    assert world.values(contact)["role_title"] == "Boss"
+    assert (world.status(contact), contact.role_title) == ("synced", "Edited")
+
+
+def test_a_quiet_save_does_not_close_the_dead_letter_of_a_pull(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    with world.broken():
+        world.edit(contact, "role_title", "Edited")
+        world.deliver()
+        world.give_up_on(contact)
+        assert world.status(contact) == "pending"
+        assert world.ledger(contact).sync_status == "failed"
+    organization = Organization.objects.create(name="O", sync_enabled=False)
+    world.save(contact, organization=organization)
+    assert (world.status(contact), contact.role_title) == ("synced", "Edited")
+
+
+def test_characters_that_npd_cannot_store_hold_their_field_alone(world: World) -> None:
+    contact = world.linked(role_title="Boss", notes="old")
+    world.edit(contact, "role_title", "a\x00b")
+    world.edit(contact, "notes", "from the board")
+    world.look(contact)
+    assert (world.status(contact), contact.role_title, contact.notes) == ("pending", "Boss", "from the board")
+    assert "role_title" in world.ledger(contact).held
+
+
+def test_parts_of_an_address_typed_between_read_and_settle_stay(world: World) -> None:
+    organization = Organization.objects.create(name="Ltd", address_street="12 Main St, Springfield")
+    world.work()
+    world.edit(organization, "address", "14 Main St, Springfield")
+    typed = Organization.objects.filter(pk=organization.pk)
+    parts = {"address_street": "12 Main St", "address_city": "Springfield"}
+    world.meanwhile(lambda: typed.update(**parts), after="read")
+    world.look(organization)
+    organization.refresh_from_db()
+    assert (organization.address_street, organization.address_city) == ("14 Main St", "Springfield")
+
+
+def test_a_new_record_takes_nothing_over_against_a_fields_direction(world: World) -> None:
+    FieldMapping.objects.filter(link__entity_type="contact", key="notes").update(direction="npd_to_monday")
+    values = {"email": mail("n@example.com"), "notes": {"text": "from the board"}}
+    world.add("New", **values)
+    world.hear(seconds=11)
+    assert Contact.objects.get(email="n@example.com").notes == ""
+
+
+def test_what_monday_made_of_a_value_stands_in_the_way_no_more_once_the_field_is_not_synced(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    ledger = world.ledger(contact)
+    ledger.altered = {"role_title": {"reason": "Monday made “x” of “y”. Change it on either side."}}
+    ledger.save()
+    mapping = FieldMapping.objects.filter(key="role_title", link__entity_type="contact")
+    mapping.update(direction="none")
+    world.look(contact)
+    assert world.status(contact) == "synced"
+    mapping.update(direction="bidirectional")
+    world.look(contact)
+    assert world.status(contact) == "pending"

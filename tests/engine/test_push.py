@@ -1,20 +1,22 @@
 """From NPD to the board."""
 
+from typing import Any
+
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from npd.models import Contact, Organization
+from sync.limits import metered_client
 from sync.models import Intent, SyncQueue
-from tests.engine.conftest import World
+from sync.operations.push import push_record
+from sync.reconcile import mutations
+from tests.support.world import World
 
 
 def test_a_saved_contact_gets_an_item_with_every_mapped_value(world: World) -> None:
     contact = world.contact(
-        "Zoë Ångström",
-        email="zoe@example.com",
-        phone="+44 20 7946 0018",
-        role_title="Head",
-        notes="first\nsecond",
+        "Zoë Ångström", email="zoe@example.com", phone="+44 20 7946 0018", role_title="Head", notes="first\nsecond"
     )
     world.work()
     assert world.status(contact) == "synced"
@@ -26,18 +28,6 @@ def test_a_saved_contact_gets_an_item_with_every_mapped_value(world: World) -> N
         "notes": "first\nsecond",
         "npd_id": str(contact.pk),
     }
-
-
-def test_an_organizations_address_is_one_text_on_the_board(world: World) -> None:
-    organization = Organization.objects.create(
-        name="Example Ltd",
-        address_street="12 Main St",
-        address_city="Springfield",
-        address_zip="62701",
-        notes="n",
-    )
-    world.work()
-    assert world.values(organization)["address"] == "12 Main St, Springfield, 62701"
 
 
 def test_many_changes_are_one_read_and_one_write(world: World) -> None:
@@ -126,36 +116,61 @@ def test_a_direction_from_monday_only_makes_no_item_and_says_so(world: World) ->
     assert "direction" in world.ledger(contact).note
 
 
-def test_sync_turned_off_while_a_change_waits_sends_nothing(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
-    assert world.values(contact)["role_title"] == "Boss"
-    assert world.status(contact) == "disabled"
-
-
 def test_sync_turned_on_again_sends_what_changed_meanwhile(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.work()
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=True)
-    world.work()
+    world.save(contact, sync_enabled=False)
+    world.save(contact, role_title="Chair")
+    world.save(contact, sync_enabled=True)
     assert world.values(contact)["role_title"] == "Chair"
     assert world.status(contact) == "synced"
 
 
-def test_a_deleted_contacts_item_is_archived_and_a_note_stays(world: World) -> None:
-    from sync.models import Tombstone
-
-    contact = world.linked()
-    key, item = contact.pk, contact.monday_id
-    contact.delete()
+def test_a_push_by_name_of_a_record_whose_sync_is_off_is_told_on_its_page(world: World, admin_client: Client) -> None:
+    contact = world.linked(role_title="Boss")
+    world.save(contact, sync_enabled=False, role_title="Chair")
+    page = f"/admin/npd/contact/{contact.pk}/change/"
+    assert "Sent once with" not in admin_client.get(page).content.decode()
+    push_record(contact, "lead")
     world.work()
-    stone = Tombstone.objects.get(entity_id=key)
-    assert (stone.monday_id, stone.state) == (item, "archived"), stone.note
-    assert "archived" in stone.note
-    items = [i for board in world.sandbox.boards() for i in board["items"]]
-    assert [(i["id"], i["state"]) for i in items] == [(item, "archived")]
+    assert world.values(contact)["role_title"] == "Chair"
+    assert "Sent once with “Sync now” by lead" in admin_client.get(page).content.decode()
+
+
+def test_what_monday_fills_into_a_new_item_by_itself_is_taken_over(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.contact("Ann")
+    client = metered_client.client()
+    real = client.execute
+
+    def filled(document: str, variables: Any, **more: Any) -> Any:
+        if "create_item" in document:
+            variables = {**variables, "values_r0": variables["values_r0"][:-1] + ',"role_title":"Default"}'}
+        return real(document, variables, **more)
+
+    monkeypatch.setattr(client, "execute", filled)
+    world.work()
+    assert world.status(contact) == "pending"
+    world.work(seconds=11)
+    assert (world.status(contact), contact.role_title) == ("synced", "Default")
+
+
+def test_a_process_that_stood_still_after_its_announcement_sends_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    original = mutations.commit_intents
+
+    def frozen(mutation: Any, *args: Any, **kwargs: Any) -> Any:
+        found = original(mutation, *args, **kwargs)
+        mutation.batch.announced -= 600
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(mutations, "commit_intents", frozen)
+        before = world.calls("mutation")
+        world.work()
+        assert world.calls("mutation") == before
+    world.settle()
+    assert world.values(contact)["role_title"] == "Chair"

@@ -5,25 +5,21 @@ from typing import Any
 import pytest
 
 from npd.models import Contact
-from sync.connectors.monday import documents
+from sync.connectors.base.errors import ConnectorError, DocumentRejected, FirewallRejected
+from sync.connectors.monday import items
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.errors import DocumentRefused, EdgeRefused, MondayError
 from sync.models import BoardLink, SyncQueue
 from tests.budget.conftest import Planned, monday
-from tests.engine.conftest import World
+from tests.support.world import World
 
 __all__ = ["monday"]
 
 TOO_COMPLEX = {
-    "errors": [
-        {"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}
-    ]
+    "errors": [{"message": "Query cost is too high", "extensions": {"code": "REQUEST_MAX_COMPLEXITY_EXCEEDED"}}]
 }
 
 
-def poison(
-    monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: type[MondayError] = DocumentRefused
-) -> None:
+def poison(monkeypatch: pytest.MonkeyPatch, contact: Contact, kind: type[ConnectorError] = DocumentRejected) -> None:
     """Every document that holds this record's change is refused as a whole, before any of it runs."""
     original = MondayClient.execute
 
@@ -60,8 +56,7 @@ def test_a_record_whose_own_read_is_too_complex_fails_and_the_others_flow(world:
     rows = [world.row(contact) for contact in contacts]
     assert sorted((row.status, row.attempts) for row in rows) == [("completed", 1), ("pending", 1)]
     assert [row.error_message for row in rows if "cost is too high" in row.error_message]
-    world.pass_time(minutes=2)
-    world.work()
+    world.work(minutes=2)
     assert {world.status(contact) for contact in contacts} == {"synced"}
 
 
@@ -71,10 +66,8 @@ def test_a_further_page_that_is_too_complex_sends_its_records_back_one_by_one(
     """A smaller document would read the same page: given back together, the rows would be read for ever."""
     for name in ("Ann", "Bob"):
         world.contact(name, email=f"{name}@example.com")
-        world.sandbox.act(
-            "add", board_id=world.board_id(), name=name, values={"email": f"{name}@example.com"}
-        )
-    monkeypatch.setattr(documents, "ITEMS_PER_PAGE", 1)
+        world.sandbox.act("add", board_id=world.board_id(), name=name, values={"email": f"{name}@example.com"})
+    monkeypatch.setattr(items, "ITEMS_PER_PAGE", 1)
     world.sandbox.faults({"status": 400, "on": "next_items_page", "count": 50, "body": TOO_COMPLEX})
     calls = world.calls()
     world.work()
@@ -98,9 +91,7 @@ def test_the_halves_of_a_refused_document_find_room_in_the_minute_that_it_was_re
     assert monday.refused == 0
 
 
-def test_a_value_that_the_tokens_user_may_not_write_is_held_alone_while_others_are_written(
-    world: World,
-) -> None:
+def test_a_value_that_the_tokens_user_may_not_write_is_held_alone_while_others_are_written(world: World) -> None:
     """Columns and items can be closed to some users; that the board is open the neighbour shows."""
     first, second = world.linked("A", role_title="x"), world.linked("B", role_title="x")
     Contact.objects.update(role_title="y", notes="new")
@@ -122,8 +113,7 @@ def test_a_board_that_the_tokens_user_may_not_write_is_held_as_a_whole(world: Wo
     world.sandbox.faults({"partial": forbidden, "on": "mutation", "count": 1})
     world.work()
     assert "right to edit" in BoardLink.objects.get(entity_type="contact").blocked_reason
-    world.pass_time(minutes=2)
-    world.work()
+    world.work(minutes=2)
     assert {world.status(contact) for contact in contacts} == {"synced"}
     assert {world.row(contact).attempts for contact in contacts} == {1}
 
@@ -133,7 +123,7 @@ def test_a_value_that_a_firewall_before_monday_refuses_holds_nobody(
 ) -> None:
     contacts = [world.linked(f"P{number}", role_title="x") for number in range(6)]
     Contact.objects.update(role_title="y")
-    poison(monkeypatch, contacts[1], EdgeRefused)
+    poison(monkeypatch, contacts[1], FirewallRejected)
     for _ in range(8):
         world.work()
         world.wait_out()

@@ -1,4 +1,4 @@
-"""The rows of MERGE.md's tables about fields, each carried out on both sides, and where the test of each stands.
+"""The rows of the tables in merge.md about fields, each carried out on both sides, and where the test of each stands.
 
 `ROWS` maps a row to the test named after it; rows about a record and its item are with the tests of deletes,
 archives and identity. A row whose test is gone, or that nobody wrote one for, fails the last test here.
@@ -12,46 +12,41 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.models import Decision, FieldMapping, Intent, SyncMetadata
-from tests.engine.conftest import World
+from sync.models import Decision, FieldMapping, SyncMetadata
+from tests.support.world import World
 
 HERE = "tests/engine/test_rows_of_merge.py"
-LOST, LOOPS, RULES = (
-    "tests/engine/test_lost_updates.py",
-    "tests/engine/test_loops.py",
-    "tests/engine/test_rules.py",
+LOST, LOOPS, RULES = ("tests/engine/test_lost_updates.py", "tests/engine/test_loops.py", "tests/engine/test_rules.py")
+FAILURES, COLUMNS, PUSH, PULL = (
+    f"tests/engine/test_{name}.py" for name in ("failures", "column_types", "push", "pull")
 )
-FAILURES, COLUMNS, PUSH = (
-    "tests/engine/test_failures.py",
-    "tests/engine/test_column_types.py",
-    "tests/engine/test_push.py",
-)
+TABLE = "tests/merge/test_rows.py"
 ROWS = {
     # A field, both ways
     "same, same: nothing": (HERE, "test_same_and_same_nothing"),
-    "changed, same: push L": (HERE, "test_changed_here_and_same_there_push"),
-    "changed, same, ∅ clears the column": (HERE, "test_emptied_here_and_same_there_clears_the_column"),
-    "same, changed: pull R": (HERE, "test_same_here_and_changed_there_pull"),
-    "same, changed, ∅ clears the field": (HERE, "test_same_here_and_emptied_there_clears_the_field"),
+    "changed, same: push L": (PUSH, "test_only_the_field_that_changed_is_written"),
+    "changed, same, ∅ clears the column": (PUSH, "test_a_field_emptied_in_npd_is_cleared_on_the_board"),
+    "same, changed: pull R": (PULL, "test_an_edit_on_the_board_comes_back"),
+    "same, changed, ∅ clears the field": (PULL, "test_a_cell_emptied_on_the_board_empties_the_field"),
     "same, changed, ∅ of a required field: held": (HERE, "test_a_required_field_emptied_there_is_held"),
-    "same, changed, refused by NPD's constraints: held": (HERE, "test_a_value_that_npd_refuses_is_held"),
-    "changed, changed, same: agreed": (HERE, "test_changed_on_both_sides_to_the_same_agreed"),
+    "same, changed, refused by NPD's constraints: held": (
+        PULL,
+        "test_a_value_that_npd_cannot_hold_is_held_and_the_others_flow",
+    ),
+    "changed, changed, same: agreed": (PULL, "test_the_same_change_on_both_sides_is_agreed_without_a_write"),
     "changed, changed, differ: the field's rule": (HERE, "test_changed_on_both_sides_and_differ_the_rule"),
-    "no base, same: agreed": (HERE, "test_no_base_and_same_agreed"),
-    "no base, L = ∅: pull R": (HERE, "test_no_base_and_empty_here_pull"),
+    "no base, same: agreed": (TABLE, "test_a_field_both_ways_is_decided_by_its_row"),
+    "no base, L = ∅: pull R": (TABLE, "test_a_field_both_ways_is_decided_by_its_row"),
     "no base, L = ∅ but left the old base while held: the rule": (
-        "tests/merge/test_rows.py",
+        TABLE,
         "test_a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently",
     ),
-    "no base, R = ∅: push L": (HERE, "test_no_base_and_empty_there_push"),
+    "no base, R = ∅: push L": (TABLE, "test_a_field_both_ways_is_decided_by_its_row"),
     "no base, both, differ: the rule for first matches": (
         HERE,
         "test_no_base_and_both_differ_the_rule_for_first_matches",
     ),
-    "a base of another item, column or version is no base": (
-        HERE,
-        "test_a_base_of_another_mapping_version_is_no_base",
-    ),
+    "a base of another item, column or version is no base": (HERE, "test_a_base_of_another_mapping_version_is_no_base"),
     # Rules
     "ask: conflict": (HERE, "test_changed_on_both_sides_and_differ_the_rule"),
     "NPD wins: push; Monday wins: pull; the history keeps what was overridden": (
@@ -76,8 +71,8 @@ ROWS = {
     ),
     # A field, one way
     "one way to Monday: mirrored, what it replaced in the history": (
-        HERE,
-        "test_one_way_to_monday_is_mirrored",
+        PULL,
+        "test_one_way_to_monday_writes_an_edit_on_the_board_over_and_keeps_it_in_the_history",
     ),
     "one way to NPD: mirrored, what it replaced in the history": (HERE, "test_one_way_to_npd_is_mirrored"),
     "the record's and the mapping's direction both have to allow a way": (
@@ -90,10 +85,7 @@ ROWS = {
         "test_a_record_whose_sync_is_off_is_pushed_once_because_a_person_asked",
     ),
     "a direction is not overridden": (HERE, "test_a_direction_is_not_overridden_by_a_persons_push"),
-    "the NPD ID column is bookkeeping": (
-        HERE,
-        "test_the_npd_id_is_written_whatever_the_mapping_directions_say",
-    ),
+    "the NPD ID column is bookkeeping": (HERE, "test_the_npd_id_is_written_whatever_the_mapping_directions_say"),
     # Canonical form, and what is unknown
     "equal in canonical form: neither side is rewritten": (
         PUSH,
@@ -114,21 +106,15 @@ ROWS = {
     ),
     # After a write
     "the pair becomes (what was sent, what Monday answered)": (
-        HERE,
-        "test_after_a_push_the_base_is_what_was_sent_and_answered",
+        "tests/merge/test_settled_field.py",
+        "test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered",
     ),
-    "for a pull (what NPD stored, what was read)": (
-        HERE,
-        "test_after_a_pull_the_base_is_what_was_stored_and_read",
-    ),
+    "for a pull (what NPD stored, what was read)": (HERE, "test_after_a_pull_the_base_is_what_was_stored_and_read"),
     "Monday altered what we sent: shown, pending, nothing sent again": (
         HERE,
         "test_what_monday_altered_is_shown_and_not_sent_again",
     ),
-    "an event is ours: value, previous value, user": (
-        LOST,
-        "test_our_own_echo_is_no_lost_update_and_costs_no_call",
-    ),
+    "an event is ours: value, previous value, user": (LOST, "test_our_own_echo_is_no_lost_update_and_costs_no_call"),
     "an answer that equals an event that isn't ours is an edit": (
         LOST,
         "test_an_answer_that_shows_an_edit_is_taken_for_that_edit_once_its_event_tells",
@@ -147,10 +133,7 @@ ROWS = {
     ),
     "a late landing is known as ours": (LOST, "test_a_write_that_lands_late_is_known_as_ours"),
     "unless an event names another user": (LOST, "test_a_late_landing_that_another_user_did_is_not_ours"),
-    "a local save during the call keeps its row": (
-        HERE,
-        "test_a_save_during_the_call_is_seen_by_the_next_look",
-    ),
+    "a local save during the call keeps its row": (HERE, "test_a_save_during_the_call_is_seen_by_the_next_look"),
     "lost update: our event's previous value was not read": (LOST, "test_one_of_the_two_events_is_enough"),
     "lost update: a value nobody saw, older than our write": (LOST, "test_one_of_the_two_events_is_enough"),
     "lost update: followed by another such event before it": (
@@ -170,10 +153,7 @@ ROWS = {
         LOST,
         "test_a_conflict_about_a_lost_edit_outlives_further_looks_and_replays",
     ),
-    "overwritten: npd keeps it, monday takes it back": (
-        LOST,
-        "test_a_choice_about_a_lost_edit_stands_on_both_sides",
-    ),
+    "overwritten: npd keeps it, monday takes it back": (LOST, "test_a_choice_about_a_lost_edit_stands_on_both_sides"),
     "overwritten: stale only when either side left what stands": (
         LOST,
         "test_a_choice_about_a_lost_edit_is_stale_when_a_side_left_what_stands",
@@ -219,35 +199,6 @@ def test_same_and_same_nothing(world: World) -> None:
     assert (sides(world, contact), writes(world)) == (("Old", "Old"), before)
 
 
-def test_changed_here_and_same_there_push(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    npd(contact, "New")
-    world.work()
-    assert (sides(world, contact), world.status(contact)) == (("New", "New"), "synced")
-
-
-def test_emptied_here_and_same_there_clears_the_column(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    npd(contact, "")
-    world.work()
-    assert (sides(world, contact), world.status(contact)) == (("", ""), "synced")
-
-
-def test_same_here_and_changed_there_pull(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "New")
-    before = writes(world)
-    world.look(contact)
-    assert (sides(world, contact), writes(world)) == (("New", "New"), before)
-
-
-def test_same_here_and_emptied_there_clears_the_field(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "")
-    world.look(contact)
-    assert (sides(world, contact), world.status(contact)) == (("", ""), "synced")
-
-
 def test_a_required_field_emptied_there_is_held(world: World) -> None:
     contact = world.linked(role_title="Old")
     FieldMapping.objects.filter(key="role_title").update(required=True)
@@ -255,24 +206,6 @@ def test_a_required_field_emptied_there_is_held(world: World) -> None:
     world.look(contact)
     assert (sides(world, contact), world.status(contact)) == (("Old", ""), "pending")
     assert "NPD needs a value" in world.ledger(contact).held["role_title"]["reason"]
-
-
-def test_a_value_that_npd_refuses_is_held(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    world.edit(contact, "role_title", "x" * 300)
-    world.look(contact)
-    assert (sides(world, contact), world.status(contact)) == (("Old", "x" * 300), "pending")
-    assert "255" in world.ledger(contact).held["role_title"]["reason"]
-
-
-def test_changed_on_both_sides_to_the_same_agreed(world: World) -> None:
-    contact = world.linked(role_title="Old")
-    npd(contact, "New")
-    world.edit(contact, "role_title", "New")
-    before = writes(world)
-    world.work()
-    assert (sides(world, contact), writes(world)) == (("New", "New"), before)
-    assert (base_of(world, contact), world.status(contact)) == (("New", "New"), "synced")
 
 
 @pytest.mark.parametrize(
@@ -289,33 +222,11 @@ def test_changed_on_both_sides_and_differ_the_rule(world: World, rule: str, stan
     assert world.status(contact) == ("conflict" if rule == "ask" else "synced")
 
 
-def test_no_base_and_same_agreed(world: World) -> None:
-    contact = without_base(world, "x", "x")
-    before = writes(world)
-    world.look(contact)
-    assert (sides(world, contact), writes(world)) == (("x", "x"), before)
-    assert base_of(world, contact) == ("x", "x")
-
-
-def test_no_base_and_empty_here_pull(world: World) -> None:
-    contact = without_base(world, "", "There")
-    world.look(contact)
-    assert (sides(world, contact), world.status(contact)) == (("There", "There"), "synced")
-
-
-def test_no_base_and_empty_there_push(world: World) -> None:
-    contact = without_base(world, "Here", "")
-    world.look(contact)
-    assert (sides(world, contact), world.status(contact)) == (("Here", "Here"), "synced")
-
-
 @pytest.mark.parametrize(
     ("rule", "stands"),
     [("ask", ("Here", "There")), ("npd_wins", ("Here", "Here")), ("monday_wins", ("There", "There"))],
 )
-def test_no_base_and_both_differ_the_rule_for_first_matches(
-    world: World, rule: str, stands: tuple[str, str]
-) -> None:
+def test_no_base_and_both_differ_the_rule_for_first_matches(world: World, rule: str, stands: tuple[str, str]) -> None:
     contact = without_base(world, "Here", "There")
     FieldMapping.objects.filter(key="role_title").update(first_match=rule)
     world.look(contact)
@@ -335,18 +246,7 @@ def test_a_base_of_another_mapping_version_is_no_base(world: World) -> None:
 
 
 def overridden(contact: Contact) -> Decision:
-    return Decision.objects.filter(entity_id=contact.pk, key="role_title", values__overridden=True).latest(
-        "id"
-    )
-
-
-def test_one_way_to_monday_is_mirrored(world: World) -> None:
-    contact = world.linked(role_title="Ours")
-    FieldMapping.objects.filter(key="role_title").update(direction="npd_to_monday")
-    world.edit(contact, "role_title", "Theirs")
-    world.look(contact)
-    assert (sides(world, contact), world.status(contact)) == (("Ours", "Ours"), "synced")
-    assert overridden(contact).values["before"] == "Theirs"
+    return Decision.objects.filter(entity_id=contact.pk, key="role_title", values__overridden=True).latest("id")
 
 
 def test_one_way_to_npd_is_mirrored(world: World) -> None:
@@ -377,20 +277,19 @@ def test_none_and_disabled_look_at_nothing(world: World, how: dict[str, Any]) ->
     Contact.objects.filter(pk=contact.pk).update(role_title="Ours", **how)
     world.edit(contact, "role_title", "Theirs")
     before = world.calls()
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.calls() == before
     assert (sides(world, contact), world.status(contact)) == (("Ours", "Theirs"), "disabled")
 
 
 def test_a_direction_is_not_overridden_by_a_persons_push(world: World) -> None:
-    from sync.push import push_by_name
+    from sync.operations.push import push_record
 
     contact = world.linked(role_title="Theirs")
     Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")
     contact.refresh_from_db()
     before = writes(world)
-    told = push_by_name(contact, by="dora")
+    told = push_record(contact, by="dora")
     world.work()
     assert (told.triggered, bool(told.message), writes(world)) == (False, True, before)
 
@@ -412,11 +311,7 @@ def test_white_space_is_empty(world: World) -> None:
     npd(contact, "  \n ")
     before = writes(world)
     world.work()
-    assert (writes(world), world.values(contact)["role_title"], world.status(contact)) == (
-        before,
-        "",
-        "synced",
-    )
+    assert (writes(world), world.values(contact)["role_title"], world.status(contact)) == (before, "", "synced")
 
 
 def test_a_field_with_an_unknown_side_keeps_its_base_and_gives_its_reason(world: World) -> None:
@@ -427,23 +322,13 @@ def test_a_field_with_an_unknown_side_keeps_its_base_and_gives_its_reason(world:
         | {"role_title": world.ledger(contact).base["role_title"] | {"column": "a_column_that_nobody_has"}}
     )
     before = base_of(world, contact)
-    Contact.objects.filter(pk=contact.pk).update(role_title="New", notes="changed too")
-    world.work()
+    world.save(contact, role_title="New", notes="changed too")
     assert (base_of(world, contact), world.values(contact)["notes"]) == (before, "changed too")
     assert world.ledger(contact).held["role_title"]["reason"]
     assert world.status(contact) == "pending"
 
 
 # --- after a write --------------------------------------------------------------------------------------------------
-
-
-def test_after_a_push_the_base_is_what_was_sent_and_answered(world: World) -> None:
-    contact = world.linked(phone="+442079460018")
-    base = world.ledger(contact).base["phone"]
-    assert base["local"] == {"phone": "+442079460018"}
-    assert base["remote"]["phone"] == "+442079460018"
-    intent = Intent.objects.filter(entity_id=contact.pk, state="applied").latest("created_at")
-    assert intent.answer["phone"] == base["remote"]
 
 
 def test_after_a_pull_the_base_is_what_was_stored_and_read(world: World) -> None:
@@ -454,46 +339,27 @@ def test_after_a_pull_the_base_is_what_was_stored_and_read(world: World) -> None
     assert (base["local"], base["remote"].strip()) == ({"role_title": "New"}, "New")
 
 
-def test_what_monday_altered_is_shown_and_not_sent_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_monday_altered_is_shown_and_not_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Monday makes something else of what it is sent, in the answer and from then on."""
-    from sync.connectors.monday.converters.text import TextConverter
+    from sync.connectors.monday.columns.text import TextConverter
 
     contact = world.linked(role_title="Old")
-    monkeypatch.setattr(
-        TextConverter, "write", lambda self, raw, existing: str(next(iter(raw.values()))).upper()
-    )
+    monkeypatch.setattr(TextConverter, "to_remote", lambda self, raw, existing: str(next(iter(raw.values()))).upper())
     npd(contact, "New")
     world.work()
     assert "Monday made “NEW” of “New”" in world.ledger(contact).altered["role_title"]["reason"]
     assert (sides(world, contact), world.status(contact)) == (("New", "NEW"), "pending")
     before = writes(world)
-    world.deliver()
-    world.work()
+    world.hear()
     world.look(contact)
     assert (sides(world, contact), writes(world)) == (("New", "NEW"), before)
     assert not SyncConflict.objects.exists()
 
 
-def test_a_save_during_the_call_is_seen_by_the_next_look(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.engine import intents
-
+def test_a_save_during_the_call_is_seen_by_the_next_look(world: World) -> None:
     contact = world.linked(role_title="Old")
-    announce = intents.announce
-    saves = [lambda: npd(contact, "Second")]
-
-    def announced(*given: Any, **more: Any) -> Any:
-        allowed = announce(*given, **more)
-        if saves:
-            saves.pop()()
-        return allowed
-
-    monkeypatch.setattr(intents, "announce", announced)
-    npd(contact, "First")
-    world.work()
+    world.meanwhile(lambda: npd(contact, "Second"), before="mutation")
+    world.save(contact, role_title="First")
     assert (sides(world, contact), world.status(contact)) == (("Second", "Second"), "synced")
 
 

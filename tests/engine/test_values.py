@@ -10,7 +10,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from npd.models import Contact, Organization
-from sync.engine.values import cleaned, raw_of_fields, relation_of, still_holds, to_store
+from sync.reconcile.field_values import clean_values, still_holds, stored_field_values, update_values
+from sync.registry import relation_of
 from tests.support.deals import Deal
 
 KINDS: list[tuple[str, Any, Any]] = [
@@ -30,9 +31,9 @@ KINDS: list[tuple[str, Any, Any]] = [
 @pytest.mark.parametrize(("field", "value", "raw"), KINDS)
 def test_a_value_is_json_and_comes_back_as_it_was(field: str, value: Any, raw: Any) -> None:
     record = Deal(**{"name": "n", field: value})
-    found = raw_of_fields(record, [field])
+    found = stored_field_values(record, [field])
     assert json.loads(json.dumps(found)) == found == {field: raw}
-    assert to_store(Deal, cleaned(record, found)) == {field: value}
+    assert update_values(Deal, clean_values(record, found)) == {field: value}
     assert still_holds(record, found)
 
 
@@ -41,8 +42,8 @@ def test_a_value_is_json_and_comes_back_as_it_was(field: str, value: Any, raw: A
 )
 @pytest.mark.parametrize("told", [None, "", []])
 def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told: Any) -> None:
-    assert cleaned(Deal(name="n"), {field: told}) == {field: empty}
-    assert to_store(Deal, {field: told}) == {field: empty}
+    assert clean_values(Deal(name="n"), {field: told}) == {field: empty}
+    assert update_values(Deal, {field: told}) == {field: empty}
 
 
 @pytest.mark.parametrize(
@@ -58,16 +59,16 @@ def test_empty_takes_the_form_that_the_field_keeps(field: str, empty: Any, told:
 )
 def test_what_the_field_refuses_is_a_sentence(field: str, refused: Any) -> None:
     with pytest.raises(ValidationError):
-        cleaned(Deal(name="n"), {field: refused})
+        clean_values(Deal(name="n"), {field: refused})
 
 
 def test_a_related_record_is_its_id_item_and_name() -> None:
     firm = Organization(name="Acme", monday_id="77")
     contact = Contact(name="Ann", organization=firm)
-    raw = raw_of_fields(contact, ["organization"])
+    raw = stored_field_values(contact, ["organization"])
     assert raw == {"organization": {"id": str(firm.pk), "item": "77", "name": "Acme"}}
-    assert to_store(Contact, raw) == {"organization_id": firm.pk}
-    assert to_store(Contact, {"organization": None}) == {"organization_id": None}
+    assert update_values(Contact, raw) == {"organization_id": firm.pk}
+    assert update_values(Contact, {"organization": None}) == {"organization_id": None}
     assert still_holds(contact, raw)
     contact.organization_id = uuid4()
     assert not still_holds(contact, raw)

@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from tests.engine.conftest import World
+from tests.support.world import World
 
 
 @pytest.mark.parametrize("asked", ["2025-01", "1999-01"])
-def test_a_replaced_version_pauses_the_account_and_costs_no_attempt(
-    world: World, settings: Any, asked: str
-) -> None:
+def test_a_replaced_version_pauses_the_account_and_costs_no_attempt(world: World, settings: Any, asked: str) -> None:
     settings.MONDAY_API_VERSION = asked
     contact = world.contact()
     world.work()
@@ -26,11 +24,9 @@ def test_when_the_asked_version_answers_again_everything_goes_on(world: World, s
     settings.MONDAY_API_VERSION = "2025-01"
     contact = world.contact()
     world.work()
-    world.wait_out()
-    world.work()
+    world.settle()
     assert world.mon_pause().needs_probe
     settings.MONDAY_API_VERSION = "2026-10"
-    world.wait_out()
-    world.work()
+    world.settle()
     assert world.status(contact) == "synced"
     assert world.mon_pause().pause_reason == ""

@@ -8,11 +8,9 @@ from django.contrib.auth.models import User
 from rest_framework.test import APIClient
 
 from npd.models import Contact
-from sync.explain.chains import chain, in_words
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.operations.preview.cause_chains import causes_of, causes_text
+from tests.support.world import World
 
 
 def last(record: Any, kind: str, key: str = "role_title") -> Decision:
@@ -29,7 +27,7 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     world.work()
     line = last(contact, "push")
     intent = Intent.objects.filter(entity_id=contact.pk).latest("created_at")
-    assert line.cause["npd"]["who"] == "Dora Demo"
+    assert line.actor == line.cause["npd"]["who"] == "Dora Demo"
     assert line.cause["npd"]["way"] == "by the API"
     assert (line.cause["rows"], line.cause["causes"]) == ([row.pk], ["save"])
     assert (line.cause["intent"], line.cause["rule"], line.cause["action"]) == (
@@ -38,7 +36,7 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
         "push",
     )
     assert line.request_id == intent.request_id != ""
-    words = [link.words for link in chain(line, {})]
+    words = [link.text for link in causes_of(line, {})]
     assert words[0].startswith("edited in NPD by Dora Demo by the API at ")
     assert words[1] == f"queue row #{row.pk} (a save in NPD)"
     assert words[3] == f"written [Monday request {line.request_id}, alias r0]"
@@ -66,9 +64,7 @@ def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
 def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> None:
     contact = world.linked(role_title="Boss")
     MondayAccount.objects.update(users={"67210012": {"name": "Bea Board", "email": "bea@example.com"}})
-    world.sandbox.act(
-        "edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012
-    )
+    world.sandbox.act("edit", item_id=contact.monday_id, column_id="role_title", text="Chair", user_id=67210012)
     world.deliver()
     event = WebhookEvent.objects.filter(column_id="role_title").latest("id")
     world.work()
@@ -77,15 +73,14 @@ def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> 
     assert (line.cause["monday"]["who"], line.cause["events"]) == ("Bea Board", [event.pk])
     assert line.cause["read"] == line.request_id != ""
     assert "npd" not in line.cause
-    assert "webhook #" in in_words(chain(line, {event.pk: event}))
+    assert "webhook #" in causes_text(causes_of(line, {event.pk: event}))
 
 
 def test_only_webhooks_of_the_field_are_its_cause(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="old")
     world.edit(contact, "role_title", "Chair")
     world.edit(contact, "notes", "new")
-    world.deliver()
-    world.work()
+    world.hear()
     role, notes = last(contact, "pull"), last(contact, "pull", "notes")
     assert len(role.cause["events"]) == len(notes.cause["events"]) == 1
     assert role.cause["events"] != notes.cause["events"]
@@ -97,8 +92,7 @@ def test_a_rule_that_lets_npd_win_names_both_who_edited(world: World) -> None:
     with pghistory.context(cause="import"):
         Contact.objects.filter(pk=contact.pk).update(role_title="From NPD")
     world.edit(contact, "role_title", "From Monday")
-    world.deliver()
-    world.work()
+    world.hear()
     cause = last(contact, "push").cause
     assert cause["rule"] == "changed on both sides; NPD wins"
     assert cause["npd"]["way"] == "by an import"
@@ -122,29 +116,27 @@ def test_what_a_sweep_found_says_so(world: World) -> None:
     world.look(contact)
     line = last(contact, "pull")
     assert (line.cause["causes"], line.cause["events"]) == (["sweep"], [])
-    assert "(a sweep)" in in_words(chain(line, {}))
+    assert "(a sweep)" in causes_text(causes_of(line, {}))
 
 
 def test_a_click_names_who_clicked(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    from sync.push import push_by_name
+    from sync.operations.push import push_record
 
     contact.role_title = "Chair"
     contact.save()
-    push_by_name(contact, by="dora")
+    push_record(contact, by="dora")
     world.work()
     assert last(contact, "push").cause["by"] == "dora"
 
 
 def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
-    from sync.models import BoardLink
+    from sync.models.boards import BoardLink
 
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     values = {"email": "new@example.com"}
     world.sandbox.act("add", board_id=world.board_id(), name="New", values=values)
-    world.deliver()
-    world.pass_time(minutes=6)
-    world.work()
+    world.hear(minutes=6)
     line = Decision.objects.get(kind="create", entity_id=Contact.objects.get(name="New").pk)
     assert line.cause["rows"]
     assert line.cause["events"]
@@ -155,13 +147,12 @@ def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World)
 def test_a_line_without_a_cause_has_no_chain() -> None:
     line = Decision.objects.create(entity_type="contact", kind="note", sentence="Something.")
     line.refresh_from_db()
-    assert chain(line, {}) == []
+    assert causes_of(line, {}) == []
 
 
 def test_a_webhook_that_is_no_longer_kept_is_named_by_its_number(world: World) -> None:
     contact = world.linked(role_title="Boss")
     world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     (event,) = last(contact, "pull").cause["events"]
-    assert f"webhook #{event}, no longer kept" in in_words(chain(last(contact, "pull"), {}))
+    assert f"webhook #{event}, no longer kept" in causes_text(causes_of(last(contact, "pull"), {}))

@@ -6,10 +6,6 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 
-from tests.engine.conftest import world
-
-__all__ = ["world"]
-
 
 @pytest.fixture(autouse=True)
 def narrow_guard(settings: Any) -> None:

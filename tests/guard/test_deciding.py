@@ -55,7 +55,7 @@ def hold() -> Callable[[int, GuardKind], list[GuardedAct]]:
                 entity_id=contact.pk,
                 kind=kind,
                 key="phone",
-                state=GuardState.HELD,
+                state=GuardState.PENDING,
                 label=f"Phone “+44 {n}” of {contact}",
                 values={"value": f"+44 {n}"},
             )
@@ -111,18 +111,14 @@ def test_selected_ones_are_decided_after_a_page_that_names_their_number(browser:
     assert states() == ["rejected", "rejected", "held"]
 
 
-def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(
-    browser: Client, hold: Any
-) -> None:
+def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(browser: Client, hold: Any) -> None:
     acts = hold(3)
     chosen = {"action": "approve_selected", "_selected_action": [str(acts[0].pk)], "select_across": "1"}
     page = browser.post(LIST, chosen)
     assert "Approve 3 changes of 3 records?" in page.content.decode()
     hold(2)
     sent = dict(
-        re.findall(
-            r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode()
-        )
+        re.findall(r'name="(upto|action|select_across|_selected_action)" value="([^"]*)"', page.content.decode())
     )
     browser.post(LIST, sent | {"confirmed": "yes"})
     assert states() == ["approved"] * 3 + ["held"] * 2
@@ -132,8 +128,8 @@ def test_what_comes_after_the_page_was_shown_is_not_decided_with_the_selection(
 def test_a_group_that_can_be_none_is_no_error(browser: Client, hold: Any, strange: str) -> None:
     hold(1)
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": strange}
-    assert browser.get(DECIDE, asked).status_code in (200, 302)
-    assert browser.get(DECIDE, asked | {"upto": "1", "entity_type": f"{strange}\0"}).status_code in (200, 302)
+    assert browser.get(DECIDE, asked).status_code in ((400,) if "\0" in strange else (200, 302))
+    assert browser.get(DECIDE, asked | {"upto": "1", "entity_type": f"{strange}\0"}).status_code == 400
     assert states() == ["held"]
 
 

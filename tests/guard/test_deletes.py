@@ -8,11 +8,10 @@ from django.contrib.auth.models import User
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import GuardState, ItemGone
-from sync.guard.deciding import approve, reject
-from sync.guard.releasing import release
 from sync.models import BoardLink, GuardedAct, Tombstone
-from tests.engine.conftest import World
+from sync.records.approvals import approve, reject, release_obsolete
 from tests.guard.test_fields import held, linked, states
+from tests.support.world import World
 
 
 def item_states(world: World, ids: list[str | None]) -> list[str]:
@@ -47,14 +46,14 @@ def archived(world: World, settings: Any) -> list[Contact]:
 def test_a_mass_delete_in_npd_archives_nothing(world: World, deleted: list[str]) -> None:
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
-    assert states() == [GuardState.HELD] * 3
+    assert states() == [GuardState.PENDING] * 3
 
 
 def test_an_approved_delete_archives_the_items(world: World, deleted: list[str], mary: User) -> None:
     approve(held(), mary)
     world.work()
     assert item_states(world, deleted) == ["archived"] * 3
-    release()
+    release_obsolete()
     assert states() == [GuardState.DONE] * 3
 
 
@@ -63,7 +62,7 @@ def test_a_rejected_delete_leaves_the_items_as_they_are(world: World, deleted: l
     world.work()
     assert item_states(world, deleted) == ["active"] * 3
     assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
-    release()
+    release_obsolete()
     assert states() == [GuardState.KEPT] * 3
     world.deliver()
     world.pass_time(minutes=30)
@@ -78,26 +77,24 @@ def test_items_that_go_meanwhile_let_the_deletes_go(world: World, deleted: list[
     world.work()
     world.pass_time(minutes=30)
     world.work()
-    release()
+    release_obsolete()
     assert held().count() == 0
 
 
 def test_a_mass_archive_on_monday_deletes_no_record(world: World, archived: list[Contact]) -> None:
     assert Contact.objects.count() == 3
-    assert states() == [GuardState.HELD] * 3
+    assert states() == [GuardState.PENDING] * 3
 
 
 def test_an_approved_archive_deletes_the_records(world: World, archived: list[Contact], mary: User) -> None:
     approve(held(), mary)
     world.work()
     assert Contact.objects.count() == 0
-    release()
+    release_obsolete()
     assert states() == [GuardState.DONE] * 3
 
 
-def test_a_rejected_archive_keeps_the_records_and_asks(
-    world: World, archived: list[Contact], mary: User
-) -> None:
+def test_a_rejected_archive_keeps_the_records_and_asks(world: World, archived: list[Contact], mary: User) -> None:
     reject(held(), mary)
     world.work()
     assert Contact.objects.count() == 3
@@ -109,6 +106,6 @@ def test_items_that_are_restored_let_the_deletes_go(world: World, archived: list
         world.sandbox.act("restore", item_id=contact.monday_id)
     world.deliver()
     world.work()
-    release()
+    release_obsolete()
     assert set(GuardedAct.objects.values_list("state", flat=True)) == {GuardState.RELEASED}
     assert {world.status(contact) for contact in archived} == {"synced"}

@@ -7,10 +7,9 @@ from django.contrib.auth.models import User
 
 from npd.models import Contact
 from sync.choices import GuardState
-from sync.guard.deciding import approve, reject, waiting
-from sync.guard.releasing import release
 from sync.models import Decision, FieldMapping, GuardedAct
-from tests.engine.conftest import World
+from sync.records.approvals import approve, pending_approvals, reject, release_obsolete
+from tests.support.world import World
 
 
 def linked(world: World, number: int, **values: Any) -> list[Contact]:
@@ -41,7 +40,7 @@ def states() -> list[str]:
 
 
 def held() -> Any:
-    return GuardedAct.objects.filter(state=GuardState.HELD)
+    return GuardedAct.objects.filter(state=GuardState.PENDING)
 
 
 def phones_on_monday(world: World, contacts: list[Contact]) -> list[str]:
@@ -75,7 +74,7 @@ def test_a_look_that_would_empty_too_many_cells_holds_them_all(world: World) -> 
     assert all(phones_on_monday(world, contacts))
     assert [world.status(c) for c in contacts] == ["pending"] * 3
     assert "Waiting for approval" in world.ledger(contacts[0]).held["phone"]["reason"]
-    assert [(w.entity_type, w.kind, w.records, w.acts) for w in waiting()] == [
+    assert [(w.entity_type, w.kind, w.records, w.acts) for w in pending_approvals()] == [
         ("contact", "clear_monday", 3, 3)
     ]
 
@@ -85,7 +84,7 @@ def test_a_look_that_would_empty_too_many_fields_of_npd_holds_them_all(world: Wo
     empty_on_monday(world, contacts)
     world.work()
     assert all(phones_in_npd(contacts))
-    assert [(w.kind, w.records) for w in waiting()] == [("clear_npd", 3)]
+    assert [(w.kind, w.records) for w in pending_approvals()] == [("clear_npd", 3)]
 
 
 def test_other_fields_of_a_held_record_flow(world: World) -> None:
@@ -172,7 +171,7 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     contacts = linked(world, 3)
     empty_in_npd(contacts[:2])
     with monkeypatch.context() as patched:
-        patched.setattr("sync.engine.writing.intents.announce", killed)
+        patched.setattr("sync.reconcile.mutations.commit_intents", killed)
         with pytest.raises(Killed):
             world.work()
     assert states() == [GuardState.DONE] * 2
@@ -181,7 +180,7 @@ def test_a_worker_that_dies_before_it_sends_has_counted_and_the_next_goes_on(
     empty_in_npd(contacts[2:])
     world.work()
     assert [bool(phone) for phone in phones_on_monday(world, contacts)] == [False, False, True]
-    assert states() == [GuardState.DONE, GuardState.DONE, GuardState.HELD]
+    assert states() == [GuardState.DONE, GuardState.DONE, GuardState.PENDING]
 
 
 def test_what_was_approved_does_not_use_up_the_hour(world: World, mary: User) -> None:
@@ -283,7 +282,7 @@ def test_what_is_held_of_a_record_that_is_switched_off_lets_itself_go(world: Wor
     world.work()
     Contact.objects.filter(pk=contacts[0].pk).update(sync_enabled=False)
     world.work()
-    assert release() == 1
+    assert release_obsolete() == 1
     assert GuardedAct.objects.get(entity_id=contacts[0].pk).state == GuardState.RELEASED
 
 

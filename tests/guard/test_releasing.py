@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from npd.models import Contact
 from sync.choices import GuardKind, GuardState, ItemGone
 from sync.clock import SyncNow
-from sync.engine.guarding import Act, allowed, let_go, rejected
-from sync.guard.limits import Limit
-from sync.guard.releasing import release
 from sync.models import BoardLink, GuardedAct, SyncMetadata, Tombstone
+from sync.reconcile.destructive import DestructiveChange, allowed_changes, rejected_records, release_approvals
+from sync.records.approvals import ApprovalLimit, release_obsolete
 
 pytestmark = pytest.mark.django_db
 
@@ -25,8 +24,8 @@ def link() -> BoardLink:
     return BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
 
 
-def acts(ids: list[UUID]) -> list[Act]:
-    return [Act(key, remote_id=f"i{n}", label=f"Contact {n}") for n, key in enumerate(ids)]
+def acts(ids: list[UUID]) -> list[DestructiveChange]:
+    return [DestructiveChange(key, remote_id=f"i{n}", label=f"Contact {n}") for n, key in enumerate(ids)]
 
 
 def deleted(number: int, state: str = "waiting") -> list[UUID]:
@@ -44,17 +43,17 @@ def states() -> list[str]:
 
 def test_few_deletes_go_and_the_next_are_held(link: BoardLink) -> None:
     first, second = deleted(2), []
-    assert len(allowed(link, GuardKind.ITEMS, acts(first))) == 2
+    assert len(allowed_changes(link, GuardKind.ITEMS, acts(first))) == 2
     Tombstone.objects.update(state="archived")
     second = deleted(1)
-    assert allowed(link, GuardKind.ITEMS, acts(second)) == set()
+    assert allowed_changes(link, GuardKind.ITEMS, acts(second)) == set()
     assert states() == ["done", "done", "held"]
 
 
 def test_a_mass_delete_is_held_from_its_first_document_on(link: BoardLink) -> None:
     """Also where documents carry one record: what waits with a tombstone is known to follow."""
     ids = deleted(3)
-    assert allowed(link, GuardKind.ITEMS, acts(ids[:1])) == set()
+    assert allowed_changes(link, GuardKind.ITEMS, acts(ids[:1])) == set()
 
 
 def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(link: BoardLink) -> None:
@@ -62,38 +61,37 @@ def test_many_items_gone_at_once_are_known_to_follow_where_the_policy_deletes(li
     link.save()
     ids = [uuid4() for _ in range(3)]
     SyncMetadata.objects.bulk_create(
-        SyncMetadata(entity_type="contact", entity_id=str(key), system="monday", gone_since=SyncNow())
-        for key in ids
+        SyncMetadata(entity_type="contact", entity_id=str(key), system="monday", gone_since=SyncNow()) for key in ids
     )
-    assert allowed(link, GuardKind.RECORDS, acts(ids[:1])) == set()
+    assert allowed_changes(link, GuardKind.RECORDS, acts(ids[:1])) == set()
     link.item_gone = ItemGone.ASK
-    assert len(allowed(link, GuardKind.RECORDS, acts([uuid4()]))) == 1, (
+    assert len(allowed_changes(link, GuardKind.RECORDS, acts([uuid4()]))) == 1, (
         "asked about one by one, they are no mass"
     )
 
 
 def test_what_was_let_through_goes_again_after_a_crash_and_counts_once(link: BoardLink) -> None:
     ids = deleted(2)
-    assert len(allowed(link, GuardKind.ITEMS, acts(ids))) == 2
-    assert len(allowed(link, GuardKind.ITEMS, acts(ids))) == 2
+    assert len(allowed_changes(link, GuardKind.ITEMS, acts(ids))) == 2
+    assert len(allowed_changes(link, GuardKind.ITEMS, acts(ids))) == 2
     assert states() == ["done", "done"]
 
 
 def test_boards_are_counted_apart(link: BoardLink) -> None:
     other = BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
-    assert len(allowed(link, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
-    assert len(allowed(other, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
+    assert len(allowed_changes(link, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
+    assert len(allowed_changes(other, GuardKind.ITEMS, acts([uuid4(), uuid4()]))) == 2
 
 
 def test_a_board_does_not_become_small_by_the_deletes_themselves(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS, settings.GUARD_PERCENT = 0, 10  # type: ignore[attr-defined]
     deleted(60)
-    assert allowed(link, GuardKind.ITEMS, acts([uuid4()])) == set()
+    assert allowed_changes(link, GuardKind.ITEMS, acts([uuid4()])) == set()
 
 
 def test_both_settings_at_zero_switch_the_guard_off(link: BoardLink, settings: object) -> None:
     settings.GUARD_RECORDS = settings.GUARD_PERCENT = 0  # type: ignore[attr-defined]
-    assert len(allowed(link, GuardKind.ITEMS, acts(deleted(200)))) == 200
+    assert len(allowed_changes(link, GuardKind.ITEMS, acts(deleted(200)))) == 200
 
 
 @pytest.mark.parametrize(
@@ -113,10 +111,10 @@ def test_a_held_delete_of_an_item_ends_with_its_tombstone(
     link: BoardLink, before: str, tombstone: str, after: str
 ) -> None:
     ids = deleted(3)
-    allowed(link, GuardKind.ITEMS, acts(ids))
+    allowed_changes(link, GuardKind.ITEMS, acts(ids))
     GuardedAct.objects.update(state=before)
     Tombstone.objects.update(state=tombstone)
-    release()
+    release_obsolete()
     assert states() == [after] * 3
 
 
@@ -124,42 +122,39 @@ def test_a_held_delete_of_a_record_ends_when_its_item_is_back(link: BoardLink) -
     contacts = [Contact.objects.create(name=f"Ann {n}", monday_id=f"i{n}") for n in range(3)]
     for contact in contacts:
         SyncMetadata.objects.update_or_create(
-            entity_type="contact",
-            entity_id=str(contact.pk),
-            system="monday",
-            defaults={"gone_since": SyncNow()},
+            entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"gone_since": SyncNow()}
         )
-    allowed(link, GuardKind.RECORDS, acts([c.pk for c in contacts]))
-    assert release() == 0
+    allowed_changes(link, GuardKind.RECORDS, acts([c.pk for c in contacts]))
+    assert release_obsolete() == 0
     SyncMetadata.objects.filter(entity_id=str(contacts[0].pk)).update(gone_since=None)
     Contact.objects.filter(pk=contacts[1].pk).update(sync_enabled=False)
-    assert release() == 2
+    assert release_obsolete() == 2
     assert states() == ["held", "released", "released"]
 
 
 def test_an_approved_delete_of_a_record_is_done_when_the_record_is_gone(link: BoardLink, mary: User) -> None:
     contact = Contact.objects.create(name="Ann", monday_id="i1")
-    allowed(link, GuardKind.RECORDS, acts([contact.pk, uuid4(), uuid4()]))
+    allowed_changes(link, GuardKind.RECORDS, acts([contact.pk, uuid4(), uuid4()]))
     GuardedAct.objects.update(state=GuardState.APPROVED)
     SyncMetadata.objects.update_or_create(
         entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"gone_since": SyncNow()}
     )
-    release()
+    release_obsolete()
     assert states() == ["approved", "done", "done"]
 
 
 def test_a_rejected_act_never_goes_and_is_told_of(link: BoardLink) -> None:
     ids = deleted(3)
-    allowed(link, GuardKind.ITEMS, acts(ids))
+    allowed_changes(link, GuardKind.ITEMS, acts(ids))
     GuardedAct.objects.filter(entity_id=ids[0]).update(state=GuardState.REJECTED)
-    assert rejected(link, GuardKind.ITEMS, ids) == {ids[0]}
-    assert allowed(link, GuardKind.ITEMS, acts(ids)) == set()
+    assert rejected_records(link, GuardKind.ITEMS, ids) == {ids[0]}
+    assert allowed_changes(link, GuardKind.ITEMS, acts(ids)) == set()
 
 
 def test_a_look_that_wants_it_no_more_lets_it_go(link: BoardLink) -> None:
     ids = deleted(3)
-    allowed(link, GuardKind.ITEMS, acts(ids))
-    let_go(link, GuardKind.ITEMS, ids[:1])
+    allowed_changes(link, GuardKind.ITEMS, acts(ids))
+    release_approvals(link, GuardKind.ITEMS, ids[:1])
     assert states() == ["held", "held", "released"]
 
 
@@ -168,10 +163,12 @@ def test_a_look_that_wants_it_no_more_lets_it_go(link: BoardLink) -> None:
 def test_more_acts_or_a_smaller_limit_never_pass_where_fewer_did_not(
     records: int, percent: int, board: int, number: int
 ) -> None:
-    limit = Limit(records, percent, board)
-    if limit.passed_by(number):
-        assert limit.passed_by(number + 1)
-        assert Limit(max(1, records - 1), percent, board).passed_by(number)
-    assert limit.passed_by(records + 1)
-    assert not Limit(None, None, board).passed_by(number)
-    assert Limit(None, percent, board).passed_by(number) == (board >= 50 and number > board * percent / 100)
+    limit = ApprovalLimit(records, percent, board)
+    if limit.is_exceeded_by(number):
+        assert limit.is_exceeded_by(number + 1)
+        assert ApprovalLimit(max(1, records - 1), percent, board).is_exceeded_by(number)
+    assert limit.is_exceeded_by(records + 1)
+    assert not ApprovalLimit(None, None, board).is_exceeded_by(number)
+    assert ApprovalLimit(None, percent, board).is_exceeded_by(number) == (
+        board >= 50 and number > board * percent / 100
+    )

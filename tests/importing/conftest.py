@@ -6,24 +6,23 @@ import io
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from npd.importing.jobs import confirm, offer
+from npd.importing.import_jobs import confirm_import, read_import_now, run_all
+from npd.importing.import_plan import ImportOptions
 from npd.importing.models import ImportJob
-from npd.importing.planning import Options
-from npd.importing.running import carry_on_all
-from npd.tasks import carry_on_imports
-from sync import wake
+from sync.outbox import notify
 
 
 @pytest.fixture(autouse=True)
 def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
-    monkeypatch.setattr(wake, "send", lambda entity_type: True)
-    monkeypatch.setattr(carry_on_imports, "apply_async", lambda **options: None)
+    monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
 
 
 @pytest.fixture
@@ -39,27 +38,32 @@ def admin(person: User, client: Client) -> Client:
     return client
 
 
-def upload(
-    client: Client, content: bytes, name: str = "people.csv", kind: str = "contact", **form: str
-) -> Any:
-    """Choose a file on the page; return the answer, at the import's page where it could be read."""
+def upload(client: Client, content: bytes, name: str = "people.csv", kind: str = "contact", **form: str) -> Any:
+    """Choose a file on the page; return the import's page once a worker has read it, else the refusal."""
+    answer = chosen(client, content, name, kind, **form)
+    if answer.status_code != 302:
+        return answer
+    run_all()
+    return client.get(answer.url)
+
+
+def chosen(client: Client, content: bytes, name: str = "people.csv", kind: str = "contact", **form: str) -> Any:
+    """Choose a file on the page; no worker has seen it yet."""
     data = {"file": SimpleUploadedFile(name, content), **form}
-    return client.post(f"/admin/npd/{kind}/import/", data, follow=True)
+    return client.post(f"/admin/npd/{kind}/import/", data)
 
 
-def offered(
-    by: User, text: str | bytes, kind: str = "contact", name: str = "people.csv", **options: bool
-) -> ImportJob:
+def offered(by: User, text: str | bytes, kind: str = "contact", name: str = "people.csv", **options: bool) -> ImportJob:
     """What a file would do."""
     content = text.encode() if isinstance(text, str) else text
-    return offer(kind, name, io.BytesIO(content), options=Options(**options), by=by)
+    return read_import_now(kind, name, io.BytesIO(content), options=ImportOptions(**options), by=by)
 
 
 def imported(by: User, text: str | bytes, kind: str = "contact", **options: bool) -> ImportJob:
     """A file, confirmed and written."""
     job = offered(by, text, kind, **options)
-    assert confirm(job, by=by)
-    carry_on_all()
+    assert confirm_import(job, by=by)
+    run_all()
     job.refresh_from_db()
     return job
 

@@ -9,10 +9,11 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from npd.importing.jobs import confirm, discard
+from npd.importing.import_jobs import confirm_import, discard_import
 from npd.importing.models import ImportJob
 from npd.management.commands.npd_import import Command
 from npd.models import Contact, Organization
+from tests.importing.attacks import styles
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +88,10 @@ def test_a_file_that_cant_be_read_ends_with_one(person: User, tmp_path: Path) ->
     assert (ended, "can't be read: No such file or directory" in said) == (1, True)
     (tmp_path / "x.csv").write_text("x\n1\n")
     assert run(tmp_path / "x.csv", "--yes")[1] == 1
+    (tmp_path / "x.xlsx").write_bytes(styles())
+    said, ended = run(tmp_path / "x.xlsx", "--yes")
+    assert (ended, "xl/styles.xml in x.xlsx unpacks to more than 2 MB" in said) == (1, True)
+    assert not ImportJob.objects.exists()
 
 
 def test_it_must_be_clear_in_whose_name_it_is_done(person: User, people: Path) -> None:
@@ -101,7 +106,7 @@ def test_what_somebody_does_on_the_page_meanwhile_is_told_and_not_done_again(
     person: User, people: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = User.objects.create_user("eve", first_name="Eve", last_name="Else")
-    acts = {"discard": discard, "confirm": confirm}
+    acts = {"discard": discard_import, "confirm": confirm_import}
     for act, answer, told in (
         ("discard", True, "Somebody discarded the import of people.csv meanwhile"),
         ("discard", False, "Somebody discarded the import of people.csv meanwhile"),
@@ -109,9 +114,7 @@ def test_what_somebody_does_on_the_page_meanwhile_is_told_and_not_done_again(
         ("confirm", False, "Eve Else confirmed the import of people.csv meanwhile"),
     ):
 
-        def wanted(
-            command: Command, job: ImportJob, *, yes: bool, act: str = act, answer: bool = answer
-        ) -> bool:
+        def wanted(command: Command, job: ImportJob, *, yes: bool, act: str = act, answer: bool = answer) -> bool:
             assert acts[act](job, by=other)
             return answer
 

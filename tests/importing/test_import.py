@@ -12,14 +12,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
-from npd.importing.jobs import begin_undo, confirm, discard
+from npd.importing.import_jobs import confirm_import, discard_import, run_all, start_undo
 from npd.importing.models import ImportJob
-from npd.importing.running import carry_on_all
 from npd.models import Contact, Organization
 from sync.choices import Priority
 from sync.models import Decision, SyncQueue
 from tests.importing.conftest import imported, offered, outcomes, said
-from tests.support.waiting import wait_for
+from tests.support.waiting import somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +27,7 @@ def test_nothing_is_written_before_it_is_confirmed(person: User) -> None:
     ann = Contact.objects.create(name="Ann", email="ann@x.org")
     SyncQueue.objects.all().delete()
     job = offered(person, "Name,Email\nAnne,ann@x.org\nBob,bob@x.org\n")
-    carry_on_all()
+    run_all()
     ann.refresh_from_db()
     assert (ann.name, Contact.objects.count(), SyncQueue.objects.count()) == ("Ann", 1, 0)
     assert job.counts == {"new": 1, "changed": 1, "unchanged": 0, "invalid": 0, "ambiguous": 0}
@@ -63,6 +62,12 @@ def test_organizations_are_matched_by_name(person: User) -> None:
     assert (acme.address_city, acme.aliases, acme.billing_contact) == ("Bergen", ["A", "B"], contact)
 
 
+def test_a_name_that_nobody_has_is_not_ambiguous_whatever_it_says(person: User) -> None:
+    job = offered(person, "Name,Email,Company\nAnn,ann@x.org,Those who are called\n")
+    assert outcomes(job) == {2: "invalid"}
+    assert "There is no organization “Those who are called”" in said(job, 2)
+
+
 def test_what_is_ambiguous_is_reported_and_not_written(person: User) -> None:
     Contact.objects.create(name="Ann", email="same@x.org")
     Contact.objects.create(name="Ann Two", email="same@x.org")
@@ -89,9 +94,7 @@ def test_every_invalid_row_says_its_field_what_is_wrong_and_what_to_do(person: U
     job = imported(person, text)
     assert set(outcomes(job).values()) == {"invalid"}
     assert said(job, 2).startswith("NPD ID: There is no contact with the NPD ID “nope”. Correct it")
-    assert said(job, 3).startswith(
-        "E-mail: Enter a valid email address. The cell says “not an address”. Correct it"
-    )
+    assert said(job, 3).startswith("E-mail: Enter a valid email address. The cell says “not an address”. Correct it")
     assert said(job, 4) == "Name: This field cannot be blank. Fill the cell."
     assert said(job, 5).startswith("Role: Ensure this value has at most 255 characters")
     assert "repeats the titles" in said(job, 6)
@@ -136,8 +139,8 @@ def test_what_changed_between_preview_and_confirm_is_not_overwritten(person: Use
     gone.delete()
     Contact.objects.filter(pk=same.pk).update(phone="2")
     Contact.objects.create(name="New", email="new@x.org", phone="9")
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     ann.refresh_from_db()
     assert (ann.phone, ann.notes) == ("3", "typed meanwhile")
     assert "Phone is now “3”. Nothing of this row was written" in said(job, 2)
@@ -153,8 +156,8 @@ def test_another_field_that_was_typed_meanwhile_is_kept(person: User) -> None:
     bob = Contact.objects.create(name="Bob", email="bob@x.org", notes="old")
     job = offered(person, "Name,Email,Phone,Notes\nAnn,ann@x.org,2,\nBob,bob@x.org,,new\n")
     Contact.objects.filter(pk=ann.pk).update(notes="typed meanwhile")
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     ann.refresh_from_db()
     bob.refresh_from_db()
     assert (ann.phone, ann.notes, bob.notes) == ("2", "typed meanwhile", "new")
@@ -164,19 +167,19 @@ def test_an_organization_that_was_deleted_meanwhile_stops_its_row_alone(person: 
     acme = Organization.objects.create(name="Acme")
     job = offered(person, "Name,Email,Company\nA,a@x.org,Acme\nB,b@x.org,\n")
     acme.delete()
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
     assert "Organization “Acme” was deleted since the preview" in said(job, 2)
 
 
-def test_what_the_database_refuses_stops_its_row_alone(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_database_refuses_stops_its_row_alone(person: User) -> None:
     job = offered(person, "Name,Email\nA,a@x.org\nB,b@x.org\n")
     row = job.rows.get(number=2)
     row.after = row.after | {"name": ""}  # the check constraint refuses it
     row.save()
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
     assert "NPD's database refused it" in said(job, 2)
 
@@ -216,17 +219,13 @@ def test_an_import_is_taken_back_as_one(person: User) -> None:
     )
     Contact.objects.filter(pk=moved.pk).update(name="Moved by hand")
     Contact.objects.filter(email="kept@x.org").update(phone="1")
-    assert begin_undo(job, by=person)
-    carry_on_all()
+    assert start_undo(job, by=person)
+    run_all()
     job.refresh_from_db()
     ann.refresh_from_db()
     moved.refresh_from_db()
     assert (job.state, ann.name, moved.name) == ("undone", "Ann", "Moved by hand")
-    assert list(Contact.objects.order_by("name").values_list("name", flat=True)) == [
-        "Ann",
-        "Kept",
-        "Moved by hand",
-    ]
+    assert list(Contact.objects.order_by("name").values_list("name", flat=True)) == ["Ann", "Kept", "Moved by hand"]
     assert not Organization.objects.exists()
     assert "It was changed since" in said(job, 3)
     assert "It stays" in said(job, 5)
@@ -237,8 +236,8 @@ def test_an_import_is_taken_back_as_one(person: User) -> None:
 def test_an_organization_that_somebody_uses_outlives_the_undo(person: User) -> None:
     job = imported(person, "Name,Email,Company\nBob,bob@x.org,Nova\n", make_organizations=True)
     Contact.objects.create(name="Other", organization=Organization.objects.get(name="Nova"))
-    begin_undo(job, by=person)
-    carry_on_all()
+    start_undo(job, by=person)
+    run_all()
     assert list(Organization.objects.values_list("name", flat=True)) == ["Nova"]
     assert list(Contact.objects.values_list("name", flat=True)) == ["Other"]
 
@@ -246,17 +245,17 @@ def test_an_organization_that_somebody_uses_outlives_the_undo(person: User) -> N
 def test_a_confirmed_import_that_was_cut_off_goes_on_where_it_ended(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from npd.importing import running, writing
+    from npd.importing import import_jobs, import_writer
 
-    monkeypatch.setattr(writing, "BATCH", 2)
+    monkeypatch.setattr(import_writer, "WRITE_BATCH", 2)
     job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(5)))
-    confirm(job, by=person)
-    running._step(job.pk)
+    confirm_import(job, by=person)
+    import_jobs._run_batch(job.pk)
     assert (Contact.objects.count(), job.rows.filter(result="written").count()) == (2, 2)
-    assert not confirm(job, by=person)
-    carry_on_all()
+    assert not confirm_import(job, by=person)
+    run_all()
     assert Contact.objects.count() == 5
-    carry_on_all()
+    run_all()
     assert (Contact.objects.count(), ImportJob.objects.get().state) == (5, "done")
 
 
@@ -265,9 +264,7 @@ def test_five_thousand_rows_take_a_bounded_number_of_queries(person: User) -> No
         Contact.objects.create(name=f"P{number}", email=f"p{number}@x.org")
 
     def queries(rows: int, start: int) -> int:
-        text = "Name,Email,Phone\n" + "".join(
-            f"P{n},p{n}@x.org,+4681234{n}\n" for n in range(start, start + rows)
-        )
+        text = "Name,Email,Phone\n" + "".join(f"P{n},p{n}@x.org,+4681234{n}\n" for n in range(start, start + rows))
         with CaptureQueriesContext(connection) as captured:
             imported(person, text)
         return len(captured)
@@ -287,23 +284,23 @@ def test_previews_are_forgotten_after_their_days(person: User) -> None:
 
 
 def test_an_import_that_fails_holds_up_no_other(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    from npd.importing import running
+    from npd.importing import import_jobs
 
     first, second = (offered(person, f"Name,Email\nBob,{name}@x.org\n") for name in ("a", "b"))
-    assert confirm(first, by=person)
-    assert confirm(second, by=person)
-    whole = running.write_some
+    assert confirm_import(first, by=person)
+    assert confirm_import(second, by=person)
+    whole = import_jobs.write_batch
 
     def write_some(job: ImportJob) -> Any:
         if job.pk == first.pk:
             raise RuntimeError("what nobody thought of")
         return whole(job)
 
-    monkeypatch.setattr(running, "write_some", write_some)
-    carry_on_all()
+    monkeypatch.setattr(import_jobs, "write_batch", write_some)
+    run_all()
     assert list(Contact.objects.values_list("email", flat=True)) == ["b@x.org"]
     monkeypatch.undo()
-    carry_on_all()
+    run_all()
     assert Contact.objects.filter(email="a@x.org").count() == 1
 
 
@@ -312,8 +309,8 @@ def test_a_name_of_any_length_may_import_and_take_back(person: User) -> None:
     person.refresh_from_db()
     ann = Contact.objects.create(name="Ann", email="ann@x.org")
     job = imported(person, "Name,Email\nAnne,ann@x.org\n")
-    assert begin_undo(job, by=person)
-    carry_on_all()
+    assert start_undo(job, by=person)
+    run_all()
     job.refresh_from_db()
     ann.refresh_from_db()
     assert (job.state, ann.name) == ("undone", "Ann")
@@ -323,9 +320,9 @@ def test_an_undo_goes_on_without_the_account_of_who_asked_for_it(person: User) -
     ann = Contact.objects.create(name="Ann", email="ann@x.org")
     job = imported(person, "Name,Email\nAnne,ann@x.org\n")
     other = User.objects.create_superuser("eve", "eve@example.com", "x")
-    assert begin_undo(job, by=other)
+    assert start_undo(job, by=other)
     other.delete()
-    carry_on_all()
+    run_all()
     ann.refresh_from_db()
     assert ann.name == "Ann"
 
@@ -340,8 +337,8 @@ def test_a_match_by_e_mail_is_looked_at_again_when_it_is_written(person: User) -
     job = offered(person, "Email,Phone\nmoved@x.org,2\ntwice@x.org,2\nfine@x.org,2\n")
     Contact.objects.filter(pk=moved.pk).update(email="elsewhere@x.org")
     Contact.objects.create(name="Another", email="twice@x.org")
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     assert "The e-mail by which it was found was changed since the preview" in said(job, 2)
     assert "The e-mail by which it was found was changed since the preview" in said(job, 3)
     phones = dict(Contact.objects.values_list("pk", "phone"))
@@ -352,8 +349,8 @@ def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(pers
     ann = Contact.objects.create(name="Ann", email="ann@x.org", phone="1")
     job = offered(person, f"NPD ID,Email,Phone\n{ann.pk},ann@x.org,2\n")
     Contact.objects.filter(pk=ann.pk).update(email="elsewhere@x.org")
-    confirm(job, by=person)
-    carry_on_all()
+    confirm_import(job, by=person)
+    run_all()
     ann.refresh_from_db()
     assert (ann.phone, ann.email) == ("2", "elsewhere@x.org")
 
@@ -361,31 +358,31 @@ def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(pers
 def test_two_of_one_name_in_a_file_are_both_made_wherever_its_batches_end(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from npd.importing import writing
+    from npd.importing import import_writer
 
-    monkeypatch.setattr(writing, "BATCH", 1)
+    monkeypatch.setattr(import_writer, "WRITE_BATCH", 1)
     job = imported(person, "Name,Email\nBob,bob@x.org\nBob,\n")
     assert dict(job.rows.values_list("number", "result")) == {2: "written", 3: "written"}
     assert Contact.objects.filter(name="Bob").count() == 2
 
 
 def test_a_second_worker_leaves_an_import_to_the_first(person: User) -> None:
-    from npd.importing import running
+    from npd.importing import import_jobs
 
     job = offered(person, "Name,Email\nBob,bob@x.org\n")
-    confirm(job, by=person)
+    confirm_import(job, by=person)
     first = connection.copy()
     try:
         with first.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_lock(%s)", [running.LOCK])
+            cursor.execute("SELECT pg_advisory_lock(%s)", [import_jobs.IMPORT_LOCK])
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL lock_timeout = '5s'")  # one that waits for the other fails, and says so
         with capture_logs() as lines:
-            carry_on_all()
+            run_all()
         assert (Contact.objects.exists(), lines) == (False, [])
     finally:
         first.close()
-    carry_on_all()
+    run_all()
     assert Contact.objects.filter(name="Bob").count() == 1
 
 
@@ -395,7 +392,7 @@ def test_an_import_that_is_confirmed_while_it_is_discarded_is_one_or_the_other(p
     confirmed: list[bool] = []
 
     def yes() -> None:
-        confirmed.append(confirm(ImportJob(pk=job.pk, counts=job.counts), by=person))
+        confirmed.append(confirm_import(ImportJob(pk=job.pk, counts=job.counts), by=person))
         connection.close()
 
     thread = threading.Thread(target=yes)
@@ -408,16 +405,10 @@ def test_an_import_that_is_confirmed_while_it_is_discarded_is_one_or_the_other(p
         return answer
 
     with connection.execute_wrapper(meanwhile):
-        gone = discard(job, by=person)
+        gone = discard_import(job, by=person)
     thread.join(30)
     assert confirmed == [not gone]
     assert ImportJob.objects.filter(state="running").exists() == confirmed[0]
-
-
-def somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory')")
-        return bool(cursor.fetchone()[0])
 
 
 def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_pruned(
@@ -429,17 +420,15 @@ def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_
     page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
     assert "1 value goes back to what stood before." in page
     assert "1 value stays, because the history that told of it is pruned." in page
-    begin_undo(job, by=person)
-    carry_on_all()
+    start_undo(job, by=person)
+    run_all()
     ann.refresh_from_db()
     assert (ann.name, ann.phone) == ("Ann", "2")
     assert said(job, 2).startswith("Phone: the history is pruned")
     assert job.rows.get().result == "kept"
 
 
-def test_the_page_that_offers_the_undo_asks_as_much_for_many_relations_as_for_few(
-    person: User, admin: Any
-) -> None:
+def test_the_page_that_offers_the_undo_asks_as_much_for_many_relations_as_for_few(person: User, admin: Any) -> None:
     new = Organization.objects.create(name="New")
 
     def queries(start: int, rows: int) -> int:
@@ -463,9 +452,9 @@ def test_many_values_are_put_back_in_as_many_queries_as_few(person: User) -> Non
         numbers = range(start, start + rows)
         Contact.objects.bulk_create(Contact(name=f"C{n}", email=f"c{n}@x.org", phone="1") for n in numbers)
         job = imported(person, "Email,Name,Phone\n" + "".join(f"c{n}@x.org,D{n},2\n" for n in numbers))
-        begin_undo(job, by=person)
+        start_undo(job, by=person)
         with CaptureQueriesContext(connection) as found:
-            carry_on_all()
+            run_all()
         assert set(job.rows.values_list("result", flat=True)) == {"undone"}
         return len(found)
 

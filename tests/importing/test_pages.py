@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,12 +15,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from npd.importing.models import ImportJob
-from npd.importing.running import carry_on_all
+from npd.importing.import_jobs import run_all
+from npd.importing.models import ImportFile, ImportJob
 from npd.models import Contact
 from sync.clock import sync_now
 from tests.admin.test_records import words_of
-from tests.importing.conftest import imported, offered, upload
+from tests.importing.conftest import chosen, imported, offered, upload
 
 pytestmark = pytest.mark.django_db
 FILE = b"Name,Email,Phone,Favourite colour\nAnne,ann@x.org,,red\nBob,not an address,1,blue\nEve,eve@x.org,=1,green\n"
@@ -47,14 +48,14 @@ def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client
     text = words_of(admin.post(url(job, "confirm"), follow=True).content.decode())
     assert "0 of 2 rows" in text
     assert "HX-Refresh" not in admin.get(url(job, "progress")).headers
-    carry_on_all()
+    run_all()
     assert admin.get(url(job, "progress")).headers["HX-Refresh"] == "true"
     text = words_of(admin.get(url(job)).content.decode())
     assert "2 rows were written." in text
     text = words_of(admin.get(url(job, "undo")).content.decode())
     assert "1 value goes back to what stood before. 1 record that the import made is deleted." in text
     admin.post(url(job, "undo"))
-    carry_on_all()
+    run_all()
     assert "2 rows were taken back." in words_of(admin.get(url(job)).content.decode())
     ann.refresh_from_db()
     assert (ann.name, Contact.objects.count()) == ("Ann", 1)
@@ -74,10 +75,54 @@ def test_rows_that_were_not_imported_come_as_a_file_that_can_be_imported_once_co
     assert again.rows.get().after == {"name": "=Bob", "email": "bob@x.org", "phone": "+1"}
 
 
-def test_a_file_that_cant_be_read_is_told_beside_the_field(admin: Client) -> None:
-    text = words_of(upload(admin, b"nothing,known\n1,2\n").content.decode())
-    assert "The first row names no column that is known" in text
+def test_a_file_that_is_refused_at_a_glance_is_told_beside_the_field(admin: Client) -> None:
+    text = words_of(upload(admin, b" \n").content.decode())
+    assert "people.csv is empty." in text
     assert not ImportJob.objects.exists()
+
+
+def test_a_file_is_not_opened_by_the_request_and_what_is_wrong_with_it_stands_on_its_page(admin: Client) -> None:
+    answer = chosen(admin, b"PK\x03\x04 no spreadsheet", "people.xlsx")
+    job = ImportJob.objects.get()
+    assert (answer.url, job.state, job.attempts) == (url(job), "reading", 0)
+    assert "The file waits for a worker to read it." in words_of(admin.get(url(job)).content.decode())
+    assert "HX-Refresh" not in admin.get(url(job, "progress")).headers
+    run_all()
+    job.refresh_from_db()
+    assert (job.state, job.reason) == ("failed", "damaged")
+    assert not ImportFile.objects.exists()
+    assert admin.get(url(job, "progress")).headers["HX-Refresh"] == "true"
+    page = admin.get(url(job)).content.decode()
+    assert "people.xlsx is damaged" in words_of(page)
+    assert 'action="/admin/npd/contact/import/"' in page
+    assert "damaged" not in words_of(upload(admin, FILE).content.decode())
+
+
+def test_a_file_that_waits_for_a_worker_too_long_says_so(admin: Client) -> None:
+    chosen(admin, FILE)
+    job = ImportJob.objects.get()
+    assert "No worker has taken it up yet" not in admin.get(url(job)).content.decode()
+    ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=30))
+    assert "No worker has taken it up yet" in admin.get(url(job)).content.decode()
+    ImportJob.objects.update(attempts=1)
+    assert "hourglass_empty" not in admin.get(url(job)).content.decode()
+    ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=90))
+    assert "The worker that read it has ended." in admin.get(url(job)).content.decode()
+
+
+def test_a_file_can_be_discarded_while_it_waits_to_be_read(admin: Client) -> None:
+    chosen(admin, FILE)
+    job = ImportJob.objects.get()
+    admin.post(url(job, "confirm"))
+    admin.post(url(job, "discard"))
+    run_all()
+    assert not ImportJob.objects.exists()
+    assert not ImportFile.objects.exists()
+
+
+def test_nobody_fills_the_database_with_files_that_wait(admin: Client) -> None:
+    assert [chosen(admin, FILE).status_code for _ in range(11)] == [302] * 10 + [200]
+    assert ImportFile.objects.count() == 10
 
 
 def test_discarding_writes_nothing_and_forgets_the_file(admin: Client, ann: Contact) -> None:
@@ -102,14 +147,12 @@ def test_confirming_twice_writes_once_and_says_so(admin: Client, ann: Contact) -
     upload(admin, FILE)
     job = ImportJob.objects.get()
     admin.post(url(job, "confirm"))
-    carry_on_all()
+    run_all()
     assert "confirmed already" in words_of(admin.post(url(job, "confirm"), follow=True).content.decode())
     assert "can't be discarded" in words_of(admin.post(url(job, "discard"), follow=True).content.decode())
 
 
 def test_an_import_that_nobody_takes_up_says_so(admin: Client, ann: Contact) -> None:
-    from datetime import timedelta
-
     upload(admin, FILE)
     job = ImportJob.objects.get()
     admin.post(url(job, "confirm"))
@@ -161,10 +204,28 @@ def test_to_undo_an_import_that_made_records_one_must_be_allowed_to_delete_them(
     assert client.post(url(job, "undo")).status_code == 403
 
 
-def test_the_pages_ask_a_bounded_number_of_queries(admin: Client, person: User) -> None:
-    job = offered(
-        person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(150)) + "Bad,bad\n" * 150
+def test_an_import_of_which_nothing_can_be_undone_any_more_promises_nothing(
+    admin: Client, person: User, ann: Contact
+) -> None:
+    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
+    Contact.objects.update(name="Anna")
+    text = words_of(admin.get(url(job, "undo")).content.decode())
+    assert "Nothing of it can be undone any more" in text
+    assert "1 value was changed since, and stays." in text
+    assert "Undo the import of" not in text
+    assert "follows on Monday" not in text
+
+
+def test_an_import_that_is_undone_already_is_not_asked_about(admin: Client, person: User, ann: Contact) -> None:
+    job = imported(person, "Name,Email\nAnne,ann@x.org\n")
+    admin.post(url(job, "undo"))
+    assert "It can't be undone now; here is how it stands." in words_of(
+        admin.get(url(job, "undo"), follow=True).content.decode()
     )
+
+
+def test_the_pages_ask_a_bounded_number_of_queries(admin: Client, person: User) -> None:
+    job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(150)) + "Bad,bad\n" * 150)
     for path in ("/admin/npd/contact/import/", url(job), url(job, "csv")):
         with CaptureQueriesContext(connection) as asked:
             assert admin.get(path).status_code == 200

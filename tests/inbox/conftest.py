@@ -7,9 +7,9 @@ from typing import Any
 import jwt
 import pytest
 
-from sync import wake
 from sync.clock import sync_now
 from sync.models import BoardLink
+from sync.outbox import notify
 
 SIGNING_SECRET = "test-signing-secret-0123456789abcdef"  # tests/support/servers.py sets these two
 PATH_TOKEN = "test-webhook-token"
@@ -21,16 +21,14 @@ BOARD = "7786780000"
 @pytest.fixture(autouse=True)
 def board(db: None) -> BoardLink:
     """The contacts' board."""
-    return BoardLink.objects.create(
-        entity_type="contact", board_id=BOARD, npd_id_column="npd_id", match_key="email"
-    )
+    return BoardLink.objects.create(entity_type="contact", board_id=BOARD, npd_id_column="npd_id", match_key="email")
 
 
 @pytest.fixture(autouse=True)
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The boards for which a wake-up was asked."""
     asked: list[str] = []
-    monkeypatch.setattr(wake, "board", asked.append)
+    monkeypatch.setattr(notify, "notify_board", asked.append)
     return asked
 
 

@@ -7,20 +7,21 @@ import jwt
 import pytest
 from pytest_django import Settings
 
-from sync.inbox import Received, receive
+from sync.clock import sync_now
 from sync.models import SyncQueue, WebhookEvent
+from sync.records.inbox import WebhookAnswer, receive
 from tests.inbox.conftest import BARE, PATH_TOKEN, SIGNING_SECRET, WITH_TOKEN, raw, signed
 
 
-def at_bare_door(delivery: bytes, authorization: str | None = None) -> Received:
+def at_bare_door(delivery: bytes, authorization: str | None = None) -> WebhookAnswer:
     return receive(delivery, authorization=authorization, path_token=None, path=BARE)
 
 
-def at_path_door(delivery: bytes, token: str = PATH_TOKEN, authorization: str | None = None) -> Received:
+def at_path_door(delivery: bytes, token: str = PATH_TOKEN, authorization: str | None = None) -> WebhookAnswer:
     return receive(delivery, authorization=authorization, path_token=token, path=f"/webhooks/monday/{token}/")
 
 
-def assert_refused(received: Received, status: int, code: str) -> None:
+def assert_refused(received: WebhookAnswer, status: int, code: str) -> None:
     assert (received.status, received.code, received.body) == (status, code, {})
     assert received.sentence
     assert not any(secret in received.sentence for secret in (SIGNING_SECRET, PATH_TOKEN))
@@ -64,6 +65,13 @@ def test_the_bare_door_refuses_an_expired_signature_after_the_leeway(settings: S
     assert at_bare_door(raw(), signed(audience, seconds=-30)).status == 200
 
 
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+def test_the_bare_door_refuses_a_signature_before_its_time(settings: Settings, claim: str) -> None:
+    audience, now = settings.SITE_URL + BARE, sync_now().timestamp()
+    assert_refused(at_bare_door(raw(), signed(audience, **{claim: now + 90})), 401, "bad_signature")
+    assert at_bare_door(raw(), signed(audience, **{claim: now + 30})).status == 200
+
+
 @pytest.mark.parametrize("nonsense", ["", "Bearer", "x", "a.b.c", "é", "x" * 100_000])
 def test_the_bare_door_refuses_what_is_no_signature(nonsense: str) -> None:
     received = at_bare_door(raw(), nonsense)
@@ -97,10 +105,7 @@ def test_a_signature_does_not_open_the_path_door_with_a_wrong_token(settings: Se
 
 def test_without_either_secret_both_doors_are_closed(settings: Settings) -> None:
     settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
-    for received in (
-        at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)),
-        at_path_door(raw(), ""),
-    ):
+    for received in (at_bare_door(raw(), signed(settings.SITE_URL + BARE, secret="x" * 32)), at_path_door(raw(), "")):
         assert_refused(received, 403, "closed")
         assert "MONDAY_SIGNING_SECRET" in received.sentence
 
@@ -116,9 +121,9 @@ def test_each_door_is_closed_without_its_own_secret(settings: Settings) -> None:
 def test_the_challenge_is_echoed_unsigned_at_both_doors_and_at_closed_ones(settings: Settings) -> None:
     challenge = {"challenge": "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P"}
     delivery = json.dumps(challenge).encode()
-    assert at_bare_door(delivery) == at_path_door(delivery) == Received(200, challenge)
+    assert at_bare_door(delivery) == at_path_door(delivery) == WebhookAnswer(200, challenge)
     settings.MONDAY_SIGNING_SECRET = settings.MONDAY_WEBHOOK_TOKEN = ""
-    assert at_bare_door(delivery) == at_path_door(delivery) == Received(200, challenge)
+    assert at_bare_door(delivery) == at_path_door(delivery) == WebhookAnswer(200, challenge)
 
 
 def test_the_challenge_at_an_address_with_a_wrong_token_fails_so_that_its_registration_does() -> None:

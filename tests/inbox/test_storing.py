@@ -11,18 +11,18 @@ from django.db import DatabaseError, connection
 from pytest_django import DjangoAssertNumQueries, DjangoCaptureOnCommitCallbacks, Settings
 
 from npd.models import Contact, Organization
-from sync import delivering
 from sync.choices import Cause
 from sync.clock import sync_now
-from sync.inbox import Received, receive
+from sync.kernel.db import fetch_prepared
 from sync.models import BoardLink, SyncQueue, WebhookEvent
-from sync.prepared import fetch_prepared
+from sync.records import inbox
+from sync.records.inbox import WebhookAnswer, receive
 from tests.inbox.conftest import BARE, BOARD, PATH_TOKEN, WITH_TOKEN, body, raw, signed
 
 ITEM = "7786784003"
 
 
-def take(delivery: bytes) -> Received:
+def take(delivery: bytes) -> WebhookAnswer:
     return receive(delivery, authorization=None, path_token=PATH_TOKEN, path=WITH_TOKEN)
 
 
@@ -53,12 +53,7 @@ def test_the_delivery_is_stored_as_received_and_not_weighed(linked: Contact) -> 
     take(json.dumps(delivery).encode())
     event = WebhookEvent.objects.get()
     assert event.trigger_id == delivery["event"]["triggerUuid"]
-    assert (event.board_id, event.item_id, event.column_id, event.type) == (
-        BOARD,
-        ITEM,
-        "email",
-        "update_column_value",
-    )
+    assert (event.board_id, event.item_id, event.column_id, event.type) == (BOARD, ITEM, "email", "update_column_value")
     assert event.body == delivery
     assert (event.weighed_at, event.outcome) == (None, "")
 
@@ -72,9 +67,7 @@ def test_an_item_that_no_record_has_becomes_a_candidate_due_in_ten_seconds(woken
 
 
 @pytest.mark.parametrize("kind", ["archive_pulse", "delete_pulse", "restore_pulse"])
-def test_archived_deleted_and_restored_items_bear_their_id_under_another_key(
-    linked: Contact, kind: str
-) -> None:
+def test_archived_deleted_and_restored_items_bear_their_id_under_another_key(linked: Contact, kind: str) -> None:
     take(raw(type=kind, pulseId=..., columnId=..., itemId=int(ITEM)))
     assert SyncQueue.objects.get().entity_id == linked.pk
     assert WebhookEvent.objects.get().column_id is None
@@ -84,7 +77,7 @@ def test_a_delivery_that_comes_again_is_answered_with_200_and_stored_once(linked
     delivery = raw()
     assert take(delivery).status == 200
     SyncQueue.objects.all().delete()
-    assert take(delivery) == Received(200, {"received": "again"})
+    assert take(delivery) == WebhookAnswer(200, {"received": "again"})
     assert WebhookEvent.objects.count() == 1
     assert not SyncQueue.objects.exists()
 
@@ -121,9 +114,7 @@ def test_an_event_of_an_unknown_board_is_kept_with_the_reason_and_not_asked_for_
     assert not SyncQueue.objects.exists()
 
 
-def test_the_board_that_the_environment_names_is_the_one_that_counts(
-    linked: Contact, settings: Settings
-) -> None:
+def test_the_board_that_the_environment_names_is_the_one_that_counts(linked: Contact, settings: Settings) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = "4242"
     take(raw(boardId=4242))
     assert SyncQueue.objects.get().entity_id == linked.pk
@@ -221,9 +212,7 @@ def test_an_item_is_looked_for_only_among_the_records_of_its_board(linked: Conta
     assert (row.entity_type, row.entity_id, row.remote_id) == ("organization", None, ITEM)
 
 
-def test_a_board_that_the_environment_replaces_is_no_board_of_ours(
-    linked: Contact, settings: Settings
-) -> None:
+def test_a_board_that_the_environment_replaces_is_no_board_of_ours(linked: Contact, settings: Settings) -> None:
     settings.MONDAY_CONTACTS_BOARD_ID = "4242"
     take(raw())
     assert "no board link" in WebhookEvent.objects.get().outcome
@@ -242,7 +231,7 @@ def test_a_delivery_costs_one_query(
         prepared.append(sql)
         return fetch_prepared(sql, params)
 
-    monkeypatch.setattr(delivering, "fetch_prepared", counted)
+    monkeypatch.setattr(inbox, "fetch_prepared", counted)
     BoardLink.objects.create(entity_type="organization", board_id="2", match_key="name")
     with django_assert_num_queries(0):
         take(raw())

@@ -53,8 +53,9 @@ def test_twenty_megabytes_are_refused_unread(monday: Client) -> None:
 
 def test_other_methods_are_not_allowed(monday: Client) -> None:
     for path in (BARE, WITH_TOKEN):
-        assert monday.get(path).status_code == 405
-        assert monday.put(path, raw(), content_type="application/json").status_code == 405
+        for answer in (monday.get(path), monday.put(path, raw(), content_type="application/json")):
+            assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
+            assert answer.headers["Content-Type"] == "application/problem+json"
 
 
 def test_neither_token_nor_signature_is_written_to_the_log(
@@ -67,7 +68,7 @@ def test_neither_token_nor_signature_is_written_to_the_log(
     with caplog.at_level(logging.INFO):
         monday.post(BARE, raw(), content_type="application/json", headers={"Authorization": signature})
         monday.post(f"/webhooks/monday/{wrong}/", raw(), content_type="application/json")
-    refusals = [record for record in caplog.records if record.name == "sync.inbox"]
+    refusals = [record for record in caplog.records if record.name == "sync.records.inbox"]
     assert len(refusals) == 2
     for record in refusals:
         assert signature not in json.dumps(record.msg, default=str)

@@ -7,9 +7,9 @@ from django.contrib.auth import get_user_model
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
-from tests.engine.conftest import World, world
+from tests.support.world import World
 
-__all__ = ["World", "asked", "choose", "pat", "quiet_passes", "take_away", "world"]
+__all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
 
 
 @pytest.fixture
@@ -23,16 +23,14 @@ def take_away(world: World, record: Any, how: str = "archive") -> str:
     record.refresh_from_db()
     item_id = str(record.monday_id)
     world.sandbox.act(how, item_id=item_id)
-    world.deliver()
-    world.work()
+    world.hear()
     return item_id
 
 
 def quiet_passes(world: World, times: int = 1) -> None:
     """The time passes in which Monday could undo it; the worker looks."""
     for _ in range(times):
-        world.pass_time(seconds=601)
-        world.work()
+        world.work(seconds=601)
 
 
 def asked(record_id: Any, kind: str = "delete") -> SyncConflict:

@@ -1,5 +1,6 @@
-"""Items without a record and records without an item: MERGE's rows "none | …" and "never linked | …"."""
+"""Items without a record and records without an item: merge.md, rows "none | …" and "never linked | …"."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -8,36 +9,29 @@ from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
-from tests.engine.conftest import World
 from tests.lifecycle.conftest import asked, choose
-
-
-def mail(address: str) -> dict[str, str]:
-    return {"email": address, "text": address}
-
-
-def add(world: World, name: str, **values: Any) -> str:
-    return str(world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)["id"])
+from tests.support.world import World, mail
 
 
 def newcomers(world: World, seconds: float = 11) -> None:
     """Webhooks come, the items' quiet time passes, the worker looks."""
-    world.deliver()
-    world.pass_time(seconds=seconds)
-    world.work()
+    world.hear(seconds=seconds)
 
 
 def test_none_there_never_linked_it_waits_until_it_was_quiet(world: World) -> None:
-    add(world, "Ann", email=mail("ann@example.com"))
+    item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world, seconds=5)
     assert not Contact.objects.exists()
     newcomers(world, seconds=6)
-    assert Contact.objects.get().sync_status == "synced"
+    contact = Contact.objects.get()
+    assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", item)
+    assert (world.status(contact), world.values(contact)["npd_id"]) == ("synced", str(contact.pk))
 
 
 def test_none_there_never_linked_without_a_match_key_it_waits_five_minutes(world: World) -> None:
-    add(world, "Ann")
+    world.add("Ann")
     newcomers(world, seconds=200)
+    assert "email" in SyncQueue.objects.get(entity_id=None, status="pending").reason.lower().replace("-", "")
     assert not Contact.objects.exists()
     newcomers(world, seconds=120)
     assert Contact.objects.count() == 1
@@ -45,7 +39,7 @@ def test_none_there_never_linked_without_a_match_key_it_waits_five_minutes(world
 
 def test_none_there_never_linked_the_npd_id_of_a_record_without_an_item_links(world: World) -> None:
     contact = world.contact("Ann", sync_enabled=False)
-    item = add(world, "Somebody", npd_id=str(contact.pk), email=mail("else@example.com"))
+    item = world.add("Somebody", npd_id=str(contact.pk), email=mail("else@example.com"))
     Contact.objects.filter(pk=contact.pk).update(sync_enabled=True)
     SyncQueue.objects.filter(entity_id=contact.pk).delete()
     newcomers(world)
@@ -56,7 +50,7 @@ def test_none_there_never_linked_the_npd_id_of_a_record_without_an_item_links(wo
 
 def test_none_there_never_linked_one_hit_by_the_match_rule_links(world: World) -> None:
     contact = world.contact("Ann", email="ann@example.com")
-    item = add(world, "Ann on Monday", email=mail("Ann@Example.com".lower()))
+    item = world.add("Ann on Monday", email=mail("Ann@Example.com".lower()))
     SyncQueue.objects.filter(entity_id=contact.pk).delete()
     newcomers(world)
     contact.refresh_from_db()
@@ -68,7 +62,7 @@ def test_none_there_never_linked_several_hits_are_asked_about(world: World) -> N
     for name in ("One", "Two"):
         world.contact(name, email="ann@example.com")
     SyncQueue.objects.all().delete()
-    item = add(world, "Ann", email=mail("ann@example.com"))
+    item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world)
     conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
     assert conflict.kind == "identity"
@@ -85,7 +79,7 @@ def several(world: World) -> tuple[SyncConflict, str, list[Contact]]:
     """An item that could be either of two records, asked about."""
     records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
     SyncQueue.objects.all().delete()
-    item = add(world, "Ann", email=mail("ann@example.com"), role_title="Buyer")
+    item = world.add("Ann", email=mail("ann@example.com"), role_title="Buyer")
     newcomers(world)
     return SyncConflict.objects.get(monday_item_id=item, resolved_at=None), item, records
 
@@ -134,13 +128,12 @@ def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: 
     linked = world.linked("Ann", email="ann@example.com")
     free = world.contact("Bob", email="ann@example.com")
     SyncQueue.objects.all().delete()
-    item = add(world, "Ann again", email=mail("ann@example.com"))
+    item = world.add("Ann again", email=mail("ann@example.com"))
     newcomers(world)
     conflict = SyncConflict.objects.get(monday_item_id=item, resolved_at=None)
     choose(conflict, pat, "custom", str(free.pk))
     free.delete()
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (conflict.entity_id, conflict.resolved_at) == (linked.pk, None)
     assert "deleted meanwhile" in conflict.choice_problem
     assert str(free.pk) not in str(conflict.about["options"])
@@ -148,7 +141,7 @@ def test_an_answer_that_no_longer_applies_is_handed_back_with_its_reason(world: 
 
 def test_none_there_a_hit_that_has_an_item_is_asked_about(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    item = add(world, "Ann again", email=mail("ann@example.com"))
+    item = world.add("Ann again", email=mail("ann@example.com"))
     newcomers(world)
     conflict = asked(contact.pk, "identity")
     assert conflict.monday_item_id == item
@@ -158,7 +151,7 @@ def test_none_there_a_hit_that_has_an_item_is_asked_about(world: World) -> None:
 
 def test_none_there_nothing_is_created_where_the_board_link_does_not_allow_it(world: World) -> None:
     BoardLink.objects.update(creates_records=False)
-    add(world, "Ann", email=mail("ann@example.com"))
+    world.add("Ann", email=mail("ann@example.com"))
     newcomers(world)
     assert not Contact.objects.exists()
 
@@ -166,10 +159,10 @@ def test_none_there_nothing_is_created_where_the_board_link_does_not_allow_it(wo
 def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync.engine import making
+    from sync.reconcile import new_items
 
-    monkeypatch.setattr(making, "fill", lambda *_: ["Name: it can't be read"])
-    item = add(world, "Ann", email=mail("ann@example.com"))
+    monkeypatch.setattr(new_items, "fill_from_item", lambda *_: ["Name: it can't be read"])
+    item = world.add("Ann", email=mail("ann@example.com"))
     newcomers(world)
     assert RefusedItem.objects.get(item_id=item).reason == "Name: it can't be read"
     monkeypatch.undo()
@@ -179,20 +172,16 @@ def test_none_there_an_item_that_can_make_no_record_is_refused_and_remembered(
 
 
 @pytest.mark.parametrize("how", ["archive", "delete"])
-def test_none_archived_or_deleted_nothing_happens_and_the_row_ends_with_the_reason(
-    world: World, how: str
-) -> None:
-    item = add(world, "Ann", email=mail("ann@example.com"))
+def test_none_archived_or_deleted_nothing_happens_and_the_row_ends_with_the_reason(world: World, how: str) -> None:
+    item = world.add("Ann", email=mail("ann@example.com"))
     world.sandbox.act(how, item_id=item)
     newcomers(world)
     assert not Contact.objects.exists()
     assert "no such active item" in SyncQueue.objects.get(remote_id=item).error_message
 
 
-def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_with_the_reason(
-    world: World,
-) -> None:
-    from sync.enqueue import enqueue_item
+def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_with_the_reason(world: World) -> None:
+    from sync.outbox.queue_rows import enqueue_item
 
     enqueue_item("contact", "999999", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
     world.work()
@@ -202,30 +191,26 @@ def test_none_not_returned_when_asked_by_id_nothing_happens_and_the_row_ends_wit
 
 def two_items(world: World) -> tuple[Contact, str, str]:
     """A record whose e-mail two items on the board bear, asked about."""
-    one, two = (add(world, f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2))
+    one, two = (world.add(f"Ann {n}", email=mail("ann@example.com")) for n in (1, 2))
     contact = world.contact("Ann", email="ann@example.com")
     world.work()
-    assert world.status(contact) == "conflict"
+    assert (world.status(contact), len(world.sandbox.items())) == ("conflict", 2)
     return contact, one, two
 
 
 def test_there_never_linked_several_hits_a_person_says_which_item_it_is(world: World, pat: Any) -> None:
     contact, _, two = two_items(world)
     choose(asked(contact.pk, "identity"), pat, "custom", two)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert contact.monday_id == two
     assert world.values(contact)["npd_id"] == str(contact.pk)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
 
 
-def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_again(
-    world: World, pat: Any
-) -> None:
+def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_again(world: World, pat: Any) -> None:
     contact, one, two = two_items(world)
     choose(asked(contact.pk, "identity"), pat, "custom", "new")
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert contact.monday_id not in (None, one, two)
     assert world.status(contact) == "synced"
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
@@ -238,15 +223,12 @@ def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_
 def twins(world: World) -> tuple[Contact, Contact]:
     """A linked record, and one made of an item that got the same e-mail address later."""
     known = world.linked("Ann", email="ann@example.com")
-    item = add(world, "A. Example")
+    item = world.add("A. Example")
     newcomers(world, seconds=400)
     made = Contact.objects.get(monday_id=item)
-    world.deliver()
-    world.work()
+    world.hear()
     world.edit(made, "email", mail("ann@example.com"))
-    world.deliver()
-    world.work()
-    made.refresh_from_db()
+    world.hear(made)
     return known, made
 
 
@@ -260,15 +242,14 @@ def test_a_record_made_from_an_item_whose_key_meets_anothers_is_asked_about(worl
 
 def test_a_record_made_from_an_item_that_somebody_touched_in_npd_is_not_asked_about(world: World) -> None:
     world.linked("Ann", email="ann@example.com")
-    item = add(world, "A. Example")
+    item = world.add("A. Example")
     newcomers(world, seconds=400)
     made = Contact.objects.get(monday_id=item)
     made.notes = "met at the fair"
     made.save()
     world.work()
     world.edit(made, "email", mail("ann@example.com"))
-    world.deliver()
-    world.work()
+    world.hear()
     assert not SyncConflict.objects.filter(kind="identity").exists()
 
 
@@ -280,26 +261,24 @@ def test_the_same_person_the_made_record_goes_and_its_item_after_it(world: World
     world.work()
     assert list(Contact.objects.all()) == [known]
     assert Tombstone.objects.get(entity_id=made.pk).state == "archived"
-    states = {i["id"]: i["state"] for b in world.sandbox.boards() for i in b["items"]}
+    states = {i["id"]: i["state"] for i in world.sandbox.all_items()}
     assert states[str(item)] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
 def test_the_same_person_without_an_item_takes_the_made_records_item(world: World, pat: Any) -> None:
     known = world.contact("Ann", email="ann@example.com", sync_enabled=False)
-    item = add(world, "A. Example")
+    item = world.add("A. Example")
     newcomers(world, seconds=400)
     made = Contact.objects.get(monday_id=item)
     world.edit(made, "email", mail("ann@example.com"))
-    world.deliver()
-    world.work()
+    world.hear()
     conflict = asked(made.pk, "identity")
     Contact.objects.filter(pk=known.pk).update(sync_enabled=True)
     SyncQueue.objects.filter(entity_id=known.pk).delete()
     choose(conflict, pat, "custom", f"same:{known.pk}")
     world.work()
-    world.work()
-    known.refresh_from_db()
+    world.work(known)
     assert (known.monday_id, Contact.objects.count()) == (item, 1)
     assert world.values(known)["npd_id"] == str(known.pk)
     assert Tombstone.objects.get(entity_id=made.pk).state == "gone"
@@ -307,15 +286,14 @@ def test_the_same_person_without_an_item_takes_the_made_records_item(world: Worl
 
 
 def test_a_record_whose_key_is_that_of_a_made_one_may_take_over_its_item(world: World, pat: Any) -> None:
-    item = add(world, "A. Example", email=mail("ann@example.com"))
+    item = world.add("A. Example", email=mail("ann@example.com"))
     newcomers(world)
     made = Contact.objects.get(monday_id=item)
     known = world.contact("Ann", email="ann@example.com")
     world.work()
     choose(asked(known.pk, "identity"), pat, "custom", f"takes:{made.pk}")
     world.work()
-    world.work()
-    known.refresh_from_db()
+    world.work(known)
     assert (known.monday_id, Contact.objects.count()) == (item, 1)
     assert not SyncConflict.objects.filter(kind="identity", resolved_at=None).exists()
 
@@ -325,8 +303,7 @@ def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> N
     choose(asked(made.pk, "identity"), pat, "custom", "different")
     world.work()
     world.edit(made, "role_title", "Buyer")
-    world.deliver()
-    world.work()
+    world.hear()
     assert Contact.objects.count() == 2
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
@@ -334,9 +311,7 @@ def test_two_persons_stay_two_and_nobody_asks_again(world: World, pat: Any) -> N
 def test_none_there_moved_here_from_another_types_board_stays_that_records_item(world: World) -> None:
     contact = world.linked(email="ann@example.com")
     link = BoardLink.objects.get(entity_type="organization")
-    world.sandbox.act(
-        "move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id
-    )
+    world.sandbox.act("move_to_board", item_id=contact.monday_id, board_id=link.board_id, group_id=link.group_id)
     world.queue.enqueue_item(
         "organization", contact.monday_id, cause=Cause.SWEEP, priority=Priority.SWEEP, due_in_seconds=0
     )
@@ -345,3 +320,19 @@ def test_none_there_moved_here_from_another_types_board_stays_that_records_item(
     assert world.item(contact)["values"][link.npd_id_column] == str(contact.pk)
     contact.refresh_from_db()
     assert contact.monday_id
+
+
+@pytest.mark.parametrize("of_another_type", [False, True])
+def test_an_item_that_bears_the_npd_id_of_no_record_becomes_the_record_of_that_id(
+    world: World, of_another_type: bool
+) -> None:
+    borne = Organization.objects.create(name="Navy").pk if of_another_type else uuid.uuid4()
+    item = world.add("Bo", email=mail("bo@x.test"), npd_id=str(borne))
+    writes = world.calls("mutation")
+    newcomers(world)
+    contact = Contact.objects.get()
+    assert contact.monday_id == item
+    assert (contact.pk == borne) is not of_another_type
+    assert world.values(contact)["npd_id"] == str(contact.pk)
+    if not of_another_type:
+        assert world.calls("mutation") == writes

@@ -1,18 +1,20 @@
-"""MERGE: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
+"""merge.md: "there, linked | a second item bears its NPD ID": the link stays, the copy is parted from it."""
 
+import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.engine.questions import LEAVE, NEW_RECORD
+from sync.clock import sync_now
+from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, ItemNotFound
+from sync.limits import metered_client
 from sync.models import BoardLink, Decision, Intent, MondayAccount, RefusedItem, SyncQueue
-from tests.lifecycle.conftest import World, asked, choose
-
-
-def item_of(world: World, item_id: str) -> dict[str, Any]:
-    return next(i for b in world.sandbox.boards() for i in b["items"] if i["id"] == item_id)
+from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
+from tests.lifecycle.conftest import asked, choose, quiet_passes
+from tests.support.world import World
 
 
 def duplicate(world: World, contact: Contact) -> str:
@@ -23,22 +25,20 @@ def duplicate(world: World, contact: Contact) -> str:
 
 
 def hear(world: World) -> None:
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
+    world.hear(seconds=11)
 
 
 def test_a_persons_duplicate_loses_the_npd_id_and_a_person_is_asked(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
     before = contact.monday_id
     copy = duplicate(world, contact)
-    assert item_of(world, copy)["values"]["npd_id"] == ""
-    assert item_of(world, copy)["state"] == "active"
+    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
+    assert world.sandbox.item(copy)["state"] == "active"
     assert (world.status(contact), contact.monday_id) == ("synced", before)
     assert world.values(contact)["npd_id"] == str(contact.pk)
     conflict = asked(contact.pk, "identity")
     assert conflict.monday_item_id == copy
-    assert [o["value"] for o in conflict.about["options"]] == ["archive", NEW_RECORD, LEAVE]
+    assert [o["value"] for o in conflict.about["options"]] == ["archive", NEW_RECORD, LEAVE_ALONE]
     assert Contact.objects.count() == 1
 
 
@@ -59,7 +59,7 @@ def test_a_copy_that_a_person_calls_a_copy_is_archived(world: World, pat: Any) -
     copy = duplicate(world, contact)
     choose(asked(contact.pk, "identity"), pat, "custom", "archive")
     world.work()
-    assert item_of(world, copy)["state"] == "archived"
+    assert world.sandbox.item(copy)["state"] == "archived"
     assert world.status(contact) == "synced"
     conflict = SyncConflict.objects.get()
     assert (conflict.resolved_by, conflict.resolution_type) == (pat, "merge")
@@ -75,20 +75,18 @@ def test_a_copy_that_is_another_one_becomes_a_record_of_its_own(world: World, pa
     hear(world)
     other = Contact.objects.get(monday_id=copy)
     assert other.pk != contact.pk
-    assert item_of(world, copy)["values"]["npd_id"] == str(other.pk)
+    assert world.sandbox.item(copy)["values"]["npd_id"] == str(other.pk)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about_again(
-    world: World, pat: Any
-) -> None:
+def test_a_copy_that_is_left_on_the_board_makes_no_record_and_is_not_asked_about_again(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    choose(asked(contact.pk, "identity"), pat, "custom", LEAVE)
+    choose(asked(contact.pk, "identity"), pat, "custom", LEAVE_ALONE)
     world.work()
     world.sandbox.act("edit", item_id=copy, column_id="role_title", text="edited")
     hear(world)
-    assert item_of(world, copy)["state"] == "active"
+    assert world.sandbox.item(copy)["state"] == "active"
     assert Contact.objects.count() == 1
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert RefusedItem.objects.get(item_id=copy).let_go
@@ -101,7 +99,7 @@ def test_an_answer_about_a_copy_that_is_gone_by_then_closes_the_question(world: 
     choose(asked(contact.pk, "identity"), pat, "custom", "archive")
     world.work()
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-    assert item_of(world, copy)["state"] == "deleted"
+    assert world.sandbox.item(copy)["state"] == "deleted"
 
 
 def ran_twice(world: World) -> tuple[Contact, str]:
@@ -113,13 +111,9 @@ def ran_twice(world: World) -> tuple[Contact, str]:
     Intent.objects.update(state="void", looks=1)
     world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text="")
     world.sandbox.act("edit", item_id=first["id"], column_id="email", value=None)
-    world.wait_out()
-    world.work()
+    world.settle()
     world.sandbox.act(
-        "edit",
-        item_id=first["id"],
-        column_id="email",
-        value={"email": "ann@example.com", "text": "ann@example.com"},
+        "edit", item_id=first["id"], column_id="email", value={"email": "ann@example.com", "text": "ann@example.com"}
     )
     world.sandbox.act("edit", item_id=first["id"], column_id="npd_id", text=str(contact.pk))
     contact.refresh_from_db()
@@ -130,8 +124,8 @@ def ran_twice(world: World) -> tuple[Contact, str]:
 def test_a_create_that_ran_twice_leaves_one_item_the_untouched_copy_is_archived(world: World) -> None:
     contact, copy = ran_twice(world)
     hear(world)
-    assert item_of(world, copy)["state"] == "archived"
-    assert item_of(world, copy)["values"]["npd_id"] == ""
+    assert world.sandbox.item(copy)["state"] == "archived"
+    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert [item["id"] for item in world.sandbox.items()] == [contact.monday_id]
     assert world.status(contact) == "synced"
     line = Decision.objects.get(entity_id=contact.pk, kind="archived")
@@ -143,8 +137,8 @@ def test_a_create_that_ran_twice_is_asked_about_once_somebody_touched_the_copy(w
     contact, copy = ran_twice(world)
     world.sandbox.act("edit", item_id=copy, column_id="role_title", text="somebody's")
     hear(world)
-    assert item_of(world, copy)["state"] == "active"
-    assert item_of(world, copy)["values"]["npd_id"] == ""
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == copy
 
 
@@ -152,7 +146,7 @@ def test_an_equal_item_that_somebody_else_made_is_asked_about(world: World) -> N
     contact, copy = ran_twice(world)
     MondayAccount.objects.update_or_create(id=1, defaults={"user_id": "4711"})
     hear(world)
-    assert item_of(world, copy)["state"] == "active"
+    assert world.sandbox.item(copy)["state"] == "active"
     assert asked(contact.pk, "identity").monday_item_id == copy
 
 
@@ -160,14 +154,12 @@ def test_more_copies_than_the_guard_lets_through_are_asked_about(world: World, s
     contact, copy = ran_twice(world)
     settings.GUARD_RECORDS = 1
     from sync.choices import GuardKind, GuardState
-    from sync.models import GuardedAct
+    from sync.models.state import GuardedAct
 
     other = world.contact("Other", sync_enabled=False)
-    GuardedAct.objects.create(
-        entity_type="contact", entity_id=other.pk, kind=GuardKind.ITEMS, state=GuardState.DONE
-    )
+    GuardedAct.objects.create(entity_type="contact", entity_id=other.pk, kind=GuardKind.ITEMS, state=GuardState.DONE)
     hear(world)
-    assert item_of(world, copy)["state"] == "active"
+    assert world.sandbox.item(copy)["state"] == "active"
     assert asked(contact.pk, "identity").monday_item_id == copy
 
 
@@ -179,31 +171,74 @@ def test_a_lost_answer_to_the_clearing_is_found_out_about(world: World, moment: 
     world.pass_time(seconds=11)
     world.sandbox.faults({"timeout": moment, "on": "change_multiple_column_values"})
     world.work()
-    world.wait_out()
-    world.work()
+    world.settle()
     hear(world)
-    assert item_of(world, made["id"])["values"]["npd_id"] == ""
+    assert world.sandbox.item(made["id"])["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == made["id"]
+    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
+
+
+@pytest.mark.parametrize("error", [AnswerWithoutData, ItemNotFound])
+def test_a_clearing_that_fails_as_a_whole_stops_no_board(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[ConnectorError]
+) -> None:
+    """As any call about one item: errors alone are its own failure; an item that isn't there has left the board."""
+    contact = world.linked("Ann", email="ann@example.com")
+    made = world.sandbox.act("duplicate", item_id=contact.monday_id)
+    world.deliver()
+    world.pass_time(seconds=11)
+    client = metered_client.client()
+    right, failed = client.execute, [error("It failed")]
+
+    def fails_once(document: str, variables: Any, **more: Any) -> Any:
+        if document.lstrip().startswith("mutation") and failed:
+            raise failed.pop()
+        return right(document, variables, **more)
+
+    monkeypatch.setattr(client, "execute", fails_once)
+    world.work()
+    assert MondayAccount.objects.filter(id=1, paused_until__isnull=False).count() == 0
+    assert not SyncQueue.objects.filter(status="failed").exists()
+    world.work(minutes=2)
+    assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
+    cleared = world.sandbox.item(made["id"])["values"]["npd_id"] == ""
+    assert cleared is (error is AnswerWithoutData)
+
+
+def test_a_copy_about_which_a_call_may_be_in_the_air_is_left_alone_until_its_deadline(world: World) -> None:
+    """As of a worker that was killed while it archived it: whoever takes the board over comes by at once."""
+    contact = world.linked("Ann", email="ann@example.com")
+    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    world.sandbox.act("edit", item_id=copy, column_id="npd_id", text="")  # the first of the two calls was answered
+    Intent.objects.create(
+        entity_type="contact", entity_id=contact.pk, board_id="1", item_id=copy, lease_token=uuid.uuid4(),
+        idempotency_key=uuid.uuid4().hex, body={"copy": True}, deadline=sync_now() + timedelta(seconds=90),
+    )  # fmt: skip
+    hear(world)
+    assert not SyncConflict.objects.exists()
+    assert SyncQueue.objects.get(remote_id=copy, status="pending").next_retry > sync_now() + timedelta(seconds=60)
+    world.sandbox.act("archive", item_id=copy)
+    world.pass_time(seconds=91)
+    hear(world)
+    assert not SyncConflict.objects.exists()
     assert not SyncQueue.objects.filter(status__in=["pending", "in_progress"]).exists()
 
 
 def test_the_copy_of_a_record_without_sync_is_left_alone(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    Contact.objects.filter(pk=contact.pk).update(sync_enabled=False)
-    world.work()
+    world.save(contact, sync_enabled=False)
     mutations = world.calls("mutation")
     copy = duplicate(world, contact)
-    assert item_of(world, copy)["values"]["npd_id"] == str(contact.pk)
+    assert world.sandbox.item(copy)["values"]["npd_id"] == str(contact.pk)
     assert world.calls("mutation") == mutations
     assert Contact.objects.count() == 1
 
 
 def test_the_npd_id_of_a_copy_is_cleared_whatever_the_records_direction(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
-    Contact.objects.filter(pk=contact.pk).update(sync_direction="monday_to_npd")
-    world.work()
+    world.save(contact, sync_direction="monday_to_npd")
     copy = duplicate(world, contact)
-    assert item_of(world, copy)["values"]["npd_id"] == ""
+    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert world.values(contact)["npd_id"] == str(contact.pk)
 
 
@@ -211,5 +246,43 @@ def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) ->
     BoardLink.objects.update(creates_records=False)
     contact = world.linked("Ann", email="ann@example.com")
     copy = duplicate(world, contact)
-    assert item_of(world, copy)["values"]["npd_id"] == ""
+    assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == copy
+
+
+@pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
+def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
+    world.sandbox.act(how, item_id=contact.monday_id)
+    hear(world)
+    quiet_passes(world, 2)
+    contact.refresh_from_db()
+    assert contact.monday_id == copy
+    assert world.sandbox.item(copy)["state"] == "active"
+    assert [i["id"] for i in world.sandbox.all_items() if i["state"] == "active"] == [copy]
+    conflict = asked(contact.pk, "fields")  # nothing is agreed yet between the record and this item
+    assert set(conflict.conflict_fields) == {"name", "role_title"}
+    assert Contact.objects.count() == 1
+
+
+@pytest.mark.parametrize("direction", ["bidirectional", "monday_to_npd", "npd_to_monday"])
+def test_a_second_item_that_became_somebody_else_takes_nobodys_place(world: World, direction: str) -> None:
+    """Duplicated as a form to fill in, for who comes after the one whose item is archived."""
+    contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(sync_direction=direction)
+    first, copy = contact.monday_id, str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
+    world.sandbox.act("rename", item_id=copy, name="Bob")
+    email = {"email": "bob@example.com", "text": "bob@example.com"}
+    world.sandbox.act("edit", item_id=copy, column_id="email", value=email)
+    world.sandbox.act("archive", item_id=first)
+    hear(world)
+    quiet_passes(world, 2)
+    contact.refresh_from_db()
+    assert (contact.name, contact.email, contact.monday_id) == ("Ann", "ann@example.com", first)
+    bob = world.sandbox.item(copy)
+    assert (bob["name"], bob["values"]["email"], bob["values"]["npd_id"]) == ("Bob", "bob@example.com", "")
+    assert asked(contact.pk, "identity").monday_item_id == copy
+    assert asked(contact.pk, "delete").monday_item_id == first

@@ -8,21 +8,19 @@ from conflicts.models import SyncConflict
 from npd.models import Organization
 from sync.models import BoardLink
 from tests.engine.test_relations import cell, connected
-from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
+from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.support.world import World
 
 __all__ = ["connected"]
 
 
 def settled(world: World) -> None:
     for _ in range(3):
-        world.deliver()
-        world.work()
+        world.hear()
 
 
 @pytest.mark.parametrize("how", ["archive", "delete"])
-def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(
-    connected: World, how: str
-) -> None:
+def test_an_item_that_is_made_again_is_shown_by_those_that_named_the_old_one(connected: World, how: str) -> None:
     BoardLink.objects.filter(entity_type="organization").update(item_gone="create")
     acme = Organization.objects.create(name="Acme")
     contact = connected.linked(organization=acme)

@@ -1,4 +1,4 @@
-"""MERGE's table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
+"""merge.md, table "A record and its item": a linked record whose item is archived, deleted, not shown or elsewhere."""
 
 from typing import Any
 
@@ -7,7 +7,8 @@ import pytest
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import BoardLink, Decision, RefusedItem, SyncQueue, Tombstone
-from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
+from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
+from tests.support.world import World
 
 
 def set_policy(policy: str) -> None:
@@ -24,22 +25,22 @@ def log_of(record_id: Any, kind: str) -> list[str]:
 
 def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
     """Monday doesn't return the item any more when it is asked for by id."""
-    from sync.engine import reading
+    from sync.connectors.monday import items
 
-    real = reading.parse_look
+    real = items.parse_batch
 
     def without(answer: Any, columns: Any) -> Any:
         found = real(answer, columns)
         found.linked.pop(item_id, None)
         return found
 
-    monkeypatch.setattr(reading, "parse_look", without)
+    monkeypatch.setattr(items, "parse_batch", without)
 
 
 # --- the quiet time ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "unlink", "delete", "create"])
+@pytest.mark.parametrize("policy", ["ask", "delete"])
 def test_nothing_is_done_before_the_quiet_time_is_over(world: World, policy: str) -> None:
     set_policy(policy)
     contact = world.linked(role_title="Boss")
@@ -63,8 +64,7 @@ def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World, how
     set_fields(contact, role_title="Chair")
     world.work()
     world.sandbox.act("restore", item_id=item)
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.monday_id) == ("synced", item)
     assert world.values(contact)["role_title"] == "Chair"
     quiet_passes(world, 2)
@@ -79,8 +79,7 @@ def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
     item = take_away(world, contact)
     world.pass_time(seconds=500)
     world.sandbox.act("restore", item_id=item)
-    world.deliver()
-    world.work()
+    world.hear()
     world.pass_time(seconds=300)
     take_away(world, contact)
     world.pass_time(seconds=300)
@@ -88,14 +87,6 @@ def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
     assert Contact.objects.filter(pk=contact.pk).exists()
     quiet_passes(world)
     assert not Contact.objects.filter(pk=contact.pk).exists()
-
-
-def test_the_look_after_the_quiet_time_comes_by_itself(world: World) -> None:
-    contact = world.linked()
-    take_away(world, contact)
-    assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").count() == 1
-    quiet_passes(world)
-    assert asked(contact.pk)
 
 
 @pytest.mark.parametrize("how", ["archive_board", "delete_board"])
@@ -157,9 +148,7 @@ def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World, h
     assert world.calls("mutation") == mutations
 
 
-def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did_it(
-    world: World, pat: Any
-) -> None:
+def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did_it(world: World, pat: Any) -> None:
     from pghistory.models import Events
 
     acme = Organization.objects.create(name="Acme")
@@ -168,8 +157,7 @@ def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did
     take_away(world, acme)
     quiet_passes(world)
     choose(asked(acme.pk), pat, "monday")
-    world.work()
-    ann.refresh_from_db()
+    world.work(ann)
     assert ann.organization is None
     last = Events.objects.filter(pgh_obj_id=str(ann.pk)).order_by("pgh_created_at").last()
     assert (last.pgh_label, last.pgh_context["cause"]) == ("update", "sync")
@@ -186,8 +174,7 @@ def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: Worl
     assert (values["role_title"], values["notes"], values["npd_id"]) == ("Boss", "kept", str(contact.pk))
     assert len(world.sandbox.items()) == 1
     world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     assert (world.status(contact), contact.role_title) == ("synced", "Chair")
 
 
@@ -195,9 +182,7 @@ def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
     set_policy("create")
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
-    other = world.sandbox.act(
-        "add", board_id=world.board_id(), name=contact.name, values={"npd_id": str(contact.pk)}
-    )
+    other = world.sandbox.act("add", board_id=world.board_id(), name=contact.name, values={"npd_id": str(contact.pk)})
     quiet_passes(world)
     contact.refresh_from_db()
     assert contact.monday_id == other["id"]
@@ -211,8 +196,7 @@ def test_a_lost_answer_while_the_item_is_made_again_makes_no_second_one(world: W
     world.pass_time(seconds=601)
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
     world.work()
-    world.wait_out()
-    world.work()
+    world.settle()
     assert world.status(contact) == "synced"
     assert len(world.sandbox.items()) == 1
 
@@ -246,23 +230,12 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
     assert [o["choose"] for o in asked(acme.pk).about["options"]] == ["npd", "custom"]
 
 
-def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync import engine
-
+def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: World) -> None:
     set_policy("delete")
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
     world.pass_time(seconds=601)
-    real, edited = engine.settle, []
-
-    def edit_first(*args: Any) -> None:
-        if not edited:
-            edited.append(set_fields(contact, role_title="Chair"))
-        real(*args)
-
-    monkeypatch.setattr(engine, "settle", edit_first)
+    world.meanwhile(lambda: set_fields(contact, role_title="Chair"), after="read")
     world.work()
     assert Contact.objects.get(pk=contact.pk).role_title == "Chair"
     assert asked(contact.pk).conflict_fields == ["role_title"]
@@ -271,7 +244,7 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "unlink", "delete", "create"])
+@pytest.mark.parametrize("policy", ["ask", "delete"])
 def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World, policy: str) -> None:
     set_policy(policy)
     contact = world.linked(role_title="Boss")
@@ -348,8 +321,7 @@ def test_a_choice_made_for_other_values_is_handed_back(world: World, pat: Any) -
     conflict = asked(contact.pk)
     choose(conflict, pat, "monday")
     set_fields(contact, role_title="President")
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert Contact.objects.get(pk=contact.pk).role_title == "President"
     assert conflict.resolved_at is None
     assert "edited after you chose" in conflict.choice_problem
@@ -363,9 +335,7 @@ def test_an_item_restored_while_a_person_is_asked_closes_the_question_and_edits_
     quiet_passes(world)
     conflict = asked(contact.pk)
     world.sandbox.act("restore", item_id=item)
-    world.deliver()
-    world.work()
-    conflict.refresh_from_db()
+    world.hear(conflict)
     assert conflict.resolution_type == "auto"
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
 
@@ -381,9 +351,7 @@ def test_a_choice_is_not_needed_any_more_when_the_item_came_back_first(world: Wo
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(
-    world: World, pat: Any
-) -> None:
+def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone(world: World, pat: Any) -> None:
     from conflicts.resolution import resolve
 
     contact = world.linked(role_title="Boss")
@@ -400,8 +368,7 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     assert "item is gone" in fields.choice_problem
     assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
     world.sandbox.act("restore", item_id=item)
-    world.deliver()
-    world.work()
+    world.hear()
     assert asked(contact.pk, "fields").pk == fields.pk
     assert not SyncConflict.objects.filter(kind="delete", resolved_at=None).exists()
 
@@ -412,8 +379,7 @@ def test_turning_sync_off_ends_the_question(world: World) -> None:
     quiet_passes(world)
     conflict = asked(contact.pk)
     set_fields(contact, sync_enabled=False)
-    world.work()
-    conflict.refresh_from_db()
+    world.work(conflict)
     assert (world.status(contact), conflict.resolution_type) == ("disabled", "auto")
 
 
@@ -427,40 +393,21 @@ def held(world: World, settings: Any) -> list[Contact]:
     set_policy("delete")
     contacts = [world.contact(f"C{n}") for n in range(4)]
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     for contact in contacts:
         contact.refresh_from_db()
         world.sandbox.act("archive", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
+    world.hear()
     quiet_passes(world)
     assert Contact.objects.count() == 4
     return contacts
 
 
-def test_more_deletions_than_the_guard_lets_through_wait_for_approval(
-    world: World, held: list[Contact]
-) -> None:
-    assert {world.status(contact) for contact in held} == {"pending"}
-    assert "waits for approval" in world.ledger(held[0]).note
-    assert not SyncConflict.objects.exists()
-
-
-def test_approved_deletions_are_carried_out(world: World, held: list[Contact], pat: Any) -> None:
-    from sync.guard.deciding import approve
-    from sync.models import GuardedAct
-
-    assert approve(GuardedAct.objects.all(), pat) == 4
-    world.work()
-    assert not Contact.objects.exists()
-
-
 def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them_later(
     world: World, held: list[Contact], pat: Any, settings: Any
 ) -> None:
-    from sync.guard.deciding import reject
-    from sync.models import GuardedAct
+    from sync.models.state import GuardedAct
+    from sync.records.approvals import reject
 
     reject(GuardedAct.objects.all(), pat)
     world.work()
@@ -475,22 +422,10 @@ def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them
     assert Contact.objects.count() == 3
 
 
-def test_a_held_deletion_lets_itself_go_when_the_item_is_back(world: World, held: list[Contact]) -> None:
-    from sync.guard.releasing import release
-    from sync.models import GuardedAct
-
-    world.sandbox.act("restore", item_id=held[0].monday_id)
-    world.deliver()
-    world.work()
-    release()
-    assert world.status(held[0]) == "synced"
-    assert GuardedAct.objects.filter(state="held").count() == 3
-
-
 # --- there | not returned when asked by id ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "delete", "unlink", "create"])
+@pytest.mark.parametrize("policy", ["delete", "create"])
 def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch, policy: str
 ) -> None:
@@ -504,17 +439,12 @@ def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_delete
     assert not SyncConflict.objects.exists()
     quiet_passes(world, 2)
     conflict = asked(contact.pk)
-    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [
-        ("npd", ""),
-        ("custom", "unlink"),
-    ]
+    assert [(o["choose"], o["value"]) for o in conflict.about["options"]] == [("npd", ""), ("custom", "unlink")]
     quiet_passes(world, 3)
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-def test_an_item_that_is_shown_again_closes_the_question(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_item_that_is_shown_again_closes_the_question(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked(role_title="Boss")
     with monkeypatch.context() as hidden:
         hide(world, hidden, contact.monday_id)
@@ -527,9 +457,7 @@ def test_an_item_that_is_shown_again_closes_the_question(
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
 
 
-def test_a_deleted_item_that_monday_forgets_stays_deleted(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deleted_item_that_monday_forgets_stays_deleted(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked()
     take_away(world, contact, "delete")
     quiet_passes(world)
@@ -542,7 +470,7 @@ def test_a_deleted_item_that_monday_forgets_stays_deleted(
 # --- there | on another board -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "delete", "unlink", "create"])
+@pytest.mark.parametrize("policy", ["delete", "create"])
 def test_there_on_another_board_is_said_and_asked(world: World, policy: str) -> None:
     set_policy(policy)
     contact = world.linked(role_title="Boss")
@@ -633,25 +561,13 @@ def test_a_record_without_sync_is_not_looked_at(world: World, off: dict[str, Any
 # --- between the read and the write -----------------------------------------------------------------------------
 
 
-def test_an_item_archived_between_read_and_write_is_found_gone_by_the_next_look(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.engine import writing
-
+def test_an_item_archived_between_read_and_write_is_found_gone_by_the_next_look(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    real, archived = writing.intents.announce, []
-
-    def archive_first(*args: Any, **more: Any) -> Any:
-        if not archived:
-            archived.append(world.sandbox.act("archive", item_id=contact.monday_id))
-        return real(*args, **more)
-
-    monkeypatch.setattr(writing.intents, "announce", archive_first)
+    world.meanwhile(lambda: world.sandbox.act("archive", item_id=contact.monday_id), before="mutation")
     set_fields(contact, role_title="Chair")
     world.work()
     assert world.status(contact) == "pending"
-    world.pass_time(minutes=2)
-    world.work()
+    world.work(minutes=2)
     assert "archived on Monday" in world.ledger(contact).note
     quiet_passes(world)
     assert asked(contact.pk).conflict_fields == ["role_title"]

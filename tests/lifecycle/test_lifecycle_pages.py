@@ -14,7 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from npd.models import Contact, Organization
 from sync.clock import sync_now
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
-from tests.engine.conftest import World
+from tests.admin.test_records import confirmed
+from tests.support.world import World
 
 CONTACTS = "/admin/npd/contact/"
 DELETED = "/admin/sync/tombstone/"
@@ -48,14 +49,11 @@ def test_unlinking_says_first_what_it_does_and_then_does_it(world: World, admin_
     assert str(contact.monday_id) in asks
     assert not SyncQueue.objects.filter(status="pending").exists()
     assert "1 record will be unlinked now" in act(admin_client, CONTACTS, "unlink", contact.pk)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
 
 
-def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(
-    world: World, admin_client: Client
-) -> None:
+def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(world: World, admin_client: Client) -> None:
     contact = world.linked("Ann")
     item = contact.monday_id
     act(admin_client, CONTACTS, "unlink", contact.pk)
@@ -65,8 +63,7 @@ def test_the_page_of_an_unlinked_record_says_so_and_links_it_again(
     assert 'value="link_again"' in page
     assert "Yes, link again" in act(admin_client, CONTACTS, "link_again", contact.pk, confirmed=False)
     act(admin_client, CONTACTS, "link_again", contact.pk)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.monday_id, contact.sync_status) == (item, "synced")
 
 
@@ -103,6 +100,18 @@ def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_clie
     assert 'value="bring_back"' not in admin_client.get(f"{DELETED}{stone.pk}/change/").content.decode()
 
 
+def test_all_of_the_deleted_records_are_asked_about_anew_where_one_came_since(
+    world: World, admin_client: Client
+) -> None:
+    world.contact("Ann").delete()
+    chosen = {"action": "bring_back", "select_across": "1", "_selected_action": [Tombstone.objects.get().pk]}
+    asks = admin_client.post(DELETED, chosen)
+    world.contact("Bob").delete()
+    for status, left in ((409, 0), (302, 2)):
+        asks = admin_client.post(DELETED, confirmed(asks.content.decode()))
+        assert (asks.status_code, Contact.objects.count()) == (status, left)
+
+
 def test_bringing_back_needs_the_permission_to_add_such_records(world: World, client: Client) -> None:
     contact = world.contact("Ann")
     contact.delete()
@@ -116,7 +125,7 @@ def test_bringing_back_needs_the_permission_to_add_such_records(world: World, cl
 def test_the_permission_is_asked_for_every_type_of_a_long_selection(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sync.admin.tombstones.SHOWN", 1)
+    monkeypatch.setattr("sync.admin.deletion_pages.MAX_ROWS_SHOWN", 1)
     world.contact("Ann").delete()
     Organization.objects.create(name="Acme").delete()
     clerk = get_user_model().objects.create_user("clerk", password="x", is_staff=True)
@@ -136,8 +145,7 @@ def test_an_item_that_was_refused_is_considered_again(world: World, admin_client
     world.work()
     assert "Let go" in admin_client.get(REFUSED).content.decode()
     act(admin_client, REFUSED, "consider_again", RefusedItem.objects.get().pk)
-    world.pass_time(seconds=11)
-    world.work()
+    world.work(seconds=11)
     assert Contact.objects.get().monday_id == item
 
 
@@ -155,9 +163,7 @@ def test_a_refusal_is_forgotten_and_its_item_asked_for_in_one_transaction(
     assert not SyncQueue.objects.filter(remote_id="4711").exists()
 
 
-def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(
-    world: World, admin_client: Client
-) -> None:
+def test_the_queries_of_the_list_of_deleted_records_do_not_grow_with_it(world: World, admin_client: Client) -> None:
     counts = []
     for number in (1, 5):
         for one in range(number):

@@ -1,4 +1,4 @@
-"""The record was deleted in NPD: MERGE's rows "deleted | …" of the table "A record and its item"."""
+"""The record was deleted in NPD: merge.md, rows "deleted | …" of the table "A record and its item"."""
 
 from typing import Any
 
@@ -7,33 +7,22 @@ from django.db import connection
 
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
-from sync.boards import link_of
 from sync.choices import Cause, Priority, TombstoneState
-from sync.engine import removing
-from sync.graveyard import CannotBringBack, bring_back_by_hand, prune_tombstones
-from sync.guard import deciding
-from sync.models import (
-    BoardLink,
-    Decision,
-    GuardedAct,
-    Intent,
-    RefusedItem,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-)
-from tests.engine.conftest import World
+from sync.kernel.action_errors import RestoreError
+from sync.limits import metered_client
+from sync.limits.metered_client import MeteredClient
+from sync.models import BoardLink, Decision, FieldMapping, Intent, RefusedItem, SyncMetadata, SyncQueue, Tombstone
+from sync.operations.decision_undo import undo_decisions
+from sync.reconcile import deleted_records
+from sync.records.tombstones import prune_tombstones, restore_by_person
 from tests.lifecycle.conftest import choose
+from tests.support.world import World
 
 POLICIES = [("archive", "archived", "archived"), ("delete", "deleted", "deleted")]
 
 
 def policy(choice: str) -> None:
     BoardLink.objects.filter(entity_type="contact").update(record_gone=choice)
-
-
-def item_of(world: World, item_id: str) -> dict[str, Any]:
-    return next(i for b in world.sandbox.boards() for i in b["items"] if i["id"] == item_id)
 
 
 def deleted(world: World, contact: Contact) -> tuple[str, Any]:
@@ -60,7 +49,7 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(
 ) -> None:
     policy(wanted)
     item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    assert item_of(world, item_id)["state"] == state
+    assert world.sandbox.item(item_id)["state"] == state
     assert stone(key).state == becomes
     assert state in stone(key).note
     assert stone(key).settled_at is not None
@@ -70,16 +59,10 @@ def test_deleted_there_as_the_base_the_item_goes_by_the_board_links_policy(
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
-def test_deleted_there_as_the_base_archiving_is_the_default(world: World) -> None:
-    assert link_of("contact").record_gone == "archive"  # type: ignore[union-attr]
-
-
-def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_and_makes_no_record(
-    world: World,
-) -> None:
+def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_and_makes_no_record(world: World) -> None:
     policy("unlink")
     item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    item = item_of(world, item_id)
+    item = world.sandbox.item(item_id)
     assert (item["state"], item["values"]["npd_id"]) == ("active", "")
     assert stone(key).state == "unlinked"
     refused = RefusedItem.objects.get(item_id=item_id)
@@ -91,15 +74,13 @@ def test_deleted_there_as_the_base_unlinked_the_item_stays_without_its_npd_id_an
 
 def settle_newcomers(world: World) -> None:
     """Deliver what Monday sent, and let the items' quiet time and the time without a key pass."""
-    world.deliver()
-    world.pass_time(minutes=6)
-    world.work()
+    world.hear(minutes=6)
 
 
 def test_deleted_there_as_the_base_asked_nothing_is_sent_until_a_person_answers(world: World) -> None:
     policy("ask")
     item_id, key = deleted(world, world.linked("Ann"))
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     assert stone(key).state == "asked"
     assert "Ann" in question(key).about["what"]
 
@@ -108,7 +89,7 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_the
     contact = world.linked("Ann", role_title="Buyer", notes="old")
     world.edit(contact, "role_title", "Director")
     item_id, key = deleted(world, contact)
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     conflict = question(key)
     assert conflict.conflict_fields == ["role_title"]
     assert (conflict.npd_data, conflict.base_data, conflict.monday_data) == (
@@ -122,15 +103,14 @@ def test_deleted_there_changed_since_the_base_is_a_conflict_gone_here_edited_the
 def test_an_edit_that_came_as_the_answer_to_our_own_write_is_an_edit_there_too(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     world.edit(contact, "role_title", "Director")
-    world.deliver()
-    world.work()
+    world.hear()
     # As weighing leaves it where “Director” went over our “Buyer” before the answer to that came.
     ledger = SyncMetadata.objects.get(entity_id=str(contact.pk))
     ours = {**ledger.base["role_title"], "local": {"role_title": "Buyer"}, "as_sent": True}
     SyncMetadata.objects.filter(pk=ledger.pk).update(base={**ledger.base, "role_title": ours})
     Contact.objects.filter(pk=contact.pk).update(role_title="Buyer")
     item_id, key = deleted(world, contact)
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     conflict = question(key)
     assert (conflict.conflict_fields, conflict.base_data) == (["role_title"], {"role_title": "Buyer"})
     assert conflict.monday_data == {"role_title": "Director"}
@@ -164,7 +144,7 @@ def test_every_way_of_deleting_leaves_a_tombstone_and_archives_the_item(world: W
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM contacts WHERE id = %s", [key])
     world.work()
-    assert item_of(world, str(item_id))["state"] == "archived"
+    assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert stone(key).state == "archived"
 
 
@@ -186,12 +166,10 @@ def test_a_late_webhook_of_a_deleted_records_item_makes_no_record(world: World) 
     SyncQueue.objects.filter(status="pending").delete()
     settle_newcomers(world)
     assert not Contact.objects.exists()
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
 
 
-def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(
-    world: World,
-) -> None:
+def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that_is_there(world: World) -> None:
     contact = world.contact("Ann", email="ann@example.com")
     key = contact.pk
     contact.delete()
@@ -205,7 +183,7 @@ def test_deleted_and_a_late_item_bears_the_tombstones_npd_id_it_goes_as_one_that
     )
     settle_newcomers(world)
     assert not Contact.objects.exists()
-    assert item_of(world, late["id"])["state"] == "archived"
+    assert world.sandbox.item(late["id"])["state"] == "archived"
     assert (stone(key).state, stone(key).monday_id) == ("archived", late["id"])
 
 
@@ -218,7 +196,7 @@ def test_deleted_and_a_late_item_that_says_something_else_is_asked_about(world: 
     late = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values=values)
     settle_newcomers(world)
     assert not Contact.objects.exists()
-    assert item_of(world, late["id"])["state"] == "active"
+    assert world.sandbox.item(late["id"])["state"] == "active"
     assert question(key).conflict_fields == ["role_title"]
 
 
@@ -228,7 +206,7 @@ def test_deleted_restored_by_someone_after_we_archived_it_is_asked_about(world: 
     world.sandbox.act("restore", item_id=item_id)
     settle_newcomers(world)
     assert not Contact.objects.exists()
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     assert stone(key).state == "asked"
     assert "restored" in question(key).about["what"]
 
@@ -236,16 +214,13 @@ def test_deleted_restored_by_someone_after_we_archived_it_is_asked_about(world: 
 @pytest.mark.parametrize(
     "settings_of", [{"sync_direction": "monday_to_npd"}, {"sync_direction": "none"}, {"sync_enabled": False}]
 )
-def test_nothing_is_sent_for_a_deleted_record_against_its_settings(
-    world: World, settings_of: dict[str, Any]
-) -> None:
+def test_nothing_is_sent_for_a_deleted_record_against_its_settings(world: World, settings_of: dict[str, Any]) -> None:
     contact = world.linked("Ann")
-    Contact.objects.filter(pk=contact.pk).update(**settings_of)
-    world.work()
+    world.save(contact, **settings_of)
     mutations = world.calls("mutation")
     item_id, key = deleted(world, contact)
     assert world.calls("mutation") == mutations
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     assert (stone(key).state, "stays" in stone(key).note) == ("kept", True)
 
 
@@ -255,11 +230,9 @@ def test_a_new_record_adopts_a_tombstones_item_and_the_tombstone_sends_nothing(w
     contact.delete()
     again = world.contact("Ann again", email="ann@example.com")
     world.work()
-    world.pass_time(seconds=30)
-    world.work()
-    again.refresh_from_db()
+    world.work(again, seconds=30)
     assert again.monday_id == item_id
-    assert item_of(world, str(item_id))["state"] == "active"
+    assert world.sandbox.item(str(item_id))["state"] == "active"
     assert stone(key).state == "gone"
     assert "Ann again" in stone(key).note
 
@@ -272,7 +245,7 @@ def test_a_record_made_again_under_its_own_id_keeps_its_item(world: World) -> No
     world.work()
     again = Contact.objects.get()
     assert (again.monday_id, again.sync_status) == (item_id, "synced")
-    assert item_of(world, str(item_id))["state"] == "active"
+    assert world.sandbox.item(str(item_id))["state"] == "active"
     assert stone(key).state == "restored"
 
 
@@ -283,9 +256,8 @@ def test_a_record_deleted_while_its_create_was_in_the_air_has_its_item_archived(
     world.work()
     contact.delete()
     for _ in range(3):
-        world.wait_out()
-        world.work()
-    (item,) = [i for b in world.sandbox.boards() for i in b["items"]]
+        world.settle()
+    (item,) = world.sandbox.all_items()
     assert item["state"] == "archived"
     assert (stone(key).state, stone(key).monday_id) == ("archived", item["id"])
 
@@ -296,9 +268,8 @@ def test_archiving_whose_answer_was_lost_is_found_out_by_reading(world: World) -
     item_id, key = deleted(world, contact)
     assert Intent.objects.filter(entity_id=key, state="open").exists()
     for _ in range(2):
-        world.wait_out()
-        world.work()
-    assert item_of(world, item_id)["state"] == "archived"
+        world.settle()
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"
     assert Intent.objects.get(entity_id=key, body__removes="archive").state == "landed"
 
@@ -308,9 +279,8 @@ def test_archiving_that_did_not_take_effect_is_sent_again(world: World) -> None:
     world.sandbox.faults({"timeout": "before", "on": "archive_item"})
     item_id, key = deleted(world, contact)
     for _ in range(2):
-        world.wait_out()
-        world.work()
-    assert item_of(world, item_id)["state"] == "archived"
+        world.settle()
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"
 
 
@@ -320,16 +290,14 @@ def test_a_look_that_can_t_read_gives_the_deleted_records_rows_back_with_their_a
     _, key = deleted(world, contact)
     row = SyncQueue.objects.get(entity_id=key, status="pending")
     assert (row.attempts, stone(key).state) == (0, "waiting")
-    world.wait_out()
-    world.work()
+    world.settle()
     assert stone(key).state == "archived"
 
 
 def test_what_was_open_of_a_deleted_record_closes(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     world.edit(contact, "role_title", "Director")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
-    world.work()
+    world.save(contact, role_title="Owner")
     assert SyncConflict.objects.get(entity_id=contact.pk, resolved_at=None).kind == "fields"
     _, key = deleted(world, contact)
     assert [c.kind for c in SyncConflict.objects.filter(entity_id=key, resolved_at=None)] == ["delete"]
@@ -343,7 +311,7 @@ def test_an_organization_that_is_deleted_leaves_its_contacts_and_its_item_is_arc
     item_id, key = Organization.objects.get().monday_id, organization.pk
     organization.delete()
     world.work()
-    assert item_of(world, str(item_id))["state"] == "archived"
+    assert world.sandbox.item(str(item_id))["state"] == "archived"
     assert stone(key).state == TombstoneState.ARCHIVED
     contact.refresh_from_db()
     assert contact.organization is None
@@ -361,16 +329,14 @@ def test_gone_here_edited_there_the_deletion_stands_and_the_item_is_archived(wor
     conflict = question(key)
     choose(conflict, pat, "npd")
     world.work()
-    assert item_of(world, item_id)["state"] == "archived"
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"
     conflict.refresh_from_db()
     assert conflict.resolved_at is not None
     assert conflict.monday_data["role_title"] == "Director"
 
 
-def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(
-    world: World, pat: Any
-) -> None:
+def test_gone_here_edited_there_the_record_is_brought_back_with_what_was_edited(world: World, pat: Any) -> None:
     item_id, key = edited_there(world)
     conflict = question(key)
     choose(conflict, pat, "monday")
@@ -388,12 +354,8 @@ def test_gone_here_edited_there_the_item_is_let_go(world: World, pat: Any) -> No
     item_id, key = edited_there(world)
     choose(question(key), pat, "custom", "unlink")
     world.work()
-    item = item_of(world, item_id)
-    assert (item["state"], item["values"]["npd_id"], item["values"]["role_title"]) == (
-        "active",
-        "",
-        "Director",
-    )
+    item = world.sandbox.item(item_id)
+    assert (item["state"], item["values"]["npd_id"], item["values"]["role_title"]) == ("active", "", "Director")
     assert stone(key).state == "unlinked"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
@@ -404,16 +366,14 @@ def test_a_choice_for_values_that_moved_on_is_handed_back_and_nothing_is_sent(wo
     choose(conflict, pat, "npd")
     world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="President")
     world.work()
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     conflict.refresh_from_db()
     assert conflict.resolved_at is None
     assert conflict.monday_data == {"role_title": "President"}
     assert "edited after you chose" in conflict.choice_problem
 
 
-def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(
-    world: World,
-) -> None:
+def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when_the_item_goes(world: World) -> None:
     item_id, key = edited_there(world)
     world.sandbox.act("edit", item_id=item_id, column_id="notes", value="more")
     settle_newcomers(world)
@@ -425,9 +385,7 @@ def test_an_open_question_about_a_deletion_follows_further_edits_and_closes_when
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_so(
-    world: World, pat: Any
-) -> None:
+def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_so(world: World, pat: Any) -> None:
     item_id, key = deleted(world, world.linked("Ann", role_title="Buyer"))
     settle_newcomers(world)
     world.sandbox.act("restore", item_id=item_id)
@@ -439,60 +397,17 @@ def test_restored_after_we_archived_it_the_record_comes_back_when_a_person_says_
     assert (back.monday_id, back.sync_status) == (item_id, "synced")
 
 
-def test_restored_after_we_archived_it_it_is_archived_again_when_a_person_says_so(
-    world: World, pat: Any
-) -> None:
+def test_restored_after_we_archived_it_it_is_archived_again_when_a_person_says_so(world: World, pat: Any) -> None:
     item_id, key = deleted(world, world.linked("Ann"))
     settle_newcomers(world)
     world.sandbox.act("restore", item_id=item_id)
     settle_newcomers(world)
     choose(question(key), pat, "npd")
     world.work()
-    assert item_of(world, item_id)["state"] == "archived"
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert stone(key).state == "archived"
     settle_newcomers(world)
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-
-def test_more_deletions_than_are_plausible_wait_for_approval_and_go_once_approved(
-    world: World, settings: Any, pat: Any
-) -> None:
-    settings.GUARD_RECORDS = 2
-    contacts = [world.contact(f"Ann {n}") for n in range(4)]
-    world.work()
-    world.deliver()
-    world.work()
-    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
-    Contact.objects.all().delete()
-    world.work()
-    assert {item_of(world, item)["state"] for item in items} == {"active"}
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"held"}
-    assert "approval" in Tombstone.objects.all()[0].note
-    deciding.approve(GuardedAct.objects.filter(state="held"), pat)
-    world.work()
-    assert {item_of(world, item)["state"] for item in items} == {"archived"}
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"archived"}
-
-
-def test_deletions_that_a_person_rejected_leave_the_items_as_they_are(
-    world: World, settings: Any, pat: Any
-) -> None:
-    settings.GUARD_RECORDS = 1
-    contacts = [world.contact(f"Ann {n}", email=f"ann{n}@example.com") for n in range(3)]
-    world.work()
-    world.deliver()
-    world.work()
-    items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
-    Contact.objects.all().delete()
-    world.work()
-    deciding.reject(GuardedAct.objects.filter(state="held"), pat)
-    world.work()
-    assert {item_of(world, item)["state"] for item in items} == {"active"}
-    assert set(Tombstone.objects.values_list("state", flat=True)) == {"kept"}
-    for item in items:
-        world.sandbox.act("edit", item_id=item, column_id="role_title", value="Late")
-    settle_newcomers(world)
-    assert not Contact.objects.exists()
 
 
 def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(world: World) -> None:
@@ -502,15 +417,11 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
     contact = world.linked("Ann", email="ann@example.com", organization=organization, phone="+442079460018")
     created = Contact.objects.get().created_at
     item_id, key = deleted(world, contact)
-    bring_back_by_hand(stone(key), "pat")
+    restore_by_person(stone(key), "pat")
     world.work()
     back = Contact.objects.get()
     assert (back.pk, back.monday_id, back.created_at) == (key, item_id, created)
-    assert (back.email, back.organization_id, back.phone) == (
-        "ann@example.com",
-        organization.pk,
-        "+442079460018",
-    )
+    assert (back.email, back.organization_id, back.phone) == ("ann@example.com", organization.pk, "+442079460018")
     assert back.sync_status == "synced"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
     assert Decision.objects.filter(entity_id=key, kind="restored", actor="pat").exists()
@@ -518,13 +429,13 @@ def test_a_deleted_record_is_brought_back_by_hand_under_its_own_id_and_linked(wo
 
 def test_a_record_brought_back_after_its_item_was_archived_gets_a_new_one(world: World) -> None:
     item_id, key = deleted(world, world.linked("Ann", email="ann@example.com"))
-    bring_back_by_hand(stone(key), "pat")
+    restore_by_person(stone(key), "pat")
     world.work()
     back = Contact.objects.get()
     assert back.sync_status == "synced"
     assert back.monday_id not in (None, item_id)
-    with pytest.raises(CannotBringBack, match="there again"):
-        bring_back_by_hand(stone(key), "pat")
+    with pytest.raises(RestoreError, match="there again"):
+        restore_by_person(stone(key), "pat")
 
 
 def test_a_record_brought_back_whose_relation_is_gone_comes_without_it(world: World) -> None:
@@ -534,16 +445,16 @@ def test_a_record_brought_back_whose_relation_is_gone_comes_without_it(world: Wo
     contact.delete()
     organization.delete()
     world.work()
-    bring_back_by_hand(stone(key), "pat")
+    restore_by_person(stone(key), "pat")
     assert Contact.objects.get().organization is None
 
 
 def test_a_record_that_is_deleted_again_has_its_item_looked_at_again(world: World) -> None:
     _, key = deleted(world, world.linked("Ann"))
-    bring_back_by_hand(stone(key), "pat")
+    restore_by_person(stone(key), "pat")
     world.work()
     item_id, _ = deleted(world, Contact.objects.get())
-    assert item_of(world, item_id)["state"] == "archived"
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert (stone(key).state, stone(key).monday_id) == ("archived", item_id)
 
 
@@ -551,8 +462,7 @@ def test_old_tombstones_are_forgotten_when_settled_and_an_item_that_stayed_still
     world: World, settings: Any
 ) -> None:
     kept = world.linked("Ann", email="ann@example.com")
-    Contact.objects.filter(pk=kept.pk).update(sync_direction="monday_to_npd")
-    world.work()
+    world.save(kept, sync_direction="monday_to_npd")
     item_id, _ = deleted(world, kept)
     asked_about = edited_there(world)[1]
     settle_newcomers(world)
@@ -576,15 +486,15 @@ def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contact = world.linked("Ann")
-    original = removing._past_the_guard
+    original = deleted_records._approved
 
     def changed(*args: Any) -> Any:
         policy("ask")
         return original(*args)
 
-    monkeypatch.setattr(removing, "_past_the_guard", changed)
+    monkeypatch.setattr(deleted_records, "_approved", changed)
     item_id, key = deleted(world, contact)
-    assert item_of(world, item_id)["state"] == "active"
+    assert world.sandbox.item(item_id)["state"] == "active"
     assert stone(key).state == "asked"
     assert not Intent.objects.filter(entity_id=key, body__has_key="removes").exists()
 
@@ -592,26 +502,20 @@ def test_a_policy_that_changed_between_decision_and_call_is_not_overtaken(
 def test_one_item_that_can_t_be_archived_doesn_t_stop_the_others(world: World) -> None:
     contacts = [world.contact(f"Ann {n}") for n in range(3)]
     world.work()
-    world.deliver()
-    world.work()
+    world.hear()
     items = [str(Contact.objects.get(pk=contact.pk).monday_id) for contact in contacts]
-    world.sandbox.faults(
-        {"partial": {"aliases": ["r1"], "code": "RecordInvalidException"}, "on": "archive_item"}
-    )
+    world.sandbox.faults({"partial": {"aliases": ["r1"], "code": "RecordInvalidException"}, "on": "archive_item"})
     Contact.objects.all().delete()
     world.work()
-    assert sorted(item_of(world, item)["state"] for item in items) == ["active", "archived", "archived"]
+    assert sorted(world.sandbox.item(item)["state"] for item in items) == ["active", "archived", "archived"]
     failed = SyncQueue.objects.get(status="pending")
     assert (failed.attempts, stone(failed.entity_id).state) == (1, "waiting")
     assert "could not be taken off" in stone(failed.entity_id).note
-    world.pass_time(minutes=2)
-    world.work()
-    assert {item_of(world, item)["state"] for item in items} == {"archived"}
+    world.work(minutes=2)
+    assert {world.sandbox.item(item)["state"] for item in items} == {"archived"}
 
 
-def test_a_record_that_a_person_wants_back_comes_back_also_when_its_item_left_meanwhile(
-    world: World, pat: Any
-) -> None:
+def test_a_record_that_a_person_wants_back_comes_back_also_when_its_item_left_meanwhile(world: World, pat: Any) -> None:
     item_id, key = edited_there(world)
     conflict = question(key)
     choose(conflict, pat, "monday")
@@ -624,3 +528,155 @@ def test_a_record_that_a_person_wants_back_comes_back_also_when_its_item_left_me
     conflict.refresh_from_db()
     assert conflict.resolved_at is not None
     assert conflict.monday_data == {"role_title": "Director"}
+
+
+def one_way(contact: Contact, how: str) -> None:
+    """Let the role flow to Monday only, by the record's direction or by the mapping's."""
+    if how == "record":
+        Contact.objects.filter(pk=contact.pk).update(sync_direction="npd_to_monday")
+    else:
+        FieldMapping.objects.filter(link__entity_type="contact", key="role_title").update(direction="npd_to_monday")
+
+
+def left_with_item(key: Any) -> list[Decision]:
+    """What the history says of edits that left the board with the item."""
+    return list(Decision.objects.filter(entity_id=key, kind="overridden").order_by("key"))
+
+
+@pytest.mark.parametrize(("wanted", "how"), [("archive", "record"), ("delete", "mapping")])
+def test_an_edit_of_a_one_way_field_that_leaves_with_its_item_goes_to_the_history(
+    world: World, wanted: str, how: str
+) -> None:
+    policy(wanted)
+    contact = world.linked("Ann", role_title="Buyer", notes="n")
+    one_way(contact, how)
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    item_id, key = deleted(world, contact)
+    assert world.sandbox.item(item_id)["state"] != "active"
+    (line,) = left_with_item(key)
+    assert (line.key, line.values["before"], line.values["after"]) == ("role_title", "Chair", "Buyer")
+    assert line.values["overridden"] is True
+    assert line.remote_id == item_id
+    assert "Role" in stone(key).note
+    world.hear()
+    Tombstone.objects.filter(entity_id=key).update(note="")
+    world.queue.enqueue("contact", key, cause=Cause.SWEEP, priority=Priority.SWEEP)
+    world.work()
+    assert len(left_with_item(key)) == 1
+
+
+def test_what_left_with_an_item_names_who_wrote_it(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    one_way(contact, "record")
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    world.deliver()
+    _, key = deleted(world, contact)
+    (line,) = left_with_item(key)
+    user = line.sentence.split(" wrote ")[0]
+    assert user not in ("", "Somebody")
+
+
+@pytest.mark.parametrize("how", ["record", "mapping"])
+def test_what_left_with_an_item_is_taken_back_once_the_record_is_there_again(world: World, pat: Any, how: str) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="n")
+    one_way(contact, how)
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    item_id, key = deleted(world, contact)
+    (line,) = left_with_item(key)
+    (step,) = undo_decisions([line], by=pat).left
+    assert "Bring it back first" in step.stale
+    restore_by_person(stone(key), "pat")
+    world.work()
+    back = Contact.objects.get()
+    assert (back.role_title, world.values(back)["role_title"]) == ("Buyer", "Buyer")
+    assert back.monday_id != item_id
+    assert [(s.now, s.back_to) for s in undo_decisions([line], by=pat).done] == [("Buyer", "Chair")]
+    world.work(back)
+    assert (back.role_title, world.values(back)["role_title"]) == ("Chair", "Chair")
+    assert back.sync_status == "synced"
+
+
+def test_a_cell_that_somebody_emptied_is_told_too_and_one_that_nobody_edited_is_not(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="n", email="ann@example.com")
+    one_way(contact, "record")
+    world.work()
+    Contact.objects.filter(pk=contact.pk).update(notes="newer, not sent yet")
+    world.edit(contact, "role_title", "")
+    _, key = deleted(world, contact)
+    (line,) = left_with_item(key)
+    assert (line.key, line.values["before"]) == ("role_title", "")
+
+
+def test_a_person_lets_a_deletion_stand_and_what_they_were_not_shown_goes_to_the_history(
+    world: World, pat: Any
+) -> None:
+    contact = world.linked("Ann", role_title="Buyer", notes="n")
+    one_way(contact, "mapping")
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    world.edit(contact, "notes", "seen")
+    item_id, key = deleted(world, contact)
+    assert question(key).monday_data == {"notes": "seen"}
+    choose(question(key), pat, "npd")
+    world.work()
+    assert world.sandbox.item(item_id)["state"] == "archived"
+    assert [line.values["before"] for line in left_with_item(key)] == ["Chair"]
+
+
+def test_an_edit_between_the_read_of_an_item_and_its_archiving_goes_to_the_history(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    contact.refresh_from_db()
+    item_id, key = contact.monday_id, contact.pk
+    contact.delete()
+
+    class Between(MeteredClient):
+        def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Any:
+            if "archive_item" in document:
+                world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Chair")
+            return super().execute(document, variables, idempotency_key=idempotency_key)
+
+    with metered_client.client_override(Between(metered_client.client().inner)):
+        world.work()
+    assert world.sandbox.item(str(item_id))["state"] == "archived"
+    assert [(line.key, line.values["before"]) for line in left_with_item(key)] == [("role_title", "Chair")]
+
+
+def test_an_edit_that_left_with_an_item_is_kept_where_the_answer_was_lost(world: World) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    one_way(contact, "record")
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    world.sandbox.faults({"timeout": "after", "on": "archive_item"})
+    _, key = deleted(world, contact)
+    assert left_with_item(key) == []
+    world.settle()
+    assert stone(key).state == "archived"
+    assert [line.values["before"] for line in left_with_item(key)] == ["Chair"]
+
+
+def test_an_item_that_is_let_go_keeps_its_edit_on_the_board(world: World) -> None:
+    policy("unlink")
+    contact = world.linked("Ann", role_title="Buyer")
+    one_way(contact, "record")
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    item_id, key = deleted(world, contact)
+    assert world.sandbox.item(item_id)["values"]["role_title"] == "Chair"
+    assert (stone(key).state, left_with_item(key)) == ("unlinked", [])
+
+
+def test_the_page_of_a_deleted_record_shows_its_history(world: World, pat: Any, client: Any) -> None:
+    contact = world.linked("Ann", role_title="Buyer")
+    one_way(contact, "record")
+    world.work()
+    world.edit(contact, "role_title", "Chair")
+    _, key = deleted(world, contact)
+    (line,) = left_with_item(key)
+    client.force_login(pat)
+    page = client.get(f"/admin/sync/tombstone/{stone(key).pk}/change/").content.decode()
+    assert "“Chair” into Role" in page
+    assert f"/admin/sync/decision/{line.pk}/undo/" in page
+    assert client.get(f"/admin/sync/decision/{line.pk}/undo/").status_code == 200

@@ -9,42 +9,22 @@ from psycopg.errors import LockNotAvailable
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import GuardKind, GuardState
-from sync.engine import making
-from sync.graveyard import bring_back_by_hand
-from sync.guard.releasing import release
-from sync.letting_go import ask_to_unlink
-from sync.models import (
-    BoardLink,
-    Decision,
-    GuardedAct,
-    MondayAccount,
-    SyncMetadata,
-    SyncQueue,
-    Tombstone,
-    WebhookEvent,
-)
-from tests.lifecycle.conftest import World, asked, choose, quiet_passes, take_away
+from sync.models import BoardLink, Decision, GuardedAct, MondayAccount, SyncMetadata, SyncQueue, Tombstone, WebhookEvent
+from sync.reconcile import new_items
+from sync.records.approvals import release_obsolete
+from sync.records.item_links import request_unlink
+from sync.records.tombstones import restore_by_person
+from tests.lifecycle.conftest import asked, choose, quiet_passes, take_away
 from tests.lifecycle.test_item_gone import hide, set_policy
-
-
-def item_of(world: World, item_id: str) -> dict[str, Any]:
-    return next(i for b in world.sandbox.boards() for i in b["items"] if i["id"] == item_id)
+from tests.support.world import World, mail
 
 
 def hear(world: World) -> None:
     """What Monday sent comes in; the items' quiet times pass, that of those without a key too."""
-    world.deliver()
-    world.pass_time(minutes=6)
-    world.work()
+    world.hear(minutes=6)
 
 
-def mail(text: str) -> dict[str, str]:
-    return {"email": text, "text": text}
-
-
-def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(
-    world: World,
-) -> None:
+def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
     set_policy("create")
     contact = world.linked("Ann", email="ann@example.com")
     made_by = WebhookEvent.objects.get(type="create_pulse").body["event"]["userId"]
@@ -56,15 +36,13 @@ def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_abo
     hear(world)
     world.sandbox.act("restore", item_id=old)
     hear(world)
-    assert item_of(world, old)["state"] == "active"
-    assert item_of(world, old)["values"]["npd_id"] == ""
+    assert world.sandbox.item(old)["state"] == "active"
+    assert world.sandbox.item(old)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == old
     assert not Decision.objects.filter(entity_id=contact.pk, kind="archived").exists()
 
 
-def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answer(
-    world: World, pat: Any
-) -> None:
+def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answer(world: World, pat: Any) -> None:
     ann = world.linked("Ann", email="ann@example.com")
     copy = str(world.sandbox.act("duplicate", item_id=ann.monday_id)["id"])
     hear(world)
@@ -73,7 +51,7 @@ def test_a_copy_that_became_another_records_item_is_not_archived_by_a_late_answe
     Contact.objects.filter(pk=bob.pk).update(monday_id=copy)
     choose(conflict, pat, "custom", "archive")
     world.work()
-    assert item_of(world, copy)["state"] == "active"
+    assert world.sandbox.item(copy)["state"] == "active"
     conflict.refresh_from_db()
     assert conflict.resolved_at is not None
     bob.refresh_from_db()
@@ -88,8 +66,7 @@ def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
     for contact in contacts:
         Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
         world.sandbox.act("archive", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
+    world.hear()
     quiet_passes(world)
     for contact in contacts:
         choose(asked(contact.pk), pat, "monday")
@@ -106,18 +83,16 @@ def test_a_record_deleted_by_hand_while_its_chosen_deletion_waits_stays_deleted(
 def test_a_lock_that_npd_waits_for_too_long_does_not_end_a_new_item(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, told = making.store, []
+    real, told = new_items.store_new_record, []
 
-    def locked_once(record: Any, *, by_itself: bool = True) -> None:
+    def locked_once(record: Any, *, is_automatic: bool = True) -> None:
         if not told:
             told.append(record)
             raise OperationalError("canceling statement due to lock timeout") from LockNotAvailable()
-        real(record, by_itself=by_itself)
+        real(record, is_automatic=is_automatic)
 
-    monkeypatch.setattr(making, "store", locked_once)
-    item = world.sandbox.act(
-        "add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")}
-    )
+    monkeypatch.setattr(new_items, "store_new_record", locked_once)
+    item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
     hear(world)
     assert told
     assert Contact.objects.get().monday_id == item["id"]
@@ -133,17 +108,14 @@ def test_an_item_behind_a_question_about_a_deletion_is_not_read_every_minute(wor
     assert Tombstone.objects.get(entity_id=key).state == "asked"
     calls = world.calls()
     for _ in range(30):
-        world.pass_time(minutes=1)
-        world.work()
+        world.work(minutes=1)
     assert world.calls() - calls <= 2
 
 
 def test_a_question_whose_item_leaves_the_board_closes_and_its_records_go_on(world: World) -> None:
     records = [world.contact(name, email="ann@example.com") for name in ("One", "Two")]
     SyncQueue.objects.all().delete()
-    item = world.sandbox.act(
-        "add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")}
-    )
+    item = world.sandbox.act("add", board_id=world.board_id(), name="Ann", values={"email": mail("ann@example.com")})
     hear(world)
     assert SyncConflict.objects.get(resolved_at=None).monday_item_id == item["id"]
     world.sandbox.act("archive", item_id=item["id"])
@@ -163,7 +135,7 @@ def test_an_item_not_returned_once_is_looked_for_again_before_its_deletion_is_se
         world.work()
         assert Tombstone.objects.get(entity_id=key).state == "waiting"
     quiet_passes(world)
-    assert item_of(world, item_id)["state"] == "archived"
+    assert world.sandbox.item(item_id)["state"] == "archived"
     assert Tombstone.objects.get(entity_id=key).state == "archived"
 
 
@@ -186,10 +158,9 @@ def test_a_held_deletion_lets_itself_go_when_another_record_has_the_item(world: 
     world.work()
     assert GuardedAct.objects.filter(state="held").count() == 3
     again = world.contact("Ann again", email="ann0@example.com")
-    world.work()
-    again.refresh_from_db()
+    world.work(again)
     assert again.monday_id == items[0]
-    release()
+    release_obsolete()
     assert GuardedAct.objects.filter(state="held").count() == 2
 
 
@@ -201,11 +172,9 @@ def test_a_question_about_a_deletion_closes_when_another_record_has_the_item(wor
     hear(world)
     assert SyncConflict.objects.get(resolved_at=None).entity_id == key
     again = world.contact("Ann", email="ann@example.com", role_title="Director")
-    world.work()
-    again.refresh_from_db()
+    world.work(again)
     assert again.monday_id == item
-    world.pass_time(minutes=1)
-    world.work()
+    world.work(minutes=1)
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
@@ -213,44 +182,29 @@ def test_copies_that_are_archived_count_for_the_guard(world: World, settings: An
     from tests.lifecycle.test_duplicates import ran_twice
 
     contact, copy = ran_twice(world)
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
-    assert item_of(world, copy)["state"] == "archived"
+    world.hear(seconds=11)
+    assert world.sandbox.item(copy)["state"] == "archived"
     acts = GuardedAct.objects.filter(kind=GuardKind.ITEMS, state=GuardState.DONE)
     assert [act.entity_id for act in acts] == [contact.pk]
 
 
-def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from sync.engine import identity
-
+def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:
     set_policy("delete")
     contact = world.linked("Ann")
     take_away(world, contact)
-    real = identity.decide_gone
-
-    def after_a_change(batch: Any) -> None:
-        set_policy("ask")
-        real(batch)
-
-    monkeypatch.setattr(identity, "decide_gone", after_a_change)
+    world.meanwhile(lambda: set_policy("ask"), after="read")
     quiet_passes(world)
     assert Contact.objects.filter(pk=contact.pk).exists()
     assert asked(contact.pk)
 
 
-def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(
-    world: World, settings: Any
-) -> None:
+def test_a_held_deletion_of_a_record_lets_itself_go_when_the_record_is_edited(world: World, settings: Any) -> None:
     settings.GUARD_RECORDS = 1
     set_policy("delete")
     contacts = [world.linked(f"Ann {n}") for n in range(3)]
     for contact in contacts:
         world.sandbox.act("archive", item_id=contact.monday_id)
-    world.deliver()
-    world.work()
+    world.hear()
     quiet_passes(world)
     assert GuardedAct.objects.filter(state="held").count() == 3
     Contact.objects.filter(pk=contacts[0].pk).update(role_title="Chair")
@@ -263,13 +217,12 @@ def test_an_unlink_that_a_person_wants_outlives_a_save_during_a_failed_look(worl
     contact = world.linked("Ann")
     item = str(contact.monday_id)
     world.sandbox.faults({"timeout": "before", "on": "change_multiple_column_values"})
-    ask_to_unlink(contact, "pat")
+    request_unlink(contact, "pat")
     world.work()
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.wait_out()
-    world.work()
+    world.settle()
     assert (world.status(contact), contact.monday_id) == ("disabled", None)
-    assert item_of(world, item)["values"]["npd_id"] == ""
+    assert world.sandbox.item(item)["values"]["npd_id"] == ""
     assert SyncMetadata.objects.get(entity_id=str(contact.pk)).conflicts == {}
 
 
@@ -279,12 +232,11 @@ def test_an_item_that_its_second_record_let_go_asks_nothing_of_the_first_deleted
     first.delete()
     second = world.contact("Ann again", email="ann@example.com")
     world.work()
-    world.pass_time(minutes=1)
-    world.work()
+    world.work(minutes=1)
     assert Tombstone.objects.get(entity_id=key).state == "gone"
     second.refresh_from_db()
     assert second.monday_id == item
-    ask_to_unlink(second, "pat")
+    request_unlink(second, "pat")
     world.work()
     assert world.status(second) == "disabled"
     hear(world)
@@ -306,7 +258,7 @@ def test_an_item_that_is_taken_away_each_time_it_is_made_again_is_asked_about_in
         quiet_passes(world)
         contact.refresh_from_db()
     assert asked(contact.pk)
-    assert len([item for board in world.sandbox.boards() for item in board["items"]]) == 4
+    assert len(world.sandbox.all_items()) == 4
     assert "again and again" in asked(contact.pk).about["what"]
 
 
@@ -318,11 +270,11 @@ def test_a_deleted_records_item_that_bears_another_records_npd_id_stays(world: W
     world.edit(ann, "npd_id", str(bob.pk))
     ann.delete()
     world.work()
-    assert item_of(world, item)["state"] == "active"
+    assert world.sandbox.item(item)["state"] == "active"
     assert Tombstone.objects.get(monday_id=item).state == "gone"
     hear(world)
     # The other record has an item, though one that was archived: as any second bearer, it is parted and asked about.
-    assert item_of(world, item)["state"] == "active"
+    assert world.sandbox.item(item)["state"] == "active"
     assert asked(bob.pk, "identity").monday_item_id == item
 
 
@@ -337,6 +289,7 @@ def test_five_hundred_records_are_unlinked_in_a_few_statements(
                 "action": "unlink",
                 "confirmed": "1",
                 "select_across": "1",
+                "expect": "500",
                 "_selected_action": [str(Contact.objects.all()[0].pk)],
             },
         )
@@ -347,21 +300,15 @@ def test_the_answer_that_none_of_the_items_is_it_ends_also_when_the_creates_answ
     world: World, pat: Any
 ) -> None:
     values = {"email": mail("ann@example.com")}
-    items = [
-        world.sandbox.act("add", board_id=world.board_id(), name=name, values=values)["id"]
-        for name in ("A", "B")
-    ]
+    items = [world.add(name, **values) for name in ("A", "B")]
     contact = world.contact("Ann", email="ann@example.com")
     world.work()
     conflict = asked(contact.pk, "identity")
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
     choose(conflict, pat, "custom", "new")
     world.work()
-    world.wait_out()
-    world.work()
-    world.pass_time(minutes=3)
-    world.work()
-    contact.refresh_from_db()
+    world.settle()
+    world.work(contact, minutes=3)
     assert contact.monday_id not in (None, *items)
     conflict.refresh_from_db()
     assert conflict.resolved_at is not None
@@ -380,25 +327,21 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
     assert not SyncConflict.objects.filter(entity_id=key, resolved_at=None).exists()
 
 
-def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(
-    world: World,
-) -> None:
+def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(world: World) -> None:
     BoardLink.objects.update(record_gone="ask")
     contact = world.linked("Ann")
     item, key = str(contact.monday_id), contact.pk
     contact.delete()
     world.work()
     BoardLink.objects.update(record_gone="archive")
-    bring_back_by_hand(Tombstone.objects.get(entity_id=key), "pat")
+    restore_by_person(Tombstone.objects.get(entity_id=key), "pat")
     Contact.objects.get(pk=key).delete()
     world.work()
-    assert item_of(world, item)["state"] == "archived"
+    assert world.sandbox.item(item)["state"] == "archived"
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
 
 
-def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_about(
-    world: World, pat: Any
-) -> None:
+def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_about(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item, key = take_away(world, contact), contact.pk
     quiet_passes(world)
@@ -409,7 +352,7 @@ def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_
     world.sandbox.act("restore", item_id=item)
     hear(world)
     assert not Contact.objects.exists()
-    assert item_of(world, item)["state"] == "active"
+    assert world.sandbox.item(item)["state"] == "active"
     choose(asked(key), pat, "monday")
     world.work()
     back = Contact.objects.get(pk=key)
@@ -417,14 +360,10 @@ def test_an_item_restored_right_after_the_record_was_deleted_by_choice_is_asked_
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_which_item_a_record_has_is_also_answered_by_its_npd_id_on_the_board(
-    world: World, which: int
-) -> None:
+def test_which_item_a_record_has_is_also_answered_by_its_npd_id_on_the_board(world: World, which: int) -> None:
     BoardLink.objects.update(creates_records=False)
     values = {"email": mail("ann@example.com")}
-    items = [
-        world.sandbox.act("add", board_id=world.board_id(), name="Ann", values=values)["id"] for _ in range(2)
-    ]
+    items = [world.add("Ann", **values) for _ in range(2)]
     hear(world)
     contact = world.contact("Ann", email="ann@example.com")
     world.work()

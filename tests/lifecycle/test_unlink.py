@@ -1,4 +1,4 @@
-"""Unlinked by policy or a person: MERGE's last row of the table "A record and its item", and the way back."""
+"""Unlinked by policy or a person: merge.md, last row of the table "A record and its item", and the way back."""
 
 from typing import Any
 
@@ -6,37 +6,31 @@ import pytest
 
 from conflicts.models import SyncConflict
 from npd.models import Contact
-from sync.letting_go import CannotUnlink, ask_to_unlink, link_again
+from sync.kernel.action_errors import Conflict
 from sync.models import Decision, RefusedItem, SyncQueue
-from tests.engine.conftest import World
+from sync.records.item_links import relink, request_unlink
 from tests.lifecycle.conftest import take_away
+from tests.support.world import World
 
 
 def unlinked(world: World, contact: Contact) -> str:
     """A person unlinks the record; returns the item's id."""
     contact.refresh_from_db()
     item_id = str(contact.monday_id)
-    ask_to_unlink(contact, "pat")
-    world.work()
-    contact.refresh_from_db()
+    request_unlink(contact, "pat")
+    world.work(contact)
     return item_id
 
 
-def cells(world: World, item_id: str) -> dict[str, Any]:
-    return next(i for b in world.sandbox.boards() for i in b["items"] if i["id"] == item_id)
-
-
 def newcomers(world: World) -> None:
-    world.deliver()
-    world.pass_time(minutes=6)
-    world.work()
+    world.hear(minutes=6)
 
 
 def test_unlinked_by_a_person_sync_is_off_the_npd_id_cleared_and_the_item_remembered(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     item_id = unlinked(world, contact)
     assert (contact.monday_id, contact.sync_enabled, contact.sync_status) == (None, False, "disabled")
-    item = cells(world, item_id)
+    item = world.sandbox.item(item_id)
     assert (item["state"], item["name"], item["values"]["npd_id"]) == ("active", "Ann", "")
     row = RefusedItem.objects.get(item_id=item_id)
     assert (row.let_go, row.entity_id) == (True, contact.pk)
@@ -52,8 +46,7 @@ def test_an_item_that_was_let_go_is_neither_matched_nor_made_into_a_record(world
     newcomers(world)
     assert Contact.objects.get().monday_id is None
     twin = world.contact("Ann Twin", email="ann@example.com")
-    world.work()
-    twin.refresh_from_db()
+    world.work(twin)
     assert twin.monday_id not in (None, item_id)
 
 
@@ -63,8 +56,7 @@ def test_the_clearing_is_done_before_sync_goes_off(world: World) -> None:
     unlinked(world, contact)
     assert (contact.sync_enabled, contact.monday_id is not None) == (True, True)
     for _ in range(2):
-        world.wait_out()
-        world.work()
+        world.settle()
     contact.refresh_from_db()
     assert (contact.sync_enabled, contact.monday_id) == (False, None)
 
@@ -75,11 +67,10 @@ def test_a_clearing_without_an_answer_is_found_out_and_the_record_unlinked(world
     item_id = unlinked(world, contact)
     assert contact.sync_enabled
     for _ in range(2):
-        world.wait_out()
-        world.work()
+        world.settle()
     contact.refresh_from_db()
     assert (contact.sync_enabled, contact.monday_id) == (False, None)
-    assert cells(world, item_id)["values"]["npd_id"] == ""
+    assert world.sandbox.item(item_id)["values"]["npd_id"] == ""
 
 
 @pytest.mark.parametrize(
@@ -89,10 +80,9 @@ def test_unlinking_clears_the_npd_id_whatever_the_direction_and_sends_nothing_el
     world: World, settings_of: dict[str, Any]
 ) -> None:
     contact = world.linked("Ann", role_title="Buyer")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner", **settings_of)
-    world.work()
+    world.save(contact, role_title="Owner", **settings_of)
     item_id = unlinked(world, contact)
-    item = cells(world, item_id)
+    item = world.sandbox.item(item_id)
     assert (item["values"]["npd_id"], item["values"]["role_title"]) == ("", "Buyer")
     assert (contact.monday_id, contact.sync_enabled) == (None, False)
 
@@ -109,32 +99,28 @@ def test_a_record_whose_item_is_gone_is_unlinked_without_writing(world: World) -
 def test_open_conflicts_of_an_unlinked_record_close_with_their_values_kept(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer")
     world.edit(contact, "role_title", "Director")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Owner")
-    world.work()
+    world.save(contact, role_title="Owner")
     unlinked(world, contact)
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
     assert (conflict.resolution_type, conflict.monday_data) == ("auto", {"role_title": "Director"})
 
 
 def test_a_record_without_an_item_can_t_be_unlinked(world: World) -> None:
-    with pytest.raises(CannotUnlink, match="no item"):
-        ask_to_unlink(world.contact("Ann"), "pat")
+    with pytest.raises(Conflict, match="no item"):
+        request_unlink(world.contact("Ann"), "pat")
 
 
-def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(
-    world: World,
-) -> None:
+def test_linked_again_what_changed_since_flows_and_only_what_both_changed_is_asked_about(world: World) -> None:
     contact = world.linked("Ann", role_title="Buyer", notes="same", phone="+442079460018")
     item_id = unlinked(world, contact)
     world.sandbox.act("edit", item_id=item_id, column_id="role_title", value="Director")
     world.sandbox.act("rename", item_id=item_id, name="Ann on Monday")
     Contact.objects.filter(pk=contact.pk).update(notes="new", name="Ann in NPD")
-    link_again(contact, "pat")
-    world.work()
-    contact.refresh_from_db()
+    relink(contact, "pat")
+    world.work(contact)
     assert (contact.monday_id, contact.sync_enabled) == (item_id, True)
     assert contact.role_title == "Director"
-    item = cells(world, item_id)
+    item = world.sandbox.item(item_id)
     assert (item["values"]["notes"], item["values"]["npd_id"]) == ("new", str(contact.pk))
     assert SyncConflict.objects.get(resolved_at=None).conflict_fields == ["name"]
     assert not RefusedItem.objects.exists()
@@ -144,13 +130,11 @@ def test_linking_again_is_refused_where_the_item_is_another_records_by_now(world
     contact = world.linked("Ann")
     item_id = unlinked(world, contact)
     Contact.objects.create(name="Bob", monday_id=item_id)
-    with pytest.raises(CannotUnlink, match="Bob"):
-        link_again(contact, "pat")
+    with pytest.raises(Conflict, match="Bob"):
+        relink(contact, "pat")
 
 
-def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(
-    world: World, pat: Any
-) -> None:
+def test_a_record_whose_sync_is_turned_on_again_is_asked_about_its_let_go_item(world: World, pat: Any) -> None:
     from tests.lifecycle.conftest import asked, choose
 
     contact = world.linked("Ann", email="ann@example.com")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.merge import Action, Base, Field, FieldRule, Picked, Way, decide
+from sync.merge import Action, Base, Field, FieldDirection, FieldResolution, Rule, decide_field
 
 B = Base("old", "old")
 
@@ -31,87 +31,85 @@ def field(local: str | None, remote: str | None, base: Base | None = B, **more: 
     ],
 )
 def test_a_field_both_ways_is_decided_by_its_row(name: str, given: Field, action: Action) -> None:
-    assert decide(given).action is action, name
+    assert decide_field(given).action is action, name
 
 
 def test_each_half_of_the_base_is_compared_with_its_own_side() -> None:
     altered = Base("what we sent", "what Monday made of it")
-    assert decide(field("what we sent", "what Monday made of it", altered)).action is Action.NOTHING
-    assert decide(field("what we sent", "edited", altered)).action is Action.PULL
-    assert decide(field("edited", "what Monday made of it", altered)).action is Action.PUSH
+    assert decide_field(field("what we sent", "what Monday made of it", altered)).action is Action.NOTHING
+    assert decide_field(field("what we sent", "edited", altered)).action is Action.PULL
+    assert decide_field(field("edited", "what Monday made of it", altered)).action is Action.PUSH
 
 
-@pytest.mark.parametrize(
-    ("rule", "action"), [(FieldRule.NPD_WINS, Action.PUSH), (FieldRule.MONDAY_WINS, Action.PULL)]
-)
-def test_a_rule_decides_only_what_both_sides_changed_differently(rule: FieldRule, action: Action) -> None:
-    won = decide(field("mine", "theirs", rule=rule))
+@pytest.mark.parametrize(("rule", "action"), [(Rule.NPD_WINS, Action.PUSH), (Rule.MONDAY_WINS, Action.PULL)])
+def test_a_rule_decides_only_what_both_sides_changed_differently(rule: Rule, action: Action) -> None:
+    won = decide_field(field("mine", "theirs", rule=rule))
     assert (won.action, won.overrides) == (action, True)
-    assert decide(field("old", "theirs", rule=rule)).action is Action.PULL
-    assert decide(field("mine", "old", rule=rule)).action is Action.PUSH
+    assert decide_field(field("old", "theirs", rule=rule)).action is Action.PULL
+    assert decide_field(field("mine", "old", rule=rule)).action is Action.PUSH
 
 
 def test_the_rule_for_first_matches_is_a_rule_of_its_own() -> None:
-    given = field("mine", "theirs", None, rule=FieldRule.NPD_WINS, first_match=FieldRule.ASK)
-    assert decide(given).action is Action.CONFLICT
+    given = field("mine", "theirs", None, rule=Rule.NPD_WINS, first_match=Rule.ASK)
+    assert decide_field(given).action is Action.CONFLICT
 
 
 def test_a_field_emptied_in_npd_while_it_was_held_is_not_filled_from_monday_silently() -> None:
     held_since = Base("was filled", "was filled")
-    assert decide(field(None, "theirs", None, left_base=held_since)).action is Action.CONFLICT
+    assert decide_field(field(None, "theirs", None, left_base=held_since)).action is Action.CONFLICT
 
 
 @pytest.mark.parametrize("remote", ["x", None])
 def test_an_unknown_side_is_not_decided(remote: str | None) -> None:
-    decision = decide(field("mine", remote, unknown="the column is missing"))
+    decision = decide_field(field("mine", remote, unknown="the column is missing"))
     assert (decision.action, decision.reason) == (Action.UNDECIDED, "the column is missing")
 
 
 def test_a_required_field_is_not_emptied_from_monday() -> None:
-    assert decide(field("old", None, required=True)).action is Action.HOLD
+    assert decide_field(field("old", None, required=True)).action is Action.HOLD
 
 
 def test_one_way_to_monday_mirrors_npd_over_an_edit_on_the_board() -> None:
-    decision = decide(field("old", "theirs", way=Way.TO_MONDAY))
+    decision = decide_field(field("old", "theirs", way=FieldDirection.TO_MONDAY))
     assert (decision.action, decision.overrides) == (Action.PUSH, True)
 
 
 def test_one_way_to_npd_mirrors_the_board_over_an_edit_in_npd() -> None:
-    decision = decide(field("mine", "old", way=Way.TO_NPD))
+    decision = decide_field(field("mine", "old", way=FieldDirection.TO_NPD))
     assert (decision.action, decision.overrides) == (Action.PULL, True)
 
 
 def test_a_field_without_direction_is_left_alone() -> None:
-    assert decide(field("mine", "theirs", way=Way.NONE)).action is Action.NOTHING
+    assert decide_field(field("mine", "theirs", way=FieldDirection.NONE)).action is Action.NOTHING
 
 
 @pytest.mark.parametrize(
     ("picked", "action", "value"),
     [
-        (Picked("npd"), Action.PUSH, None),
-        (Picked("monday"), Action.PULL, None),
-        (Picked("base"), Action.BOTH, "old"),
-        (Picked("custom", "typed"), Action.BOTH, "typed"),
-        (Picked("custom", "mine"), Action.PUSH, None),
-        (Picked("custom", "theirs"), Action.PULL, None),
+        (FieldResolution("npd"), Action.PUSH, None),
+        (FieldResolution("monday"), Action.PULL, None),
+        (FieldResolution("base"), Action.BOTH, "old"),
+        (FieldResolution("custom", "typed"), Action.BOTH, "typed"),
+        (FieldResolution("custom", "mine"), Action.PUSH, None),
+        (FieldResolution("custom", "theirs"), Action.PULL, None),
     ],
 )
-def test_a_persons_choice_is_carried_out(picked: Picked, action: Action, value: str | None) -> None:
-    decision = decide(field("mine", "theirs", picked=picked))
+def test_a_persons_choice_is_carried_out(picked: FieldResolution, action: Action, value: str | None) -> None:
+    decision = decide_field(field("mine", "theirs", picked=picked))
     assert (decision.action, decision.value) == (action, value)
 
 
 def test_a_choice_counts_also_where_only_one_side_moved() -> None:
     """As with an address that was edited on the board and can't be split."""
-    assert decide(field("old", "theirs", picked=Picked("npd"))).action is Action.PUSH
-    assert decide(field("mine", "old", picked=Picked("monday"))).action is Action.PULL
+    assert decide_field(field("old", "theirs", picked=FieldResolution("npd"))).action is Action.PUSH
+    assert decide_field(field("mine", "old", picked=FieldResolution("monday"))).action is Action.PULL
 
 
-@pytest.mark.parametrize("way", [Way.TO_MONDAY, Way.TO_NPD])
-def test_a_choice_writes_nothing_against_a_direction(way: Way) -> None:
-    mirrored = decide(field("mine", "theirs", way=way)).action
-    assert decide(field("mine", "theirs", way=way, picked=Picked("custom", "typed"))).action is mirrored
+@pytest.mark.parametrize("way", [FieldDirection.TO_MONDAY, FieldDirection.TO_NPD])
+def test_a_choice_writes_nothing_against_a_direction(way: FieldDirection) -> None:
+    mirrored = decide_field(field("mine", "theirs", way=way)).action
+    assert decide_field(field("mine", "theirs", way=way, picked=FieldResolution("custom", "typed"))).action is mirrored
 
 
 def test_choosing_the_last_agreed_value_where_there_was_none_asks_again() -> None:
-    assert decide(field("mine", "theirs", None, picked=Picked("base"))).action is Action.CONFLICT
+    assert decide_field(field("mine", "theirs", None, picked=FieldResolution("base"))).action is Action.CONFLICT

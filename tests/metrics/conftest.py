@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from sync.metrics import webhooks
+from sync.kernel import counters
 from tests.budget.conftest import monday
-from tests.engine.conftest import world
 
-__all__ = ["monday", "world"]
+__all__ = ["monday"]
 
 
 class Figures:
@@ -36,9 +36,14 @@ class Figures:
         }
 
 
+def bearer(**headers: str) -> dict[str, str]:
+    """The headers of somebody who has the token."""
+    return {"Authorization": f"Bearer {settings.METRICS_TOKEN}", **headers}
+
+
 def scrape(**headers: str) -> Figures:
     """What Prometheus gets."""
-    answer = Client().get("/metrics", headers=headers)
+    answer = Client().get("/metrics", headers=bearer(**headers))
     assert answer.status_code == 200, answer.content
     return Figures(answer.content.decode())
 
@@ -46,6 +51,6 @@ def scrape(**headers: str) -> Figures:
 @pytest.fixture(autouse=True)
 def nothing_counted_yet() -> Iterator[None]:
     """What other tests' webhooks left in this process's memory is not this test's."""
-    webhooks._counted.clear()
+    counters._webhook_counts.clear()
     yield
-    webhooks._counted.clear()
+    counters._webhook_counts.clear()

@@ -118,9 +118,7 @@ def day_is_used_up(link: BoardLink) -> None:
 
 
 def minute_is_used_up(link: BoardLink) -> None:
-    ApiBudget.objects.create(
-        id=1, minute_limit=100, minute_calls=100, minute_ends=sync_now() + timedelta(seconds=40)
-    )
+    ApiBudget.objects.create(id=1, minute_limit=100, minute_calls=100, minute_ends=sync_now() + timedelta(seconds=40))
 
 
 def minute_has_points_for_others_only(link: BoardLink) -> None:
@@ -129,9 +127,7 @@ def minute_has_points_for_others_only(link: BoardLink) -> None:
     BoardLink.objects.update(last_look=now, read_points=1_000, write_points=100)
     board("organization", last_look=now - timedelta(hours=1), read_points=45_000, write_points=200)
     row(entity_type="organization")
-    ApiBudget.objects.create(
-        id=1, points_limit=100_000, points=60_000, points_end=now + timedelta(seconds=40)
-    )
+    ApiBudget.objects.create(id=1, points_limit=100_000, points=60_000, points_end=now + timedelta(seconds=40))
 
 
 def changes_are_gathered(link: BoardLink) -> None:
@@ -210,9 +206,7 @@ def test_the_environments_board_counts_as_everywhere(link: BoardLink, settings: 
 
 def test_a_lease_is_held_until_it_ends(link: BoardLink) -> None:
     assert scrape().value("board_lease_held", **CONTACT) == 0
-    lease = BoardLease.objects.create(
-        link=link, token=uuid.uuid4(), expires=sync_now() + timedelta(minutes=1)
-    )
+    lease = BoardLease.objects.create(link=link, token=uuid.uuid4(), expires=sync_now() + timedelta(minutes=1))
     assert scrape().value("board_lease_held", **CONTACT) == 1
     BoardLease.objects.filter(pk=lease.pk).update(expires=sync_now())
     assert scrape().value("board_lease_held", **CONTACT) == 0
@@ -302,9 +296,7 @@ def test_conflicts_are_counted_by_kind_while_they_are_open() -> None:
     values = {"monday_item_id": "1", "npd_data": {}, "monday_data": {}, "conflict_fields": ["name"]}
     for kind in ("fields", "delete"):
         SyncConflict.objects.create(entity_type="contact", entity_id=uuid.uuid4(), kind=kind, **values)
-    SyncConflict.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), resolved_at=sync_now(), **values
-    )
+    SyncConflict.objects.create(entity_type="contact", entity_id=uuid.uuid4(), resolved_at=sync_now(), **values)
     assert scrape().by("kind", "conflicts_open", **CONTACT) == {"fields": 1, "delete": 1}
 
 
@@ -319,13 +311,9 @@ def test_records_are_counted_by_status() -> None:
 
 def test_what_waits_for_approval_is_counted_and_what_was_decided_is_not(link: BoardLink) -> None:
     person = User.objects.create_user("mary")
-    for state in (GuardState.HELD, GuardState.HELD, GuardState.DONE):
+    for state in (GuardState.PENDING, GuardState.PENDING, GuardState.DONE):
         GuardedAct.objects.create(
-            entity_type="contact",
-            entity_id=uuid.uuid4(),
-            kind=GuardKind.ITEMS,
-            state=state,
-            decided_by=person,
+            entity_type="contact", entity_id=uuid.uuid4(), kind=GuardKind.ITEMS, state=state, decided_by=person
         )
     assert scrape().by("kind", "guard_held", **CONTACT) == {"items": 2}
 
@@ -334,9 +322,7 @@ def test_samples_are_told_of_the_day_before_the_newest(link: BoardLink) -> None:
     assert scrape().value("audit_drifted", **CONTACT) is None
     now = sync_now()
     for hours, drifted in ((30, 9), (5, 1), (1, 0)):
-        SyncAudit.objects.create(
-            entity_type="contact", sampled=50, drifted=drifted, at=now - timedelta(hours=hours)
-        )
+        SyncAudit.objects.create(entity_type="contact", sampled=50, drifted=drifted, at=now - timedelta(hours=hours))
     SyncAudit.objects.create(entity_type="contact", sampled=0, at=now)  # could not be read
     figures = scrape()
     assert figures.value("audit_sampled", **CONTACT) == 100

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from sync.clock import sync_now
-from sync.metrics import names
-from sync.metrics.names import Kind
+from sync.kernel.counters import MetricKind
 from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit
+from sync.records.metrics import METRICS
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import board
 
@@ -58,9 +58,9 @@ def selectors(expression: str) -> list[promql_parser.VectorSelector]:
 
 
 def exported_names() -> set[str]:
-    histograms = [metric.full_name for metric in names.ALL if metric.kind is Kind.HISTOGRAM]
+    histograms = [metric.full_name for metric in METRICS if metric.kind is MetricKind.HISTOGRAM]
     parts = {f"{name}_{part}" for name in histograms for part in ("bucket", "sum", "count")}
-    return {metric.full_name for metric in names.ALL if metric.kind is not Kind.HISTOGRAM} | parts
+    return {metric.full_name for metric in METRICS if metric.kind is not MetricKind.HISTOGRAM} | parts
 
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
@@ -104,7 +104,7 @@ def test_every_selector_finds_a_series_in_a_scrape(everything: None) -> None:
 
 
 def test_every_label_that_is_grouped_by_is_one_of_its_series(everything: None) -> None:
-    known = {label for metric in names.ALL for label in metric.labels} | {"le"}
+    known = {label for metric in METRICS for label in metric.labels} | {"le"}
     grouped = {
         label.strip()
         for expression in expressions()
@@ -117,16 +117,13 @@ def test_every_label_that_is_grouped_by_is_one_of_its_series(everything: None) -
 
 def test_every_metric_is_on_the_dashboard() -> None:
     shown = {selector.name for e in expressions() for selector in selectors(e)}
-    histograms = {metric.full_name for metric in names.ALL if metric.kind is Kind.HISTOGRAM}
-    assert (
-        exported_names() - shown - {f"{name}_{part}" for name in histograms for part in ("sum", "count")}
-        == set()
-    )
+    histograms = {metric.full_name for metric in METRICS if metric.kind is MetricKind.HISTOGRAM}
+    assert exported_names() - shown - {f"{name}_{part}" for name in histograms for part in ("sum", "count")} == set()
 
 
 def test_every_metric_is_explained_in_the_reference_with_its_labels() -> None:
     text = (ROOT / "docs" / "reference" / "metrics.md").read_text()
-    for metric in names.ALL:
+    for metric in METRICS:
         [line] = [line for line in text.splitlines() if line.startswith(f"| `{metric.full_name}` ")]
         named = set(re.findall(r"`(\w+)`", line.split("|")[2]))
         assert named == set(metric.labels), metric.full_name
@@ -172,11 +169,7 @@ def test_every_alert_says_what_happened_how_bad_it_is_and_what_to_do() -> None:
 def test_labels_in_an_alerts_words_are_left_by_its_expression() -> None:
     for rule in alerts():
         used = set(re.findall(r"\$labels\.(\w+)", str(rule["annotations"])))
-        kept = {
-            label.strip()
-            for group in re.findall(r"\bby \(([^)]*)\)", rule["expr"])
-            for label in group.split(",")
-        }
+        kept = {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", rule["expr"]) for label in group.split(",")}
         assert used <= kept, rule["alert"]
 
 

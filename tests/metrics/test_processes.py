@@ -6,14 +6,14 @@ import pytest
 import requests
 
 from npd.models import Contact
-from tests.metrics.conftest import Figures
+from tests.metrics.conftest import Figures, bearer
 from tests.support.site import Site
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def scraped(site: Site) -> Figures:
-    answer = requests.get(site.path("/metrics"), timeout=10)
+    answer = requests.get(site.path("/metrics"), headers=bearer(), timeout=10)
     assert answer.status_code == 200
     return Figures(answer.text)
 
@@ -22,10 +22,7 @@ def test_what_the_worker_did_stands_in_the_webs_answer_and_survives_its_restart(
     before = scraped(site).value("latency_seconds_count", board="contact", direction="to_monday") or 0
     Contact.objects.create(name="Ann")
     site.wait_for("the contact is synced", Contact.objects.filter(sync_status="synced").exists)
-    site.wait_for(
-        "its webhooks are counted",
-        lambda: (scraped(site).value("webhooks_total", result="stored") or 0) > 0,
-    )
+    site.wait_for("its webhooks are counted", lambda: (scraped(site).value("webhooks_total", result="stored") or 0) > 0)
     first = scraped(site)
     assert first.value("latency_seconds_count", board="contact", direction="to_monday") == before + 1
     assert (first.value("looks_total", board="contact") or 0) >= 1

@@ -40,9 +40,7 @@ def reasons(client: Client) -> list[str]:
     answer = client.get("/readyz")
     found: list[str] = answer.json()["reasons"]
     assert answer.status_code == (503 if found else 200)
-    return [
-        one for one in found if " board " in one
-    ]  # a broker that is slow on a busy machine is not asked about
+    return [one for one in found if " board " in one]  # a broker that is slow on a busy machine is not asked about
 
 
 def test_it_names_each_board_that_waits_too_long(client: Client, link: BoardLink) -> None:
@@ -88,9 +86,7 @@ def test_nobody_has_to_work_a_board_that_stands_still_for_a_reason(client: Clien
     assert reasons(client) == []
 
 
-def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(
-    client: Client, link: BoardLink
-) -> None:
+def test_a_row_is_young_again_when_its_board_could_not_be_worked_before(client: Client, link: BoardLink) -> None:
     overdue()
     MondayAccount.objects.create(id=1, paused_until=sync_now() - timedelta(seconds=5))
     assert reasons(client) == []
@@ -104,9 +100,7 @@ def test_a_paused_direction_keeps_only_its_own_rows_from_being_due(client: Clien
     assert len(reasons(client)) == 1
 
 
-def test_items_that_a_bulk_import_makes_are_nobodys_to_look_at_until_it_ends(
-    client: Client, link: BoardLink
-) -> None:
+def test_items_that_a_bulk_import_makes_are_nobodys_to_look_at_until_it_ends(client: Client, link: BoardLink) -> None:
     now = sync_now()
     overdue(entity_id=None, remote_id="7", direction="to_npd")
     job = Backfill.objects.create(
@@ -143,9 +137,7 @@ def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gon
     assert len(reasons(client)) == 1
 
 
-def test_a_create_without_an_answer_waits_while_writing_to_monday_is_paused(
-    client: Client, link: BoardLink
-) -> None:
+def test_a_create_without_an_answer_waits_while_writing_to_monday_is_paused(client: Client, link: BoardLink) -> None:
     lost_create()
     pause = QueuePause.objects.create(paused_by="mary", direction="to_monday", entity_type="organization")
     assert len(reasons(client)) == 1

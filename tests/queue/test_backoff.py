@@ -1,17 +1,20 @@
 """When a row that failed is tried again, and what it says of why."""
 
+import threading
+import uuid
 from typing import Any
 
 import pytest
+from django.db import connections, transaction
 
 from npd.models import Contact
-from sync.boards import link_of
 from sync.clock import sync_now
 from sync.models import SyncQueue
-from sync.standstill import standstill
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.operations.push import push_record
+from sync.queue import SyncQueueService
+from sync.records import availability
+from tests.support.waiting import somebody_waits, wait_for
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,8 +25,7 @@ def refused(world: World) -> Contact:
     """A contact whose change Monday refuses, for a reason that nobody knows yet."""
     contact = world.linked("Ann", role_title="Buyer")
     world.sandbox.faults(REFUSED)
-    Contact.objects.filter(pk=contact.pk).update(role_title="Head")
-    world.work()
+    world.save(contact, role_title="Head")
     return contact
 
 
@@ -31,8 +33,7 @@ def test_after_five_failures_the_row_says_what_happened_in_which_request_and_wha
     contact = refused(world)
     for _ in range(4):
         assert world.row(contact).status == "pending"
-        world.pass_time(minutes=70)
-        world.work()
+        world.work(minutes=70)
     row = world.row(contact)
     assert (row.status, row.attempts) == ("failed", 5)
     request = world.sandbox.calls()[-1]["request_id"]
@@ -56,14 +57,13 @@ def test_a_wait_that_monday_asks_for_wins_where_it_is_longer_than_the_backoff(wo
     assert world.status(other) == "pending"
     world.pass_time(minutes=2)
     assert world.row(contact).next_retry < sync_now()
-    held = standstill("contact", link_of("contact"))
+    held = availability.of("contact")
     assert held.until is not None
     assert held.until > sync_now()
     calls = world.calls()
     world.work()
     assert (world.calls(), world.row(contact).attempts) == (calls, 1)
-    world.pass_time(minutes=10)
-    world.work()
+    world.work(minutes=10)
     assert world.status(contact) == "synced"
 
 
@@ -73,11 +73,9 @@ def test_the_backoff_wins_where_monday_asks_for_less(world: World) -> None:
     world.sandbox.control("faults", "DELETE")
     world.sandbox.faults({"status": 429, "retry_after": 5})
     world.work()
-    world.pass_time(seconds=10)
-    world.work()
+    world.work(seconds=10)
     assert (world.row(contact).status, world.row(contact).attempts) == ("pending", 1)
-    world.pass_time(seconds=60)
-    world.work()
+    world.work(seconds=60)
     assert world.status(contact) == "synced"
 
 
@@ -91,3 +89,148 @@ def test_rows_that_failed_together_do_not_come_back_at_the_same_moment(world: Wo
     waits = {row.next_retry - row.last_attempt for row in rows}
     assert len(waits) == rows.count() == 5
     assert all(54 <= wait.total_seconds() <= 66 for wait in waits)
+
+
+FOREVER = 1_000_000
+SERVER_ERROR = {"partial": {"every": 1, "code": "INTERNAL_SERVER_ERROR"}}
+
+
+def create_never_answered(world: World, how: dict[str, Any]) -> Contact:
+    """A new contact whose create Monday never answers with what became of it."""
+    contact = world.contact("Ann")
+    world.sandbox.faults(how | {"naming": str(contact.pk), "on": "create_item", "count": FOREVER})
+    world.work()
+    return contact
+
+
+def creates_carried_out(world: World) -> int:
+    calls = [call for call in world.sandbox.calls() if "create_item" in call["fields"]]
+    return sum(not call["replayed"] for call in calls)
+
+
+def work_for(world: World, minutes: float, *, every: float = 0.5) -> None:
+    """What workers do in so much time, woken every so many minutes."""
+    for _ in range(int(minutes / every)):
+        world.work(minutes=every)
+
+
+@pytest.mark.parametrize("how", [SERVER_ERROR, {"status": 500}], ids=["alias", "HTTP 500"])
+def test_a_create_whose_outcome_stays_unknown_follows_the_attempts_of_its_record(
+    world: World, how: dict[str, Any]
+) -> None:
+    contact = create_never_answered(world, how)
+    attempts = {world.row(contact).attempts: 0.0}
+    for minute in range(1, 100):
+        work_for(world, 1)
+        attempts.setdefault(world.row(contact).attempts, minute)
+    row = world.row(contact)
+    assert (row.status, row.attempts) == ("failed", 5)
+    assert "internal server error" in row.error_message.lower()
+    waits = [attempts[number + 1] - attempts[number] for number in range(1, 5)]
+    # To each wait come the time in which a call may still land, and that until a worker looks.
+    for wait, minutes in zip(waits, (1, 5, 15, 60), strict=True):
+        assert 0.9 * minutes - 1 <= wait <= 1.1 * minutes + 4
+    assert creates_carried_out(world) <= 8
+
+
+def test_a_create_whose_outcome_stays_unknown_holds_nobody_else(world: World) -> None:
+    create_never_answered(world, {"status": 500})
+    others = []
+    for number in range(10):
+        others.append(world.contact(f"n{number}"))
+        work_for(world, 1)
+    assert [world.status(one) for one in others] == ["synced"] * 10
+
+
+def test_a_failed_create_that_a_person_retries_begins_anew_and_makes_one_item(world: World) -> None:
+    contact = create_never_answered(world, SERVER_ERROR)
+    work_for(world, 95, every=1)
+    world.sandbox.control("faults", "DELETE")
+    row = world.row(contact)
+    assert row.status == "failed"
+    SyncQueueService().manual_retry(row.id, "ann")
+    work_for(world, 2)
+    assert (world.status(contact), world.row(contact).attempts) == ("synced", 1)
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+
+
+def test_an_item_that_lands_after_the_last_attempt_is_linked_and_ends_the_failure(world: World) -> None:
+    contact = create_never_answered(world, SERVER_ERROR)
+    work_for(world, 30, every=1)
+    world.sandbox.control("faults", "DELETE")
+    world.sandbox.faults(
+        {"partial": SERVER_ERROR["partial"] | {"applied": True}, "on": "create_item", "count": FOREVER}
+    )
+    work_for(world, 65, every=1)
+    assert world.row(contact).status == "failed"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+    world.contact("Bo")
+    world.work()
+    assert world.status(contact) == "synced"
+    assert not SyncQueue.objects.filter(entity_id=contact.pk, status="failed").exists()
+
+
+def test_an_outage_costs_a_create_without_an_answer_no_attempt(world: World) -> None:
+    contact = world.contact("Ann")
+    world.sandbox.faults({"timeout": "before", "on": "create_item"}, {"status": 503, "on": "any", "count": FOREVER})
+    world.work()
+    work_for(world, 100, every=2)
+    row = world.row(contact)
+    assert (row.status, row.attempts) == ("pending", 0)
+    world.sandbox.control("faults", "DELETE")
+    work_for(world, 10)
+    assert world.status(contact) == "synced"
+    assert [item["name"] for item in world.sandbox.items()] == ["Ann"]
+
+
+def test_a_claim_gives_way_to_a_save_and_never_kills_it(world: World) -> None:
+    """A worker died with two records in flight; a successor claims while one transaction saves both."""
+    one, two = sorted([world.linked("A"), world.linked("B")], key=lambda c: str(c.pk))
+    SyncQueue.objects.all().delete()
+    dead = {"status": "in_progress", "lease_token": uuid.uuid4(), "claim_size": 2, "attempts": 1, "counted": True}
+    for contact in (one, two):
+        SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, payload={}, causes=1, **dead)
+    held, saved = threading.Event(), []
+
+    def save() -> None:
+        with transaction.atomic():
+            Contact.objects.filter(pk=two.pk).update(notes="two")
+            held.set()
+            wait_for("the claim, which has one record's row, waits for the other's", somebody_waits)
+            Contact.objects.filter(pk=one.pk).update(notes="one")
+        saved.append(True)
+        connections.close_all()
+
+    thread = threading.Thread(target=save)
+    thread.start()
+    held.wait(5)
+    world.work()
+    thread.join()
+    assert saved == [True]
+
+
+def test_rows_that_are_handed_over_keep_what_they_knew(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    world.save(contact, sync_enabled=False, role_title="Chair")
+    contact.refresh_from_db()
+    push_record(contact, "lead")
+    typed = Contact.objects.filter(pk=contact.pk)
+    world.meanwhile(lambda: typed.update(notes="typed meanwhile"), before="read")
+    world.sandbox.faults({"status": 503})
+    world.work()
+    world.settle()
+    assert world.values(contact)["role_title"] == "Chair"
+
+
+def test_a_row_that_was_not_due_keeps_its_attempts_and_its_time(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    with world.broken():
+        world.work()
+        world.work(minutes=2)
+        before = SyncQueue.objects.get(entity_id=contact.pk, status="pending")
+        world.edit(contact, "notes", "x")
+        world.hear()
+    after = SyncQueue.objects.get(pk=before.pk)
+    assert (after.attempts, after.next_retry) == (before.attempts, before.next_retry)
+    assert SyncQueue.objects.get(entity_id=contact.pk, direction="to_npd", status="pending").attempts == 1

@@ -13,22 +13,20 @@ from django.db import OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
-from sync import finish, lease
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.claims import claim, claim_records
 from sync.clock import CREATE_SYNC_NOW, sync_now
-from sync.lease import LeaseLost
 from sync.models import Backfill, BackfillState, BoardLease, BoardLink, Intent, SyncQueue
-from sync.queue import QueueError, SyncQueueService
+from sync.outbox import finish, lease
+from sync.outbox.claim import claim, claim_records
+from sync.outbox.lease import LeaseLost
+from sync.queue import Conflict, SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
 def link() -> BoardLink:
-    return BoardLink.objects.create(
-        entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email"
-    )
+    return BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
 
 
 @pytest.fixture
@@ -38,9 +36,7 @@ def clock() -> Any:
     def move(seconds: int) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
-                CREATE_SYNC_NOW.replace(
-                    "clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''"
-                )
+                CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''")
             )
 
     yield move
@@ -50,7 +46,7 @@ def clock() -> Any:
 
 
 def taken(link: BoardLink) -> lease.Lease:
-    found = lease.take(link)
+    found = lease.acquire(link)
     assert found is not None
     return found
 
@@ -71,9 +67,9 @@ def test_a_row_that_a_bulk_import_carries_is_not_due(link: BoardLink) -> None:
 
 def test_only_one_worker_gets_a_board(link: BoardLink) -> None:
     first = taken(link)
-    assert lease.take(link) is None
+    assert lease.acquire(link) is None
     first.release()
-    assert lease.take(link) is not None
+    assert lease.acquire(link) is not None
 
 
 def test_a_lease_that_ran_out_is_taken_over_and_its_owner_learns_it(link: BoardLink, clock: Any) -> None:
@@ -82,7 +78,7 @@ def test_a_lease_that_ran_out_is_taken_over_and_its_owner_learns_it(link: BoardL
     second = taken(link)
     with pytest.raises(LeaseLost):
         first.renew()
-    with pytest.raises(LeaseLost), first.held():
+    with pytest.raises(LeaseLost), first.transaction():
         pytest.fail("a stale owner got in")
     first.release()
     second.renew()
@@ -100,13 +96,6 @@ def test_a_claim_takes_all_rows_of_a_record_and_counts_the_due_ones(link: BoardL
         ("to_npd", 0, "in_progress"),
     }
     assert claimed.causes == Cause.SAVE | Cause.WEBHOOK
-
-
-def test_urgent_rows_come_first_and_no_more_than_asked_for(link: BoardLink) -> None:
-    contacts = [Contact.objects.create(name=f"P{n}") for n in range(5)]
-    SyncQueueService().enqueue("contact", contacts[4].pk, cause=Cause.PERSON, priority=Priority.PERSON)
-    found = claim(taken(link), 2)
-    assert [c.entity_id for c in found] == [contacts[4].pk, contacts[0].pk]
 
 
 def test_a_row_that_a_save_holds_is_passed_over_and_found_later(link: BoardLink) -> None:
@@ -140,13 +129,11 @@ def test_a_stale_owner_can_not_finish_rows_that_another_took_over(link: BoardLin
     with transaction.atomic():
         assert finish.complete(old.rows, first.token) == 0
     assert SyncQueue.objects.get().status == QueueStatus.IN_PROGRESS
-    with second.held():
+    with second.transaction():
         assert finish.complete(new.rows, second.token) == 1
 
 
-def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(
-    link: BoardLink, clock: Any
-) -> None:
+def test_a_row_that_died_among_others_gets_its_attempt_back_and_comes_alone(link: BoardLink, clock: Any) -> None:
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
     claim(taken(link), 100)
     clock(61)
@@ -173,7 +160,7 @@ def test_a_returned_row_hands_over_to_the_row_of_a_save(link: BoardLink) -> None
     held = taken(link)
     (claimed,) = claim(held, 100)
     Contact.objects.filter(pk=contact.pk).update(notes="saved meanwhile")
-    with held.held():
+    with held.transaction():
         finish.fail(claimed.rows, held.token, "it failed")
     closed, waiting = SyncQueue.objects.order_by("id")
     assert (closed.status, closed.error_message) == ("completed", f"superseded by #{waiting.pk}")
@@ -187,19 +174,11 @@ def test_a_returned_row_hands_its_attempts_to_a_row_that_no_save_wrote(link: Boa
     held = taken(link)
     (claimed,) = claim(held, 100)
     SyncQueueService().enqueue("contact", contact.pk, cause=Cause.SWEEP, priority=Priority.SWEEP)
-    with held.held():
+    with held.transaction():
         finish.fail(claimed.rows, held.token, "it failed")
     waiting = SyncQueue.objects.get(status="pending")
     assert (waiting.attempts, waiting.priority) == (4, Priority.EDIT)
     assert claim(held, 100) == []
-
-
-def test_a_dead_row_at_the_head_does_not_block_its_board(link: BoardLink) -> None:
-    dead = Contact.objects.create(name="Dead")
-    SyncQueue.objects.update(status="failed", attempts=5)
-    fine = Contact.objects.create(name="Fine")
-    assert [c.entity_id for c in claim(taken(link), 100)] == [fine.pk]
-    assert SyncQueue.objects.get(entity_id=dead.pk).status == "failed"
 
 
 def test_a_dead_letter_is_retried_with_all_its_attempts(link: BoardLink) -> None:
@@ -221,12 +200,12 @@ def test_a_row_can_be_cancelled_and_says_by_whom(link: BoardLink) -> None:
 def test_a_row_in_flight_can_not_be_steered(link: BoardLink, act: str) -> None:
     Contact.objects.create(name="Ann")
     claim(taken(link), 100)
-    with pytest.raises(QueueError, match="worked on"):
+    with pytest.raises(Conflict, match="worked on"):
         getattr(SyncQueueService(), act)(SyncQueue.objects.get().pk, by="lead")
 
 
 def test_steering_a_row_that_is_not_there_says_so() -> None:
-    with pytest.raises(QueueError, match="no queue row"):
+    with pytest.raises(Conflict, match="no queue row"):
         SyncQueueService().cancel(4711, by="lead")
 
 
@@ -243,7 +222,7 @@ def test_saves_while_workers_claim_lose_no_change(link: BoardLink) -> None:
             claimed = claim(held, 3)
             for one in claimed:
                 seen[one.entity_id] = Contact.objects.get(pk=one.entity_id).notes  # type: ignore[index]
-            with held.held():
+            with held.transaction():
                 finish.complete([row for one in claimed for row in one.rows], held.token)
             if last and not claimed:
                 break
@@ -271,9 +250,7 @@ def test_a_claim_brings_what_its_rows_carry(link: BoardLink) -> None:
 def test_an_item_without_a_record_comes_with_the_time_its_row_was_written(
     link: BoardLink, django_assert_num_queries: Any
 ) -> None:
-    SyncQueueService().enqueue_item(
-        "contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0
-    )
+    SyncQueueService().enqueue_item("contact", "17", cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=0)
     written = SyncQueue.objects.get().created_at
     (claimed,) = claim(taken(link), 100)
     with django_assert_num_queries(0):
@@ -312,8 +289,8 @@ def test_a_claim_from_the_start_comes_once_a_second_while_more_is_due(
     late = contacts[9].pk
     SyncQueue.objects.filter(entity_id=late).update(next_retry="2000-01-01T00:00Z")
     assert late not in [c.entity_id for c in claim(held, 2)]
-    monkeypatch.setattr("sync.course.FULL_EVERY_SECONDS", 0)
-    monkeypatch.setattr("sync.course.FULL_SHARE", 0)
+    monkeypatch.setattr("sync.outbox.lease.RESCAN_EVERY_SECONDS", 0)
+    monkeypatch.setattr("sync.outbox.lease.RESCAN_SHARE", 0)
     assert late in [c.entity_id for c in claim(held, 2)]
 
 
@@ -340,11 +317,9 @@ def test_claims_renew_the_lease_by_steps(link: BoardLink, clock: Any) -> None:
     assert seconds_left() > 55
 
 
-def test_a_claim_gives_way_to_whoever_holds_the_lease_row(
-    link: BoardLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sync.lease.TRIES", 1)
-    monkeypatch.setattr("sync.lease.LOCK_TIMEOUT_MS", 20)
+def test_a_claim_gives_way_to_whoever_holds_the_lease_row(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 1)
+    monkeypatch.setattr("sync.outbox.lease.LOCK_TIMEOUT_MS", 20)
     Contact.objects.create(name="Ann")
     held = taken(link)
     options = connection.get_connection_params()
@@ -371,8 +346,8 @@ def given_back(link: BoardLink, records: int) -> int:
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(records)])
     held = taken(link)
     rows = [row for one in claim(held, 100) for row in one.rows]
-    with CaptureQueriesContext(connection) as queries, held.held():
-        finish.give_back(rows, held.token, "Monday is away.")
+    with CaptureQueriesContext(connection) as queries, held.transaction():
+        finish.release(rows, held.token, "Monday is away.")
     held.release()
     found = SyncQueue.objects.filter(status="pending", attempts=0, lease_token=None, reason="Monday is away.")
     assert found.count() == records
@@ -412,17 +387,15 @@ def test_a_save_at_any_moment_of_giving_back_keeps_its_row(link: BoardLink, mome
     rows = [row for one in claim(held, 100) for row in one.rows]
     saved = contacts[1].pk
     save = partial(Contact.objects.filter(pk=saved).update, notes="saved meanwhile")
-    with just_before(moment, save), held.held():
-        finish.give_back(rows, held.token, "Monday is away.")
+    with just_before(moment, save), held.transaction():
+        finish.release(rows, held.token, "Monday is away.")
     waiting = {row.entity_id: row.reason for row in SyncQueue.objects.filter(status="pending")}
     assert waiting == {contacts[0].pk: "Monday is away.", saved: "", contacts[2].pk: "Monday is away."}
     closed = SyncQueue.objects.get(status="completed")
     assert (closed.entity_id, "superseded by" in closed.error_message) == (saved, True)
 
 
-def test_claims_are_prepared_unless_the_database_url_says_off(
-    link: BoardLink, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_claims_are_prepared_unless_the_database_url_says_off(link: BoardLink, monkeypatch: pytest.MonkeyPatch) -> None:
     def prepared() -> int:
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%claim_size%'")

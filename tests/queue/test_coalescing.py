@@ -6,12 +6,11 @@ from typing import Any
 
 import pytest
 
-from npd.models import Contact
-from sync import lease
-from sync.choices import Cause, Operation, Priority, QueueDirection
+from sync.choices import Cause, Operation, Priority
 from sync.clock import sync_now
-from sync.lease import LeaseLost
 from sync.models import BoardLink, SyncQueue
+from sync.outbox import lease
+from sync.outbox.lease import LeaseLost
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -22,10 +21,8 @@ ID = uuid.uuid4()
 
 @pytest.fixture
 def held() -> lease.Lease:
-    link = BoardLink.objects.create(
-        entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email"
-    )
-    found = lease.take(link)
+    link = BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
+    found = lease.acquire(link)
     assert found is not None
     return found
 
@@ -45,17 +42,9 @@ def test_a_second_reason_joins_the_waiting_row_and_makes_it_more_urgent_never_le
     assert row.next_retry <= sync_now()
 
 
-def test_each_direction_has_a_row_of_its_own() -> None:
-    for direction in (*QueueDirection, *QueueDirection):
-        asked_for(direction=direction)
-    assert sorted(SyncQueue.objects.values_list("direction", flat=True)) == ["to_monday", "to_npd"]
-
-
 def test_items_that_no_record_has_coalesce_by_their_number() -> None:
     for remote_id in ("55", "55", "56"):
-        QUEUE.enqueue_item(
-            "contact", remote_id, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=10
-        )
+        QUEUE.enqueue_item("contact", remote_id, cause=Cause.WEBHOOK, priority=Priority.EDIT, due_in_seconds=10)
     assert sorted(SyncQueue.objects.values_list("remote_id", flat=True)) == ["55", "56"]
 
 
@@ -71,39 +60,12 @@ def test_a_row_in_flight_is_not_edited_and_gets_a_successor(held: lease.Lease) -
     assert [one.entity_id for one in QUEUE.claim(held, 10)] == [ID]
 
 
-def test_what_comes_back_joins_its_successor(held: lease.Lease) -> None:
-    for come_back in (
-        lambda rows: QUEUE.fail(held, rows, "it failed"),
-        lambda rows: QUEUE.snooze(held, rows, 60, "later"),
-    ):
-        asked_for(priority=Priority.PERSON)
-        [claimed] = QUEUE.claim(held, 10)
-        asked_for()
-        come_back(claimed.rows)
-        row = SyncQueue.objects.get(status="pending")
-        assert (row.priority, row.pk > claimed.rows[0].pk) == (Priority.PERSON, True)
-        SyncQueue.objects.all().delete()
-
-
 def test_a_persons_click_comes_first_then_edits_then_sweeps_then_a_backfill(held: lease.Lease) -> None:
     ids = {priority: uuid.uuid4() for priority in reversed(Priority)}
     for priority, entity_id in ids.items():
         QUEUE.enqueue("contact", entity_id, cause=Cause.SWEEP, priority=priority)
     found = [QUEUE.claim(held, 1)[0].entity_id for _ in Priority]
     assert found == [ids[priority] for priority in Priority]
-
-
-def test_a_failure_is_told_to_its_record_and_counts(held: lease.Lease) -> None:
-    contact = Contact.objects.create(name="Ann")
-    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
-    for n in range(1, 6):
-        SyncQueue.objects.update(next_retry=sync_now())
-        [claimed] = QUEUE.claim(held, 1)
-        assert QUEUE.fail(held, claimed.rows, "it failed") == (n == 5)
-        row = SyncQueue.objects.get()
-        assert (row.attempts, row.error_message) == (n, "it failed")
-    assert row.status == "failed"
-    assert QUEUE.claim(held, 1) == []
 
 
 def test_a_snooze_costs_no_attempt(held: lease.Lease) -> None:

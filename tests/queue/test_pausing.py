@@ -8,23 +8,23 @@ from django.core.management import call_command
 from django.db import connection, transaction
 
 from npd.models import Contact, Organization
-from sync import account, lease, pausing, registry
-from sync.audit.sampling import audit_when_due
-from sync.backfill import Impossible, preview
+from sync import registry
 from sync.choices import QueueDirection
-from sync.engine import intents, lost_creates
-from sync.explain.facts import explain
-from sync.explain.finding import find
 from sync.ledger import SyncStateService
+from sync.limits import breaker
 from sync.models import BoardLink, QueuePause, SyncQueue
-from sync.push import push_by_name
-from sync.queue import QueueError, SyncQueueService
-from sync.standstill import why_waits
-from sync.sweeps import compare, compare_due, sweep_due
-from tests.engine.conftest import World, world
-from tests.support.waiting import wait_for
-
-__all__ = ["world"]
+from sync.operations.backfill.estimate import BackfillError, estimate_backfill
+from sync.operations.detect.comparison import compare_board, compare_due_boards
+from sync.operations.detect.sweep import sweep_due_boards
+from sync.operations.detect.verification import verify_if_due
+from sync.operations.preview.explanation import explain, find_record
+from sync.operations.push import push_record
+from sync.outbox import lease, pauses
+from sync.queue import Conflict, SyncQueueService
+from sync.reconcile import mutations, unconfirmed
+from sync.records import availability
+from tests.support.waiting import somebody_waits, wait_for
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,17 +32,15 @@ ALL = {"entity_type": "", "direction": ""}
 BOARD = {"entity_type": "contact", "direction": ""}
 UP = {"entity_type": "", "direction": "to_monday"}
 DOWN = {"entity_type": "contact", "direction": "to_npd"}
-KINDS = pytest.mark.parametrize("what", [ALL, BOARD, UP, DOWN], ids=["all", "board", "up", "down"])
+KINDS = pytest.mark.parametrize("what", [BOARD, UP, DOWN], ids=["board", "up", "down"])
 
 
 def rounds(world: World) -> None:
     """What webhooks, workers and time bring about."""
     for _ in range(3):
-        world.deliver()
-        world.work()
+        world.hear()
         world.pass_time(seconds=30)
-    world.deliver()
-    world.work()
+    world.hear()
 
 
 @KINDS
@@ -86,9 +84,7 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
     world.queue.pause("mary", **UP, why="moving house")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
     world.edit(ann, "notes", "new")
-    world.deliver()
-    world.work()
-    ann.refresh_from_db()
+    world.hear(ann)
     assert (ann.notes, ann.sync_status) == ("new", "pending")
     assert world.ledger(ann).base["role_title"] == base
     said = world.ledger(ann).held["role_title"]["reason"]
@@ -96,23 +92,20 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
     assert "(moving house)" in said
     assert SyncStateService().describe(ann).words.startswith("Writing to Monday is paused by mary")
     assert SyncStateService().describe(ann).next_try is None
-    told = explain(find("contact", str(ann.pk)), offline=True)
-    assert any("Writing to Monday is paused by mary" in line for line in told.open)
+    told = explain(find_record("contact", str(ann.pk)), offline=True)
+    assert any("Writing to Monday is paused by mary" in line for line in told.open_items)
     [row] = SyncQueue.objects.filter(status="pending")
     assert (row.direction, row.attempts) == ("to_monday", 0)
 
 
-def test_what_a_rule_would_send_because_of_an_edit_on_monday_waits_as_a_row_of_that_direction(
-    world: World,
-) -> None:
+def test_what_a_rule_would_send_because_of_an_edit_on_monday_waits_as_a_row_of_that_direction(world: World) -> None:
     world_link = BoardLink.objects.get(entity_type="contact")
     world_link.mappings.filter(key="role_title").update(direction="npd_to_monday")
     ann = world.linked("Ann", role_title="Buyer")
     world.queue.pause("mary", **UP)
     before = world.calls("mutation")
     world.edit(ann, "role_title", "Somebody's")
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.calls("mutation") == before
     assert [row.direction for row in SyncQueue.objects.filter(status="pending")] == ["to_monday"]
     world.queue.resume("mary", **UP)
@@ -132,12 +125,12 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World, what: dict[str,
     before = world.calls()
     world.work()
     world.pass_time(hours=27)
-    sweep_due()
-    compare_due()
-    audit_when_due()
-    with pytest.raises(Impossible, match="Paused by mary"):
-        preview(registry.entity("contact"))
-    answer = push_by_name(ann, "mary")
+    sweep_due_boards()
+    compare_due_boards()
+    verify_if_due()
+    with pytest.raises(BackfillError, match="Paused by mary"):
+        estimate_backfill(registry.entity("contact"))
+    answer = push_record(ann, "mary")
     assert answer.triggered
     assert answer.message.startswith("It waits: Paused by mary")
     world.work()
@@ -148,10 +141,10 @@ def test_a_paused_board_makes_no_call_whoever_asks(world: World, what: dict[str,
 def test_while_everything_is_paused_the_allowance_is_not_asked_for(world: World) -> None:
     world.queue.pause("mary")
     before = world.calls()
-    account.refresh()
+    breaker.refresh_quota()
     assert world.calls() == before
     world.queue.resume("mary")
-    account.refresh()
+    breaker.refresh_quota()
     assert world.calls() > before
 
 
@@ -170,11 +163,11 @@ def test_what_is_paused_is_not_due_and_is_due_from_the_resume_on(world: World) -
         world.queue.pause("mary", **what)
         world.pass_time(hours=3)
         assert (world.queue.get_queue_stats()["due"], world.queue.oldest_due_seconds()) == (0, 0)
-        assert why_waits("contact").startswith(said)
+        assert availability.of("contact").waiting_reason.startswith(said)
         world.queue.resume("mary", **what)
         assert world.queue.get_queue_stats()["due"] == 1
         assert world.queue.oldest_due_seconds() < 60
-    assert why_waits("contact") == ""
+    assert availability.of("contact").waiting_reason == ""
 
 
 def test_sync_drain_ends_and_says_what_is_paused(world: World, capsys: Any) -> None:
@@ -190,8 +183,8 @@ def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -
     ann = world.linked("Ann")
     world.queue.pause("mary", **UP)
     Contact.objects.filter(pk=ann.pk).update(role_title="Head", sync_enabled=False)
-    answer = push_by_name(ann, "ben")
-    assert "Writing to Monday is paused by mary" in answer.waits
+    answer = push_record(ann, "ben")
+    assert "Writing to Monday is paused by mary" in answer.wait_reason
     before = world.calls("mutation")
     world.work()
     assert world.calls("mutation") == before
@@ -200,12 +193,10 @@ def test_a_push_by_name_waits_out_a_paused_direction_and_says_so(world: World) -
     assert world.values(ann)["role_title"] == "Head"
 
 
-def test_a_pause_between_decision_and_call_sends_nothing(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_between_decision_and_call_sends_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ann = world.linked("Ann", role_title="Buyer")
     Contact.objects.filter(pk=ann.pk).update(role_title="Head")
-    announce = intents.announce
+    announce = mutations.commit_intents
 
     def late(*args: Any, **kwargs: Any) -> Any:
         SyncQueueService().pause("mary", **UP)
@@ -213,38 +204,25 @@ def test_a_pause_between_decision_and_call_sends_nothing(
 
     before = world.calls("mutation")
     with monkeypatch.context() as patch:
-        patch.setattr(intents, "announce", late)
+        patch.setattr(mutations, "commit_intents", late)
         world.work()
     assert world.calls("mutation") == before
-    assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [
-        ("pending", 0)
-    ]
+    assert [(row.status, row.attempts) for row in SyncQueue.objects.exclude(status="completed")] == [("pending", 0)]
     world.queue.resume("mary", **UP)
     world.work()
     assert world.values(ann)["role_title"] == "Head"
     assert world.status(ann) == "synced"
 
 
-def test_a_pause_between_read_and_settle_takes_nothing_over(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_between_read_and_settle_takes_nothing_over(world: World) -> None:
     ann = world.linked("Ann", role_title="Buyer")
     world.edit(ann, "role_title", "Head")
     world.deliver()
-    grow = account.grow_batches
-
-    def late() -> None:
-        SyncQueueService().pause("mary", **DOWN)
-        grow()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(account, "grow_batches", late)
-        world.work()
-    ann.refresh_from_db()
+    world.meanwhile(lambda: SyncQueueService().pause("mary", **DOWN), after="read")
+    world.work(ann)
     assert ann.role_title == "Buyer"
     world.queue.resume("mary", **DOWN)
-    world.work()
-    ann.refresh_from_db()
+    world.work(ann)
     assert (ann.role_title, ann.sync_status) == ("Head", "synced")
 
 
@@ -263,9 +241,9 @@ def test_two_pauses_hold_until_both_are_resumed(world: World) -> None:
 def test_a_board_whose_directions_are_paused_one_by_one_stands_still(world: World) -> None:
     for direction in QueueDirection.values:
         world.queue.pause("mary", entity_type="contact", direction=direction)
-    assert pausing.is_paused("contact") is not None
-    assert pausing.is_paused("organization") is None
-    assert pausing.is_paused("") is None
+    assert pauses.active_pause("contact") is not None
+    assert pauses.active_pause("organization") is None
+    assert pauses.active_pause("") is None
 
 
 def test_a_comparison_while_reading_is_paused_enqueues_and_changes_nothing(world: World) -> None:
@@ -273,13 +251,11 @@ def test_a_comparison_while_reading_is_paused_enqueues_and_changes_nothing(world
     world.edit(ann, "role_title", "Head")
     world.queue.pause("mary", **DOWN)
     link = BoardLink.objects.get(entity_type="contact")
-    assert compare(link).differing == 1
-    world.work()
-    ann.refresh_from_db()
+    assert compare_board(link).differing == 1
+    world.work(ann)
     assert ann.role_title == "Buyer"
     world.queue.resume("mary", **DOWN)
-    world.work()
-    ann.refresh_from_db()
+    world.work(ann)
     assert ann.role_title == "Head"
 
 
@@ -287,19 +263,18 @@ def test_who_pauses_what_is_paused_changes_nothing(db: None) -> None:
     queue = SyncQueueService()
     first = queue.pause("mary", why="moving house")
     assert queue.pause("ben", why="no") == first
-    assert [(one.paused_by, one.why) for one in pausing.pauses()] == [("mary", "moving house")]
+    assert [(one.paused_by, one.why) for one in pauses.active_pauses()] == [("mary", "moving house")]
     assert queue.resume("ben")
     assert not queue.resume("ben")
     assert not QueuePause.objects.exists()
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
-    [({"entity_type": "deals"}, "no board for “deals”"), ({"direction": "up"}, "no direction “up”")],
+    ("what", "said"), [({"entity_type": "deals"}, "no board for “deals”"), ({"direction": "up"}, "no direction “up”")]
 )
 def test_what_can_not_be_paused_is_refused_with_what_can(db: None, what: dict[str, str], said: str) -> None:
     for act in (SyncQueueService().pause, SyncQueueService().resume):
-        with pytest.raises(QueueError, match=said):
+        with pytest.raises(Conflict, match=said):
             act("mary", **what)
     assert not QueuePause.objects.exists()
 
@@ -314,20 +289,14 @@ def test_a_pause_waits_for_a_look_that_is_about_to_write() -> None:
         connection.close()
 
     with transaction.atomic():
-        assert pausing.paused_for_writers("contact") == {}
+        assert pauses.locked_pauses("contact") == {}
         thread = threading.Thread(target=pause)
         thread.start()
-        wait_for("the pause waits for the lock", _somebody_waits)
+        wait_for("the pause waits for the lock", lambda: somebody_waits("= 'advisory'"))
         assert not done.is_set()
-        assert pausing.paused_for_writers("contact") == {}
+        assert pauses.locked_pauses("contact") == {}
     thread.join()
     assert done.is_set()
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)")
-        return bool(cursor.fetchone()[0])
 
 
 def _create_whose_answer_is_lost(world: World) -> Contact:
@@ -339,18 +308,16 @@ def _create_whose_answer_is_lost(world: World) -> Contact:
     return contact
 
 
-def test_a_pause_before_a_create_is_sent_again_keeps_it_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = _create_whose_answer_is_lost(world)
-    before, asked = world.calls("mutation"), lost_creates._may_be_sent_again
+    before, asked = world.calls("mutation"), unconfirmed._may_resend
 
     def late(*args: Any) -> bool:
         SyncQueueService().pause("mary", **UP)
         return asked(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(lost_creates, "_may_be_sent_again", late)
+        patch.setattr(unconfirmed, "_may_resend", late)
         world.work()
     assert QueuePause.objects.exists()
     assert world.calls("mutation") == before
@@ -374,16 +341,16 @@ def test_a_create_whose_answer_was_lost_costs_few_calls_during_a_long_pause(worl
 def settle_if_any(world: World) -> None:
     """What a worker that has the board does first."""
     link = BoardLink.objects.get(entity_type="contact")
-    held = lease.take(link)
+    held = lease.acquire(link)
     assert held is not None
-    lost_creates.settle_lost_creates(held)
+    unconfirmed.settle_unconfirmed_creates(held)
     held.release()
 
 
 def test_each_direction_names_the_pause_that_holds_it() -> None:
-    pausing.pause("ann", entity_type="contact", direction="to_monday")
-    pausing.pause("bob", entity_type="contact", direction="to_npd")
-    assert "by bob" in pausing.why_waits("contact", "to_npd")
-    assert "by ann" in pausing.why_waits("contact", "to_monday")
-    pausing.pause("eve", entity_type="contact")
-    assert "by eve" in pausing.why_waits("contact", "to_npd")
+    pauses.pause("ann", entity_type="contact", direction="to_monday")
+    pauses.pause("bob", entity_type="contact", direction="to_npd")
+    assert "by bob" in pauses.direction_pause_reason("contact", "to_npd")
+    assert "by ann" in pauses.direction_pause_reason("contact", "to_monday")
+    pauses.pause("eve", entity_type="contact")
+    assert "by eve" in pauses.direction_pause_reason("contact", "to_npd")

@@ -5,19 +5,20 @@ from typing import Any
 import pytest
 
 from conflicts.models import SyncConflict
-from conflicts.progress import progress_of
+from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
-from conflicts.undoing import undo
+from conflicts.resolution_undo import undo
 from npd.models import Contact
 from sync.choices import Cause, Priority, QueueDirection
-from sync.engine.answering import carry_out_answers
-from sync.engine.subjects import Batch
-from sync.letting_go import ask_to_unlink
 from sync.models import BoardLink, GuardedAct, SyncQueue, Tombstone
-from tests.lifecycle.conftest import World, asked, choose, pat, take_away, world
+from sync.reconcile.batch import Batch
+from sync.reconcile.identity import apply_identity_choices
+from sync.records.item_links import request_unlink
+from tests.lifecycle.conftest import asked, choose, pat, take_away
 from tests.lifecycle.test_candidates import twins
+from tests.support.world import World
 
-__all__ = ["pat", "world"]
+__all__ = ["pat"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -42,32 +43,26 @@ def resumed(world: World, what: dict[str, str]) -> None:
 def touched(world: World, record: Any) -> None:
     """Somebody edits another cell, so that there is a look for another reason."""
     world.edit(record, "notes", "looked at")
-    world.deliver()
-    world.work()
+    world.hear()
 
 
 def look_all_the_same(world: World, record: Any) -> None:
     """A look that no pause keeps from happening: one row leads it whichever way is paused."""
     for direction in QueueDirection:
-        world.queue.enqueue(
-            "contact", record.pk, direction=direction, cause=Cause.DEPENDENCY, priority=Priority.EDIT
-        )
+        world.queue.enqueue("contact", record.pk, direction=direction, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
     world.work()
 
 
 def in_conflict(world: World) -> tuple[Contact, SyncConflict]:
     contact = world.linked(role_title="Old")
     world.edit(contact, "role_title", "Monday's")
-    Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
-    world.work()
+    world.save(contact, role_title="NPD's")
     return contact, asked(contact.pk, "fields")
 
 
 def settle(conflict: SyncConflict, person: Any, type_: str) -> None:
     """A person chooses one side's value for the field in conflict."""
-    seen = {
-        key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data
-    }
+    seen = {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in conflict.npd_data}
     resolve(conflict.pk, by=person, resolution_type=type_, selections={}, seen=seen)
 
 
@@ -83,9 +78,9 @@ def test_a_choice_to_be_sent_stays_stored_until_writing_is_resumed(world: World,
     touched(world, contact)
     assert world.calls("mutation") == before
     assert roles(world, contact) == ("NPD's", "Monday's")
-    now = progress_of(SyncConflict.objects.get(pk=conflict.pk))
+    now = conflict_progress(SyncConflict.objects.get(pk=conflict.pk))
     assert now.state == "applying"
-    assert "Writing to Monday is paused by mary" in now.waits
+    assert "Writing to Monday is paused by mary" in now.delay_reason
     resumed(world, UP)
     assert roles(world, contact) == ("NPD's", "NPD's")
     assert not SyncConflict.objects.filter(resolved_at=None).exists()
@@ -98,8 +93,8 @@ def test_a_choice_to_be_taken_over_stays_stored_until_that_is_resumed(world: Wor
     settle(conflict, pat, "keep_monday")
     world.work()
     assert roles(world, contact) == ("NPD's", "Monday's")
-    now = progress_of(SyncConflict.objects.get(pk=conflict.pk))
-    assert (now.state, "Taking over from Monday is paused by mary" in now.waits) == ("applying", True)
+    now = conflict_progress(SyncConflict.objects.get(pk=conflict.pk))
+    assert (now.state, "Taking over from Monday is paused by mary" in now.delay_reason) == ("applying", True)
     resumed(world, DOWN)
     assert roles(world, contact) == ("Monday's", "Monday's")
     assert world.status(contact) == "synced"
@@ -113,10 +108,10 @@ def test_an_undo_waits_until_both_sides_may_be_written(world: World, pat: Any) -
     undo(conflict.pk, by=pat)
     world.work()
     assert roles(world, contact) == ("Monday's", "Monday's")
-    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
+    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "undoing"
     resumed(world, DOWN)
     assert roles(world, contact) == ("NPD's", "Monday's")
-    assert progress_of(SyncConflict.objects.get(pk=conflict.pk)).state == "open"
+    assert conflict_progress(SyncConflict.objects.get(pk=conflict.pk)).state == "open"
 
 
 @pytest.mark.parametrize("what", [UP, DOWN], ids=["up", "down"])
@@ -124,7 +119,7 @@ def test_an_unlinking_waits_whichever_way_is_paused(world: World, what: dict[str
     contact = world.linked("Ann")
     item = contact.monday_id
     before = paused(world, what)
-    ask_to_unlink(contact, "pat")
+    request_unlink(contact, "pat")
     touched(world, contact)
     contact.refresh_from_db()
     assert (world.calls("mutation"), contact.monday_id, contact.sync_enabled) == (before, item, True)
@@ -140,9 +135,7 @@ def test_the_item_of_a_deleted_record_stays_until_writing_is_resumed(world: Worl
     contact.delete()
     world.sandbox.act("edit", item_id=item, column_id="npd_id", value="")  # a look for another reason
     world.sandbox.act("edit", item_id=item, column_id="npd_id", value=str(key))
-    world.deliver()
-    world.pass_time(seconds=15)
-    world.work()
+    world.hear(seconds=15)
     assert world.calls("mutation") == before
     assert Tombstone.objects.get(entity_id=key).state == "waiting"
     assert "Writing to Monday is paused by mary" in Tombstone.objects.get(entity_id=key).note
@@ -165,9 +158,7 @@ def test_a_record_comes_back_only_when_taking_over_is_resumed(world: World, pat:
     assert world.status(Contact.objects.get(pk=key)) == "synced"
 
 
-@pytest.mark.parametrize(
-    ("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)]
-)
+@pytest.mark.parametrize(("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)])
 def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, what: dict[str, str]) -> None:
     BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
     contact = world.linked("Ann", email="ann@example.test")
@@ -207,10 +198,10 @@ def test_a_pause_right_before_two_records_are_united_keeps_them_apart(
 
     def late(batch: Batch) -> None:
         paused(world, DOWN)
-        carry_out_answers(batch)
+        apply_identity_choices(batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sync.engine.carry_out_answers", late)
+        patch.setattr("sync.reconcile.apply_identity_choices", late)
         world.work()
     assert Contact.objects.count() == 2
     assert asked(made.pk, "identity").is_being_applied
@@ -222,9 +213,7 @@ def test_a_copy_keeps_the_npd_id_until_writing_is_resumed(world: World) -> None:
     contact = world.linked("Ann", email="ann@example.test")
     before = paused(world, UP)
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
+    world.hear(seconds=11)
     reads = world.calls()
     world.work()
     assert (world.calls("mutation"), world.calls()) == (before, reads)
@@ -239,9 +228,7 @@ def test_a_copy_keeps_the_npd_id_until_writing_is_resumed(world: World) -> None:
 def test_the_answer_that_an_item_is_a_copy_is_carried_out_after_the_pause(world: World, pat: Any) -> None:
     contact = world.linked("Ann", email="ann@example.test")
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
-    world.deliver()
-    world.pass_time(seconds=11)
-    world.work()
+    world.hear(seconds=11)
     conflict = asked(contact.pk, "identity")
     before = paused(world, UP)
     choose(conflict, pat, "custom", "archive")
@@ -249,7 +236,7 @@ def test_the_answer_that_an_item_is_a_copy_is_carried_out_after_the_pause(world:
     assert world.calls("mutation") == before
     assert asked(contact.pk, "identity").is_being_applied
     resumed(world, UP)
-    states = {i["id"]: i["state"] for b in world.sandbox.boards() for i in b["items"]}
+    states = {i["id"]: i["state"] for i in world.sandbox.all_items()}
     assert states[copy] == "archived"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from sync.prepared import fetch_prepared
+from sync.kernel.db import fetch_prepared
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,12 +32,9 @@ def run(sql: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "row"),
-    [("ALTER TABLE prepared_before ADD COLUMN two int DEFAULT 2", (1, 2)), ("DEALLOCATE ALL", (1,))],
+    ("change", "row"), [("ALTER TABLE prepared_before ADD COLUMN two int DEFAULT 2", (1, 2)), ("DEALLOCATE ALL", (1,))]
 )
-def test_a_prepared_statement_that_went_stale_is_prepared_anew(
-    table: None, change: str, row: tuple[int, ...]
-) -> None:
+def test_a_prepared_statement_that_went_stale_is_prepared_anew(table: None, change: str, row: tuple[int, ...]) -> None:
     assert fetch_prepared(ASK, {"more": True}) == [(1,)]
     run(change)
     assert fetch_prepared(ASK, {"more": True}) == [row]

@@ -11,21 +11,15 @@ from django.db import connection
 from django.db.models import Count, F
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from npd.models import Contact
-from sync import lease, pausing
 from sync.choices import Cause, Priority, QueueDirection, QueueStatus
-from sync.claims import Claimed
 from sync.clock import CREATE_SYNC_NOW
-from sync.enqueue import enqueue_many
 from sync.models import BoardLease, BoardLink, QueuePause, SyncQueue
+from sync.outbox import lease, pauses
+from sync.outbox.claim import Claim
+from sync.outbox.queue_rows import enqueue_many
 from sync.queue import SyncQueueService
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -45,14 +39,14 @@ class TheQueue(RuleBasedStateMachine):
             model.objects.all().delete()
         self.link = BoardLink.objects.get(entity_type="contact")
         self.ids = list(Contact.objects.order_by("name").values_list("pk", flat=True))
-        self.lease = self._taken()
-        self.claimed: list[Claimed] = []
-        self.wanted: set[Any] = set()
         self.seconds = 0
-        self._clock()
+        self._clock()  # before the lease, which would else last as long as the clock of the script before was ahead
+        self.lease = self._taken()
+        self.claimed: list[Claim] = []
+        self.wanted: set[Any] = set()
 
     def _taken(self) -> lease.Lease:
-        found = lease.take(self.link)
+        found = lease.acquire(self.link)
         assert found is not None
         return found
 
@@ -61,9 +55,7 @@ class TheQueue(RuleBasedStateMachine):
         with connection.cursor() as cursor:
             cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
 
-    @rule(
-        record=RECORDS, direction=DIRECTIONS, cause=st.sampled_from([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON])
-    )
+    @rule(record=RECORDS, direction=DIRECTIONS, cause=st.sampled_from([Cause.SAVE, Cause.WEBHOOK, Cause.PERSON]))
     def enqueue(self, record: int, direction: QueueDirection, cause: Cause) -> None:
         enqueue_many("contact", [self.ids[record]], cause=cause, priority=Priority.EDIT, direction=direction)
         self.wanted.add((self.ids[record], direction.value))
@@ -71,7 +63,7 @@ class TheQueue(RuleBasedStateMachine):
     @precondition(lambda self: not self.claimed)
     @rule(n=st.integers(1, 3))
     def claim(self, n: int) -> None:
-        paused = set(pausing.by_direction("contact"))
+        paused = set(pauses.pauses_by_direction("contact"))
         self.lease.renew()
         self.claimed = QUEUE.claim(self.lease, n)
         rows = [row for one in self.claimed for row in one.rows]
@@ -153,12 +145,12 @@ class TheQueue(RuleBasedStateMachine):
 
     @invariant()
     def nothing_paused_is_due(self) -> None:
-        if pausing.is_paused("contact"):
+        if pauses.active_pause("contact"):
             assert QUEUE.get_queue_stats()["due"] == 0
 
 
 def test_the_queues_laws_hold_in_any_order(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.wake.send", lambda entity_type: True)
+    monkeypatch.setattr("sync.outbox.notify.notify_now", lambda entity_type: True)
     BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
     Contact.objects.bulk_create([Contact(name=f"P{n}") for n in range(3)])
     try:

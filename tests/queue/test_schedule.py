@@ -14,8 +14,8 @@ from django_celery_beat.models import CrontabSchedule, IntervalSchedule, Periodi
 
 from config.beat import Entry, Scheduler
 from config.celery import app
-from sync import scheduling
-from sync.schedule import OURS, Job
+from sync.kernel import periodic_jobs
+from sync.kernel.timetable import TASK_PREFIXES, PeriodicJob
 
 pytestmark = pytest.mark.django_db(transaction=True)  # beat closes connections that are old
 
@@ -36,26 +36,23 @@ def test_beat_makes_what_is_missing_when_it_starts() -> None:
     # What runs at an hour of the day is read when that hour is near.
     assert names - known <= {"forget what is old"}
     assert entry("sweep for due rows").interval.schedule.seconds == 10
-    assert (entry("forget what is old").crontab.hour, entry("forget what is old").crontab.minute) == (
-        "2",
-        "40",
-    )
+    assert (entry("forget what is old").crontab.hour, entry("forget what is old").crontab.minute) == ("2", "40")
 
 
 def test_every_job_is_a_task_that_the_worker_knows_and_begins_as_ours_do() -> None:
     current_app.loader.import_default_modules()
     for job in settings.SCHEDULE:
         assert job.task in current_app.tasks
-        assert job.task.startswith(OURS)
+        assert job.task.startswith(TASK_PREFIXES)
         assert bool(job.every) != bool(job.at)
-        assert job.at or job.every <= job.longest
+        assert job.at or job.every <= job.max_seconds
 
 
 def test_what_an_administrator_chose_survives_every_start() -> None:
     beat()
-    PeriodicTask.objects.filter(task="sync.sweep").update(interval=scheduling.interval(3, "seconds"))
+    PeriodicTask.objects.filter(task="sync.sweep").update(interval=periodic_jobs.interval_schedule(3, "seconds"))
     PeriodicTask.objects.filter(task="sync.audit").update(enabled=False)
-    PeriodicTask.objects.filter(task="sync.prune").update(crontab=scheduling.daily(4, 15))
+    PeriodicTask.objects.filter(task="sync.prune").update(crontab=periodic_jobs.daily_schedule(4, 15))
     for _ in range(2):
         beat()
     assert str(entry("sweep for due rows").interval) == "every 3 seconds"
@@ -76,18 +73,16 @@ def test_what_is_ours_of_an_entry_follows_the_program() -> None:
 
 def test_a_job_that_is_no_longer_there_goes_and_a_strangers_stays() -> None:
     beat()
-    every = scheduling.interval(1, "hours")
+    every = periodic_jobs.interval_schedule(1, "hours")
     PeriodicTask.objects.create(name="retired", task="sync.retired", interval=every)
     PeriodicTask.objects.create(name="theirs", task="theirs.task", interval=every)
     beat()
-    assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in settings.SCHEDULE])) == {
-        entry("theirs")
-    }
+    assert set(PeriodicTask.objects.exclude(name__in=[job.name for job in settings.SCHEDULE])) == {entry("theirs")}
 
 
 def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     beat()
-    new = Job("new", "sync.sweep", does="D.", without="W.", every=7_200, longest=9_000)
+    new = PeriodicJob("new", "sync.sweep", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
     monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
     beat()
     assert str(entry("new").interval) == "every 2 hours"
@@ -96,7 +91,7 @@ def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytes
 def test_two_beats_that_start_together_make_each_entry_once() -> None:
     def start(_: int) -> None:
         try:
-            scheduling.ensure()
+            periodic_jobs.ensure_periodic_jobs()
         finally:
             connections.close_all()
 
@@ -133,7 +128,7 @@ def test_beat_keeps_when_an_entry_ran_and_nothing_that_is_edited_meanwhile() -> 
     scheduler = beat()
     running: Any = scheduler.schedule["sweep for due rows"]
     PeriodicTask.objects.filter(task="sync.sweep").update(
-        enabled=False, interval=scheduling.interval(3, "seconds")
+        enabled=False, interval=periodic_jobs.interval_schedule(3, "seconds")
     )
     next(running).save()
     found = entry("sweep for due rows")

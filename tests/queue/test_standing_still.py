@@ -7,65 +7,83 @@ from typing import Any
 
 import pytest
 
-from sync import budget, pausing
-from sync.account import account
-from sync.admin.queue_words import by_direction
-from sync.boards import link_of
 from sync.clock import sync_now
-from sync.models import BoardLink, QueuePause
-from sync.standstill import Standstill, standstill, why_waits
+from sync.limits.breaker import monday_account
+from sync.models import BoardLink
+from sync.outbox import pauses
+from sync.records import availability
+from sync.records.availability import BlockedKind
 from tests.admin import states
+from tests.metrics.test_gauges import changes_are_gathered, noon
+
+__all__ = ["noon"]
 
 pytestmark = pytest.mark.django_db
 
-GATHERS = "Changes of this board go out together."
+GATHERS = "changes of this board go out every"
 
 
 @pytest.fixture(autouse=True)
-def boards(settings: Any) -> None:
+def boards(settings: Any) -> dict[str, BoardLink]:
     """Boards that could be worked."""
     settings.MONDAY_API_KEY = "token-that-no-page-may-show"
-    states.boards()
+    return states.boards()
 
 
 @pytest.fixture
-def gathering(monkeypatch: pytest.MonkeyPatch) -> Standstill:
-    """Every board gathers changes for a minute more."""
-    found = Standstill(GATHERS, sync_now() + timedelta(minutes=1), passing=True)
-    monkeypatch.setattr(budget, "held", lambda link, *, urgent=False: found)
-    return found
+def gathering(noon: None, boards: dict[str, BoardLink]) -> None:
+    """The board gathers changes; an edit on Monday waits."""
+    states.candidate("7001", seconds=-1)
+    changes_are_gathered(boards["contact"])
 
 
 @pytest.mark.parametrize(("of_account", "of_board"), [(5, 20), (20, 5)])
-def test_of_two_errors_the_one_that_lasts_longer_gives_the_sentence_and_the_time(
-    of_account: int, of_board: int
-) -> None:
-    now, row = sync_now(), account()
-    until = {"Monday asks to wait.": of_account, "The board was archived.": of_board}
+def test_of_two_errors_the_one_that_lasts_longer_gives_the_reason_and_the_time(of_account: int, of_board: int) -> None:
+    now, row = sync_now(), monday_account()
     row.paused_until, row.pause_reason = now + timedelta(minutes=of_account), "Monday asks to wait."
     row.save()
     BoardLink.objects.filter(entity_type="contact").update(
         blocked_until=now + timedelta(minutes=of_board), blocked_reason="The board was archived."
     )
-    found = standstill("contact", link_of("contact"))
-    said = max(until, key=lambda reason: until[reason])
+    found = availability.of("contact")
     assert found.until == now + timedelta(minutes=20)
-    assert found.words.startswith(said)
-    assert f"{found.until:%M:%S}" in found.words
+    kind = BlockedKind.BLOCKED if of_board > of_account else BlockedKind.ACCOUNT
+    assert found.reason_code is kind is availability.overview().by_type["contact"].reason_code
+    assert found.detail.startswith("The board" if kind is BlockedKind.BLOCKED else "Monday asks")
+    assert f"{found.until:%M:%S}" in found.detail
 
 
-def test_a_paused_direction_of_a_board_that_gathers_says_the_pause(gathering: Standstill) -> None:
-    pausing.pause("ann", entity_type="contact", direction="to_monday")
-    held = by_direction("contact", gathering, pausing.by_direction("contact"))
-    assert "by ann" in held["contact", "to_monday"].words
-    assert held["contact", "to_monday"].until is None
-    assert held["contact", "to_npd"] == gathering
-    said = why_waits("contact")
-    assert GATHERS in said
-    assert "by ann" in said
+def test_a_paused_direction_of_a_board_that_gathers_says_the_pause(gathering: None) -> None:
+    pauses.pause("ann", entity_type="contact", direction="to_monday")
+    found = availability.of("contact")
+    assert found.reason_code is BlockedKind.BATCHING
+    assert GATHERS in found.waiting_reason
+    assert "by ann" in found.waiting_reason
+    assert found.blocked_reason == ""
+    assert found.toward("to_npd") == found
+    toward = found.toward("to_monday")
+    assert (toward.reason_code, toward.until) == (BlockedKind.PAUSED, None)
+    assert "by ann" in toward.detail
+    assert GATHERS not in toward.detail
 
 
 def test_what_is_wrong_with_a_board_comes_before_a_paused_direction() -> None:
-    wrong = Standstill("The board was archived.")
-    paused = {"to_monday": QueuePause(direction="to_monday", paused_by="ann", why="", paused_at=sync_now())}
-    assert set(by_direction("contact", wrong, paused).values()) == {wrong}
+    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=1), blocked_reason="The board was archived.")
+    pauses.pause("ann", direction="to_monday")
+    found = availability.of("contact")
+    assert found.reason_code is BlockedKind.BLOCKED
+    assert found.toward("to_monday") == found.toward("to_npd") == found
+
+
+def test_a_board_is_asked_about_as_it_is_and_not_as_it_was_read(boards: dict[str, BoardLink]) -> None:
+    link = boards["contact"]
+    BoardLink.objects.update(blocked_until=sync_now() + timedelta(minutes=1), blocked_reason="The board was archived.")
+    assert availability.of(link).reason_code is BlockedKind.BLOCKED
+    assert availability.of(link, unblocked=True).is_available
+
+
+def test_without_a_key_a_type_without_a_board_says_the_key(settings: Any) -> None:
+    BoardLink.objects.all().delete()
+    assert availability.of("contact").reason_code is BlockedKind.NO_BOARD
+    settings.MONDAY_API_KEY = ""
+    assert availability.of("contact").reason_code is BlockedKind.NOT_CONFIGURED

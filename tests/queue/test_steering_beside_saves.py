@@ -9,19 +9,13 @@ from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from npd.models import Contact
-from sync.admin.queue_acts import ACTS, carry_out
+from sync.admin.queue_actions import QUEUE_OPERATIONS, run_operation
 from sync.clock import sync_now
 from sync.models import SyncMetadata, SyncQueue
-from sync.queue import QueueError, Steered, SyncQueueService
-from tests.support.waiting import wait_for
+from sync.queue import BulkResult, Conflict, SyncQueueService
+from tests.support.waiting import somebody_waits, wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-def _somebody_waits() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND locktype <> 'advisory')")
-        return bool(cursor.fetchone()[0])
 
 
 class Saves:
@@ -38,7 +32,7 @@ class Saves:
             with transaction.atomic():
                 Contact.objects.filter(pk=self.ids[1]).update(notes="saved")
                 self.holds.set()
-                wait_for("the steering waits for the row", _somebody_waits)
+                wait_for("the steering waits for the row", somebody_waits)
                 Contact.objects.filter(pk=self.ids[0]).update(notes="saved")
         except Exception as error:
             self.error = error
@@ -59,17 +53,17 @@ def test_rows_are_cancelled_beside_a_save_that_wants_them_in_another_order() -> 
     saves.begin()
     steered = SyncQueueService().cancel_all(SyncQueue.objects.filter(status="pending"), "mary")
     assert saves.ended_well()
-    assert steered == Steered(2, 0, 0)
+    assert steered == BulkResult(2, 0, 0)
 
 
 def test_all_that_match_are_cancelled_beside_such_a_save_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.steering.CHUNK", 1)
+    monkeypatch.setattr("sync.outbox.operate.CHUNK", 1)
     saves = Saves()
     saves.begin()
     waiting = SyncQueue.objects.filter(status="pending")
-    steered = carry_out(ACTS["cancel"], waiting, "mary", expect=2)
+    steered = run_operation(QUEUE_OPERATIONS["cancel"], waiting, "mary", expect=2)
     assert saves.ended_well()
-    assert steered == Steered(2, 0, 0)
+    assert steered == BulkResult(2, 0, 0)
 
 
 def _dead(contact: Contact, direction: str) -> SyncQueue:
@@ -86,10 +80,7 @@ def _with_ledger() -> Contact:
     contact = Contact.objects.create(name="Ann")
     SyncQueue.objects.all().delete()
     SyncMetadata.objects.update_or_create(
-        entity_type="contact",
-        entity_id=str(contact.pk),
-        system="monday",
-        defaults={"sync_status": "failed"},
+        entity_type="contact", entity_id=str(contact.pk), system="monday", defaults={"sync_status": "failed"}
     )
     return contact
 
@@ -111,13 +102,13 @@ def test_the_ledger_reads_failed_no_more_after_a_retry_that_was_cancelled() -> N
 
 
 def test_a_save_that_does_not_end_is_told_of_and_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sync.lease.TRIES", 2)
+    monkeypatch.setattr("sync.kernel.db.MAX_ATTEMPTS", 2)
     saves = Saves()
     ends = threading.Event()
     monkeypatch.setattr(f"{__name__}.wait_for", lambda *_: ends.wait(20))
     saves.begin()
-    with pytest.raises(QueueError, match="A save that takes long holds some of these rows"):
-        carry_out(ACTS["cancel"], SyncQueue.objects.filter(status="pending"), "mary", expect=2)
+    with pytest.raises(Conflict, match="A save that takes long holds some of these rows"):
+        run_operation(QUEUE_OPERATIONS["cancel"], SyncQueue.objects.filter(status="pending"), "mary", expect=2)
     ends.set()
     assert saves.ended_well()
     assert set(SyncQueue.objects.values_list("status", flat=True)) == {"pending"}
@@ -132,9 +123,7 @@ def test_what_waited_is_due_anew_before_the_pause_ends(monkeypatch: pytest.Monke
     delete = QuerySet.delete
 
     def ends(rows: Any) -> Any:
-        seen.append(
-            SyncQueue.objects.get(entity_id=contact.pk).next_retry > sync_now() - timedelta(minutes=1)
-        )
+        seen.append(SyncQueue.objects.get(entity_id=contact.pk).next_retry > sync_now() - timedelta(minutes=1))
         return delete(rows)
 
     monkeypatch.setattr(QuerySet, "delete", ends)

@@ -15,19 +15,21 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from npd.models import Contact
-from sync import account, pruning, stopping, wake
-from sync.budget.metered import ENDS
 from sync.choices import QueueStatus
 from sync.clock import sync_now
-from sync.connectors.monday.errors import CallerEnds
+from sync.connectors.base.errors import ShuttingDown
+from sync.kernel import process
+from sync.limits import breaker, metered_client
+from sync.limits.metered_client import SHUTDOWN_MESSAGE
 from sync.models import BoardLease, BoardLink, Decision, MondayAccount, SyncQueue
+from sync.operations import retention
+from sync.operations.detect.comparison import compare_due_boards
+from sync.operations.detect.sweep import sweep_board, sweep_due_boards
+from sync.operations.detect.sweep_schedule import boards_to_sweep
+from sync.outbox import notify
 from sync.queue import SyncQueueService
-from sync.sweeps import compare_due, sweep_board, sweep_due
-from sync.sweeps.timing import boards_to_sweep
-from tests.engine.conftest import World, world
 from tests.support.sandbox import Sandbox
-
-__all__ = ["world"]
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -35,14 +37,14 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def goes_on() -> Iterator[None]:
     yield
-    stopping.withdraw()
+    process.cancel_shutdown()
 
 
 @pytest.fixture
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The boards that were handed on."""
     sent: list[str] = []
-    monkeypatch.setattr(wake, "send", sent.append)
+    monkeypatch.setattr(notify, "notify_now", sent.append)
     return sent
 
 
@@ -62,7 +64,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, calls: int) -> list[str]:
     def told(self: MondayClient, document: str, *args: Any, **kwargs: Any) -> Any:
         made.append("write" if document.startswith("mutation") else "read")
         if len(made) == calls:
-            stopping.ask()
+            process.request_shutdown()
         return execute(self, document, *args, **kwargs)
 
     monkeypatch.setattr(MondayClient, "execute", told)
@@ -84,9 +86,9 @@ def waiting() -> list[tuple[int, str]]:
 
 def test_a_wait_ends_when_the_worker_is_told_to_end() -> None:
     started = time.monotonic()
-    assert stopping.wait(0.05) is False
-    stopping.ask()
-    assert stopping.wait(3_600) is True
+    assert process.wait(0.05) is False
+    process.request_shutdown()
+    assert process.wait(3_600) is True
     assert time.monotonic() - started < 60
 
 
@@ -94,9 +96,9 @@ def test_a_process_that_was_forked_before_is_told_too() -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, b"1" if stopping.wait(20) else b"0")
+        os.write(writing, b"1" if process.wait(20) else b"0")
         os._exit(0)
-    stopping.ask()
+    process.request_shutdown()
     os.waitpid(child, 0)
     assert os.read(reading, 1) == b"1"
 
@@ -112,7 +114,7 @@ def test_while_it_reads_the_batch_is_given_back_with_its_attempt_and_no_other_is
     assert in_hand() == 0
     assert len(waiting()) == 150
     assert {attempts for attempts, _ in waiting()} == {0}
-    assert {reason for _, reason in waiting()} == {"", ENDS}
+    assert {reason for _, reason in waiting()} == {"", SHUTDOWN_MESSAGE}
     assert woken == ["contact"]
 
 
@@ -137,7 +139,7 @@ def test_the_next_worker_finishes_it_and_makes_nothing_twice(
         with monkeypatch.context() as patch:
             stop_after(patch, calls)
             SyncQueueService().process("contact")
-        stopping.withdraw()
+        process.cancel_shutdown()
     SyncQueueService().process("contact")
     assert sorted(item["name"] for item in boards.items()) == [f"P{n:03}" for n in range(120)]
     assert not Contact.objects.exclude(sync_status="synced").exists()
@@ -148,7 +150,7 @@ def test_a_board_that_has_not_been_begun_is_handed_on(boards: Sandbox, woken: li
     Contact.objects.create(name="Ann")
     woken.clear()
     made = len(boards.calls())
-    stopping.ask()
+    process.request_shutdown()
     summary = SyncQueueService().process(linger=True)
     assert (summary.claimed, woken, len(boards.calls())) == (0, ["contact"], made)
 
@@ -159,38 +161,35 @@ def test_it_does_not_linger_nor_wait_for_another_workers_lease(boards: Sandbox, 
     link = BoardLink.objects.get(entity_type="contact")
     BoardLease.objects.update_or_create(
         link=link,
-        defaults={
-            "token": "00000000-0000-0000-0000-000000000001",
-            "expires": sync_now() + timedelta(hours=1),
-        },
+        defaults={"token": "00000000-0000-0000-0000-000000000001", "expires": sync_now() + timedelta(hours=1)},
     )
-    stopping.ask()
+    process.request_shutdown()
     SyncQueueService().process("contact", seconds=3_600, wait_for_lease=True)
     assert woken == ["contact"]
 
 
 def test_no_call_leaves_and_nothing_is_paused_for_it(boards: Sandbox) -> None:
-    stopping.ask()
+    process.request_shutdown()
     before = len(boards.calls())
-    with pytest.raises(CallerEnds) as refused:
-        account.client().execute("query { me { id } }", {})
-    account.pause(refused.value)
+    with pytest.raises(ShuttingDown) as refused:
+        metered_client.client().execute("query { me { id } }", {})
+    breaker.trip_account(refused.value)
     assert len(boards.calls()) == before
     assert not MondayAccount.objects.exclude(paused_until=None).exists()
-    assert refused.value.sentence == ENDS
+    assert refused.value.sentence == SHUTDOWN_MESSAGE
 
 
 def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: Sandbox) -> None:
     long_ago = sync_now() - timedelta(hours=2)
     BoardLink.objects.update(swept_at=long_ago, swept_to=long_ago)
     taken = list(boards_to_sweep())
-    stopping.ask()
+    process.request_shutdown()
     assert ["told to end" in sweep_board(link).problem for link in taken] == [True, True]
     for link in BoardLink.objects.all():
         assert (link.swept_at, link.swept_to, link.sweep_problem) == (long_ago, long_ago, "")
-    assert sweep_due() == []
-    stopping.withdraw()
-    assert [found.problem for found in sweep_due()] == ["", ""]
+    assert sweep_due_boards() == []
+    process.cancel_shutdown()
+    assert [found.problem for found in sweep_due_boards()] == ["", ""]
 
 
 def test_a_comparison_in_the_middle_is_made_again_the_same_night(
@@ -199,37 +198,37 @@ def test_a_comparison_in_the_middle_is_made_again_the_same_night(
     before = sync_now() - timedelta(hours=30)
     BoardLink.objects.update(compared_at=before, compared="All the same.")
     stop_after(monkeypatch, 1)
-    [first] = compare_due()
+    [first] = compare_due_boards()
     assert "told to end" in first.problem
     for link in BoardLink.objects.all():
         assert (link.compared_at, link.compared) == (before, "All the same.")
-    stopping.withdraw()
-    assert [found.problem for found in compare_due()] == ["", ""]
+    process.cancel_shutdown()
+    assert [found.problem for found in compare_due_boards()] == ["", ""]
 
 
 def test_pruning_ends_after_a_batch_and_the_rest_goes_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pruning, "BATCH", 2)
+    monkeypatch.setattr(retention, "BATCH_SIZE", 2)
     old = sync_now() - timedelta(days=used.HISTORY_DAYS + 1)
     Decision.objects.bulk_create(
         Decision(entity_type="contact", kind="note", sentence="old", actor="") for _ in range(5)
     )
     Decision.objects.update(at=old)
-    stopping.ask()
-    pruning.prune()
+    process.request_shutdown()
+    retention.prune()
     assert Decision.objects.count() == 3
-    stopping.withdraw()
-    pruning.prune()
+    process.cancel_shutdown()
+    retention.prune()
     assert Decision.objects.count() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_asks_once_and_a_second_one_ends_at_once(number: signal.Signals) -> None:
     former = signal.getsignal(number)
-    with stopping.on_signals() as came:
+    with process.shutdown_on_signals() as came:
         os.kill(os.getpid(), number)
-        assert stopping.wait(20)
+        assert process.wait(20)
         assert signal.getsignal(number) is former
-    assert (came.number, came.exit_code, stopping.asked()) == (number, 128 + number, False)
+    assert (came.signal_number, came.exit_code, process.is_shutting_down()) == (number, 128 + number, False)
 
 
 def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(

@@ -13,9 +13,7 @@ from npd.models import Contact
 from sync import tasks
 from sync.clock import sync_now
 from sync.models import BoardLease, BoardLink, SyncQueue
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from tests.support.world import World
 
 TIMES = 3
 
@@ -40,11 +38,7 @@ def test_due_rows_are_worked_once(world: World) -> None:
     at_once(tasks.sweep)
     world.work()
     assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{number:02}" for number in range(30)]
-    assert (
-        not SyncQueue.objects.exclude(status="completed")
-        .filter(entity_type="contact", attempts__gt=1)
-        .exists()
-    )
+    assert not SyncQueue.objects.exclude(status="completed").filter(entity_type="contact", attempts__gt=1).exists()
     assert not BoardLease.objects.exclude(token=None).exists()
 
 

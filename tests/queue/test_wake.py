@@ -12,11 +12,11 @@ from kombu import Connection
 from structlog.testing import capture_logs
 
 from config.beat import Entry
-from conflicts import batch_work
-from npd.importing import jobs
+from conflicts import bulk_resolution
+from npd.importing import import_jobs
 from npd.models import Contact
-from sync import scheduling, wake
-from sync.tasks import work_board
+from sync.kernel import periodic_jobs
+from sync.outbox import notify
 from tests.support.site import purge_broker
 from tests.support.waiting import wait_for
 
@@ -25,18 +25,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    wake._last_sent.clear()
+    notify._last_sent.clear()
     yield
-    forget_what_is_owed()
-    wake._connection.cache_clear()
-
-
-def forget_what_is_owed() -> None:
-    """As when the process ends."""
-    with wake._guard:
-        for timer in wake._owed.values():
-            timer.cancel()
-        wake._owed.clear()
+    notify._connection.cache_clear()
 
 
 @pytest.fixture
@@ -47,16 +38,14 @@ def silent_broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.listen()
         url = f"redis://127.0.0.1:{server.getsockname()[1]}/0"
         options = {"socket_connect_timeout": 0.1, "socket_timeout": 0.1, "max_retries": 0}
-        monkeypatch.setattr(
-            wake, "_connection", lambda process_id: Connection(url, transport_options=options)
-        )
-        monkeypatch.setattr(wake._connection, "cache_clear", lambda: None, raising=False)
+        monkeypatch.setattr(notify, "_connection", lambda process_id: Connection(url, transport_options=options))
+        monkeypatch.setattr(notify._connection, "cache_clear", lambda: None, raising=False)
         yield url
 
 
 def messages(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     sent: list[Any] = []
-    monkeypatch.setattr(work_board, "apply_async", lambda args, **kwargs: sent.append(args))
+    monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: sent.append(args))
     return sent
 
 
@@ -64,12 +53,12 @@ def test_many_saves_within_a_second_send_one_wake_up_at_once_and_one_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sent = messages(monkeypatch)
-    monkeypatch.setattr(wake, "INTERVAL_SECONDS", 3.0)
+    monkeypatch.setattr(notify, "INTERVAL_SECONDS", 3.0)
     for n in range(20):
         Contact.objects.create(name=f"P{n}")
     assert sent == [("contact",)]
     wait_for("the second wake-up", lambda: len(sent) == 2)
-    assert not wake._owed
+    assert not notify._scheduled
 
 
 def test_a_save_that_is_rolled_back_wakes_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -88,12 +77,15 @@ def test_a_broker_that_never_answers_does_not_fail_the_save(silent_broker: str) 
 
 
 def test_a_wake_up_that_can_not_be_sent_says_so(silent_broker: str) -> None:
-    assert wake.send("contact") is False
+    assert notify.notify_now("contact") is False
 
 
 @pytest.mark.parametrize(
     ("wakes", "task"),
-    [(batch_work._send, "conflicts.carry_on_batches"), (jobs.wake, "npd.imports")],
+    [
+        (bulk_resolution.notify_batch_worker, "conflicts.carry_on_batches"),
+        (import_jobs.notify_import_worker, "npd.imports"),
+    ],
     ids=["batches", "imports"],
 )
 def test_who_confirms_thousands_is_not_kept_waiting_by_a_broker_either(
@@ -107,40 +99,40 @@ def test_who_confirms_thousands_is_not_kept_waiting_by_a_broker_either(
 
 
 def test_a_wake_up_reaches_the_broker() -> None:
-    assert wake.send("contact") is True
+    assert notify.notify_now("contact") is True
 
 
 def test_a_wake_up_for_later_is_sent_then_and_not_before(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
-    wake.later("contact", 0.5)
+    notify.notify_later("contact", 0.5)
     assert sent == []
     wait_for("the wake-up", lambda: sent == [("contact",)])
-    assert not wake._owed
+    assert not notify._scheduled
 
 
 def test_of_two_wake_ups_for_later_the_last_word_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
-    wake.later("contact", 3_600)
-    wake.later("contact", 0.1)
-    wake.later("organization", 3_600)
+    notify.notify_later("contact", 3_600)
+    notify.notify_later("contact", 0.1)
+    notify.notify_later("organization", 3_600)
     wait_for("the wake-up", lambda: sent == [("contact",)])
-    assert [entity_type for entity_type, _ in wake._owed] == ["organization"]
+    assert [entity_type for entity_type, _ in notify._scheduled] == ["organization"]
 
 
 def test_a_save_meanwhile_takes_nothing_from_a_wake_up_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = messages(monkeypatch)
-    wake.later("contact", 3_600)
+    notify.notify_later("contact", 3_600)
     Contact.objects.create(name="Ann")
     Contact.objects.create(name="Ben")
     wait_for("the one at once and the one at the second's end", lambda: sent == [("contact",)] * 2)
-    assert list(wake._owed) == [("contact", True)]
+    assert list(notify._scheduled) == [("contact", True)]
 
 
 def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a_board() -> None:
     purge_broker()
-    wake.send("contact")
-    wake.later("contact", 0.05)
-    wait_for("the second was sent", lambda: not wake._owed)
+    notify.notify_now("contact")
+    notify.notify_later("contact", 0.05)
+    wait_for("the second was sent", lambda: not notify._scheduled)
     for message in (taken(), taken()):
         assert message.headers["eta"] is None
         assert message.headers["expires"] is None
@@ -149,7 +141,7 @@ def test_no_message_says_when_it_is_to_be_done_nor_holds_more_than_the_name_of_a
 
 def test_no_job_of_the_schedule_says_when_it_is_to_be_done_nor_holds_anything() -> None:
     purge_broker()
-    scheduling.ensure()
+    periodic_jobs.ensure_periodic_jobs()
     current_app.loader.import_default_modules()
     entries = [Entry(row) for row in PeriodicTask.objects.all()]
     for entry in entries:
@@ -172,12 +164,9 @@ def taken() -> Any:
 
 def test_celery_has_understood_its_settings() -> None:
     """A name that it doesn't know would be passed over without a word."""
+    current_app.loader.import_default_modules()
     conf = current_app.conf
-    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.worker_max_tasks_per_child) == (
-        True,
-        1,
-        500,
-    )
+    assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.worker_max_tasks_per_child) == (True, 1, 500)
     assert (conf.task_soft_time_limit, conf.task_time_limit) == (270, 300)
     assert (conf.task_ignore_result, conf.task_publish_retry) == (True, False)
     limits = current_app.tasks["sync.compare_boards"]

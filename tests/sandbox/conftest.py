@@ -3,13 +3,10 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +14,8 @@ import pytest
 import requests
 
 from config.embedded.processes import die_with_parent
+from tests.support.servers import free_port
+from tests.support.serving import Quiet, local, serving
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-tests"
@@ -45,13 +44,6 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 10) -> 
     raise AssertionError(f"waited {seconds} s in vain until {what}")
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
-
-
 class Simulator:
     """A running sandbox, spoken to over HTTP only."""
 
@@ -64,16 +56,7 @@ class Simulator:
         self.start()
 
     def start(self) -> None:
-        command = [
-            sys.executable,
-            "-m",
-            "sandbox",
-            "--port",
-            str(self.port),
-            "--token",
-            TOKEN,
-            *self._options,
-        ]
+        command = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--token", TOKEN, *self._options]
         self._process = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -99,9 +82,7 @@ class Simulator:
         if self._process.poll() is None:
             self.stop()
 
-    def post(
-        self, document: str, variables: dict[str, Any] | None = None, **headers: str
-    ) -> requests.Response:
+    def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
         """One request at /v2; header names are given with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.session.post(
@@ -141,9 +122,7 @@ class Simulator:
 
     def board(self, columns: dict[str, str] | None = None) -> str:
         """A new board with a column of each type; its id."""
-        made = self.data(
-            'mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }'
-        )
+        made = self.data('mutation { create_board(board_name: "Contacts", board_kind: public, empty: true) { id } }')
         board: str = made["create_board"]["id"]
         for column, column_type in (COLUMNS if columns is None else columns).items():
             self.data(
@@ -210,43 +189,28 @@ class Receiver:
         self.echo = True
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                receiver.take(self, json.loads(body), dict(self.headers.items()), body)
+        class Handler(Quiet):
+            def reply(self) -> None:
+                receiver.take(self)
 
-            def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-                pass
+        self.server = local(Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hooks/"
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/hooks/"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
-        self._thread.start()
-
-    def take(
-        self, handler: BaseHTTPRequestHandler, content: dict[str, Any], headers: dict[str, str], body: bytes
-    ) -> None:
+    def take(self, handler: Quiet) -> None:
+        body, headers = handler.body(), dict(handler.headers.items())
+        content = json.loads(body)
         if "challenge" in content:
             self.challenges.append(headers)
-            status, answer = (200, body) if self.echo else (200, b"{}")
-        else:
-            status, answer = self.status, b"{}"
-            self.headers.append(headers)
-            self.got.append(content["event"])
-        handler.send_response(status)
-        handler.send_header("Content-Length", str(len(answer)))
-        handler.end_headers()
-        handler.wfile.write(answer)
+            handler.answer(body if self.echo else b"{}")
+            return
+        self.headers.append(headers)
+        self.got.append(content["event"])
+        handler.answer(b"{}", self.status)
 
     def wait(self, count: int = 1) -> list[dict[str, Any]]:
         """The first `count` events, as soon as they are here."""
         wait_until(lambda: len(self.got) >= count, f"{count} webhooks arrive (there are {len(self.got)})")
         return self.got
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
 
 
 @pytest.fixture(scope="session")
@@ -285,5 +249,5 @@ def start() -> Iterator[Callable[..., Simulator]]:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     found = Receiver()
-    yield found
-    found.close()
+    with serving(found.server):
+        yield found

@@ -3,7 +3,6 @@
 They differ from ours: they splice values into the documents' text, send ids as numbers, and read errors their own way.
 """
 
-import json
 from typing import Any
 
 import monday.resources.base
@@ -98,49 +97,8 @@ def test_the_pypi_client_changes_clears_moves_archives_and_deletes_an_item(
     pypi.items.archive_item_by_id(item)
     assert pypi.boards.fetch_all_items_by_board_id(board) == []
     pypi.items.delete_item_by_id(item)
-    (state,) = {
-        found["state"] for one in sandbox.boards() for found in one["items"] if found["name"] == "Anna"
-    }
+    (state,) = {found["state"] for one in sandbox.boards() for found in one["items"] if found["name"] == "Anna"}
     assert state == "deleted"
-
-
-def test_the_pypi_client_pages_through_a_board_and_finds_an_item_by_a_value(
-    pypi: PyPiClient, board: str
-) -> None:
-    for number in range(7):
-        make(pypi, board, f"Person {number}", Mail={"email": f"p{number}@example.com", "text": f"p{number}"})
-    names = [item["name"] for item in pypi.boards.fetch_all_items_by_board_id(board, limit=3)]
-    assert sorted(names) == [f"Person {number}" for number in range(7)]
-    mail = columns_of(pypi, board)["Mail"]
-    page = pypi.items.fetch_items_by_column_value(board, mail, "p3")["data"]["items_page_by_column_values"]
-    assert [item["name"] for item in page["items"]] == ["Person 3"]
-
-
-def test_the_pypi_client_writes_many_items_in_one_request(pypi: PyPiClient, board: str) -> None:
-    entries = [{"method": "create_item", "board_id": int(board), "item_name": f"Nr {n}"} for n in range(20)]
-    made = pypi.items.mutate_multiple_items(entries)["data"]
-    assert sorted(item["name"] for item in made.values()) == sorted(f"Nr {n}" for n in range(20))
-
-
-def test_the_pypi_client_handles_subitems_updates_and_tags(pypi: PyPiClient, board: str) -> None:
-    item = make(pypi, board, "Parent")
-    child = pypi.items.create_subitem(item, "Child")["data"]["create_subitem"]
-    assert child["name"] == "Child"
-    update = pypi.updates.create_update(item, "Called her.")["data"]["create_update"]["id"]
-    (found,) = pypi.updates.fetch_updates_for_item(item)["data"]["items"][0]["updates"]
-    assert (found["id"], found["body"]) == (update, "Called her.")
-    pypi.updates.delete_update(update)
-    assert pypi.updates.fetch_updates_for_item(item)["data"]["items"][0]["updates"] == []
-    tag = pypi.tags.create_or_get_tag("partner")["data"]["create_or_get_tag"]["id"]
-    assert pypi.tags.create_or_get_tag("partner")["data"]["create_or_get_tag"]["id"] == tag
-    assert [known["name"] for known in pypi.tags.fetch_tags([int(tag)])["data"]["tags"]] == ["partner"]
-
-
-def test_the_pypi_client_learns_who_it_is_and_what_a_call_costs(pypi: PyPiClient) -> None:
-    me = pypi.me.get_details()["data"]["me"]
-    assert (me["enabled"], me["is_guest"]) == (True, False)
-    assert me["name"] in {user["name"] for user in pypi.users.fetch_users()["data"]["users"]}
-    assert pypi.complexity.get_complexity()["data"]["complexity"]
 
 
 def test_the_pypi_client_raises_its_own_error_with_mondays_words(pypi: PyPiClient, board: str) -> None:
@@ -164,32 +122,3 @@ def test_mondays_own_client_creates_changes_and_reads_items(
     values = {value.column.id: value.text for value in found.column_values}
     assert (values[ids["Age"]], values[ids["Stage"]]) == ("6", "Done")
     assert values[ids["Mail"]] == "bea - bea@example.com"
-
-
-def test_mondays_own_client_pages_through_a_board_with_subitems(
-    official: OfficialClient, pypi: PyPiClient, board: str
-) -> None:
-    parent = make(pypi, board, "Parent")
-    official.items.create_subitem(parent, "Child")
-    for number in range(4):
-        make(pypi, board, f"Person {number}")
-    items = official.boards.fetch_all_items_by_board_id(board, limit=2)
-    assert len(items) == 5
-    (found,) = [item for item in items if item.name == "Parent"]
-    assert [child.name for child in found.subitems] == ["Child"]
-
-
-def test_mondays_own_client_reads_what_changed_since_a_moment_and_the_activity_log(
-    official: OfficialClient, pypi: PyPiClient, board: str
-) -> None:
-    item = make(pypi, board, "Ann")
-    official.items.change_multiple_column_values(board, item, {"name": "Anna"})
-    changed = official.boards.fetch_item_by_board_id_by_update_date(
-        board, "2020-01-01T00:00:00Z", "2100-01-01T00:00:00Z"
-    )
-    assert [one.name for one in changed] == ["Anna"]
-    logs = official.activity_logs.fetch_activity_logs_from_board(board)
-    renamed = [
-        json.loads(row.data) for row in logs.data.boards[0].activity_logs if row.event == "update_name"
-    ]
-    assert len(renamed) == 1

@@ -49,12 +49,9 @@ def test_a_column_of_another_type_is_empty_until_it_is_changed_back(simulator: S
 
 
 @pytest.mark.parametrize(
-    ("wrong", "words"),
-    [({"action": "paint"}, "action is one of"), ({"column_id": "none"}, "no such column")],
+    ("wrong", "words"), [({"action": "paint"}, "action is one of"), ({"column_id": "none"}, "no such column")]
 )
-def test_what_makes_no_sense_is_refused(
-    simulator: Simulator, board: str, wrong: dict[str, str], words: str
-) -> None:
+def test_what_makes_no_sense_is_refused(simulator: Simulator, board: str, wrong: dict[str, str], words: str) -> None:
     asked = {"board_id": board, "column_id": "role", "action": "hide"} | wrong
     response = simulator.session.post(f"{simulator.url}/_control/columns", json=asked, timeout=10)
     assert (response.status_code, words in response.text) == (400, True)

@@ -10,12 +10,7 @@ from tests.sandbox.conftest import Simulator
 WRITES: list[tuple[str, Any, str, dict[str, Any]]] = [
     ("role", "Buyer", "Buyer", {"__typename": "TextValue", "value": '"Buyer"'}),
     ("notes", {"text": "two\nlines"}, "two\nlines", {"__typename": "LongTextValue"}),
-    (
-        "email",
-        {"email": "a@b.test", "text": "a@b.test"},
-        "a@b.test",
-        {"email": "a@b.test", "label": "a@b.test"},
-    ),
+    ("email", {"email": "a@b.test", "text": "a@b.test"}, "a@b.test", {"email": "a@b.test", "label": "a@b.test"}),
     ("email", {"email": "a@b.test", "text": "Ada"}, "Ada - a@b.test", {"email": "a@b.test", "label": "Ada"}),
     ("email", "a@b.test Ada L", "Ada L - a@b.test", {"email": "a@b.test", "label": "Ada L"}),
     (
@@ -31,19 +26,9 @@ WRITES: list[tuple[str, Any, str, dict[str, Any]]] = [
     ("stage", {"label": "Done"}, "Done", {"index": 1, "label": "Done", "is_done": True}),
     ("stage", {"index": "2"}, "Stuck", {"index": 2}),
     ("stage", "0", "Working on it", {"index": 0}),
-    (
-        "day",
-        {"date": "2026-01-31", "time": "18:00:00"},
-        "2026-01-31 18:00",
-        {"date": "2026-01-31", "time": "18:00"},
-    ),
+    ("day", {"date": "2026-01-31", "time": "18:00:00"}, "2026-01-31 18:00", {"date": "2026-01-31", "time": "18:00"}),
     ("day", "2026-01-31", "2026-01-31", {"date": "2026-01-31", "time": ""}),
-    (
-        "site",
-        {"url": "https://b.test", "text": "B"},
-        "B - https://b.test",
-        {"url": "https://b.test", "url_text": "B"},
-    ),
+    ("site", {"url": "https://b.test", "text": "B"}, "B - https://b.test", {"url": "https://b.test", "url_text": "B"}),
     ("ticked", {"checked": "true"}, "v", {"checked": True}),
 ]
 CLEARS: list[tuple[str, Any]] = [
@@ -108,16 +93,6 @@ def test_each_type_is_cleared_by_what_monday_s_page_of_it_says(
     assert (cell["text"], cell["value"]) == (None if column in ("stage", "kinds") else "", None)
 
 
-def test_an_empty_string_sets_a_number_to_zero_and_only_null_clears_it(
-    simulator: Simulator, board: str
-) -> None:
-    item = simulator.item(board, amount="7")
-    simulator.change(board, item, {"amount": ""})
-    assert simulator.cell(item, "amount")["text"] == "0"
-    simulator.change(board, item, {"amount": None})
-    assert simulator.cell(item, "amount")["text"] == ""
-
-
 @pytest.mark.parametrize(("column", "written", "words"), REFUSED)
 def test_a_bad_value_is_refused_and_nothing_of_the_mutation_is_kept(
     simulator: Simulator, board: str, column: str, written: Any, words: str
@@ -153,9 +128,7 @@ def test_a_refused_mutation_leaves_no_new_label_behind(simulator: Simulator, boa
 
 
 @pytest.mark.parametrize("written", ["2026", {"label": "2026"}])
-def test_a_number_in_a_status_is_an_index_and_not_a_label(
-    simulator: Simulator, board: str, written: Any
-) -> None:
+def test_a_number_in_a_status_is_an_index_and_not_a_label(simulator: Simulator, board: str, written: Any) -> None:
     item = simulator.item(board)
     answer = simulator.ask(
         "mutation ($b: ID!, $i: ID!, $v: JSON!) { change_multiple_column_values(board_id: $b, item_id: $i,"
@@ -172,22 +145,6 @@ def test_an_item_holds_64_kilobytes_of_values_and_no_more(simulator: Simulator, 
     (error,) = simulator.change(board, item, {"npd_id": "x" * 6_000})["errors"]
     assert (error["extensions"]["code"], "64 KB" in error["message"]) == ("ColumnValueException", True)
     assert "errors" not in simulator.change(board, item, {"role": "x", "npd_id": "x" * 6_000})
-
-
-def test_one_column_can_be_written_by_json_and_by_a_simple_string(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, amount="7")
-    simulator.data(
-        "mutation ($b: ID!, $i: ID!, $v: JSON!) {"
-        ' change_column_value(board_id: $b, item_id: $i, column_id: "stage", value: $v) { id }'
-        ' s: change_simple_column_value(board_id: $b, item_id: $i, column_id: "role", value: "Buyer") { id }'
-        ' c: change_simple_column_value(board_id: $b, item_id: $i, column_id: "amount", value: "") { id } }',
-        b=board,
-        i=item,
-        v=json.dumps({"label": "Done"}),
-    )
-    assert simulator.cell(item, "stage")["label"] == "Done"
-    assert simulator.cell(item, "role")["text"] == "Buyer"
-    assert simulator.cell(item, "amount")["text"] == ""
 
 
 def test_column_values_must_be_json_in_a_string(simulator: Simulator, board: str) -> None:

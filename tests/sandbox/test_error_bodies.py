@@ -57,9 +57,7 @@ class Ground:
         variables = {"b": board or self.board, "i": item or self.item, "v": json.dumps(values)}
         return self.simulator.post(CHANGE, variables)
 
-    def faulty(
-        self, fault: dict[str, Any], document: str = "{ boards { id columns { id } } }"
-    ) -> requests.Response:
+    def faulty(self, fault: dict[str, Any], document: str = "{ boards { id columns { id } } }") -> requests.Response:
         self.simulator.control("faults", fault)
         return self.simulator.post(document)
 
@@ -71,9 +69,7 @@ class Ground:
 
     def body(self, content: bytes) -> requests.Response:
         headers = {"Authorization": TOKEN, "Content-Type": "application/json"}
-        return self.simulator.session.post(
-            f"{self.simulator.url}/v2", data=content, headers=headers, timeout=10
-        )
+        return self.simulator.session.post(f"{self.simulator.url}/v2", data=content, headers=headers, timeout=10)
 
 
 def to_an_item_that_is_gone(ground: Ground) -> requests.Response:
@@ -143,12 +139,7 @@ BODIES = [
     Body("ResourceNotFoundException", 200, by_an_unknown_column, "column_not_found", "old_b"),
     Body("ColumnValueException", 200, lambda g: g.change({"stage": [5]}), "column_value", words=False),
     Body("ColumnValueException", 200, to_an_item_that_is_gone, "inactive_item_write"),
-    Body(
-        "InvalidBoardIdException",
-        200,
-        lambda g: g.simulator.post(CREATE, {"b": "5", "n": "x"}),
-        "invalid_board",
-    ),
+    Body("InvalidBoardIdException", 200, lambda g: g.simulator.post(CREATE, {"b": "5", "n": "x"}), "invalid_board"),
     Body("InvalidArgumentException", 200, a_webhook_for_no_board, "create_webhook_board_not_found"),
     Body("ItemNameTooLongException", 200, lambda g: g.change({"name": "x" * 256}), "name_too_long", "old"),
     Body("ItemsLimitationException", 200, on_a_full_board, "items_limit"),
@@ -172,12 +163,7 @@ BODIES = [
         lambda g: g.faulty({"limit": "field", "on": "columns"}),
         "field_concurrency_partial",
     ),
-    Body(
-        "tooManyRequests",
-        200,
-        lambda g: g.faulty({"limit": "subgraph", "on": "columns"}),
-        "subgraph_limit_partial",
-    ),
+    Body("tooManyRequests", 200, lambda g: g.faulty({"limit": "subgraph", "on": "columns"}), "subgraph_limit_partial"),
     Body(
         "UserUnauthorizedException",
         200,
@@ -190,18 +176,14 @@ BODIES = [
     Body(
         "TooManyConcurrentRequestsException",
         200,
-        lambda g: g.faulty(
-            {"partial": {"aliases": ["a"], "code": "TooManyConcurrentRequestsException"}}, ARCHIVE
-        ),
+        lambda g: g.faulty({"partial": {"aliases": ["a"], "code": "TooManyConcurrentRequestsException"}}, ARCHIVE),
         "item_lock",
         "old",
     ),
     Body("RESOURCE_LOCKED", 423, lambda g: g.faulty({"status": 423}), "board_locked"),
     Body("INTERNAL_SERVER_ERROR", 500, lambda g: g.faulty({"status": 500}), "internal"),
     Body("IDEMPOTENCY_CONFLICT", 409, with_a_used_key, "idempotency_conflict"),
-    Body(
-        "GRAPHQL_VALIDATION_FAILED", 400, lambda g: g.simulator.post("{ nothing }"), "validation", words=False
-    ),
+    Body("GRAPHQL_VALIDATION_FAILED", 400, lambda g: g.simulator.post("{ nothing }"), "validation", words=False),
     Body("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b"{"), "bad_request_body"),
     Body("INVALID_GRAPHQL_REQUEST", 400, lambda g: g.body(b'{"query": 5}'), "bad_request_body"),
     Body(
@@ -240,10 +222,7 @@ def unified(theirs: dict[str, Any]) -> dict[str, Any]:
     if "error_code" not in theirs:
         return theirs
     extensions = {"code": theirs["error_code"], "status_code": theirs["status_code"]}
-    return {
-        "message": theirs["error_message"],
-        "extensions": extensions | {"error_data": theirs.get("error_data", {})},
-    }
+    return {"message": theirs["error_message"], "extensions": extensions | {"error_data": theirs.get("error_data", {})}}
 
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda body: f"{body.entry}-{body.code}")

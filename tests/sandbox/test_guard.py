@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from sandbox.__main__ import arguments
-from sandbox.guard import Guard
-from sandbox.web import Request
-from tests.sandbox.conftest import ROOT, Receiver, Simulator, free_port, wait_until
+from sandbox.http import Guard, Request
+from tests.sandbox.conftest import ROOT, Receiver, Simulator, wait_until
+from tests.support.servers import free_port
 
 
 def refused(guard: Guard, method: str = "GET", **headers: str) -> bool:
@@ -21,16 +21,9 @@ def refused(guard: Guard, method: str = "GET", **headers: str) -> bool:
     return guard.refusal(Request({"REQUEST_METHOD": method, **environ})) is not None
 
 
-@pytest.mark.parametrize(
-    "host", ["evil.example", "evil.example:8001", "127.0.0.1.evil.example", "[", "10.0.0.9"]
-)
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8001", "127.0.0.1.evil.example", "[", "10.0.0.9"])
 def test_a_name_that_is_not_ours_reads_and_changes_nothing(simulator: Simulator, host: str) -> None:
-    for method, path in (
-        ("GET", "/_control/boards"),
-        ("GET", "/"),
-        ("DELETE", "/_control/faults"),
-        ("POST", "/v2"),
-    ):
+    for method, path in (("GET", "/_control/boards"), ("GET", "/"), ("DELETE", "/_control/faults"), ("POST", "/v2")):
         answer = simulator.session.request(method, simulator.url + path, headers={"Host": host}, timeout=5)
         assert answer.status_code == 403
 
@@ -109,14 +102,23 @@ def test_a_running_sandbox_with_secrets_in_its_environment_takes_them_and_signs_
     assert "Authorization" not in receiver.headers[0]
 
 
-def test_the_procfile_shows_no_secret_in_the_process_list() -> None:
+def handed_over(name: str, secret: str, folder: Path | None) -> dict[str, str]:
+    """The variables that give a secret by its value, or by a file in this folder."""
+    if folder is None:
+        return {name: secret}
+    (folder / name).write_text(secret + "\n")
+    return {name: "", f"{name}_FILE": str(folder / name)}
+
+
+@pytest.mark.parametrize("by_file", [False, True], ids=["by value", "by file"])
+def test_the_procfile_shows_no_secret_in_the_process_list(tmp_path: Path, by_file: bool) -> None:
     line = next(line for line in (ROOT / "Procfile").read_text().splitlines() if line.startswith("sandbox:"))
     folder_less = line.partition(":")[2].replace("mkdir -p var && ", "").replace("--data var/sandbox.db", "")
     port = free_port()
     env = os.environ | {
         "SANDBOX_PORT": str(port),
-        "MONDAY_API_KEY": "key-of-the-procfile",
-        "MONDAY_SIGNING_SECRET": "secret-of-the-procfile",
+        **handed_over("MONDAY_API_KEY", "key-of-the-procfile", tmp_path if by_file else None),
+        **handed_over("MONDAY_SIGNING_SECRET", "secret-of-the-procfile", tmp_path if by_file else None),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
     with subprocess.Popen(["/bin/sh", "-c", folder_less], cwd=ROOT, env=env) as process:
@@ -125,6 +127,7 @@ def test_the_procfile_shows_no_secret_in_the_process_list() -> None:
             assert _status(port, "another") == 401
             command = " ".join(psutil.Process(process.pid).cmdline())
             assert "sandbox" in command
+            assert "--signing-secret" in command
             assert "of-the-procfile" not in command
         finally:
             process.terminate()

@@ -1,7 +1,6 @@
 """Items: create, rename, change, move, archive, delete; and what each refusal says."""
 
 import json
-from typing import Any
 
 import pytest
 
@@ -46,19 +45,6 @@ def test_a_write_to_an_item_that_is_gone_names_it(simulator: Simulator, board: s
     assert error["extensions"]["error_data"] == {"board_id": int(board), "inactive_pulse_ids": [item]}
 
 
-def test_unknown_things_are_refused_by_name_of_their_kind(simulator: Simulator, board: str) -> None:
-    item, other_board = simulator.item(board), simulator.board({})
-    refusals: list[tuple[dict[str, Any], str]] = [
-        (simulator.change(board, "123", {"role": "x"}), "InvalidItemIdException"),
-        (simulator.change(other_board, item, {}), "ResourceNotFoundException"),
-        (simulator.change("99", item, {}), "InvalidBoardIdException"),
-        (simulator.change(board, item, {"nowhere": "x"}), "InvalidColumnIdException"),
-    ]
-    for answer, code in refusals:
-        assert answer["errors"][0]["extensions"]["code"] == code
-    assert simulator.data(STATES, i=["123", item])["items"] == [{"id": item, "state": "active"}]
-
-
 def test_aliased_mutations_run_in_order_and_what_succeeded_stays(simulator: Simulator, board: str) -> None:
     item = simulator.item(board)
     answer = simulator.ask(
@@ -82,10 +68,7 @@ def test_aliased_mutations_run_in_order_and_what_succeeded_stays(simulator: Simu
 
 def test_the_key_name_renames_and_cannot_be_cleared(simulator: Simulator, board: str) -> None:
     item = simulator.item(board)
-    assert (
-        simulator.change(board, item, {"name": "Ada L"})["data"]["change_multiple_column_values"]["name"]
-        == "Ada L"
-    )
+    assert simulator.change(board, item, {"name": "Ada L"})["data"]["change_multiple_column_values"]["name"] == "Ada L"
     assert "errors" in simulator.change(board, item, {"name": ""})
     long = simulator.change(board, item, {"name": "x" * 256})["errors"][0]
     assert long["extensions"]["code"] == "ItemNameTooLongException"
@@ -96,65 +79,22 @@ def test_writing_the_same_value_again_moves_nothing(simulator: Simulator, board:
     item = simulator.item(board, role="Buyer", email="a@b.test")
     simulator.control("clock", {"offset_seconds": 90})
     before = simulator.data("query ($i: [ID!]) { items(ids: $i) { updated_at } }", i=[item])["items"][0]
-    again = simulator.change(
-        board, item, {"role": "Buyer", "email": {"email": "a@b.test", "text": "a@b.test"}}
-    )
+    again = simulator.change(board, item, {"role": "Buyer", "email": {"email": "a@b.test", "text": "a@b.test"}})
     assert again["data"]["change_multiple_column_values"]["updated_at"] == before["updated_at"]
     changed = simulator.change(board, item, {"role": "Head"})["data"]["change_multiple_column_values"]
     assert changed["updated_at"] > before["updated_at"]
 
 
-def test_items_stand_where_they_are_put(simulator: Simulator, board: str) -> None:
-    first, last = simulator.item(board, "1"), simulator.item(board, "2")
-    between = simulator.data(
-        'mutation ($b: ID!, $r: ID) { create_item(board_id: $b, item_name: "x", relative_to: $r,'
-        " position_relative_method: after_at) { id } }",
-        b=board, r=first,
-    )["create_item"]["id"]  # fmt: skip
-    assert page_ids(simulator, board) == [first, between, last]
-
-
-def test_an_item_moves_to_another_group(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board)
-    group = simulator.data(
-        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board
-    )["create_group"]["id"]
-    moved = simulator.data(
-        "mutation ($i: ID, $g: String!) {"
-        " move_item_to_group(item_id: $i, group_id: $g) { group { id title } } }",
-        i=item, g=group,
-    )  # fmt: skip
-    assert moved["move_item_to_group"]["group"] == {"id": group, "title": "Old"}
-
-
-def test_a_full_board_takes_no_more_items(simulator: Simulator, board: str) -> None:
-    simulator.item(board)
-    simulator.control("boards", {"board_id": board, "items_limit": 1})
-    error = simulator.refusal(
-        'mutation ($b: ID!) { create_item(board_id: $b, item_name: "one more") { id } }', b=board
-    )
-    assert error["extensions"]["code"] == "ItemsLimitationException"
-
-
-def test_columns_are_titled_anew_deleted_and_their_ids_never_used_again(
-    simulator: Simulator, board: str
-) -> None:
+def test_columns_are_titled_anew_deleted_and_their_ids_never_used_again(simulator: Simulator, board: str) -> None:
     item = simulator.item(board, role="x")
     simulator.data(
-        'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "role", title: "Rôle") { id } }',
-        b=board,
+        'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "role", title: "Rôle") { id } }', b=board
     )
-    titles = simulator.data(
-        'query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["role"]) { title } } }', b=[board]
-    )
+    titles = simulator.data('query ($b: [ID!]) { boards(ids: $b) { columns(ids: ["role"]) { title } } }', b=[board])
     assert titles["boards"][0]["columns"] == [{"title": "Rôle"}]
-    simulator.data(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role") { archived } }', b=board
-    )
+    simulator.data('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "role") { archived } }', b=board)
     assert "errors" in simulator.change(board, item, {"role": "y"})
-    again = (
-        'mutation ($b: ID!) { create_column(board_id: $b, title: "R", id: "role", column_type: text) { id } }'
-    )
+    again = 'mutation ($b: ID!) { create_column(board_id: $b, title: "R", id: "role", column_type: text) { id } }'
     assert "in use" in simulator.refusal(again, b=board)["message"]
 
 

@@ -25,9 +25,9 @@ def events(simulator: Simulator, board: str, **asked: Any) -> list[str]:
 def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, board: str) -> None:
     item = simulator.item(board, "Ada", role="Buyer")
     simulator.change(board, item, {"role": "Head", "stage": {"label": "Done"}, "name": "Ada L"})
-    group = simulator.data(
-        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board
-    )["create_group"]["id"]
+    group = simulator.data('mutation ($b: ID!) { create_group(board_id: $b, group_name: "Old") { id } }', b=board)[
+        "create_group"
+    ]["id"]
     for action in ("move", "archive", "restore", "delete"):
         simulator.control("actions", {"action": action, "item_id": item, "group_id": group})
     found = rows(simulator, board, l=100)
@@ -52,9 +52,7 @@ def test_each_event_of_an_item_has_its_row_with_its_data(simulator: Simulator, b
     }
 
 
-def test_filters_leave_rows_out_but_board_rows_pass_the_one_on_items(
-    simulator: Simulator, board: str
-) -> None:
+def test_filters_leave_rows_out_but_board_rows_pass_the_one_on_items(simulator: Simulator, board: str) -> None:
     ada, bo = simulator.item(board, "Ada"), simulator.item(board, "Bo")
     simulator.change(board, ada, {"role": "x"})
     simulator.control(

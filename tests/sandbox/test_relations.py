@@ -1,4 +1,4 @@
-"""People, tags, places, connected boards, timelines, hours, weeks and ratings."""
+"""People, tags, places and connected boards."""
 
 import json
 from typing import Any
@@ -8,21 +8,11 @@ import pytest
 from tests.sandbox.conftest import Simulator
 
 MAYA, TOM, SALES = 67210011, 67210012, 1180001
-TYPES = {
-    "owner": "people",
-    "land": "country",
-    "place": "location",
-    "span": "timeline",
-    "hour": "hour",
-    "week": "week",
-    "stars": "rating",
-    "topics": "tags",
-}
+TYPES = {"owner": "people", "land": "country", "place": "location", "topics": "tags"}
 CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids: $c) {
   __typename text value ... on PeopleValue { persons_and_teams { id kind } }
   ... on CountryValue { country { code name } } ... on LocationValue { lat lng address city }
-  ... on TimelineValue { from to } ... on HourValue { hour minute } ... on WeekValue { start_date end_date }
-  ... on RatingValue { rating } ... on TagsValue { tag_ids tags { id name } }
+  ... on TagsValue { tag_ids tags { id name } }
   ... on BoardRelationValue { linked_item_ids display_value linked_items { id name board { id } } } } } }"""
 WRITES: list[tuple[str, Any, str, dict[str, Any]]] = [
     (
@@ -46,20 +36,6 @@ WRITES: list[tuple[str, Any, str, dict[str, Any]]] = [
     ),
     ("place", {"lat": -89.9, "lng": 180}, "unknown", {"lat": -89.9, "lng": 180.0, "address": "unknown"}),
     ("place", "29.97 31.13 Giza Pyramid Complex", "Giza Pyramid Complex", {"lng": 31.13}),
-    (
-        "span",
-        {"from": "2026-06-03", "to": "2026-06-07"},
-        "2026-06-03 - 2026-06-07",
-        {"from": "2026-06-03", "to": "2026-06-07"},
-    ),
-    ("hour", {"hour": 9, "minute": 5}, "09:05", {"hour": 9, "minute": 5}),
-    (
-        "week",
-        {"week": {"startDate": "2026-06-01", "endDate": "2026-06-07"}},
-        "2026-06-01 - 2026-06-07",
-        {"start_date": "2026-06-01", "end_date": "2026-06-07"},
-    ),
-    ("stars", {"rating": 4}, "4", {"rating": 4}),
 ]
 REFUSED: list[tuple[str, Any, str]] = [
     ("owner", {"personsAndTeams": [{"id": 12, "kind": "person"}]}, "InvalidUserIdException"),
@@ -71,18 +47,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("place", {"lat": "90", "lng": "0", "address": "pole"}, "ColumnValueException"),
     ("place", {"lat": "0", "lng": "-180.1", "address": "x"}, "ColumnValueException"),
     ("place", {"address": "only words"}, "ColumnValueException"),
-    ("span", {"from": "2026-06-07", "to": "2026-06-03"}, "ColumnValueException"),
-    ("span", "2026-06-03 2026-06-07", "ColumnValueException"),
-    ("hour", {"hour": 24, "minute": 0}, "ColumnValueException"),
-    ("hour", {"hour": "09", "minute": "05"}, "ColumnValueException"),
-    ("week", {"week": {"startDate": "2026-06-02", "endDate": "2026-06-08"}}, "ColumnValueException"),
-    ("stars", {"rating": 6}, "ColumnValueException"),
     ("topics", {"tag_ids": [1]}, "ColumnValueException"),
     # Simple strings are not supported there, the empty one neither.
     ("land", "", "ColumnValueException"),
     ("place", "", "ColumnValueException"),
-    ("span", "", "ColumnValueException"),
-    ("hour", "", "ColumnValueException"),
 ]
 
 
@@ -94,11 +62,6 @@ def board(simulator: Simulator) -> str:
 def cell(simulator: Simulator, item: str, column: str) -> dict[str, Any]:
     found: dict[str, Any] = simulator.data(CELL, i=[item], c=[column])["items"][0]["column_values"][0]
     return found
-
-
-def tag(simulator: Simulator, name: str) -> int:
-    document = "mutation ($n: String) { create_or_get_tag(tag_name: $n) { id } }"
-    return int(simulator.data(document, n=name)["create_or_get_tag"]["id"])
 
 
 def related(simulator: Simulator, target: str, **settings: Any) -> str:
@@ -125,21 +88,8 @@ def test_a_written_value_reads_back_in_monday_s_form(
     json.loads(found["value"])
 
 
-@pytest.mark.parametrize(("column", "written"), [(column, written) for column, written, *_ in WRITES])
-@pytest.mark.parametrize("clearing", [None, {}])
-def test_null_and_an_empty_object_clear(
-    simulator: Simulator, board: str, *, column: str, written: Any, clearing: Any
-) -> None:
-    item = simulator.item(board, **{column: written})
-    assert cell(simulator, item, column)["text"]
-    assert "errors" not in simulator.change(board, item, {column: clearing})
-    assert (cell(simulator, item, column)["text"], cell(simulator, item, column)["value"]) == ("", None)
-
-
 @pytest.mark.parametrize(("column", "written", "code"), REFUSED)
-def test_a_bad_value_is_refused(
-    simulator: Simulator, board: str, column: str, written: Any, code: str
-) -> None:
+def test_a_bad_value_is_refused(simulator: Simulator, board: str, column: str, written: Any, code: str) -> None:
     item = simulator.item(board)
     (error,) = simulator.change(board, item, {column: written})["errors"]
     assert error["extensions"]["code"] == code
@@ -151,45 +101,6 @@ def test_ids_of_people_are_numbers_when_they_are_read_back(simulator: Simulator,
     value = json.loads(cell(simulator, item, "owner")["value"])
     assert value["personsAndTeams"] == [{"id": MAYA, "kind": "person"}]
     assert "changed_at" in value
-
-
-def test_a_tag_is_made_once_and_found_by_any_spelling(simulator: Simulator, board: str) -> None:
-    first = tag(simulator, "Wholesale")
-    assert tag(simulator, "wholesale ") == first
-    other = tag(simulator, "Export")
-    item = simulator.item(board, topics={"tag_ids": [str(first), other]})
-    found = cell(simulator, item, "topics")
-    assert (found["text"], found["tag_ids"]) == ("Wholesale, Export", [first, other])
-    assert [one["name"] for one in found["tags"]] == ["Wholesale", "Export"]
-    asked = simulator.data("query ($i: [ID!]) { tags(ids: $i) { name } }", i=[other, 999])["tags"]
-    assert asked == [{"name": "Export"}]
-
-
-def test_a_tag_typed_beside_a_refused_value_is_not_made(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board)
-    simulator.data("mutation ($i: ID) { archive_item(item_id: $i) { id } }", i=item)
-    edit = {"action": "edit", "item_id": item, "column_id": "topics", "text": "Export"}
-    refused = simulator.session.post(f"{simulator.url}/_control/actions", json=edit, timeout=10)
-    assert refused.status_code == 400
-    assert simulator.data("{ tags { name } }")["tags"] == []
-    simulator.control("actions", {"action": "restore", "item_id": item})
-    simulator.control("actions", edit)
-    assert simulator.data("{ tags { name } }")["tags"] == [{"name": "Export"}]
-
-
-def test_a_person_types_names_where_the_api_takes_ids(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board)
-    for column, typed, text in (
-        ("owner", "maya lind, tom@sandbox.example", "Maya Lind, Tom Okafor"),
-        ("land", "united states", "United States"),
-        ("hour", "9:05", "09:05"),
-        ("span", "2026-06-03 - 2026-06-07", "2026-06-03 - 2026-06-07"),
-        ("stars", "3", "3"),
-        ("place", "29.97 31.13 Giza", "Giza"),
-        ("owner", "", ""),
-    ):
-        edit = {"action": "edit", "item_id": item, "column_id": column, "text": typed}
-        assert simulator.control("actions", edit)["values"][column] == text
 
 
 def test_a_relation_shows_the_items_and_neither_value_nor_text(simulator: Simulator) -> None:
@@ -263,9 +174,7 @@ def test_a_relation_with_a_reflection_shows_on_both_boards(simulator: Simulator)
         b=[contacts],
         c=["firm"],
     )["boards"][0]["activity_logs"]
-    assert [
-        json.loads(row["data"])["pulse_name"] for row in logs if row["event"] == "update_column_value"
-    ] == [
+    assert [json.loads(row["data"])["pulse_name"] for row in logs if row["event"] == "update_column_value"] == [
         "Ada",
         "Ada",
         "Bo",

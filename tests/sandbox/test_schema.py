@@ -103,16 +103,3 @@ def test_every_field_of_the_account_is_answered(simulator: Simulator, ours: Grap
         f" version {{ {leaves(ours, 'Version')} }} complexity {{ {leaves(ours, 'Complexity')} }} }}"
     )
     assert found["me"]["kind"] == "admin"
-
-
-def test_the_schema_is_given_as_text_by_version(simulator: Simulator) -> None:
-    def sdl(version: str) -> str:
-        asked = {"format": "sdl", "version": version}
-        answer = simulator.session.get(f"{simulator.url}/v2/get_schema", params=asked, timeout=10)
-        assert answer.ok
-        return answer.text
-
-    assert "is_admin" in build_schema(sdl("2026-07")).type_map["User"].fields  # type: ignore[attr-defined]
-    assert "is_admin" not in build_schema(sdl("2026-10")).type_map["User"].fields  # type: ignore[attr-defined]
-    bad = simulator.session.get(f"{simulator.url}/v2/get_schema", params={"version": "new"}, timeout=10)
-    assert bad.status_code == 400

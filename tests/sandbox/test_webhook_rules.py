@@ -55,18 +55,6 @@ def test_the_next_delivery_is_dropped_and_the_one_after_it_sent(
     assert simulator.read("webhooks")["rules"] == []
 
 
-def test_every_third_delivery_is_dropped_until_the_rules_are_cleared(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    rule(simulator, rule="drop", every=3, count=None)
-    add(simulator, board, *NAMES)
-    assert settled(simulator, 6).count("dropped") == 2
-    assert simulator.control("webhooks", method="DELETE") == []
-    add(simulator, board, "Gus", "Hal", "Ida")
-    settled(simulator, 9)
-    assert sorted(names(heard)) == ["Ada", "Bo", "Di", "Ed", "Gus", "Hal", "Ida"]
-
-
 def test_a_rule_looks_only_at_the_event_and_the_webhook_that_it_names(
     simulator: Simulator, board: str, heard: Receiver
 ) -> None:
@@ -159,47 +147,7 @@ def test_what_is_held_is_let_go_twice_never_or_shuffled(
     assert how != "shuffle" or came != wanted
 
 
-def test_some_are_released_by_their_ids_and_the_rule_goes_on(
-    simulator: Simulator, board: str, heard: Receiver
-) -> None:
-    rule(simulator, rule="hold")
-    add(simulator, board, "Ada", "Bo")
-    second = simulator.read("webhooks")["deliveries"][1]["id"]
-    assert release(simulator, ids=[second, 999_999]) == 1
-    heard.wait()
-    add(simulator, board, "Cy")
-    assert names(heard) == ["Bo"]
-    assert sorted(settled(simulator, 3)) == ["delivered", "held", "held"]
-
-
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({}, "rule is one of"),
-        ({"rule": "lose"}, "rule is one of"),
-        ({"rule": "drop", "event": "create_pulse"}, "event is one of"),
-        ({"rule": "drop", "every": 0}, "every is a whole number"),
-        ({"rule": "drop", "count": True}, "count is a whole number"),
-        ({"rule": "drop", "seconds": 5}, "unknown keys for drop: seconds"),
-        ({"rule": "delay", "seconds": 3601}, "seconds is a number"),
-        ({"rule": "reorder", "n": 1}, "n is a whole number"),
-        ({"rule": "double", "fresh_uuid": 1}, "fresh_uuid is true or false"),
-    ],
-)
-def test_what_is_no_rule_is_refused_in_words_and_changes_nothing(
-    simulator: Simulator, given: dict[str, Any], words: str
-) -> None:
-    answer = simulator.session.post(
-        f"{simulator.url}/_control/webhooks", json=[{"rule": "hold"}, given], timeout=5
-    )
-    assert answer.status_code == 400
-    assert words in answer.json()["error"]
-    assert simulator.read("webhooks")["rules"] == []
-
-
-def test_what_waits_survives_a_kill(
-    start: Callable[..., Simulator], tmp_path: Path, receiver: Receiver
-) -> None:
+def test_what_waits_survives_a_kill(start: Callable[..., Simulator], tmp_path: Path, receiver: Receiver) -> None:
     one = start("--data", str(tmp_path / "boards.db"))
     board = one.board({})
     assert one.subscribe(board, receiver.url, "create_item")
@@ -214,10 +162,7 @@ def test_what_waits_survives_a_kill(
     assert sorted(states(one)) == ["delayed", "held", "retrying"]
     one.control("clock", {"offset_seconds": 700})
     receiver.wait(2)
-    assert {event["pulseName"]: event["isRetry"] for event in receiver.got} == {
-        "delayed": False,
-        "retried": True,
-    }
+    assert {event["pulseName"]: event["isRetry"] for event in receiver.got} == {"delayed": False, "retried": True}
     assert one.control("webhooks/release", {})["released"] == 1
     receiver.wait(3)
     wait_until(lambda: set(states(one)) == {"delivered"}, "all are delivered")

@@ -34,7 +34,7 @@ def serving() -> Iterator[ThreadingHTTPServer]:
     """A web server that answers the challenge; `paths` lists where it was called."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Echo)
     server.paths = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

@@ -11,9 +11,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from sync import checking
 from sync.clock import SyncNow
 from sync.models import BoardLink, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
+from sync.operations import doctor
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
@@ -43,11 +43,7 @@ def test_after_the_set_up_everything_is_well(set_up: BoardLink, run: Run) -> Non
 
 
 def test_it_changes_nothing(set_up: BoardLink, monday: Sandbox, run: Run) -> None:
-    before = (
-        monday.boards(),
-        monday.control("webhooks", "GET")["webhooks"],
-        list(BoardLink.objects.values()),
-    )
+    before = (monday.boards(), monday.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values()))
     run("monday_check")
     after = (monday.boards(), monday.control("webhooks", "GET")["webhooks"], list(BoardLink.objects.values()))
     assert after == before
@@ -58,9 +54,7 @@ def test_boards_that_were_never_set_up_are_a_problem(monday: Sandbox) -> None:
 
 
 def test_a_missing_column_is_named_with_its_board(set_up: BoardLink, monday: Sandbox) -> None:
-    monday.query(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=set_up.board_id
-    )
+    monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=set_up.board_id)
     assert "Contacts: column “Phone” (phone) is missing." in problems()
 
 
@@ -207,9 +201,7 @@ def test_due_rows_on_which_nobody_works_are_a_problem(set_up: BoardLink) -> None
 
 
 def test_rows_that_were_given_up_are_a_warning(set_up: BoardLink, run: Run) -> None:
-    SyncQueue.objects.create(
-        entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday", status="failed"
-    )
+    SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), direction="to_monday", status="failed")
     assert "1 queue row is given up" in warnings(run)
 
 
@@ -227,11 +219,9 @@ def test_the_secret_part_of_the_address_is_in_no_line(set_up: BoardLink, run: Ru
         ("https://8.8.8.8", False),
     ],
 )
-def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(
-    settings: Any, site: str, private: bool
-) -> None:
+def test_an_address_that_monday_s_servers_can_t_reach_is_a_problem(settings: Any, site: str, private: bool) -> None:
     settings.SITE_URL, settings.MONDAY_API_URL = site, "https://api.monday.com/v2"
-    found = [finding.what for finding in checking._address()]
+    found = [finding.message for finding in doctor._address_findings()]
     assert [f"Monday can't reach SITE_URL ({site})" in what for what in found] == [True] * private
     settings.MONDAY_API_URL = "http://127.0.0.1:8001/v2"
-    assert list(checking._address()) == []
+    assert list(doctor._address_findings()) == []

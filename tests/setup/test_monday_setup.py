@@ -6,24 +6,19 @@ from typing import Any
 
 import pytest
 from django.core.management.base import CommandError
+from django.test import Client
 
 from npd.models import Contact
 from sync.choices import Cause
 from sync.connectors.monday.client import MondayClient
-from sync.connectors.monday.hooks import WEBHOOK_EVENTS
+from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, MondayAccount, RefusedItem, SyncQueue
 from tests.support.sandbox import Sandbox
 
 pytestmark = pytest.mark.django_db
 
 Run = Callable[..., str]
-CONTACT_COLUMNS = {
-    "email": "email",
-    "phone": "phone",
-    "role_title": "text",
-    "notes": "long_text",
-    "npd_id": "text",
-}
+CONTACT_COLUMNS = {"email": "email", "phone": "phone", "role_title": "text", "notes": "long_text", "npd_id": "text"}
 
 
 def columns_of(monday: Sandbox, board_id: str) -> dict[str, str]:
@@ -51,9 +46,7 @@ def contacts_link() -> BoardLink:
 
 def a_board(monday: Sandbox, *columns: tuple[str, str, str]) -> str:
     """A board that people made by hand, with columns (id, title, type)."""
-    made = monday.query(
-        'mutation { create_board(board_name: "Ours", board_kind: public, empty: true) { id } }'
-    )
+    made = monday.query('mutation { create_board(board_name: "Ours", board_kind: public, empty: true) { id } }')
     board_id: str = made["data"]["create_board"]["id"]
     for column_id, title, kind in columns:
         answer = monday.query(
@@ -74,11 +67,7 @@ def test_it_makes_both_boards_with_their_columns_and_webhooks(monday: Sandbox, r
     assert columns_of(monday, link.board_id) == CONTACT_COLUMNS
     assert webhooks_of(monday, link.board_id) == sorted(WEBHOOK_EVENTS)
     organizations = BoardLink.objects.get(entity_type="organization")
-    assert columns_of(monday, organizations.board_id) == {
-        "address": "text",
-        "notes": "long_text",
-        "npd_id": "text",
-    }
+    assert columns_of(monday, organizations.board_id) == {"address": "text", "notes": "long_text", "npd_id": "text"}
     assert webhooks_of(monday, organizations.board_id) == sorted(WEBHOOK_EVENTS)
 
 
@@ -100,6 +89,16 @@ def test_it_stores_what_the_engine_needs(monday: Sandbox, run: Run) -> None:
 def test_records_may_be_created_from_items_of_boards_that_it_made_itself(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     assert set(BoardLink.objects.values_list("made_by_setup", "creates_records")) == {(True, True)}
+
+
+def test_boards_and_columns_have_their_names_right_after_the_set_up(
+    monday: Sandbox, run: Run, admin_client: Client
+) -> None:
+    run("monday_setup")
+    link = contacts_link()
+    page = admin_client.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
+    assert f"“Contacts” {link.board_id}" in page
+    assert f"NPD ID ({link.npd_id_column})" in page
 
 
 def test_it_remembers_who_the_token_belongs_to(monday: Sandbox, run: Run) -> None:
@@ -129,8 +128,7 @@ def test_what_an_administrator_changed_stays(monday: Sandbox, run: Run) -> None:
     changed = FieldMapping.objects.filter(link__entity_type="contact", key="email")
     changed.update(rule="npd_wins", direction="npd_to_monday", label="Mail", position=9)
     made = monday.query(
-        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Elsewhere") { id } }',
-        b=contacts_link().board_id,
+        'mutation ($b: ID!) { create_group(board_id: $b, group_name: "Elsewhere") { id } }', b=contacts_link().board_id
     )
     elsewhere = made["data"]["create_group"]["id"]
     BoardLink.objects.filter(entity_type="contact").update(creates_records=False, group_id=elsewhere)
@@ -179,9 +177,7 @@ def test_a_board_of_the_settings_wins_over_the_stored_one(monday: Sandbox, run: 
     assert not RefusedItem.objects.exists()
 
 
-def test_a_column_that_was_deleted_is_made_anew_and_its_mapping_gets_a_new_version(
-    monday: Sandbox, run: Run
-) -> None:
+def test_a_column_that_was_deleted_is_made_anew_and_its_mapping_gets_a_new_version(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     board_id = contacts_link().board_id
     monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=board_id)
@@ -219,9 +215,7 @@ def test_the_token_in_the_webhooks_address_is_neither_printed_nor_stored(
     assert "the-token" not in said + str(list(BoardLink.objects.values()))
 
 
-def test_another_address_replaces_the_webhooks_of_the_old_one(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_another_address_replaces_the_webhooks_of_the_old_one(monday: Sandbox, run: Run, settings: Any) -> None:
     run("monday_setup")
     before = contacts_link().webhooks
     settings.MONDAY_WEBHOOK_TOKEN = "another-token"
@@ -233,8 +227,7 @@ def test_another_address_replaces_the_webhooks_of_the_old_one(
 def test_webhooks_that_others_made_are_left_alone(monday: Sandbox, run: Run, settings: Any) -> None:
     board_id = settings.MONDAY_CONTACTS_BOARD_ID = a_board(monday)
     monday.query(
-        "mutation ($b: ID!, $u: String!)"
-        " { create_webhook(board_id: $b, url: $u, event: create_item) { id } }",
+        "mutation ($b: ID!, $u: String!) { create_webhook(board_id: $b, url: $u, event: create_item) { id } }",
         b=board_id,
         u=f"{settings.SITE_URL}/somebody-elses/",
     )
@@ -255,9 +248,7 @@ def test_an_address_that_monday_cannot_reach_is_said_after_everything_else_is_do
     assert columns_of(monday, contacts_link().board_id) == CONTACT_COLUMNS
 
 
-def test_a_run_after_the_address_was_mended_makes_each_webhook_once(
-    monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_a_run_after_the_address_was_mended_makes_each_webhook_once(monday: Sandbox, run: Run, settings: Any) -> None:
     good, settings.SITE_URL = settings.SITE_URL, "http://127.0.0.1:18260"
     with pytest.raises(CommandError):
         run("monday_setup")
@@ -267,9 +258,7 @@ def test_a_run_after_the_address_was_mended_makes_each_webhook_once(
     assert len(monday.boards()) == 2
 
 
-def test_a_run_that_was_interrupted_after_making_the_board_goes_on_with_that_board(
-    monday: Sandbox, run: Run
-) -> None:
+def test_a_run_that_was_interrupted_after_making_the_board_goes_on_with_that_board(monday: Sandbox, run: Run) -> None:
     monday.faults(*[{"status": 500, "on": "create_column"}] * 2)  # one is asked for again
     with pytest.raises(CommandError):
         run("monday_setup")
@@ -308,6 +297,28 @@ def test_a_run_that_was_killed_among_the_webhooks_remembers_those_it_made(
     run("monday_setup")
     for link in BoardLink.objects.all():
         assert webhooks_of(monday, link.board_id) == sorted(WEBHOOK_EVENTS)
+
+
+def test_another_board_is_worked_only_once_its_columns_are_stored(
+    monday: Sandbox, run: Run, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run("monday_setup")
+    before = contacts_link().board_id
+    settings.MONDAY_CONTACTS_BOARD_ID = a_board(monday)
+    original = MondayClient.execute
+
+    def killed(self: MondayClient, document: str, variables: Any, **more: Any) -> Any:
+        if "create_column" in document:
+            raise KeyboardInterrupt
+        return original(self, document, variables, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(MondayClient, "execute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run("monday_setup")
+    assert BoardLink.objects.get(entity_type="contact").board_id == before
+    assert f"now works with board {settings.MONDAY_CONTACTS_BOARD_ID}" in run("monday_setup")
+    assert BoardLink.objects.get(entity_type="contact").board_id == settings.MONDAY_CONTACTS_BOARD_ID
 
 
 @pytest.mark.django_db(transaction=True)
@@ -368,9 +379,7 @@ def test_success_ends_a_pause_that_an_outage_has_left(monday: Sandbox, run: Run)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_column_that_was_made_anew_is_filled_and_nobody_says_synced_before(
-    monday: Sandbox, run: Run
-) -> None:
+def test_a_column_that_was_made_anew_is_filled_and_nobody_says_synced_before(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     people = [Contact.objects.create(name=name, phone="+44 20 7946 0018") for name in ("Ann", "Bo")]
     off = Contact.objects.create(name="Otto", phone="+44 20 7946 0019")
@@ -381,9 +390,7 @@ def test_a_column_that_was_made_anew_is_filled_and_nobody_says_synced_before(
     monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "phone") { id } }', b=board_id)
     said = run("monday_setup")
     assert f"Contacts (board {board_id}): 2 contacts will be looked at again" in said
-    rows = SyncQueue.objects.filter(status="pending").values_list(
-        "entity_id", "direction", "priority", "causes"
-    )
+    rows = SyncQueue.objects.filter(status="pending").values_list("entity_id", "direction", "priority", "causes")
     assert set(rows) == {(person.pk, "to_npd", 30, int(Cause.SWEEP)) for person in people}
     assert set(Contact.objects.exclude(pk=off.pk).values_list("sync_status", flat=True)) == {"pending"}
     run("sync_drain")
@@ -406,9 +413,7 @@ def test_a_group_that_is_gone_is_replaced_and_said(monday: Sandbox, run: Run) ->
     assert contacts_link().group_id == topmost
 
 
-def test_a_mapped_column_that_changed_its_type_is_said_and_a_fitting_one_made(
-    monday: Sandbox, run: Run
-) -> None:
+def test_a_mapped_column_that_changed_its_type_is_said_and_a_fitting_one_made(monday: Sandbox, run: Run) -> None:
     run("monday_setup")
     link = contacts_link()
     FieldMapping.objects.filter(link=link, key="phone").update(column_id="role_title")

@@ -23,9 +23,7 @@ def mapping(entity_type: str, key: str) -> FieldMapping:
     return FieldMapping.objects.get(link__entity_type=entity_type, key=key)
 
 
-def add_column(
-    monday: Sandbox, board_id: str, column_id: str, title: str, kind: str, **settings: Any
-) -> None:
+def add_column(monday: Sandbox, board_id: str, column_id: str, title: str, kind: str, **settings: Any) -> None:
     answer = monday.query(
         "mutation ($b: ID!, $i: String!, $t: String!, $k: ColumnType!, $d: JSON)"
         " { create_column(board_id: $b, id: $i, title: $t, column_type: $k, defaults: $d) { id } }",
@@ -38,9 +36,7 @@ def add_column(
     assert "errors" not in answer, answer
 
 
-def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_it(
-    monday: Sandbox, run: Run
-) -> None:
+def test_without_such_columns_nothing_more_is_synced_and_it_is_said_how_to_have_it(monday: Sandbox, run: Run) -> None:
     said = run("monday_setup")
     assert not FieldMapping.objects.filter(key__in=["aliases", "organization", "inventory_url"]).exists()
     assert "organization.aliases, organization.inventory_url, contact.organization" in said
@@ -54,11 +50,7 @@ def test_a_column_that_a_person_made_is_adopted_and_read_by_its_type(
     settings.MONDAY_ORGANIZATIONS_BOARD_ID = a_board(monday, ("other_names", "aliases", kind))
     said = run("monday_setup")
     found = mapping("organization", "aliases")
-    assert (found.column_id, found.converter, found.options["column_type"]) == (
-        "other_names",
-        converter,
-        kind,
-    )
+    assert (found.column_id, found.converter, found.options["column_type"]) == ("other_names", converter, kind)
     assert f"Aliases is synced now, with the column “aliases” (other_names, {kind})" in said
     assert "organization.aliases" not in said
 
@@ -91,9 +83,7 @@ def test_one_that_was_asked_for_is_made_and_leads_to_the_other_board(monday: San
     contacts = link_of("contact")
     assert columns_of(monday, contacts.board_id)["organization"] == "board_relation"
     found = mapping("contact", "organization")
-    assert [str(board) for board in found.options["settings"]["boardIds"]] == [
-        link_of("organization").board_id
-    ]
+    assert [str(board) for board in found.options["settings"]["boardIds"]] == [link_of("organization").board_id]
     assert mapping("organization", "aliases").converter == "list_text"
     assert "contact.organization" not in said
     assert run("monday_setup").count("nothing to do") == 2
@@ -106,9 +96,7 @@ def test_a_name_that_is_none_is_refused_with_those_that_are(monday: Sandbox, run
     assert monday.boards() == []
 
 
-def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(
-    monday: Sandbox, run: Run
-) -> None:
+def test_one_that_is_deleted_later_is_a_problem_until_it_is_made_anew_or_let_go(monday: Sandbox, run: Run) -> None:
     run("monday_setup", "--with", "organization.aliases")
     found = mapping("organization", "aliases")
     monday.query(

@@ -1,10 +1,15 @@
 """The site as in the rest of the tests, and what stories do to its processes."""
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -12,10 +17,10 @@ from django.conf import settings
 from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
-from config.embedded.plan import web_command, worker_command
 from config.embedded.processes import Child
+from config.embedded.supervisor import web_command, worker_command
 from npd.models import Contact
-from sync.clock import CREATE_SYNC_NOW
+from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.models import BoardLease
 from tests.support.sandbox import Sandbox
 from tests.support.site import CHILDREN_NAME, Site, log_of, started
@@ -111,8 +116,7 @@ def terminate_connections() -> int:
     """PostgreSQL ends every connection of our processes, the broker's among them; returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s",
-            [CHILDREN_NAME],
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = %s", [CHILDREN_NAME]
         )
         return int(cursor.fetchone()[0])
 
@@ -122,6 +126,35 @@ def sweep_every_second() -> None:
     interval, _ = IntervalSchedule.objects.get_or_create(every=1, period=IntervalSchedule.SECONDS)
     PeriodicTask.objects.filter(task="sync.sweep").update(interval=interval)
     PeriodicTasks.update_changed()
+
+
+def sweep_never() -> None:
+    """As `sweep_every_second`: what no wake-up tells of goes on by something else, or not at all."""
+    PeriodicTask.objects.filter(task="sync.sweep").update(enabled=False)
+    PeriodicTasks.update_changed()
+
+
+@dataclass(frozen=True)
+class Held:
+    """The contacts' board as a worker holds it, by this token and until that time."""
+
+    token: uuid.UUID
+    until: datetime
+
+    @classmethod
+    def now(cls) -> Held:
+        """By whoever holds it at this moment."""
+        found = BoardLease.objects.get(link__entity_type="contact")
+        assert found.token is not None
+        return cls(found.token, found.expires)
+
+    def was_taken_over(self) -> bool:
+        """Whether another worker has it by now."""
+        return BoardLease.objects.filter(link__entity_type="contact").exclude(token=self.token).exists()
+
+    def would_have_ended(self) -> bool:
+        """Whether its time is over, so that another could have waited for that."""
+        return self.until <= sync_now()
 
 
 def leases() -> int:

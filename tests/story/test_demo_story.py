@@ -108,9 +108,7 @@ def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
     expect(board.locator("#deliveries li").first).to_contain_text("200 in")
     reload_until(page, "[name=notes]", "Call in the morning. Orders in spring and autumn.")
     reload_until_synced(page)
-    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text(
-        "taken over from Monday"
-    )
+    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text("taken over from Monday")
 
 
 def both_change_the_same_fields(page: Page, board: Page) -> None:
@@ -123,7 +121,7 @@ def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
     """From the list's badge to the screen, back, and from the record to the screen again."""
     sidebar(page, "Contacts")
     row = page.get_by_role("row").filter(has_text=HEROINE)
-    badge = row.get_by_role("link", name="Conflict")
+    badge = row.get_by_role("link", name="Needs attention")
     wait_with_reloads(page, badge)
     expect(row).to_contain_text("Role")
     album.take(page, "contacts")
@@ -134,7 +132,7 @@ def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
     badge.click()
     expect(page.locator("#cfl-form")).to_be_visible()
     page.get_by_role("link", name="Record", exact=True).click()
-    expect(page.get_by_label("Sync state")).to_contain_text("Conflict")
+    expect(page.get_by_label("Sync state")).to_contain_text("Needs attention")
     page.get_by_role("link", name="Settle the conflict").click()
     expect(page.locator("[data-row]")).to_have_count(2)
 

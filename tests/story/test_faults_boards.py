@@ -8,8 +8,9 @@ from django.db import connection, connections
 
 from config.embedded.processes import Child
 from npd.models import Organization
-from sync import account, wake
+from sync.limits import breaker
 from sync.models import ApiUsage, BoardLink, SyncQueue
+from sync.outbox import notify
 from tests.plugin import SERVERS
 from tests.story.conftest import Staff, leases, sweep_every_second
 from tests.support.arrived import CONTACTS, Kind, Writers, all_arrived
@@ -57,7 +58,7 @@ def people() -> Writers:
 def wake_all() -> None:
     """What saves do that send a wake-up."""
     for kind in ELEVEN:
-        wake.send(kind.entity_type)
+        notify.notify_now(kind.entity_type)
 
 
 def arrived(kind: Kind) -> bool:
@@ -73,7 +74,7 @@ def full(site: Site, people: Writers) -> Callable[[], None]:
     board = int(BoardLink.objects.get(entity_type="contact").board_id)
     site.sandbox.control("boards", board_id=board, items_limit=0)
     people.new(NAMES[:1])
-    wake.send("contact")
+    notify.notify_now("contact")
     site.wait_for("its worker has given up", lambda: calls_for("contact") and not leases())
     return lambda: site.sandbox.control("boards", board_id=board, items_limit=10_000)
 
@@ -81,7 +82,7 @@ def full(site: Site, people: Writers) -> Callable[[], None]:
 def dear(site: Site, people: Writers) -> Callable[[], None]:
     """A look at the contacts needs all points of a minute, of which some are spent; a new minute ends that."""
     site.sandbox.control("plan", plan="enterprise", points=POINTS)
-    account.greet()
+    breaker.fetch_account_info()
     BoardLink.objects.filter(entity_type="contact").update(read_points=POINTS_BUT_RESERVE - 10_000)
     people.new(NAMES[:1])
     return lambda: None
@@ -100,9 +101,7 @@ def test_a_board_at_its_limit_is_not_asked_for_while_ten_others_drain(
     eleven.wait_for("the ten others are done", lambda: all(arrived(kind) for kind in TEN), 40)
 
     assert calls_for("contact") == spent
-    assert list(SyncQueue.objects.filter(entity_type="contact").values_list("status", "attempts")) == [
-        ("pending", 0)
-    ]
+    assert list(SyncQueue.objects.filter(entity_type="contact").values_list("status", "attempts")) == [("pending", 0)]
     assert set(eleven.sandbox.control("plan", "GET")["refused"].values()) <= {0}
     eleven.processes.rest()
     end()
@@ -157,8 +156,7 @@ def running(workers: list[Child]) -> set[str]:
     """The tasks that were begun and have not ended, as the workers' logs tell."""
     said = "\n".join(line for worker in workers for line in worker.last_lines(100_000))
     begun, ended = (
-        re.findall(rf"Task sync\.\w+\[([\w-]+)\] (?:{word})", said)
-        for word in ("received", "succeeded|raised")
+        re.findall(rf"Task sync\.\w+\[([\w-]+)\] (?:{word})", said) for word in ("received", "succeeded|raised")
     )
     return set(begun) - set(ended)
 

@@ -4,9 +4,9 @@ import pytest
 from django.db import connection, transaction
 from django.test import Client
 
-from sync import lease
-from sync.claims import claim
 from sync.models import BoardLink
+from sync.outbox import lease
+from sync.outbox.claim import claim
 from tests.story.conftest import read, save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
 from tests.support.site import Site
@@ -61,7 +61,7 @@ def test_saves_arrive_and_the_screens_answer_among_100_000_dead_rows(site: Site)
 def test_a_claim_reads_none_of_100_000_dead_rows(site: Site) -> None:
     site.processes.rest()
     Writers().new(f"Person {number}" for number in range(20))
-    held = lease.take(BoardLink.objects.get(entity_type="contact"))
+    held = lease.acquire(BoardLink.objects.get(entity_type="contact"))
     assert held is not None
     with transaction.atomic():
         assert len(claim(held, 100)) == 20
@@ -74,8 +74,6 @@ def test_a_claim_reads_none_of_100_000_dead_rows(site: Site) -> None:
 def read_in_this_transaction() -> tuple[int, int]:
     """How often the queue's table was read from end to end, and how many of its rows an index led to."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sync_queue'"
-        )
+        cursor.execute("SELECT seq_scan, idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'sync_queue'")
         whole, rows = cursor.fetchone()
     return whole, rows

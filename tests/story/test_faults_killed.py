@@ -6,10 +6,12 @@ import pytest
 from django.conf import settings as used
 
 from npd.models import Contact
-from sync import wake
+from sync.clock import sync_now
 from sync.models import Intent, SyncMetadata, SyncQueue
+from sync.outbox import notify
 from tests.chaos.points import ANSWER, MUTATION, QUERY, SETTLE
 from tests.chaos.workers import Hand
+from tests.story.conftest import Held, sweep_never
 from tests.support.arrived import Writers, all_arrived
 from tests.support.site import Site
 
@@ -61,7 +63,8 @@ KILLS = {
 }
 
 
-@pytest.mark.parametrize("when", KILLS)
+# At every other point, and at these again: tests/chaos/test_killed_anywhere.py.
+@pytest.mark.parametrize("when", ["after the read", "after the creates are announced", "after the creates took effect"])
 def test_a_batch_whose_worker_was_killed_arrives_once_and_in_order(
     site: Site, hand: Hand, people: Writers, later: Callable[[float], None], when: str
 ) -> None:
@@ -74,7 +77,33 @@ def test_a_batch_whose_worker_was_killed_arrives_once_and_in_order(
     people.change([OLD[0], NEW[0]])
     later(PAST_EVERY_DEADLINE)
     site.processes.work()
-    wake.send("contact")
+    notify.notify_now("contact")
+    all_arrived(site.sandbox)
+
+
+@pytest.mark.parametrize("when", ["after the claim", "after the changes took effect", "before the settle commits"])
+def test_a_board_whose_worker_was_killed_goes_on_while_its_lease_lasts(
+    site: Site, hand: Hand, people: Writers, later: Callable[[float], None], when: str
+) -> None:
+    """All of it does but for what may be in the air. Beat notices: no wake-up is sent, and no row is swept for."""
+    point, number, left = KILLS[when]
+    sweep_never()
+    assert hand.wait(hand.fork("work", at=number, end="kill", only=point)).ended == -9
+    former = Held.now()
+    announced = set(Intent.objects.filter(state="open").values_list("entity_id", flat=True))
+    assert len(announced) == left["open"]
+    people.new(["Bystander"])
+    free = Contact.objects.exclude(pk__in=announced)
+    site.processes.work()
+    site.wait_for("another worker takes the board", former.was_taken_over)
+    assert not former.would_have_ended()
+    site.wait_for("the others flow", lambda: not free.exclude(sync_status="synced").exists(), 40)
+    in_the_air = Intent.objects.filter(entity_id__in=announced, state="open", deadline__gt=sync_now())
+    assert set(in_the_air.values_list("entity_id", flat=True)) == announced
+    site.processes.rest()
+    later(PAST_EVERY_DEADLINE)
+    site.processes.work()
+    notify.notify_now("contact")
     all_arrived(site.sandbox)
 
 
@@ -118,7 +147,7 @@ def test_a_worker_that_stood_still_until_another_had_its_board_can_finish_nothin
     mutations = [call for call in site.sandbox.calls(calls[-1]["id"]) if call["kind"] == "mutation"]
     assert len(mutations) == late
     site.processes.work()
-    wake.send("contact")
+    notify.notify_now("contact")
     all_arrived(site.sandbox, landed_late=announced if late else ())
 
 

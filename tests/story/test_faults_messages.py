@@ -9,9 +9,9 @@ import pytest
 import requests
 from django.conf import settings as used
 
-from config.embedded.plan import beat_command
 from config.embedded.processes import Child
-from sync import wake
+from config.embedded.supervisor import beat_command
+from sync.outbox import notify
 from tests.plugin import SERVERS
 from tests.story.conftest import save, sweep_every_second, synced
 from tests.support.arrived import Writers, all_arrived
@@ -53,11 +53,7 @@ def test_with_the_broker_off_for_a_whole_run_saves_succeed_and_cron_or_drain_car
         save(site, name=NAMES[2], role_title=people.number())
         people.change(NAMES[:1])
         drained = subprocess.run(
-            [sys.executable, "manage.py", "sync_drain"],
-            env=site.processes.env,
-            cwd=ROOT,
-            timeout=60,
-            check=False,
+            [sys.executable, "manage.py", "sync_drain"], env=site.processes.env, cwd=ROOT, timeout=60, check=False
         )
         assert (drained.returncode, synced(*NAMES[:3])) == (0, True)
     save(site, name=NAMES[3], role_title=people.number())
@@ -98,7 +94,7 @@ def test_two_beats_and_cron_at_once_make_nothing_twice(site: Site) -> None:
         while not (synced() and all(sweeps_sent(beat) >= 3 for beat in beats)):
             people.change(NAMES)
             for _ in range(3):
-                wake.send("contact")
+                notify.notify_now("contact")
             site.wait_for("this round is done", synced, 30)
     finally:
         enough.set()

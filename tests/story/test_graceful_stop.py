@@ -13,11 +13,11 @@ import pytest
 import requests
 from django.conf import settings as used
 
-from config.embedded.plan import worker_command
 from config.embedded.processes import Child
+from config.embedded.supervisor import worker_command
 from npd.models import Contact
-from sync import wake
 from sync.models import SyncQueue
+from sync.outbox import notify
 from tests.story.conftest import leases, names_on_board, synced
 from tests.support import guardian
 from tests.support.servers import ROOT
@@ -86,7 +86,7 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     before = calls(site)
     Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
     for _ in range(4):  # some that other processes of the pool end at once, or that are handed back
-        wake.send("contact")
+        notify.notify_now("contact")
     site.wait_for("the batch is in hand", in_hand, LONGEST)
     end(worker)
     assert calls(site) <= before + 1
@@ -95,13 +95,11 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     goes_on(site, hire if pool == "prefork" else None)
 
 
-def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(
-    site: Site, hire: Hire
-) -> None:
+def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, hire: Hire) -> None:
     worker = hire("prefork")
     Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
     site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
-    wake.send("contact")
+    notify.notify_now("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
     done = Contact.objects.exclude(monday_id=None).count()

@@ -1,17 +1,21 @@
 """What real processes do when all goes well, and when one of them, the broker or PostgreSQL goes away."""
 
+import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
+import psutil
 import pytest
 import requests
 from django.conf import settings as used
 
 from config.embedded.processes import Child
 from npd.models import Contact
-from sync import wake
 from sync.models import Intent, WebhookEvent
+from sync.outbox import notify
 from tests.story.conftest import (
+    Held,
     Staff,
     leases,
     names_on_board,
@@ -19,6 +23,7 @@ from tests.story.conftest import (
     read,
     save,
     sweep_every_second,
+    sweep_never,
     sweeps,
     synced,
     terminate_connections,
@@ -45,9 +50,7 @@ class TestWithUnsignedWebhooks:
         there_and_back(site)
 
 
-def test_an_edit_comes_back_through_the_bare_door_by_its_signature(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_edit_comes_back_through_the_bare_door_by_its_signature(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     with web_with(site, MONDAY_WEBHOOK_TOKEN=""):
         monkeypatch.setattr(used, "MONDAY_WEBHOOK_TOKEN", "")
         site.manage("monday_setup")
@@ -74,10 +77,8 @@ def test_a_worker_killed_in_the_middle_of_its_call_loses_and_doubles_nothing(
     else:
         site.sandbox.faults({"timeout": "before", "seconds": 30, "on": "create_item"})
     Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
-    wake.send("contact")
-    site.wait_for(
-        "the creates are announced", lambda: Intent.objects.filter(state="open").count() == len(PEOPLE)
-    )
+    notify.notify_now("contact")
+    site.wait_for("the creates are announced", lambda: Intent.objects.filter(state="open").count() == len(PEOPLE))
     # An intent is committed before its call is sent: only Monday can tell that the call has arrived.
     begun = names_on_board if applied else fault_is_taken
     site.wait_for("the call is on its way", lambda: begun(site))
@@ -89,10 +90,41 @@ def test_a_worker_killed_in_the_middle_of_its_call_loses_and_doubles_nothing(
 
     later(used.MONDAY_TIMEOUT_SECONDS * 2 + used.MONDAY_SETTLE_SECONDS + 5)
     site.processes.work()
-    wake.send("contact")
+    notify.notify_now("contact")
     site.wait_for("everybody is synced", synced, 30)
     assert names_on_board(site) == PEOPLE
     assert len(creates(site)) == (1 if applied else 2)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["a process of the only worker", "one of two workers"])
+def test_a_board_goes_on_at_once_when_what_worked_on_it_is_killed(site: Site, staff: Staff, whole: bool) -> None:
+    site.processes.end("worker")  # its processes may have connections to Monday from before
+    sweep_never()
+    workers = [staff(f"worker-{number}") for number in range(1 + whole)]
+    site.sandbox.control("latency", call_ms=4_000)
+    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    notify.notify_now("contact")
+    worker, process = site.wait_for("a call is in the air", lambda: calling(workers))
+    former = Held.now()
+    if whole:
+        os.killpg(worker, signal.SIGKILL)
+    else:
+        os.kill(process, signal.SIGKILL)
+    site.sandbox.control("latency", call_ms=0)
+    site.wait_for("another takes the board", former.was_taken_over)
+    assert not former.would_have_ended()
+    site.wait_for("everybody is synced", synced, 40)
+    assert names_on_board(site) == PEOPLE
+
+
+def calling(workers: Sequence[Child]) -> tuple[int, int] | None:
+    """The worker of which a process calls Monday, and that process, by their ids."""
+    for worker in workers:
+        for process in psutil.Process(worker.pid).children(recursive=True):
+            with suppress(psutil.Error):
+                if used.SANDBOX_PORT in [one.raddr.port for one in process.net_connections() if one.raddr]:
+                    return worker.pid, process.pid
+    return None
 
 
 def creates(site: Site) -> list[object]:
@@ -135,7 +167,7 @@ def test_two_workers_at_once_make_one_item_per_record(site: Site, staff: Staff) 
     for start in range(0, len(PEOPLE), 5):
         Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE[start : start + 5])
         for _ in range(4):  # one for each process of both pools
-            wake.send("contact")
+            notify.notify_now("contact")
     site.wait_for("everybody is synced", synced, 20)
     assert names_on_board(site) == PEOPLE
     both = [site.processes.children["worker"], other]

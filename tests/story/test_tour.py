@@ -71,9 +71,7 @@ def test_the_tour_shows_every_screen(site: Site, admin_page: Page, tmp_path: Pat
 
 def test_the_page_is_the_scripts_and_every_picture_is_there() -> None:
     assert PAGE.read_text() == text(), "run: make tour"
-    assert {path.name for path in PICTURES.glob("*.png")} == {
-        name for screen in SCREENS for name in screen.files()
-    }
+    assert {path.name for path in PICTURES.glob("*.png")} == {name for screen in SCREENS for name in screen.files()}
 
 
 def both_sides_edit(site: Site) -> None:
@@ -85,9 +83,7 @@ def both_sides_edit(site: Site) -> None:
             contact.save()
             site.sandbox.act("edit", item_id=contact.monday_id, column_id=field, text=there)
     people = {name for name, *_ in EDITS}
-    site.wait_for(
-        "all are in conflict", lambda: SyncConflict.objects.filter(resolved_at=None).count() == len(people)
-    )
+    site.wait_for("all are in conflict", lambda: SyncConflict.objects.filter(resolved_at=None).count() == len(people))
 
 
 def many_fields_are_emptied() -> None:

@@ -78,9 +78,7 @@ class Writers:
         return f"{next(self._numbers):05}"
 
 
-def all_arrived(
-    sandbox: Sandbox, *kinds: Kind, seconds: float = 30, landed_late: Collection[str] = ()
-) -> None:
+def all_arrived(sandbox: Sandbox, *kinds: Kind, seconds: float = 30, landed_late: Collection[str] = ()) -> None:
     """Wait until the queue is at rest, then hold both sides against each other; fails with all that is wrong.
 
     `landed_late` are values that a stopped worker sent when another had the board: they may stand out of order.

@@ -36,9 +36,7 @@ class BrokerDatabase:
         """No connection is allowed any more, and those that are there end."""
         self._allow("false")
         with psycopg.connect(self._server, autocommit=True) as server:
-            server.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._name]
-            )
+            server.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [self._name])
 
     def come_back(self) -> None:
         """Connections are allowed."""

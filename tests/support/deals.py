@@ -40,7 +40,6 @@ class Deal(SyncedModel):
 SPEC = EntitySpec(
     model=Deal,
     board_title="Deals",
-    board_setting="MONDAY_DEALS_BOARD_ID",
     match_key="name",
     mappings=(
         MappingSpec("name", "Name", ("name",), "name", "name", required=True),

@@ -19,9 +19,7 @@ def watch(leader: int) -> None:
     """Kill this process and its group, should they still be there when the run has ended."""
     if not _guardians:
         command = [sys.executable, __file__]
-        _guardians.append(
-            subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/")
-        )
+        _guardians.append(subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, text=True, cwd="/"))
     told = _guardians[0].stdin
     assert told
     with contextlib.suppress(psutil.NoSuchProcess):

@@ -47,9 +47,17 @@ class Sandbox:
         found: list[dict[str, Any]] = self.control("boards", "GET")
         return found
 
+    def all_items(self) -> list[dict[str, Any]]:
+        """The items of every board, whatever their state."""
+        return [item for board in self.boards() for item in board["items"]]
+
+    def item(self, item_id: str) -> dict[str, Any]:
+        """One of them."""
+        return next(item for item in self.all_items() if item["id"] == item_id)
+
     def items(self) -> list[dict[str, Any]]:
         """The active items of every board."""
-        return [item for board in self.boards() for item in board["items"] if item["state"] == "active"]
+        return [item for item in self.all_items() if item["state"] == "active"]
 
     def item_named(self, name: str) -> dict[str, Any] | None:
         """The active item of that name."""

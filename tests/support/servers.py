@@ -22,14 +22,15 @@ from psycopg import sql
 
 from config.embedded.postgres import EmbeddedPostgres
 from config.embedded.processes import StartError
+from config.environment import SECRETS
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 FOLDER = ROOT / "var" / "test"
 SLOTS = 32
 KEPT = {"MONDAY_SCHEMA"}
 NOT_FOR_TESTS = (
+    *SECRETS,  # and with them the names of their files
     "DATABASE",
-    "REDIS",
     "CELERY",
     "MONDAY_",
     "SITE_URL",
@@ -126,9 +127,7 @@ def _of_this_worker(broker: str) -> str:
     parts = urlsplit(broker)
     number = int(parts.path.strip("/") or 0) - int(worker.removeprefix("gw"))
     if number < 0:
-        raise StartError(
-            f"TEST_REDIS_URL leaves no Redis database for test process {worker}: name a higher one."
-        )
+        raise StartError(f"TEST_REDIS_URL leaves no Redis database for test process {worker}: name a higher one.")
     return urlunsplit(parts._replace(path=f"/{number}"))
 
 
@@ -160,11 +159,7 @@ def free_port() -> int:
 def environment(servers: Servers) -> dict[str, str]:
     """The environment of the run and of its child processes; no setting of the shell's stays in it."""
     web, sandbox = servers.ports
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if name in KEPT or not name.startswith(NOT_FOR_TESTS)
-    }
+    kept = {name: value for name, value in os.environ.items() if name in KEPT or not name.startswith(NOT_FOR_TESTS)}
     return kept | {
         "DATABASE_URL": servers.database_url,
         "CELERY_BROKER_URL": servers.broker_url,
@@ -178,5 +173,6 @@ def environment(servers: Servers) -> dict[str, str]:
         "MONDAY_SIGNING_SECRET": "test-signing-secret-0123456789abcdef",
         "MONDAY_WEBHOOK_TOKEN": "test-webhook-token",
         "CRON_SECRET": "test-cron-secret",
+        "METRICS_TOKEN": "test-metrics-token",
         "LOG_LEVEL": "INFO",
     }

@@ -4,6 +4,7 @@ They work on the test database itself. Between two tests that use them, worker a
 at a moment when they do nothing, so that they disturb neither the flush of the database nor other tests.
 """
 
+import functools
 import os
 import signal
 import sys
@@ -17,14 +18,14 @@ from urllib.parse import urlsplit, urlunsplit
 
 import requests
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 from django.core.management import call_command
 from django.db import connection
 
 from config.celery import app
-from config.embedded.plan import beat_command, web_command, worker_command
 from config.embedded.processes import Child, stop_all
+from config.embedded.supervisor import beat_command, web_command, worker_command
 from tests.support import guardian
-from tests.support.content_types import keep_numbers
 from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER, ROOT
 from tests.support.waiting import wait_for
@@ -32,6 +33,12 @@ from tests.support.waiting import wait_for
 CHILDREN_NAME = f"npd-test-{os.getpid()}"  # how PostgreSQL lists the connections of our processes
 REST_SECONDS = 5.0
 USER, PASSWORD = "admin", "admin-password"
+
+
+@functools.cache
+def hashed_password() -> str:
+    """As the web process wants it, which doesn't know this process's quick hash."""
+    return make_password(PASSWORD, hasher="pbkdf2_sha256")
 
 
 def child_environment() -> dict[str, str]:
@@ -180,19 +187,28 @@ class Site:
         self.username, self.password = USER, PASSWORD
         self.api = requests.Session()
 
-    def prepare(self) -> None:
+    def fill(self) -> None:
         """Fill the empty database and the empty sandbox with what every test needs."""
         from django.contrib.auth import get_user_model
         from rest_framework.authtoken.models import Token
 
-        keep_numbers()
-        self.user = get_user_model().objects.create_superuser(USER, "admin@example.com", PASSWORD)
-        self.token = Token.objects.create(user=self.user).key
-        self.api.headers["Authorization"] = f"Token {self.token}"
+        user = get_user_model()(username=USER, email="admin@example.com", password=hashed_password())
+        user.is_staff = user.is_superuser = True
+        user.save()
+        Token.objects.create(user=user)
+        self.processes.serve()  # it answers the challenge of each webhook
+        self.manage("monday_setup")
+
+    def begin(self) -> None:
+        """Let the processes work on what `fill` has made."""
+        from django.contrib.auth import get_user_model
+        from rest_framework.authtoken.models import Token
+
+        self.user = get_user_model().objects.get(username=USER)
+        self.api.headers["Authorization"] = f"Token {Token.objects.get(user=self.user).key}"
         purge_broker()
         restore_schedule()
         self.processes.work()
-        self.manage("monday_setup")
 
     def manage(self, *arguments: str) -> None:
         """Run a management command in this process."""
@@ -223,7 +239,7 @@ def restore_schedule() -> None:
     """Write Beat's schedule again, which the flush takes away; a running beat reads it anew."""
     from django_celery_beat.models import PeriodicTasks
 
-    from sync import scheduling
+    from sync.kernel import periodic_jobs
 
-    scheduling.ensure()
+    periodic_jobs.ensure_periodic_jobs()
     PeriodicTasks.update_changed()

@@ -4,13 +4,11 @@ from typing import Any
 
 import pytest
 
-from sync import inbox
-from sync.boards import link_of
 from sync.models import BoardLink, WebhookEvent
-from sync.sweeps import Found, sweep_board
-from tests.engine.conftest import World, world
-
-__all__ = ["world"]
+from sync.operations.detect.sweep import SweepResult, sweep_board
+from sync.records import inbox
+from sync.registry import link_of
+from tests.support.world import World
 
 
 class Post:
@@ -39,7 +37,7 @@ class Post:
         assert found is not None
         return found
 
-    def sweep(self, *, after: float = 3) -> Found:
+    def sweep(self, *, after: float = 3) -> SweepResult:
         """What a sweep finds `after` so many minutes; what it found is worked on."""
         self.world.pass_time(minutes=after)
         found = sweep_board(self.link())

@@ -3,12 +3,10 @@
 import pytest
 
 from npd.models import Contact
-from sync import registry
 from sync.choices import Cause
 from sync.models import SyncMetadata, SyncQueue
-from sync.sweeps import compare
-from sync.sweeps.comparison import Compared
-from tests.engine.conftest import World
+from sync.operations.detect.comparison import ComparisonResult, compare_board
+from tests.support.world import World
 from tests.sweeps.conftest import Post
 
 
@@ -16,8 +14,8 @@ def waiting(record: Contact) -> bool:
     return SyncQueue.objects.filter(entity_id=record.pk, status="pending").exists()
 
 
-def compared(post: Post) -> Compared:
-    found = compare(post.link())
+def compared(post: Post) -> ComparisonResult:
+    found = compare_board(post.link())
     assert found.problem == ""
     return found
 
@@ -38,8 +36,7 @@ def test_an_edit_that_nobody_told_of_is_looked_at(world: World, post: Post) -> N
     assert compared(post).differing == 1
     assert (waiting(contact), waiting(other)) == (True, False)
     assert world.row(contact).causes == Cause.SWEEP
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert contact.role_title == "Countess"
     assert compared(post).differing == 0
 
@@ -66,8 +63,7 @@ def test_an_item_without_a_record_becomes_one(world: World, post: Post) -> None:
     world.sandbox.control("items", board_id=world.board_id(), items=[{"name": "Bo", "values": values}])
     found = compared(post)
     assert (found.items, found.linked, found.without_record) == (1, 0, 1)
-    world.pass_time(minutes=1)
-    world.work()
+    world.work(minutes=1)
     assert Contact.objects.filter(name="Bo").count() == 1
     assert compared(post).without_record == 0
 
@@ -89,9 +85,7 @@ def test_a_record_without_an_item_gets_one(world: World, post: Post) -> None:
     assert world.status(contact) == "synced"
 
 
-def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_deleted(
-    world: World, post: Post
-) -> None:
+def test_an_item_that_is_not_listed_is_asked_for_by_its_id_and_nothing_is_deleted(world: World, post: Post) -> None:
     contact = world.linked("Ann")
     world.linked("Bo")
     world.sandbox.act("archive", item_id=contact.monday_id)
@@ -118,8 +112,7 @@ def test_what_is_held_or_in_conflict_is_known_and_not_counted_again(world: World
     contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Countess")
     Contact.objects.filter(pk=contact.pk).update(role_title="Programmer")
-    world.deliver()
-    world.work()
+    world.hear()
     assert world.status(contact) == "conflict"
     rows = SyncQueue.objects.count()
     assert compared(post).differing == 0
@@ -150,20 +143,6 @@ def test_the_result_is_kept_in_words_and_a_failure_too(world: World, post: Post)
     compared(post)
     assert "1 items on the board, 1 of them linked: 0 differed" in post.link().compared
     world.sandbox.faults({"status": 500, "on": "boards"})
-    found = compare(post.link())
+    found = compare_board(post.link())
     assert found.problem
     assert "could not be finished" in post.link().compared
-
-
-def test_a_field_of_every_kind_of_column_compares_as_equal(world: World, post: Post) -> None:
-    from npd.models import Organization
-
-    organization = Organization.objects.create(
-        name="Acme", address_city="Paris", address_country="France", notes="a\nb"
-    )
-    world.work()
-    organization.refresh_from_db()
-    assert organization.sync_status == "synced"
-    assert "organization" in [spec.entity_type for spec in registry.entities()]
-    found = compare(post.link("organization"))
-    assert (found.items, found.differing) == (1, 0)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from sync.checking import check
-from sync.connectors.monday.hooks import WEBHOOK_EVENTS
+from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
 from sync.models import WebhookEvent
-from tests.engine.conftest import World
+from sync.operations.doctor import run_checks
+from tests.support.world import World
 from tests.sweeps.conftest import Post
 
 HOOKS = "query ($b: ID!) { webhooks(board_id: $b) { id event } }"
@@ -25,7 +25,7 @@ def take_away(world: World, *events: str) -> None:
 
 
 def problems(about: str) -> list[str]:
-    return [f"{one.what} {one.mend}" for one in check() if not one.ok and one.about == about]
+    return [f"{one.message} {one.fix}" for one in run_checks() if not one.ok and one.subject == about]
 
 
 def edit_often(world: World, record: Any, times: int = 3) -> None:
@@ -42,8 +42,7 @@ def test_webhooks_that_were_deleted_are_made_again_by_the_next_sweep(world: Worl
     assert post.link().webhooks_problem == ""
     world.edit(contact, "role_title", "Countess")
     assert world.deliver() == 1
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert contact.role_title == "Countess"
 
 
@@ -76,9 +75,7 @@ def test_webhooks_that_cannot_be_made_are_said_in_words_and_tried_once_an_hour(
 def test_others_webhooks_are_not_taken_for_ours(world: World, post: Post) -> None:
     world.linked()
     take_away(world, "create_item")
-    others = (
-        "mutation ($b: ID!, $u: String!) { create_webhook(board_id: $b, url: $u, event: create_item) { id } }"
-    )
+    others = "mutation ($b: ID!, $u: String!) { create_webhook(board_id: $b, url: $u, event: create_item) { id } }"
     url = f"http://127.0.0.1:{world.hooks.server_address[1]}/other"
     other = world.sandbox.query(others, b=world.board_id(), u=url)["data"]["create_webhook"]["id"]
     post.sweep()
@@ -139,9 +136,7 @@ def test_one_webhook_among_lost_ones_is_no_silence(world: World, post: Post) -> 
     assert post.link().silence == ""
 
 
-def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(
-    world: World, post: Post
-) -> None:
+def test_what_a_sweep_stored_is_not_taken_for_an_arrived_webhook_by_monday_check(world: World, post: Post) -> None:
     contact = world.linked(role_title="0")
     WebhookEvent.objects.all().delete()
     for number in range(1, 4):

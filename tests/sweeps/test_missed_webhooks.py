@@ -7,8 +7,8 @@ import pytest
 
 from npd.models import Contact
 from sync.models import BoardLink, RefusedItem, SyncQueue, WebhookEvent
-from sync.sweeps import sweep_board, sweep_due
-from tests.engine.conftest import World
+from sync.operations.detect.sweep import sweep_board, sweep_due_boards
+from tests.support.world import World, mail
 from tests.sweeps.conftest import Post
 
 
@@ -16,33 +16,18 @@ def test_an_edit_whose_webhook_was_lost_is_taken_over_by_the_next_sweep(world: W
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.edit(contact, "role_title", "Countess")
-    assert post.lose() == 1
+    world.edit(contact, "name", "Anne")
+    assert post.lose() == 2
     found = post.sweep()
     contact.refresh_from_db()
-    assert (contact.role_title, found.rows, found.problem) == ("Countess", 1, "")
-
-
-def test_a_rename_whose_webhook_was_lost_is_taken_over(world: World, post: Post) -> None:
-    contact = world.linked("Ann")
-    post.swept()
-    world.edit(contact, "name", "Anne")
-    post.lose()
-    post.sweep()
-    contact.refresh_from_db()
-    assert contact.name == "Anne"
+    assert (contact.name, contact.role_title, found.rows, found.problem) == ("Anne", "Countess", 2, "")
 
 
 def test_an_item_whose_webhooks_were_lost_becomes_a_record(world: World, post: Post) -> None:
-    world.sandbox.act(
-        "add",
-        board_id=int(world.board_id()),
-        name="Bo",
-        values={"email": {"email": "bo@x.test", "text": "bo@x.test"}},
-    )
+    world.add("Bo", email=mail("bo@x.test"))
     post.lose()
     post.sweep()
-    world.pass_time(minutes=1)
-    world.work()
+    world.work(minutes=1)
     assert Contact.objects.filter(name="Bo", email="bo@x.test").count() == 1
 
 
@@ -63,14 +48,13 @@ def test_when_nothing_happened_a_sweep_is_one_call_and_changes_nothing(world: Wo
     found = post.sweep(after=20)
     contact.refresh_from_db()
     assert (world.calls() - calls, SyncQueue.objects.count() - rows) == (1, 0)
-    assert (found.rows, found.touched, contact.updated_at) == (0, 0, before)
+    assert (found.rows, found.updated, contact.updated_at) == (0, 0, before)
 
 
 def test_what_webhooks_told_is_not_told_again_by_the_log(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     world.edit(contact, "role_title", "Countess")
-    world.deliver()
-    world.work()
+    world.hear()
     calls, rows = world.calls(), SyncQueue.objects.count()
     found = post.sweep()
     assert (found.rows, SyncQueue.objects.count() - rows, world.calls() - calls) == (0, 0, 1)
@@ -79,8 +63,7 @@ def test_what_webhooks_told_is_not_told_again_by_the_log(world: World, post: Pos
 
 def test_our_own_writes_without_a_webhook_end_without_a_call(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
-    Contact.objects.filter(pk=contact.pk).update(role_title="Countess")
-    world.work()
+    world.save(contact, role_title="Countess")
     assert post.lose() == 1
     calls = world.calls()
     found = post.sweep()
@@ -110,9 +93,7 @@ def test_a_webhook_that_comes_after_its_row_of_the_log_changes_nothing(world: Wo
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
     before, mutations = contact.updated_at, world.calls("mutation")
-    world.deliver()
-    world.work()
-    contact.refresh_from_db()
+    world.hear(contact)
     assert (contact.updated_at, world.calls("mutation")) == (before, mutations)
     assert world.status(contact) == "synced"
 
@@ -161,7 +142,7 @@ def test_an_update_that_no_log_tells_is_found_by_the_items_last_update(world: Wo
     finally:
         world.sandbox.control("activity", late_seconds=0)
     contact.refresh_from_db()
-    assert (found.rows, found.touched, again.touched) == (0, 1, 0)
+    assert (found.rows, found.updated, again.updated) == (0, 1, 0)
     assert contact.role_title == "Countess"
 
 
@@ -173,9 +154,7 @@ def test_items_that_were_refused_are_not_asked_again(world: World, post: Post) -
     assert not SyncQueue.objects.filter(remote_id=item["id"]).exists()
 
 
-def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(
-    world: World, post: Post
-) -> None:
+def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_finished(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
     before = post.link().swept_to
@@ -186,8 +165,7 @@ def test_the_cursor_moves_to_mondays_newest_time_and_only_when_the_sweep_is_fini
     failed = post.sweep()
     assert "could not be asked" in failed.problem
     assert (post.link().swept_to, post.link().sweep_problem) == (before, failed.problem)
-    world.wait_out()
-    world.work()
+    world.settle()
     assert post.sweep().problem == ""
     moved = post.link().swept_to
     assert moved is not None
@@ -211,9 +189,7 @@ def test_a_listing_that_was_cut_short_moves_nothing_and_says_so(world: World, po
     assert post.sweep().problem == ""
 
 
-def test_a_board_whose_count_never_fits_its_listing_is_believed_the_second_time(
-    world: World, post: Post
-) -> None:
+def test_a_board_whose_count_never_fits_its_listing_is_believed_the_second_time(world: World, post: Post) -> None:
     for name in ("Ann", "Bo"):
         world.linked(name)
     world.sandbox.faults({"listing": 1, "on": "items_page", "count": 2})
@@ -231,17 +207,15 @@ def test_the_log_in_another_shape_is_said_and_items_by_last_update_stand_in(worl
     found = post.sweep()
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
-    assert (found.touched, found.problem) == (1, "")
+    assert (found.updated, found.problem) == (1, "")
     assert "MONDAY_API_VERSION" in post.link().sweep_problem
 
 
 def test_every_page_of_the_log_is_read(world: World, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     from sync.connectors.monday import activity
-    from sync.sweeps import missed
 
-    for module in (activity, missed):
-        monkeypatch.setattr(module, "LOG_PAGE", 4)
-    monkeypatch.setattr(missed, "LOG_ROWS", 8)
+    monkeypatch.setattr(activity, "LOG_PAGE", 4)
+    monkeypatch.setattr(activity, "LOG_ROWS", 8)
     contact = world.linked(role_title="0")
     post.swept()
     for number in range(1, 31):
@@ -261,44 +235,46 @@ def test_a_board_is_due_once_an_interval_and_its_first_sweep_begins_where_it_was
     world: World, post: Post
 ) -> None:
     calls = world.calls()
-    assert sweep_due() == []
+    assert sweep_due_boards() == []
     assert world.calls() == calls
     world.pass_time(minutes=9)
-    assert sweep_due() == []
+    assert sweep_due_boards() == []
     world.pass_time(minutes=2)
-    assert [found.problem for found in sweep_due()] == ["", ""]
-    assert sweep_due() == []
+    assert [found.problem for found in sweep_due_boards()] == ["", ""]
+    assert sweep_due_boards() == []
     assert BoardLink.objects.filter(swept_at=None).count() == 0
 
 
 def test_a_paused_account_is_not_asked(world: World, post: Post) -> None:
-    from sync import account
-    from sync.connectors.monday.errors import NotAuthenticated
+    from sync.connectors.base.errors import NotAuthenticated
+    from sync.limits import breaker
 
-    sweep_due()
+    sweep_due_boards()
     world.pass_time(minutes=11)
-    account.pause(NotAuthenticated("no"))
+    breaker.trip_account(NotAuthenticated("no"))
     calls = world.calls()
-    assert sweep_due() == []
+    assert sweep_due_boards() == []
     assert world.calls() == calls
 
 
 def test_a_sweep_without_room_in_the_allowance_says_so_and_moves_nothing(
     world: World, post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sync import account
-    from sync.connectors.monday.errors import BudgetExhausted
+    from sync.connectors.base.errors import BudgetExhausted
+    from sync.limits import breaker, metered_client
 
     class Full:
+        def __init__(self, **_: Any) -> None: ...
+
         def execute(self, *_: Any, **__: Any) -> Any:
             raise BudgetExhausted("Today's calls to Monday are used up.", wait_seconds=60)
 
     before = post.link().swept_to
-    monkeypatch.setattr(account, "client", Full)
+    monkeypatch.setattr(metered_client, "client", Full)
     found = sweep_board(post.link())
     assert "used up" in found.problem
     assert post.link().swept_to == before
-    assert account.account().paused_until is None
+    assert breaker.monday_account().paused_until is None
 
 
 def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) -> None:
@@ -312,9 +288,7 @@ def test_subitems_and_the_boards_own_rows_wake_nobody(world: World, post: Post) 
     assert WebhookEvent.objects.exclude(type="touched").count() == events
 
 
-def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_touches(
-    world: World, post: Post
-) -> None:
+def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_touches(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.edit(contact, "role_title", "Countess")
@@ -327,9 +301,7 @@ def test_what_was_forgotten_long_ago_is_not_found_anew_on_a_board_that_nobody_to
     assert not SyncQueue.objects.filter(status="pending").exists()
 
 
-def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(
-    world: World, post: Post
-) -> None:
+def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.edit(contact, "role_title", "Countess")
@@ -343,8 +315,8 @@ def test_after_weeks_without_a_worker_the_log_only_says_which_items_to_look_at(
 
 
 def test_the_records_history_says_that_a_sweep_found_it(world: World, post: Post) -> None:
-    from sync.explain.chains import chains, in_words
-    from sync.models import Decision
+    from sync.models.state import Decision
+    from sync.operations.preview.cause_chains import causes_by_decision, causes_text
 
     contact = world.linked(role_title="Analyst")
     post.swept()
@@ -352,5 +324,5 @@ def test_the_records_history_says_that_a_sweep_found_it(world: World, post: Post
     post.lose()
     post.sweep()
     pulled = Decision.objects.filter(entity_id=contact.pk, kind="pull")
-    told = [in_words(chain) for chain in chains(list(pulled)).values()]
+    told = [causes_text(chain) for chain in causes_by_decision(list(pulled)).values()]
     assert any("row of the activity log, found by a sweep" in words for words in told)

@@ -3,9 +3,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 
-from tests.engine.conftest import World, world
-
-__all__ = ["World", "world"]
+from tests.support.world import World
 
 
 @pytest.fixture
@@ -17,7 +15,7 @@ def dora(world: World) -> User:
 @pytest.fixture
 def line(world: World) -> Any:
     """The newest line of one kind in a record's log."""
-    from sync.models import Decision
+    from sync.models.state import Decision
 
     def newest(record: Any, kind: str, key: str = "role_title") -> Decision:
         return Decision.objects.filter(entity_id=record.pk, kind=kind, key=key).latest("id")

@@ -10,9 +10,9 @@ from django.contrib.auth.models import User
 from conflicts.models import SyncConflict
 from npd.models import Contact, Organization
 from sync.models import Decision, FieldMapping
-from sync.undo import carry_out, decisions_of_batch, plan
-from tests.engine.conftest import World
+from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
 from tests.engine.test_relations import add_column, adopt, choose_on_board
+from tests.support.world import World
 
 Line = Callable[..., Decision]
 
@@ -29,7 +29,7 @@ def pulled(world: World, **values: Any) -> Contact:
 
 def test_a_pulled_change_is_taken_back_on_both_sides(world: World, dora: User, line: Line) -> None:
     contact = pulled(world)
-    undone = carry_out([line(contact, "pull")], by=dora)
+    undone = undo_decisions([line(contact, "pull")], by=dora)
     assert [(s.label, s.now, s.back_to) for s in undone.done] == [("Role", "Chair", "Boss")]
     contact.refresh_from_db()
     assert contact.role_title == "Boss"
@@ -38,26 +38,22 @@ def test_a_pulled_change_is_taken_back_on_both_sides(world: World, dora: User, l
     assert world.status(contact) == "synced"
 
 
-def test_an_undo_is_a_line_with_its_author_that_names_what_it_takes_back(
-    world: World, dora: User, line: Line
-) -> None:
+def test_an_undo_is_a_line_with_its_author_that_names_what_it_takes_back(world: World, dora: User, line: Line) -> None:
     contact = pulled(world)
     pull = line(contact, "pull")
-    carry_out([pull], by=dora)
+    undo_decisions([pull], by=dora)
     undo = line(contact, "undo")
     assert (undo.undoes, undo.actor) == (pull.pk, "Dora Demo")
-    assert undo.sentence.startswith(
-        "Role put back to “Boss” (was “Chair”): Dora Demo took back what was taken over"
-    )
+    assert undo.sentence.startswith("Role put back to “Boss” (was “Chair”): Dora Demo took back what was taken over")
     context = pghistory.models.Context.objects.latest("created_at")
     assert (context.metadata["cause"], context.metadata["user"]) == ("undo", dora.pk)
 
 
 def test_an_undo_can_be_undone(world: World, dora: User, line: Line) -> None:
     contact = pulled(world)
-    carry_out([line(contact, "pull")], by=dora)
+    undo_decisions([line(contact, "pull")], by=dora)
     world.work()
-    carry_out([line(contact, "undo")], by=dora)
+    undo_decisions([line(contact, "undo")], by=dora)
     world.work()
     assert world.values(contact)["role_title"] == "Chair"
     contact.refresh_from_db()
@@ -69,7 +65,7 @@ def test_an_undo_of_a_value_that_moved_on_changes_nothing_and_says_what_stands_n
 ) -> None:
     contact = pulled(world)
     Contact.objects.filter(pk=contact.pk).update(role_title="President")
-    undone = carry_out([line(contact, "pull")], by=dora)
+    undone = undo_decisions([line(contact, "pull")], by=dora)
     assert not undone.done
     (left,) = undone.left
     assert (left.now, left.stale) == (
@@ -83,15 +79,12 @@ def test_an_undo_of_a_value_that_moved_on_changes_nothing_and_says_what_stands_n
 def test_an_undo_where_monday_moved_on_asks_a_person(world: World, dora: User, line: Line) -> None:
     contact = pulled(world)
     world.edit(contact, "role_title", "President")
-    carry_out([line(contact, "pull")], by=dora)
+    undo_decisions([line(contact, "pull")], by=dora)
     world.work()
     assert world.status(contact) == "conflict"
     assert world.values(contact)["role_title"] == "President"
     conflict = SyncConflict.objects.get(resolved_at=None)
-    assert (conflict.npd_data, conflict.monday_data) == (
-        {"role_title": "Boss"},
-        {"role_title": "President"},
-    )
+    assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Boss"}, {"role_title": "President"})
 
 
 def test_a_sent_change_is_taken_back_on_both_sides(world: World, dora: User, line: Line) -> None:
@@ -99,9 +92,8 @@ def test_a_sent_change_is_taken_back_on_both_sides(world: World, dora: User, lin
     contact.role_title = "Chair"
     contact.save()
     world.work()
-    carry_out([line(contact, "push")], by=dora)
-    world.work()
-    contact.refresh_from_db()
+    undo_decisions([line(contact, "push")], by=dora)
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == ("Boss", "Boss")
 
 
@@ -117,23 +109,19 @@ def test_a_value_that_a_rule_has_overridden_can_be_taken_back(
     world.work()
     won, lost = ("From NPD", "From Monday") if rule == "npd_wins" else ("From Monday", "From NPD")
     assert world.values(contact)["role_title"] == won
-    (step,) = carry_out([line(contact, kind)], by=dora).done
+    (step,) = undo_decisions([line(contact, kind)], by=dora).done
     assert (step.now, step.back_to) == (won, lost)
-    world.work()
-    contact.refresh_from_db()
+    world.work(contact)
     assert (contact.role_title, world.values(contact)["role_title"]) == (lost, lost)
 
 
-def test_what_was_edited_on_monday_and_mirrored_over_can_be_taken_back(
-    world: World, dora: User, line: Line
-) -> None:
+def test_what_was_edited_on_monday_and_mirrored_over_can_be_taken_back(world: World, dora: User, line: Line) -> None:
     contact = world.linked(role_title="Boss")
-    Contact.objects.filter(pk=contact.pk).update(sync_direction="npd_to_monday")
-    world.work()
+    world.save(contact, sync_direction="npd_to_monday")
     world.edit(contact, "role_title", "Typed on the board")
     world.look(contact)
     assert world.values(contact)["role_title"] == "Boss"
-    carry_out([line(contact, "push")], by=dora)
+    undo_decisions([line(contact, "push")], by=dora)
     world.work()
     assert world.values(contact)["role_title"] == "Typed on the board"
 
@@ -142,12 +130,10 @@ def test_a_field_that_comes_from_monday_alone_is_left_alone_and_says_where_to_ch
     world: World, dora: User, line: Line
 ) -> None:
     contact = world.linked(role_title="Boss")
-    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(
-        direction="monday_to_npd"
-    )
+    FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(direction="monday_to_npd")
     world.edit(contact, "role_title", "Chair")
     world.look(contact)
-    (left,) = carry_out([line(contact, "pull")], by=dora).left
+    (left,) = undo_decisions([line(contact, "pull")], by=dora).left
     assert left.stale.endswith("Change it on the board.")
     contact.refresh_from_db()
     assert contact.role_title == "Chair"
@@ -162,7 +148,7 @@ def test_a_field_in_conflict_is_left_to_its_conflict(world: World, dora: User, l
     world.work()
     contact.role_title = "Chair"
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    (step,) = plan([pull])
+    (step,) = plan_decision_undo([pull])
     assert step.stale == "A conflict on it is open. Settle that instead."
 
 
@@ -170,7 +156,7 @@ def test_a_record_that_is_gone_is_left_alone(world: World, dora: User, line: Lin
     contact = pulled(world)
     pull = line(contact, "pull")
     Contact.objects.filter(pk=contact.pk).delete()
-    (left,) = carry_out([pull], by=dora).left
+    (left,) = undo_decisions([pull], by=dora).left
     assert left.stale == "The record was deleted meanwhile. Bring it back first."
 
 
@@ -179,13 +165,13 @@ def test_an_earlier_value_that_npd_refuses_now_is_left_alone(world: World, dora:
     pull = line(contact, "pull")
     Decision.objects.filter(pk=pull.pk).update(values=pull.values | {"raw_before": {"role_title": "x" * 300}})
     pull.refresh_from_db()
-    (left,) = carry_out([pull], by=dora).left
+    (left,) = undo_decisions([pull], by=dora).left
     assert left.stale.startswith("NPD doesn't take the earlier value any more:")
 
 
 def test_the_first_value_of_a_new_item_is_nothing_to_go_back_from(world: World, line: Line) -> None:
     contact = world.linked(role_title="Boss")
-    (step,) = plan([line(contact, "push")])
+    (step,) = plan_decision_undo([line(contact, "push")])
     assert step.stale.startswith("It was the first value of a new item")
 
 
@@ -193,12 +179,11 @@ def test_a_batch_is_taken_back_but_for_what_moved_on(world: World, dora: User, l
     contacts = [world.linked(f"Contact {n}", role_title="Boss") for n in range(3)]
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     batch = line(contacts[0], "pull").batch_id
     assert batch is not None
     Contact.objects.filter(pk=contacts[2].pk).update(role_title="President")
-    undone = carry_out(decisions_of_batch(batch), by=dora)
+    undone = undo_decisions(decisions_of_batch(batch), by=dora)
     assert {s.name for s in undone.done} == {"Contact 0", "Contact 1"}
     assert [s.name for s in undone.left] == ["Contact 2"]
     world.work()
@@ -210,12 +195,11 @@ def test_the_undo_of_a_batch_is_a_batch_that_can_be_undone(world: World, dora: U
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")
         world.edit(contact, "notes", "new")
-    world.deliver()
-    world.work()
-    first = carry_out(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
+    world.hear()
+    first = undo_decisions(decisions_of_batch(line(contacts[0], "pull").batch_id), by=dora)
     assert len(first.done) == 4
     world.work()
-    again = carry_out(decisions_of_batch(first.batch_id), by=dora)
+    again = undo_decisions(decisions_of_batch(first.batch_id), by=dora)
     assert len(again.done) == 4
     world.work()
     for contact in contacts:
@@ -227,7 +211,7 @@ def test_a_batch_names_what_it_made_and_leaves_it_alone(world: World, dora: User
     contact = world.contact(role_title="Boss")
     world.work()
     batch = line(contact, "create", key="").batch_id
-    (left,) = carry_out(decisions_of_batch(batch), by=dora).left
+    (left,) = undo_decisions(decisions_of_batch(batch), by=dora).left
     assert left.stale.startswith("It made something new")
 
 
@@ -237,7 +221,7 @@ def test_moves_of_one_field_in_a_row_are_taken_back_to_the_first(world: World, d
         world.edit(contact, "role_title", value)
         world.look(contact)
     lines = list(Decision.objects.filter(entity_id=contact.pk, kind="pull", key="role_title"))
-    assert len(carry_out(lines, by=dora).done) == 2
+    assert len(undo_decisions(lines, by=dora).done) == 2
     contact.refresh_from_db()
     assert contact.role_title == "One"
 
@@ -252,9 +236,8 @@ def test_a_relation_is_put_back_whole(world: World, dora: User, line: Line) -> N
     world.look(contact)
     contact.refresh_from_db()
     assert contact.organization == two
-    carry_out([line(contact, "pull", key="organization")], by=dora)
-    world.work()
-    contact.refresh_from_db()
+    undo_decisions([line(contact, "pull", key="organization")], by=dora)
+    world.work(contact)
     assert contact.organization == one
     assert (world.values(contact)["organization"], world.status(contact)) == ("One Ltd", "synced")
 
@@ -268,6 +251,6 @@ def test_an_address_is_put_back_whole(world: World, dora: User, line: Line) -> N
     world.look(organization)
     organization.refresh_from_db()
     assert organization.address_street == "14 Main St"
-    carry_out([line(organization, "pull", key="address")], by=dora)
+    undo_decisions([line(organization, "pull", key="address")], by=dora)
     organization.refresh_from_db()
     assert (organization.address_street, organization.address_city) == ("12 Main St", "Springfield")

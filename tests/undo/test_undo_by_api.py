@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 
 from npd.models import Contact
 from sync.models import Decision
-from tests.engine.conftest import World
+from tests.support.world import World
 from tests.undo.test_undo import pulled
 
 Line = Callable[..., Decision]

@@ -8,7 +8,7 @@ from django.test import Client
 
 from npd.models import Contact
 from sync.models import Decision
-from tests.engine.conftest import World
+from tests.support.world import World
 from tests.undo.test_undo import pulled
 
 Line = Callable[..., Decision]
@@ -23,9 +23,7 @@ def browser_of(dora: User, client: Client, settings: object) -> Client:
     return client
 
 
-def test_a_line_of_the_history_says_why_and_leads_to_its_undo(
-    world: World, browser_of: Client, line: Line
-) -> None:
+def test_a_line_of_the_history_says_why_and_leads_to_its_undo(world: World, browser_of: Client, line: Line) -> None:
     contact = pulled(world)
     page = browser_of.get(f"/admin/npd/contact/{contact.pk}/change/").content.decode()
     assert "<summary>Why</summary>" in page
@@ -33,9 +31,7 @@ def test_a_line_of_the_history_says_why_and_leads_to_its_undo(
     assert f"/admin/sync/decision/{line(contact, 'pull').pk}/undo/" in page
 
 
-def test_the_page_shows_what_goes_back_and_the_button_does_it(
-    world: World, browser_of: Client, line: Line
-) -> None:
+def test_the_page_shows_what_goes_back_and_the_button_does_it(world: World, browser_of: Client, line: Line) -> None:
     contact = pulled(world)
     url = f"/admin/sync/decision/{line(contact, 'pull').pk}/undo/"
     page = browser_of.get(url).content.decode()
@@ -65,8 +61,7 @@ def test_a_batch_has_its_page(world: World, browser_of: Client, line: Line) -> N
     contacts = [world.linked(f"Contact {n}", role_title="Boss") for n in range(3)]
     for contact in contacts:
         world.edit(contact, "role_title", "Chair")
-    world.deliver()
-    world.work()
+    world.hear()
     Contact.objects.filter(pk=contacts[2].pk).update(role_title="President")
     url = f"/admin/sync/decision/batch/{line(contacts[0], 'pull').batch_id}/undo/"
     page = browser_of.get(url).content.decode()

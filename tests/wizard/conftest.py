@@ -8,17 +8,18 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.contrib.auth.models import User
 from django.db import connection
 from django.test import Client
 
 from npd.models import Contact, Organization
-from sync import wake
 from sync.clock import CREATE_SYNC_NOW
 from sync.models import SetupDraft
+from sync.operations.setup import plan
+from sync.operations.setup.run import advance_drafts
+from sync.outbox import notify
 from sync.queue import SyncQueueService
-from sync.tasks import carry_on_set_ups
-from sync.wizard.working import carry_on
 from tests.setup.fixtures import receiver
 from tests.support.sandbox import Sandbox
 
@@ -30,9 +31,9 @@ START = "/admin/sync/boardlink/set-up/"
 @pytest.fixture(autouse=True)
 def quiet(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """No wake-up leaves the test."""
-    monkeypatch.setattr(wake, "send", lambda entity_type: True)
-    monkeypatch.setattr(wake, "board", lambda entity_type: True)
-    monkeypatch.setattr(carry_on_set_ups, "apply_async", lambda **options: None)
+    monkeypatch.setattr(notify, "notify_now", lambda entity_type: True)
+    monkeypatch.setattr(notify, "notify_board", lambda entity_type: True)
+    monkeypatch.setattr(current_app, "send_task", lambda name, **options: None)
     settings.STORAGES = settings.STORAGES | {
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     }
@@ -80,14 +81,13 @@ class Wizard:
         return words_of(answer.content.decode())
 
     def boards(self, **choices: str) -> str:
-        """Choose boards on a page that shows the set-ups as they are."""
-        seen = {f"seen-{one.entity_type}": str(one.revision) for one in SetupDraft.objects.all()}
-        return self.post("boards/", **seen, **choices)
+        """Choose boards."""
+        return self.post("boards/", **choices)
 
     def map(self, kind: str, **changes: str) -> str:
         """Send the page as it was shown, with these changes; `column_email="+"`."""
         self.get(f"map/{kind}/")
-        form = {"seen": str(draft(kind).revision)}
+        form: dict[str, str] = {}
         for key, one in draft(kind).fields.items():
             form |= {f"{name}-{key}": value for name, value in one.items()}
         form |= {name.replace("_", "-", 1): value for name, value in changes.items()}
@@ -95,20 +95,19 @@ class Wizard:
 
     def work(self) -> None:
         """What a worker does for the wizard."""
-        carry_on()
+        advance_drafts()
 
     def drain(self) -> None:
         """What a worker does for the queue."""
         SyncQueueService().process(seconds=60)
 
-    def confirm(self, **seen: int) -> str:
-        """Confirm the plan as it is now, or as it was."""
-        kinds = {one.entity_type: one.revision for one in SetupDraft.objects.exclude(state="done")}
-        return self.post("plan/", **{f"seen-{kind}": str(number) for kind, number in (kinds | seen).items()})
+    def confirm(self, **seen: str) -> str:
+        """Confirm the plan as it is now, or as it was shown."""
+        return self.post("plan/", **(plans_shown() | seen))
 
     def answer(self, kind: str, **answers: str) -> str:
         given = {f"answer-{record}": value for record, value in answers.items()}
-        return self.post(f"match/{kind}/", seen=str(draft(kind).revision), **given)
+        return self.post(f"match/{kind}/", **given)
 
     def all_the_way(self, **choices: str) -> None:
         """Boards, mapping as suggested, comparison, confirmation, run, and the queue."""
@@ -120,6 +119,12 @@ class Wizard:
         self.confirm()
         self.work()
         self.drain()
+
+
+def plans_shown(*kinds: str) -> dict[str, str]:
+    """What the plan's page sends for these kinds of records, or all that are open."""
+    found = SetupDraft.objects.exclude(state="done")
+    return {f"plan-{one.entity_type}": plan.shown_token(one) for one in found if not kinds or one.entity_type in kinds}
 
 
 def draft(kind: str = "contact") -> SetupDraft:
@@ -146,20 +151,15 @@ def later(monday: Sandbox, seconds: float) -> None:
     """Let time pass, here and on Monday."""
     with connection.cursor() as cursor:
         cursor.execute(
-            CREATE_SYNC_NOW.replace(
-                "clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''"
-            )
+            CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{seconds} seconds''")
         )
     monday.control("clock", offset_seconds=seconds)
 
 
-def a_board(
-    monday: Sandbox, name: str, *columns: tuple[str, str, str], items: Sequence[dict[str, Any]] = ()
-) -> str:
+def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: Sequence[dict[str, Any]] = ()) -> str:
     """A board that people made by hand: columns (id, title, type), items {name, column: value}."""
     made = monday.query(
-        "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }",
-        n=name,
+        "mutation ($n: String!) { create_board(board_name: $n, board_kind: public, empty: true) { id } }", n=name
     )
     board_id: str = made["data"]["create_board"]["id"]
     for column_id, title, kind in columns:

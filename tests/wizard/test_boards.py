@@ -11,7 +11,7 @@ from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft
 
 def test_the_token_is_tested_and_never_shown(wizard: Wizard, settings: Any) -> None:
     page = wizard.post()
-    assert "Taken" in page
+    assert "Connected" in page
     assert settings.MONDAY_API_VERSION in page
     assert settings.MONDAY_API_KEY not in wizard.client.post("/admin/sync/boardlink/set-up/").content.decode()
 
@@ -19,15 +19,13 @@ def test_the_token_is_tested_and_never_shown(wizard: Wizard, settings: Any) -> N
 def test_a_refused_token_is_said_with_what_to_set(wizard: Wizard, settings: Any) -> None:
     settings.MONDAY_API_KEY = "another-token-that-monday-refuses"
     page = wizard.post()
-    assert "Not taken" in page
+    assert "Not connected" in page
     assert "MONDAY_API_KEY" in page
     assert "another-token" not in page
     assert "test again" in page
 
 
-def test_without_a_token_the_page_says_what_to_set_and_leads_no_further(
-    wizard: Wizard, settings: Any
-) -> None:
+def test_without_a_token_the_page_says_what_to_set_and_leads_no_further(wizard: Wizard, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
     assert "No token is set" in wizard.post()
     assert "Put MONDAY_API_KEY=… into the environment" in wizard.get("boards/")
@@ -43,7 +41,7 @@ def test_boards_are_searched_by_name_and_number(wizard: Wizard) -> None:
 
 def test_one_board_for_both_kinds_is_refused_and_nothing_is_kept(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Everything", *PEOPLE)
-    assert "can't have the same board" in wizard.boards(contact=board, organization=board)
+    assert "Two kinds of records can't have the same board" in wizard.boards(contact=board, organization=board)
     assert not SetupDraft.objects.exists()
 
 

@@ -47,6 +47,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     wizard.drain()
     mapping = FieldMapping.objects.get(key="role_title")
     assert (mapping.column_id, mapping.version) == ("position", 2)
+    assert "Role is now in the column position (as chosen)" in draft().outcome["done"]
     assert wizard.monday.item_named("Ann Ångström")["values"]["position"] == "Head"  # type: ignore[index]
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
@@ -58,9 +59,7 @@ def test_a_direction_chosen_on_the_boards_page_leads_to_the_plan(wizard: Wizard)
         key.replace("column_id", "direction") for key, value in form.items()
         if key.startswith("mappings") and key.endswith("column_id") and value == "job"
     ]  # fmt: skip
-    page = words_of(
-        wizard.client.post(page_of(link), form | {name: "npd_to_monday"}, follow=True).content.decode()
-    )
+    page = words_of(wizard.client.post(page_of(link), form | {name: "npd_to_monday"}, follow=True).content.decode())
     assert "Column and direction are not changed yet: this is the plan" in page
     assert FieldMapping.objects.get(key="role_title").direction == "bidirectional"
     wizard.work()
@@ -97,3 +96,24 @@ def test_a_field_never_mapped_needs_no_column(wizard: Wizard) -> None:
     assert FieldMapping.objects.get(key="notes").direction == "none"
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
     assert "Notes" not in {column["title"] for column in wizard.monday.boards()[0]["columns"]}
+
+
+def test_a_field_that_gets_its_first_column_later_stays_at_its_first_version(wizard: Wizard) -> None:
+    """Nothing was agreed about a field without a column, so there is no base to end: as by the command."""
+    people()
+    wizard.boards(contact=a_board(wizard.monday, "CRM", *COLUMNS))
+    wizard.map("contact", column_notes="")
+    wizard.work()
+    wizard.confirm()
+    wizard.work()
+    wizard.post("change/contact/")
+    Contact.objects.filter(email="ann@x.org").update(notes="Met at the fair")
+    wizard.map("contact", column_notes="+", direction_notes="bidirectional")
+    wizard.work()
+    wizard.confirm()
+    wizard.work()
+    wizard.drain()
+    mapping = FieldMapping.objects.get(key="notes")
+    assert (mapping.direction, mapping.version) == ("bidirectional", 1)
+    assert wizard.monday.item_named("Ann Ångström")["values"][mapping.column_id] == "Met at the fair"  # type: ignore[index]
+    assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}

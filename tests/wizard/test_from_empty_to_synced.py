@@ -12,8 +12,8 @@ from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, later, mail, p
 
 def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     people()
-    assert "Does Monday take the token?" in wizard.get()
-    assert "Taken" in wizard.post()
+    assert "Connection to Monday" in wizard.get()
+    assert "Connected" in wizard.post()
     wizard.boards(organization="new", contact="new")
     assert "Next" in wizard.map("organization")
     assert "Both sides are being compared" in wizard.map("contact")
@@ -22,7 +22,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "The board “Organizations” is made" in plan
     assert "About" in plan
     assert not wizard.mutations()
-    assert "The set-up is being carried out" in wizard.confirm()
+    assert "The set-up is being applied" in wizard.confirm()
     assert not wizard.mutations()
     wizard.work()
     assert draft().state == "done", draft().problem
@@ -34,7 +34,7 @@ def test_new_boards_are_made_and_everything_is_in_sync(wizard: Wizard) -> None:
     assert "2 of 2 in sync" in end
     said = list(LogEntry.objects.order_by("pk").values_list("change_message", flat=True))
     assert any("Set-up confirmed: 2 to create, 0 to link" in one for one in said)
-    assert said[-1] == "Set-up carried out."
+    assert said[-1] == "Set-up applied."
 
 
 def test_a_board_that_is_there_is_mapped_matched_and_linked(wizard: Wizard) -> None:
@@ -97,8 +97,8 @@ def test_many_new_records_go_by_one_import_and_a_dead_worker_is_followed(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Contact.objects.bulk_create(Contact(name=f"Person {n}", email=f"p{n}@x.org") for n in range(12))
-    monkeypatch.setattr("sync.wizard.applying.BULK", 10)
-    monkeypatch.setattr("sync.wizard.confirming.BULK", 10)
+    monkeypatch.setattr("sync.operations.setup.run.BULK_THRESHOLD", 10)
+    monkeypatch.setattr("sync.operations.setup.plan.BULK_THRESHOLD", 10)
     passed: list[float] = []
 
     def wait(seconds: float) -> bool:
@@ -107,7 +107,7 @@ def test_many_new_records_go_by_one_import_and_a_dead_worker_is_followed(
         later(wizard.monday, sum(passed))
         return len(passed) == 1
 
-    monkeypatch.setattr("sync.stopping.wait", wait)
+    monkeypatch.setattr("sync.kernel.process.wait", wait)
     wizard.boards(contact="new")
     wizard.map("contact")
     wizard.work()

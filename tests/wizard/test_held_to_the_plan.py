@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -9,15 +10,16 @@ import pytest
 from django.utils import timezone
 
 from npd.models import Contact
+from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
-from sync.connectors.monday import board_list
-from sync.enqueue import enqueue_many
-from sync.letting_go import CannotUnlink, let_go_of, link_again
+from sync.connectors.monday import board_structure
+from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
-from sync.record_settings import resume
-from sync.setup import set_up_all
-from sync.wizard import confirming, working
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, later, people
+from sync.operations.setup import plan, run
+from sync.outbox.queue_rows import enqueue_many
+from sync.records.item_links import relink, unlinked_item
+from sync.records.record_settings import resume_record
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, people
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
@@ -86,6 +88,36 @@ def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_unasked(wizar
     assert FieldMapping.objects.get(key="phone").rule == "npd_wins"
 
 
+def plan_page(wizard: Wizard) -> dict[str, str]:
+    """What the plan's page sends, as it is shown now."""
+    page = wizard.client.get(START + "plan/").content.decode()
+    return dict(re.findall(r'name="(plan-\w+)"\s+value="([^"]*)"', page))
+
+
+def test_the_page_that_was_refused_for_changed_settings_does_not_confirm_them(wizard: Wizard) -> None:
+    """To look again is to load the page again: sent once more, it would confirm what it never showed."""
+    changing(wizard)
+    seen = plan_page(wizard)
+    FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
+    assert "settings were changed elsewhere" in wizard.post("plan/", **seen)
+    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
+    assert draft().state == "compared"
+    assert "being applied" in wizard.post("plan/", **plan_page(wizard))
+
+
+def test_answers_given_after_the_plan_was_shown_are_not_applied_with_it(wizard: Wizard) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Stone")
+    compared(wizard, board)
+    seen, before = plan_page(wizard), draft().changed_at
+    wizard.answer("contact", **{str(record.pk): "new"})
+    assert draft().changed_at > before
+    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
+    assert draft().state == "compared"
+    assert "being applied" in wizard.post("plan/", **plan_page(wizard))
+
+
 def test_settings_changed_between_confirmation_and_run_stop_it(wizard: Wizard) -> None:
     changing(wizard)
     wizard.confirm()
@@ -104,7 +136,7 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     wizard.map("contact", column_organization="+")
     wizard.work()
     wizard.confirm()
-    assert working._take("organization") is not None
+    assert run._lock_draft("organization") is not None
     wizard.work()
     assert (draft().state, draft().problem) == ("running", "")
     assert "Waits for the board of the organization records" in wizard.get("run/")
@@ -122,7 +154,7 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
     wizard.work()
     wizard.confirm()
     taken: list[Any] = []
-    keep = working._keep
+    keep = run._update_draft
 
     def slow(held: SetupDraft, **values: Any) -> None:
         """Nearly all of the time for which it is held passes before each step."""
@@ -130,7 +162,7 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
         keep(held, **values)
         taken.append(SetupDraft.objects.get(pk=held.pk).held_until)
 
-    monkeypatch.setattr(working, "_keep", slow)
+    monkeypatch.setattr(run, "_update_draft", slow)
     mark = wizard.last_call()
     wizard.work()
     assert draft().state == "done", draft().problem
@@ -140,7 +172,8 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
 
 
 def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> None:
-    from sync import backfill, registry
+    from sync import registry
+    from sync.operations.backfill import estimate
 
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     compared(wizard, board)
@@ -148,7 +181,7 @@ def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> Non
     wizard.work()
     Contact.objects.create(name="Late", email="late@x.org")
     told: list[tuple[int, int]] = []
-    backfill.preview(registry.entity("contact"), lambda done, of: told.append((done, of)))
+    estimate.estimate_backfill(registry.entity("contact"), lambda done, of: told.append((done, of)))
     assert told == [(0, 1), (1, 1)]
 
 
@@ -158,11 +191,11 @@ def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard
     an_item(wizard.monday, board, "John Stone")
     compared(wizard, board)
     SetupDraft.objects.update(answers={str(record.pk): "an item that went"})
-    assert confirming.unanswered(draft())
+    assert plan.unanswered_pairs(draft())
     assert "1 is not answered and stays out" in wizard.get("match/")
     page = wizard.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
     assert page.count(" checked") == 1
-    assert confirming.totals(draft())["out"] == 1
+    assert plan.plan_totals(draft())["out"] == 1
 
 
 def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_plan(wizard: Wizard) -> None:
@@ -176,7 +209,7 @@ def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_pla
     assert "Ambiguous, left to a person 1" in page
     assert "Left out:" not in page
     assert "Item not on the board 1 Lost" in page
-    assert "1 left out" in confirming.in_short(draft())
+    assert "1 left out" in plan.plan_summary(draft())
 
 
 def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
@@ -187,7 +220,7 @@ def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
     assert SyncQueue.objects.exists()
     page = wizard.get("run/")
     assert "The set-up is done" in page
-    assert "being carried out" not in page
+    assert "being applied" not in page
 
 
 def test_many_records_are_not_counted_for_each_question(
@@ -195,15 +228,13 @@ def test_many_records_are_not_counted_for_each_question(
 ) -> None:
     from django.core.cache import cache
 
-    from sync.wizard import ending
-
     people()
     wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
-    monkeypatch.setattr(ending, "MANY", 2)
+    monkeypatch.setattr(plan, "CACHE_THRESHOLD", 2)
     try:
-        first = ending.standing(draft())
+        first = plan.setup_progress(draft())
         with django_assert_num_queries(2):  # the draft's row, and the queue's
-            second = ending.standing(draft())
+            second = plan.setup_progress(draft())
     finally:
         cache.clear()
     assert (first.synced, second.synced) == (2, 2)
@@ -222,11 +253,9 @@ def test_nothing_of_people_stays_in_a_set_up_that_is_done_and_its_board_is_free(
     assert "Stone" not in str(SetupDraft.objects.values())
 
 
-def test_a_board_beyond_the_list_is_found_by_its_number(
-    wizard: Wizard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_board_beyond_the_list_is_found_by_its_number(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     board = a_board(wizard.monday, "Far away")
-    monkeypatch.setattr(board_list, "MOST", 0)
+    monkeypatch.setattr(board_structure, "MAX_LISTED_BOARDS", 0)
     assert f"Far away ({board})" not in wizard.get("boards/?q=far")
     assert f"Far away ({board})" in wizard.get(f"boards/?q={board}")
     assert "0 boards are listed" in wizard.get("boards/?q=999999999")
@@ -237,7 +266,7 @@ def test_a_search_keeps_what_was_chosen_for_the_other_kind(wizard: Wizard) -> No
     form = {"organization": firms, "contact": "", "q": "crm", "search": "1"}
     page = wizard.client.post("/admin/sync/boardlink/set-up/boards/", form).content.decode()
     assert f'<option value="{firms}" selected>' in page
-    assert f'<option value="{crm}">' in page
+    assert f'<option value="{crm}" >' in page
     assert '<option value="" selected>' in page
     assert not SetupDraft.objects.exists()
 
@@ -255,11 +284,11 @@ def test_two_records_that_are_like_one_item_both_stay_safe(wizard: Wizard) -> No
     for record in both:
         record.refresh_from_db()
         assert (record.sync_enabled, record.monday_id) == (False, None)
-        resume(record)
+        resume_record(record)
     wizard.drain()
     assert [one["id"] for one in wizard.monday.items()] == [item]
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"conflict"}
-    assert {let_go_of(record).item_id for record in both} == {item}  # type: ignore[union-attr]
-    assert link_again(both[0], "dora") == item
-    with pytest.raises(CannotUnlink):
-        link_again(both[1], "dora")
+    assert {unlinked_item(record).item_id for record in both} == {item}  # type: ignore[union-attr]
+    assert relink(both[0], "dora") == item
+    with pytest.raises(Conflict):
+        relink(both[1], "dora")

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from npd.models import Contact
 from sync.models import SetupDraft
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, mail, people
+from tests.admin.forms import values_of
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, mail, people, words_of
 
 HOSTILE = '<img src=x onerror="alert(1)"> "\'& \u202edrawkcab'
 
 
 @pytest.fixture
 def board(wizard: Wizard) -> str:
-    columns = (
-        *PEOPLE,
-        ("rank", "Rank", "numbers"),
-        ("sum", "Span", "timeline"),
-        ("memo", "Long notes", "long_text"),
-    )
-    return a_board(
-        wizard.monday, "CRM", *columns, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}]
-    )
+    columns = (*PEOPLE, ("rank", "Rank", "numbers"), ("sum", "Span", "timeline"), ("memo", "Long notes", "long_text"))
+    return a_board(wizard.monday, "CRM", *columns, items=[{"name": "Ann", "mail": mail("ann@x.org"), "job": "Head"}])
 
 
 def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> None:
@@ -70,9 +62,7 @@ def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(
 ) -> None:
     wizard.boards(contact=board)
     before = draft().fields
-    page = wizard.map(
-        "contact", **{key.replace("role-title", "role_title"): one for key, one in changes.items()}
-    )
+    page = wizard.map("contact", **{key.replace("role-title", "role_title"): one for key, one in changes.items()})
     assert "Nothing was kept yet" in page
     assert words in page
     assert draft().fields == before
@@ -80,9 +70,7 @@ def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(
 
 
 def test_one_column_for_two_fields_is_refused(wizard: Wizard) -> None:
-    board = a_board(
-        wizard.monday, "CRM", *PEOPLE, ("note", "Notes", "long_text"), ("more", "Aliases", "text")
-    )
+    board = a_board(wizard.monday, "CRM", *PEOPLE, ("note", "Notes", "long_text"), ("more", "Aliases", "text"))
     wizard.boards(organization=board)
     page = wizard.map("organization", column_aliases="more", column_address="more")
     assert "“Aliases” is of the type text" in page or "is the column of" in page
@@ -94,24 +82,18 @@ def test_one_column_for_two_fields_is_refused(wizard: Wizard) -> None:
 def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard, board: str) -> None:
     wizard.boards(contact=board)
     wizard.map("contact")
-    query = (
-        'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "job", title: "Position") { id } }'
-    )
+    query = 'mutation ($b: ID!) { change_column_title(board_id: $b, column_id: "job", title: "Position") { id } }'
     wizard.monday.query(query, b=board)
     assert "Position (text)" in wizard.get("map/contact/")
     assert draft().fields["role_title"]["column"] == "job"
     assert draft().mapped
 
 
-def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(
-    wizard: Wizard, board: str
-) -> None:
+def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(wizard: Wizard, board: str) -> None:
     wizard.boards(contact=board)
     wizard.map("contact")
     wizard.work()
-    wizard.monday.query(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board
-    )
+    wizard.monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board)
     before = SetupDraft.objects.values().get()
     page = wizard.get("map/contact/")
     assert "The board has changed: a column that was chosen is gone" in page
@@ -120,6 +102,33 @@ def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(
     assert "The column job is not on the board any more" in wizard.map("contact")
     assert "being compared" in wizard.map("contact", column_role_title="")
     assert "job" not in draft().columns
+
+
+def test_an_older_page_takes_nothing_of_a_newer_one_back_unsaid(wizard: Wizard, board: str) -> None:
+    """Two tabs of one person: each sends all fields, also those that were changed in the other."""
+    wizard.boards(contact=board)
+    older = values_of(wizard.client.get(START + "map/contact/"), "npd-wizard-map-form")
+    wizard.map("contact", rule_phone="npd_wins", direction_role_title="npd_to_monday")
+    saved = draft().fields
+    mine = {"rule-email": "monday_wins", "direction-role_title": "npd_to_monday"}
+    answer = wizard.client.post(START + "map/contact/", older | mine)
+    page = words_of(answer.content.decode())
+    assert "Nothing was kept yet" in page
+    assert "Changed after this page was shown: Phone: Rule Ask a person → NPD wins." in page
+    assert "shown: Role" not in page
+    assert draft().fields == saved
+    wizard.post("map/contact/", **values_of(answer, "npd-wizard-map-form"))
+    now = {key: one["rule"] for key, one in draft().fields.items()}
+    assert (now["phone"], now["email"]) == ("ask", "monday_wins")
+    assert draft().fields["role_title"] == saved["role_title"]
+
+
+def test_what_no_page_has_sent_as_shown_counts_as_nothing_shown(wizard: Wizard, board: str) -> None:
+    wizard.boards(contact=board)
+    odd = {"seen-rule-phone": "sideways"}
+    assert "being compared" in wizard.map("contact", **odd)
+    page = wizard.map("contact", **odd, rule_phone="npd_wins")
+    assert "Changed after this page was shown: Phone: " in page
 
 
 def test_hostile_titles_stay_text(wizard: Wizard) -> None:
@@ -136,15 +145,3 @@ def test_hostile_titles_stay_text(wizard: Wizard) -> None:
         html = wizard.client.get(START + end).content.decode()
         assert "<img src=x" not in html, end
         assert "&lt;img src=x" in html, end
-
-
-def test_a_page_that_is_older_than_anothers_change_keeps_nothing(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
-    stale = str(draft().revision)
-    wizard.map("contact", rule_phone="npd_wins")
-    form: dict[str, Any] = {"seen": stale}
-    for key, one in draft().fields.items():
-        form |= {f"{name}-{key}": value for name, value in one.items()} | {f"rule-{key}": "monday_wins"}
-    page = wizard.post("map/contact/", **form)
-    assert "dora changed this set-up after your page was opened. Nothing of yours was kept" in page
-    assert draft().fields["phone"]["rule"] == "npd_wins"

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from npd.models import Contact, Organization
 from sync.models import Decision, RefusedItem
-from sync.wizard.similar import similar
+from sync.operations.setup.matches import match_names
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail
 
 
 def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
     records = {"r1": "Anna Lindqvist", "r2": "John Smith", "r3": "Zoe Zimmer", "r4": "Acme Corp."}
-    items = {
-        "i1": "Lindqvist, Anna",
-        "i2": "Jon Smith",
-        "i3": "John Smyth",
-        "i4": "Someone else",
-        "i5": "ACME Corp",
-    }
-    found = similar(records, items, 85)
+    items = {"i1": "Lindqvist, Anna", "i2": "Jon Smith", "i3": "John Smyth", "i4": "Someone else", "i5": "ACME Corp"}
+    found = match_names(records, items, 85)
     assert [(one.record, one.items[0][0]) for one in found.pairs] == [("r1", "i1"), ("r4", "i5")]
     assert [one.record for one in found.ambiguous] == ["r2"]
 
 
 def test_two_records_that_want_one_item_are_both_ambiguous() -> None:
-    found = similar({"r1": "Ann Berg", "r2": "Anne Berg"}, {"i1": "Ann Berg"}, 80)
+    found = match_names({"r1": "Ann Berg", "r2": "Anne Berg"}, {"i1": "Ann Berg"}, 80)
     assert not found.pairs
     assert {one.record for one in found.ambiguous} == {"r1", "r2"}
 
@@ -31,7 +25,7 @@ def test_two_records_that_want_one_item_are_both_ambiguous() -> None:
 def test_many_names_are_compared_by_how_their_words_begin() -> None:
     records = {f"r{n}": f"Person{n} Nr{n}" for n in range(2_100)} | {"x": "Wilhelmina Quist"}
     items = {f"i{n}": f"Other{n} Zz{n}" for n in range(2_100)} | {"y": "Wilhelmine Quist"}
-    found = similar(records, items, 88)
+    found = match_names(records, items, 88)
     assert [(one.record, one.items[0][0]) for one in found.pairs] == [("x", "y")]
 
 
@@ -63,9 +57,7 @@ def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
 
 
 def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard: Wizard) -> None:
-    same, other, unsure = (
-        Contact.objects.create(name=name) for name in ("Jon Stone", "Ann Bergh", "Carl Roth")
-    )
+    same, other, unsure = (Contact.objects.create(name=name) for name in ("Jon Stone", "Ann Bergh", "Carl Roth"))
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     stone = an_item(wizard.monday, board, "John Stone", job="Head")
     an_item(wizard.monday, board, "Ann Berg")
@@ -89,7 +81,7 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     assert names == ["Ann Berg", "Ann Bergh", "John Stone", "Karl Roth"]
     assert RefusedItem.objects.get(entity_id=unsure.pk).item_id == roth
     assert Decision.objects.filter(entity_id=unsure.pk, sentence__contains="Link again").exists()
-    assert "out of the sync: 1" in wizard.get("run/")
+    assert "sync off: 1" in wizard.get("run/")
 
 
 def test_ambiguous_names_stay_out_and_are_listed(wizard: Wizard) -> None:
@@ -130,13 +122,13 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Johnny Stone", mail=mail("jon@x.org"), job="Boss")
     compared(wizard, board)
     assert draft().found["counts"]["conflicts"] == 1
-    form = {"seen": str(draft().revision), "first_match": "npd_wins", "threshold": "95"}
+    form = {"first_match": "npd_wins", "threshold": "95"}
     assert "being compared" in wizard.post("match/contact/", **form)
     wizard.work()
     counts = draft().found["counts"]
     assert (counts.get("conflicts", 0), counts["to_monday"]) == (0, 1)
     assert draft().found["fields"] == {"by key": 1, "to_monday Name": 1, "to_monday Role": 1}
-    form = {"seen": str(draft().revision), "first_match": "union", "threshold": "95"}
+    form = {"first_match": "union", "threshold": "95"}
     assert "Choose a likeness between 60 and 100 per cent" in wizard.post("match/contact/", **form)
 
 
@@ -144,7 +136,7 @@ def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
     Organization.objects.create(name="Orion")
     compared(wizard, board, "organization")
-    form = {"seen": str(draft("organization").revision), "first_match": "ask", "threshold": "88"}
+    form = {"first_match": "ask", "threshold": "88"}
     assert "Items that no record has become records in NPD (now: 1)" in wizard.get("match/")
     wizard.post("match/organization/", creates_records="on", **form)
     wizard.work()

@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth.models import User
 from django.db import connection
-from django.test import Client
 
 from npd.models import Contact
+from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import BoardLink, FieldMapping, SetupDraft
-from sync.wizard import boards
 from tests.admin.forms import values_of
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, people, words_of
+from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, people, plans_shown, words_of
 from tests.wizard.test_changes import page_of, set_up
 
 # What the board's page asks for is drawn up after its transaction.
@@ -42,11 +40,11 @@ def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wi
     wizard.map("contact", direction_phone="none")
     before = draft().fields
     page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
-    assert "Another change is open, begun by dora: Phone: Sync “Phone” (tel)" in page
+    assert "You have another change open: Phone: Sync “Phone” (tel)" in page
     assert draft().fields == before
-    assert "Another change is open, begun by dora" in wizard.post("change/contact/")
+    assert "You have another change open" in wizard.post("change/contact/")
     assert draft().fields == before
-    wizard.post("discard/contact/", seen=str(draft().revision))
+    wizard.post("discard/contact/")
     assert not SetupDraft.objects.filter(entity_type="contact").exists()
     ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
     assert draft().fields["role_title"]["direction"] == "npd_to_monday"
@@ -84,13 +82,13 @@ def test_the_boards_page_calls_monday_after_its_save_and_logs_only_what_it_wrote
 ) -> None:
     link = set_up(wizard)
     held: list[bool] = []
-    read_boards = boards.read_boards
+    read_boards = MondayConnector.read_boards
 
     def read(*arguments: Any) -> Any:
         held.append(connection.in_atomic_block)
         return read_boards(*arguments)
 
-    monkeypatch.setattr(boards, "read_boards", read)
+    monkeypatch.setattr(MondayConnector, "read_boards", read)
     first = LogEntry.objects.count()
     page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday", rule="npd_wins")
     assert "Column and direction are not changed yet: this is the plan" in page
@@ -100,29 +98,11 @@ def test_the_boards_page_calls_monday_after_its_save_and_logs_only_what_it_wrote
     assert (mapping.direction, mapping.rule) == ("bidirectional", "npd_wins")
     [written] = [one for one in said()[first:] if one.startswith("Changed")]
     assert "irection" not in written
-    wizard.post("discard/contact/", seen=str(draft().revision))
+    wizard.post("discard/contact/")
     first = LogEntry.objects.count()
     ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
     assert said()[first] == "Asked for other columns or directions; not written yet."
     assert "Role: Direction" in said()[-1]
-
-
-def test_a_colleagues_set_up_is_not_replaced_from_an_older_page(wizard: Wizard) -> None:
-    first, second = a_board(wizard.monday, "CRM", *PEOPLE), a_board(wizard.monday, "Other", *PEOPLE)
-    form = values_of(wizard.client.get(START + "boards/"), "npd-wizard-boards-form")
-    assert form["seen-contact"] == "0"
-    other = Client()
-    other.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
-    other.post(START + "boards/", form | {"contact": first, "organization": ""})
-    for choice in (second, ""):
-        page = wizard.post("boards/", **form | {"contact": choice, "organization": "new"})
-        assert "otto changed this set-up after your page was opened" in page
-        assert draft().board_id == first
-        assert not SetupDraft.objects.filter(entity_type="organization").exists()
-    stale = str(draft().revision)
-    other.post(START + "match/contact/", {"seen": stale, "threshold": "90", "first_match": "ask"})
-    wizard.post("discard/contact/", seen=stale)
-    assert draft().board_id == first
 
 
 def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: Wizard) -> None:
@@ -137,10 +117,10 @@ def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: 
     assert "Organizations: not mapped yet" in page
     wizard.map("organization")
     wizard.work()
-    assert "Carry out the plan of Organizations" in wizard.get("plan/")
+    assert "Apply the plan of Organizations" in wizard.get("plan/")
     wizard.post("plan/")
     assert {one.state for one in SetupDraft.objects.all()} == {"compared"}
-    wizard.post("plan/", **{"seen-contact": str(draft().revision)})
+    wizard.post("plan/", **plans_shown("contact"))
     assert (draft().state, draft("organization").state) == ("running", "compared")
     wizard.work()
     assert draft().state == "done", draft().problem
@@ -153,6 +133,25 @@ def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(wizard: Wizard) -
     wizard.map("organization")
     wizard.map("contact", column_organization="+")
     wizard.work()
-    page = wizard.post("plan/", **{"seen-contact": str(draft().revision)})
+    page = wizard.post("plan/", **plans_shown("contact"))
     assert "Organization points at the organization records, whose set-up was not chosen" in page
     assert draft().state == "compared"
+
+
+def test_one_that_is_being_applied_is_not_said_to_be_discarded(wizard: Wizard) -> None:
+    people()
+    wizard.boards(contact="new")
+    wizard.map("contact")
+    wizard.work()
+    wizard.confirm()
+    page = wizard.post("discard/contact/")
+    assert "This set-up was confirmed meanwhile, and is being applied." in page
+    assert "was discarded" not in page
+    page = wizard.boards(contact="", organization="new")
+    assert "Organizations: which field is which column?" in page
+    assert (draft().state, draft("organization").state) == ("running", "drawn")
+    wizard.post("discard/organization/")
+    wizard.work()
+    page = wizard.post("discard/contact/")
+    assert "This set-up was applied meanwhile; there is nothing to discard." in page
+    assert draft().state == "done"

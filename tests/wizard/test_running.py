@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -10,10 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from npd.models import Contact
-from sync.connectors.monday.hooks import WEBHOOK_EVENTS
-from sync.models import BoardLink, FieldMapping, SetupDraft
-from sync.wizard.permission import NEEDED
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people
+from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
+from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
+from sync.operations.setup.draft import REQUIRED_PERMISSIONS
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people, plans_shown
 
 ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
 
@@ -44,12 +45,12 @@ def test_a_plan_is_confirmed_by_one_of_two_administrators(wizard: Wizard) -> Non
     planned(wizard)
     other = Client()
     other.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
-    seen = {"seen-contact": str(draft().revision)}
-    assert "being carried out" in wizard.confirm()
+    seen = plans_shown()
+    assert "being applied" in wizard.confirm()
     answer = other.post(START + "plan/", seen, follow=True).content.decode()
     assert "It was confirmed or left out already" in answer
-    assert draft().changed_by == wizard_user()
-    assert "The set-up is being carried out" in wizard.map("contact", rule_phone="npd_wins")
+    assert draft().owner == wizard_user()
+    assert "The set-up is being applied" in wizard.map("contact", rule_phone="npd_wins")
     assert draft().state == "running"
     assert draft().fields["phone"]["rule"] == "ask"
 
@@ -58,12 +59,12 @@ def wizard_user() -> User:
     return User.objects.get(username="dora")
 
 
-def test_a_plan_that_another_changed_meanwhile_is_not_begun(wizard: Wizard) -> None:
+def test_a_plan_that_was_made_anew_meanwhile_is_not_begun(wizard: Wizard) -> None:
     planned(wizard)
-    stale = draft().revision
+    stale = plans_shown()
     wizard.map("contact", rule_phone="npd_wins")
     wizard.work()
-    assert "The plan was changed after your page was opened" in wizard.confirm(contact=stale)
+    assert "The plan has changed since your page was opened" in wizard.confirm(**stale)
     wizard.work()
     assert not wizard.mutations()
     assert draft().state == "compared"
@@ -83,16 +84,11 @@ def test_an_old_plan_is_made_anew_before_it_can_be_confirmed(wizard: Wizard) -> 
 def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: Wizard) -> None:
     board = planned(wizard)
     wizard.confirm()
-    wizard.monday.query(
-        'mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board
-    )
+    wizard.monday.query('mutation ($b: ID!) { delete_column(board_id: $b, column_id: "job") { id } }', b=board)
     wizard.mark = wizard.last_call()
     wizard.work()
     assert draft().state == "drawn"
-    assert (
-        "Role can't have its column: It is not on the board any more. Choose another column."
-        in draft().problem
-    )
+    assert "Role can't have its column: It is not on the board any more. Choose another column." in draft().problem
     assert not wizard.mutations()
     assert not BoardLink.objects.filter(board_id=board).exists()
     page = wizard.get("run/")
@@ -118,7 +114,7 @@ def test_monday_away_is_said_on_the_page(wizard: Wizard, settings: Any, end: str
     page = wizard.get(end)
     assert "No connection to Monday could be made" in page
     assert draft().state == "compared"
-    assert "Not taken" in wizard.post()
+    assert "Not connected" in wizard.post()
 
 
 def test_monday_away_while_comparing_is_waited_out(wizard: Wizard, settings: Any) -> None:
@@ -168,9 +164,13 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     def dies(*arguments: object) -> None:
         raise Died
 
-    for step in ("drift.look_at_board", "register_webhooks", "_records"):
+    for step in (
+        "sync.boards.board_setup.schema_drift.inspect_board",
+        "sync.boards.board_setup.register_webhooks",
+        "sync.operations.setup.run._enqueue_records",
+    ):
         with monkeypatch.context() as patched:
-            patched.setattr(f"sync.wizard.applying.{step}", dies)
+            patched.setattr(step, dies)
             with pytest.raises(Died):
                 wizard.work()
         assert draft().state == "running"
@@ -190,9 +190,9 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
 def test_two_workers_at_once_carry_it_out_once(wizard: Wizard) -> None:
     planned(wizard)
     wizard.confirm()
-    from sync.wizard.working import _take
+    from sync.operations.setup.run import _lock_draft
 
-    held = _take("contact")
+    held = _lock_draft("contact")
     assert held is not None
     wizard.work()
     assert draft().state == "running"
@@ -223,10 +223,10 @@ def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard, end: s
     user = User.objects.create_user("member", is_staff=True)
     client = Client()
     client.force_login(user)
-    names = [name.split(".")[1] for name in NEEDED]
+    names = [name.split(".")[1] for name in REQUIRED_PERMISSIONS]
     user.user_permissions.set(Permission.objects.filter(codename=names[0]))
     assert client.get(START + end).status_code == 403
-    assert client.post(START + "plan/", {"seen-contact": str(draft().revision)}).status_code == 403
+    assert client.post(START + "plan/", plans_shown()).status_code == 403
     assert draft().state == "compared"
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
     assert client.get(START + end).status_code == 200
@@ -236,7 +236,7 @@ def test_every_step_by_post_wants_the_csrf_token(wizard: Wizard) -> None:
     planned(wizard)
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(wizard_user())
-    for end in ("", "boards/", "map/contact/", "match/", "match/contact/", "plan/", "change/contact/"):
+    for end in ("", "boards/", "map/contact/", "match/", "match/contact/", "plan/", "change/contact/", "owner/"):
         assert strict.post(START + end).status_code == 403, end
     assert draft().state == "compared"
 
@@ -270,3 +270,33 @@ def test_a_mail_told_meanwhile_is_seen_by_the_run(wizard: Wizard) -> None:
     wizard.work()
     wizard.drain()
     assert Contact.objects.get(email="ann@x.org").monday_id == item
+
+
+def test_a_set_up_that_is_done_says_so_everywhere_while_its_first_changes_are_on_their_way(wizard: Wizard) -> None:
+    planned(wizard)
+    wizard.confirm()
+    shown = wizard.client.get(START + "run/").content.decode()
+    asks = re.search(r'hx-get="([^"]+)"', shown)
+    assert asks, "the page asks how far it is"
+    assert "HX-Refresh" not in wizard.client.get(asks[1]).headers
+    wizard.work()
+    assert (draft().state, SyncQueue.objects.filter(status="pending").exists()) == ("done", True)
+    assert wizard.client.get(asks[1]).headers["HX-Refresh"] == "true"
+    page = wizard.get("run/")
+    assert "its first changes are on their way" in page
+    assert "being applied" not in page
+    assert "Applied" not in page
+    again = re.search(r'hx-get="([^"]+)"', wizard.client.get(START + "run/").content.decode())
+    assert again, "it goes on asking"
+    assert "HX-Refresh" not in wizard.client.get(again[1]).headers
+
+
+def test_the_plan_names_items_that_become_records(wizard: Wizard) -> None:
+    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Zoe Free"}])
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    form = {"threshold": "90", "first_match": "ask", "creates_records": "on"}
+    wizard.post("match/contact/", **form)
+    wizard.work()
+    row = wizard.get("plan/").partition("Created in NPD, of items")[2]
+    assert "1 Zoe Free" in row.partition("Conflicts for a person")[0]

@@ -1,4 +1,4 @@
-"""English as read on both sides of the Atlantic: the month as a word, 24 hours."""
+"""English forms as read on both sides of the Atlantic: the month as a word, 24 hours."""
 
 DATE_FORMAT = "j M Y"
 TIME_FORMAT = "H:i"

@@ -6,58 +6,55 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.demo import people, seeding, things
-from npd.demo.board import NoSandboxError, Sandbox
-from npd.demo.tour import tour
-from sync.connectors.monday.errors import MondayError
-from sync.setup import SetupError, set_up_all
+from npd.demo import sample_data, showcase
+from npd.demo.sample_data import NoSandboxError, Sandbox
+from npd.demo.showcase import tour
+from sync.boards.board_setup import set_up_all
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel.action_errors import ActionError
 
 
 class Command(BaseCommand):
     """Prepare the demo, or say what to try."""
 
-    help = (
-        "Fills an empty NPD and the sandbox's boards with sample data and links them. Needs the web process."
-    )
+    help = "Fills an empty NPD and the sandbox's boards with sample data and links them. Needs the web process."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One option."""
         parser.add_argument(
             "--try", action="store_true", dest="tour", help="change nothing, print what to try with links"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Do what is missing; exit 1 with a sentence when something is in the way."""
+        """Create what is missing; exit 1 with a sentence where that is not possible."""
         if not options["tour"]:
             try:
                 self._prepare()
-            except (NoSandboxError, SetupError, MondayError) as error:
+            except (NoSandboxError, sample_data.NoSampleDataError, ActionError, ConnectorError) as error:
                 raise CommandError(str(error)) from error
             return
         for line in tour():
             self.stdout.write(line)
 
     def _prepare(self) -> None:
+        sample_data.check_present()
         sandbox = Sandbox()
-        people.make_admin()
-        people.make_page_user()
-        self._set_up_boards()
-        if seeding.is_empty():
-            self._say("Sample data for NPD and the boards …")
-            count = seeding.seed(sandbox)
-            self._say(f"  {count:,} records on both sides. Linking them:")
-        if missing := things.missing():
-            seeding.link_all(self._say)
-            for name in missing:
-                things.make(name, sandbox)
-            self._say(f"  Waiting to be tried: {', '.join(things.WORDS)}.")
-
-    def _set_up_boards(self) -> None:
+        sample_data.create_admin()
+        sample_data.create_page_user()
         for outcome in set_up_all():
             if outcome.problems:
                 raise CommandError("\n".join(outcome.problems))
             if outcome.done:
                 self._say(f"Board {outcome.entity.board_title}: {len(outcome.done)} things set up.")
+        if sample_data.is_empty():
+            self._say("Sample data for NPD and the boards …")
+            count = sample_data.seed(sandbox)
+            self._say(f"  {count:,} records on both sides. Linking them:")
+        if missing := showcase.missing_scenes():
+            sample_data.link_all(self._say)
+            for name in missing:
+                showcase.create_scene(name, sandbox)
+            self._say(f"  Waiting to be tried: {', '.join(showcase.SCENE_LABELS)}.")
+        showcase.keep_failing(sandbox)
 
     def _say(self, line: str) -> None:
         self.stdout.write(line)

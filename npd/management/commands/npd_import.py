@@ -1,4 +1,4 @@
-"""manage.py npd_import FILE: what the file would do, then, once confirmed, the import."""
+"""manage.py npd_import FILE: shows what the file would do, then imports it once confirmed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.importing.columns import MODELS, labels_of
-from npd.importing.csv_files import ENCODINGS, guarded
-from npd.importing.errors import ImportFileError
-from npd.importing.jobs import confirm, discard, offer, shown, to_write
+from npd.importing.files import ImportFileError
+from npd.importing.files.reader import escape_formula
+from npd.importing.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
+from npd.importing.import_lookup import MODELS, labels_of
+from npd.importing.import_plan import ImportOptions
+from npd.importing.messages import (
+    ENCODINGS,
+    display_value,
+    rejected_lines,
+    rejected_rows,
+    rejection_of_error,
+    row_reason,
+)
 from npd.importing.models import ImportJob, ImportState, Outcome, Result
-from npd.importing.planning import Options
-from npd.importing.reporting import not_written, refused, why
-from npd.importing.running import carry_on
-from sync.authors import called
+from sync.records.authors import actor_label
 
 SAMPLES = 10
-LEFT_OUT = 3
-"""The exit code where some rows of the file were not imported; 1: nothing was."""
+EXIT_ROWS_SKIPPED = 3
+"""The exit code where some rows of the file were not imported; 1: none were."""
 
 
 class Command(BaseCommand):
@@ -34,32 +40,23 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The file, and how it is read."""
         parser.add_argument("file", type=Path, help="the file, with titles in its first row")
-        parser.add_argument(
-            "--model", choices=list(MODELS), default="contact", help="what the rows are (contact)"
-        )
+        parser.add_argument("--model", choices=list(MODELS), default="contact", help="what the rows are (contact)")
         parser.add_argument("--yes", action="store_true", help="write without asking")
         parser.add_argument("--dry-run", action="store_true", help="print what it would do, and end")
         parser.add_argument("--clear-empty", action="store_true", help="an empty cell empties the field")
         parser.add_argument(
-            "--make-organizations",
-            action="store_true",
-            help="make organizations that contacts name and NPD lacks",
+            "--make-organizations", action="store_true", help="make organizations that contacts name and NPD lacks"
         )
-        parser.add_argument(
-            "--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else found out"
-        )
-        parser.add_argument(
-            "--errors", type=Path, help="write the rows that were not imported to this CSV file"
-        )
+        parser.add_argument("--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else found out")
+        parser.add_argument("--errors", type=Path, help="write the rows that were not imported to this CSV file")
         parser.add_argument(
             "--by", help="the user in whose name it is done; needed where there are several administrators"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Read, print, ask, write."""
-        by = _person(options["by"])
+        by = _user_named(options["by"])
         job = self._read(options, by)
         self._preview(job)
         try:
@@ -67,28 +64,30 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             write = False
         if write:
-            if not confirm(job, by=by):
-                raise CommandError(_meanwhile(job))
+            if not confirm_import(job, by=by):
+                raise CommandError(_concurrent_change(job))
             self._write(job)
-        left = refused(job).count()
-        self._errors(job, options["errors"])
+        left = rejected_rows(job).count()
+        if options["errors"] is not None:
+            with options["errors"].open("w", encoding="utf-8-sig", newline="") as file:
+                lines = ([escape_formula(cell) for cell in line] for line in rejected_lines(job))
+                csv.writer(file).writerows(lines)
+            self.stdout.write(f"The rows that were not imported are in {options['errors']}.")
         if not write:
-            if not discard(job, by=by):
-                raise CommandError(_meanwhile(job))
+            if not discard_import(job, by=by):
+                raise CommandError(_concurrent_change(job))
             self.stdout.write("Nothing was written.")
-            if options["dry_run"] or not to_write(job):
-                return _exit(left)
-            raise CommandError(
-                "The import was not confirmed. Run it again with --yes to write without being asked."
-            )
-        return _exit(left)
+            if options["dry_run"] or not rows_to_write(job):
+                return _raise_if_skipped(left)
+            raise CommandError("The import was not confirmed. Run it again with --yes to write without being asked.")
+        return _raise_if_skipped(left)
 
     def _read(self, options: dict[str, Any], by: User) -> ImportJob:
         path: Path = options["file"]
-        chosen = Options(options["clear_empty"], options["make_organizations"])
+        chosen = ImportOptions(options["clear_empty"], options["make_organizations"])
         try:
             with path.open("rb") as file:
-                return offer(
+                return read_import_now(
                     options["model"], path.name, file, options=chosen, by=by, encoding=options["encoding"]
                 )
         except OSError as error:
@@ -96,7 +95,7 @@ class Command(BaseCommand):
                 f"{path} can't be read: {error.strerror}. Check the path and the file's rights."
             ) from error
         except ImportFileError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(rejection_of_error(path.name, error)) from error
 
     def _preview(self, job: ImportJob) -> None:
         labels = labels_of(job.entity_type)
@@ -110,34 +109,32 @@ class Command(BaseCommand):
             self.stdout.write("Empty cells empty the fields.")
         for row in job.rows.filter(outcome__in=(Outcome.CHANGED, Outcome.NEW)).order_by("number")[:SAMPLES]:
             changes = "; ".join(
-                f"{labels[name]} “{shown(row.before.get(name))}” → “{shown(raw)}”"
+                f"{labels[name]} “{display_value(row.before.get(name))}” → “{display_value(raw)}”"
                 for name, raw in row.after.items()
             )
-            self.stdout.write(
-                f"  row {row.number} {row.name} ({Outcome(row.outcome).label.lower()}): {changes}"
-            )
-        if (more := to_write(job) - SAMPLES) > 0:
+            self.stdout.write(f"  row {row.number} {row.name} ({Outcome(row.outcome).label.lower()}): {changes}")
+        if (more := rows_to_write(job) - SAMPLES) > 0:
             self.stdout.write(f"  … and {more:,} more")
-        for row in refused(job).order_by("number"):
-            self.stderr.write(f"  row {row.number} {row.name}: {why(row)}")
+        for row in rejected_rows(job).order_by("number"):
+            self.stderr.write(f"  row {row.number} {row.name}: {row_reason(row)}")
 
     def _wanted(self, job: ImportJob, *, yes: bool) -> bool:
-        if not to_write(job):
+        if not rows_to_write(job):
             self.stdout.write("There is nothing to write.")
             return False
         if yes:
             return True
         if not sys.stdin.isatty():
             return False
-        return input(f"Write {to_write(job):,} rows? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"Write {rows_to_write(job):,} rows? [y/N] ").strip().lower() in ("y", "yes")
 
     def _write(self, job: ImportJob) -> None:
         def tell(now: ImportJob) -> None:
             done = now.rows.exclude(result=Result.WAITING).count()
-            self.stdout.write(f"  {done:,} of {to_write(job):,} rows")
+            self.stdout.write(f"  {done:,} of {rows_to_write(job):,} rows")
             self.stdout.flush()
 
-        carry_on(job.pk, tell)
+        run_import(job.pk, tell)
         job.refresh_from_db()
         written = job.rows.filter(result=Result.WRITTEN).count()
         self.stdout.write(f"{written:,} rows were written.")
@@ -146,36 +143,24 @@ class Command(BaseCommand):
         if job.state != ImportState.DONE:
             raise CommandError("The import was interrupted; a worker carries it on within a minute.")
 
-    def _errors(self, job: ImportJob, path: Path | None) -> None:
-        if path is None:
-            return
-        with path.open("w", encoding="utf-8-sig", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerows([guarded(cell) for cell in line] for line in not_written(job))
-        self.stdout.write(f"The rows that were not imported are in {path}.")
+
+def _raise_if_skipped(skipped: int) -> None:
+    if skipped:
+        rows = "1 row was" if skipped == 1 else f"{skipped:,} rows were"
+        raise CommandError(f"{rows} not imported; each is told above.", returncode=EXIT_ROWS_SKIPPED)
 
 
-def _exit(left: int) -> None:
-    if left:
-        said = "1 row was" if left == 1 else f"{left:,} rows were"
-        raise CommandError(f"{said} not imported; each is told above.", returncode=LEFT_OUT)
-
-
-def _meanwhile(job: ImportJob) -> str:
-    """What somebody did on the import's page while the question stood here."""
+def _concurrent_change(job: ImportJob) -> str:
+    """Return what somebody did on the import's page while the question was open here."""
     now = ImportJob.objects.filter(pk=job.pk).select_related("done_by").first()
     if now is None:
-        return (
-            f"Somebody discarded the import of {job.file_name} meanwhile, on its page. Nothing was written."
-        )
-    who = called(now.done_by) if now.done_by else "Somebody"
-    return (
-        f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Look there at how far it is."
-    )
+        return f"Somebody discarded the import of {job.file_name} meanwhile, on its page. Nothing was written."
+    who = actor_label(now.done_by) if now.done_by else "Somebody"
+    return f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Look there at how far it is."
 
 
-def _person(name: str | None) -> User:
-    """The user in whose name it is done: who is named, else the only active administrator."""
+def _user_named(name: str | None) -> User:
+    """Return the user in whose name the import is done: the named one, else the only active administrator."""
     if name:
         found = User.objects.filter(username=name, is_active=True).first()
         if found is None:

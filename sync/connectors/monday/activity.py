@@ -1,87 +1,62 @@
-"""What happened on a board since a moment: its activity log, and its items by last update, in one document.
+"""What happened on a board since a moment: one document that asks for its activity log and its items by last
+update.
 
-One call tells all that a sweep asks: the board's columns, the newest page of its log, the items touched last, our
-webhooks. Rows of the log as version 2026-10 tells them (developer.monday.com/api-reference/reference/activity-logs);
-2027-01 tells them otherwise, which shows as LogShapeChanged. Times are Monday's own.
+One call returns all that a sweep needs: the board's columns, the newest page of the log, the items updated
+last, the webhooks. Log rows have the shape of API version 2026-10
+(developer.monday.com/api-reference/reference/activity-logs); 2027-01 changes it, which shows as
+LogShapeChanged. All times are Monday's own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.boards import BOARD_FIELDS, Board, board_from
-from sync.connectors.monday.documents import Document
-from sync.connectors.monday.errors import BoardGone, LogShapeChanged, MondayError, UnreadableAnswer
-from sync.connectors.monday.fragments import COMPLEXITY
-from sync.connectors.monday.log_rows import Entry, entry_from
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
+from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItem, UpdatedItemsPage
+from sync.connectors.monday.board_structure import BOARD_FIELDS, parse_board
+from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, Document, time_or_none
 
 LOG_PAGE = 1_000
-"""Rows of the log in one call; a query tells 10,000 at most, over its pages."""
+"""Log rows in one call; over all its pages a query returns 10,000 rows at most."""
+
 LOG_ROWS = 10_000
-TOUCHED_PAGE = 100
-"""Items in one call of those touched last; mostly none of them is news."""
+
+UPDATED_PAGE = 100
+"""Items in one call of those updated last; usually none of them is new to us."""
 
 _ROW = "id event entity data user_id created_at"
-_TOUCHED = """items_page(limit: $items, query_params: {
+
+_RECENTLY_UPDATED = """items_page(limit: $items, query_params: {
       order_by: [{ column_id: "__last_updated__", direction: desc }]
     }) { cursor items { id updated_at } }"""
+
 _LOG = f"activity_logs(from: $from, limit: $rows, page: 1) {{ {_ROW} }}"
 
 
-@dataclass(frozen=True)
-class Touched:
-    """An item and when it was last updated, by Monday's clock; None where Monday doesn't say."""
+def board_activity_query(board_id: str, moment: datetime, *, with_log: bool = True) -> Document:
+    """Everything that a sweep needs of a board, in one call.
 
-    item_id: str
-    at: datetime | None
-
-
-@dataclass(frozen=True)
-class TouchedPage:
-    """Items, those touched last first; `cursor` of the next page, None at the end."""
-
-    items: list[Touched]
-    cursor: str | None
-
-
-@dataclass(frozen=True)
-class Happenings:
-    """The answer to `since`. `log` is None where the log is told in another shape; `hooks` where they can't be read.
-
-    `log` is its newest page; a full one may have more behind it. `trouble` says of a log in another shape what is
-    wrong; `user_id` is the token's user.
+    `with_log` False where the log can't be asked for.
     """
-
-    board: Board
-    log: list[Entry] | None
-    touched: TouchedPage
-    hooks: Mapping[str, str] | None
-    trouble: str = ""
-    user_id: str = ""
-
-
-def since(board_id: str, moment: datetime, *, with_log: bool = True) -> Document:
-    """Everything that a sweep asks of a board, in one call; `with_log` False where the log can't be asked for."""
-    declared = "$board: ID!, $items: Int!" + (", $from: ISO8601DateTime, $rows: Int" if with_log else "")
-    text = f"""query Since({declared}) {{
+    declarations = "$board: ID!, $items: Int!" + (", $from: ISO8601DateTime, $rows: Int" if with_log else "")
+    text = f"""query Since({declarations}) {{
   {COMPLEXITY}
   boards(ids: [$board], state: all, limit: 1) {{
     {BOARD_FIELDS}
     {_LOG if with_log else ""}
-    {_TOUCHED}
+    {_RECENTLY_UPDATED}
   }}
   webhooks(board_id: $board) {{ id event }}
   me {{ id }}
 }}"""
-    variables: dict[str, Any] = {"board": board_id, "items": TOUCHED_PAGE}
-    return Document(text, variables | ({"from": _iso(moment), "rows": LOG_PAGE} if with_log else {}))
+    variables: dict[str, Any] = {"board": board_id, "items": UPDATED_PAGE}
+    return Document(text, variables | ({"from": _format_iso(moment), "rows": LOG_PAGE} if with_log else {}))
 
 
-def log_page(board_id: str, moment: datetime, until: datetime | None, page: int) -> Document:
+def log_page_query(board_id: str, since: datetime, until: datetime | None, page: int) -> Document:
     """A further page of the log, newest first; `until` bounds it where 10,000 rows were not enough."""
     text = f"""query Log($board: ID!, $from: ISO8601DateTime, $to: ISO8601DateTime, $rows: Int, $page: Int) {{
   {COMPLEXITY}
@@ -89,107 +64,226 @@ def log_page(board_id: str, moment: datetime, until: datetime | None, page: int)
     id activity_logs(from: $from, to: $to, limit: $rows, page: $page) {{ {_ROW} }}
   }}
 }}"""
-    variables = {"board": board_id, "from": _iso(moment), "rows": LOG_PAGE, "page": page}
-    return Document(text, variables | {"to": _iso(until, up=True) if until else None})
+    variables = {"board": board_id, "from": _format_iso(since), "rows": LOG_PAGE, "page": page}
+    return Document(text, variables | {"to": _format_iso(until, round_up=True) if until else None})
 
 
-def touched_page(cursor: str) -> Document:
-    """A further page of the items touched last."""
+def updated_items_query(cursor: str) -> Document:
+    """A further page of the items updated last."""
     text = f"""query Touched($cursor: String!, $limit: Int!) {{
   {COMPLEXITY}
   next_items_page(cursor: $cursor, limit: $limit) {{ cursor items {{ id updated_at }} }}
 }}"""
-    return Document(text, {"cursor": cursor, "limit": TOUCHED_PAGE})
+    return Document(text, {"cursor": cursor, "limit": UPDATED_PAGE})
 
 
-def parse_since(answer: Answer) -> Happenings:
-    """Read the answer to `since`.
+def parse_board_activity(answer: Answer) -> BoardActivity:
+    """Read the answer to `board_activity_query`.
 
-    Raises BoardGone where the board isn't active, UnreadableAnswer or the error of a part that was left out: what
-    is missing must not look like nothing that happened. Only the webhooks may be missing.
+    Raises BoardNotFound where the board isn't active; UnreadableAnswer, or the error of a part that was left
+    out, because a missing part must not look like "nothing happened". Only the webhooks may be missing.
     """
     node = _board_node(answer)
-    board = board_from(node)
+    board = parse_board(node)
     if not board.is_active:
-        raise BoardGone(f"The board is {board.state}", request_id=answer.request_id)
-    log, trouble = _log_or_trouble(answer, node)
-    _raise_below(answer, "items_page")
-    touched = _touched_of(node.get("items_page"), answer)
+        raise BoardNotFound(f"The board is {board.state}", request_id=answer.request_id)
+    log, log_problem = None, ""
+    # Without its field the log wasn't asked for.
+    if "activity_logs" in node:
+        try:
+            log = _parse_entries(answer, node)
+        # The sweep goes on without the log: the items by last update show what changed, too.
+        except LogShapeChanged as changed:
+            log_problem = changed.sentence
+    # A missing list would look like one without updates.
+    _raise_errors_below(answer, "items_page")
+    updated = _parse_updated_page(node.get("items_page"), answer)
     me = (answer.data or {}).get("me") or {}
-    return Happenings(board, log, touched, _hooks(answer), trouble, str(me.get("id") or ""))
+    return BoardActivity(board, log, updated, _parse_webhooks(answer), log_problem, str(me.get("id") or ""))
 
 
-def parse_log_page(answer: Answer) -> list[Entry]:
-    """Read the answer to `log_page`; raises LogShapeChanged, MondayError."""
-    return _entries(answer, _board_node(answer))
+def parse_log_page(answer: Answer) -> list[ActivityEntry]:
+    """Read the answer to `log_page_query`; raises LogShapeChanged, ConnectorError."""
+    return _parse_entries(answer, _board_node(answer))
 
 
-def parse_touched_page(answer: Answer) -> TouchedPage:
-    """Read the answer to `touched_page`; raises MondayError."""
+def log_pages(
+    api: Api, board_id: str, since: datetime, first: Sequence[ActivityEntry]
+) -> Iterator[list[ActivityEntry]]:
+    """The log's pages behind the first one, newest first; beyond 10,000 rows it is asked again up to the oldest."""
+    entries, page, until = first, 1, None
+    while len(entries) >= LOG_PAGE:
+        if page * LOG_PAGE >= LOG_ROWS:
+            oldest = entries[-1].at.replace(microsecond=0)
+            if until is not None and oldest >= until:
+                raise UnreadableAnswer(f"The log holds more rows of one second than can be read ({LOG_ROWS:,})")
+            until, page = oldest, 0
+        page += 1
+        entries = parse_log_page(api.execute(*log_page_query(board_id, since, until, page)))
+        yield entries
+
+
+def parse_updated_items(answer: Answer) -> UpdatedItemsPage:
+    """Read the answer to `updated_items_query`; raises ConnectorError."""
     for error in answer.errors_of("next_items_page"):
+        # An error stands for missing items, so the page can't be used at all.
         raise error
-    return _touched_of((answer.data or {}).get("next_items_page"), answer)
+    return _parse_updated_page((answer.data or {}).get("next_items_page"), answer)
 
 
-def _log_or_trouble(answer: Answer, node: Mapping[str, Any]) -> tuple[list[Entry] | None, str]:
-    if "activity_logs" not in node:
-        return None, ""
-    try:
-        return _entries(answer, node), ""
-    except LogShapeChanged as changed:
-        return None, changed.sentence
-
-
-def _entries(answer: Answer, node: Mapping[str, Any]) -> list[Entry]:
-    _raise_below(answer, "activity_logs")
+def _parse_entries(answer: Answer, node: Mapping[str, Any]) -> list[ActivityEntry]:
+    _raise_errors_below(answer, "activity_logs")
     rows = node.get("activity_logs")
     if not isinstance(rows, list):
-        raise LogShapeChanged(
-            "Monday tells the activity log in a shape that isn't known", request_id=answer.request_id
-        )
-    return [entry_from(row, answer.request_id) for row in rows]
+        raise LogShapeChanged("Monday tells the activity log in a shape that isn't known", request_id=answer.request_id)
+    return [parse_entry(row, answer.request_id) for row in rows]
 
 
 def _board_node(answer: Answer) -> Mapping[str, Any]:
     nodes = (answer.data or {}).get("boards")
     if isinstance(nodes, list) and nodes and isinstance(nodes[0], Mapping):
         return nodes[0]
-    errors: Sequence[MondayError] = answer.errors_of("boards")
+    # Where Monday gives an error it says more than a missing board.
+    errors: Sequence[ConnectorError] = answer.errors_of("boards")
     if errors:
         raise errors[0]
-    raise BoardGone("The board is missing, or hidden from the token's user", request_id=answer.request_id)
+    raise BoardNotFound("The board is missing, or hidden from the token's user", request_id=answer.request_id)
 
 
-def _raise_below(answer: Answer, name: str) -> None:
+def _raise_errors_below(answer: Answer, name: str) -> None:
     for error in answer.errors_of("boards"):
+        # An error at the board itself concerns everything below it.
         if name in error.path or len(error.path) <= 2:
             raise error
 
 
-def _touched_of(node: Any, answer: Answer) -> TouchedPage:
+def _parse_updated_page(node: Any, answer: Answer) -> UpdatedItemsPage:
     items = node.get("items") if isinstance(node, Mapping) else None
     if not isinstance(items, list) or not all(isinstance(item, Mapping) for item in items):
         raise UnreadableAnswer("Monday answered no list of items", request_id=answer.request_id)
     cursor = node.get("cursor")
-    return TouchedPage([Touched(str(i["id"]), _iso_moment(i.get("updated_at"))) for i in items], cursor)
+    return UpdatedItemsPage([UpdatedItem(str(i["id"]), time_or_none(i.get("updated_at"))) for i in items], cursor)
 
 
-def _hooks(answer: Answer) -> Mapping[str, str] | None:
+def _parse_webhooks(answer: Answer) -> Mapping[str, str] | None:
     nodes = (answer.data or {}).get("webhooks")
+    # Only the webhooks may be missing: a sweep doesn't depend on them.
     if not isinstance(nodes, list) or answer.errors_of("webhooks"):
         return None
     return {str(node["id"]): str(node["event"]) for node in nodes if isinstance(node, Mapping)}
 
 
-def _iso_moment(text: Any) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        return None
-    return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
-
-
-def _iso(moment: datetime, *, up: bool = False) -> str:
-    """To the second; `up` to the next one, where none may be left out at the end."""
+def _format_iso(moment: datetime, *, round_up: bool = False) -> str:
+    """To the second; `round_up` to the next one, for an end at which no row may be left out."""
     whole = moment.astimezone(UTC).replace(microsecond=0)
-    return f"{whole + timedelta(seconds=1) if up else whole:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{whole + timedelta(seconds=1) if round_up else whole:%Y-%m-%dT%H:%M:%SZ}"
+
+
+# The rows of the activity log as values, and as the webhooks that should have been delivered for them.
+#
+# Pure. The events: published probes of 2026-05 and community topic 45686; the rows' shape: API version
+# 2026-10 (developer.monday.com/api-reference/reference/activity-logs).
+
+
+_TICKS = 10**7  # a row's time: ticks of 100 ns since 1970
+
+
+def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
+    """Read a row in the shape of version 2026-10; raises LogShapeChanged."""
+    try:
+        data = row["data"]
+        found = json.loads(data) if isinstance(data, str) else data
+        return ActivityEntry(
+            id=str(row["id"]),
+            event=str(row["event"]),
+            entity=str(row["entity"]),
+            user_id=str(row["user_id"]),
+            at=_parse_ticks(row["created_at"]),
+            data=found if isinstance(found, Mapping) else {},
+        )
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
+        raise LogShapeChanged(message, request_id=request_id) from error
+
+
+def _parse_ticks(ticks: Any) -> datetime:
+    """The time in a row: 17 digits, ticks of 100 ns (community topic 45686); else ValueError."""
+    text = str(ticks)
+    # A later version's form of the time must raise an error, not read as another time.
+    if not (text.isascii() and text.isdecimal() and len(text) == 17):
+        raise ValueError("a time of another form")
+    seconds, rest = divmod(int(text), _TICKS)
+    return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=rest // 10)
+
+
+def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
+    """The webhook bodies that a row stands for, one for each item; none where no webhook reports it.
+
+    The trigger's id is "log:" and the row's id, so that it is stored once however often it is read.
+    """
+    kind = _WEBHOOK_TYPES.get(entry.event)
+    # A batch action is one row of the log, but one webhook for each item.
+    for item_id in entry.item_ids if kind else ():
+        yield {"event": _webhook_event(entry, board_id, item_id, str(kind))}
+
+
+def changes_without_values(entry: ActivityEntry) -> bool:
+    """Whether the row says that items changed but not to which values, so that their records need a pass."""
+    return entry.event in _WITHOUT_VALUES
+
+
+def concerns_items(entry: ActivityEntry) -> bool:
+    """Whether the row is about anything that a record could hold."""
+    return entry.event in _WEBHOOK_TYPES or changes_without_values(entry)
+
+
+_WEBHOOK_TYPES = {
+    "create_pulse": "create_pulse",
+    "update_column_value": "update_column_value",
+    "update_name": "update_name",
+    "archive_pulse": "archive_pulse",
+    "delete_pulse": "delete_pulse",
+    "restore_pulse": "restore_pulse",
+    "archive_group_pulse": "archive_pulse",
+    "delete_group_pulse": "delete_pulse",
+    "batch_archive_pulses": "archive_pulse",
+    "batch_delete_pulses": "delete_pulse",
+}
+"""The webhook's type for each kind of row."""
+
+# Their events say which items changed, but hold no values.
+_WITHOUT_VALUES = frozenset(
+    {"batch_change_pulses_column_value", "move_pulse_from_board", "move_pulse_into_board", "duplicate_pulse"}
+)
+
+
+def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    data = entry.data
+    event: dict[str, Any] = {
+        "type": kind,
+        # The prefix keeps it apart from the ids of real webhooks.
+        "triggerUuid": f"log:{entry.id}",
+        "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "boardId": board_id,
+        "pulseId": item_id,
+        "pulseName": data.get("pulse_name"),
+        "userId": entry.user_id,
+        "originalTriggerUuid": None,
+    }
+    if kind in ("update_column_value", "update_name"):
+        event |= {"value": data.get("value"), "previousValue": data.get("previous_value")}
+        event["changedAt"] = entry.at.timestamp()
+    if kind == "update_column_value":
+        event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
+        event["columnTitle"] = data.get("column_title")
+    if kind == "create_pulse":
+        event["columnValues"] = _json_object(data.get("column_values_json"))
+    return event
+
+
+def _json_object(value: Any) -> dict[str, Any]:
+    try:
+        found = json.loads(value) if isinstance(value, str) else value
+    except ValueError:
+        return {}
+    return dict(found) if isinstance(found, Mapping) else {}

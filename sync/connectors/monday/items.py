@@ -1,302 +1,564 @@
-"""What Monday says of items, as values: an `Item` with a `Reading` for each column that was asked for.
+"""The items of a board: what Monday says of them, and the documents that read, create, change and remove
+them.
 
 A reading is either known or says why it isn't. Unknown is never the same as empty: a value behind an error, a
 column missing from the answer, or a type that we can't read must not look like a value that someone cleared.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sync.connectors.monday.answers import Answer
-from sync.connectors.monday.errors import BoardGone, MondayError, UnreadableAnswer
-
-NAME_COLUMN = "name"
-KNOWN_TYPES = frozenset(
-    {"name", "text", "long_text", "email", "phone", "link", "status", "dropdown", "date", "numbers"}
-    | {"checkbox", "people", "country", "location", "board_relation", "tags"}
+from sync.connectors.base.board_items import (
+    UNSTORABLE_REASON,
+    BatchItems,
+    Item,
+    ItemChange,
+    ItemCreate,
+    ItemPage,
+    ItemRemoval,
+    MatchColumn,
+    Reading,
 )
-"""The column types that some converter reads."""
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, UnreadableAnswer
+from sync.connectors.monday.columns import BY_TYPE
+from sync.connectors.monday.graphql import COMPLEXITY, Answer, Document
+
 _COMMON_FIELDS = frozenset({"id", "type", "text", "value", "__typename"})
-
-UNSTORABLE = "it holds characters that NPD can't store; type it anew on the board"
-
-Path = tuple[str | int, ...]
+AnswerPath = tuple[str | int, ...]
 
 
-@dataclass(frozen=True)
-class Reading:
-    """One column's value: `value` is Monday's raw JSON, decoded; `extra` the fields of the column's type.
+def parse_batch(answer: Answer, column_ids: Sequence[str]) -> BatchItems:
+    """Read the answer to `batch_query`.
 
-    Where `known` is false, `reason` says why in words, and nothing may be concluded from the value.
+    Raises a part's own error if the part failed as a whole, because a failed read is not one that found
+    nothing; BoardNotFound where the board is not active, because the state of its items says nothing about
+    them then.
     """
-
-    column_id: str
-    type: str
-    text: str | None = None
-    value: Any = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
-    known: bool = True
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Item:
-    """An item as it stood when it was read; `state` is active, archived or deleted."""
-
-    id: str
-    name: str
-    state: str
-    name_known: bool = True
-    board_id: str | None = None
-    updated_at: str | None = None
-    values: Mapping[str, Reading] = field(default_factory=dict)
-
-    def reading(self, column_id: str) -> Reading:
-        """The value of a column ("name": the item's name); unknown, with a reason, if it wasn't answered."""
-        if column_id == NAME_COLUMN and not self.name_known:
-            return _unknown(NAME_COLUMN, "name", UNSTORABLE)
-        if column_id == NAME_COLUMN:
-            return Reading(NAME_COLUMN, "name", text=self.name, value=self.name)
-        reason = "the column is missing from Monday's answer, or hidden from the token's user"
-        return self.values.get(column_id) or _unknown(column_id, "", reason)
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some items and, if there are more, the cursor of the next page (good for 60 minutes)."""
-
-    items: list[Item]
-    cursor: str | None
-
-
-@dataclass(frozen=True)
-class LookResult:
-    """Both what was asked for by id and what was found; `cursors` names the parts that have further pages."""
-
-    linked: dict[str, Item] = field(default_factory=dict)
-    by_npd_id: list[Item] = field(default_factory=list)
-    by_match: list[Item] = field(default_factory=list)
-    cursors: dict[str, str] = field(default_factory=dict)
-
-
-def parse_look(answer: Answer, column_ids: Sequence[str]) -> LookResult:
-    """Read the answer to `documents.look`.
-
-    Raises the part's own error if a part failed as a whole: a failed look is not one that found nothing; and
-    BoardGone where the board is not active, for what became of its items then says nothing about them.
-    """
-    _active_board(answer)
-    linked = _list_of(answer, ("linked",), column_ids)
-    by_npd_id = _page_at(answer, ("by_npd_id",), column_ids)
-    by_match = _match_page(answer, column_ids)
+    # First, because the state of a removed board's items says nothing about them.
+    boards = _node_at(answer, ("board",))
+    if boards is not None:
+        state = boards[0].get("state") if boards and isinstance(boards[0], Mapping) else "missing"
+        if state != "active":
+            raise BoardNotFound(f"The board is {state}", request_id=answer.request_id, path=("board",))
+    linked = _items_at(answer, ("linked",), column_ids)
+    by_npd_id = _parse_page_at(answer, ("by_npd_id",), column_ids)
+    by_match = _parse_match_page(answer, column_ids)
     pages = {"by_npd_id": by_npd_id, "by_match": by_match}
-    return LookResult(
+    return BatchItems(
         linked={item.id: item for item in linked},
         by_npd_id=by_npd_id.items,
         by_match=by_match.items,
         cursors={part: page.cursor for part, page in pages.items() if page.cursor},
+        request_id=answer.request_id or "",
     )
 
 
-def _active_board(answer: Answer) -> None:
-    boards = _node(answer, ("board",))
-    if boards is None:
-        return
-    state = boards[0].get("state") if boards and isinstance(boards[0], Mapping) else "missing"
-    if state != "active":
-        raise BoardGone(f"The board is {state}", request_id=answer.request_id, path=("board",))
-
-
 def parse_items(answer: Answer, column_ids: Sequence[str]) -> list[Item]:
-    """Read the answer to `documents.read_items`."""
-    return _list_of(answer, ("linked",), column_ids)
+    """Read the answer to `items_query`."""
+    return _items_at(answer, ("linked",), column_ids)
 
 
-def parse_page(answer: Answer, column_ids: Sequence[str]) -> Page:
-    """Read the answer to `documents.next_page` or `documents.first_page`."""
+def parse_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
+    """Read the answer to `first_page_query` or `next_page_query`."""
     data = answer.data or {}
     if "first" in data:
-        return _board_page(answer, "first", column_ids)
+        return _parse_board_page(answer, "first", column_ids)
     if "page" not in data:
         raise UnreadableAnswer("Monday answered no page of items", request_id=answer.request_id)
-    return _page_at(answer, ("page",), column_ids)
+    return _parse_page_at(answer, ("page",), column_ids)
 
 
-def parse_written(
+def parse_written_items(
     answer: Answer, aliases: Iterable[str], column_ids: Sequence[str]
-) -> dict[str, Item | MondayError]:
-    """What became of each alias of `change` or `create`: the item as it is now, or the error.
+) -> dict[str, Item | ConnectorError]:
+    """What became of each alias of a mutation: the item as it is now, or the error.
 
     An item can come with unreadable columns; these are unknown readings. An alias with neither item nor
     error has an unknown outcome.
     """
-    return {alias: _written(answer, alias, column_ids) for alias in aliases}
+    return {alias: _parse_written(answer, alias, column_ids) for alias in aliases}
 
 
-def items_from(
-    node: Any, column_ids: Sequence[str], errors: Sequence[MondayError] = (), path: Path = ()
+def parse_items_at(
+    node: Any, column_ids: Sequence[str], errors: Sequence[ConnectorError] = (), path: AnswerPath = ()
 ) -> list[Item]:
-    """Items out of a list (or a single one) of an answer; `path` is where the list stands in the answer.
+    """Items out of a list (or a single one) in an answer; `path` is where the list is.
 
-    Raises the error for which an item was left out, or doesn't tell its state: it must not look like one that
-    isn't there, or isn't active any more.
+    Raises the error for which an item, or its state, was left out: it must not look like an item that doesn't
+    exist or isn't active any more.
     """
     if isinstance(node, Mapping):
-        return [_item(node, column_ids, errors, path)]
+        return [_parse_item(node, column_ids, errors, path)]
     entries = node if isinstance(node, list) else []
+    # An item that was left out must not look like one that doesn't exist.
     for error in errors:
         index = error.path[len(path)] if error.path[: len(path)] == path != error.path else None
-        if isinstance(index, int) and index < len(entries) and _left_out(entries[index]):
+        if isinstance(index, int) and index < len(entries) and _is_left_out(entries[index]):
             raise error
-    if any(isinstance(entry, Mapping) and _left_out(entry) for entry in entries):
+    # Nor may one without its state: it must not look like one that isn't active any more.
+    if any(isinstance(entry, Mapping) and _is_left_out(entry) for entry in entries):
         raise UnreadableAnswer("Monday didn't say of an item whether it is active", path=path)
     return [
-        _item(entry, column_ids, errors, (*path, index))
+        _parse_item(entry, column_ids, errors, (*path, index))
         for index, entry in enumerate(entries)
         if isinstance(entry, Mapping)
     ]
 
 
-def _left_out(entry: Any) -> bool:
+def _is_left_out(entry: Any) -> bool:
     return entry is None or (isinstance(entry, Mapping) and "state" in entry and entry["state"] is None)
 
 
-def _written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | MondayError:
+def _parse_written(answer: Answer, alias: str, column_ids: Sequence[str]) -> Item | ConnectorError:
     node = (answer.data or {}).get(alias)
     if isinstance(node, Mapping):
-        return _item(node, column_ids, answer.errors, (alias,))
+        return _parse_item(node, column_ids, answer.errors, (alias,))
     errors = answer.errors_of(alias)
+    # An error of the alias itself means that the write failed.
     own = next((error for error in errors if len(error.path) == 1), None)
     if own is not None:
         return own
-    # An error below the alias comes from reading the item: the write itself was carried out.
+    # An error below the alias comes from reading the item back: the write itself was carried out.
     reason = errors[0].message if errors else "Monday answered nothing for this record"
     return UnreadableAnswer(reason, request_id=answer.request_id, path=(alias,))
 
 
-def _list_of(answer: Answer, path: Path, column_ids: Sequence[str]) -> list[Item]:
-    return items_from(_node(answer, path), column_ids, answer.errors, path)
+def _items_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> list[Item]:
+    return parse_items_at(_node_at(answer, path), column_ids, answer.errors, path)
 
 
-def _match_page(answer: Answer, column_ids: Sequence[str]) -> Page:
+def _parse_match_page(answer: Answer, column_ids: Sequence[str]) -> ItemPage:
     """The part by match is a board with a page for e-mail addresses, and a page for all else."""
     if isinstance((answer.data or {}).get("by_match"), list):
-        return _board_page(answer, "by_match", column_ids)
-    return _page_at(answer, ("by_match",), column_ids)
+        return _parse_board_page(answer, "by_match", column_ids)
+    return _parse_page_at(answer, ("by_match",), column_ids)
 
 
-def _board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> Page:
-    if not _node(answer, (alias,)):
+def _parse_board_page(answer: Answer, alias: str, column_ids: Sequence[str]) -> ItemPage:
+    # Without the board its items are unknown, not absent.
+    if not _node_at(answer, (alias,)):
         message = "Monday answered no board to read from"
         raise UnreadableAnswer(message, request_id=answer.request_id, path=(alias,))
-    return _page_at(answer, (alias, 0, "items_page"), column_ids)
+    return _parse_page_at(answer, (alias, 0, "items_page"), column_ids)
 
 
-def _page_at(answer: Answer, path: Path, column_ids: Sequence[str]) -> Page:
-    node = _node(answer, path)
+def _parse_page_at(answer: Answer, path: AnswerPath, column_ids: Sequence[str]) -> ItemPage:
+    node = _node_at(answer, path)
     if not isinstance(node, Mapping):
-        return Page([], None)
+        return ItemPage([], None)
     cursor, entries = node.get("cursor"), node.get("items")
-    items = items_from(entries, column_ids, answer.errors, (*path, "items"))
+    items = parse_items_at(entries, column_ids, answer.errors, (*path, "items"))
+    # A page with an item missing would make that item look removed.
     if not isinstance(entries, list) or len(items) < len(entries):
         raise UnreadableAnswer("Monday left items out of a page", request_id=answer.request_id, path=path)
-    return Page(items, str(cursor) if cursor else None)
+    return ItemPage(items, str(cursor) if cursor else None)
 
 
-def _node(answer: Answer, path: Path) -> Any:
-    """The value at a path; None only where the document didn't ask for it, else a null raises its error."""
+def _node_at(answer: Answer, path: AnswerPath) -> Any:
+    """The value at a path; None where the document didn't ask for it. A null raises its error."""
     if path[0] not in (answer.data or {}):
         return None
     node: Any = answer.data
     for step in path:
-        node = _child(node, step)
+        if isinstance(node, Mapping):
+            node = node.get(str(step))
+        else:
+            node = node[step] if isinstance(node, list) and isinstance(step, int) and step < len(node) else None
     if node is not None:
         return node
+    # A null without an error of its own is explained by one above or below it.
     for error in answer.errors:
         if error.path[: len(path)] == path or path[: len(error.path)] == error.path:
             raise error
     raise UnreadableAnswer("Monday answered nothing where a list was asked for", request_id=answer.request_id)
 
 
-def _child(node: Any, step: str | int) -> Any:
-    if isinstance(node, Mapping):
-        return node.get(str(step))
-    return node[step] if isinstance(node, list) and isinstance(step, int) and step < len(node) else None
-
-
-def _item(
-    node: Mapping[str, Any], column_ids: Sequence[str], errors: Sequence[MondayError], path: Path
+def _parse_item(
+    node: Mapping[str, Any], column_ids: Sequence[str], errors: Sequence[ConnectorError], path: AnswerPath
 ) -> Item:
     board = node.get("board")
+    # Only errors inside this item; the others belong to other aliases.
     own_errors = [error for error in errors if error.path[: len(path)] == path != error.path]
     name = str(node.get("name") or "")
     return Item(
         id=str(node["id"]),
-        name=storable(name),
-        name_known=storable(name) == name,
+        name=to_storable(name),
+        name_known=to_storable(name) == name,
         state=str(node.get("state") or ""),
         board_id=str(board["id"]) if isinstance(board, Mapping) and board.get("id") else None,
         updated_at=node.get("updated_at"),
-        values=_values(node.get("column_values"), column_ids, own_errors, (*path, "column_values")),
+        values=_parse_values(node.get("column_values"), column_ids, own_errors, (*path, "column_values")),
     )
 
 
-def _values(
-    nodes: Any, column_ids: Sequence[str], errors: Sequence[MondayError], path: Path
+def _parse_values(
+    nodes: Any, column_ids: Sequence[str], errors: Sequence[ConnectorError], path: AnswerPath
 ) -> dict[str, Reading]:
     wanted = set(column_ids)
-    blind = next((error for error in errors if error.path == path), None)
-    if blind is not None:
-        return {column_id: _unknown(column_id, "", blind.sentence) for column_id in column_ids}
+    # One error for all values: none of them is known.
+    values_error = next((error for error in errors if error.path == path), None)
+    if values_error is not None:
+        return {column_id: Reading.unknown(column_id, "", values_error.sentence) for column_id in column_ids}
     readings = {}
     for index, node in enumerate(nodes if isinstance(nodes, list) else []):
         if isinstance(node, Mapping) and node.get("id") in wanted:
-            below = (*path, index)
-            error = next((error for error in errors if error.path[: len(below)] == below), None)
-            readings[str(node["id"])] = _reading(node, error)
+            value_path = (*path, index)
+            error = next((error for error in errors if error.path[: len(value_path)] == value_path), None)
+            readings[str(node["id"])] = _parse_reading(node, error)
     return readings
 
 
-def _reading(node: Mapping[str, Any], error: MondayError | None) -> Reading:
+def _parse_reading(node: Mapping[str, Any], error: ConnectorError | None) -> Reading:
     column_id, column_type = str(node["id"]), str(node.get("type") or "")
     if error is not None:
-        return _unknown(column_id, column_type, error.sentence)
-    if column_type not in KNOWN_TYPES:
+        return Reading.unknown(column_id, column_type, error.sentence)
+    # A type without a converter: its value must not look empty.
+    if column_type not in BY_TYPE:
         reason = f"the column is of the type {column_type!r}, which can't be read yet"
-        return _unknown(column_id, column_type, reason)
+        return Reading.unknown(column_id, column_type, reason)
     try:
-        value = decoded(node.get("value"))
+        value = decode_json(node.get("value"))
     except (ValueError, RecursionError):
-        return _unknown(column_id, column_type, "Monday's raw value is not JSON")
-    # The raw value once more, decoded: what it escapes shows only there.
+        return Reading.unknown(column_id, column_type, "Monday's raw value is not JSON")
+    # `value` is checked decoded: characters that JSON escapes show only there.
     if not (is_storable(node) and is_storable(value)):
-        return _unknown(column_id, column_type, UNSTORABLE)
+        return Reading.unknown(column_id, column_type, UNSTORABLE_REASON)
     extra = {key: entry for key, entry in node.items() if key not in _COMMON_FIELDS}
     return Reading(column_id, column_type, text=node.get("text"), value=value, extra=extra)
 
 
 def is_storable(value: Any) -> bool:
-    """Whether a database can hold every text in a JSON value: PostgreSQL knows no NUL, UTF-8 no lone surrogate."""
+    """Whether PostgreSQL can store every text in a JSON value: it takes neither NUL nor lone surrogates."""
     if isinstance(value, str):
-        return storable(value) == value and "\\u0000" not in value
+        return to_storable(value) == value and "\\u0000" not in value
     if isinstance(value, Mapping):
         return all(is_storable(entry) for entry in value.values())
     return all(is_storable(entry) for entry in value) if isinstance(value, list) else True
 
 
-def storable(text: str) -> str:
-    """The text with a sign for each character that no database can hold."""
+def to_storable(text: str) -> str:
+    """The text with a replacement for each character that no database can store."""
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
-def decoded(value: Any) -> Any:
+def decode_json(value: Any) -> Any:
     """Monday's scalar JSON is a string that holds JSON, or null; raises ValueError for other strings."""
     if value == "":
         return None
     return json.loads(value) if isinstance(value, str) else value
 
 
-def _unknown(column_id: str, column_type: str, reason: str) -> Reading:
-    return Reading(column_id, column_type, known=False, reason=reason)
+# What documents ask of an item: a GraphQL fragment that depends on the column types.
+
+
+# What `value` and `text` lack: the label behind an index, labels that hold a comma, connected items (their
+# `value` is null since 2025-04), tags' names. Each type of column declares its own.
+_ALWAYS = sorted(column.fragment for column in BY_TYPE.values() if column.is_always_asked)
+_OF_TYPE = {kind: column.fragment for kind, column in BY_TYPE.items() if column.fragment and not column.is_always_asked}
+
+
+@cache
+def _item_fragment(types: frozenset[str]) -> str:
+    typed = "\n    ".join([*_ALWAYS, *(_OF_TYPE[name] for name in sorted(types))])
+    return f"""
+fragment ItemFields on Item {{
+  id name state updated_at
+  board {{ id }}
+  column_values(ids: $columns) {{
+    id type text value
+    {typed}
+  }}
+}}
+"""
+
+
+def item_fragment(types: Iterable[str] = ()) -> str:
+    """The fragment `ItemFields`, with what columns of these types need besides the fields of all columns.
+
+    Types that need nothing more change nothing, so that there are few texts and the usual ones stay small.
+    """
+    return _item_fragment(frozenset(types).intersection(_OF_TYPE))
+
+
+# The documents that read and write records: reads of a batch, and writes of many records as aliased
+# mutations.
+#
+# Values travel in variables only, and a text depends on nothing but its shape and its aliases, so that Monday
+# and the tests can cache it. `types` are the types of the columns that are read; some need further fields.
+
+
+ITEMS_PER_READ = 100  # ids in one `items` query (developer.monday.com/api-reference/reference/items)
+ITEMS_PER_PAGE = 500  # items in one page (developer.monday.com/api-reference/reference/items-page)
+_BOARD = "board: boards(ids: [$board], limit: 1, state: all) { id state }"
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
+
+
+@dataclass(frozen=True)
+class _QueryPart:
+    """One root field of a query, with the variables that it needs."""
+
+    declarations: str
+    text: str
+    variables: Mapping[str, Any]
+
+
+def items_query(ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> Document:
+    """Up to 100 items by id, archived and deleted ones too; the answer leaves out unknown ids."""
+    return _build_query([_linked_part(ids)], column_ids, types)
+
+
+def batch_query(
+    board_id: str,
+    linked_ids: Sequence[str],
+    column_ids: Sequence[str],
+    npd_id_column: str,
+    npd_ids: Sequence[str],
+    match: MatchColumn | None = None,
+    match_values: Sequence[str] = (),
+    types: Collection[str] = (),
+) -> Document:
+    """Everything that a batch needs to know, in one request; a part without a question is left out.
+
+    `linked` are the items by id, `by_npd_id` those with one of our ids, `by_match` those that could be the
+    counterpart of a record; `board` asks whether the board still exists. E-mail addresses are found as parts
+    of a text, so hits have to be compared exactly. Raises ValueError when there is nothing to ask, or more
+    than 100 ids.
+    """
+    parts = []
+    if linked_ids:
+        parts.append(_linked_part(linked_ids))
+    if npd_ids:
+        parts.append(_by_column_part("by_npd_id", npd_id_column, npd_ids))
+    if match is not None and match_values:
+        parts.append(_by_match_part(match, match_values))
+    if not parts:
+        raise ValueError("A look needs at least one item, NPD ID or match value to ask for.")
+    return _build_query([_QueryPart("$board: ID!", _BOARD, {"board": board_id}), *parts], column_ids, types)
+
+
+def first_page_query(
+    board_id: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+) -> Document:
+    """The first page of a board's active items; `parse_page` reads it."""
+    page = "items_page(limit: $limit) { cursor items { ...ItemFields } }"
+    text = f"first: boards(ids: [$board], limit: 1) {{ {page} }}"
+    variables = {"board": board_id, "limit": limit}
+    return _build_query([_QueryPart("$board: ID!, $limit: Int!", text, variables)], column_ids, types)
+
+
+def next_page_query(
+    cursor: str, column_ids: Sequence[str], limit: int = ITEMS_PER_PAGE, types: Collection[str] = ()
+) -> Document:
+    """The page behind a cursor, which is valid for 60 minutes from the first page."""
+    text = "page: next_items_page(cursor: $cursor, limit: $limit) { cursor items { ...ItemFields } }"
+    variables = {"cursor": cursor, "limit": limit}
+    return _build_query([_QueryPart("$cursor: String!, $limit: Int!", text, variables)], column_ids, types)
+
+
+def change_items_mutation(
+    board_id: str,
+    changes: Sequence[ItemChange],
+    column_ids: Sequence[str],
+    types: Collection[str] = (),
+    *,
+    create_labels: bool = False,
+) -> Document:
+    """One mutation for many items, each under its alias; Monday runs them one after another.
+
+    With `create_labels` Monday creates a missing status or dropdown label, which needs permission to change
+    the board's structure.
+    """
+    declarations: list[str] = []
+    fields: list[str] = []
+    variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
+    labels = _labels_argument(create_labels, declarations, variables)
+    # Each record has its own alias and variables, so that one error concerns one record.
+    for entry in changes:
+        alias = check_alias(entry.alias)
+        declarations.append(f"$item_{alias}: ID!, $values_{alias}: JSON!")
+        fields.append(
+            f"{alias}: change_multiple_column_values(board_id: $board, item_id: $item_{alias},"
+            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
+        )
+        variables |= {f"item_{alias}": entry.item_id, f"values_{alias}": _encode_json(entry.values)}
+    return build_mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+
+
+def create_items_mutation(
+    board_id: str,
+    group_id: str | None,
+    creates: Sequence[ItemCreate],
+    column_ids: Sequence[str],
+    types: Collection[str] = (),
+    *,
+    create_labels: bool = False,
+) -> Document:
+    """One mutation that creates many items; without a group they go to the board's topmost one.
+
+    `create_labels` as in `change_items_mutation`.
+    """
+    declarations: list[str] = []
+    fields: list[str] = []
+    variables: dict[str, Any] = {"board": board_id, "columns": list(column_ids)}
+    labels = _labels_argument(create_labels, declarations, variables)
+    in_group = "group_id: $group, " if group_id else ""
+    if group_id:
+        declarations.append("$group: String!")
+        variables["group"] = group_id
+    for entry in creates:
+        alias = check_alias(entry.alias)
+        # A new item's columns are empty, so there is nothing to clear.
+        filled = {column: value for column, value in entry.values.items() if value is not None}
+        declarations.append(f"$name_{alias}: String!, $values_{alias}: JSON!")
+        fields.append(
+            f"{alias}: create_item(board_id: $board, {in_group}item_name: $name_{alias},"
+            f" column_values: $values_{alias}{labels}) {{ ...ItemFields }}"
+        )
+        variables |= {f"name_{alias}": entry.name, f"values_{alias}": _encode_json(filled)}
+    return build_mutation("$board: ID!, $columns: [String!]", declarations, fields, variables, types)
+
+
+def _linked_part(ids: Sequence[str]) -> _QueryPart:
+    if not 1 <= len(ids) <= ITEMS_PER_READ:
+        raise ValueError(f"Monday reads 1 to {ITEMS_PER_READ} items by id in one call, not {len(ids)}.")
+    text = f"linked: items(ids: $ids, limit: {ITEMS_PER_READ}, exclude_nonactive: false) {{ ...ItemFields }}"
+    return _QueryPart("$ids: [ID!]!", text, {"ids": list(ids)})
+
+
+def _by_column_part(part: str, column_id: str, values: Sequence[str]) -> _QueryPart:
+    text = (
+        f"{part}: items_page_by_column_values(board_id: $board, limit: {ITEMS_PER_PAGE}, columns: ${part})"
+        " { cursor items { ...ItemFields } }"
+    )
+    queries = [{"column_id": column_id, "column_values": list(values)}]
+    return _QueryPart(f"${part}: [ItemsPageByColumnValuesQuery!]", text, {part: queries})
+
+
+def _by_match_part(match: MatchColumn, values: Sequence[str]) -> _QueryPart:
+    if match.type != "email":
+        return _by_column_part("by_match", match.column_id, values)
+    # Equality on an e-mail column compares the label and not the address
+    # (developer.monday.com/api-reference/reference/email), hence the search for a part of the text.
+    rules = [{"column_id": match.column_id, "compare_value": [value], "operator": "contains_text"} for value in values]
+    page = f"items_page(limit: {ITEMS_PER_PAGE}, query_params: $by_match) {{ cursor items {{ ...ItemFields }} }}"
+    text = f"by_match: boards(ids: [$board], limit: 1) {{ {page} }}"
+    return _QueryPart("$by_match: ItemsQuery", text, {"by_match": {"rules": rules, "operator": "or"}})
+
+
+def _build_query(parts: Sequence[_QueryPart], column_ids: Sequence[str], types: Collection[str]) -> Document:
+    declarations = ", ".join([part.declarations for part in parts] + ["$columns: [String!]"])
+    fields = "\n  ".join(part.text for part in parts if part.text)
+    variables: dict[str, Any] = {"columns": list(column_ids)}
+    for part in parts:
+        variables |= part.variables
+    text = f"query Look({declarations}) {{\n  {COMPLEXITY}\n  {fields}\n}}{item_fragment(types)}"
+    return Document(text, variables)
+
+
+def _labels_argument(create: bool, declarations: list[str], variables: dict[str, Any]) -> str:
+    """The argument that lets Monday create missing labels; nothing where none can be missing."""
+    if not create:
+        return ""
+    declarations.append("$labels: Boolean")
+    variables["labels"] = True
+    return ", create_labels_if_missing: $labels"
+
+
+def build_mutation(
+    common: str,
+    declarations: Sequence[str],
+    fields: Sequence[str],
+    variables: Mapping[str, Any],
+    types: Collection[str],
+) -> Document:
+    """A mutation of these aliased fields; raises ValueError where there is none."""
+    if not fields:
+        raise ValueError("A write needs at least one record.")
+    declared = ", ".join([common, *declarations])
+    body = "\n  ".join([COMPLEXITY, *fields])
+    return Document(f"mutation Write({declared}) {{\n  {body}\n}}{item_fragment(types)}", variables)
+
+
+def check_alias(alias: str) -> str:
+    """The alias, if a document can hold it; raises ValueError."""
+    # Aliases are written into the document itself, unlike values.
+    if not _ALIAS.match(alias):
+        raise ValueError(f"{alias!r} can't be an alias in a GraphQL document.")
+    return alias
+
+
+def _encode_json(values: Mapping[str, Any]) -> str:
+    """Monday's scalar JSON travels as a string (developer.monday.com/api-reference/reference/items)."""
+    return json.dumps(dict(values), ensure_ascii=False, separators=(",", ":"))
+
+
+# The documents that remove items from a board: archived or deleted, each under an alias of its own.
+#
+# Both mutations answer the item with its new `state`, which `parse_written_items` reads
+# (developer.monday.com/api-reference/reference/items). The API can't restore an item: a person does that on
+# the board, within 30 days of a deletion.
+
+
+def archive_items_mutation(
+    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+) -> Document:
+    """One mutation that archives many items; raises ValueError where there is none."""
+    return _removal_mutation("archive_item", removals, column_ids, types)
+
+
+def delete_items_mutation(
+    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+) -> Document:
+    """One mutation that deletes many items; raises ValueError where there is none."""
+    return _removal_mutation("delete_item", removals, column_ids, types)
+
+
+def _removal_mutation(
+    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str]
+) -> Document:
+    declarations: list[str] = []
+    fields: list[str] = []
+    variables: dict[str, Any] = {"columns": list(column_ids)}
+    for removal in removals:
+        alias = check_alias(removal.alias)
+        declarations.append(f"$item_{alias}: ID!")
+        fields.append(f"{alias}: {field}(item_id: $item_{alias}) {{ ...ItemFields }}")
+        variables[f"item_{alias}"] = removal.item_id
+    return build_mutation("$columns: [String!]", declarations, fields, variables, types)
+
+
+# Creating tags: the account's own list, from which a tags column takes its values by id.
+
+
+def create_tags_mutation(names: Sequence[str], board_id: str | None = None) -> Document:
+    """A tag for each name: created, or found where the account has it, so that the mutation can be repeated.
+
+    A private board has tags of its own and has to be named
+    (developer.monday.com/api-reference/reference/tags-1). Raises ValueError without a name.
+    """
+    if not names:
+        raise ValueError("There is no tag to make.")
+    declarations = ", ".join(f"$name_{index}: String" for index in range(len(names)))
+    fields = "\n  ".join(
+        f"t{index}: create_or_get_tag(tag_name: $name_{index}, board_id: $board) {{ id name }}"
+        for index in range(len(names))
+    )
+    text = f"mutation Tags($board: ID, {declarations}) {{\n  {COMPLEXITY}\n  {fields}\n}}"
+    return Document(text, {"board": board_id} | {f"name_{index}": name for index, name in enumerate(names)})
+
+
+def parse_tags(answer: Answer, names: Sequence[str]) -> dict[str, str]:
+    """The tags' names by id, as Monday spells them; raises the error of the first tag that failed."""
+    found = {}
+    for index in range(len(names)):
+        tag = (answer.data or {}).get(f"t{index}")
+        if not isinstance(tag, Mapping) or not tag.get("id"):
+            errors = answer.errors_of(f"t{index}")
+            message = "Monday answered nothing for this tag"
+            raise errors[0] if errors else UnreadableAnswer(message, request_id=answer.request_id)
+        found[str(tag["id"])] = str(tag.get("name") or names[index])
+    return found

@@ -1,4 +1,4 @@
-"""manage.py monday_setup: boards, columns and webhooks; creates what is missing, as often as one likes."""
+"""manage.py monday_setup: boards, columns and webhooks; creates what is missing, and can be repeated."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync import wake
-from sync.account import account
-from sync.connectors.monday.errors import MondayError
-from sync.connectors.monday.platform import NOT_FOR_LONG
-from sync.setup import Outcome, SetupError, set_up_all
-from sync.setup_columns import missing_columns
+from sync.boards.board_columns import missing_columns
+from sync.boards.board_setup import SetupOutcome, set_up_all
+from sync.connectors.base.errors import ConnectorError
+from sync.connectors.monday.users import ENDING_KINDS
+from sync.kernel.action_errors import ActionError
+from sync.limits.breaker import monday_account
+from sync.outbox import notify
 
 
 class Command(BaseCommand):
@@ -21,7 +22,6 @@ class Command(BaseCommand):
     help = "Creates what is missing on Monday: boards, columns and webhooks. Running it again does no harm."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which columns to make beyond those that are always there, and whether to print the boards."""
         parser.add_argument(
             "--with",
             action="append",
@@ -35,13 +35,17 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Set up, and say what was done; exit 1 with the rest done when something is missing."""
-        outcomes: list[Outcome] = []
+        """Set up, and say what was done; exit 1 with the rest done where something is missing."""
+        outcomes: list[SetupOutcome] = []
         try:
             for outcome in set_up_all(options["requested"]):
                 outcomes.append(outcome)
-                self._tell(outcome)
-        except (SetupError, MondayError) as error:
+                board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
+                if not outcome.done and not outcome.problems:
+                    self.stdout.write(f"{board}: nothing to do.")
+                for words in outcome.done:
+                    self.stdout.write(f"{board}: {words}")
+        except (ActionError, ConnectorError) as error:
             raise CommandError(str(error)) from error
         if options["print_env"]:
             for outcome in outcomes:
@@ -52,23 +56,14 @@ class Command(BaseCommand):
         if problems:
             raise CommandError("\n".join(problems))
         for outcome in outcomes:
-            wake.send(outcome.entity.entity_type)
+            notify.notify_now(outcome.entity.entity_type)
 
-    def _tell(self, outcome: Outcome) -> None:
-        board = f"{outcome.entity.board_title} (board {outcome.link.board_id})"
-        if not outcome.done and not outcome.problems:
-            self.stdout.write(f"{board}: nothing to do.")
-        for words in outcome.done:
-            self.stdout.write(f"{board}: {words}")
-
-    def _tell_account(self, outcomes: Sequence[Outcome]) -> None:
-        row = account()
+    def _tell_account(self, outcomes: Sequence[SetupOutcome]) -> None:
+        row = monday_account()
         version = f"{row.version_answered} ({row.version_kind.replace('_', ' ') or 'kind not told'})"
         plan = f", plan {row.tier}" if row.tier else ""
-        self.stdout.write(
-            f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}."
-        )
-        if row.version_kind in NOT_FOR_LONG:
+        self.stdout.write(f"Monday answers as API version {version}; the token is user {row.user_id}'s{plan}.")
+        if row.version_kind in ENDING_KINDS:
             self.stdout.write(
                 "WARNING: Monday is about to end this API version. Set MONDAY_API_VERSION to the version that it calls "
                 "current; `manage.py monday_check` names it."

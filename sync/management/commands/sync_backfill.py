@@ -10,14 +10,21 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync import registry
-from sync.backfill import Impossible, Preview, drive, open_backfill, preview, run
-from sync.backfill.telling import cost, lines_of, outcome
-from sync.connectors.monday.errors import MondayError
+from sync.connectors.base.errors import ConnectorError
 from sync.models import Backfill, BackfillState
+from sync.operations.backfill import open_backfill, run_backfill, run_remaining_steps
+from sync.operations.backfill.estimate import (
+    BackfillError,
+    BackfillEstimate,
+    cost_text,
+    estimate_backfill,
+    estimate_lines,
+    outcome_lines,
+)
 from sync.registry import EntitySpec, UnknownEntity
 
 STALE_SECONDS = 120
-"""After a person's answer took so long, the board is looked at anew before anything is written."""
+"""After an answer that took this long, the estimate is made again before anything is written."""
 BAR = 30
 
 
@@ -27,8 +34,8 @@ class Command(BaseCommand):
     help = "Puts the records that have no item on their boards in bulk, after showing what that would do."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which types, and how."""
-        parser.add_argument("types", nargs="*", metavar="TYPE", help="contact, organization …; default: all")
+        types = ", ".join(spec.entity_type for spec in registry.entities())
+        parser.add_argument("types", nargs="*", metavar="TYPE", help=f"of: {types}; default: all")
         parser.add_argument("--dry-run", action="store_true", help="only show what would be done")
         parser.add_argument("--yes", action="store_true", help="do it without asking")
         parser.add_argument(
@@ -36,25 +43,22 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Preview and run, type by type; exit 1 when something could not be done."""
-        specs = self._specs(options["types"])
+        """Preview and run, type by type; exit 1 where something could not be done."""
+        try:
+            specs = [registry.entity(one) for one in options["types"]] or list(registry.entities())
+        except UnknownEntity as unknown:
+            raise CommandError(str(unknown)) from unknown
         failed = 0
         try:
             for spec in specs:
                 work = self._resume if options["resume"] else self._backfill
                 failed += not work(spec, **options)
-        except (Impossible, MondayError) as error:
+        except (BackfillError, ConnectorError) as error:
             raise CommandError(f"{error} {self._how_to_go_on(specs)}".strip()) from error
         except KeyboardInterrupt:
             raise CommandError(f"Interrupted. {self._how_to_go_on(specs)}".strip()) from None
         if failed:
             raise CommandError("Not everything was put on the boards; each problem is named above.")
-
-    def _specs(self, types: list[str]) -> list[EntitySpec]:
-        try:
-            return [registry.entity(one) for one in types] or list(registry.entities())
-        except UnknownEntity as unknown:
-            raise CommandError(str(unknown)) from unknown
 
     def _how_to_go_on(self, specs: list[EntitySpec]) -> str:
         begun = any(open_backfill(spec.entity_type) for spec in specs)
@@ -67,46 +71,47 @@ class Command(BaseCommand):
             return True
         begun = f"{backfill.created_at:%Y-%m-%d %H:%M} UTC"
         self.stdout.write(f"{spec.board_title}: taking up the backfill of {begun} ({backfill}).")
-        return self._told(drive(backfill, wait=self._wait, tell=self._tell))
+        return self._told(run_remaining_steps(backfill, wait=self._wait, on_progress=self._tell))
 
     def _backfill(self, spec: EntitySpec, **options: Any) -> bool:
         if open_backfill(spec.entity_type) is not None:
-            raise Impossible(f"A backfill of {spec.entity_type} records is open already.")
+            raise BackfillError(f"A backfill of {spec.entity_type} records is open already.")
         seen = self._preview(spec)
-        for line in lines_of(seen):
+        for line in estimate_lines(seen):
             self.stdout.write(line)
-        if options["dry_run"] or not seen.records:
+        if options["dry_run"] or not seen.record_count:
             return True
-        if seen.too_many:
+        if seen.items_over_limit:
             return False
         if not (options["yes"] or self._confirmed(seen)):
             self.stdout.write("Nothing was written.")
             return True
-        done = run(self._fresh(seen), by=getpass.getuser(), wait=self._wait, tell=self._tell)
+        # The estimate may have changed while a person thought about it.
+        if seen.age_seconds > STALE_SECONDS:
+            seen = self._preview(spec)
+        done = run_backfill(seen, by=getpass.getuser(), wait=self._wait, on_progress=self._tell)
         told = [self._told(backfill) for backfill in done]
         return all(told)
 
-    def _preview(self, spec: EntitySpec) -> Preview:
-        return preview(
+    def _preview(self, spec: EntitySpec) -> BackfillEstimate:
+        return estimate_backfill(
             spec, lambda done, of: self._progress(f"{done:,} of {of:,} records looked at …", done / of)
         )
 
-    def _fresh(self, seen: Preview) -> Preview:
-        """What was seen may have changed while a person thought about it."""
-        return self._preview(seen.spec) if seen.age_seconds > STALE_SECONDS else seen
-
-    def _confirmed(self, seen: Preview) -> bool:
+    def _confirmed(self, seen: BackfillEstimate) -> bool:
         if not sys.stdin.isatty():
-            raise Impossible("Nothing was written: to do it without being asked, add --yes.")
+            raise BackfillError("Nothing was written: to do it without being asked, add --yes.")
         try:
-            answer = input(f"Do this now ({cost(seen)})? [y/N] ")
+            answer = input(f"Do this now ({cost_text(seen)})? [y/N] ")
         except EOFError:
             return False
         return answer.strip().lower() in ("y", "yes")
 
     def _told(self, backfill: Backfill) -> bool:
-        self._end_of_bar()
-        for line in outcome(backfill):
+        if self.stdout.isatty() and self._said:
+            self.stdout.write("")  # ends the bar's line
+        self._said = ""
+        for line in outcome_lines(backfill):
             self.stdout.write(line)
         return backfill.state == BackfillState.DONE
 
@@ -122,7 +127,7 @@ class Command(BaseCommand):
         time.sleep(seconds)
 
     def _progress(self, words: str, part: float | None = None) -> None:
-        """On a terminal one line that changes; elsewhere a line whenever there is something new to say."""
+        # On a terminal one line that changes; elsewhere a line whenever there is something new to say.
         if not self.stdout.isatty():
             if words != getattr(self, "_said", ""):
                 self.stdout.write(words)
@@ -136,8 +141,3 @@ class Command(BaseCommand):
 
     _part = 0.0
     _said = ""
-
-    def _end_of_bar(self) -> None:
-        if self.stdout.isatty() and self._said:
-            self.stdout.write("")
-        self._said = ""

@@ -7,14 +7,19 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from sync.explain.facts import explain
-from sync.explain.finding import NotOne, find
-from sync.explain.telling import as_json, lines
+from sync import registry
+from sync.operations.preview.explanation import (
+    NoSingleRecord,
+    explain,
+    explanation_json,
+    explanation_lines,
+    find_record,
+)
 from sync.registry import UnknownEntity
 
 
 class Command(BaseCommand):
-    """Tell one record's story."""
+    """Explain one record."""
 
     help = (
         "Tells of one record: its state, both sides and what was last agreed, what the next look would do, what is "
@@ -22,23 +27,21 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """Which record, and how."""
-        parser.add_argument("entity_type", help="contact or organization")
-        parser.add_argument(
-            "record", help="its id, its item's id, its name or its e-mail address; deleted ones too"
-        )
+        types = ", ".join(spec.entity_type for spec in registry.entities())
+        parser.add_argument("entity_type", help=f"one of: {types}")
+        parser.add_argument("record", help="its id, its item's id, its name or its e-mail address; deleted ones too")
         parser.add_argument("--offline", action="store_true", help="don't ask Monday")
         parser.add_argument("--json", action="store_true", help="print one JSON object, for machines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Explain; exit 1 where no record, or more than one, is meant."""
         try:
-            found = find(options["entity_type"], options["record"])
-        except (NotOne, UnknownEntity) as unknown:
+            found = find_record(options["entity_type"], options["record"])
+        except (NoSingleRecord, UnknownEntity) as unknown:
             raise CommandError(str(unknown)) from unknown
         told = explain(found, offline=options["offline"])
         if options["json"]:
-            self.stdout.write(json.dumps(as_json(told), indent=2, ensure_ascii=False))
+            self.stdout.write(json.dumps(explanation_json(told), indent=2, ensure_ascii=False))
             return
-        for line in lines(told):
+        for line in explanation_lines(told):
             self.stdout.write(line)

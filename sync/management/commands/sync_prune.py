@@ -1,4 +1,4 @@
-"""manage.py sync_prune: forget what has been kept for its time."""
+"""manage.py sync_prune: delete rows that are older than they are kept."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from sync.pruning import Pruned, prune
+from sync.operations.retention import PruneResult, prune
 
 
 class Command(BaseCommand):
@@ -20,7 +20,6 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """One option."""
         parser.add_argument("--dry-run", action="store_true", help="only count")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +29,7 @@ class Command(BaseCommand):
         total = sum(one.rows for one in found)
         self.stdout.write(f"{total:,} rows {self._verb}." if total else "Nothing is old enough.")
 
-    def _tell(self, one: Pruned) -> None:
+    def _tell(self, one: PruneResult) -> None:
         if one.rows:
             self.stdout.write(f"{one.name.capitalize()}: {one.rows:,} {self._verb}.")
             self.stdout.flush()

@@ -5,58 +5,50 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from sync.connectors.monday.items import Reading
-from sync.merge import Action, Decision, Field
+from sync.connectors.base.board_items import Reading
+from sync.merge import Action, Field, FieldDecision
 from tests.chaos.planted import Wrong, bug, instead_of
 
 last_writer_wins = bug(
-    "last_writer_wins",
-    "where both sides changed a field, NPD's value is sent without asking",
-    act="edit_both",
+    "last_writer_wins", "where both sides changed a field, NPD's value is sent without asking", act="edit_both"
 )
 
 
-@instead_of(last_writer_wins, "sync.engine.planning:decide")
-def _sends_without_asking(right: Wrong, given: Field) -> Decision:
-    decision: Decision = right(given)
+@instead_of(last_writer_wins, "sync.reconcile.field_plan:decide_field")
+def _sends_without_asking(right: Wrong, given: Field) -> FieldDecision:
+    decision: FieldDecision = right(given)
     if decision.action is Action.CONFLICT:
-        return Decision(given.key, Action.PUSH, "NPD was written last")
+        return FieldDecision(given.key, Action.PUSH, "NPD was written last")
     return decision
 
 
 cleared_field_skipped = bug(
-    "cleared_field_skipped",
-    "a field that was emptied in NPD is not emptied on Monday",
-    act="drill_emptied_in_npd",
+    "cleared_field_skipped", "a field that was emptied in NPD is not emptied on Monday", act="drill_emptied_in_npd"
 )
 
 
-@instead_of(cleared_field_skipped, "sync.engine.planning:decide")
-def _sends_no_empty_value(right: Wrong, given: Field) -> Decision:
-    decision: Decision = right(given)
+@instead_of(cleared_field_skipped, "sync.reconcile.field_plan:decide_field")
+def _sends_no_empty_value(right: Wrong, given: Field) -> FieldDecision:
+    decision: FieldDecision = right(given)
     if decision.action is Action.PUSH and given.local is None:
-        return Decision(given.key, Action.NOTHING)
+        return FieldDecision(given.key, Action.NOTHING)
     return decision
 
 
-base_not_updated = bug(
-    "base_not_updated", "what both sides agreed on is not stored after a write", act="edit_in_npd"
-)
+base_not_updated = bug("base_not_updated", "what both sides agreed on is not stored after a write", act="edit_in_npd")
 
 
-@instead_of(base_not_updated, "sync.engine.settling:_move_base")
+@instead_of(base_not_updated, "sync.reconcile.settlement:_move_base")
 def _keeps_the_old_base(right: Wrong, *args: Any) -> None:
     pass
 
 
 unknown_read_as_empty = bug(
-    "unknown_read_as_empty",
-    "a value that could not be read is taken for an empty one",
-    act="drill_column_hidden",
+    "unknown_read_as_empty", "a value that could not be read is taken for an empty one", act="drill_column_hidden"
 )
 
 
-@instead_of(unknown_read_as_empty, "sync.connectors.monday.items:Item.reading")
+@instead_of(unknown_read_as_empty, "sync.connectors.base.board_items:Item.reading")
 def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
     reading: Reading = right(item, column_id)
     types = {"email": "email", "phone": "phone", "notes": "long_text", "role_title": "text"}
@@ -82,6 +74,6 @@ pull_without_compare_and_set = bug(
 )
 
 
-@instead_of(pull_without_compare_and_set, "sync.engine.settling:still_holds")
+@instead_of(pull_without_compare_and_set, "sync.reconcile.settlement:still_holds")
 def _holds_always(right: Wrong, *args: Any) -> bool:
     return True

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sync.connectors.monday.items import Item
-from sync.engine.candidates import Candidate
-from sync.engine.matching import by_match_rule
-from sync.engine.subjects import Outcome
+from sync.connectors.base.board_items import Item
+from sync.reconcile.batch import Outcome
+from sync.reconcile.monday_side import records_matching
+from sync.reconcile.new_items import UnmatchedItem
 from tests.chaos.planted import Wrong, bug, instead_of
 
 delete_on_absence = bug(
@@ -15,7 +15,7 @@ delete_on_absence = bug(
 )
 
 
-@instead_of(delete_on_absence, "sync.engine.identity:_linked")
+@instead_of(delete_on_absence, "sync.reconcile.identity:_identify_linked")
 def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
     if item is not None:
         right(batch, subject, item)
@@ -27,7 +27,7 @@ def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
 guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act="deletes_in_bulk")
 
 
-@instead_of(guard_off, "sync.engine.guarding:too_many")
+@instead_of(guard_off, "sync.reconcile.destructive:is_over_limit")
 def _never_too_many(right: Wrong, *args: Any) -> bool:
     return False
 
@@ -39,11 +39,11 @@ match_to_linked = bug(
 )
 
 
-@instead_of(match_to_linked, "sync.engine.candidates:Candidate._decide")
-def _takes_over(right: Wrong, candidate: Candidate, item: Item) -> Any:
-    hits = by_match_rule(candidate.batch, item)
+@instead_of(match_to_linked, "sync.reconcile.new_items:UnmatchedItem._decide")
+def _takes_over(right: Wrong, candidate: UnmatchedItem, item: Item) -> Any:
+    hits = records_matching(candidate.batch, item)
     if len(hits) == 1 and hits[0].monday_id and hits[0].may_sync:
         candidate.model._default_manager.filter(pk=hits[0].pk).update(monday_id=item.id)
-        candidate._look_at(hits[0])
-        return candidate._end(f"Linked with {hits[0]}.")
+        candidate._enqueue_record(hits[0])
+        return candidate._complete(f"Linked with {hits[0]}.")
     return right(candidate, item)

@@ -12,23 +12,21 @@ from sync.models import BoardLease, SyncQueue
 from tests.chaos.planted import Wrong, bug, instead_of
 
 stale_finish = bug(
-    "stale_finish_accepted",
-    "a worker that lost its board may still end its rows",
-    act="drill_frozen_past_its_lease",
+    "stale_finish_accepted", "a worker that lost its board may still end its rows", act="drill_frozen_past_its_lease"
 )
 
 
-@instead_of(stale_finish, "sync.lease:Lease._mine")
+@instead_of(stale_finish, "sync.outbox.lease:Lease._own_row")
 def _is_mine_for_ever(right: Wrong, lease: Any) -> Any:
     return BoardLease.objects.filter(link=lease.link)
 
 
-@instead_of(stale_finish, "sync.lease:Lease._seconds_left")
+@instead_of(stale_finish, "sync.outbox.lease:Lease._seconds_left")
 def _lasts_for_ever(right: Wrong, lease: Any) -> float:
     return 3600.0
 
 
-@instead_of(stale_finish, "sync.finish:complete")
+@instead_of(stale_finish, "sync.outbox.finish:complete")
 def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: str = "") -> int:
     ids = [row.id for row in rows]
     return SyncQueue.objects.filter(id__in=ids).update(
@@ -37,13 +35,11 @@ def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: 
 
 
 attempt_not_counted = bug(
-    "attempt_not_counted_at_claim",
-    "a record that kills its worker is tried for ever",
-    act="drill_record_that_kills",
+    "attempt_not_counted_at_claim", "a record that kills its worker is tried for ever", act="drill_record_that_kills"
 )
 
 
-@instead_of(attempt_not_counted, "sync.claims:_take")
+@instead_of(attempt_not_counted, "sync.outbox.claim:_claim_rows")
 def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
     rows: list[SyncQueue] = right(*args)
     with connection.cursor() as cursor:

@@ -7,28 +7,27 @@ from datetime import timedelta
 from typing import Any
 
 from sync.clock import SyncNow
-from sync.connectors.monday.items import Item, LookResult, Reading
-from sync.connectors.monday.webhooks import Event, parse_event
+from sync.connectors.base.board_items import BatchItems, Item, Reading
+from sync.connectors.base.events import ItemEvent
+from sync.connectors.monday.webhooks import parse_event
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
 from tests.chaos.planted import Wrong, bug, instead_of
 
-payload_trusted = bug(
-    "payload_trusted", "a webhook's value is taken for what stands on the board", act="drill_forged"
-)
+payload_trusted = bug("payload_trusted", "a webhook's value is taken for what stands on the board", act="drill_forged")
 
 
-@instead_of(payload_trusted, "sync.engine:identify")
-def _believes_the_payload(right: Wrong, batch: Any, found: LookResult) -> None:
+@instead_of(payload_trusted, "sync.reconcile:identify")
+def _believes_the_payload(right: Wrong, batch: Any, found: BatchItems) -> None:
     right(batch, found)
-    for subject in batch.subjects:
+    for subject in batch.record_syncs:
         for stored in subject.events:
             event = parse_event(stored.body)
             if subject.item is not None and event.column_id and isinstance(event.value, dict):
                 subject.item = _as_told(subject.item, event)
 
 
-def _as_told(item: Item, event: Event) -> Item:
+def _as_told(item: Item, event: ItemEvent) -> Item:
     told = event.value or {}
     text = str(told.get("name") or told.get("value") or told.get("text") or "")
     if event.column_id == "name":
@@ -41,13 +40,11 @@ def _as_told(item: Item, event: Event) -> Item:
 
 
 no_echo_check = bug(
-    "no_echo_check",
-    "the webhook of our own write is taken for a person's change",
-    act="drill_echo_comes_late",
+    "no_echo_check", "the webhook of our own write is taken for a person's change", act="drill_echo_comes_late"
 )
 
 
-@instead_of(no_echo_check, "sync.engine.planning:_field")
+@instead_of(no_echo_check, "sync.reconcile.field_plan:_merge_field")
 def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any) -> Field:
     given: Field = right(batch, subject, *args)
     told = {parse_event(stored.body).column_id for stored in subject.events}
@@ -71,14 +68,14 @@ def _soon_after_a_write(item_id: str | None) -> bool:
     )
 
 
-@instead_of(echo_dropped, "sync.inbox:_take")
-def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: Event) -> str:
+@instead_of(echo_dropped, "sync.records.inbox:_store_delivery")
+def _throws_away(right: Wrong, raw_body: bytes, body: Any, event: ItemEvent) -> str:
     return "an echo" if _soon_after_a_write(event.item_id) else right(raw_body, body, event)
 
 
-@instead_of(echo_dropped, "sync.sweeps.handing:_event_of")
-def _throws_away_rows(right: Wrong, body: Any) -> Event | None:
-    event: Event | None = right(body)
+@instead_of(echo_dropped, "sync.operations.detect.activity_replay:_parse_row")
+def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
+    event: ItemEvent | None = right(body)
     user = MondayAccount.objects.values_list("user_id", flat=True).first()
     wrote = event and Intent.objects.filter(item_id=event.item_id or "").exists()
     return None if event and (wrote or event.user_id == user) else event
@@ -91,7 +88,7 @@ cursor_without_overlap = bug(
 )
 
 
-@instead_of(cursor_without_overlap, "sync.sweeps.missed:_Sweep.__init__")
+@instead_of(cursor_without_overlap, "sync.operations.detect.sweep:_Sweep.__init__")
 def _begins_too_late(right: Wrong, sweep: Any, *args: Any, **kwargs: Any) -> None:
     right(sweep, *args, **kwargs)
     sweep.begin = sweep.newest + timedelta(seconds=1)

@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sync.connectors.monday.items import LookResult
-from sync.engine import intents, writing
-from sync.lease import Lease
+from sync.connectors.base.board_items import BatchItems
 from sync.models import BoardLease, Intent, IntentState
+from sync.outbox.lease import Lease
+from sync.reconcile import mutations
 from tests.chaos.planted import Wrong, bug, instead_of
 
 intents_ignored = bug(
@@ -19,10 +19,10 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.engine.loading:_attach")
+@instead_of(intents_ignored, "sync.reconcile.npd_side:_attach_details")
 def _forgets_intents(right: Wrong, batch: Any) -> None:
     right(batch)
-    for subject in batch.subjects:
+    for subject in batch.record_syncs:
         subject.intents = []
 
 
@@ -33,22 +33,20 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.engine.lost_creates:_look_up")
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed:_find_created")
 def _finds_nothing(right: Wrong, board: Any, lost: Sequence[Intent]) -> dict[str, Any]:
     return {}
 
 
-@instead_of(create_retried_blindly, "sync.engine.lost_creates:_may_be_sent_again")
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed:_may_resend")
 def _never_again_by_its_key(right: Wrong, *args: Any) -> bool:
     return False
 
 
-@instead_of(create_retried_blindly, "sync.engine.identity:_unlinked")
-def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: LookResult, taken: dict[str, str]) -> None:
-    tried = (
-        Intent.objects.filter(entity_id=subject.id, item_id="").exclude(state=IntentState.REFUSED).exists()
-    )
-    right(batch, subject, LookResult() if tried else found, taken)
+@instead_of(create_retried_blindly, "sync.reconcile.identity:_identify_unlinked")
+def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: BatchItems, *args: Any) -> None:
+    tried = Intent.objects.filter(entity_id=subject.id, item_id="").exclude(state=IntentState.REJECTED).exists()
+    right(batch, subject, BatchItems() if tried else found, *args)
 
 
 bisects_after_timeout = bug(
@@ -58,29 +56,25 @@ bisects_after_timeout = bug(
 )
 
 
-@instead_of(bisects_after_timeout, "sync.engine.writing:_whole_failed")
-def _divides_whatever_failed(
-    right: Wrong, batch: Any, subjects: Sequence[Any], build: Any, error: Any, keeps_body: bool
-) -> None:
+@instead_of(bisects_after_timeout, "sync.reconcile.mutations:_end_failed_document")
+def _divides_whatever_failed(right: Wrong, mutation: Any, units: Sequence[Any], error: Any) -> None:
     if not error.outcome_unknown:
-        right(batch, subjects, build, error, keeps_body)
+        right(mutation, units, error)
         return
-    intents.void(subjects)
-    half = max(len(subjects) // 2, 1)
-    for part in filter(None, (subjects[:half], subjects[half:])):
-        writing._send(batch, part, build, keeps_body=keeps_body)
+    mutations.void_intents(units)
+    half = max(len(units) // 2, 1)
+    for part in filter(None, (units[:half], units[half:])):
+        mutation.send(part)
 
 
-lease_ignored = bug(
-    "lease_ignored", "a worker works on a board that another one holds", act="drill_two_at_one_board"
-)
+lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act="drill_two_at_one_board")
 
 
-@instead_of(lease_ignored, "sync.lease:take")
+@instead_of(lease_ignored, "sync.outbox.lease:acquire")
 def _takes_it_anyway(right: Wrong, link: Any, *args: Any) -> Lease:
     return right(link, *args) or Lease(link, token=BoardLease.objects.get(link=link).token or uuid.uuid4())
 
 
-@instead_of(lease_ignored, "sync.lease:Lease.release")
+@instead_of(lease_ignored, "sync.outbox.lease:Lease.release")
 def _leaves_it_to_the_other(right: Wrong, lease: Lease) -> None:
     """Who shares a lease doesn't end it."""

@@ -1,0 +1,118 @@
+"""What every template has without loading it: `{{ row.at|moment }}`, `{{ row.entity_type|kind }}`, `{% icon "sync" %}`.
+
+A builtin (TEMPLATES in the settings) of no app, because the theme loads it before the apps are ready; `moments` and
+`kinds` are its former names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template import Context
+from django.utils import timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from sync.kernel import humanize
+
+register = template.Library()
+
+
+@register.filter
+def moment(value: datetime | None) -> str:
+    """Return the day, the time and the zone."""
+    return humanize.day_and_time(value) if value else ""
+
+
+@register.filter
+def moment_seconds(value: datetime | None) -> str:
+    """Return the same to the second, for a tooltip."""
+    return humanize.timestamp(value) if value else ""
+
+
+@register.simple_tag
+def moment_tag(value: datetime | None) -> SafeString | str:
+    """Return the same for people and machines, as a <time> element."""
+    if not value:
+        return ""
+    return format_html('<time datetime="{}">{}</time>', value.isoformat(), humanize.day_and_time(value))
+
+
+@register.simple_tag
+def zone_of_page() -> str:
+    """Return the zone in which this page gives its times: “Europe/Stockholm (CET)”."""
+    here = timezone.localtime()
+    name, short = timezone.get_current_timezone_name(), humanize.zone_name(here)
+    return name if name == short else f"{name} ({short})"
+
+
+@register.simple_tag(takes_context=True)
+def page_name(context: Context) -> str:
+    """Return what a page is about inside its part of the site; empty on a list."""
+    original, deleted = context.get("original"), context.get("object")
+    if name := context.get("page_name"):
+        return str(name)
+    if getattr(original, "pk", None):
+        return str(original)
+    if context.get("deleted_objects"):
+        return f"Delete {deleted}"
+    if getattr(deleted, "pk", None):
+        return str(deleted)
+    request, section = context.get("request"), context.get("section")
+    on_its_list = context.get("cl") or (request is not None and request.path == getattr(section, "path", None))
+    return "" if on_its_list else str(context.get("title") or "")
+
+
+@register.simple_tag(takes_context=True)
+def window_title(context: Context) -> str:
+    """Return the title of the window: the page, its part of the site, the site."""
+    section = context.get("section")
+    parts = (page_name(context), section.title if section else "", context.get("site_title"))
+    return " | ".join(str(part) for part in parts if part)
+
+
+@register.filter
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 record", "3 records"."""
+    return humanize.count_with_noun(number, noun)
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return a Material symbol that screen readers pass over."""
+    return format_html('<span class="material-symbols-outlined npd-icon" aria-hidden="true">{}</span>', name)
+
+
+@register.simple_tag
+def badge(colour: str, symbol: str, text: str) -> SafeString:
+    """Return a small label with an icon and words; `colour` is one of ok, go, wait, warn, bad, off."""
+    return format_html('<span class="npd-badge npd-badge-{}">{}{}</span>', colour, icon(symbol), text)
+
+
+@register.simple_tag
+def marked_value(value: Any, parts: Sequence[Any], mark: str) -> SafeString:
+    """Return a value, with those of its parts that differ from the other side's as <ins>, or another `mark`."""
+    if not parts:
+        return format_html("{}", value)
+    name = mark or "ins"
+    found = (format_html("<{0}>{1}</{0}>", name, part.text) if part.marked else part.text for part in parts)
+    return format_html_join("", "{}", ((text,) for text in found))
+
+
+@register.filter
+def kind(entity_type: str) -> str:
+    """Return the type as its model names it, in the reader's language."""
+    from sync.registry import type_label
+
+    return type_label(entity_type)
+
+
+@register.filter
+def kind_name(entity_type: str) -> str:
+    """Return the same as it is written within a sentence."""
+    from sync.registry import type_name as name_of_kind
+
+    return name_of_kind(entity_type)

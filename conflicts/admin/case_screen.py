@@ -1,0 +1,566 @@
+"""The screen of a case, of what waits for a person's decision: a conflict, or a field whose value Monday rejected."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Protocol, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_POST
+from django.views.generic import TemplateView
+from unfold.views import UnfoldModelAdminViewMixin
+
+from conflicts import conflict_queries, presenter, rejections
+from conflicts.admin.rule_page import suggestion_items
+from conflicts.conflict_context import ConflictContext, may_type
+from conflicts.lifecycle import side_option
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, Selection, SyncConflict
+from conflicts.presenter import FieldRow, Progress, SubmittedForm
+from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
+from conflicts.resolution import resolve
+from conflicts.resolution_undo import undo, undo_problem
+from conflicts.validation import Effect, InvalidResolution
+from sync.admin import admin_base
+from sync.admin.admin_base import see_other
+from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.kernel.humanize import plural
+from sync.models import Decision, FieldMapping
+from sync.records import blocked_fields
+from sync.records.blocked_fields import FieldRef
+from sync.registry import record_url
+
+URL_NAME = "admin:conflicts_syncconflict"
+REFUSED = "Refused by Monday"
+REJECTED_ON_A_PAGE = 50
+
+
+def all_mappings(request: HttpRequest) -> list[FieldMapping]:
+    """Return every field mapping with its board; read once per request, for filters and rules."""
+    known: list[FieldMapping] | None = getattr(request, "conflict_mappings", None)
+    if known is None:
+        known = list(FieldMapping.objects.select_related("link"))
+        request.conflict_mappings = known  # type: ignore[attr-defined]
+    return known
+
+
+# The walk from case to case: conflicts come first, oldest first, then rejected values; after the last one the first.
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """Which of how many of its kind this is, 0 when it is not open any more, and its neighbours' addresses.
+
+    Conflicts and rejected values are counted apart, as their lists and the sidebar count them.
+    """
+
+    number: int
+    total: int
+    next_url: str
+    previous_url: str
+
+
+def screen_url(pk: UUID | None) -> str:
+    """The address of a conflict's screen; empty without one."""
+    return reverse(f"{URL_NAME}_screen", args=[pk]) if pk else ""
+
+
+def rejection_url(field_ref: FieldRef | None) -> str:
+    """The address of the screen of a rejected value; empty without one."""
+    return reverse(f"{URL_NAME}_refused_screen", args=field_ref) if field_ref else ""
+
+
+def conflict_neighbours(conflict: SyncConflict) -> Neighbours:
+    """The walk from a conflict."""
+    here, rejected = conflict_queries.conflict_position(conflict), blocked_fields.position_of()
+    return Neighbours(
+        here.number,
+        here.total,
+        screen_url(here.following) or rejection_url(rejected.first) or screen_url(here.first),
+        screen_url(here.preceding) or rejection_url(rejected.last) or screen_url(here.last),
+    )
+
+
+def rejection_neighbours(ledger_id: int, key: str) -> Neighbours:
+    """The walk from a rejected value."""
+    here, conflicts = blocked_fields.position_of(ledger_id, key), conflict_queries.conflict_position(None)
+    return Neighbours(
+        here.number,
+        here.total,
+        rejection_url(here.following) or screen_url(conflicts.first) or rejection_url(here.first),
+        rejection_url(here.preceding) or screen_url(conflicts.last) or rejection_url(here.last),
+    )
+
+
+# What a person sent with a screen's form.
+
+
+def parse_form(request: HttpRequest) -> SubmittedForm:
+    """Read the form. The values seen travel as JSON, since a browser rewrites line ends in form fields.
+
+    Of a conflict about the record the field `option` names the chosen option: `choose`, or `choose value`.
+    """
+    seen, chosen = {}, {}
+    for name, raw in request.POST.items():
+        prefix, _, key = name.partition("-")
+        if prefix == "seen":
+            seen[key] = parse_seen(str(raw))
+        elif prefix == "pick" and raw in CHOICES:
+            typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
+            chosen[key] = Selection(choose=str(raw), value=typed)
+        elif name == "option":
+            choose, _, value = str(raw).partition(" ")
+            chosen[RECORD_KEY] = Selection(choose=choose, value=value or None)
+    return SubmittedForm(seen=seen, chosen=chosen)
+
+
+def parse_seen(raw: str) -> dict[str, str | None]:
+    """Read one field's values; those that were tampered with equal nothing stored, so the form is treated as stale."""
+    try:
+        npd, monday = json.loads(raw)
+    except (ValueError, TypeError):
+        return {"npd": raw, "monday": raw}
+    return {side: text if isinstance(text, str) else None for side, text in (("npd", npd), ("monday", monday))}
+
+
+def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
+    """One side for all fields is stored as that side, and not as a merge."""
+    sides = ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY))
+    if conflict.is_about_record:
+        chosen = form.chosen.get(RECORD_KEY, Selection(""))
+        offered = [(side_option(conflict, side), kind) for side, kind in sides]
+        wanted = chosen.choose, chosen.value or ""
+        named = [kind for one, kind in offered if one and (one.choose, one.value) == wanted]
+    else:
+        picks = {selection.choose for selection in form.chosen.values()}
+        named = [kind for side, kind in sides if set(form.chosen) == set(form.seen) and picks == {side}]
+    return named[0] if named else ResolutionType.MERGE
+
+
+# A case as its screen needs it. What it is about stays where it is: a conflict's row, the record's ledger.
+
+
+class Case(Protocol):
+    """What waits for a person. `is_waiting` is whether one can decide now, `progress` how far the last decision is."""
+
+    context: ConflictContext
+    url: str
+    title: str
+    is_waiting: bool
+    progress: Progress
+
+    @classmethod
+    def find(cls, request: HttpRequest, **named: Any) -> Case:
+        """Return the case that an address names; raises Http404."""
+
+    def neighbours(self) -> Neighbours:
+        """Its place among the others."""
+
+    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
+        """The sides of each field to choose among, with what was chosen."""
+
+    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
+        """Store what was chosen, for the values seen; return the address to go to. Raises ActionError."""
+
+    def undo(self, *, by: User) -> str:
+        """Take the last decision back; return what was done, where it is done already. Raises ActionError."""
+
+    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
+        """What the screen shows of this kind of case alone: for a conflict about the record its options, too."""
+
+
+CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
+"""Query parameters that name what was decided just before: a conflict's id, the id of an answer's decision."""
+
+
+class ConflictCase:
+    """A conflict; `last` is the one that was resolved just before, where the address names one."""
+
+    def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
+        self.request, self.conflict, self.last = request, conflict, last
+        self.context = ConflictContext.of(conflict, all_mappings(request), last)
+        self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
+        self.is_waiting = conflict.is_open and not conflict.is_being_applied
+        self.progress = presenter.conflict_progress(conflict, self.context)
+
+    @classmethod
+    def find(cls, request: HttpRequest, **named: Any) -> ConflictCase:
+        """Read it and the one resolved just before with one query."""
+        pk, last = named["pk"], _last_conflict_id(request)
+        rows = SyncConflict.objects.select_related("resolved_by").annotate(page_now=SyncNow())
+        found = {row.pk: row for row in rows.filter(pk__in=[pk, *([last] if last else [])])}
+        if pk not in found:
+            raise Http404(f"There is no conflict {pk}.")
+        return cls(request, found[pk], found.get(last) if last else None)
+
+    def neighbours(self) -> Neighbours:
+        return conflict_neighbours(self.conflict)
+
+    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
+        if not self.conflict.is_open or self.conflict.is_about_record:
+            return []
+        rows = presenter.open_rows(self.conflict, self.context, form, problems)
+        if self.is_waiting:
+            presenter.name_editors(rows, self.conflict, self.context)
+        return rows
+
+    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
+        kind = resolution_type_of(self.conflict, form)
+        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.selections, seen=form.seen)
+        next_url = conflict_neighbours(stored).next_url if to_next else ""
+        return f"{next_url}?{CONFLICT_PARAMETER}={stored.pk}" if next_url else self.url
+
+    def undo(self, *, by: User) -> str:
+        undo(self.conflict.pk, by=by)
+        return ""
+
+    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
+        conflict, context = self.conflict, self.context
+        tags = [] if conflict.kind == ConflictKind.FIELDS else [(conflict.get_kind_display(), "cfl-warn")]
+        if conflict.is_open and conflict.kind == ConflictKind.FIELDS:
+            number = len(conflict.conflict_fields)
+            tags = [(f"{number} field differs" if number == 1 else f"{number} fields differ", "cfl-warn")]
+        shows_fields = conflict.is_open and not conflict.is_about_record
+        columns = presenter.candidate_columns(conflict, context) if conflict.is_about_record else []
+        fields = {(one.entity_type, key) for one in (conflict, self.last) if one for key in one.conflict_fields}
+        mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
+        return {
+            "conflict": conflict,
+            "name": context.name,
+            "tags": tags if conflict.is_open else [*tags, ("Settled", "cfl-ok")],
+            "both": conflict.kind == ConflictKind.OVERWRITTEN,
+            "two_sides": conflict.kind == ConflictKind.OVERWRITTEN,
+            "record_url": record_url(conflict.entity_type, conflict.entity_id) if context.record else "",
+            "monday_url": context.item_url(conflict.monday_item_id),
+            "list_url": reverse(f"{URL_NAME}_changelist"),
+            "age": humanize.relative_time(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
+            "gone": presenter.closed_fields(conflict, form),
+            "settled": presenter.resolved_rows(conflict, context),
+            "others": presenter.blocked_sentences(conflict, context) if shows_fields else [],
+            "equal": presenter.equal_fields(conflict, context) if shows_fields else [],
+            "suggestions": suggestion_items(self.request, mappings),
+            "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
+            "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
+            "why_not_undone": undo_problem(conflict) if self.progress.is_undoable else "",
+            "about_record": conflict.is_about_record,
+            "what": conflict.what,
+            "edited": presenter.edited_rows(conflict, context) if conflict.is_about_record else [],
+            "columns": columns,
+            "lines": presenter.comparison_lines(context, columns),
+            "ways": presenter.screen_options(conflict, form.chosen if form else None),
+            "seen": presenter.seen_values(conflict),
+            "done_before": _decided_before(self.request, self, self.last, may_change=may_change),
+        }
+
+
+class RejectedCase:
+    """A field whose value Monday rejected, with an answer that somebody gave about it: the last one, if no other."""
+
+    def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
+        self.request, self.rejection, self.context = request, rejection, rejection.context
+        self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
+        self.url = rejection_url(self.field_ref)
+        self.title = f"{rejection.field.label} of {rejection.record}, refused by Monday"
+        self.answer = answer or last_answer(*self.field_ref)
+        self.progress = Progress(presenter.OPEN, "")
+        if self.answer:
+            self.progress = rejections.rejection_progress(self.answer, rejection, with_delay=False)
+        self.is_waiting = rejection.needs_answer and self.progress.state != presenter.APPLYING
+
+    @classmethod
+    def find(cls, request: HttpRequest, **named: Any) -> RejectedCase:
+        field_ref = named["entity_type"], named["entity_id"], named["key"]
+        rejection = RejectionCase.of(*field_ref, all_mappings(request))
+        if rejection is None:
+            raise Http404("There is no such record, or no such field on its board.")
+        return cls(request, rejection, named.get("answer"))
+
+    def neighbours(self) -> Neighbours:
+        return rejection_neighbours(self.context.ledger.pk if self.context.ledger else 0, self.rejection.key)
+
+    def rows(self, form: SubmittedForm | None, problems: Mapping[str, str]) -> list[FieldRow]:
+        problem = problems.get(self.rejection.key, "")
+        return [rejections.rejected_row(self.rejection, form, problem)] if self.is_waiting else []
+
+    def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
+        next_url, key = self.neighbours().next_url if to_next else "", self.rejection.key
+        chosen = form.chosen.get(key, Selection(""))
+        decision = answer_rejection(
+            self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
+        )
+        return f"{next_url or self.url}?{ANSWER_PARAMETER}={decision.pk}"
+
+    def undo(self, *, by: User) -> str:
+        assert self.answer is not None
+        return undo_answer(self.answer, by=by)
+
+    def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
+        kept_by, record = self.rejection.kept_by, self.rejection.record
+        tag = ("Left in NPD", "") if kept_by else ("Waits no more", "cfl-ok")
+        own = _answer_strip(self.request, self.answer, self, may_undo=may_change) if self.answer else None
+        return {
+            "refused": True,
+            "two_sides": True,
+            "name": str(record),
+            "field": self.rejection.field.label,
+            "tags": [(REFUSED, "cfl-warn") if self.is_waiting else tag],
+            "record_url": record_url(self.context.entity_type, record.pk),
+            "monday_url": self.context.item_url(record.monday_id or ""),
+            "list_url": reverse(f"{URL_NAME}_refused"),
+            "reason": admin_base.with_request_id(self.rejection.reason),
+            "kept_by": kept_by,
+            "done": None if self.is_waiting else own,
+            "done_before": _decided_before(self.request, self, None, may_change=may_change),
+        }
+
+
+# What a screen shows of what was decided just before, with its undo; the address names it.
+
+
+def _last_conflict_id(request: HttpRequest) -> UUID | None:
+    try:
+        return UUID(request.GET.get(CONFLICT_PARAMETER, ""))
+    except ValueError:
+        return None
+
+
+def _decided_before(
+    request: HttpRequest, case: Case, conflict: SyncConflict | None, *, may_change: bool
+) -> dict[str, Any] | None:
+    """The strip above the page; None where nothing was decided just before, or this very value."""
+    last = _last_conflict_id(request)
+    if conflict is None and last and isinstance(case, RejectedCase):
+        conflict = SyncConflict.objects.filter(pk=last).first()
+    if conflict is not None:
+        progress, name = presenter.conflict_progress(conflict), case.context.name_of_other(conflict)
+        return _strip(name, screen_url(conflict.pk), "", conflict.pk, progress, may_undo=may_change)
+    text = request.GET.get(ANSWER_PARAMETER, "")
+    decision = Decision.objects.filter(pk=int(text[:18]), kind=DECISION_KIND).first() if text.isdecimal() else None
+    if decision is None or rejection_url(_field_ref(decision)) == case.url:
+        return None
+    return _answer_strip(request, decision, None, may_undo=may_change)
+
+
+def _answer_strip(
+    request: HttpRequest, decision: Decision, case: RejectedCase | None, *, may_undo: bool
+) -> dict[str, Any]:
+    """The strip of an answered rejection: of the page's own `case`, or of another one, whose record may be deleted."""
+    field_ref, mappings = _field_ref(decision), all_mappings(request)
+    rejection = case.rejection if case else RejectionCase.of(*field_ref, mappings)
+    return _strip(
+        rejection.record if rejection else ConflictContext(*field_ref[:2], mappings).name,
+        rejection_url(field_ref),
+        "_refused",
+        decision.pk,
+        rejections.rejection_progress(decision, rejection, with_delay=False),
+        may_undo=may_undo and rejections.can_undo(decision, rejection),
+        reload=case is not None,
+    )
+
+
+def _strip(
+    name: Any, url: str, kind: str, pk: Any, progress: Progress, *, may_undo: bool, reload: bool = False
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "url": url,
+        "status_url": reverse(f"{URL_NAME}{kind}_status", args=[pk]),
+        "progress": progress,
+        "reload": reload,
+        "undo_url": reverse(f"{URL_NAME}{kind}_undo", args=[pk]) if may_undo else "",
+    }
+
+
+def _field_ref(decision: Decision) -> FieldRef:
+    assert decision.entity_id is not None
+    return decision.entity_type, decision.entity_id, decision.key
+
+
+# The pages.
+
+
+class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
+    """Shows a case to those who may see conflicts, takes a decision from those who may change them."""
+
+    template_name = "conflicts/screen.html"
+    title: str = "Conflict"
+    case_type: type[Case] = ConflictCase
+
+    def has_permission(self) -> bool:
+        """Whether the person may see this page; the admin's own permissions decide."""
+        return bool(self.model_admin.has_view_permission(self.request))
+
+    def handle_no_permission(self) -> HttpResponseRedirect:
+        raise PermissionDenied
+
+    def get(self, request: HttpRequest, **named: Any) -> HttpResponse:
+        """Show the case as it is now."""
+        return self._render(self.case_type.find(request, **named))
+
+    def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
+        """Store the decision, or show again what is wrong with it with the choices kept."""
+        if not self.model_admin.has_change_permission(request):
+            raise PermissionDenied
+        case, form = self.case_type.find(request, **named), parse_form(request)
+        try:
+            return see_other(case.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
+        except NotAllowed as error:
+            return self._render(case, problem=str(error), status=HTTPStatus.FORBIDDEN)
+        except Conflict as error:
+            now = self.case_type.find(request, **named)
+            return self._render(now, form, problem=str(error), status=HTTPStatus.CONFLICT)
+        except InvalidResolution as error:
+            return self._render(case, form, error.problems, problem=error.sentence, status=HTTPStatus.BAD_REQUEST)
+
+    def _render(
+        self,
+        case: Case,
+        form: SubmittedForm | None = None,
+        problems: Mapping[str, str] | None = None,
+        *,
+        problem: str = "",
+        status: int = HTTPStatus.OK,
+    ) -> HttpResponse:
+        self.title = case.title
+        may_change, rows = self.model_admin.has_change_permission(self.request), case.rows(form, problems or {})
+        page = case.page(form, may_change=may_change)
+        context = self.get_context_data(
+            entity_type=case.context.entity_type,
+            page_name=page["name"],
+            rows=rows,
+            progress=case.progress,
+            walk=case.neighbours(),
+            choosing=case.is_waiting,
+            may_choose=case.is_waiting and may_change,
+            may_type=may_type(self.request.user, case.context.entity_type),
+            may_undo=may_change,
+            trouble=problem,
+            posted_kept=bool(form and form.chosen and case.is_waiting),
+            script_words=script_texts(len(rows)),
+            **page,
+        )
+        return self.render_to_response(context, status=status)
+
+
+class CaseMixin:
+    """Adds to the list of conflicts the screens of cases, their progress and undo, and the list of rejected values."""
+
+    admin_site: Any
+    opts: Any
+
+    def get_urls(self) -> list[URLPattern]:
+        """The addresses of both kinds of cases."""
+        view, name = self.admin_site.admin_view, "conflicts_syncconflict"
+        field = "refused/<slug:entity_type>/<uuid:entity_id>/<slug:key>/"
+        conflict_screen = CaseScreen.as_view(model_admin=self, case_type=ConflictCase)
+        rejected_screen = CaseScreen.as_view(model_admin=self, case_type=RejectedCase)
+        return [
+            path("<uuid:pk>/screen/", view(conflict_screen), name=f"{name}_screen"),
+            path("<uuid:pk>/status/", view(self.conflict_status), name=f"{name}_status"),
+            path("<uuid:pk>/undo/", view(require_POST(self.conflict_undo)), name=f"{name}_undo"),
+            path("refused/", view(self.rejection_list), name=f"{name}_refused"),
+            path("refused/answer/<int:pk>/", view(self.answer_status), name=f"{name}_refused_status"),
+            path("refused/answer/<int:pk>/undo/", view(require_POST(self.answer_undo)), name=f"{name}_refused_undo"),
+            path(field, view(rejected_screen), name=f"{name}_refused_screen"),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Answer, as JSON, how far a conflict's resolution is."""
+        self._check_permission(request, "view")
+        return _status(presenter.conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
+
+    def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Answer, as JSON, how far the answer to a rejection is."""
+        self._check_permission(request, "view")
+        decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
+        return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
+
+    def conflict_undo(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """Store the wish to undo a resolution, and show the conflict."""
+        return self._undo(request, ConflictCase(request, get_object_or_404(SyncConflict, pk=pk)))
+
+    def answer_undo(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Take the answer to a rejection back, and show the value."""
+        decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
+        entity_type, entity_id, key = _field_ref(decision)
+        case = RejectedCase.find(request, entity_type=entity_type, entity_id=entity_id, key=key, answer=decision)
+        return self._undo(request, case)
+
+    def _undo(self, request: HttpRequest, case: Case) -> HttpResponse:
+        self._check_permission(request, "change")
+        try:
+            if said := case.undo(by=cast("User", request.user)):
+                messages.success(request, said)
+        except ActionError as error:
+            messages.error(request, f"Nothing was undone. {error}")
+        return see_other(case.url)
+
+    def rejection_list(self, request: HttpRequest) -> HttpResponse:
+        """Show the rejected values, the longest rejected first."""
+        self._check_permission(request, "view")
+        text = request.GET.get("p", "")
+        number = max(1, int(text[:6])) if text.isdecimal() else 1
+        found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
+        labels = {(one.link.entity_type, one.key): one.label for one in all_mappings(request)}
+        now = sync_now()
+        context = {
+            **self.admin_site.each_context(request),
+            "title": REFUSED,
+            "opts": self.opts,
+            "rows": [
+                (one, rejection_url(one.field_ref), labels.get((one.entity_type, one.key), one.key),
+                 humanize.without_request_id(one.reason), admin_base.time_tag(one.checked_at, now))
+                for one in found[:REJECTED_ON_A_PAGE]
+            ],
+            "total": blocked_fields.position_of().total,
+            "number": number,
+            "has_next": len(found) > REJECTED_ON_A_PAGE,
+        }  # fmt: skip
+        return TemplateResponse(request, "conflicts/refused_list.html", context)
+
+    def _check_permission(self, request: HttpRequest, action: str) -> None:
+        if not getattr(self, f"has_{action}_permission")(request):
+            raise PermissionDenied
+
+
+def _status(progress: Progress) -> HttpResponse:
+    return JsonResponse(progress.to_json(), headers={"Cache-Control": "no-store"})
+
+
+# The texts of the screen's script, in the page's language: a script can't form every language's plurals.
+
+
+def script_texts(rows: int) -> dict[str, Any]:
+    """The script's texts for a page with so many fields; lists hold the text for each count, from 0 on."""
+
+    def counted(one: str, many: str) -> list[str]:
+        return [plural(number, one, many) % {"n": intcomma(number)} for number in range(rows + 1)]
+
+    return {
+        "both": Effect(None, npd_changes=True, monday_changes=True).where,
+        "npd": Effect(None, npd_changes=True, monday_changes=False).where,
+        "monday": Effect(None, npd_changes=False, monday_changes=True).where,
+        "nothing": Effect(None, npd_changes=False, monday_changes=False).where,
+        "empty": "(empty)",
+        "notChosen": "Not chosen: stays open",
+        "choose": "Choose a side, or type a value, for at least one field.",
+        "chooseWay": "Choose what shall be done.",
+        "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
+        "fields": counted("%(n)s field", "%(n)s fields"),
+        "columns": counted("%(n)s column", "%(n)s columns"),
+        "open": counted("%(n)s field stays open.", "%(n)s fields stay open."),
+    }

@@ -1,0 +1,458 @@
+"""The list of conflicts: its columns, filters and actions, and the buttons in its rows that resolve one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import User
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet, Value
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import path, reverse
+from django.utils.html import format_html
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+from django.views.decorators.http import require_POST
+
+from conflicts import bulk_resolution, conflict_queries, presenter
+from conflicts.admin.bulk_pages import BatchMixin, batch_label, batch_url, list_query
+from conflicts.admin.case_screen import CaseMixin, all_mappings, parse_seen, screen_url
+from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
+from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, deleted_record_names
+from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
+from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.presenter import conflict_progress
+from conflicts.resolution import SIDE_OF_TYPE, resolve
+from conflicts.validation import Sides
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.admin_base import PageAdmin, record_ids_by_name, see_other
+from sync.clock import SyncNow
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.kernel.humanize import plural
+from sync.models import BoardLink
+from sync.records.authors import monday_user_name, monday_users
+from sync.registry import record_names, type_name
+
+Choices = Iterable[tuple[str, str]]
+
+PEOPLE = 100
+"""People that a filter lists."""
+
+
+class StateFilter(admin.SimpleListFilter):
+    """Open, being applied, resolved."""
+
+    title = "state"
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return (
+            ("open", "Open"),
+            ("applying", "Being applied"),
+            ("handed_back", "Handed back"),
+            ("settled", "Settled"),
+            ("undoing", "Being undone"),
+        )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        match self.value():
+            case "open":
+                return queryset.filter(resolved_at=None)
+            case "applying":
+                return queryset.filter(BEING_APPLIED)
+            case "handed_back":
+                return queryset.filter(resolved_at=None).exclude(BEING_APPLIED).exclude(choice_problem="")
+            case "settled":
+                return queryset.exclude(resolved_at=None)
+            case "undoing":
+                return queryset.exclude(resolved_at=None).filter(choice__isnull=False)
+        return queryset
+
+
+class EntityFilter(admin.SimpleListFilter):
+    """Contacts, organizations, whatever else is synced."""
+
+    title = "kind of record"
+    parameter_name = "entity_type"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return [
+            (spec.entity_type, str(spec.model._meta.verbose_name_plural).capitalize()) for spec in registry.entities()
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        return queryset.filter(entity_type=self.value()) if self.value() else queryset
+
+
+class FieldFilter(admin.SimpleListFilter):
+    """The fields in conflict."""
+
+    title = "field"
+    parameter_name = "field"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        named = {m.key: m.label for spec in registry.entities() for m in spec.mappings}
+        stored = {mapping.key: mapping.label for mapping in all_mappings(request)}
+        return sorted({**named, **stored}.items(), key=lambda choice: choice[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        return queryset.filter(conflict_fields__contains=[self.value()]) if self.value() else queryset
+
+
+class BoardFilter(admin.SimpleListFilter):
+    """The boards whose items are concerned."""
+
+    title = "board"
+    parameter_name = "board"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        links = {mapping.link_id: mapping.link for mapping in all_mappings(request)}
+        return [(str(pk), str(link.shape.get("name") or link)) for pk, link in links.items() if link.board_id]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value.isdecimal():
+            return queryset.none() if value else queryset
+        types = BoardLink.objects.filter(pk=int(value[:18])).values("entity_type")
+        return queryset.filter(entity_type__in=types)
+
+
+class AgeFilter(admin.SimpleListFilter):
+    """How long ago a conflict was found."""
+
+    title = "age"
+    parameter_name = "age"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return (
+            ("day", "Up to a day"),
+            ("week", "Up to a week"),
+            ("older", "More than a week"),
+            ("month", "More than 30 days"),
+        )
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        match self.value():
+            case "day":
+                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=1))
+            case "week":
+                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=7))
+            case "older":
+                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=7))
+            case "month":
+                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=30))
+        return queryset
+
+
+class WhoFilter(admin.SimpleListFilter):
+    """Who chose the resolution: of resolved conflicts, and of those being applied."""
+
+    title = "chosen by"
+    parameter_name = "who"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return staff_choices(request)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value.isdecimal():
+            return queryset.none() if value else queryset
+        number = int(value[:9])
+        return queryset.filter(Q(resolved_by_id=number) | Q(choice__by_id=number))
+
+
+class EditedInNpdFilter(admin.SimpleListFilter):
+    """Who has recently edited a field in conflict in NPD, by the records' own history."""
+
+    title = "edited in NPD by"
+    parameter_name = "npd_by"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        return staff_choices(request)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        if not value:
+            return queryset
+        return queryset.filter(edited_in_npd(value)) if value.isdecimal() else queryset.none()
+
+
+class EditedOnMondayFilter(admin.SimpleListFilter):
+    """Who has recently edited a column in conflict on Monday, by the webhook events."""
+
+    title = "edited on Monday by"
+    parameter_name = "monday_by"
+
+    def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
+        people = [(user, monday_user_name(user, known)) for known in [monday_users()] for user in known]
+        return sorted(people, key=lambda one: one[1])[:PEOPLE]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value() or ""
+        return queryset.filter(edited_on_monday(value)) if value else queryset
+
+
+def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
+    """Who may work here, by name; read once a request, for two filters."""
+    known: list[tuple[str, str]] | None = getattr(request, "people_of_npd", None)
+    if known is None:
+        people = get_user_model().objects.filter(is_staff=True).order_by("username")
+        known = [(str(one.pk), one.get_full_name() or one.get_username()) for one in people[:PEOPLE]]
+        request.people_of_npd = known  # type: ignore[attr-defined]
+    return known
+
+
+# The buttons in the list's rows: one click resolves a one-field conflict, for the values that the row shows.
+
+
+VALUE_KINDS = (ConflictKind.FIELDS, ConflictKind.OVERWRITTEN)
+
+
+def resolve_button(conflict: Any, resolution_type: str) -> SafeString | str:
+    """The button that takes a side; none where one click is not enough, or the person may not."""
+    is_single_field = conflict.kind in VALUE_KINDS and len(conflict.conflict_fields) == 1
+    if not (conflict.page_may and is_single_field and conflict.is_open and not conflict.is_being_applied):
+        return ""
+    key = conflict.conflict_fields[0]
+    side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
+    seen = json.dumps({key: [conflict.npd_data.get(key), conflict.monday_data.get(key)]})
+    values = {"side": side, "field": default_label(conflict.entity_type, key), "name": conflict.page_name}
+    return format_html(
+        '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
+        ' name="seen" value="{}" aria-label="{}">{}</button>',
+        reverse("admin:conflicts_syncconflict_keep", args=[conflict.pk, resolution_type]),
+        seen,
+        "Take {side}’s {field} of {name}".format(**values),
+        "Take",
+    )
+
+
+def _seen_values(request: HttpRequest) -> dict[str, Sides]:
+    # Seen values that were tampered with equal nothing stored, so the click is treated as stale.
+    try:
+        pairs = json.loads(request.POST.get("seen", "{}"))
+        return {str(key): parse_seen(json.dumps(pair)) for key, pair in pairs.items()}
+    except (ValueError, AttributeError):
+        return {}
+
+
+# The list of conflicts.
+
+
+COUNTED_FIELDS = 12
+"""Fields that the list counts the open conflicts of; the others are found by the filter."""
+
+VALUE_CHARACTERS = 80
+"""Characters of a value in the list."""
+
+BADGES = {
+    presenter.OPEN: ("warn", "call_split"),
+    presenter.APPLYING: ("go", "sync"),
+    presenter.HANDED_BACK: ("bad", "undo"),
+    presenter.PARTLY: ("warn", "rule"),
+    presenter.SETTLED: ("ok", "check_circle"),
+    presenter.UNDOING: ("go", "undo"),
+}
+
+
+@admin.register(SyncConflict)
+class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
+    """Conflicts are opened and closed by passes; people resolve them on their screen."""
+
+    list_display = ("of_record", "in_conflict", "npd_says", "monday_says", "since", "state")
+    list_display_links = None
+    list_filter = (
+        StateFilter, EntityFilter, BoardFilter, "kind", FieldFilter, AgeFilter, WhoFilter, EditedInNpdFilter,
+        EditedOnMondayFilter,
+    )  # fmt: skip
+    list_filter_submit = False
+    list_fullwidth = True
+    search_fields = ("monday_item_id",)
+    search_help_text = "Search by the record's name, or by the number of the item on Monday"
+    actions = ("keep_npd", "keep_monday")
+    ordering = conflict_queries.OPEN_FIRST
+    change_list_template = "conflicts/list.html"
+    empty_title = "No conflicts here"
+    empty_words = (
+        "When two people change the same field differently, one in NPD and one on Monday,"
+        " it waits here for you. Nothing is overwritten meanwhile."
+    )
+
+    def get_urls(self) -> list[Any]:
+        """Add the buttons of the rows to the admin's addresses."""
+        keep = self.admin_site.admin_view(require_POST(self.keep_one))
+        name = "conflicts_syncconflict_keep"
+        return [path("<uuid:pk>/keep/<slug:kept>/", keep, name=name), *super().get_urls()]
+
+    def keep_one(self, request: HttpRequest, pk: UUID, kept: str) -> HttpResponse:
+        """Store the side of a row's button, for the values that the row shows, and go back to the list."""
+        if not self.has_change_permission(request):
+            raise PermissionDenied
+        if kept not in SIDE_OF_TYPE:
+            raise Http404(f"There is no side “{kept}”.")
+        conflict = get_object_or_404(SyncConflict, pk=pk)
+        say, sentence = messages.success, ""
+        try:
+            stored = resolve(pk, by=cast("User", request.user), resolution_type=kept, seen=_seen_values(request))
+            sentence = conflict_progress(stored, with_delay=False).sentence
+        except ActionError as error:
+            say, sentence = messages.error, f"Nothing was stored. {error}"
+        name = conflict_record_name(conflict, conflict_record(conflict))
+        say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
+        came_from = request.headers.get("Referer", "")  # the list as it was filtered, where the browser says so
+        is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
+        return see_other(came_from if is_ours else reverse("admin:conflicts_syncconflict_changelist"))
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        # Conflicts are found by passes, never made by hand.
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: SyncConflict | None = None) -> bool:
+        # They are resolved, never deleted.
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[SyncConflict]:
+        """Return the conflicts; each row knows whether this person may resolve it."""
+        may = self.has_change_permission(request)
+        rows: QuerySet[SyncConflict] = super().get_queryset(request).annotate(page_may=Value(may), page_now=SyncNow())
+        return rows
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Fetch the names of the page's records, with one query per type."""
+        super().prepare_page(rows)
+        keys = {(row.entity_type, row.entity_id) for row in rows}
+        names = record_names(keys)
+        deleted = deleted_record_names(keys - set(names))
+        for row in rows:
+            key = (row.entity_type, row.entity_id)
+            row.page_gone = "monday" if key in names else "npd"
+            row.page_name = names.get(key) or deleted.get(key) or f"{type_name(row.entity_type)}, deleted"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[SyncConflict], search_term: str
+    ) -> tuple[QuerySet[SyncConflict], bool]:
+        """Search by the records' names, or by an item's exact number."""
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        return queryset.filter(Q(monday_item_id=text) | Q(entity_id__in=record_ids_by_name(text))), False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show the counts, suggested rules, and what can be done with all that match, above the list."""
+        mappings = all_mappings(request)
+        context = {
+            "counts": conflict_queries.conflict_counts(),
+            "by_field": [
+                (entity_type, key, default_label(entity_type, key), number)
+                for entity_type, key, number in conflict_queries.open_by_field()[:COUNTED_FIELDS]
+            ],
+            "suggestions": suggestion_items(request, mappings),
+            "rules": active_rules(request, mappings),
+            "batches": [(batch_url(batch), batch, batch_label(batch)) for batch in bulk_resolution.recent_batches()],
+            "may_settle": self.has_change_permission(request),
+            "query": list_query(request),
+            **(extra_context or {}),
+        }
+        response: HttpResponse = super().changelist_view(request, context)
+        return response
+
+    def change_view(self, request: HttpRequest, object_id: str, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Go to the side-by-side screen, which takes the place of a form."""
+        conflict = self.get_object(request, object_id)
+        if conflict is None:
+            redirect: HttpResponse = self._get_obj_does_not_exist_redirect(request, self.opts, object_id)
+            return redirect
+        return HttpResponseRedirect(screen_url(conflict.pk))
+
+    @admin.display(description="Record")
+    def of_record(self, conflict: Any) -> SafeString:
+        """The record's name, which leads to the screen."""
+        return format_html(
+            '<a class="cfl-name" href="{}">{}</a><span class="cfl-sub">{}</span>',
+            screen_url(conflict.pk),
+            conflict.page_name,
+            type_name(conflict.entity_type),
+        )
+
+    @admin.action(description="Keep NPD", permissions=["change"])
+    def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Resolve all of them for NPD, after a page that shows what that means."""
+        return self._keep(request, queryset, ResolutionType.KEEP_NPD)
+
+    @admin.action(description="Keep Monday", permissions=["change"])
+    def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
+        """Resolve all of them for Monday, after a page that shows what that means."""
+        return self._keep(request, queryset, ResolutionType.KEEP_MONDAY)
+
+    def _keep(self, request: HttpRequest, rows: QuerySet[SyncConflict], kept: ResolutionType) -> HttpResponse:
+        # A batch of the ticked rows is shown, confirmed and undone like one of all that match.
+        if request.POST.get("select_across") == "1":
+            return self.prepare_and_redirect(request, kept)
+        number = rows.order_by().count()
+        description = plural(number, "%(number)s row that was ticked", "%(number)s rows that were ticked")
+        ticked = SyncConflict.objects.filter(pk__in=rows.order_by().values("pk"))
+        return self.prepare_found(request, ticked, kept, description % {"number": intcomma(number)})
+
+    @admin.display(description="In conflict")
+    def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
+        """The fields, and the kind of a conflict that is not about fields that differ."""
+        labels = ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+        if conflict.kind == ConflictKind.FIELDS:
+            return labels
+        about = humanize.shorten(conflict.what, VALUE_CHARACTERS) or labels
+        return format_html('{}<span class="cfl-sub">{}</span>', conflict.get_kind_display(), about)
+
+    @admin.display(description="NPD")
+    def npd_says(self, conflict: Any) -> SafeString | str:
+        """NPD's value of the first field."""
+        return _with_button(_first_value(conflict, "npd", conflict.npd_data), resolve_button(conflict, "keep_npd"))
+
+    @admin.display(description="Monday")
+    def monday_says(self, conflict: Any) -> SafeString | str:
+        """Monday's value of the first field."""
+        shown = _first_value(conflict, "monday", conflict.monday_data)
+        return _with_button(shown, resolve_button(conflict, "keep_monday"))
+
+    @admin.display(description="Found", ordering="detected_at")
+    def since(self, conflict: Any) -> SafeString | str:
+        """How long ago it was found."""
+        return admin_base.time_tag(conflict.detected_at, conflict.page_now)
+
+    @admin.display(description="State")
+    def state(self, conflict: SyncConflict) -> SafeString:
+        """Whether it is open, being applied or resolved."""
+        state = presenter.state_of(conflict)
+        return admin_base.badge(
+            *BADGES[state], capfirst(str(presenter.STATE_LABELS[state])), title=conflict.choice_problem
+        )
+
+
+def _with_button(shown: SafeString | str, button: SafeString | str) -> SafeString:
+    return format_html("{} {}", shown, button) if button else format_html("{}", shown)
+
+
+def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:
+    """The first field's value, shortened, and how many more there are; of a delete, the deleted side."""
+    if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
+        return "gone"
+    if not conflict.conflict_fields:
+        return humanize.DASH
+    value = data.get(conflict.conflict_fields[0])
+    line = humanize.shorten(" ".join(value.split()), VALUE_CHARACTERS) if value else "(empty)"
+    shown = format_html('<span class="cfl-value" title="{}">{}</span>', value or "", line)
+    more = len(conflict.conflict_fields) - 1
+    if not more:
+        return shown
+    others = plural(more, "and %(number)s more", "and %(number)s more") % {"number": intcomma(more)}
+    return format_html('{}<span class="cfl-sub">{}</span>', shown, others)

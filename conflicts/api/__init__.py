@@ -1,1 +1,0 @@
-"""Conflicts by API."""

@@ -1,0 +1,469 @@
+"""One side for all matching conflicts: shown, confirmed by number, stored row by row, undone the same way.
+
+A row goes the way of a single conflict, by `resolve` and `undo`. It keeps what the conflict can't know: the values that
+were shown, why nothing was stored, when its resolution was. What became of it since is read at the conflict.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from itertools import islice
+from math import ceil
+from typing import Any
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import OperationalError, connection, transaction
+from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
+
+from conflicts import lifecycle
+from conflicts.conflict_context import default_label, deleted_record_names
+from conflicts.lifecycle import resolved_by_people, side_option
+from conflicts.messages import (
+    ALREADY_REOPENED,
+    APPLYING,
+    HANDED_BACK,
+    INTERNAL_FAILURE,
+    LEFT_OUT,
+    NO_ACCOUNT,
+    NOT_APPLIED,
+    NOT_UNDONE,
+    RESOLVED_OTHERWISE,
+    SETTLED,
+    STATUS_LABELS,
+    UNDOING,
+    UNDONE,
+    WAITING,
+)
+from conflicts.models import (
+    NPD,
+    BatchEntry,
+    BatchState,
+    ConflictBatch,
+    ConflictKind,
+    Outcome,
+    ResolutionType,
+    SyncConflict,
+)
+from conflicts.presenter import conflict_progress
+from conflicts.resolution import SIDE_OF_TYPE, current_values, resolve
+from conflicts.resolution_undo import undo
+from conflicts.validation import InvalidResolution, effect_of
+from sync.clock import SyncNow, sync_now
+from sync.kernel import humanize, process
+from sync.kernel.action_errors import ActionError
+from sync.outbox.notify import send_task
+from sync.records.authors import actor_label
+from sync.registry import record_names
+
+log = structlog.get_logger(__name__)
+
+RECORDS_PER_CALL = 100
+"""As many records as one document reads or writes when nothing limits it."""
+
+ENTRIES_PER_CHUNK = 500
+"""Conflicts that are read from the database at once."""
+
+ROWS_PER_CHUNK = 200
+"""Rows that are worked before the next are read: so soon a worker sees that a person has stopped the rest."""
+
+WORK_SECONDS = 60.0
+"""How long one task works before it notifies another: well below a task's time limit."""
+
+BATCH_LOCK = 0x434F4E46
+"""Key of the advisory lock by which one worker at a time works a row; any otherwise unused number."""
+
+LONGEST_NAME = 200
+WEEK = timedelta(days=7)
+
+UNCONFIRMED_RETENTION = timedelta(days=1)
+"""How long a batch is kept that was shown and never confirmed."""
+
+BATCH_RETENTION = timedelta(days=365)
+"""How long a finished one is kept; the conflicts, their history and the admin log are kept longer."""
+
+
+# What is shown before: how many, what would be written where, samples.
+
+
+def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
+    """Return what would be done, a sentence per field, or one about the record."""
+    side = SIDE_OF_TYPE[resolution_type]
+    if conflict.is_about_record:
+        option = side_option(conflict, side)
+        return [conflict.what, *([f"{option.label}: {option.effect}"] if option else [])]
+    winner, loser = (conflict.npd_data, conflict.monday_data)
+    if side != NPD:
+        winner, loser = loser, winner
+    lost = "the other side’s value"
+    if conflict.kind == ConflictKind.OVERWRITTEN:
+        lost = "the overwritten edit" if side == NPD else "the value that stands now"
+    return [
+        f"{default_label(conflict.entity_type, key)}: {humanize.quote(winner.get(key))} everywhere; "
+        f"{lost} {humanize.quote(loser.get(key))} gives way."
+        for key in conflict.conflict_fields
+    ]
+
+
+def _exclusion_reason(conflict: SyncConflict, resolution_type: str) -> str:
+    """Why a side can't be chosen for this conflict, and what to do; empty where it can."""
+    if not conflict.is_open:
+        return "It is settled already."
+    if conflict.is_being_applied:
+        return f"{conflict.stored_choice.by} chose already, and that is being applied."
+    if conflict.is_about_record and side_option(conflict, SIDE_OF_TYPE[resolution_type]) is None:
+        return "This way is not offered there. Open it to see which are."
+    return ""
+
+
+class _Plan:
+    """How many values of NPD and columns on Monday a bulk resolution writes, and on how many records of each type."""
+
+    def __init__(self) -> None:
+        self.written: Counter[str] = Counter(npd=0, monday=0, about_records=0)
+        self.read: Counter[str] = Counter()
+        self.sent: Counter[str] = Counter()
+
+    def add(self, conflict: SyncConflict, resolution_type: str) -> None:
+        """Count what choosing this side writes in one conflict."""
+        side, sent = SIDE_OF_TYPE[resolution_type], conflict.is_about_record
+        self.written["about_records"] += conflict.is_about_record
+        for key in () if conflict.is_about_record else conflict.conflict_fields:
+            npd, monday = conflict.npd_data.get(key), conflict.monday_data.get(key)
+            effect = effect_of(side, npd=npd, base=None, monday=monday, value=None, kind=conflict.kind)
+            self.written["npd"] += effect.npd_changes
+            self.written["monday"] += effect.monday_changes
+            sent = sent or effect.monday_changes
+        self.read[conflict.entity_type] += 1
+        self.sent[conflict.entity_type] += sent
+
+    def to_json(self) -> dict[str, int]:
+        """Return the counts, and how many calls that takes at least, as the batch stores them."""
+        records = [*self.read.values(), *self.sent.values()]
+        return {**self.written, "calls": sum(ceil(number / RECORDS_PER_CALL) for number in records)}
+
+
+def prepare_batch(
+    conflicts: QuerySet[SyncConflict],
+    resolution_type: str,
+    *,
+    by: AbstractBaseUser,
+    address: str = "",
+    matches: str = "",
+) -> ConflictBatch:
+    """Store what would be resolved, with the present values; nothing is resolved yet.
+
+    `resolution_type` is keep_npd or keep_monday, `address` and `matches` the filter that found them. Raises
+    InvalidResolution for another type.
+    """
+    if resolution_type not in SIDE_OF_TYPE:
+        raise InvalidResolution(f"“{resolution_type}” is no side. Choose keep_npd or keep_monday.")
+    plan = _Plan()
+    with transaction.atomic():
+        _delete_expired()
+        batch = ConflictBatch.objects.create(
+            by_id=by.pk, resolution_type=resolution_type, address=address, matches=matches, total=0
+        )
+        rows = iter(conflicts.order_by("detected_at", "id").iterator(chunk_size=ENTRIES_PER_CHUNK))
+        while chunk := list(islice(rows, ENTRIES_PER_CHUNK)):
+            keys = {(one.entity_type, one.entity_id) for one in chunk}
+            names = record_names(keys)
+            names |= deleted_record_names(keys - set(names))
+            entries = []
+            for conflict in chunk:
+                reason = _exclusion_reason(conflict, resolution_type)
+                if not reason:
+                    plan.add(conflict, resolution_type)
+                    batch.total += 1
+                name = names.get((conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that is gone")
+                seen = {key: [both["npd"], both["monday"]] for key, both in current_values(conflict).items()}
+                outcome = Outcome.LEFT_OUT if reason else Outcome.READY
+                entries.append(
+                    BatchEntry(
+                        batch=batch, conflict=conflict, name=name[:LONGEST_NAME], seen=seen, outcome=outcome,
+                        reason=reason, chosen_at="",
+                    )
+                )  # fmt: skip
+            BatchEntry.objects.bulk_create(entries)
+        batch.plan = plan.to_json()
+        batch.save(update_fields=["total", "plan"])
+    return batch
+
+
+def _delete_expired() -> None:
+    now, ended = sync_now(), (BatchState.DONE, BatchState.UNDONE)
+    old = ConflictBatch.objects.filter(
+        Q(state=BatchState.PREPARED, made_at__lt=now - UNCONFIRMED_RETENTION)
+        | Q(state__in=ended, made_at__lt=now - BATCH_RETENTION)
+    )
+    # Locked before they are deleted: one that is confirmed, or to be undone, at this moment stays.
+    locked = old.select_for_update(skip_locked=True, of=("self",)).values_list("pk", flat=True)
+    ConflictBatch.objects.filter(pk__in=list(locked)).delete()
+
+
+def recent_batches(limit: int = 3) -> list[ConflictBatch]:
+    """The last batches of the past week that somebody confirmed, newest first; one query."""
+    confirmed = ConflictBatch.objects.exclude(state=BatchState.PREPARED).filter(made_at__gte=SyncNow() - WEEK)
+    return list(confirmed.select_related("by").order_by("-made_at")[:limit])
+
+
+def sample_entries(batch: ConflictBatch, limit: int = 10) -> list[BatchEntry]:
+    """Return the first rows that will be resolved, oldest first, each with its conflict."""
+    return list(batch.entries.filter(outcome=Outcome.READY).select_related("conflict").order_by("id")[:limit])
+
+
+# What a person does with a batch. Each act leaves a line in the admin's log and notifies a worker.
+
+
+def confirm_batch(batch: ConflictBatch, *, by: AbstractBaseUser, expected_count: int) -> None:
+    """Let a batch be stored, exactly as many as were shown; the rest is a worker's.
+
+    Raises InvalidResolution where the number is another, the batch was confirmed before, or somebody else prepared it.
+    """
+    if batch.by_id != by.pk:
+        raise InvalidResolution("Somebody else prepared this. Choose in the list again, to see what it does now.")
+    unconfirmed = ConflictBatch.objects.filter(pk=batch.pk, state=BatchState.PREPARED)
+    with transaction.atomic():
+        # One conditional update: of two clicks only one confirms, and only the number that was shown.
+        if not batch.total or not unconfirmed.filter(total=expected_count).update(
+            state=BatchState.RUNNING, confirmed_at=sync_now()
+        ):
+            raise InvalidResolution(
+                "The number is not the one shown, or it was confirmed before. Look at the page again."
+            )
+        label = ResolutionType(batch.resolution_type).label
+        _log_act(batch, by, f"{label} in {humanize.count_with_noun(batch.total, 'conflict')}")
+
+
+def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
+    """Leave the rest of a batch as it is; return of how many. What is stored, or undone, already stays so.
+
+    Raises InvalidResolution where nothing of it waits any more.
+    """
+    with transaction.atomic():
+        locked, left_count = ConflictBatch.objects.select_for_update().get(pk=batch.pk), 0
+        if locked.state == BatchState.RUNNING:
+            reason = f"{actor_label(by)} stopped the batch before this was stored, so it is open as before."
+            rest = locked.entries.filter(outcome=Outcome.READY)
+            left_count = rest.update(outcome=Outcome.LEFT_OUT, reason=reason)
+            locked.state = BatchState.DONE
+            locked.save(update_fields=["state"])
+        elif locked.state == BatchState.UNDOING:
+            left_count = locked.entries.filter(outcome=Outcome.UNDO_WANTED).update(outcome=Outcome.STORED, reason="")
+        if not left_count:
+            raise InvalidResolution("Nothing of it waits any more, so there was nothing to stop.")
+        _log_act(batch, by, f"Stopped: {humanize.count_with_noun(left_count, 'conflict')} left as they are")
+    return left_count
+
+
+def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
+    """Request the undo of all that this batch resolved; return of how many. The rest is a worker's.
+
+    Raises InvalidResolution where nothing of it can be undone now.
+    """
+    with transaction.atomic():
+        locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
+        stored = locked.entries.filter(outcome__in=(Outcome.STORED, Outcome.NOT_UNDONE))
+        why_not = {
+            BatchState.PREPARED: "It was never confirmed, so there is nothing to undo.",
+            BatchState.RUNNING: "It is still being stored. Wait until that is done, then undo it.",
+            BatchState.UNDOING: "It is being undone already.",
+        }
+        if locked.state in why_not or not stored.exists():
+            raise InvalidResolution(why_not.get(BatchState(locked.state), "Nothing of it is left to undo."))
+        count = stored.update(outcome=Outcome.UNDO_WANTED, reason="")
+        locked.state, locked.undo_by_id, locked.undo_asked_at = BatchState.UNDOING, by.pk, sync_now()
+        locked.save(update_fields=["state", "undo_by", "undo_asked_at"])
+        _log_act(batch, by, f"Undo of {humanize.count_with_noun(count, 'conflict')}")
+    return count
+
+
+def _log_act(batch: ConflictBatch, by: AbstractBaseUser, sentence: str) -> None:
+    notify_batch_worker()
+    lifecycle.log_admin_action(by, f"{sentence}: batch {batch.pk}.")
+
+
+def notify_batch_worker() -> None:
+    """Notify a worker on commit; a lost message costs seconds, as Beat asks every ten."""
+    transaction.on_commit(lambda: send_task("conflicts.carry_on_batches"), robust=True)
+
+
+# The state of each conflict of a batch: what its row keeps, and what has become of the conflict since.
+
+
+MOVING_STATUSES = (WAITING, APPLYING, UNDOING)
+"""States that change without a person."""
+
+UNDER_UNDO = (Outcome.UNDO_WANTED, Outcome.UNDO_REQUESTED)
+
+_OPEN = Q(conflict__resolved_at=None)
+
+_AWAITS_PASS = Q(conflict__choice__isnull=False) & ~Q(conflict__choice__fields={})
+"""The conflict has a resolution that the record's next pass applies, or undoes."""
+
+_STATUS = Case(
+    When(outcome=Outcome.READY, then=Value(WAITING)),
+    When(outcome=Outcome.HANDED_BACK, then=Value(HANDED_BACK)),
+    When(outcome=Outcome.LEFT_OUT, then=Value(LEFT_OUT)),
+    When(outcome=Outcome.NOT_UNDONE, then=Value(NOT_UNDONE)),
+    When(outcome=Outcome.UNDONE, then=Value(UNDONE)),
+    When(Q(outcome=Outcome.UNDO_REQUESTED) & _OPEN, then=Value(UNDONE)),
+    When(outcome__in=UNDER_UNDO, then=Value(UNDOING)),
+    When(_OPEN & _AWAITS_PASS, then=Value(APPLYING)),
+    When(_OPEN, then=Value(HANDED_BACK)),
+    default=Value(SETTLED),
+    output_field=CharField(),
+)
+
+
+def with_status(batch: ConflictBatch) -> QuerySet[Any]:
+    """Return the batch's rows, each with `stands`, one of the states above."""
+    rows: QuerySet[Any] = batch.entries.annotate(stands=_STATUS).order_by("id")
+    return rows
+
+
+def status_counts(batch: ConflictBatch) -> dict[str, int]:
+    """Return how many rows have each state, in the order of STATUS_LABELS; one query."""
+    rows = with_status(batch).order_by().values_list("stands").annotate(Count("pk"))
+    numbers: dict[str, int] = {str(name): number for name, number in rows}
+    return {name: numbers[name] for name in STATUS_LABELS if name in numbers}
+
+
+def is_moving(batch: ConflictBatch, counted: dict[str, int]) -> bool:
+    """Whether any row of a batch is still being worked; of an unconfirmed batch none is."""
+    return batch.state != BatchState.PREPARED and any(counted.get(name) for name in MOVING_STATUSES)
+
+
+def finished_count(counted: dict[str, int]) -> int:
+    """Return how many of the confirmed rows are done; those left out or stopped don't count."""
+    return sum(number for name, number in counted.items() if name not in (*MOVING_STATUSES, LEFT_OUT))
+
+
+def entry_sentence(row: Any) -> str:
+    """What became of one row, in words; no query where its conflict was read with it."""
+    if row.stands == WAITING:
+        return ""
+    is_told = row.outcome in (Outcome.HANDED_BACK, Outcome.LEFT_OUT, Outcome.NOT_UNDONE)
+    return str(row.reason) if is_told else conflict_progress(row.conflict, with_delay=False).sentence
+
+
+# The worker's part: it stores resolutions row by row, then, when asked, undoes them row by row.
+#
+# The rows of a batch are the truth and a task's message only a notification. Each row has a transaction of its own,
+# under a lock that one worker has at a time: so a worker may end at any moment, and two don't disturb each other.
+
+
+class _LockTaken(Exception):
+    """Another worker works a row of a batch; this one can end."""
+
+
+def work_batches(seconds: float = WORK_SECONDS) -> int:
+    """Work all batches that are confirmed or to be undone, for so long at most; return how many rows were done.
+
+    Only one worker does: a second one ends at once.
+    """
+    deadline, count = time.monotonic() + seconds, 0
+    active = ConflictBatch.objects.filter(state__in=(BatchState.RUNNING, BatchState.UNDOING))
+    for batch in active.select_related("by", "undo_by").order_by("made_at", "id"):
+        for pk in _workable_ids(batch):
+            if process.is_shutting_down() or time.monotonic() > deadline:
+                if count:  # else the next job, in seconds, is soon enough
+                    notify_batch_worker()
+                return count
+            try:
+                count += _work_entry(pk, batch)
+            except _LockTaken:
+                return count
+        is_running = batch.state == BatchState.RUNNING
+        if not batch.entries.filter(outcome__in=(Outcome.READY,) if is_running else UNDER_UNDO).exists():
+            after = BatchState.DONE if is_running else BatchState.UNDONE
+            ConflictBatch.objects.filter(pk=batch.pk, state=batch.state).update(state=after)
+    return count
+
+
+def _workable_ids(batch: ConflictBatch) -> Iterator[int]:
+    # To be stored, else those whose undo can go on; some at a time.
+    rows = batch.entries.order_by("id")
+    if batch.state == BatchState.RUNNING:
+        rows = rows.filter(outcome=Outcome.READY)
+    else:
+        # Rows that wait for a pass are not asked again and again: there may be thousands.
+        rows = rows.annotate(awaits_pass=Case(When(_AWAITS_PASS, then=True), default=False)).filter(
+            Q(outcome=Outcome.UNDO_WANTED) & (~_OPEN | Q(awaits_pass=False))
+            | Q(outcome=Outcome.UNDO_REQUESTED) & (_OPEN | Q(awaits_pass=False))
+        )
+    last = 0
+    while chunk := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:ROWS_PER_CHUNK]):
+        yield from chunk
+        last = chunk[-1]
+
+
+def _work_entry(pk: int, batch: ConflictBatch) -> int:
+    work = _store if batch.state == BatchState.RUNNING else _undo
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:  # held to the end of this transaction, so one worker at a time
+                cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [BATCH_LOCK])
+                if not cursor.fetchone()[0]:
+                    raise _LockTaken
+            row = BatchEntry.objects.select_for_update(skip_locked=True, of=("self",)).filter(pk=pk).first()
+            if row is None or not work(row, batch):
+                return 0
+            row.save(update_fields=["outcome", "reason", "chosen_at"])
+    except (_LockTaken, OperationalError, SoftTimeLimitExceeded):
+        raise  # a lock, the connection, the task's time: not this row's fault
+    except Exception as error:  # one row's error must not stop those behind it
+        log.exception("a conflict of a batch could not be worked", entry=pk, batch=str(batch.pk))
+        failed = Outcome.HANDED_BACK if work is _store else Outcome.NOT_UNDONE
+        reason = INTERNAL_FAILURE % {"error": type(error).__name__}
+        BatchEntry.objects.filter(pk=pk).update(outcome=failed, reason=reason)
+    return 1
+
+
+def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
+    """Store the side for the values that were shown, or why it came back; return whether the row changed."""
+    if row.outcome != Outcome.READY:
+        return False
+    # Whether the values still stand is checked where any choice is: here by `resolve`, then by the record's pass.
+    seen = {key: {"npd": npd, "monday": monday} for key, (npd, monday) in row.seen.items()}
+    try:
+        if batch.by is None:
+            raise InvalidResolution(NO_ACCOUNT)
+        stored = resolve(row.conflict_id, by=batch.by, resolution_type=batch.resolution_type, seen=seen)
+        row.outcome, row.chosen_at = Outcome.STORED, stored.stored_choice.at
+    except ActionError as error:
+        row.outcome, row.reason = Outcome.HANDED_BACK, str(error)
+    return True
+
+
+def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
+    """Request the undo, or store what became of it; return whether the row changed."""
+    conflict = SyncConflict.objects.get(pk=row.conflict_id)
+    if row.outcome == Outcome.UNDO_REQUESTED and not conflict.is_being_undone:
+        entries = conflict.merge_selections.values()
+        is_done = conflict.is_open or any(lifecycle.has_joined_another(entry) for entry in entries)
+        reasons = [str(entry.get("undo") or "") for entry in entries if not lifecycle.has_joined_another(entry)]
+        row.reason = " ".join(filter(None, dict.fromkeys(reasons)))
+        row.outcome = Outcome.UNDONE if is_done else Outcome.NOT_UNDONE
+        return True
+    if row.outcome != Outcome.UNDO_WANTED or conflict.is_being_applied:
+        return False  # what a pass may be writing at this moment is undone once it is written
+    # Another resolution since has another time: the batch undoes only its own. A conflict that closed by itself has
+    # none at all, and undo() says so.
+    chosen = {entry.get("chosen_at") for entry in resolved_by_people(conflict).values()}
+    try:
+        if batch.undo_by is None:
+            raise InvalidResolution(NO_ACCOUNT)
+        if conflict.is_open:
+            raise InvalidResolution(ALREADY_REOPENED if row.chosen_at in chosen else NOT_APPLIED)
+        if not chosen <= {row.chosen_at}:
+            raise InvalidResolution(RESOLVED_OTHERWISE)
+        undo(conflict.pk, by=batch.undo_by)
+        row.outcome, row.reason = Outcome.UNDO_REQUESTED, ""
+    except ActionError as error:
+        row.outcome, row.reason = Outcome.NOT_UNDONE, str(error)
+    return True

@@ -1,0 +1,202 @@
+"""Queries on conflicts: which are open and in which order, whose edits they concern, who edited a side."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import BooleanField, CharField, Count, F, Func, Q, QuerySet
+from django.db.models.expressions import RawSQL
+from pghistory.core import event_models
+
+from conflicts.conflict_context import MappedField
+from conflicts.models import ConflictKind, SyncConflict
+from sync import registry
+from sync.models import FieldMapping, MondayAccount, WebhookEvent
+from sync.records import blocked_fields
+from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user_name, users_of
+
+# Resolved ones are counted 30 days back: of years there may be more than a page should wait for.
+_COUNTS = """
+    SELECT count(*), count(*) FILTER (WHERE choice IS NOT NULL AND choice -> 'fields' <> '{}'),
+        (SELECT count(*) FROM sync_conflicts WHERE resolved_at >= (SELECT sync_now()) - interval '30 days'),
+        (SELECT count(*) FROM ({refused}) AS stuck)
+    FROM sync_conflicts WHERE resolved_at IS NULL
+"""
+
+_POSITION = """
+    WITH waiting AS NOT MATERIALIZED (
+        SELECT id, detected_at FROM sync_conflicts
+        WHERE resolved_at IS NULL AND (choice IS NULL OR choice -> 'fields' = '{}'))
+    SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
+        coalesce(bool_or(id = %(id)s), false),
+        (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
+        (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
+    FROM waiting
+"""
+
+BEING_APPLIED = Q(resolved_at=None, choice__isnull=False) & ~Q(choice__fields={})
+"""Open, with a resolution: one whose fields were all handed back doesn't count."""
+
+
+def unresolved_conflicts() -> QuerySet[SyncConflict]:
+    """Return open conflicts without a resolution, oldest first."""
+    return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
+
+
+@dataclass(frozen=True)
+class ConflictPosition:
+    """A conflict's place among those without a resolution: `number` of `total`, 0 for others; its neighbours.
+
+    `first` and `last` are those of all others.
+    """
+
+    number: int
+    total: int
+    following: UUID | None
+    first: UUID | None
+    preceding: UUID | None
+    last: UUID | None
+
+
+def conflict_position(conflict: SyncConflict | None) -> ConflictPosition:
+    """Return the place, oldest first; without a conflict how many there are, the first and the last."""
+    at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
+    with connection.cursor() as cursor:
+        cursor.execute(_POSITION, {"at": at, "id": key})
+        total, later, is_waiting, *neighbours = cursor.fetchone()
+    return ConflictPosition(total - later if is_waiting else 0, total, *neighbours)
+
+
+def conflict_counts() -> dict[str, int]:
+    """Return how many are open, being applied, resolved in 30 days, and rejected values; one query."""
+    with connection.cursor() as cursor:
+        sql = _COUNTS.replace("{refused}", blocked_fields.rejected_values_sql())
+        cursor.execute(sql, {"types": blocked_fields.synced_types()})
+        open_ones, applying, settled, rejected = cursor.fetchone()
+    return {"open": open_ones, "applying": applying, "settled": settled, "refused": rejected}
+
+
+def open_by_field() -> list[tuple[str, str, int]]:
+    """Return how many open conflicts each field has: type, field, number; the most first, one query."""
+    rows = SyncConflict.objects.filter(resolved_at=None).order_by()
+    fields = rows.annotate(field=Func(F("conflict_fields"), function="unnest", output_field=CharField()))
+    counted = fields.values_list("entity_type", "field").annotate(Count("pk"))
+    return sorted(counted, key=lambda one: (-one[2], one[0], one[1]))
+
+
+def counts_by_kind() -> dict[str, int]:
+    """Return how many are open of each kind."""
+    open_ones = SyncConflict.objects.filter(resolved_at=None).order_by()
+    counted = dict(open_ones.values_list("kind").annotate(Count("pk")))
+    return {kind.value: counted.get(kind.value, 0) for kind in ConflictKind}
+
+
+OPEN_FIRST = (F("resolved_at").desc(nulls_first=True), F("detected_at").asc(), "id")
+"""The order of the list: open ones first, the oldest first, then what was resolved last."""
+
+# Which conflicts somebody's edits concern: in NPD by the records' history, on Monday by webhook events.
+#
+# Conditions for the list: each is checked per conflict by an index, so a page needs few of them.
+
+
+_EDITED_IN_NPD = """(sync_conflicts.entity_type = %s AND EXISTS (
+    SELECT 1 FROM (
+        SELECT context.metadata ->> 'user' AS who, context.metadata ->> 'cause' AS cause, to_jsonb(event) AS now,
+            lead(to_jsonb(event)) OVER (ORDER BY event.pgh_id DESC) AS before
+        FROM {table} AS event LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
+        WHERE event.pgh_obj_id = sync_conflicts.entity_id ORDER BY event.pgh_id DESC LIMIT {edits}) AS edit,
+        unnest(sync_conflicts.conflict_fields) AS field, jsonb_array_elements_text(%s::jsonb -> field) AS name
+    WHERE edit.who = %s AND edit.cause IS DISTINCT FROM 'sync'
+        AND edit.now ->> name IS DISTINCT FROM edit.before ->> name))"""
+
+_EDITED_ON_MONDAY = """EXISTS (
+    SELECT 1 FROM sync_webhook_events AS event
+    JOIN sync_field_mappings AS mapping ON mapping.column_id = event.column_id
+    JOIN sync_board_links AS link ON link.id = mapping.link_id AND link.entity_type = sync_conflicts.entity_type
+    WHERE event.item_id = sync_conflicts.monday_item_id AND mapping.key = ANY(sync_conflicts.conflict_fields)
+        AND event.body -> 'event' ->> 'userId' = %s)"""
+
+
+def edited_in_npd(user_id: str) -> Q:
+    """Conflicts about a field that this user of NPD has edited, within the last changes of the record."""
+    found = Q(pk__in=[])
+    for spec in registry.entities():
+        history = event_models(tracks_model=spec.model)
+        if history:
+            names = {one.key: [_attname(spec, name) for name in one.fields] for one in spec.mappings}
+            sql = _EDITED_IN_NPD.format(table=history[0]._meta.db_table, edits=MAX_EDITS)
+            found |= _sql_condition(sql, [spec.entity_type, json.dumps(names), user_id])
+    return found
+
+
+def edited_on_monday(user_id: str) -> Q:
+    """Conflicts about a column that this user of Monday has edited, as far as webhook events are kept."""
+    return _sql_condition(_EDITED_ON_MONDAY, [user_id])
+
+
+def _attname(spec: registry.EntitySpec, name: str) -> str:
+    return str(spec.model._meta.get_field(name).attname)  # type: ignore[union-attr]
+
+
+def _sql_condition(sql: str, params: list[str]) -> Q:
+    """The SQL as a condition of a query on conflicts."""
+    return Q(RawSQL(sql, params, BooleanField()))  # noqa: S611 - literals of this module; what is asked are parameters
+
+
+# Who gave each side its value, and when: in NPD by the record's own history, on Monday by webhook events.
+
+
+EVENTS_READ = 50
+"""How many of an item's last webhook events are searched for who edited a column."""
+
+
+@dataclass(frozen=True)
+class FieldEditor:
+    """Who edited a side of a field, and when; `way` is a phrase, as "in the admin", or empty."""
+
+    who: str
+    at: datetime
+    way: str = ""
+
+
+def npd_editors(conflict: SyncConflict, mapped: Mapping[str, MappedField]) -> dict[str, FieldEditor]:
+    """The last edit of each field in conflict in NPD, as far as its history is kept; three queries."""
+    try:
+        model = registry.entity(conflict.entity_type).model
+    except registry.UnknownEntity:
+        return {}
+    history = latest_edits(model, [conflict.entity_id]).get(conflict.entity_id, [])
+    users = users_of(history)
+    found = {}
+    for key in conflict.conflict_fields:
+        names = [
+            model._meta.get_field(name).attname  # type: ignore[union-attr]
+            for name in (mapped[key].fields if key in mapped else ())
+        ]
+        edit = last_edit(history, names, users)
+        if edit is not None:
+            found[key] = FieldEditor(edit.who, edit.at, "" if edit.who in edit.way else edit.way)
+    return found
+
+
+def monday_editors(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> dict[str, FieldEditor]:
+    """The last edit of each field in conflict on Monday, by webhook events; our own writes are left out."""
+    keys = {one.column_id: one.key for one in mappings if one.key in conflict.conflict_fields}
+    if not keys or not conflict.monday_item_id:
+        return {}
+    history = WebhookEvent.objects.filter(item_id=conflict.monday_item_id, column_id__in=list(keys))
+    account = MondayAccount.objects.filter(id=1).only("users", "user_id").first()
+    people, own_user_id = (account.users, account.user_id) if account else ({}, "")
+    found: dict[str, FieldEditor] = {}
+    for event in history.order_by("-received_at")[:EVENTS_READ]:
+        user, key = str(event.body.get("event", {}).get("userId") or ""), keys[str(event.column_id)]
+        if user and user != own_user_id and key not in found:
+            found[key] = FieldEditor(monday_user_name(user, people), event.received_at)
+    return found

@@ -1,0 +1,464 @@
+"""How a conflict follows the reports of passes, what it keeps of resolved fields, and how that is logged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import pghistory
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+
+from conflicts.conflict_context import conflict_record, conflict_record_name, default_label
+from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
+from conflicts.models import AUTO, ConflictKind, ResolutionType, Selection, StoredResolution, SyncConflict
+from conflicts.validation import effect_of, quote_value, selection_effect
+from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from sync.models import Decision, SyncedModel
+from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
+
+CLOSING_NOTE = "*"
+"""The key of `notes` for the reason why the conflict was closed."""
+
+
+def field_conflict(conflict: SyncConflict, key: str) -> FieldConflict:
+    """Return a field's values as the conflict stores them."""
+    return FieldConflict(
+        key,
+        conflict.npd_data.get(key),
+        conflict.base_data.get(key),
+        conflict.monday_data.get(key),
+        conflict.notes.get(key, ""),
+    )
+
+
+def keep_applied(
+    conflict: SyncConflict,
+    key: str,
+    resolution: StoredResolution,
+    result: str | None,
+    now: datetime,
+    inverse: Mapping[str, Any] | None = None,
+) -> None:
+    """Keep an applied resolution with its result, and what would undo it."""
+    selection = resolution.fields[key]
+    # What its author saw, not what the conflict holds: a pass may have updated that since.
+    values = FieldConflict(key, selection.npd, conflict.base_data.get(key), selection.monday)
+    details = {
+        "type": resolution.resolution_type,
+        "by": resolution.by,
+        "by_id": resolution.by_id,
+        "chosen_at": resolution.at,
+    }
+    _set_entry(conflict, key, _new_entry(values, now, choose=selection.choose, value=selection.value, **details))
+    conflict.resolved_data = {**conflict.resolved_data, key: result}
+    if inverse:
+        conflict.inverse = {**conflict.inverse, key: dict(inverse)}
+
+
+def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: Selection | None = None) -> None:
+    """Keep the values of a field that left its conflict by itself, and a resolution that was not needed."""
+    entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO)
+    if unused is not None:
+        entry |= {"unused": {"choose": unused.choose, "value": unused.value}}
+    _set_entry(conflict, key, entry)
+    conflict.inverse = {name: kept for name, kept in conflict.inverse.items() if name != key}
+
+
+def annotate(conflict: SyncConflict, key: str, **details: Any) -> None:
+    """Add details to what is kept of a field."""
+    _set_entry(conflict, key, {**conflict.merge_selections[key], **details})
+
+
+def resolved_by_people(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
+    """Return what is kept of the fields that people resolved."""
+    return {key: entry for key, entry in conflict.merge_selections.items() if entry["choose"] != AUTO}
+
+
+def has_joined_another(entry: Mapping[str, Any]) -> bool:
+    """Whether a field's resolution was undone into another open conflict, although its own stays settled."""
+    return entry.get("undo_code") == JOINED_ANOTHER_CODE
+
+
+def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
+    """Close a conflict: it shows all its fields again, and who resolved them."""
+    entries = conflict.merge_selections
+    by_people = list(resolved_by_people(conflict).values())
+    types = {entry["type"] for entry in by_people}
+    if not by_people:
+        conflict.resolution_type = ResolutionType.AUTO
+    elif len(types) == 1 and len(by_people) == len(entries):
+        conflict.resolution_type = types.pop()
+    else:
+        conflict.resolution_type = ResolutionType.MERGE
+    if by_people:
+        conflict.resolved_by_id = max(by_people, key=lambda entry: str(entry["at"]))["by_id"]
+    if not conflict.is_about_record:
+        restore_fields(conflict, list(entries))
+    if reason:
+        conflict.notes = {**conflict.notes, CLOSING_NOTE: reason}
+    conflict.choice, conflict.choice_problem = None, ""
+    conflict.resolved_at = now
+
+
+def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
+    """Make the conflict be about these fields, with the values that are kept of them."""
+    entries = {key: conflict.merge_selections[key] for key in keys}
+    conflict.conflict_fields = keys
+    conflict.npd_data = {key: entry["npd"] for key, entry in entries.items()}
+    conflict.base_data = {key: entry["base"] for key, entry in entries.items()}
+    conflict.monday_data = {key: entry["monday"] for key, entry in entries.items()}
+
+
+def _set_entry(conflict: SyncConflict, key: str, entry: dict[str, Any]) -> None:
+    conflict.merge_selections = {**conflict.merge_selections, key: entry}
+
+
+def _new_entry(values: FieldConflict, now: datetime, **details: Any) -> dict[str, Any]:
+    return {"npd": values.npd, "base": values.base, "monday": values.monday, "at": now.isoformat(), **details}
+
+
+# What happens to a conflict, as lines of its record's own history.
+
+
+class ResolutionHistory:
+    """Collects lines, and saves them with one statement."""
+
+    def __init__(self) -> None:
+        self.lines: list[Decision] = []
+
+    def log_resolution(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
+        """Log a person's resolution; nothing is written yet."""
+        for key, selection in resolution.fields.items():
+            base, effect = conflict.base_data.get(key), selection_effect(conflict, key, selection)
+            sentence = f"Chose {quote_value(effect.value)} for {_label(conflict, key)}: {effect.where}."
+            values = {"npd": selection.npd, "base": base, "monday": selection.monday, "choose": selection.choose}
+            self._add(conflict, key, "conflict_chosen", sentence, values=values, actor=resolution.by)
+
+    def log_record_resolution(self, conflict: SyncConflict, resolution: StoredResolution, label: str) -> None:
+        """Log a person's resolution about the record or its item; nothing is done yet."""
+        selection = resolution.fields[RECORD_KEY]
+        values = {
+            "what": selection.npd,
+            "choose": selection.choose,
+            "value": selection.value,
+            "seen": dict(selection.seen),
+        }
+        sentence = f"Chose “{label}” where this was asked: {selection.npd}"
+        self._add(conflict, "", "conflict_chosen", sentence, values=values, actor=resolution.by)
+
+    def log_record_applied(self, conflict: SyncConflict, result: str) -> None:
+        """Log that a resolution about the record itself was applied."""
+        entry = conflict.merge_selections[RECORD_KEY]
+        sentence = f"Settled as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
+        self._add(conflict, "", "conflict_settled", sentence, values={**entry, "result": result})
+
+    def log_record_ended(self, conflict: SyncConflict, reason: str) -> None:
+        """Log that nothing has to be decided about the record any more."""
+        sentence = f"The question is over{': ' + reason if reason else '.'} It was: {conflict.what}"
+        values = {
+            "npd": conflict.npd_data,
+            "base": conflict.base_data,
+            "monday": conflict.monday_data,
+            "what": conflict.what,
+        }
+        self._add(conflict, "", "conflict_over", sentence, values=values)
+
+    def log_applied(self, conflict: SyncConflict, key: str) -> None:
+        """Log an applied resolution; the sync applied it, so the sync is the line's actor."""
+        entry, result = conflict.merge_selections[key], conflict.resolved_data.get(key)
+        effect = effect_of(
+            entry["choose"],
+            npd=entry["npd"],
+            base=entry["base"],
+            monday=entry["monday"],
+            value=result,
+            kind=conflict.kind,
+        )
+        sentence = f"Settled {_label(conflict, key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
+        self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
+
+    def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:
+        """Log a field that is no longer edited on the side that was not deleted."""
+        sentence = (
+            f"{_label(conflict, field.key)} is not among the edited fields any more."
+            f" NPD had {quote_value(field.npd)}, Monday had {quote_value(field.monday)}."
+        )
+        values = {"npd": field.npd, "base": field.base, "monday": field.monday}
+        self._add(conflict, field.key, "conflict_over", sentence, values=values)
+
+    def log_second_lost_update(self, conflict: SyncConflict, first: FieldConflict, second: FieldConflict) -> None:
+        """Log that a second edit of a field was overwritten before the first was resolved."""
+        sentence = (
+            f"Of {_label(conflict, first.key)} another edit was overwritten: {quote_value(second.monday)}. "
+            f"The one before it, {quote_value(first.monday)}, stays in this history."
+        )
+        values = {"npd": first.npd, "monday": first.monday, "second": second.monday}
+        self._add(conflict, first.key, "conflict_lost_again", sentence, values=values)
+
+    def log_ended(self, conflict: SyncConflict, key: str, reason: str) -> None:
+        """Log a field that left its conflict by itself."""
+        entry = conflict.merge_selections[key]
+        sentence = (
+            f"The conflict on {_label(conflict, key)} is over{': ' + reason if reason else '.'}"
+            f" NPD had {quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
+        )
+        self._add(conflict, key, "conflict_over", sentence, values=entry)
+
+    def log_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
+        """Log a resolution that could not be applied."""
+        self._add_returned(conflict, key, resolution, f"was handed back: {reason}")
+
+    def log_unneeded(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
+        """Log a resolution that was not needed: the conflict was over before."""
+        self._add_returned(conflict, key, resolution, f"was not carried out: {reason}")
+
+    def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
+        """Log an undo request; nothing is written yet."""
+        for key, selection in resolution.fields.items():
+            sentence = f"Asked to undo how {_label(conflict, key)} was settled."
+            values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
+            self._add(conflict, key, "conflict_undo", sentence, values=values, actor=resolution.by)
+
+    def log_undone(self, conflict: SyncConflict, key: str, resolution: StoredResolution) -> None:
+        """Log an undone resolution: each side has its earlier value again, and the conflict is open again."""
+        selection = resolution.fields[key]
+        sentence = (
+            f"Undid how {_label(conflict, key)} was settled, as {resolution.by} asked. It is in conflict again: "
+            f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
+        )
+        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+        self._add(conflict, key, "undo", sentence, values=values)
+
+    def log_undo_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
+        """Log an undo that could not be done; the sides stay as they are."""
+        sentence = f"How {_label(conflict, key)} was settled was not undone, as {resolution.by} asked: {reason}"
+        selection = resolution.fields[key]
+        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+        self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
+
+    def save(self) -> None:
+        """Write the collected lines, with the pass that they belong to, if one is running."""
+        with pghistory.context() as context:
+            batch_id = context.metadata.get("batch")
+        for line in self.lines:
+            line.batch_id = batch_id
+        Decision.objects.bulk_create(self.lines)
+
+    def _add_returned(self, conflict: SyncConflict, key: str, resolution: StoredResolution, how: str) -> None:
+        of = "" if key == RECORD_KEY else f" for {_label(conflict, key)}"
+        selection = resolution.fields[key]
+        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
+        sentence = f"{resolution.by}'s choice{of} {how}"
+        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
+
+    def _add(
+        self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""
+    ) -> None:
+        self.lines.append(
+            Decision(
+                entity_type=conflict.entity_type,
+                entity_id=conflict.entity_id,
+                remote_id=conflict.monday_item_id,
+                key=key,
+                kind=kind,
+                sentence=sentence,
+                values=values,
+                actor=actor[:MAX_ACTOR_LENGTH],
+            )
+        )
+
+
+def _label(conflict: SyncConflict, key: str) -> str:
+    return default_label(conflict.entity_type, key)
+
+
+# What people did with conflicts, as lines of the admin's log.
+
+
+MANY_CONFLICTS = "Conflicts"
+
+
+def log_admin_action(
+    user: AbstractBaseUser | AnonymousUser, sentence: str, conflict: SyncConflict | None = None, name: str = ""
+) -> None:
+    """Log what somebody did, by page or API: with one conflict of the record `name`, or with many."""
+    log_kind_action(user, SyncConflict, sentence, key=conflict.pk if conflict else None, name=name or MANY_CONFLICTS)
+
+
+def log_conflict_action(
+    user: AbstractBaseUser, sentence: str, conflict: SyncConflict, record: SyncedModel | None = None
+) -> None:
+    """Log what somebody did with one conflict, under its record's name; `record` if it was read already."""
+    log_admin_action(user, sentence, conflict, conflict_record_name(conflict, record or conflict_record(conflict)))
+
+
+# A conflict about the record itself, of a delete or an identity: its options, and how it follows a report.
+#
+# A person picks one of the options that reconcile offers; the resolution is stored under the key "record".
+
+
+def offered_options(conflict: SyncConflict) -> list[Option]:
+    """Return the options that the last pass offered."""
+    return [Option(**option) for option in conflict.about.get("options", [])]
+
+
+def find_option(options: Sequence[Option], choose: str, value: str = "") -> Option | None:
+    """Return the option that a resolution names, or None where it is not offered."""
+    return next((one for one in options if (one.choose, one.value) == (choose, value)), None)
+
+
+def side_option(conflict: SyncConflict, side: str) -> Option | None:
+    """Return the option by which one side wins, npd or monday, or None where it is not offered."""
+    return next((one for one in offered_options(conflict) if one.choose == side), None)
+
+
+def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
+    """Store what the pass reported of the record, and the edited fields of a delete."""
+    fields = list(report.fields)
+    conflict.monday_item_id = report.monday_item_id
+    conflict.about = dict(report.data)
+    conflict.conflict_fields = [field.key for field in fields]
+    conflict.npd_data = {field.key: field.npd for field in fields}
+    conflict.monday_data = {field.key: field.monday for field in fields}
+    conflict.base_data = {field.key: field.base for field in fields}
+    conflict.notes = {field.key: field.reason for field in fields if field.reason}
+    if conflict.kind == ConflictKind.IDENTITY:
+        conflict.npd_data = dict(report.data)
+
+
+def update_record_conflict(
+    conflict: SyncConflict, report: ConflictReport, now: datetime, history: ResolutionHistory, *, has_ended: bool
+) -> None:
+    """Settle the applied resolution, hand back the rejected one, store the report, close what is over."""
+    resolution = conflict.stored_choice
+    if RECORD_KEY in resolution.fields and RECORD_KEY in report.applied:
+        selection = resolution.fields[RECORD_KEY]
+        option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+        keep_applied(conflict, RECORD_KEY, resolution, report.applied[RECORD_KEY], now)
+        annotate(conflict, RECORD_KEY, label=option.label if option else "")
+        history.log_record_applied(conflict, str(report.applied[RECORD_KEY] or ""))
+        resolution = resolution.without({RECORD_KEY})
+    if RECORD_KEY in resolution.fields and RECORD_KEY in report.rejected:
+        history.log_rejected(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
+        resolution = resolution.with_rejected({RECORD_KEY: report.rejected[RECORD_KEY]})
+    if has_ended:
+        if RECORD_KEY in resolution.fields:
+            reason = report.closing_reason or OVER_BEFORE
+            history.log_unneeded(conflict, RECORD_KEY, resolution, reason)
+        if not resolved_by_people(conflict):
+            history.log_record_ended(conflict, report.closing_reason)
+        close(conflict, report.closing_reason, now)
+        return
+    edited_keys = {field.key for field in report.fields}
+    for key in [key for key in conflict.conflict_fields if key not in edited_keys]:
+        history.log_field_dropped(conflict, field_conflict(conflict, key))
+    set_record_values(conflict, report)
+    conflict.choice = resolution.to_json()
+    conflict.choice_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
+
+
+# How one conflict follows one report. Changes the given instance only; reads and writes nothing.
+
+
+RECORD_KINDS = (ConflictKind.DELETE, ConflictKind.IDENTITY)
+
+
+def reports_end(report: ConflictReport) -> bool:
+    """Whether a report itself says that there is no conflict, or none any more.
+
+    Of an overwritten edit that only means that this report opens none: one that is open stays so until a
+    person resolves it (`_remaining_fields`).
+    """
+    if report.kind == ConflictKind.IDENTITY:
+        return not report.data
+    if report.kind == ConflictKind.DELETE:
+        return not report.data and not report.fields
+    return not report.fields and not report.undecided
+
+
+def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
+    """Return a new conflict for a report."""
+    conflict = SyncConflict(
+        id=conflict_id,
+        entity_type=report.entity_type,
+        entity_id=report.entity_id,
+        monday_item_id=report.monday_item_id,
+        kind=report.kind,
+        notes={},
+        merge_selections={},
+        resolved_data={},
+        about={},
+        inverse={},
+        choice=None,
+        choice_problem="",
+    )
+    if report.kind in RECORD_KINDS:
+        set_record_values(conflict, report)
+    else:
+        _set_field_values(conflict, report.monday_item_id, [*report.fields, *_undecided_fields(conflict, report)])
+    return conflict
+
+
+def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetime, history: ResolutionHistory) -> None:
+    """Settle what was applied, hand back what was rejected, store the values, close what is over."""
+    if conflict.is_about_record:
+        update_record_conflict(conflict, report, now, history, has_ended=reports_end(report))
+        return
+    resolution = conflict.stored_choice
+    applied = [key for key in report.applied if key in resolution.fields]
+    for key in applied:
+        keep_applied(conflict, key, resolution, report.applied[key], now, report.inverse.get(key))
+        history.log_applied(conflict, key)
+    resolution = resolution.without(set(applied))
+    remaining = _remaining_fields(conflict, report, applied)
+    for key in [key for key in conflict.conflict_fields if key not in {*remaining, *applied}]:
+        drop_field(conflict, key, now, resolution.fields.get(key))
+        why = report.ended.get(key, report.closing_reason)
+        history.log_ended(conflict, key, why)
+        if key in resolution.fields:
+            history.log_unneeded(conflict, key, resolution, why or OVER_BEFORE)
+    resolution = resolution.restricted_to(set(remaining))
+    rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
+    for key, reason in rejected.items():
+        history.log_rejected(conflict, key, resolution, reason)
+    resolution = resolution.with_rejected(rejected)
+    if not remaining:
+        close(conflict, report.closing_reason, now)
+        return
+    for field in report.fields if conflict.kind == ConflictKind.OVERWRITTEN else ():
+        # Of a field with a second overwritten edit, the first one stays in the history.
+        first = field_conflict(conflict, field.key)
+        if field.key in conflict.conflict_fields and field.monday != first.monday:
+            history.log_second_lost_update(conflict, first, field)
+    _set_field_values(conflict, report.monday_item_id, list(remaining.values()))
+    conflict.choice = resolution.to_json()
+    conflict.choice_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
+
+
+def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: list[str]) -> dict[str, FieldConflict]:
+    """Return the fields in conflict after this report, with their values."""
+    found = {field.key: field for field in [*report.fields, *_undecided_fields(conflict, report)]}
+    content = (report.fields, report.undecided, report.applied, report.rejected, report.ended)
+    # Of an overwritten edit the report may have nothing but the reason why it can't be resolved any more.
+    only_closes = bool(report.closing_reason) and not any(content)
+    if conflict.kind != ConflictKind.OVERWRITTEN or only_closes:
+        return found
+    ended = {*applied, *report.ended}
+    known = {key: field_conflict(conflict, key) for key in conflict.conflict_fields if key not in ended}
+    return known | {key: field for key, field in found.items() if key not in applied}
+
+
+def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
+    return [field_conflict(conflict, key) for key in report.undecided]
+
+
+def _set_field_values(conflict: SyncConflict, item_id: str, fields: list[FieldConflict]) -> None:
+    conflict.monday_item_id = item_id
+    conflict.conflict_fields = [field.key for field in fields]
+    conflict.npd_data = {field.key: field.npd for field in fields}
+    conflict.monday_data = {field.key: field.monday for field in fields}
+    conflict.base_data = {field.key: field.base for field in fields}
+    conflict.notes = {field.key: field.reason for field in fields if field.reason}

@@ -1,0 +1,543 @@
+"""A conflict prepared for a page: its state as a sentence, a row per field, or the record's options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from conflicts import conflict_queries
+from conflicts.conflict_context import ConflictContext, MappedField, default_label
+from conflicts.conflict_queries import FieldEditor
+from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
+from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, Selection, SyncConflict
+from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
+from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
+from sync.choices import QueueDirection
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.models import SyncedModel
+from sync.reconcile.field_values import FieldDisplay
+from sync.records import availability
+from sync.registry import record_url, type_name
+
+OPEN, APPLYING, HANDED_BACK, PARTLY = "open", "applying", "handed_back", "partly"
+SETTLED, UNDOING = "settled", "undoing"
+
+STATE_LABELS: dict[str, str] = {
+    OPEN: "open",
+    APPLYING: "being applied",
+    HANDED_BACK: "handed back",
+    PARTLY: "partly settled",
+    SETTLED: "settled",
+    UNDOING: "being undone",
+}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`state` is one of the constants above; `sentence` says it; `delay_reason` is why it takes longer."""
+
+    state: str
+    sentence: str
+    delay_reason: str = ""
+    is_undoable: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        """Whether asking again can't tell anything new."""
+        return self.state not in (APPLYING, UNDOING)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the script of a page asks for."""
+        return {
+            "state": self.state,
+            "sentence": self.sentence,
+            "waits": self.delay_reason,
+            "final": self.is_final,
+            "undo": self.is_undoable,
+        }
+
+
+def state_of(conflict: SyncConflict) -> str:
+    """Return the state alone; no query."""
+    if not conflict.is_open:
+        return UNDOING if conflict.is_being_undone else SETTLED
+    if conflict.is_being_applied:
+        return APPLYING
+    if conflict.stored_choice.handed_back or conflict.choice_problem:
+        return HANDED_BACK
+    return PARTLY if set(conflict.merge_selections) - set(conflict.conflict_fields) else OPEN
+
+
+def conflict_progress(
+    conflict: SyncConflict, context: ConflictContext | None = None, *, with_delay: bool = True
+) -> Progress:
+    """Return the state with its sentence; without `with_delay` there is no query."""
+    state = state_of(conflict)
+    if state == SETTLED:
+        return Progress(state, _resolved_sentence(conflict), is_undoable=True)
+    if state == UNDOING:
+        keys = _labels(conflict, list(conflict.stored_choice.fields))
+        return Progress(
+            state,
+            f"Being undone: {keys}. The next look checks that neither side has changed since.",
+            _delay_reason(conflict, context) if with_delay else "",
+        )
+    if state == APPLYING:
+        delay_reason = _delay_reason(conflict, context) if with_delay else ""
+        return Progress(state, f"Being applied: {_resolution_sentence(conflict)}", delay_reason)
+    if state == HANDED_BACK:
+        sentences = [_applied_sentence(conflict), "Not applied:", conflict.choice_problem.replace("\n", " ")]
+        return Progress(state, " ".join(filter(None, sentences)))
+    if conflict.is_about_record:
+        return Progress(state, f"Still open: {conflict.what}")
+    still_open = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
+    return Progress(state, f"{_applied_sentence(conflict)} {still_open}" if state == PARTLY else still_open)
+
+
+def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> str:
+    """What keeps a look from carrying out what was chosen: the account, the board, or a field that can't be read."""
+    if reason := availability.of(conflict.entity_type).toward(QueueDirection.TO_MONDAY).blocked_reason:
+        return reason
+    ledger = (context or ConflictContext.of(conflict)).ledger
+    blocked = ledger.held if ledger else {}
+    return " ".join(blocked[key]["reason"] for key in conflict.stored_choice.fields if key in blocked)
+
+
+def _resolved_sentence(conflict: SyncConflict) -> str:
+    note = str(conflict.notes.get(CLOSING_NOTE, ""))
+    by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
+    ended = f"{_labels(conflict, by_itself)}: over by itself." if by_itself else ""
+    if not conflict.merge_selections:
+        ended = "It is over by itself."
+    elif not by_itself:
+        note = ""  # it would repeat that everything was resolved
+    reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
+    not_undone = [f"Undo of {_labels(conflict, [key])}: {reason}" for key, reason in reasons.items()]
+    return " ".join(filter(None, [_applied_sentence(conflict), ended, note, *not_undone]))
+
+
+def _applied_sentence(conflict: SyncConflict) -> str:
+    """What was written where, for the fields that people resolved."""
+    if conflict.is_about_record:
+        entry = conflict.merge_selections.get(RECORD_KEY, {})
+        label = f"“{entry['label']}” was chosen." if entry.get("label") else ""
+        return f"{label} {conflict.resolved_data.get(RECORD_KEY) or ''}".strip()
+    phrases = []
+    for key, entry in resolved_by_people(conflict).items():
+        if conflict.is_open and key in conflict.conflict_fields:
+            continue  # it was resolved, and that was undone
+        result = conflict.resolved_data.get(key)
+        sides = {side: entry[side] for side in ("npd", "base", "monday")}
+        effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
+        phrases.append(f"{_labels(conflict, [key])} is {quote_value(result)}, {effect.written}")
+    return f"Settled: {'; '.join(phrases)}." if phrases else ""
+
+
+def _resolution_sentence(conflict: SyncConflict) -> str:
+    if conflict.is_about_record:
+        selection = conflict.stored_choice.fields[RECORD_KEY]
+        option = find_option(offered_options(conflict), selection.choose, selection.value or "")
+        return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
+    phrases = [
+        f"{_labels(conflict, [key])} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
+        for key, selection in conflict.stored_choice.fields.items()
+    ]
+    return f"{'; '.join(phrases)}."
+
+
+def _labels(conflict: SyncConflict, keys: list[str]) -> str:
+    return ", ".join(default_label(conflict.entity_type, key) for key in keys)
+
+
+# A conflict prepared for its screen: a row per field, and what the other fields have.
+
+
+VALUE_LABELS = {
+    "npd": "NPD’s value",
+    "base": "the last agreed value",
+    "monday": "Monday’s value",
+    "custom": "a typed value",
+    "auto": "over by itself",
+}
+
+LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "what stood on both sides", "monday": "the overwritten value"}
+
+REJECTED = "refused"
+"""Stands in place of a conflict's kind for a field whose value Monday rejected."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of a field's row: what it holds, and `off`, why it can't be chosen, where it can't.
+
+    `hint` says what choosing it means and `leads` what it leads to, where the page's script can't tell; `before` is the
+    value that the person saw, where that is another now.
+    """
+
+    name: str
+    heading: str
+    value: str | None
+    parts: Sequence[DiffPart] = ()
+    hint: str = ""
+    leads: str = ""
+    off: str = ""
+    is_empty: bool = False
+    editor: FieldEditor | None = None
+    changed: bool = False
+    before: str | None = None
+
+    @property
+    def shortcut(self) -> str:
+        """The key that chooses it."""
+        return {NPD: "1", BASE: "2", MONDAY: "3"}[self.name]
+
+    @property
+    def mark(self) -> str:
+        """The element around what differs: of the base what a side lacks, of a side what is new in it."""
+        return "del" if self.name == BASE else "ins"
+
+
+@dataclass
+class FieldRow:
+    """One field of the screen: `pick` and `value` are the person's choice, `problem` what is wrong with it.
+
+    `removed_side` is the side, npd or monday, that has nothing any more since the record or its item was
+    deleted; `monday_problem` is why the value that Monday has instead of a rejected one can't be used.
+    """
+
+    key: str
+    label: str
+    npd: str | None
+    base: str | None
+    monday: str | None
+    has_base: bool = True
+    long: bool = False
+    note: str = ""
+    pick: str = ""
+    value: str = ""
+    problem: str = ""
+    before: Sides = field(default_factory=dict)
+    changed: tuple[str, ...] = ()
+    is_new: bool = False
+    kind: str = ConflictKind.FIELDS
+    removed_side: str = ""
+    monday_problem: str = ""
+    npd_by: FieldEditor | None = None
+    monday_by: FieldEditor | None = None
+
+    @property
+    def sides(self) -> list[Side]:
+        """The sides to choose among, in the order of the page: with the base where the two sides have one."""
+        has_third = self.kind not in (ConflictKind.OVERWRITTEN, REJECTED)
+        base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
+        headings = {NPD: "NPD", MONDAY: "Monday"}
+        if self.kind == ConflictKind.OVERWRITTEN:
+            headings = {NPD: "Stands now", MONDAY: "Overwritten"}
+        npd, monday = (
+            Side(
+                name,
+                headings[name],
+                value,
+                () if self.removed_side else _marked_parts(value, base, other),
+                is_empty=self.removed_side == name,
+                editor=editor,
+                changed=name in self.changed,
+                before=self.before.get(name),
+            )
+            for name, value, other, editor in (
+                (NPD, self.npd, self.monday, self.npd_by),
+                (MONDAY, self.monday, self.npd, self.monday_by),
+            )
+        )
+        if self.kind == REJECTED:
+            stays = "Stays in NPD alone: it isn’t sent until it or its column changes"
+            npd = replace(npd, hint="leave it, don’t sync this value", leads=stays)
+            monday = replace(monday, hint="take it", leads="NPD changes, Monday stays", off=self.monday_problem)
+        if not has_third:
+            return [npd, monday]
+        parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
+        return [npd, Side(BASE, "Last agreed", self.base, parts, is_empty=not self.has_base), monday]
+
+    @property
+    def seen(self) -> str:
+        """The values on the screen, as they travel with the form."""
+        return json.dumps([self.npd, self.monday])
+
+    @property
+    def effect(self) -> Effect | None:
+        """What the present choice leads to; None while nothing is chosen, and of a rejected value."""
+        if self.pick not in CHOICES or self.kind == REJECTED:
+            return None
+        sides = {"npd": self.npd, "base": self.base, "monday": self.monday}
+        return effect_of(self.pick, **sides, value=self.value, kind=self.kind)
+
+    @property
+    def input_value(self) -> str:
+        """The text in the input: what the choice leads to; of a rejected value at first NPD's, to be corrected."""
+        if self.kind == REJECTED:
+            return {CUSTOM: self.value, MONDAY: self.monday or ""}.get(self.pick, self.npd or "")
+        return (self.effect.value or "") if self.effect else ""
+
+    @property
+    def selected_label(self) -> str:
+        """The choice in words."""
+        labels = LOST_UPDATE_LABELS if self.kind == ConflictKind.OVERWRITTEN else VALUE_LABELS
+        return labels.get(self.pick, "")
+
+
+def _marked_parts(value: str | None, base: str | None, other: str | None) -> list[DiffPart]:
+    # Against the base; where the two are nothing alike, against the other side's value.
+    marked = diff_parts(value, base)
+    return marked if any(part.marked for part in marked) else diff_parts(value, other)
+
+
+def has_lines(*values: str | None) -> bool:
+    """Whether a value needs an input of several lines."""
+    return any("\n" in (value or "") for value in values)
+
+
+@dataclass(frozen=True)
+class SubmittedForm:
+    """What a person sent: the values seen, and a choice by field."""
+
+    seen: Mapping[str, Sides] = field(default_factory=dict)
+    chosen: Mapping[str, Selection] = field(default_factory=dict)
+
+    @property
+    def selections(self) -> dict[str, dict[str, Any]]:
+        """The choices as `resolve` takes them."""
+        return {key: {"choose": selection.choose, "value": selection.value} for key, selection in self.chosen.items()}
+
+
+def open_rows(
+    conflict: SyncConflict,
+    context: ConflictContext,
+    form: SubmittedForm | None = None,
+    problems: Mapping[str, str] | None = None,
+) -> list[FieldRow]:
+    """The rows to choose in; what was posted, or handed back by a pass, stays chosen."""
+    mapped, with_base = context.mapped, fields_with_base(conflict, context)
+    resolution = conflict.stored_choice
+    chosen = form.chosen if form else {**resolution.handed_back, **resolution.fields}
+    seen = form.seen if form else {key: one.seen_sides for key, one in resolution.handed_back.items()}
+    rows = []
+    for key in conflict.conflict_fields:
+        selection = chosen.get(key, Selection(""))
+        row = _row(conflict, key, mapped, selection)
+        row.has_base = key in with_base
+        row.problem = (problems or {}).get(key, "" if form else resolution.reasons.get(key, ""))
+        row.is_new = form is not None and key not in seen
+        mark_changes(row, seen)
+        rows.append(row)
+    return rows
+
+
+def name_editors(rows: Sequence[FieldRow], conflict: SyncConflict, context: ConflictContext) -> None:
+    """Put on each row who gave each side its value, as far as that is known."""
+    in_npd = conflict_queries.npd_editors(conflict, context.mapped)
+    on_monday = conflict_queries.monday_editors(conflict, context.mappings)
+    for row in rows:
+        row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
+
+
+def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], selection: Selection) -> FieldRow:
+    known = mapped.get(key)
+    npd, base, monday = (data.get(key) for data in (conflict.npd_data, conflict.base_data, conflict.monday_data))
+    return FieldRow(
+        key,
+        known.label if known else default_label(conflict.entity_type, key),
+        npd=npd,
+        base=base,
+        monday=monday,
+        long=has_lines(npd, base, monday) or bool(known and known.converter == "long_text"),
+        note=conflict.notes.get(key, ""),
+        pick=selection.choose,
+        value=selection.value or "" if selection.choose == CUSTOM else "",
+        kind=conflict.kind,
+    )
+
+
+def mark_changes(row: FieldRow, seen: Mapping[str, Sides]) -> None:
+    """Mark the sides that have changed since the person saw them."""
+    if row.key in seen:
+        row.before = seen[row.key]
+        now = {"npd": row.npd, "monday": row.monday}
+        row.changed = tuple(side for side in now if not same_text(now[side], row.before.get(side)))
+
+
+def resolved_rows(conflict: SyncConflict, context: ConflictContext) -> list[FieldRow]:
+    """The fields that left the conflict, with their resolution and its result."""
+    if conflict.is_about_record:
+        return []
+    mapped = context.mapped
+    rows = []
+    for key, entry in conflict.merge_selections.items():
+        if conflict.is_open and key in conflict.conflict_fields:
+            continue
+        row = _row(conflict, key, mapped, Selection(entry["choose"]))
+        row.npd, row.base, row.monday = entry["npd"], entry["base"], entry["monday"]
+        row.value = conflict.resolved_data.get(key) or ""
+        row.has_base = row.base is not None
+        row.note = str(entry.get("undo") or "")
+        rows.append(row)
+    return rows
+
+
+def edited_rows(conflict: SyncConflict, context: ConflictContext) -> list[FieldRow]:
+    """Of a delete, the fields that were edited on the side that still exists."""
+    removed_side = NPD if context.record is None else MONDAY
+    rows = [_row(conflict, key, context.mapped, Selection("")) for key in conflict.conflict_fields]
+    for row in rows:
+        row.removed_side, row.has_base = removed_side, row.base is not None
+    return rows
+
+
+def closed_fields(conflict: SyncConflict, form: SubmittedForm | None) -> list[str]:
+    """Labels of fields that the person saw in conflict and that have left it since."""
+    seen = form.seen if form else {}
+    closed = [key for key in seen if key not in conflict.conflict_fields and key != RECORD_KEY]
+    return [default_label(conflict.entity_type, key) for key in closed]
+
+
+def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
+    """Sentences about the other fields that are blocked, as the last pass found them."""
+    problems = _problem_fields(context)
+    others = [known for key, known in context.mapped.items() if key not in conflict.conflict_fields]
+    reasons = {known.label: problems.get(known.key, {}).get("reason") for known in others}
+    return [f"{label} is held: {reason}" for label, reason in reasons.items() if reason]
+
+
+def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
+    """The other fields that are the same on both sides, each with its value."""
+    others = [one for one in context.mappings if one.key not in conflict.conflict_fields]
+    if context.record is None or context.link is None or context.ledger is None or not others:
+        return []
+    display = FieldDisplay(context.link, others, [context.record])
+    problems = _problem_fields(context)
+    equal = [one for one in others if one.key in context.ledger.base and one.key not in problems]
+    return [(one.label, display.sides(context.record, one, None)[0]) for one in equal]
+
+
+def _problem_fields(context: ConflictContext) -> dict[str, Any]:
+    return {**context.ledger.altered, **context.ledger.held} if context.ledger else {}
+
+
+# A conflict about the record itself prepared for its screen: options, and possible duplicates side by side.
+
+
+@dataclass(frozen=True)
+class ScreenOption:
+    """One option on the screen; `name` is what the form sends."""
+
+    name: str
+    label: str
+    effect: str
+    chosen: bool
+
+
+@dataclass(frozen=True)
+class CandidateColumn:
+    """One record or item among those that could be the same."""
+
+    title: str
+    where: str
+    url: str = ""
+    note: str = ""
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ComparisonLine:
+    """One field of all columns; each cell with whether it differs from the first column."""
+
+    label: str
+    cells: Sequence[tuple[str, bool]]
+
+
+def screen_options(conflict: SyncConflict, form: Mapping[str, Selection] | None = None) -> list[ScreenOption]:
+    """The options; what was posted, chosen, or handed back by a pass stays chosen."""
+    resolution = conflict.stored_choice
+    chosen = form if form is not None else {**resolution.handed_back, **resolution.fields}
+    selection = chosen.get(RECORD_KEY, Selection(""))
+    wanted = selection.choose, selection.value or ""
+    return [
+        ScreenOption(
+            f"{one.choose} {one.value}".strip(), one.label, one.effect, chosen=(one.choose, one.value) == wanted
+        )
+        for one in offered_options(conflict)
+    ]
+
+
+def seen_values(conflict: SyncConflict) -> list[tuple[str, str]]:
+    """What the screen shows, as it travels with the form: a name and JSON."""
+    values = {key: [conflict.npd_data.get(key), conflict.monday_data.get(key)] for key in conflict.conflict_fields}
+    return [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
+
+
+def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[CandidateColumn]:
+    """The record (or the item) in question, and beside it every possible duplicate."""
+    candidates = conflict.about.get("candidates") or []
+    if conflict.kind != ConflictKind.IDENTITY or not candidates:
+        return []
+    keys = {_as_uuid(str(one.get("id", ""))) for one in candidates}
+    builder = _ColumnBuilder(conflict, context, [key for key in keys if key])
+    asks_of_item = bool(conflict.about.get("item")) or conflict.entity_id in keys
+    first = builder.item_in_question() if asks_of_item else builder.record_in_question()
+    return [*first, *(builder.candidate(one) for one in candidates)]
+
+
+def comparison_lines(context: ConflictContext, columns: Sequence[CandidateColumn]) -> list[ComparisonLine]:
+    """The fields in which any column has a value, in the order of the mappings."""
+    lines = []
+    for key, known in context.mapped.items():
+        texts = [column.values.get(key, "") for column in columns]
+        if any(texts):
+            lines.append(ComparisonLine(known.label, [(text, text != texts[0]) for text in texts]))
+    return lines
+
+
+class _ColumnBuilder:
+    """Makes the columns of one conflict; its possible duplicates in NPD are read with one query."""
+
+    def __init__(self, conflict: SyncConflict, context: ConflictContext, keys: Sequence[UUID]) -> None:
+        self.conflict, self.around = conflict, context
+        self.records = context.records(keys) if keys else {}
+        records = [*self.records.values(), *([context.record] if context.record else [])]
+        self.display = FieldDisplay(context.link, context.mappings, records) if context.link else None
+
+    def record_in_question(self) -> list[CandidateColumn]:
+        record = self.around.record
+        where = f"This {type_name(self.conflict.entity_type)} in NPD"
+        return [self._of_record(record, where)] if record else []
+
+    def item_in_question(self) -> list[CandidateColumn]:
+        item = self.conflict.about.get("item") or {"id": self.conflict.monday_item_id, "label": ""}
+        title, url = item.get("label") or f"Item {item['id']}", self.around.item_url(str(item["id"]))
+        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {})]
+
+    def candidate(self, one: Mapping[str, Any]) -> CandidateColumn:
+        key = _as_uuid(str(one.get("id", "")))
+        record = self.records.get(key) if key else None
+        link_note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+        if record is not None:
+            return self._of_record(record, "In NPD", link_note)
+        label, where = str(one.get("label") or one.get("id")), "In NPD" if key else "On Monday"
+        url = "" if key else self.around.item_url(str(one.get("id") or ""))
+        note = "Belongs to another record already." if link_note and not key else link_note
+        return CandidateColumn(label, where, url, note, one.get("values") or {})
+
+    def _of_record(self, record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
+        url, values = record_url(self.conflict.entity_type, record.pk), {}
+        if self.display is not None:
+            values = {one.key: self.display.sides(record, one, None)[0] for one in self.around.mappings}
+        return CandidateColumn(str(record), where, url, note, values)
+
+
+def _as_uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None

@@ -1,0 +1,461 @@
+"""A value that Monday rejected: what each side has, a person's options, their answer, its undo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
+from uuid import UUID
+
+import pghistory
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.db import DataError, IntegrityError, transaction
+
+from conflicts.conflict_context import ConflictContext, check_may_type
+from conflicts.models import CUSTOM, MONDAY, NPD, Selection
+from conflicts.presenter import (
+    APPLYING,
+    HANDED_BACK,
+    REJECTED,
+    SETTLED,
+    FieldRow,
+    Progress,
+    SubmittedForm,
+    has_lines,
+    mark_changes,
+)
+from conflicts.validation import (
+    InvalidResolution,
+    NotOpen,
+    Sides,
+    StaleResolution,
+    quote_value,
+    same_text,
+    text_problem,
+)
+from sync import registry
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.clock import sync_now
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.kernel.action_errors import ActionError
+from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.operations.decision_undo import undo_decisions
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.field_values import (
+    NOT_KNOWN,
+    FieldDisplay,
+    RelatedNotFound,
+    RelatedRecords,
+    clean_values,
+    parse_input,
+    still_holds,
+    stored_field_values,
+    stored_values,
+    update_values,
+)
+from sync.reconcile.lost_updates import last_observed
+from sync.records import availability
+from sync.records.authors import actor_label, log_action
+from sync.records.blocked_fields import KEPT_BY, KEPT_REMOTE, FieldRef, is_rejected, mark_kept_different
+
+
+class RejectionCase:
+    """One field of one record: everything known of it, and the stored values that each option would write."""
+
+    def __init__(self, context: ConflictContext, key: str) -> None:
+        self.context, self.key = context, key
+
+    @classmethod
+    def of(
+        cls, entity_type: str, entity_id: UUID, key: str, mappings: Sequence[FieldMapping] = ()
+    ) -> RejectionCase | None:
+        """Return the rejection, or None where there is no such type, record, or field on its board."""
+        if not any(spec.entity_type == entity_type for spec in registry.entities()):
+            return None
+        rejection = cls(ConflictContext(entity_type, entity_id, mappings), key)
+        is_mapped = rejection.context.link is not None and rejection.mapping is not None
+        return rejection if is_mapped and rejection.context.record is not None else None
+
+    @cached_property
+    def mapping(self) -> FieldMapping | None:
+        """The field's mapping."""
+        return next((one for one in self.context.mappings if one.key == self.key), None)
+
+    @property
+    def field(self) -> FieldMapping:
+        """The field's mapping, which every rejection has."""
+        assert self.mapping is not None
+        return self.mapping
+
+    @property
+    def record(self) -> SyncedModel:
+        """The record, which every rejection has."""
+        assert self.context.record is not None
+        return self.context.record
+
+    @property
+    def entry(self) -> Mapping[str, Any]:
+        """The ledger's entry of the rejection; empty without one, or where value or column changed since."""
+        found = self.context.ledger.held.get(self.key) if self.context.ledger else None
+        if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
+            return {}
+        if (found["column"], found["version"]) != (self.field.column_id, self.field.version):
+            return {}
+        return dict(found)
+
+    @property
+    def reason(self) -> str:
+        """Monday's reason."""
+        return str(self.entry.get("reason", ""))
+
+    @property
+    def kept_by(self) -> Mapping[str, Any]:
+        """Who kept the value different, and when; empty where nobody did."""
+        return dict(self.entry.get(KEPT_BY, {}))
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether a person has to answer: not where an open conflict on the same field asks already."""
+        conflicts = self.context.ledger.conflicts if self.context.ledger else {}
+        in_conflict = {*conflicts.get("fields", ()), *conflicts.get("overwritten", ())}
+        return bool(self.entry) and not self.kept_by and self.record.may_sync and self.key not in in_conflict
+
+    @cached_property
+    def display(self) -> FieldDisplay:
+        """How the record's values are displayed."""
+        assert self.context.link is not None
+        return FieldDisplay(self.context.link, self.context.mappings, [self.record])
+
+    @cached_property
+    def converter(self) -> Converter:
+        """The field's converter for this record."""
+        return self.display.board.converter(self.field, self.record)
+
+    @cached_property
+    def npd(self) -> str | None:
+        """NPD's value, as a person reads it."""
+        return self.display.local(self.record, self.field, stored_values(self.record, self.field)) or None
+
+    @cached_property
+    def base(self) -> Mapping[str, Any] | None:
+        """The base, where it is about the present item and column."""
+        entry = (self.context.ledger.base if self.context.ledger else {}).get(self.key)
+        now = (self.record.monday_id, self.field.column_id, self.field.version)
+        if entry is None or (entry["item"], entry["column"], entry["version"]) != now:
+            return None
+        return dict(entry)
+
+    @property
+    def last_read_value(self) -> tuple[Any] | None:
+        """The stored value that the last pass read on Monday, if one did: of an empty cell it is None."""
+        return last_observed(self.context.ledger, self.key) if self.context.ledger else None
+
+    @property
+    def _monday_raw(self) -> Any:
+        if self.last_read_value is not None:
+            return self.last_read_value[0]
+        return self.base["remote"] if self.base else None
+
+    @cached_property
+    def monday(self) -> str | None:
+        """Monday's value as of the last pass, as a person reads it; None where it is empty."""
+        if self._monday_raw is None:
+            return None
+        try:
+            return self.converter.display(self.converter.remote(self._monday_raw)) or None
+        except UnknownValue:
+            return NOT_KNOWN
+
+    def raw_from_monday(self) -> dict[str, Any]:
+        """The raw values that NPD would hold with Monday's value; raises ActionError."""
+        if not self.record.monday_id:
+            raise ActionError("The record has no item on Monday yet, so there is no value to take. Type another one.")
+        if self.monday is None and self.field.required:
+            raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
+        now = stored_values(self.record, self.field)
+        try:
+            raw = self._local_from_monday(now)
+            return clean_values(self.record, RelatedRecords().resolve(type(self.record), raw))
+        except (UnknownValue, RelatedNotFound) as unknown:
+            raise ActionError(f"Monday’s value can’t be taken: {unknown}") from unknown
+        except ValidationError as invalid:
+            why = " ".join(invalid.messages)
+            raise ActionError(f"NPD can’t take Monday’s value: {why}") from invalid
+
+    def _local_from_monday(self, now: Mapping[str, Any]) -> dict[str, Any]:
+        if self._monday_raw is None:
+            return dict.fromkeys(now)
+        if self.base and not self.base.get(AS_SENT):
+            # Where NPD's half of the base reads as Monday's shown value: what is shown is what is written.
+            same_remote = self.converter.remote(self.base["remote"]) == self.converter.remote(self._monday_raw)
+            local = self.display.local(self.record, self.field, self.base["local"]) or None
+            if same_remote and local == self.monday:
+                return dict(self.base["local"])
+        try:
+            return dict(self.converter.to_local(self._monday_raw, now))
+        except AmbiguousSplit:
+            return dict(self.converter.from_text(self.monday or "", now))
+
+    def raw_from_text(self, text: str) -> dict[str, Any]:
+        """The raw values of a typed text, checked as NPD and Monday's column will; raises ActionError."""
+        if "\x00" in text:
+            raise ActionError("The text holds a NUL character, which neither side keeps. Type it again without.")
+        if not text.strip() and self.field.required:
+            raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
+        if problem := text_problem(self.context.mapped[self.key], self.record, text):
+            raise ActionError(problem)
+        return clean_values(self.record, parse_input(self.converter, self.record, self.field.fields, text))
+
+    def monday_problem(self) -> str:
+        """Why Monday's value can't be taken, as a sentence; empty where it can."""
+        try:
+            self.raw_from_monday()
+        except ActionError as why:
+            return str(why)
+        return ""
+
+
+# The progress of an answer, as a state and a sentence, as for conflicts.
+
+
+def rejection_progress(decision: Decision, rejection: RejectionCase | None, *, with_delay: bool = True) -> Progress:
+    """The state of an answer by queue and ledger; `rejection` is None where the record was deleted."""
+    if rejection is not None and KEPT_BY not in decision.values:
+        if _is_pending(decision, rejection):
+            board = availability.of(decision.entity_type).toward(QueueDirection.TO_MONDAY) if with_delay else None
+            return Progress(APPLYING, decision.sentence, board.blocked_reason if board else "")
+        if decision.values.get("choose") == CUSTOM and rejection.needs_answer:
+            return Progress(HANDED_BACK, f"{decision.sentence} {rejection.reason}", is_undoable=True)
+    return Progress(SETTLED, decision.sentence, is_undoable=True)
+
+
+def can_undo(decision: Decision, rejection: RejectionCase | None) -> bool:
+    """Whether there is anything to undo, as far as the decision itself tells; `undo_answer` says why not."""
+    if rejection is None:
+        return False
+    return is_kept_by(decision, rejection) if KEPT_BY in decision.values else "raw_before" in decision.values
+
+
+def is_kept_by(decision: Decision, rejection: RejectionCase) -> bool:
+    """Whether the value is kept different by this very answer, not by a later one."""
+    mark = decision.values[KEPT_BY]
+    return all(rejection.kept_by.get(name) == mark[name] for name in ("id", "at"))
+
+
+def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
+    """Whether the pass that the answer has enqueued is still to come."""
+    last_pass = rejection.context.ledger.last_sync_attempt if rejection.context.ledger else None
+    if last_pass is not None and last_pass > decision.at:
+        return False
+    rows = SyncQueue.objects.filter(entity_type=decision.entity_type, entity_id=decision.entity_id)
+    return rows.filter(status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)).exists()
+
+
+# A rejected value as the row in which a person answers it.
+
+
+def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
+    """The row; what was posted stays chosen, and what changed meanwhile is marked."""
+    selection = form.chosen.get(rejection.key, Selection("")) if form else Selection("")
+    row = FieldRow(
+        rejection.key,
+        rejection.field.label,
+        rejection.npd,
+        None,
+        rejection.monday,
+        kind=REJECTED,
+        long=has_lines(rejection.npd, rejection.monday) or rejection.field.converter == "long_text",
+        pick=selection.choose,
+        value=selection.value or "",
+        problem=problem,
+        monday_problem=rejection.monday_problem(),
+    )
+    mark_changes(row, form.seen if form else {})
+    return row
+
+
+# A person's answer to a rejection: send another value, use Monday's, keep the difference; and the undo.
+#
+# Each writes NPD alone, or the mark in the ledger; the pass that it enqueues does the rest, as after any
+# other edit. So nothing here can overwrite what somebody did on Monday meanwhile: that pass finds it, and
+# asks.
+
+
+DECISION_KIND = "refused"
+"""The kind of decision as which an answer is stored."""
+
+
+def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, seen: Sides) -> Decision:
+    """Carry out a choice, npd, monday or custom with a text, for exactly the values seen; return it as it is kept.
+
+    Raises PermissionDenied, NotOpen also where there is no such field, StaleResolution or InvalidResolution; then
+    nothing was written.
+    """
+    _check_permission(by)
+    if choose == CUSTOM:
+        check_may_type(by, field_key[0])
+    with pghistory.context(user=by.pk), transaction.atomic():
+        rejection = _lock_rejection(field_key)
+        _check_open(rejection)
+        now = {"npd": rejection.npd, "monday": rejection.monday}
+        if not all(same_text(seen.get(side), value) for side, value in now.items()):
+            message = "changed while you were deciding. Look at the values of now, then choose again."
+            raise StaleResolution(f"{rejection.field.label} {message}", {rejection.key: now})
+        decision = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
+        log_action(by, rejection.record, decision.sentence)
+        # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.
+        _request_pass(field_key, Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
+    return decision
+
+
+def undo_answer(decision: Decision, *, by: User) -> str:
+    """Take an answer back; return what was done, as a sentence.
+
+    Raises PermissionDenied, or an ActionError with why not.
+    """
+    _check_permission(by)
+    if KEPT_BY in decision.values:
+        return _reopen(decision, by)
+    undone = undo_decisions([decision], by=by)
+    if undone.left:
+        raise InvalidResolution(undone.left[0].stale)
+    return " ".join(line.sentence for line in undone.lines)
+
+
+def _reopen(decision: Decision, by: User) -> str:
+    assert decision.entity_id is not None
+    field_key = decision.entity_type, decision.entity_id, decision.key
+    with transaction.atomic():
+        rejection = _lock_rejection(field_key)
+        if not is_kept_by(decision, rejection) or rejection.context.ledger is None:
+            raise InvalidResolution(
+                "The value is not left in NPD any more: it was changed, sent, or asked about since."
+            )
+        mark_kept_different(rejection.context.ledger, rejection.key, None)
+        value = f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record}"
+        sentence = f"{value} waits for an answer again, as {actor_label(by)} asked."
+        _save_decision(rejection, by, sentence, {"choose": "asked again"}, undoes=decision.pk)
+        log_action(by, rejection.record, sentence)
+        # The rejected value isn't sent again by this: the pass only updates the record's state.
+        _request_pass(field_key, Cause.DEPENDENCY)
+    return sentence
+
+
+def _check_permission(by: User) -> None:
+    if not by.has_perm("conflicts.change_syncconflict"):
+        raise PermissionDenied
+
+
+def _lock_rejection(field_key: FieldRef) -> RejectionCase:
+    """The case, with the record and its ledger entry locked, in this order."""
+    entity_type, entity_id, key = field_key
+    try:
+        model = registry.entity(entity_type).model
+    except registry.UnknownEntity as unknown:
+        raise NotOpen(str(unknown), {}) from unknown
+    list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
+    rows = SyncMetadata.objects.filter(entity_type=entity_type, entity_id=str(entity_id), system="monday")
+    list(rows.select_for_update().values("pk"))
+    rejection = RejectionCase.of(entity_type, entity_id, key)
+    if rejection is None:
+        raise NotOpen("There is no such record or field.", {})
+    return rejection
+
+
+def _check_open(rejection: RejectionCase) -> None:
+    field, name = rejection.field.label, rejection.record
+    current = {rejection.key: {"npd": rejection.npd, "monday": rejection.monday}}
+    if rejection.kept_by:
+        who = rejection.kept_by.get("who", "")
+        raise NotOpen(f"{who} has left {field} of {name} in NPD already. Undo that first.", current)
+    if not rejection.record.may_sync:
+        raise InvalidResolution(f"Sync is off for {name}, so nothing is sent. Switch it on at the record.")
+    if not rejection.needs_answer:
+        message = f"{field} of {name} waits for no answer any more: it was changed or sent since."
+        raise NotOpen(message, current)
+
+
+def _keep_different(rejection: RejectionCase, by: User) -> Decision:
+    assert rejection.context.ledger is not None
+    mark = {"id": by.pk, "who": actor_label(by), "at": sync_now().isoformat()}
+    cell = {KEPT_REMOTE: rejection.last_read_value[0]} if rejection.last_read_value else {}
+    mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
+    sentence = (
+        f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record} stays in NPD "
+        f"alone, as {actor_label(by)} chose: it isn’t "
+        f"sent until it or its column changes. Monday keeps {quote_value(rejection.monday)}."
+    )
+    return _save_decision(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
+
+
+def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decision:
+    raw = _raw_values(rejection, choose, value)
+    before, previous = stored_values(rejection.record, rejection.field), rejection.npd
+    _store(rejection, raw)
+    now = stored_field_values(rejection.record, before)
+    after = rejection.display.local(rejection.record, rejection.field, now)
+    field, name, who = rejection.field.label, rejection.record, actor_label(by)
+    was = f"it was {quote_value(previous)}, which Monday refused."
+    if choose == MONDAY:
+        sentence = f"{field} of {name} is {quote_value(after)} as on Monday, as {who} chose; {was}"
+    elif now == before:
+        sentence = f"{field} {quote_value(after)} of {name} is sent to Monday once more, as {who} asked."
+    else:
+        sentence = f"{field} of {name} became {quote_value(after)}, typed by {who}, and is sent; {was}"
+    raw_change = {} if now == before else {"raw_before": before, "raw_after": now}
+    return _save_decision(rejection, by, sentence, {"choose": choose, "before": previous, "after": after, **raw_change})
+
+
+def _raw_values(rejection: RejectionCase, choose: str, value: str) -> dict[str, Any]:
+    try:
+        if choose == MONDAY:
+            return rejection.raw_from_monday()
+        if choose == CUSTOM:
+            return rejection.raw_from_text(value)
+    except ActionError as why:
+        raise InvalidResolution("Nothing was stored.", {rejection.key: str(why)}) from why
+    raise InvalidResolution("Nothing is chosen yet. Type another value, or choose a side.")
+
+
+def _store(rejection: RejectionCase, raw: Mapping[str, Any]) -> None:
+    model = type(rejection.record)
+    try:
+        with transaction.atomic():
+            model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
+    except (IntegrityError, DataError) as error:
+        why = str(error).strip().splitlines()[0]
+        problem = f"NPD’s database refused it: {why}"
+        raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
+    rejection.record.refresh_from_db(fields=list(raw))
+
+
+def _save_decision(
+    rejection: RejectionCase, by: User, sentence: str, values: Mapping[str, Any], undoes: int | None = None
+) -> Decision:
+    return Decision.objects.create(
+        entity_type=rejection.context.entity_type,
+        entity_id=rejection.record.pk,
+        remote_id=rejection.record.monday_id or "",
+        key=rejection.key,
+        kind=DECISION_KIND,
+        sentence=sentence,
+        values=dict(values),
+        actor=actor_label(by),
+        cause={"by": actor_label(by), "causes": ["person"]},
+        undoes=undoes,
+    )
+
+
+def _request_pass(field_key: FieldRef, cause: Cause) -> None:
+    entity_type, entity_id, _key = field_key
+    enqueue_many(entity_type, [entity_id], cause=cause, priority=Priority.PERSON)
+    transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
+
+
+def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:
+    """Return the last answer that somebody gave about this field, or None."""
+    rows = Decision.objects.filter(entity_type=entity_type, entity_id=entity_id, key=key, kind=DECISION_KIND)
+    return rows.order_by("-pk").first()

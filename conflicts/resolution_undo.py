@@ -1,0 +1,182 @@
+"""Undoing a resolution: requested here, done by the next pass, and what the conflict becomes then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Q
+
+from conflicts import lifecycle
+from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, mapped_fields
+from conflicts.lifecycle import ResolutionHistory, resolved_by_people
+from conflicts.messages import JOINED_ANOTHER, JOINED_ANOTHER_CODE
+from conflicts.models import MONDAY, NPD, UNDO, ConflictKind, Selection, SyncConflict
+from conflicts.resolution import current_values, request_pass, resolution_by
+from conflicts.validation import InvalidResolution, NotOpen
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.reconcile.identity import SAME_AS, TAKES_ITEM
+from sync.registry import link_of
+
+
+def apply_undo_results(
+    requests: Sequence[SyncConflict],
+    results: Mapping[str, str],
+    open_conflict: SyncConflict | None,
+    history: ResolutionHistory,
+) -> SyncConflict | None:
+    """Reopen what was undone, log why the rest was not; return the conflict that is open afterwards.
+
+    `requests` are the record's resolved conflicts of one kind with an undo request, `results` maps a field to
+    an empty text or the reason why not. Fields of a record that has an open conflict of the kind join that
+    one.
+    """
+    for conflict in requests:
+        undone = [key for key, reason in results.items() if not reason and key in conflict.stored_choice.fields]
+        for key in [key for key in results if key in conflict.stored_choice.fields]:
+            _log_result(conflict, key, results[key], history)
+        conflict.choice = conflict.stored_choice.without(set(results)).to_json()
+        if undone and open_conflict is None:
+            reopen(conflict, undone)
+            open_conflict = conflict
+        elif undone:
+            for key in undone:
+                lifecycle.annotate(conflict, key, undo=JOINED_ANOTHER, undo_code=JOINED_ANOTHER_CODE)
+    return open_conflict
+
+
+def reject_undo(conflict: SyncConflict, reason: str, history: ResolutionHistory) -> None:
+    """Drop the undo request, with the reason."""
+    for key in conflict.stored_choice.fields:
+        _log_result(conflict, key, reason, history)
+    conflict.choice = None
+
+
+def reopen(conflict: SyncConflict, keys: list[str]) -> None:
+    """Make the conflict open again for these fields; what else it was about stays resolved."""
+    conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
+    conflict.notes = {key: note for key, note in conflict.notes.items() if key != lifecycle.CLOSING_NOTE}
+    conflict.choice_problem = ""
+    lifecycle.restore_fields(conflict, keys)
+
+
+def _log_result(conflict: SyncConflict, key: str, reason: str, history: ResolutionHistory) -> None:
+    resolution = conflict.stored_choice
+    if reason:
+        lifecycle.annotate(conflict, key, undo=reason, undo_code="")
+        history.log_undo_rejected(conflict, key, resolution, reason)
+    else:
+        history.log_undone(conflict, key, resolution)
+
+
+# Undoing a resolution: asked for here, carried out by the record's next look
+# (sync/reconcile/resolutions.py).
+#
+# Where neither side has changed since, that pass gives each side its earlier value and the conflict is open
+# again. Where one has, nothing is written; what the resolution overwrote comes back as a conflict of its own.
+
+
+def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
+    """Store an undo request for a resolved conflict, and enqueue the pass that does it.
+
+    Raises SyncConflict.DoesNotExist, NotOpen (it is open, or being undone), or InvalidResolution with the reason why it
+    can't be undone and what to do instead.
+    """
+    with transaction.atomic():
+        conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
+        if conflict.is_open:
+            name = conflict_record_name(conflict, conflict_record(conflict))
+            message = f"The conflict of {name} is not settled, so there is nothing to undo. Choose in it instead."
+            raise NotOpen(message, current_values(conflict))
+        if conflict.is_being_undone:
+            message = f"{conflict.stored_choice.by} asked for this already, and it is being done. Look again soon."
+            raise NotOpen(message, current_values(conflict))
+        if reason := undo_problem(conflict):
+            raise InvalidResolution(reason)
+        entries = resolved_by_people(conflict)
+        picks = {
+            key: Selection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
+            for key, entry in entries.items()
+            if key in conflict.inverse
+        }
+        resolution = resolution_by(by, UNDO, picks)
+        conflict.choice = resolution.to_json()
+        conflict.save(update_fields=["choice"])
+        history = ResolutionHistory()
+        history.log_undo_requested(conflict, resolution)
+        history.save()
+        sentence = " ".join(line.sentence for line in history.lines)
+        lifecycle.log_conflict_action(by, sentence, conflict)
+        request_pass(conflict)
+    return conflict
+
+
+def undo_problem(conflict: SyncConflict) -> str:
+    """Why a resolved conflict can't be undone and what to do instead; empty where it can."""
+    if not resolved_by_people(conflict):
+        return "It was over by itself, so there is no choice to undo. Change the values on either side instead."
+    record = conflict_record(conflict)
+    if conflict.is_about_record:
+        return _record_problem(conflict, record_exists=record is not None)
+    if record is None:
+        return "The record was deleted since. Bring it back from the deleted records, then change its fields."
+    if not record.may_sync:
+        return f"Sync is off for {record}, so nothing can be written. Switch it on at the record, then undo."
+    return _fields_problem(conflict)
+
+
+def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
+    choose = conflict.merge_selections[RECORD_KEY]["choose"]
+    if conflict.kind == ConflictKind.IDENTITY:
+        is_merge = str(conflict.merge_selections[RECORD_KEY].get("value") or "").startswith((SAME_AS, TAKES_ITEM))
+        if is_merge:
+            return (
+                "The two records were merged. Bring the deleted one back from the deleted records; it gets an item of "
+                "its own then, or the one that was archived, once somebody restores that on Monday."
+            )
+        return (
+            "Who is who can't be undone by itself. Unlink the record from Monday on its page, then link it again: "
+            "its next look asks anew."
+        )
+    if not record_exists:
+        return "The record was deleted. Bring it back from the deleted records, with the id that it had."
+    if choose == NPD:
+        return (
+            "The item was made again, and Monday has no way to take that back. Archive the new item on the board, "
+            "or delete the record."
+        )
+    if choose == MONDAY:
+        return "The record was brought back. To go back, delete it again; its item is then archived."
+    return "The record and its item were parted. To go back, link them again on the record's page."
+
+
+def _fields_problem(conflict: SyncConflict) -> str:
+    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+    keys = [key for key in resolved_by_people(conflict) if key in conflict.inverse]
+    if not keys:
+        return (
+            "It isn't known any more what stood on each side before. The values of then are shown here: "
+            "put them back by hand, on either side."
+        )
+    if unmapped := [key for key in keys if key not in mapped]:
+        fields = _labels(conflict, unmapped)
+        return f"{fields}: no longer mapped to a column. Put the value back by hand, on either side."
+    # One on these fields that is open, being undone, or was resolved later.
+    others = SyncConflict.objects.filter(
+        Q(resolved_at=None) | Q(choice__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
+        entity_type=conflict.entity_type,
+        entity_id=conflict.entity_id,
+        kind__in=(ConflictKind.FIELDS, ConflictKind.OVERWRITTEN),
+        conflict_fields__overlap=keys,
+    )
+    later = others.exclude(pk=conflict.pk).order_by("-detected_at").first()
+    if later is None:
+        return ""
+    shared = _labels(conflict, [key for key in keys if key in later.conflict_fields])
+    return f"{shared} came into conflict again since. Settle or undo that later conflict first."
+
+
+def _labels(conflict: SyncConflict, keys: list[str]) -> str:
+    return ", ".join(default_label(conflict.entity_type, key) for key in keys)

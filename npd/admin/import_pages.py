@@ -1,0 +1,389 @@
+"""The pages of an import: choose a file, see what it would do, confirm, watch, undo."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from typing import Any, cast
+from uuid import UUID
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.db.models import Count
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.http import content_disposition_header
+from django.views.decorators.http import require_GET, require_POST
+from unfold.decorators import action
+
+from npd.importing.files import ImportFileError
+from npd.importing.files.reader import escape_formula
+from npd.importing.import_jobs import (
+    LEASE_SECONDS,
+    RETENTION_DAYS,
+    clean_file_name,
+    confirm_import,
+    discard_import,
+    may_import,
+    may_undo,
+    rows_to_write,
+    start_undo,
+    upload,
+)
+from npd.importing.import_lookup import MODELS, labels_of
+from npd.importing.import_plan import ImportOptions
+from npd.importing.import_undo import undo_preview
+from npd.importing.messages import (
+    ENCODINGS,
+    display_value,
+    rejected_lines,
+    rejected_rows,
+    rejection_of_error,
+    rejection_text,
+    row_reason,
+)
+from npd.importing.models import ImportJob, ImportState, Outcome, Result
+from sync.admin import admin_base
+from sync.admin.confirmed_action import Question, Report, run_action
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.action_errors import Conflict
+
+LISTED_ROWS = 100
+"""Rows of each kind that a page lists; the counts are of all."""
+
+LATEST_JOBS = 20
+STALLED_SECONDS = 20
+
+POLLED_STATES = (ImportState.READING, ImportState.RUNNING, ImportState.UNDOING)
+"""The states in which the page polls its progress."""
+
+OUTCOME_ICONS = {
+    Outcome.NEW: ("add_circle", "ok"),
+    Outcome.CHANGED: ("edit", "wait"),
+    Outcome.UNCHANGED: ("check", "off"),
+    Outcome.INVALID: ("error", "bad"),
+    Outcome.AMBIGUOUS: ("help", "warn"),
+}
+
+STATE_BADGES = {
+    ImportState.READING: ("wait", "schedule"),
+    ImportState.FAILED: ("bad", "error"),
+    ImportState.SHOWN: ("warn", "front_hand"),
+    ImportState.RUNNING: ("wait", "schedule"),
+    ImportState.DONE: ("ok", "check_circle"),
+    ImportState.UNDOING: ("wait", "schedule"),
+    ImportState.UNDONE: ("off", "undo"),
+}
+
+JobUrl = Callable[[str, ImportJob], str]
+
+
+def import_list_context(entity_type: str, url: JobUrl) -> dict[str, Any]:
+    """The fields that a column can be, and the latest imports."""
+    jobs = ImportJob.objects.filter(entity_type=entity_type).select_related("by").order_by("-made_at")[:LATEST_JOBS]
+    return {
+        "labels": ", ".join(labels_of(entity_type).values()),
+        "jobs": [(url("job", job), job) for job in jobs],
+        "kept_days": RETENTION_DAYS,
+    }
+
+
+def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
+    """Everything that the page of one import shows, whatever its state."""
+    bad = rejected_rows(job).order_by("number")
+    results = dict(job.rows.order_by().values_list("result").annotate(number=Count("id")))
+    is_undo = job.state in (ImportState.UNDOING, ImportState.UNDONE)
+    done, skipped = (Result.UNDONE, Result.KEPT) if is_undo else (Result.WRITTEN, Result.LEFT)
+    total = (
+        results.get(Result.WRITTEN, 0) + results.get(done, 0) + results.get(skipped, 0)
+        if is_undo
+        else rows_to_write(job)
+    )
+    is_busy = job.state in POLLED_STATES
+    count_bad = bad.count()
+    # After so long without progress the page says that no worker runs.
+    stall_seconds = LEASE_SECONDS if job.state == ImportState.READING and job.attempts else STALLED_SECONDS
+    return {
+        "job": job,
+        "state_badge": admin_base.badge(*STATE_BADGES[ImportState(job.state)], job.get_state_display()),
+        "reading": job.state == ImportState.READING,
+        "why": rejection_text(job.file_name, job.reason, job.facts) if job.state == ImportState.FAILED else "",
+        "columns": job.columns,
+        "tiles": [
+            (Outcome(kind).label, *OUTCOME_ICONS[Outcome(kind)], job.counts.get(kind, 0)) for kind in Outcome.values
+        ],
+        "bad": [(row, Outcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
+        "count_bad": count_bad,
+        "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the CSV file holds all.",
+        "changes": _listed_rows(job, Outcome.CHANGED),
+        "count_changed": job.counts.get(Outcome.CHANGED, 0),
+        "news": _listed_rows(job, Outcome.NEW),
+        "count_new": job.counts.get(Outcome.NEW, 0),
+        "to_write": rows_to_write(job),
+        "organizations": sorted(job.organizations.values()),
+        "done": results.get(done, 0),
+        "left": results.get(skipped, 0),
+        "decided": results.get(done, 0) + results.get(skipped, 0),
+        "total": total,
+        "busy": is_busy,
+        "undoing": is_undo,
+        "stalled": is_busy and (sync_now() - job.moved_at).total_seconds() > stall_seconds,
+        **{f"{name}_url": url(name, job) for name in ("progress", "csv", "confirm", "discard", "undo", "job")},
+    }
+
+
+def _listed_rows(job: ImportJob, outcome: Outcome) -> list[dict[str, Any]]:
+    """The first rows of a kind: `fields` are label, old and new value, `values` the new ones beside the name."""
+    labels, opts, listed = labels_of(job.entity_type), MODELS[job.entity_type]._meta, []
+    for row in job.rows.filter(outcome=outcome).order_by("number")[:LISTED_ROWS]:
+        has_record = row.record_id and (outcome == Outcome.CHANGED or row.result == Result.WRITTEN)
+        page = f"admin:{opts.app_label}_{opts.model_name}_change"
+        fields = [
+            (labels[name], _short_value(row.before.get(name)), _short_value(raw)) for name, raw in row.after.items()
+        ]
+        listed.append(
+            {
+                "row": row,
+                "url": reverse(page, args=[row.record_id]) if has_record else "",
+                "fields": fields,
+                "values": [(labels[name], _short_value(raw)) for name, raw in row.after.items() if name != "name"],
+                "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not written",
+            }
+        )
+    return listed
+
+
+def _short_value(raw: Any) -> str:
+    return humanize.shorten(display_value(raw) or "(empty)")
+
+
+# The pages themselves, as part of the admin of contacts and organizations.
+
+
+View = Callable[..., HttpResponse]
+
+MAKES_ORGANIZATIONS = "npd.add_organization"
+"""Without this permission an import can't create missing organizations."""
+
+
+class FileForm(forms.Form):
+    """A file, and how it is to be read."""
+
+    file = forms.FileField(
+        label="File",
+        help_text="CSV or XLSX, at most 10 MB and 50,000 rows, with titles in its first row.",
+        widget=forms.FileInput(attrs={"accept": ".csv,.txt,.tsv,.xlsx"}),
+        error_messages={"required": "Choose a file."},
+    )
+    clear_empty = forms.BooleanField(
+        label="An empty cell empties the field",
+        help_text="Otherwise an empty cell leaves the field as it is.",
+        required=False,
+    )
+    make_organizations = forms.BooleanField(
+        label="Make organizations that are not there",
+        help_text="Otherwise a contact of an unknown organization is not imported.",
+        required=False,
+    )
+    encoding = forms.ChoiceField(
+        label="Encoding of a CSV file",
+        choices=[("", "Find out"), *ENCODINGS.items()],
+        help_text="Change it only where letters such as é or ł look wrong in the preview.",
+        required=False,
+    )
+
+    def __init__(self, *args: Any, entity_type: str, may_make: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if entity_type != "contact" or not may_make:
+            del self.fields["make_organizations"]
+
+
+class ImportMixin:
+    """Adds the import to the admin of contacts or organizations."""
+
+    admin_site: AdminSite
+    opts: Any
+    model: Any
+    actions_list: tuple[str, ...] = ("import_file",)
+    message_user: Callable[..., None]
+
+    def has_import_permission(self, request: HttpRequest) -> bool:
+        """Whether the person may import: whoever may add and change records."""
+        return may_import(request.user, self.model.entity_type())
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description="Import", url_path="import/", permissions=["import"], icon="upload_file"
+    )
+    def import_file(self, request: HttpRequest) -> HttpResponse:
+        """Choose a file; on POST, store it for a worker to read."""
+        form = self._form(request, request.POST or None, request.FILES or None)
+        if request.method == "POST" and form.is_valid():
+            data = form.cleaned_data
+            options = ImportOptions(data["clear_empty"], bool(data.get("make_organizations")))
+            try:
+                job = upload(
+                    self.model.entity_type(),
+                    data["file"].name,
+                    data["file"].file,
+                    options=options,
+                    by=cast("User", request.user),
+                    encoding=data["encoding"],
+                )
+                return HttpResponseRedirect(self._url("job", job))
+            except ImportFileError as error:
+                form.add_error("file", rejection_of_error(clean_file_name(data["file"].name), error))
+        context = {
+            **self._context(request, self._title()),
+            "form": form,
+            **import_list_context(self.model.entity_type(), self._url),
+        }
+        return TemplateResponse(request, "npd/import.html", context)
+
+    def _form(self, request: HttpRequest, *given: Any, **initial: Any) -> FileForm:
+        may_make = request.user.has_perm(MAKES_ORGANIZATIONS)
+        return FileForm(*given, entity_type=self.model.entity_type(), may_make=may_make, **initial)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the pages of one import."""
+        return [
+            self._path("", "job", require_GET(self.import_job)),
+            self._path("progress/", "progress", require_GET(self.import_progress)),
+            self._path("not-imported.csv", "csv", require_GET(self.import_csv)),
+            self._path("confirm/", "confirm", require_POST(self.import_confirm)),
+            self._path("discard/", "discard", require_POST(self.import_discard)),
+            self._path("undo/", "undo", self.import_undo),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def _path(self, end: str, name: str, view: View) -> URLPattern:
+        """The page of one import: the view, for those who may import, given the import itself."""
+
+        def checked_view(request: HttpRequest, job_id: UUID) -> HttpResponse:
+            if not self.has_import_permission(request):
+                raise PermissionDenied
+            job = ImportJob.objects.select_related("by", "done_by").filter(pk=job_id)
+            found = job.filter(entity_type=self.model.entity_type()).first()
+            if found is None:
+                raise Http404(f"There is no import {job_id}; it was discarded, or is too old to be kept.")
+            return view(request, found)
+
+        guarded_view = self.admin_site.admin_view(checked_view)
+        return path(f"import/<uuid:job_id>/{end}", guarded_view, name=f"{self._url_prefix()}_{name}")
+
+    def _url_prefix(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_import"
+
+    def _url(self, name: str, job: ImportJob) -> str:
+        return reverse(f"admin:{self._url_prefix()}_{name}", args=[job.pk])
+
+    def _title(self) -> str:
+        return f"Import {self.opts.verbose_name_plural!s}"
+
+    def _context(self, request: HttpRequest, title: str) -> dict[str, Any]:
+        return {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.opts,
+            "page_name": title,
+            "start_url": reverse(f"admin:{self._url_prefix()}_file"),
+            "list_url": reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"),
+        }
+
+    def import_job(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Show the progress, the preview or the result; where the file could not be read, why."""
+        context = {
+            **self._context(request, self._title()),
+            **import_job_context(job, self._url),
+            "may_undo": job.state == ImportState.DONE and may_undo(request.user, job),
+        }
+        if job.state == ImportState.FAILED:
+            context["form"] = self._form(request, initial=job.options)
+        return TemplateResponse(request, "npd/import_job.html", context)
+
+    def import_progress(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Show the progress, polled each second by the page; reload the page at the end."""
+        answer = TemplateResponse(request, "npd/import_progress.html", import_job_context(job, self._url))
+        if job.state not in POLLED_STATES:
+            answer.headers["HX-Refresh"] = "true"
+        return answer
+
+    def import_confirm(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Confirm the import; the page that shows its progress is the report."""
+
+        def run() -> Report:
+            if not rows_to_write(job):
+                return Report(problems=["There is nothing to write. Correct the file and choose it again."])
+            done = confirm_import(job, by=cast("User", request.user))
+            return Report(problems=[] if done else ["It was confirmed already; here is how it stands."])
+
+        may_make = not job.organizations or request.user.has_perm(MAKES_ORGANIZATIONS)
+        return run_action(self, request, run, back_url=self._url("job", job), allowed=may_make, atomic=False)
+
+    def import_discard(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Delete an import that was not confirmed."""
+        if discard_import(job, by=cast("User", request.user)):
+            messages.success(request, f"“{job.file_name}” was not imported.")
+            return HttpResponseRedirect(reverse(f"admin:{self._url_prefix()}_file"))
+        messages.warning(request, "It was confirmed already, so it can't be discarded; you can undo it.")
+        return HttpResponseRedirect(self._url("job", job))
+
+    def import_undo(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Show what an undo would do; on POST, start it."""
+
+        def run() -> Report:
+            _check_undoable(job)
+            start_undo(job, by=cast("User", request.user))
+            return Report()
+
+        return run_action(
+            self, request, run, back_url=self._url("job", job), allowed=may_undo(request.user, job),
+            question=lambda: _undo_question(job), asked_by_get=True, atomic=False,
+        )  # fmt: skip
+
+    def import_csv(self, request: HttpRequest, job: ImportJob) -> HttpResponse:
+        """Return the rows that were not imported, with the reasons, as a CSV file to import again."""
+        answer = HttpResponse(content_type="text/csv; charset=utf-8")
+        name = job.file_name.rsplit(".", 1)[0]
+        answer.headers["Content-Disposition"] = str(content_disposition_header(True, f"{name} - not imported.csv"))
+        answer.write("\ufeff")  # without the BOM Excel reads UTF-8 as Windows-1252
+        writer = csv.writer(answer)
+        for line in rejected_lines(job):
+            writer.writerow([escape_formula(cell) for cell in line])
+        return answer
+
+
+def _check_undoable(job: ImportJob) -> None:
+    if job.state != ImportState.DONE:
+        raise Conflict("It can't be undone now; here is how it stands.")
+
+
+def _undo_question(job: ImportJob) -> Question:
+    _check_undoable(job)
+    preview = undo_preview(job)
+    sentences = (
+        (preview.values, "value goes back to what stood before.", "values go back to what stood before."),
+        (preview.values_left, "value was changed since, and stays.", "values were changed since, and stay."),
+        (
+            preview.values_forgotten,
+            "value stays, because the history that told of it is pruned.",
+            "values stay, because the history that told of them is pruned.",
+        ),
+        (preview.records, "record that the import made is deleted.", "records that the import made are deleted."),
+        (
+            preview.records_left,
+            "record was changed or is pointed at since, and stays.",
+            "records were changed or are pointed at since, and stay.",
+        ),
+    )
+    told = [humanize.count_with_noun(number, one, many) for number, one, many in sentences if number]
+    if not (preview.values or preview.records):
+        return Question("Nothing of it can be undone any more", told, page_name="Undo this import?")
+    told.append(
+        "What is synced follows on Monday at the next look. Many deletes at once wait there for approval first."
+    )
+    return Question(f"Undo the import of {job.file_name}?", told, "Yes, undo it", page_name="Undo this import?")

@@ -1,0 +1,246 @@
+"""The sample data on both sides, as if people had worked there for years, and the users who may sign in."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import pghistory
+import requests
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.db import transaction
+from rest_framework.authtoken.models import Token
+
+from npd.models import Contact, Organization
+from sync import connectors, registry
+from sync.boards.board_listing import enqueue_unmatched
+from sync.models import BoardLink, SyncedModel
+from sync.operations.worker import DrainResult, drain
+from sync.reconcile.field_values import stored_values
+from sync.registry import link_of
+
+ADMIN = "admin"
+PAGE_USER = "monday-sandbox"
+
+# Why an unmatched item still waits; nothing else is shown there.
+PAGE_USER_VIEWS = ("syncqueue",)
+
+
+def create_admin() -> bool:
+    """Create the administrator with the password in ADMIN_PASSWORD, unless there is one already."""
+    users = get_user_model().objects
+    password = os.environ.get("ADMIN_PASSWORD", "")
+    if not password or users.filter(is_superuser=True).exists():
+        return False
+    users.create_superuser(ADMIN, "admin@example.com", password)
+    return True
+
+
+def create_page_user() -> None:
+    """Create the board page's user with the token in NPD_TOKEN; it may read and not change."""
+    key = os.environ.get("NPD_TOKEN", "")
+    if not key:
+        return
+    user, is_new = get_user_model().objects.get_or_create(username=PAGE_USER)
+    if is_new:
+        user.set_unusable_password()
+        user.save()
+    user.user_permissions.set(Permission.objects.filter(codename__in=[f"view_{name}" for name in PAGE_USER_VIEWS]))
+    if not Token.objects.filter(user=user, key=key).exists():
+        Token.objects.filter(user=user).delete()
+        Token.objects.create(user=user, key=key)
+
+
+# The sample records out of data/, as model instances that are not saved yet.
+
+
+class NoSampleDataError(RuntimeError):
+    """The folder data/ is missing; the message says where it is."""
+
+
+def check_present() -> None:
+    """Raise NoSampleDataError where the sample data was left out, as in the Docker image."""
+    if not _folder().is_dir():
+        raise NoSampleDataError(
+            f"There is no sample data in {_folder()}: the Docker image leaves it out. "
+            "Run the demo from a checkout of the repository, with `make run`."
+        )
+
+
+def organizations() -> list[Organization]:
+    """All sample organizations, in the order of their numbers."""
+    return [Organization(**_with_reference(row, "billing_contact")) for row in _rows("organizations.jsonl")]
+
+
+def contacts() -> list[Contact]:
+    """All sample contacts, in the order of their numbers."""
+    return [Contact(**_with_reference(row, "organization")) for row in _rows("contacts.jsonl")]
+
+
+def _folder() -> Path:
+    return Path(settings.BASE_DIR) / "data"
+
+
+def _rows(name: str) -> Iterator[dict[str, Any]]:
+    with (_folder() / name).open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _with_reference(row: dict[str, Any], reference: str) -> dict[str, Any]:
+    """Return the keyword arguments of the model, ids as UUIDs."""
+    row["id"] = UUID(row["id"])
+    if reference in row:
+        row[f"{reference}_id"] = UUID(row.pop(reference))
+    return row
+
+
+# The sandbox's own routes, which Monday doesn't have: items loaded as old ones, and edits by a person.
+
+
+TIMEOUT_SECONDS = 60.0
+ITEMS_PER_CALL = 500
+UNLIMITED_REQUESTS = 1_000_000  # requests
+
+
+class NoSandboxError(RuntimeError):
+    """MONDAY_API_URL is not the sandbox's, or the sandbox doesn't answer; the message says what to do."""
+
+
+class Sandbox:
+    """The simulator behind MONDAY_API_URL. Every method raises NoSandboxError when it can't be reached."""
+
+    def __init__(self) -> None:
+        parts = urlsplit(settings.MONDAY_API_URL)
+        if parts.hostname == "api.monday.com":
+            raise NoSandboxError(
+                "The demo fills a sandbox with made-up people, never a real Monday account. "
+                "Start `make run`, or `python -m sandbox`, and set MONDAY_API_URL to http://127.0.0.1:8001/v2."
+            )
+        self.address = f"{parts.scheme}://{parts.netloc}"
+
+    def item_count(self, board_id: str) -> int:
+        """Return how many active items a board has."""
+        boards = self._ask("GET", "/_control/boards")
+        return sum(len(board["items"]) for board in boards if str(board["id"]) == board_id)
+
+    def load(self, board_id: str, items: Sequence[dict[str, Any]]) -> list[str]:
+        """Load items as if they had always been there, without webhooks or log entries; return their ids."""
+        ids: list[str] = []
+        for start in range(0, len(items), ITEMS_PER_CALL):
+            body = {"board_id": board_id, "items": items[start : start + ITEMS_PER_CALL]}
+            ids += [str(one) for one in self._ask("POST", "/_control/items", body)]
+        return ids
+
+    def edit(self, item_id: str, column_id: str, text: str) -> None:
+        """Type a text into a cell, as the first of the sandbox's people does on its page."""
+        self._ask(
+            "POST", "/_control/actions", {"action": "edit", "item_id": item_id, "column_id": column_id, "text": text}
+        )
+
+    def reject_changes(self, item_id: str, message: str) -> None:
+        """Have every change of an item rejected with this message, until the sandbox's faults are cleared."""
+        partial = {"every": 1, "code": "RecordInvalidException", "message": message}
+        self._ask("POST", "/_control/faults", {"partial": partial, "naming": item_id, "count": UNLIMITED_REQUESTS})
+
+    def rejects(self, item_id: str) -> bool:
+        """Whether every change of the item is rejected."""
+        faults = self._ask("GET", "/_control/faults")
+        return any(fault.get("naming") == item_id for fault in faults)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            answer = requests.request(method, self.address + path, json=body, timeout=TIMEOUT_SECONDS)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            raise NoSandboxError(
+                f"The sandbox at {self.address} did not do {path}: {error}. Start it with `make run` or "
+                "`python -m sandbox`, and check MONDAY_API_URL."
+            ) from error
+        return answer.json()
+
+
+def items_of(link: BoardLink, records: Iterable[SyncedModel]) -> list[dict[str, Any]]:
+    """Return the items for these records on the board, with their NPD ID."""
+    mappings = list(link.mappings.all())
+    items = []
+    for record in records:
+        values: dict[str, Any] = {link.npd_id_column: str(record.pk)}
+        for mapping in mappings:
+            value = connectors.get().converter(mapping.converter).to_remote(stored_values(record, mapping), None)
+            if value is not None:
+                values[mapping.column_id] = value
+        items.append({"name": values.pop("name"), "values": values})
+    return items
+
+
+# Filling both sides with the same people.
+
+
+Say = Callable[[str], None]
+
+STRANGER: dict[str, object] = {
+    "name": "Somebody met at the fair",
+    "values": {
+        "phone": {"phone": "+442079460999", "countryShortName": "GB"},
+        "notes": {"text": "Wrote no e-mail down."},
+    },
+}
+
+SLICE_SECONDS = 1.0
+SEED = "seed"  # marks the seeding in the history, for later runs
+
+
+def is_empty() -> bool:
+    """Whether NPD has no record at all: only then the demo may fill it."""
+    return not (Contact.objects.exists() or Organization.objects.exists())
+
+
+def seed(sandbox: Sandbox) -> int:
+    """Create the sample records in NPD and on the boards; return how many. Linking comes afterwards."""
+    with pghistory.context(cause="import", demo=SEED), transaction.atomic():
+        # Each refers to the other; the constraints are checked at the commit.
+        firms = Organization.objects.bulk_create(organizations())
+        people = Contact.objects.bulk_create(contacts())
+        _load(sandbox, "organization", firms)
+        ids = _load(sandbox, "contact", people, [STRANGER])
+    enqueue_unmatched(registry.entity("contact"), ids[len(people) :])  # as a sweep does that finds it
+    return len(firms) + len(people)
+
+
+def _load(
+    sandbox: Sandbox, entity_type: str, found: Sequence[SyncedModel], others: Sequence[dict[str, object]] = ()
+) -> list[str]:
+    # A board that has items already was filled by a run that ended before it could say so.
+    link = link_of(entity_type)
+    if link is None:
+        raise RuntimeError(f"monday_setup has not run for {entity_type}.")
+    if sandbox.item_count(link.board_id):
+        return []
+    return sandbox.load(link.board_id, [*items_of(link, found), *others])
+
+
+def link_all(say: Say) -> None:
+    """Let the queue find each record's item by its NPD ID: reads of 100, no writes."""
+    total = _count(linked=None)
+
+    def progress(drained: DrainResult, due: int) -> None:
+        say(f"  linked {_count(linked=True):,} of {total:,} …")
+
+    drain(progress, seconds=SLICE_SECONDS)
+    say(f"  linked {_count(linked=True):,} of {total:,}.")
+
+
+def _count(linked: bool | None) -> int:
+    models: tuple[type[SyncedModel], ...] = (Contact, Organization)
+    found = [model._default_manager.all() for model in models]
+    if linked is not None:
+        found = [records_of_model.filter(monday_id__isnull=not linked) for records_of_model in found]
+    return sum(records_of_model.count() for records_of_model in found)

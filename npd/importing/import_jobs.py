@@ -1,0 +1,406 @@
+"""The life of an import: read and planned, confirmed or discarded, run or undone, and who may do that."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import PurePath
+from typing import Any, BinaryIO
+from uuid import UUID
+
+import pghistory
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+from django.db.models import Q
+
+from npd.importing import files
+from npd.importing.files import FileTable, ImportFileError, ReaderDied
+from npd.importing.files.reader import MAX_BYTES
+from npd.importing.import_lookup import MODELS, known_titles, recognize_columns
+from npd.importing.import_plan import ImportOptions, ImportPlan
+from npd.importing.import_undo import undo_batch
+from npd.importing.import_writer import write_batch
+from npd.importing.messages import reading_summary
+from npd.importing.models import ImportFile, ImportJob, ImportRow, ImportState, Outcome, Result
+from sync.clock import SyncNow, sync_now
+from sync.kernel import process
+from sync.outbox.notify import send_task
+from sync.records import authors
+
+UNCONFIRMED = (ImportState.READING, ImportState.FAILED, ImportState.SHOWN)
+
+RETENTION_DAYS = 30
+"""How long an import can be seen and undone; its rows are personal data, so no longer."""
+
+
+def rows_to_write(job: ImportJob) -> int:
+    """Return how many rows an import writes when it is confirmed."""
+    return int(job.counts.get(Outcome.NEW, 0)) + int(job.counts.get(Outcome.CHANGED, 0))
+
+
+def confirm_import(job: ImportJob, *, by: User) -> bool:
+    """Confirm an import; return whether it was this call that did so."""
+    return _start(job, ImportState.SHOWN, ImportState.RUNNING, by, "Import confirmed: %(count)d rows to write.")
+
+
+def start_undo(job: ImportJob, *, by: User) -> bool:
+    """Start the undo of a written import; return whether it was this call that did so."""
+    return _start(job, ImportState.DONE, ImportState.UNDOING, by, "Import is being undone: %(count)d rows.")
+
+
+def _start(job: ImportJob, state: ImportState, new_state: ImportState, by: User, message: str) -> bool:
+    with transaction.atomic():
+        rows = ImportJob.objects.filter(pk=job.pk, state=state)
+        if not rows.update(state=new_state, done_by=by, moved_at=SyncNow()):
+            return False
+        log_import(job, by, message % {"count": rows_to_write(job)})
+        transaction.on_commit(notify_import_worker, robust=True)
+    job.refresh_from_db()
+    return True
+
+
+def discard_import(job: ImportJob, *, by: User) -> bool:
+    """Delete an import that nobody confirmed; return whether it existed."""
+    with transaction.atomic():
+        # Locked before it is deleted: else one that is confirmed at this moment would vanish while it is
+        # written.
+        unconfirmed = ImportJob.objects.select_for_update().filter(pk=job.pk, state__in=UNCONFIRMED).first()
+        if unconfirmed is None:
+            return False
+        log_import(job, by, "Import discarded; nothing was written.")
+        unconfirmed.delete()
+    return True
+
+
+def log_import(job: ImportJob, by: User, text: str) -> None:
+    """Write a line in the admin log about the import as a whole."""
+    authors.log_action(by, job, text)
+
+
+def notify_import_worker() -> None:
+    """Notify a worker to read files and run imports; without a broker, Beat asks every minute."""
+    send_task("npd.imports")
+
+
+def delete_expired() -> None:
+    """Delete imports that are older than they are kept, but none that is running."""
+    limit = sync_now() - timedelta(days=RETENTION_DAYS)
+    active = (ImportState.RUNNING, ImportState.UNDOING)
+    with transaction.atomic():
+        old = ImportJob.objects.filter(made_at__lt=limit).exclude(state__in=active)
+        locked = old.select_for_update(skip_locked=True).values_list("pk", flat=True)
+        ImportJob.objects.filter(pk__in=list(locked)).delete()
+
+
+def may_import(user: Any, entity_type: str) -> bool:
+    """Whether a user may import records of this type: whoever may add and change them."""
+    opts = MODELS[entity_type]._meta
+    return all(user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}") for act in ("add", "change"))
+
+
+def may_undo(user: Any, job: ImportJob) -> bool:
+    """Whether a user may undo an import: where it created records, whoever may delete them, too."""
+    opts = MODELS[job.entity_type]._meta
+    deletes = bool(job.counts.get(Outcome.NEW))
+    makes_others = bool(job.options.get("organizations_made"))
+    return (
+        may_import(user, job.entity_type)
+        and (not deletes or bool(user.has_perm(f"{opts.app_label}.delete_{opts.model_name}")))
+        and (not makes_others or bool(user.has_perm("npd.delete_organization")))
+    )
+
+
+# From a file to a stored plan: at once for the command, by a worker for the page.
+#
+# A worker claims a file and counts the attempt first, so that a file which kills every reader is given up. It
+# stores its progress every second; one that hasn't for LEASE_SECONDS counts as dead, and another attempt
+# follows.
+
+
+log = structlog.get_logger(__name__)
+LEASE_SECONDS = 60
+ATTEMPTS = 3
+
+MAX_WAITING = 10
+"""Files of one person that wait to be read: each is up to 10 MB of the database."""
+
+
+class _ReadStopped(Exception):
+    """This worker is shutting down, or the file isn't to be read any more."""
+
+
+def read_import_now(
+    entity_type: str, name: str, file: BinaryIO, *, options: ImportOptions, by: User, encoding: str = ""
+) -> ImportJob:
+    """Read a file at once, store what it would write, and return that; raises ImportFileError."""
+    job, content = _new_job(entity_type, name, file, options, by, encoding)
+    try:
+        table = _table(job, content)
+    except ReaderDied as error:
+        log.warning("the reader of an import ended without an answer", why=str(error))
+        raise ImportFileError("reader_died", attempts=1) from error
+    plan = _plan_import(job, table)
+    with transaction.atomic():
+        delete_expired()
+        _store(job, table, plan)
+    job.refresh_from_db()
+    return job
+
+
+def upload(
+    entity_type: str, name: str, file: BinaryIO, *, options: ImportOptions, by: User, encoding: str = ""
+) -> ImportJob:
+    """Store a file for a worker to read, and return its import; raises ImportFileError. The file isn't opened
+    here.
+    """
+    job, content = _new_job(entity_type, name, file, options, by, encoding)
+    with transaction.atomic():
+        delete_expired()
+        if ImportJob.objects.filter(by=by, state=ImportState.READING).count() >= MAX_WAITING:
+            raise ImportFileError("too_many_waiting", most=MAX_WAITING)
+        job.save(force_insert=True)
+        ImportFile.objects.create(job=job, content=content)
+        transaction.on_commit(notify_import_worker, robust=True)
+    return job
+
+
+def _new_job(
+    entity_type: str, name: str, file: BinaryIO, options: ImportOptions, by: User, encoding: str
+) -> tuple[ImportJob, bytes]:
+    """Return an import that isn't stored yet, and its file, checked from outside."""
+    name = clean_file_name(name)
+    content = file.read(MAX_BYTES + 1)
+    files.check_file(name, content)
+    stored_options = {
+        "clear_empty": options.clear_empty,
+        "make_organizations": options.make_organizations,
+        "encoding": encoding,
+    }
+    state = ImportState.READING
+    return ImportJob(entity_type=entity_type, file_name=name, options=stored_options, by=by, state=state), content
+
+
+def clean_file_name(name: str) -> str:
+    """Return a file's name without its folders, and without characters that no table can store."""
+    return PurePath(name.replace("\\", "/")).name[-200:].replace("\0", "") or "file"
+
+
+# --- by a worker ---
+
+
+def read_pending() -> None:
+    """Read the files that wait, the oldest first; those that another worker reads are left to it."""
+    while not process.is_shutting_down() and (job := _claim_file()) is not None:
+        try:
+            _read_file(job)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # an unknown error of one file must not stop those behind it
+            log.exception("an import could not be read; it is tried again", job=str(job.pk), attempts=job.attempts)
+
+
+def _claim_file() -> ImportJob | None:
+    """Claim a file that nobody reads, for one more attempt; files with all attempts used are given up."""
+    due = Q(attempts=0) | Q(moved_at__lt=sync_now() - timedelta(seconds=LEASE_SECONDS))
+    with transaction.atomic():
+        waiting = ImportJob.objects.select_for_update(skip_locked=True, of=("self",))
+        waiting = waiting.filter(due, state=ImportState.READING).order_by("made_at")
+        while (job := waiting.first()) is not None and job.attempts >= ATTEMPTS:
+            _fail(job, ImportFileError("reader_died", attempts=job.attempts))
+        if job is not None:
+            job.attempts += 1
+            ImportJob.objects.filter(pk=job.pk).update(
+                attempts=job.attempts, rows_read=0, rows_compared=0, moved_at=SyncNow()
+            )
+        return job
+
+
+def _read_file(job: ImportJob) -> None:
+    progress = _ReadProgress(job)
+    content = ImportFile.objects.filter(job=job).values_list("content", flat=True).first()
+    if content is None:  # discarded since
+        return
+    try:
+        table = _table(job, bytes(content), progress)
+        plan = _plan_import(job, table, progress)
+        with transaction.atomic():
+            if _is_current_attempt(job):
+                _store(job, table, plan)
+    except ImportFileError as error:
+        with transaction.atomic():
+            if _is_current_attempt(job):
+                _fail(job, error)
+    except ReaderDied as error:
+        log.warning(
+            "the reader of an import ended without an answer", job=str(job.pk), why=str(error), attempts=job.attempts
+        )
+        with transaction.atomic():
+            # Something outside may have killed the reader, so the file is tried again before it is given up.
+            if job.attempts >= ATTEMPTS and _is_current_attempt(job):
+                _fail(job, ImportFileError("reader_died", attempts=job.attempts))
+    except _ReadStopped:
+        # No fault of the file: the attempt doesn't count.
+        ImportJob.objects.filter(pk=job.pk, state=ImportState.READING, attempts=job.attempts).update(
+            attempts=job.attempts - 1
+        )
+
+
+def _is_current_attempt(job: ImportJob) -> bool:
+    """Whether this attempt is the one that counts, in a transaction that keeps it so."""
+    mine = ImportJob.objects.select_for_update().filter(pk=job.pk, state=ImportState.READING, attempts=job.attempts)
+    return mine.first() is not None
+
+
+def _fail(job: ImportJob, error: ImportFileError) -> None:
+    job.state, job.reason, job.facts, job.moved_at = ImportState.FAILED, error.code, error.facts, SyncNow()
+    job.save(update_fields=["state", "reason", "facts", "moved_at"])
+    ImportFile.objects.filter(job=job).delete()
+
+
+class _ReadProgress:
+    """Stores the progress at most once a second, and learns there whether to go on."""
+
+    def __init__(self, job: ImportJob) -> None:
+        self.job, self.stored_at = job, time.monotonic()
+
+    def store(self, **figures: int) -> None:
+        """Store the progress; raises _ReadStopped."""
+        if process.is_shutting_down():
+            raise _ReadStopped
+        if time.monotonic() < self.stored_at + 1:
+            return
+        self.stored_at = time.monotonic()
+        mine = ImportJob.objects.filter(pk=self.job.pk, state=ImportState.READING, attempts=self.job.attempts)
+        if not mine.update(moved_at=SyncNow(), **figures):
+            raise _ReadStopped
+
+    def rows_read(self, rows: int) -> None:
+        """Store how many rows are read."""
+        self.store(rows_read=rows)
+
+    def rows_compared(self, rows: int) -> None:
+        """Store how many rows are compared with the records."""
+        self.store(rows_compared=rows)
+
+
+# --- for both ---
+
+
+def _table(job: ImportJob, content: bytes, progress: _ReadProgress | None = None) -> FileTable:
+    return files.read_table(
+        content,
+        titles=known_titles(),
+        encoding=job.options["encoding"],
+        limits=files.ReadLimits(settings.IMPORT_READ_SECONDS, settings.IMPORT_READ_MEMORY_MB),
+        on_rows=progress.rows_read if progress else _ignore_progress,
+    )
+
+
+def _ignore_progress(rows: int) -> None:
+    """Ignore the progress."""
+
+
+def _plan_import(job: ImportJob, table: FileTable, progress: _ReadProgress | None = None) -> ImportPlan:
+    columns = recognize_columns(job.entity_type, table.titles)
+    options = ImportOptions(job.options["clear_empty"], job.options["make_organizations"])
+    if progress:
+        ImportJob.objects.filter(pk=job.pk).update(rows_read=len(table.rows), moved_at=SyncNow())
+    return ImportPlan(
+        job.entity_type, table, columns, options, progress.rows_compared if progress else _ignore_progress
+    )
+
+
+def _store(job: ImportJob, table: FileTable, plan: ImportPlan) -> None:
+    """Store what the file would write; the file itself is deleted."""
+    job.state, job.how, job.rows_read = (ImportState.SHOWN, reading_summary(table.reading)[:255], len(table.rows))
+    job.columns = [[column.title, column.label] for column in plan.columns]
+    job.options = job.options | {"fields": [column.field for column in plan.columns]}
+    job.counts, job.organizations, job.moved_at = plan.counts, plan.organizations, SyncNow()
+    job.rows_compared = len(table.rows)
+    job.save()
+    rows = (
+        ImportRow(
+            job=job,
+            number=planned.row.number,
+            outcome=planned.outcome,
+            record_id=planned.record.pk if planned.record else None,
+            name=str(planned.texts.get("name") or planned.record or "")[:255],
+            cells=list(planned.row.cells),
+            before=planned.before,
+            after=planned.after,
+            problems=planned.problems,
+        )
+        for planned in plan.rows
+    )
+    ImportRow.objects.bulk_create(rows, batch_size=1000)
+    ImportFile.objects.filter(job=job).delete()
+
+
+# Running imports and undos, and reading files; by any process, as often as it is asked.
+
+
+IMPORT_LOCK = 0x494D504F
+"""Key of the advisory lock by which one batch at a time is written; any otherwise unused number."""
+
+ACTIVE_STATES = (ImportState.RUNNING, ImportState.UNDOING)
+
+
+def run_all() -> None:
+    """Run every import that is confirmed, the oldest first, then read the files that wait.
+
+    On shutdown a worker stops in between. Where another worker has a batch, this one leaves the rest to it:
+    no worker waits idle for another.
+    """
+    for job_id in list(
+        ImportJob.objects.filter(state__in=ACTIVE_STATES).order_by("moved_at").values_list("pk", flat=True)
+    ):
+        try:
+            run_import(job_id, wait=False)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # an unknown error of one import must not stop those behind it
+            log.exception("an import could not be carried on; it is tried again", job=str(job_id))
+    read_pending()
+
+
+def run_import(job_id: UUID, on_batch: Callable[[ImportJob], None] | None = None, *, wait: bool = True) -> None:
+    """Run an import, calling `on_batch` after each batch; with `wait` it takes turns with others."""
+    while not process.is_shutting_down() and (job := _run_batch(job_id, wait=wait)) is not None:
+        if on_batch is not None:
+            on_batch(job)
+
+
+def _run_batch(job_id: UUID, *, wait: bool = True) -> ImportJob | None:
+    """Do one batch in one transaction; return the import while there is more for this process to do."""
+    known = ImportJob.objects.filter(pk=job_id, state__in=ACTIVE_STATES).first()
+    if known is None:
+        return None
+    cause = "import" if known.state == ImportState.RUNNING else "undo"
+    with pghistory.context(user=known.done_by_id, cause=cause, batch=str(known.pk)), transaction.atomic():
+        # Held to the end of the transaction: two imports that look for one person at once would both create it.
+        with connection.cursor() as cursor:
+            lock = "pg_advisory_xact_lock" if wait else "pg_try_advisory_xact_lock"
+            cursor.execute(f"SELECT {lock}(%s)", [IMPORT_LOCK])
+            if not wait and not cursor.fetchone()[0]:
+                return None
+        # Another process may have ended it while this one waited for the lock: then it is read again.
+        job = ImportJob.objects.select_for_update().filter(pk=job_id, state=known.state).first()
+        if job is None:
+            return known
+        decided = write_batch(job) if job.state == ImportState.RUNNING else undo_batch(job)
+        job.moved_at = SyncNow()
+        if not decided:
+            is_write = job.state == ImportState.RUNNING
+            job.state = ImportState.DONE if is_write else ImportState.UNDONE
+            done, skipped = (Result.WRITTEN, Result.LEFT) if is_write else (Result.UNDONE, Result.KEPT)
+            counts = {result: job.rows.filter(result=result).count() for result in (done, skipped)}
+            message = "Import finished" if is_write else "Import undone"
+            log_import(
+                job, job.done_by or job.by, f"{message}: {counts[done]} rows done, {counts[skipped]} left alone."
+            )
+        job.save(update_fields=["moved_at", "state"])
+        return job

@@ -1,0 +1,210 @@
+"""What imports say of files, cells and rows, by code: what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from npd.importing.files import ImportFileError
+from npd.importing.files.reader import FORMULA
+from npd.importing.models import ImportJob, ImportRow, ImportState, Outcome, Result
+
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "cp1252": gettext_lazy("Windows-1252 (Western Europe)"),
+    "cp1250": gettext_lazy("Windows-1250 (Central Europe)"),
+    "iso-8859-15": "ISO 8859-15",
+    "mac-roman": "Mac Roman",
+    "utf-16": "UTF-16",
+}
+"""The encodings that a person may choose where the wrong one was detected."""
+
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+
+REJECTION_TEXTS = {
+    # --- the file as a whole ---
+    "too_large": gettext_lazy(
+        "%(file)s is larger than %(most)s MB. Divide it into several files, each with the titles in its first row."
+    ),
+    "empty": gettext_lazy("%(file)s is empty. Choose the file that holds your records."),
+    "no_spreadsheet": gettext_lazy(
+        "%(file)s can't be read as a spreadsheet. Open it in your spreadsheet program and save it as XLSX or CSV, "
+        "without a password."
+    ),
+    "too_many_waiting": gettext_lazy(
+        "%(most)s files that you chose wait to be read. Wait until they are, or choose “Don't import” on their pages."
+    ),
+    "too_many_rows": gettext_lazy(
+        "%(file)s has more than %(most)s rows. Divide it into several files, each with the titles in its first row."
+    ),
+    "too_many_lines": gettext_lazy(
+        "%(file)s has more than %(most)s rows, most of them empty. Copy the rows into a new file and save that."
+    ),
+    "too_many_columns": gettext_lazy(
+        "Row %(row)s of %(file)s has more than %(most)s columns. Keep only those to import; if it has fewer, a "
+        "quotation mark or separator is missing there."
+    ),
+    "too_many_cells": gettext_lazy(
+        "%(file)s has more than %(most)s cells, counting the empty ones between others. Copy the rows and columns to "
+        "import into a new file and save that."
+    ),
+    "too_much_text": gettext_lazy(
+        "%(file)s holds more than %(most)s characters. Divide it into several files, each with the titles in its "
+        "first row."
+    ),
+    "long_cell": gettext_lazy(
+        "Row %(row)s of %(file)s holds a cell of more than %(most)s characters; probably a quotation mark is missing "
+        "there. Mend it and choose the file again."
+    ),
+    "no_rows": gettext_lazy("%(file)s holds no rows below its titles, so there is nothing to import."),
+    # --- CSV ---
+    "nul_bytes": gettext_lazy(
+        "%(file)s holds NUL bytes, which no text has: it is damaged, or no CSV file. Save it anew as “CSV UTF-8”."
+    ),
+    "wrong_encoding": gettext_lazy(
+        "%(file)s can't be read as %(encoding)s. Choose another encoding, or save the file anew as “CSV UTF-8”."
+    ),
+    "bad_csv": gettext_lazy(
+        "Row %(row)s of %(file)s can't be read: %(why)s. Check its quotation marks, or save the file anew as CSV."
+    ),
+    # --- XLSX ---
+    "damaged": gettext_lazy("%(file)s is damaged: %(why)s. Save it anew as XLSX or CSV."),
+    "unreadable": gettext_lazy(
+        "%(file)s can't be read as XLSX (%(why)s). Open it in your spreadsheet program and save it anew as XLSX or "
+        "CSV, without a password."
+    ),
+    "no_sheet": gettext_lazy("%(file)s shows no sheet. Save it as XLSX with the records on its first sheet."),
+    "unpacks_too_large": gettext_lazy(
+        "%(file)s unpacks to more than %(most)s MB, so it was not opened. Copy the rows into a new workbook and save "
+        "that."
+    ),
+    "part_too_large": gettext_lazy(
+        "%(part)s in %(file)s unpacks to more than %(most)s MB, so it was not opened. Copy the rows, as values only, "
+        "into a new workbook and save that."
+    ),
+    "too_compressed": gettext_lazy(
+        "%(part)s in %(file)s unpacks to more than %(most)s times its size, as no list does, so it was not opened. "
+        "Save the file as CSV."
+    ),
+    "too_many_parts": gettext_lazy(
+        "%(file)s consists of more than %(most)s parts, so it was not opened. Copy the rows into a new workbook and "
+        "save that."
+    ),
+    "too_many_texts": gettext_lazy(
+        "%(file)s holds more than %(most)s different texts. Divide it into several files, each with the titles in its "
+        "first row."
+    ),
+    "too_many_pieces": gettext_lazy(
+        "A cell of %(file)s consists of more than %(most)s pieces of text, each with a format of its own. Copy the "
+        "rows, as values only, into a new workbook and save that."
+    ),
+    # --- reading it ---
+    "took_too_long": gettext_lazy(
+        "%(file)s was not read within %(seconds)s seconds, so that was ended. Divide it into several files, or save "
+        "it as CSV."
+    ),
+    "too_much_memory": gettext_lazy(
+        "Reading %(file)s takes more memory than it may. Divide it into several files, or save it as CSV."
+    ),
+    "reader_died": gettext_lazy(
+        "Reading %(file)s was begun %(attempts)s times and ended each time before it was done. Divide it into several "
+        "files, or save it as CSV; if other files fail too, the worker's log says why."
+    ),
+    # --- its titles ---
+    "no_known_column": gettext_lazy(
+        "The first row of %(file)s names no column that is known, so nothing was read. Put titles there: %(titles)s."
+    ),
+    "column_twice": gettext_lazy(
+        "Several columns of %(file)s are %(field)s: %(titles)s. Remove one of them, or give it another title, and "
+        "choose the file again."
+    ),
+    "no_key_column": gettext_lazy(
+        "No column of %(file)s tells which %(type)s a row is about. Add one of these: %(titles)s."
+    ),
+}
+
+
+def rejection_text(file: str, code: str, facts: Mapping[str, Any]) -> str:
+    """Return why a file is not imported, and what to do."""
+    values = {name: f"{fact:,}" if isinstance(fact, int) else fact for name, fact in facts.items()}
+    if "encoding" in values:
+        values["encoding"] = str(ENCODINGS.get(values["encoding"], values["encoding"]))
+    return str(REJECTION_TEXTS[code]) % {"file": file, **values}
+
+
+def rejection_of_error(file: str, error: ImportFileError) -> str:
+    """Return the sentence of an error."""
+    return rejection_text(file, error.code, error.facts)
+
+
+def reading_summary(reading: Mapping[str, str]) -> str:
+    """Return how a file was read, for the line below its name."""
+    if reading["kind"] == "xlsx":
+        return f"XLSX, sheet “{reading['sheet']}”"
+    encoding = reading["encoding"]
+    encoding_label = ENCODINGS.get(encoding, encoding.upper().removesuffix("-SIG"))
+    return f"CSV, {encoding_label}, separated by {SEPARATORS[reading['separator']]}"
+
+
+def broken_cell_text(row: int, position: int, what: str) -> str:
+    """Return why a cell has no value that can be read."""
+    letters, number = "", position + 1  # as spreadsheets name columns: 1 is A, 27 is AA
+    while number:
+        number, rest = divmod(number - 1, 26)
+        letters = chr(65 + rest) + letters
+    cell = f"{letters}{row}"
+    if what != FORMULA:
+        return _("Cell %(cell)s shows the error %(error)s. Mend its formula, or type the value.") % {
+            "cell": cell,
+            "error": what,
+        }
+    return _(
+        "Cell %(cell)s holds a formula whose result isn't in the file. Open the file in a spreadsheet program and "
+        "save it, or paste the values."
+    ) % {"cell": cell}
+
+
+# The rows that were not imported, as lines of a file for people.
+
+
+REASON_TITLE = "Not imported because"
+"""The title of the column with the reason; an import ignores it."""
+
+
+def rejected_rows(job: ImportJob) -> QuerySet[ImportRow]:
+    """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
+    condition = Q(outcome__in=(Outcome.INVALID, Outcome.AMBIGUOUS)) | Q(result=Result.LEFT)
+    if job.state in (ImportState.UNDOING, ImportState.UNDONE):
+        condition |= Q(result=Result.KEPT)
+    return job.rows.filter(condition)
+
+
+def row_reason(row: ImportRow) -> str:
+    """Return what is wrong with a row, and what to do, in one text."""
+    parts = [f"{label}: {what}" if label else what for label, what in row.problems]
+    return " ".join([*parts, row.note]).strip()
+
+
+def rejected_lines(job: ImportJob) -> Iterator[list[str]]:
+    """Yield the titles, then each row that was not imported, with its number and the reason at its end."""
+    titles = [title for title, _label in job.columns]
+    indexes = [index for index, title in enumerate(titles) if title != REASON_TITLE]
+    yield [*(titles[index] for index in indexes), REASON_TITLE]
+    for row in rejected_rows(job).order_by("number").iterator(chunk_size=2000):
+        cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
+        surplus = row.cells[len(titles) :]
+        yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
+
+
+def display_value(raw: Any) -> str:
+    """Return a raw value as people read it."""
+    if isinstance(raw, Mapping):
+        return str(raw.get("name", ""))
+    if isinstance(raw, list):
+        return ", ".join(str(part) for part in raw)
+    return "" if raw is None else str(raw) if isinstance(raw, str) else json.dumps(raw)

@@ -1,0 +1,17 @@
+"""After a restore: what take_from_monday.py let flow both ways flows to Monday only again; run in the same way."""
+
+import json
+from pathlib import Path
+
+from sync import registry
+from sync.models import FieldMapping
+
+ONE_WAY = "npd_to_monday"
+KEPT = Path("one-way.json")
+
+kept = json.loads(KEPT.read_text())
+for spec in registry.entities():
+    spec.model._default_manager.filter(pk__in=kept[spec.entity_type]).update(sync_direction=ONE_WAY)
+FieldMapping.objects.filter(pk__in=kept["mappings"]).update(direction=ONE_WAY)
+KEPT.unlink()
+print({name: len(keys) for name, keys in kept.items()}, "flow to Monday only again.")

@@ -1,0 +1,208 @@
+"""Monday's errors, as its API words them (developer.monday.com/api-reference/docs/error-handling).
+
+`FieldError` is what one field of a request may raise: it becomes an entry of `errors` and a null in `data`.
+`RequestError` ends the whole request with an HTTP status.
+"""
+
+from typing import Any
+
+
+class FieldError(Exception):
+    """One field refused. `status_code` is Monday's own, inside an HTTP 200."""
+
+    def __init__(self, message: str, code: str, status_code: int = 200, **error_data: Any) -> None:
+        super().__init__(message)
+        self.extensions: dict[str, Any] = {"code": code, "status_code": status_code, "error_data": error_data}
+
+
+class RequestError(Exception):
+    """The whole request refused: an HTTP status and one error without `data`."""
+
+    def __init__(self, status: int, message: str, code: str, retry_after: int | None = None, **extensions: Any) -> None:
+        super().__init__(message)
+        self.status = status
+        self.headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+        if retry_after is not None and status == 429:
+            extensions["retry_in_seconds"] = retry_after
+        self.errors: list[dict[str, Any]] = [{"message": message, "extensions": {"code": code, **extensions}}]
+
+
+def item_not_found(item_id: int | None) -> FieldError:
+    known = None if item_id is None or item_id < 0 else item_id  # what is no number has no place in it
+    return FieldError("Item not found", "InvalidItemIdException", item_id=known)
+
+
+def item_not_on_board(item_id: int, board_id: int) -> FieldError:
+    return FieldError(
+        "Item not found in board",
+        "ResourceNotFoundException",
+        404,
+        resource_type="item",
+        item_id=item_id,
+        pulse_id=item_id,
+        board_id=board_id,
+        error_reason=None,
+    )
+
+
+def item_inactive(board_id: int, item_id: int) -> FieldError:
+    return FieldError(
+        "Cannot change column value for inactive items",
+        "ColumnValueException",
+        board_id=board_id,
+        inactive_pulse_ids=[str(item_id)],
+    )
+
+
+def board_not_found(board_id: int) -> FieldError:
+    return FieldError("The board does not exist", "InvalidBoardIdException", board_id=board_id)
+
+
+def column_not_found(column_id: str) -> FieldError:
+    """As writes answer; filter rules answer `filter_column_not_found`."""
+    return FieldError(
+        "This column ID doesn't exist for the board",
+        "InvalidColumnIdException",
+        column_id=column_id,
+        board_id=None,
+        error_reason="store.monday.automation.error.missing_column",
+    )
+
+
+def filter_column_not_found(column_id: str, board_id: int) -> FieldError:
+    return FieldError(
+        "Column not found",
+        "ResourceNotFoundException",
+        404,
+        resource_type="column",
+        column_id=column_id,
+        board_id=board_id,
+        error_reason="store.monday.automation.error.missing_column",
+    )
+
+
+def group_not_found(group_id: str, board_id: int) -> FieldError:
+    return FieldError(
+        "Group not found", "ResourceNotFoundException", 404, resource_type="group", group_id=group_id, board_id=board_id
+    )
+
+
+def bad_value(reason: str, column_type: str) -> FieldError:
+    """A column value of the wrong shape; `column_type` is Monday's old internal name."""
+    return FieldError(
+        f"invalid value - {reason}. Please check our API documentation for the correct data structure "
+        "for this column. https://developer.monday.com/api-reference/docs/change-column-values",
+        "ColumnValueException",
+        column_type=column_type,
+    )
+
+
+def user_not_found(user_id: int) -> FieldError:
+    """Monday publishes the code for an unknown user but no body; the words are ours."""
+    return FieldError("There is no user with this id", "InvalidUserIdException", user_id=user_id)
+
+
+def item_too_large() -> FieldError:
+    """Monday publishes the limit (about 64 KB of values an item) but no body; the words are ours."""
+    return FieldError("The values of this item would take more than 64 KB", "ColumnValueException")
+
+
+def last_group(board_id: int, group_id: str) -> FieldError:
+    """A board keeps one group. Monday publishes the code and 409, no body; the words are ours."""
+    return FieldError(
+        "The last group of a board cannot be deleted",
+        "DeleteLastGroupException",
+        409,
+        board_id=board_id,
+        group_id=group_id,
+    )
+
+
+def email_not_valid() -> FieldError:
+    return FieldError("email is not valid", "ColumnValueException")
+
+
+def name_too_long(name: str) -> FieldError:
+    return FieldError(
+        "item_name is too long. Item names must be below 256 characters.", "ItemNameTooLongException", item_name=name
+    )
+
+
+def invalid_argument(message: str, **error_data: Any) -> FieldError:
+    return FieldError(message, "InvalidArgumentException", **error_data)
+
+
+def not_json(text: str) -> FieldError:
+    return FieldError("Syntax error in JSON input", "JsonParseException", 400, json=text)
+
+
+def cursor_expired() -> FieldError:
+    return FieldError(
+        "CursorExpiredError: The cursor provided for pagination has expired. "
+        "Please refresh your query and obtain a new cursor to continue fetching items",
+        "CursorException",
+    )
+
+
+def items_limit(board_id: int, limit: int) -> FieldError:
+    """Monday publishes the code but no body for a full board; the words are ours."""
+    return FieldError(
+        f"The board has reached its limit of {limit} items", "ItemsLimitationException", board_id=board_id
+    )
+
+
+def not_authenticated() -> RequestError:
+    return RequestError(401, "Not authenticated", "NOT_AUTHENTICATED")
+
+
+def bad_body(details: str) -> RequestError:
+    return RequestError(400, "Invalid GraphQL request", "INVALID_GRAPHQL_REQUEST", details=details)
+
+
+def address_limit(seconds: int) -> RequestError:
+    """Monday publishes the code and no body; the words are ours."""
+    return RequestError(429, "IP rate limit exceeded", "IP_RATE_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def minute_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Minute rate limit exceeded", "MINUTE_RATE_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def concurrency_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Too many concurrent requests", "MAX_CONCURRENCY_EXCEEDED", retry_after=seconds)
+
+
+def daily_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Daily limit exceeded", "DAILY_LIMIT_EXCEEDED", retry_after=seconds)
+
+
+def complexity_limit(seconds: int) -> RequestError:
+    return RequestError(429, "Complexity budget exhausted", "COMPLEXITY_BUDGET_EXHAUSTED", retry_after=seconds)
+
+
+def query_too_complex(cost: int, limit: int) -> RequestError:
+    """One request over its own limit: no wait helps. Documented as a code inside an HTTP 200, without a body."""
+    return RequestError(
+        200, f"Query has complexity of {cost}, which exceeds max complexity of {limit}", "maxComplexityExceeded"
+    )
+
+
+def field_limit(field: str, seconds: int) -> FieldError:
+    """A limit that hits one field of an answer; the others are there."""
+    refusal = FieldError("Concurrency limit exceeded for the field", "FIELD_LIMIT_EXCEEDED", 429, entity=field)
+    refusal.extensions["retry_in_seconds"] = seconds
+    return refusal
+
+
+def subgraph_limit(field: str) -> FieldError:
+    """The same of a part of Monday's that has its own words for it."""
+    refusal = FieldError(f"Rate limit already blocked for board-{field}-errors", "tooManyRequests", 400)
+    del refusal.extensions["error_data"]
+    refusal.extensions["service"] = "data-structure"
+    return refusal
+
+
+def idempotency_conflict() -> RequestError:
+    return RequestError(
+        409, "A request with this idempotency key is currently being processed", "IDEMPOTENCY_CONFLICT", retry_after=1
+    )

@@ -1,0 +1,315 @@
+"""Columns that people type into: text, long text, link, e-mail address, telephone number, country, location."""
+
+import functools
+import math
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import phonenumbers
+from phonenumbers.geodata.locale import LOCALE_DATA
+
+from sandbox import api_errors
+from sandbox.columns.kind import EMPTY_OBJECT, ColumnKind, Writing, text_in
+from sandbox.model import Column
+
+LONG_TEXT_LIMIT = 2_000
+
+
+class Text(ColumnKind):
+    type = old_type = "text"
+    graphql_type = "TextValue"
+
+    def parse(self, column: Column, given: Any, writing: Writing) -> Any:
+        if given is None or given == "":
+            return None
+        if not isinstance(given, str):
+            raise self.bad("a string is expected")
+        return given
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        return text or None
+
+    def text(self, column: Column, raw: Any) -> str:
+        return raw or ""
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        return None if raw is None else {"value": raw}
+
+
+class LongText(ColumnKind):
+    """At most 2,000 characters."""
+
+    type = "long_text"
+    old_type = "long-text"
+    graphql_type = "LongTextValue"
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        if len(text) > LONG_TEXT_LIMIT:
+            raise self.bad(f"text is too long, the limit is {LONG_TEXT_LIMIT} characters")
+        return {"text": text, "changed_at": writing.stamp} if text else None
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        return self.parse_simple(column, text_in(self, given, "text"), writing)
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(raw["text"]) if raw else ""
+
+    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
+        return self.parse_simple(column, text, writing)
+
+
+class _Named(ColumnKind):
+    """An address, under `key`, and the text that stands for it."""
+
+    key = ""
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        return self._value(text_in(self, given, self.key), text_in(self, given, "text"), writing)
+
+    def _value(self, address: str, words: str, writing: Writing) -> Any:
+        raise NotImplementedError
+
+    def text(self, column: Column, raw: Any) -> str:
+        if not raw:
+            return ""
+        address, words = str(raw[self.key]), str(raw["text"])
+        return address if words == address else f"{words} - {address}"
+
+    def label(self, column: Column, raw: Any) -> str:
+        return str(raw["text"]) if raw else ""
+
+
+class Link(_Named):
+    """A URL with a scheme, and its text."""
+
+    type = old_type = "link"
+    key = "url"
+    graphql_type = "LinkValue"
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        url, _, words = text.partition(" ")
+        return self._value(url, words, writing)
+
+    def _value(self, address: str, words: str, writing: Writing) -> Any:
+        if not address:
+            return None
+        if not re.fullmatch(r"[a-z][a-z0-9+.-]*", _scheme(address)) or "//" not in address:
+            raise self.bad("the url needs a scheme such as https://")
+        return {"url": address, "text": words or address, "changed_at": writing.stamp}
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"url": raw["url"], "url_text": raw["text"]} if raw else {"url": None, "url_text": None}
+
+
+def _scheme(url: str) -> str:
+    try:
+        return urlsplit(url).scheme
+    except ValueError:  # half an IPv6 address
+        return ""
+
+
+# E-mail addresses and telephone numbers.
+
+
+# Narrower than the standards on purpose, as Monday is: no quoted local parts, no bare hosts.
+LOCAL_PART = re.compile(r"[A-Za-z0-9_%+'-]+(\.[A-Za-z0-9_%+'-]+)*")
+DOMAIN = re.compile(r"([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}")
+
+
+def is_email(address: str) -> bool:
+    """Whether Monday would take this address."""
+    local, _, domain = address.rpartition("@")
+    return (
+        len(address) <= 254
+        and len(local) <= 64
+        and LOCAL_PART.fullmatch(local) is not None
+        and DOMAIN.fullmatch(domain) is not None
+    )
+
+
+class Email(_Named):
+    """An address with a label; filters see the label (developer.monday.com/api-reference/reference/email)."""
+
+    type = old_type = key = "email"
+    graphql_type = "EmailValue"
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        address, _, label = text.strip().partition(" ")
+        return self._value(address, label.strip(), writing)
+
+    def _value(self, address: str, words: str, writing: Writing) -> Any:
+        if not address and not words:
+            return None
+        if not is_email(address):
+            raise api_errors.email_not_valid()
+        return {"email": address, "text": words or address, "changed_at": writing.stamp}
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"email": raw["email"], "label": raw["text"]} if raw else {"email": None, "label": None}
+
+    def payload(self, column: Column, raw: Any) -> Any:
+        return None if raw is None else {"email": raw["email"], "text": raw["text"]}
+
+
+class Phone(ColumnKind):
+    """A number and the country whose flag is shown; checked by libphonenumber as Monday does."""
+
+    type = old_type = "phone"
+    graphql_type = "PhoneValue"
+    clearings = ("",)
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        number, _, country = text.strip().rpartition(" ")
+        if not re.fullmatch(r"[A-Z]{2}", country):
+            number, country = text.strip(), ""
+        return self._value(number, country, writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        if "phone" not in given:
+            raise self.bad('"phone" is missing')
+        country = text_in(self, given, "countryShortName")
+        return self._value(text_in(self, given, "phone"), country, writing)
+
+    def _value(self, number: str, country: str, writing: Writing) -> Any:
+        if not number:
+            return None
+        if country and country not in phonenumbers.SUPPORTED_REGIONS:
+            raise self.bad(f'"{country}" is not a country code of two capital letters')
+        if not writing.unchecked_phones and not _plausible(number, country):
+            raise self.bad("the phone number is not valid for its country")
+        return {"phone": number, "countryShortName": country}
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(raw["phone"]) if raw else ""
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {raw["countryShortName"]} - {""} if raw else set()
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        if not raw:
+            return {"phone": None, "country_short_name": None}
+        return {"phone": raw["phone"], "country_short_name": raw["countryShortName"] or None}
+
+
+def _plausible(number: str, country: str) -> bool:
+    """Numbers may stand with a plus, bare with their country code (`12025550172`), or as dialled at home."""
+    spellings = [(number, country or None)]
+    if not number.startswith("+"):
+        spellings.append(("+" + number, None))
+    for spelling, region in spellings:
+        try:
+            if phonenumbers.is_possible_number(phonenumbers.parse(spelling, region)):
+                return True
+        except phonenumbers.NumberParseException:
+            continue
+    return False
+
+
+# Countries and locations.
+
+
+UNKNOWN = "unknown"
+NUMBER = re.compile(r"-?\d{1,3}(\.\d{1,20})?")
+
+
+@functools.cache
+def countries() -> dict[str, str]:
+    """English names by code of two letters."""
+    found = {}
+    for code, names in LOCALE_DATA.items():
+        name = names.get("en", "")
+        found[code] = names.get(name[1:], "") if name.startswith("*") else name
+    return {code: name for code, name in found.items() if name and len(code) == 2}
+
+
+class Country(ColumnKind):
+    """A country by code and name (developer.monday.com/api-reference/reference/country)."""
+
+    type = old_type = "country"
+    graphql_type = "CountryValue"
+    clearings = EMPTY_OBJECT
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        code, name = text_in(self, given, "countryCode"), text_in(self, given, "countryName")
+        if not code and not name:
+            return None
+        if code not in countries():
+            raise self.bad('"countryCode" must be a country code of two capital letters')
+        if not name:
+            raise self.bad('"countryName" must be a country\'s name')
+        return {"countryCode": code, "countryName": name, "changed_at": writing.stamp}
+
+    def parse_edit(self, column: Column, text: str, writing: Writing) -> Any:
+        """A person chooses from the list: by name or code."""
+        words = text.strip()
+        if not words:
+            return None
+        for code, name in countries().items():
+            if words.casefold() in (name.casefold(), code.casefold()):
+                return self.parse_object(column, {"countryCode": code, "countryName": name}, writing)
+        raise self.bad(f"{words} is no country of the list")
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(raw["countryName"]) if raw else ""
+
+    def choices(self, column: Column, raw: Any) -> set[str]:
+        return {raw["countryCode"]} if raw else set()
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        return {"country": {"code": raw["countryCode"], "name": raw["countryName"]} if raw else None}
+
+
+class Location(ColumnKind):
+    """A point with an address that nobody checks (developer.monday.com/api-reference/reference/location).
+
+    Latitudes lie between -90 and 90, both excluded; longitudes from -180 to 180. Filters can't see it.
+    """
+
+    type = old_type = "location"
+    graphql_type = "LocationValue"
+    clearings = EMPTY_OBJECT
+    filterable = False
+
+    def parse_simple(self, column: Column, text: str, writing: Writing) -> Any:
+        lat, _, rest = text.strip().partition(" ")
+        lng, _, address = rest.strip().partition(" ")
+        return self._value(lat, lng, address.strip(), writing)
+
+    def parse_object(self, column: Column, given: dict[str, Any], writing: Writing) -> Any:
+        return self._value(given.get("lat"), given.get("lng"), text_in(self, given, "address"), writing)
+
+    def _value(self, lat: Any, lng: Any, address: str, writing: Writing) -> Any:
+        north, east = self._degrees(lat, "lat"), self._degrees(lng, "lng")
+        if not -90 < north < 90:
+            raise self.bad("the latitude must be between -90 and 90")
+        if not -180 <= east <= 180:
+            raise self.bad("the longitude must be between -180 and 180")
+        return {"lat": str(lat), "lng": str(lng), "address": address or UNKNOWN, "changed_at": writing.stamp}
+
+    def _degrees(self, given: Any, key: str) -> float:
+        number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+        if not number and not (isinstance(given, str) and NUMBER.fullmatch(given)):
+            raise self.bad(f'"{key}" must be a number of degrees')
+        return float(given)
+
+    def same(self, one: Any, other: Any) -> bool:
+        if one is None or other is None:
+            return one is other
+        return bool(_point(one) == _point(other))
+
+    def text(self, column: Column, raw: Any) -> str:
+        return str(raw["address"]) if raw else ""
+
+    def fields(self, column: Column, raw: Any) -> dict[str, Any]:
+        parts = dict.fromkeys(
+            f"{part}{short}" for part in ("city", "country", "street", "street_number") for short in ("", "_short")
+        )
+        if not raw:
+            return {"lat": None, "lng": None, "address": None, "place_id": None, **parts}
+        found = {"lat": float(raw["lat"]), "lng": float(raw["lng"]), "address": raw["address"]}
+        return {**parts, **found, "place_id": None}
+
+
+def _point(raw: dict[str, Any]) -> tuple[float, float, str]:
+    return float(raw["lat"]), float(raw["lng"]), raw["address"]

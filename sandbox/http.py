@@ -1,0 +1,263 @@
+"""Just enough web: requests, responses, routes, the WSGI application around them, and who may speak to it.
+
+Also where NPD is: for browsers, and for this process.
+"""
+
+import gzip
+import ipaddress
+import json
+import re
+import traceback
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http.client import responses
+from typing import Any, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+from waitress.channel import ClientDisconnected
+
+LARGEST_BODY = 30_000_000
+LONGEST_NUMBER = 18  # digits
+SMALLEST_PACKED = 1_024  # bytes; below, packing saves nothing
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+class BadRequestError(Exception):
+    """Answered with 400 and the text."""
+
+
+@dataclass(frozen=True)
+class Response:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+    stream: Iterable[bytes] | None = None
+
+
+class Request:
+    """One HTTP request."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
+        self.path: str = environ.get("PATH_INFO", "/").encode("latin-1").decode("utf-8", "replace")
+        self.query = {key: values[-1] for key, values in parse_qs(environ.get("QUERY_STRING", "")).items()}
+
+    def header(self, name: str) -> str | None:
+        key = name.upper().replace("-", "_")
+        value: str | None = self._environ.get(key if key == "CONTENT_TYPE" else f"HTTP_{key}")
+        return value
+
+    @property
+    def address(self) -> str:
+        """The network address that it comes from."""
+        found: str = self._environ.get("REMOTE_ADDR", "")
+        return found
+
+    def takes_gzip(self) -> bool:
+        """Whether Accept-Encoding names gzip, and not with a weight of 0 (RFC 9110 section 12.5.3)."""
+        for coding in (self.header("Accept-Encoding") or "").lower().split(","):
+            name, _, weight = coding.partition(";")
+            if name.strip() == "gzip":
+                return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight)
+        return False
+
+    def body(self, largest: int = LARGEST_BODY) -> bytes:
+        """The whole body. BadRequestError when it is longer than `largest` bytes."""
+        length = int(self._environ.get("CONTENT_LENGTH") or 0)
+        if length > largest:
+            raise BadRequestError("the body is too large")
+        content: bytes = self._environ["wsgi.input"].read(length)
+        return content
+
+    def json(self) -> Any:
+        """The body as JSON. BadRequestError when it is none."""
+        try:
+            return percent_decode(self.body() or b"{}")
+        except ValueError as bad:
+            raise BadRequestError(f"the body is not JSON: {bad}") from None
+
+    def object(self) -> dict[str, Any]:
+        """The body as a JSON object. BadRequestError when it is none."""
+        found = self.json()
+        if not isinstance(found, dict):
+            raise BadRequestError("the body must be a JSON object")
+        return found
+
+    def is_json(self) -> bool:
+        return (self.header("Content-Type") or "").split(";")[0].strip().lower() == "application/json"
+
+    def client_gone(self) -> bool:
+        """Whether the other side hung up."""
+        check = self._environ.get("waitress.client_disconnected")
+        return bool(check and check())
+
+
+Handler = Callable[..., Response]
+
+
+@dataclass(frozen=True)
+class Route:
+    method: str
+    pattern: re.Pattern[str]
+    handler: Handler
+
+
+def route(method: str, path: str, handler: Handler) -> Route:
+    """A route; `<id>` stands for a number, which the handler gets as an int."""
+    return Route(method, re.compile(path.replace("<id>", r"([0-9]{1,18})") + r"\Z"), handler)
+
+
+def percent_decode(text: str | bytes) -> Any:
+    """What JSON means. ValueError for what is none, and for half a character, which nothing can store."""
+    try:
+        words = text.decode() if isinstance(text, bytes) else text
+        found = json.loads(words)
+        if "\\u" in words:  # only an escape can still hold half a character
+            json.dumps(found, ensure_ascii=False).encode()
+    except UnicodeError:
+        raise ValueError("it holds bytes or half of a surrogate pair that are no character") from None
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    return found
+
+
+def parse_int(text: str, otherwise: int | None = None) -> int | None:
+    """The whole number that a query parameter gives, or `otherwise` when it gives none."""
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else otherwise
+
+
+def json_response(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+    return Response(status, body, {"Content-Type": JSON_TYPE, **(headers or {})})
+
+
+def html_response(text: str, status: int = 200) -> Response:
+    return Response(status, text.encode(), {"Content-Type": "text/html; charset=utf-8"})
+
+
+def cut_connection() -> None:
+    """Leave the client without an answer: so waitress closes the connection."""
+    raise ClientDisconnected
+
+
+class RequestCheck(Protocol):
+    """Who decides which requests are let in."""
+
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not."""
+
+
+class Application:
+    """The WSGI application over a list of routes."""
+
+    def __init__(self, routes: list[Route], guard: RequestCheck) -> None:
+        self._routes = routes
+        self._guard = guard
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = Request(environ)
+        response = self._answer(request)
+        headers, body = dict(response.headers), response.body
+        if response.stream is None:
+            if len(body) >= SMALLEST_PACKED and request.takes_gzip():
+                body = gzip.compress(body, 1)
+                headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            headers["Content-Length"] = str(len(body))
+        start_response(f"{response.status} {responses.get(response.status, 'Status')}", list(headers.items()))
+        return response.stream if response.stream is not None else [body]
+
+    def _answer(self, request: Request) -> Response:
+        try:
+            if refusal := self._guard.refusal(request):
+                return refusal
+            found = [(one, match) for one in self._routes if (match := one.pattern.match(request.path))]
+            for one, match in found:
+                if one.method == request.method:
+                    return one.handler(request, *(int(group) for group in match.groups()))
+            if found:
+                return json_response({"error": f"{request.method} is not allowed here"}, 405)
+            return json_response({"error": f"There is nothing at {request.path}"}, 404)
+        except BadRequestError as bad:
+            return json_response({"error": str(bad)}, 400)
+        except ClientDisconnected:
+            raise
+        except Exception:
+            traceback.print_exc()
+            return json_response({"error": "The sandbox failed; its log says why."}, 500)
+
+
+# Who may speak to the sandbox: nobody through a web page of somewhere else.
+#
+# A page on the web may let its own name point to 127.0.0.1 (DNS rebinding): such requests carry
+# that name as Host. Or it sends them to our address: those carry its Origin.
+
+
+ALWAYS = ("127.0.0.1", "localhost", "::1")
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - compared with, not listened on
+READING = ("GET", "HEAD")
+
+
+class Guard:
+    """Refuses requests by their Host and Origin."""
+
+    def __init__(self, host: str, *addresses: str) -> None:
+        self._sites = {urlsplit(address).netloc.lower() for address in addresses}
+        self._names = {*ALWAYS, host.strip("[]").lower(), *map(_name, self._sites)} - {""}
+        self._listens_everywhere = host.strip("[]") in EVERYWHERE
+
+    def refusal(self, request: Request) -> Response | None:
+        """The answer to a request that is not let in, None for the others."""
+        host = (request.header("Host") or "").lower()
+        if host and not self._is_ours(_name(host)):
+            words = f"This sandbox is not {_name(host)!r}. If it should be, start it with --site-url http://{host}"
+            return json_response({"error": words}, 403)
+        if request.method not in READING and self._is_foreign(request, host):
+            return json_response({"error": "A page of another site may change nothing here."}, 403)
+        return None
+
+    def _is_ours(self, name: str) -> bool:
+        if name in self._names:
+            return True
+        if not self._listens_everywhere or not name:
+            return False
+        # No name server of somebody else's answers for an IP address or a name without a dot.
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return "." not in name
+        return True
+
+    def _is_foreign(self, request: Request, host: str) -> bool:
+        if (request.header("Sec-Fetch-Site") or "none") not in ("none", "same-origin"):
+            return True
+        origin = request.header("Origin")
+        if origin is None:
+            return False
+        try:
+            return urlsplit(origin).netloc.lower() not in {host, *self._sites} - {""}
+        except ValueError:
+            return True
+
+
+def _name(netloc: str) -> str:
+    """The host of `host:port`, without the brackets of an IPv6 address; "" for nonsense."""
+    try:
+        return (urlsplit(f"//{netloc}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+@dataclass(frozen=True)
+class NpdAddress:
+    """NPD's address for browsers, and the one by which this process reaches it: between containers they differ."""
+
+    public: str
+    via: str | None = None
+
+    def reach(self, url: str) -> tuple[str, dict[str, str]]:
+        """Where a call to this address goes, and the headers that say to NPD what was called."""
+        if not self.via or not f"{url}/".startswith(f"{self.public}/"):
+            return url, {}
+        scheme, host = urlsplit(self.public)[:2]
+        return self.via.rstrip("/") + url.removeprefix(self.public), {"Host": host, "X-Forwarded-Proto": scheme}

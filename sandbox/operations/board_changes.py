@@ -1,0 +1,336 @@
+"""Boards, their groups and their columns are created, changed, archived and deleted."""
+
+import math
+import re
+import secrets
+import string
+from typing import Any
+
+from sandbox import api_errors
+from sandbox.columns import check_settings, initial_settings, kind_of
+from sandbox.http import percent_decode
+from sandbox.model import NOBODY, Board, Column, Group, WorldEvent
+from sandbox.operations.cells import add_reflections
+from sandbox.operations.events import column_of, emit_board, log, log_board, wanted_group
+from sandbox.operations.item_changes import create_item
+from sandbox.world import World
+
+COLUMN_ID = re.compile(r"[a-z_]{1,20}")
+TITLE_LIMIT = 255
+
+
+def create_column(
+    world: World,
+    user_id: int,
+    board_id: int,
+    title: str,
+    column_type: str,
+    *,
+    column_id: str | None = None,
+    defaults: Any = None,
+    description: str | None = None,
+    after: str | None = None,
+) -> Column:
+    """A new column. A given id has 1 to 20 characters of a-z and _, and was never used on this board."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        kind = kind_of(column_type)
+        if column_type == "subtasks":
+            raise api_errors.invalid_argument("This column comes with the first subitem", column_type=column_type)
+        _check_title("A column's title", title)
+        settings = initial_settings(column_type, json_in(defaults))
+        _check_boards(world, column_type, settings)
+        if column_id is not None and not COLUMN_ID.fullmatch(column_id):
+            raise api_errors.invalid_argument(
+                "A column id has 1 to 20 characters of a-z and _", column_id=column_id, board_id=board_id
+            )
+        column_id = fresh_id(column_type) if column_id is None else column_id
+        if any(known.id == column_id for known in board.columns):
+            raise api_errors.invalid_argument(
+                "This column id is or was in use on the board", column_id=column_id, board_id=board_id
+            )
+        column = Column(column_id, title, column_type, settings, description)
+        board.columns.insert(_place_column(board, after), column)
+        add_reflections(world, board, column, (fresh_id(column_type) for _ in settings.get("boardIds", ())))
+        _touch(world, board)
+        about = {"column_id": column.id, "column_title": title, "column_type": kind.old_type}
+        log_board(world, "create_column", board, user_id, **about)
+        world.emit(
+            WorldEvent("create_column", board_id, user_id, world.clock.time(), column=column, column_type=kind.old_type)
+        )
+        return column
+
+
+def delete_column(world: World, user_id: int, board_id: int, column_id: str) -> Column:
+    """Take a column off the board with what was in it; its id stays used."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        column = column_of(board, column_id)
+        if column_id == "name":
+            raise api_errors.invalid_argument("The name column cannot be deleted", column_id=column_id)
+        column.archived = True
+        _touch(world, board)
+        log_board(world, "delete_column", board, user_id, column_id=column_id, column_title=column.title)
+        return column
+
+
+def change_column(
+    world: World,
+    user_id: int,
+    board_id: int,
+    column_id: str,
+    *,
+    title: str | None = None,
+    description: str | None = None,
+    settings: Any = None,
+    revision: str | None = None,
+) -> Column:
+    """Change what is given of a column. With `revision`, only if nobody changed it since that was read."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        column = column_of(board, column_id)
+        if revision is not None and revision != str(column.revision):
+            raise api_errors.invalid_argument(
+                "The column was changed since this revision", column_id=column_id, revision=column.revision
+            )
+        if title is not None:
+            _check_title("A column's title", title)
+        changed = None if settings is None else check_settings(column.type, json_in(settings))
+        if changed is not None:
+            _check_boards(world, column.type, column.settings | changed)
+            column.settings = column.settings | changed
+            log_board(world, "change_column_settings", board, user_id, column_id=column_id)
+        if title is not None:
+            previous, column.title = column.title, title
+            about = {"column_id": column_id, "previous_value": previous, "value": title}
+            log_board(world, "update_column_name", board, user_id, **about)
+        if description is not None:
+            column.description = description
+        column.revision += 1
+        _touch(world, board)
+        return column
+
+
+def json_in(given: Any) -> Any:
+    """What an argument of type JSON holds; it may come as JSON in a string. JsonParseException."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return percent_decode(given)
+    except ValueError:
+        raise api_errors.not_json(given) from None
+
+
+def _check_title(what: str, title: str) -> None:
+    if not 1 <= len(title) <= TITLE_LIMIT:
+        raise api_errors.invalid_argument(f"{what} has 1 to {TITLE_LIMIT} characters")
+
+
+def _check_boards(world: World, column_type: str, settings: dict[str, Any]) -> None:
+    """The boards that a relation is connected to exist."""
+    if column_type != "board_relation":
+        return
+    for board_id in settings.get("boardIds") or ():
+        world.active_board(board_id)
+
+
+def _place_column(board: Board, after: str | None) -> int:
+    if after is None:
+        return len(board.columns)
+    places = {column.id: place for place, column in enumerate(board.columns)}
+    if after not in places:
+        raise api_errors.column_not_found(after)
+    return places[after] + 1
+
+
+def _touch(world: World, board: Board) -> None:
+    board.updated_at = world.clock.stamp()
+    world.put_board(board)
+    emit_board(world, board.id)
+
+
+def fresh_id(prefix: str) -> str:
+    """An id as Monday makes them, such as `text_mkmw91z2`."""
+    return f"{prefix}_mk" + "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(6))
+
+
+# Create, change, archive and delete groups.
+
+
+GROUP_COLOURS = ("#a25ddc", "#00c875", "#e2445c", "#fdab3d", "#037f4c", "#784bd1", "#cab641")
+STATES = {"archive": "archived", "delete": "deleted"}
+
+
+def create_group(
+    world: World,
+    user_id: int,
+    board_id: int,
+    title: str,
+    *,
+    colour: str | None = None,
+    beside: tuple[str, bool] | None = None,
+) -> Group:
+    """A new group, on top as Monday puts it, or `beside` another (its id, and whether after it)."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        _check_title("A group's title", title)
+        group = Group(fresh_id("group"), title, colour or GROUP_COLOURS[len(board.groups) % 7], "0")
+        _insert_group(board, group, beside)
+        _touch(world, board)
+        log_board(world, "create_group", board, user_id, group_id=group.id, group_title=title)
+        return group
+
+
+def change_group(world: World, user_id: int, board_id: int, group_id: str, attribute: str, value: str) -> Group:
+    """Change a group's title, colour or place, as `attribute` of Monday's GroupAttributes says."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        group = wanted_group(board, group_id)
+        if attribute == "title":
+            _check_title("A group's title", value)
+            previous, group.title = group.title, value
+            about = {"group_id": group_id, "previous_value": previous, "value": value}
+            log_board(world, "update_group_name", board, user_id, **about)
+        elif attribute == "color":
+            group.color = value
+        else:
+            _replace(board, group, attribute, value)
+        _touch(world, board)
+        return group
+
+
+def _replace(board: Board, group: Group, attribute: str, value: str) -> None:
+    if attribute == "position":
+        try:
+            position = float(value)
+            if not math.isfinite(position):
+                raise ValueError
+        except ValueError:
+            raise api_errors.invalid_argument("position must be a number") from None
+        group.position = str(position)
+        board.groups.sort(key=lambda one: float(one.position))
+        return
+    if wanted_group(board, value) is group:
+        raise api_errors.invalid_argument("A group cannot stand beside itself", group_id=group.id)
+    board.groups.remove(group)
+    _insert_group(board, group, (value, attribute == "relative_position_after"))
+
+
+def remove_group(world: World, user_id: int, board_id: int, group_id: str, how: str) -> Group:
+    """`archive` or `delete` a group with its items; DeleteLastGroupException for the only one.
+
+    Which webhooks Monday sends for the items of such a group is not published; the sandbox sends none,
+    and its activity log has a row for each item, as published probes saw.
+    """
+    with world.transaction():
+        board = world.active_board(board_id)
+        group = wanted_group(board, group_id)
+        if len(board.visible_groups()) == 1:
+            raise api_errors.last_group(board_id, group_id)
+        group.archived, group.deleted = how == "archive", how == "delete"
+        stamp = world.clock.stamp()
+        inside = [item for item in world.items_of(board_id) if item.group_id == group_id]
+        for item in inside:
+            item.state, item.updated_at, item.changed_by = STATES[how], stamp, user_id
+            log(world, f"{how}_group_pulse", item, user_id)
+        world.put_items(inside)
+        log_board(world, f"{how}_group", board, user_id, group_id=group_id, group_title=group.title)
+        _touch(world, board)
+        return group
+
+
+def _insert_group(board: Board, group: Group, beside: tuple[str, bool] | None) -> None:
+    """On top, or beside another group; all get new positions."""
+    place = 0
+    if beside is not None:
+        places = {one.id: place for place, one in enumerate(board.groups)}
+        if beside[0] not in places:
+            raise api_errors.group_not_found(beside[0], board.id)
+        place = places[beside[0]] + (1 if beside[1] else 0)
+    board.groups.insert(place, group)
+    for number, one in enumerate(board.groups, start=1):
+        one.position = f"{number * 65536}.0"
+
+
+# Create, change, archive and delete boards.
+
+
+TOP_GROUP_COLOUR = "#579bfc"
+DONE_COLOUR = "#00c875"
+
+
+def create_board(world: World, user_id: int, name: str, kind: str, *, empty: bool = False, **more: Any) -> Board:
+    """A new board: name column and one group; unless `empty`, the usual columns, groups and items too."""
+    with world.transaction():
+        _check_title("A board's name", name)
+        stamp = world.clock.stamp()
+        board = Board(world.next_id("board"), name, kind, stamp, stamp, user_id, **more)
+        board.columns = [Column("name", "Name", "name")]
+        board.groups = [Group("topics", "Group Title", TOP_GROUP_COLOUR, "65536.0")]
+        world.put_board(board)
+        log_board(world, "create_board", board, user_id, board_name=name)
+        if not empty:
+            board.groups[0].title = "To-Do"
+            board.groups.append(Group("group_title", "Completed", DONE_COLOUR, "131072.0"))
+            board.columns += [
+                Column("status", "Status", "status", initial_settings("status", None)),
+                Column("date4", "Date", "date"),
+            ]
+            world.put_board(board)
+            for number in (1, 2, 3):
+                create_item(world, user_id, board.id, f"Task {number}", {})
+        emit_board(world, board.id)
+        return board
+
+
+def set_board_state(world: World, board_id: int, state: str, user_id: int = NOBODY) -> Board:
+    """Archive, delete or restore ("active") a board; its items are then as inactive as it is."""
+    with world.transaction():
+        board = world.active_board(board_id) if state == "archived" else world.board(board_id)
+        board.state, board.updated_at = state, world.clock.stamp()
+        world.put_board(board)
+        event = {"archived": "archive_board", "deleted": "delete_board", "active": "restore_board"}[state]
+        log_board(world, event, board, user_id, board_name=board.name)
+        emit_board(world, board_id)
+        return board
+
+
+def describe_board(world: World, user_id: int, board_id: int, attribute: str, value: str) -> Board:
+    """Give a board another name or description."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        if attribute == "name":
+            _check_title("A board's name", value)
+            previous, board.name = board.name, value
+            log_board(world, "update_board_name", board, user_id, previous_value=previous, value=value)
+        else:
+            board.description = value
+        board.updated_at = world.clock.stamp()
+        world.put_board(board)
+        emit_board(world, board_id)
+        return board
+
+
+def subitems_board(world: World, user_id: int, board: Board) -> Board:
+    """The board that holds a board's subitems, made with its column at the first subitem."""
+    column = next((column for column in board.visible_columns() if column.type == "subtasks"), None)
+    if column is not None:
+        return world.boards[column.settings["boardIds"][0]]
+    stamp = world.clock.stamp()
+    made = Board(
+        world.next_id("board"), f"Subitems of {board.name}", board.kind, stamp, stamp, user_id,
+        workspace_id=board.workspace_id, type="sub_items_board",
+    )  # fmt: skip
+    made.columns = [
+        Column("name", "Name", "name"),
+        Column("person", "Owner", "people"),
+        Column("status", "Status", "status", initial_settings("status", None)),
+        Column("date0", "Date", "date"),
+    ]
+    made.groups = [Group("topics", "Subitems", TOP_GROUP_COLOUR, "65536.0")]
+    world.put_board(made)
+    settings = {"allowMultipleItems": True, "itemTypeName": "column.subtasks.title", "boardIds": [made.id]}
+    board.columns.append(Column(fresh_id("subtasks"), "Subitems", "subtasks", settings))
+    world.put_board(board)
+    emit_board(world, board.id)
+    return made

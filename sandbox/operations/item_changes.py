@@ -1,0 +1,367 @@
+"""Items are created, changed, moved, archived, deleted and restored, one by one or in bulk.
+
+Their places are numbers with room between them. What people write under items, updates and replies, is here too.
+"""
+
+import bisect
+import html
+import re
+import threading
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox import api_errors
+from sandbox.api_errors import FieldError
+from sandbox.columns import kind_of
+from sandbox.columns.kind import Writing
+from sandbox.model import NOBODY, Board, Cell, Group, Item, Job, PostedUpdate, Update
+from sandbox.operations.cells import (
+    Parsed,
+    check_name,
+    check_size,
+    parsed_values,
+    payloads,
+    reflect,
+    rename,
+    write_cell,
+)
+from sandbox.operations.events import column_of, emit, emit_board, group_of, log, log_board, wanted_group
+from sandbox.world import STATES, World
+
+
+def rank_beside(world: World, item: Item, *, after: bool) -> float:
+    """A rank just before or after `item`; where no number is left between two, the board is renumbered."""
+    order = world.order_of(item.board_id)
+    place = bisect.bisect_left(order, (item.rank, item.id))
+    neighbour = place + 1 if after else place - 1
+    if neighbour < 0 or neighbour >= len(order):
+        return item.rank + (1.0 if after else -1.0)
+    other = order[neighbour][0]
+    between = (item.rank + other) / 2
+    if between not in (item.rank, other):
+        return between
+    items = world.items_of(item.board_id, STATES)
+    for number, one in enumerate(items):
+        one.rank = float(number)
+    world.reorder(item.board_id, items)
+    return rank_beside(world, item, after=after)
+
+
+# Put items on a board as if they had always been there.
+
+
+def load_items(world: World, board_id: int, rows: list[Mapping[str, Any]]) -> list[int]:
+    """The new ids, in order: no logs, no webhooks, no items limit."""
+    with world.transaction():
+        board = world.active_board(board_id)
+        stamp = world.clock.stamp()
+        ids = world.next_ids("item", len(rows))
+        # Numbers that were always there may be older than Monday's check of them.
+        writing = Writing(stamp, True, unchecked_phones=True, keep_column=lambda column: world.put_board(board))
+        items = []
+        for row, item_id in zip(rows, ids, strict=True):
+            name, group, rank = row["name"], wanted_group(board, row.get("group_id")), float(item_id)
+            check_name(name)
+            item = Item(item_id, board_id, group.id, name, rank, stamp, stamp, board.creator_id, NOBODY)
+            for column_id, given in (row.get("values") or {}).items():
+                column = column_of(board, column_id)
+                raw = kind_of(column.type).parse(column, given, writing)
+                if raw is not None:
+                    item.cells[column_id] = Cell(raw, stamp)
+            items.append(item)
+        world.put_items(items)
+        if world.active_count(board_id) > board.items_limit:
+            board.items_limit = world.active_count(board_id)
+            world.put_board(board)
+        emit_board(world, board_id)
+        return list(ids)
+
+
+# Create, change, move, archive, delete and restore items.
+
+
+STATE_EVENTS = {"archived": "item_archived", "deleted": "item_deleted", "active": "item_restored"}
+STATE_LOGS = {"archived": "archive_pulse", "deleted": "delete_pulse", "active": "restore_pulse"}
+
+
+def create_item(
+    world: World,
+    user_id: int,
+    board_id: int,
+    name: str,
+    values: Mapping[str, Any],
+    *,
+    group_id: str | None = None,
+    create_labels: bool = False,
+    beside: tuple[int, bool] | None = None,
+) -> Item:
+    """Add an item, or nothing if a value is refused.
+
+    `beside` is another item's id, and whether to stand after it.
+    """
+    with world.transaction():
+        board = world.active_board(board_id)
+        check_name(name)
+        group = wanted_group(board, group_id)
+        rank = None
+        if beside is not None:
+            neighbour = world.item(beside[0])
+            if neighbour.board_id != board_id:
+                raise api_errors.item_not_on_board(neighbour.id, board_id)
+            rank = rank_beside(world, neighbour, after=beside[1])
+        with parsed_values(world, board, values, create_labels) as parsed:
+            check_size(None, parsed)
+            return place_item(world, user_id, board, group, name, parsed, rank=rank)
+
+
+def place_item(
+    world: World,
+    user_id: int,
+    board: Board,
+    group: Group,
+    name: str,
+    parsed: Parsed,
+    *,
+    rank: float | None = None,
+    parent_id: int | None = None,
+) -> Item:
+    """Put an item with raw values onto a board and say so. ItemsLimitationException when it is full."""
+    if world.active_count(board.id) >= board.items_limit:
+        raise api_errors.items_limit(board.id, board.items_limit)
+    stamp, item_id = world.clock.stamp(), world.next_id("item")
+    place = float(item_id) if rank is None else rank
+    item = Item(item_id, board.id, group.id, name, place, stamp, stamp, user_id, user_id, parent_id=parent_id)
+    item.cells = {key: Cell(raw, stamp) for key, raw in parsed.items() if raw is not None}
+    world.put_items([item])
+    shown = payloads(board, parsed)
+    log(world, "create_pulse", item, user_id, group_name=group.title, group_color=group.color, column_values_json=shown)
+    emit(world, "create_item", item, user_id, column_values=shown)
+    for column in (column for column in board.columns if column.type == "board_relation"):
+        reflect(world, user_id, item, column, None, parsed.get(column.id))
+    return item
+
+
+def change_values(
+    world: World,
+    user_id: int,
+    item: Item,
+    values: Mapping[str, Any],
+    *,
+    create_labels: bool = False,
+    parse: str = "parse",
+) -> Item:
+    """Write several columns of an item, all or none; the key "name" renames. The same value does nothing.
+
+    `parse` names the column type's parser: `parse` (column_values), `parse_simple` or `parse_edit`.
+    """
+    with world.transaction():
+        board = world.boards[item.board_id]
+        check_active(world, item)
+        with parsed_values(world, board, values, create_labels, parse) as parsed:
+            name = values.get("name", item.name)
+            check_name(name)
+            check_size(item, parsed)
+        moved = [write_cell(world, user_id, item, key, raw) for key, raw in parsed.items()]
+        if any([*moved, rename(world, user_id, item, name)]):
+            _touch(world, item, user_id)
+    return item
+
+
+def set_state(world: World, user_id: int, item_id: int | None, state: str, *, logged: bool = True) -> Item:
+    """Archive, delete or restore ("active") an item; the state it has already changes nothing."""
+    with world.transaction():
+        item = world.item(item_id)
+        previous = item.state
+        if previous == state:
+            return item
+        if previous == "deleted" and state == "archived":
+            raise api_errors.item_inactive(item.board_id, item.id)
+        item.state = state
+        _touch(world, item, user_id)
+        if logged:
+            log(world, STATE_LOGS[state], item, user_id, value={}, previous_value={})
+        emit(world, STATE_EVENTS[state], item, user_id, value=state, previous=previous)
+        return item
+
+
+def move_item(world: World, user_id: int, item_id: int | None, group_id: str) -> Item:
+    """Put an item into another group of its board."""
+    with world.transaction():
+        item = world.item(item_id)
+        check_active(world, item)
+        board = world.boards[item.board_id]
+        group = wanted_group(board, group_id)
+        source = group_of(board, item)
+        if source is group:
+            return item
+        item.group_id = group.id
+        _touch(world, item, user_id)
+        groups = {
+            "source_group": _named(source),
+            "dest_group": _named(group),
+            "pulse": {"id": item.id, "name": item.name},
+        }
+        log(world, "move_pulse_from_group", item, user_id, **groups)
+        log(world, "move_pulse_into_group", item, user_id, **groups)
+        emit(world, "item_moved_to_any_group", item, user_id, source_group_id=source.id)
+        return item
+
+
+def check_active(world: World, item: Item) -> None:
+    """Refuse a write to an item that is archived or deleted, or whose board is."""
+    if world.state_of(item) != "active":
+        raise api_errors.item_inactive(item.board_id, item.id)
+
+
+def _touch(world: World, item: Item, user_id: int) -> None:
+    item.updated_at, item.changed_by = world.clock.stamp(), user_id
+    world.put_items([item])
+
+
+def _named(group: Group) -> dict[str, str]:
+    return {"id": group.id, "title": group.title}
+
+
+# What people write under items: updates and replies.
+
+
+TAG = re.compile(r"<[^>]*>")
+BREAK = re.compile(r"<br\s*/?>|</p>|</li>|</div>", re.IGNORECASE)
+
+
+def create_update(
+    world: World, user_id: int, body: str, *, item_id: int | None = None, parent_id: int | None = None
+) -> Update:
+    """Write under an item, or answer the update `parent_id`."""
+    with world.transaction():
+        parent = None if parent_id is None else live_update(world, parent_id)
+        item = world.item(parent.item_id if parent is not None else item_id)
+        check_active(world, item)
+        stamp = world.clock.stamp()
+        made = Update(
+            world.next_id("update"), item.id, body, plain_text(body), user_id, stamp, stamp,
+            parent_id=None if parent is None else parent.id,
+        )  # fmt: skip
+        _emit_update(world, "create_update", made, item, user_id)
+        return made
+
+
+def edit_update(world: World, user_id: int, update_id: int, body: str) -> Update:
+    """Replace the text of an update."""
+    with world.transaction():
+        update = live_update(world, update_id)
+        update.body, update.text_body, update.edited_at = body, plain_text(body), world.clock.stamp()
+        _emit_update(world, "edit_update", update, world.items[update.item_id], user_id)
+        return update
+
+
+def delete_update(world: World, user_id: int, update_id: int) -> Update:
+    """Take an update away, and its replies with it."""
+    with world.transaction():
+        update = live_update(world, update_id)
+        update.deleted = True
+        _emit_update(world, "delete_update", update, world.items[update.item_id], user_id)
+        return update
+
+
+def live_update(world: World, update_id: int) -> Update:
+    """The update; ResourceNotFoundException when there is none, or no more."""
+    found = world.updates.get(update_id)
+    if found is None or found.deleted:
+        raise api_errors.FieldError("Update not found", "ResourceNotFoundException", 404, update_id=update_id)
+    return found
+
+
+def plain_text(body: str) -> str:
+    """An update's HTML without its tags."""
+    return html.unescape(TAG.sub("", BREAK.sub("\n", body))).strip()
+
+
+def _emit_update(world: World, kind: str, update: Update, item: Item, user_id: int) -> None:
+    world.put_update(update)
+    log(world, kind, item, user_id, update_id=update.id, body=update.body)
+    posted = PostedUpdate(update.id, update.body, update.text_body, update.parent_id)
+    emit(world, kind, item, user_id, update=posted)
+
+
+# Archive or delete many items in the background, as a job that can be asked for and undone.
+
+
+TOGETHER = 50
+EVENTS = {"archived": "batch_archive_pulses", "deleted": "batch_delete_pulses"}
+FINISHED = ("COMPLETED", "FAILED", "CANCELLED")
+
+
+def start_bulk(world: World, user_id: int, board_id: int, item_ids: list[int], state: str) -> Job:
+    """A job that puts these items of a board into a state; those that are not on it fail."""
+    if not item_ids:
+        raise api_errors.invalid_argument("item_ids must not be empty")
+    with world.transaction():
+        world.active_board(board_id)
+        stamp = world.clock.stamp()
+        ids = list(dict.fromkeys(item_ids))
+        job = Job(str(uuid.uuid4()), board_id, user_id, state, ids, stamp, stamp)
+        world.put_job(job)
+    threading.Thread(target=_work, args=(world, job.id), daemon=True, name="bulk").start()
+    return job
+
+
+def bulk_status(world: World, job_id: str) -> Job:
+    """The job; ResourceNotFoundException when there is none."""
+    with world.read_lock():
+        job = world.jobs.get(job_id)
+        if job is None:
+            raise FieldError("Job not found", "ResourceNotFoundException", 404, job_id=job_id)
+        return job
+
+
+def resume_bulk(world: World) -> None:
+    """Go on with the jobs that a stopped sandbox left unfinished."""
+    for job in list(world.jobs.values()):
+        if job.status not in FINISHED:
+            threading.Thread(target=_work, args=(world, job.id), daemon=True, name="bulk").start()
+
+
+def undo_bulk(world: World, job_id: str) -> bool:
+    """Restore what a job archived or deleted, or cancel what it has not done yet."""
+    with world.transaction():
+        job = bulk_status(world, job_id)
+        if job.status == "CANCELLED":
+            return False
+        job.status = "CANCELLED"
+        for item_id in job.succeeded:
+            if world.items[item_id].state == job.state:  # else somebody has done another thing to it since
+                set_state(world, job.user_id, item_id, "active")
+        _keep(world, job)
+        return True
+
+
+def _work(world: World, job_id: str) -> None:
+    """Piece by piece, so that others get their turn; each piece is kept with what it did."""
+    while True:
+        with world.transaction():
+            job = world.jobs.get(job_id)
+            if job is None or job.status in FINISHED:
+                return
+            done = len(job.succeeded) + len(job.failed)
+            some = job.item_ids[done : done + TOGETHER]
+            job.status = "RUNNING" if some else "COMPLETED"
+            gone = []
+            for item_id in some:
+                item = world.items.get(item_id)
+                if item is not None and item.board_id == job.board_id and item.state == "active":
+                    set_state(world, job.user_id, item_id, job.state, logged=False)
+                    job.succeeded.append(item_id)
+                    gone.append(item_id)
+                else:
+                    job.failed.append(item_id)
+            if gone:
+                board = world.boards[job.board_id]
+                log_board(world, EVENTS[job.state], board, job.user_id, pulse_ids=gone)
+            _keep(world, job)
+
+
+def _keep(world: World, job: Job) -> None:
+    job.updated_at = world.clock.stamp()
+    world.put_job(job)

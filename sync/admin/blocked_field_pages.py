@@ -1,0 +1,546 @@
+"""The page of blocked fields: what can't be synced until somebody acts, and fields in an update loop; each with its
+cause and a button for each option.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import PermissionDenied
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.confirmed_action import Question, Report, posted_number, run_action
+from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, rejections_url
+from sync.api.request_rules import monday_throttle_reason
+from sync.boards.mapping import (
+    blocked_records,
+    check_board,
+    column_choices,
+    remap,
+    retry_field,
+    set_field_direction,
+    set_field_rule,
+)
+from sync.boards.schema_drift import accept_title, renamed_columns
+from sync.choices import Rule, SyncDirection
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.models import BoardLink, FieldMapping
+from sync.records.authors import log_action
+from sync.records.blocked_fields import SIDE_LIMIT, SIDE_MONDAY, throttled_records, write_loops
+from sync.registry import link_of, record_names, record_url
+
+SHOWN = {"all": "All", "blocked": "Blocked", "throttled": "Update loops"}
+"""What the page's filter lets through, and how it says so."""
+
+MAX_RECORD_LINKS = 5
+MAX_GROUPS = 50
+
+# The index holds only entries with blocked fields. What a person has kept different waits for nobody, and a field that
+# is only blocked because it is throttled stands among the update loops.
+_BLOCKED_FIELDS = """
+    SELECT ledger.entity_type, field.key, field.value ->> 'reason', count(*),
+        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s], coalesce(max(field.value ->> 'side'), '')
+    FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
+    WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday' AND NOT jsonb_exists(field.value, 'left_by')
+        AND (field.value ->> 'side' IN ('monday', 'limit') OR NOT EXISTS (
+            SELECT FROM sync_field_loops AS loop
+            WHERE loop.entity_type = ledger.entity_type AND loop.entity_id::text = ledger.entity_id
+                AND loop.key = field.key AND loop.damped_until > sync_now()))
+    GROUP BY 1, 2, 3 ORDER BY 4 DESC, 1, 2, 3 LIMIT %(groups)s
+"""
+
+
+@dataclass(frozen=True)
+class RowAction:
+    """A button of a row: a form that sends `hidden`, with a choice of `columns` where there are any; else a link.
+
+    `is_main` highlights it: the first choice of a row, never one that takes anything away.
+    """
+
+    label: str
+    url: str
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    columns: Sequence[tuple[str, str]] = ()
+    is_link: bool = False
+    is_main: bool = False
+
+
+@dataclass(frozen=True)
+class BlockedRow:
+    """One thing that stands on the page: what it is, its cause, what it means, on which records, what can be done.
+
+    The first of `actions` is the one that mostly helps.
+    """
+
+    badge: SafeString
+    title: str
+    cause: str
+    meaning: str = ""
+    records: int | None = None
+    examples: Sequence[tuple[str, str]] = ()
+    may_pause: bool = False
+    actions: Sequence[RowAction] = ()
+
+    @property
+    def count_text(self) -> str:
+        """On how many records."""
+        return "" if self.records is None else humanize.count_with_noun(self.records, "record")
+
+    @property
+    def has_more_records(self) -> bool:
+        """Whether there are records that it doesn't name."""
+        return bool(self.examples) and (self.records or 0) > len(self.examples)
+
+
+class BlockedFieldRows:
+    """The rows of the page, as far as this person may see them; in a number of queries that doesn't grow with them."""
+
+    def __init__(self, request: HttpRequest, show: str) -> None:
+        self.request, self.show = request, show
+        self.may_map = may_change_mapping(request)
+        rows = FieldMapping.objects.select_related("link").order_by("link_id", "position", "id")
+        self.mappings = {(row.link.entity_type, row.key): row for row in rows}
+        self.blocked = self._blocked_groups()
+        self.loops = write_loops()
+        ids = [(kind, UUID(one)) for kind, _key, _reason, _count, some, _side in self.blocked for one in some]
+        ids += [(loop.entity_type, loop.entity_id) for found in self.loops for loop in found.loops]
+        visible = {kind for kind, _id in ids if may_change_records(request, kind, "view")}
+        self.names = record_names(one for one in ids if one[0] in visible)
+
+    def __iter__(self) -> Iterator[BlockedRow]:
+        if self.show != "throttled":
+            if self.request.user.has_perm("sync.view_boardlink"):
+                yield from self._columns()
+            yield from self._values()
+        if self.show != "blocked":
+            yield from self._update_loops()
+
+    @staticmethod
+    def _blocked_groups() -> list[tuple[str, str, str, int, list[str], str]]:
+        """The type, the field's key, the reason, on how many records, some of their ids, on which side it is stuck."""
+        with connection.cursor() as cursor:
+            cursor.execute(_BLOCKED_FIELDS, {"shown": MAX_RECORD_LINKS, "groups": MAX_GROUPS})
+            return list(cursor.fetchall())
+
+    def _action(
+        self,
+        label: str,
+        name: str,
+        hidden: Mapping[str, object],
+        columns: Sequence[tuple[str, str]] = (),
+        *,
+        is_main: bool = False,
+    ) -> RowAction:
+        sent = {key: str(value) for key, value in {**hidden, "show": self.show}.items()}
+        return RowAction(label, reverse(f"admin:sync_boardlink_held_{name}"), sent, columns, is_main=is_main)
+
+    def _check(self, link_id: int) -> RowAction:
+        return self._action("I have restored it: check now", "check", {"link": link_id}, is_main=True)
+
+    def _direction(self, mapping: FieldMapping, direction: SyncDirection, label: str, kind: str = "") -> RowAction:
+        hidden = {"mapping": mapping.pk, "shown": mapping.direction, "direction": direction.value, "kind": kind}
+        return self._action(label, "direction", hidden)
+
+    def _examples(self, kind: str, ids: Sequence[UUID]) -> list[tuple[str, str]]:
+        return [(self.names[kind, one], record_url(kind, one)) for one in ids if (kind, one) in self.names]
+
+    def _columns(self) -> Iterator[BlockedRow]:
+        """Columns that were renamed, are missing, or can't be used."""
+        links = list(BoardLink.objects.order_by("pk"))
+        for link, one in ((owner, one) for owner in links for one in renamed_columns(owner)):
+            other = reverse("admin:sync_boardlink_change", args=[link.pk])
+            noted = {"link": link.pk, "column": one.column_id, "title": one.now}
+            actions = [
+                self._action("Fine", "note", noted, is_main=True),
+                RowAction("Choose another column", other, is_link=True),
+            ]
+            yield BlockedRow(
+                admin_base.badge("wait", "edit", "Renamed"),
+                one.sentence,
+                "Nothing is lost: values go on being synced. Call it fine, if it still means the same.",
+                actions=actions if self.may_map else (),
+            )
+        for link in links:
+            if link.npd_id_problem:
+                yield BlockedRow(
+                    admin_base.badge("bad", "key_off", "NPD ID"),
+                    f"The NPD ID column is missing on {_board_title(link.entity_type)}",
+                    link.npd_id_problem,
+                    actions=[self._check(link.pk)] if self.may_map else (),
+                )
+        counts = {(kind, key, reason): count for kind, key, reason, count, *_rest in self.blocked}
+        for (kind, key), mapping in self.mappings.items():
+            if not mapping.problem or mapping.direction == SyncDirection.NONE:
+                continue
+            actions = [self._check(mapping.link_id)]
+            if columns := column_choices(mapping)[1:]:
+                hidden = {"mapping": mapping.pk, "shown": mapping.column_id}
+                actions.append(self._action("Use this column…", "column", hidden, columns))
+            actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
+            yield BlockedRow(
+                admin_base.badge("bad", "view_column", "Blocked"),
+                f"{mapping.label} on {_board_title(kind)}",
+                mapping.problem,
+                records=counts.get((kind, key, mapping.problem), 0),
+                actions=actions if self.may_map else (),
+            )
+
+    def _values(self) -> Iterator[BlockedRow]:
+        """Values that are blocked for another reason than their column's, by field and reason."""
+        # Empty where no application shows them.
+        settle_url = rejections_url() if self.request.user.has_perm("conflicts.view_syncconflict") else ""
+        for kind, key, reason, count, ids, side in self.blocked:
+            mapping = self.mappings.get((kind, key))
+            if mapping is None or reason == mapping.problem:
+                continue
+            is_rejected, may_retry = side in (SIDE_MONDAY, SIDE_LIMIT), side != SIDE_LIMIT
+            actions = []
+            if may_retry and may_change_records(self.request, kind):
+                hidden = {"mapping": mapping.pk, "reason": reason}
+                actions.append(self._action("Try again now", "again", hidden, is_main=True))
+            if is_rejected and settle_url:
+                actions.append(RowAction("Resolve value by value", settle_url, is_link=True, is_main=not actions))
+            if is_rejected and self.may_map:
+                actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…"))
+            yield BlockedRow(
+                admin_base.badge("warn", "front_hand", "Blocked"),
+                f"{mapping.label} on {_board_title(kind)}",
+                reason,
+                "The value stays as it is on both sides. It is synced once the value or the column changes, or a "
+                "person tries it again."
+                if may_retry
+                else "The value stays as it is on both sides: the column can't hold it, so it isn't sent before the "
+                "value or the column changes. Correct it, take Monday's, or leave it in NPD.",
+                count,
+                self._examples(kind, [UUID(one) for one in ids]),
+                actions=actions,
+            )
+
+    def _update_loops(self) -> Iterator[BlockedRow]:
+        """Fields that somebody on Monday rewrites after each of our writes."""
+        for found in self.loops:
+            mapping, kind = found.mapping, found.mapping.link.entity_type
+            direction = SyncDirection(mapping.direction)
+            is_pulled = direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
+            actions = []
+            if may_change_records(self.request, kind):
+                again = {"mapping": mapping.pk, "kind": "throttled"}
+                actions.append(self._action("I have stopped it: send again", "again", again, is_main=True))
+            if self.may_map:
+                if direction is SyncDirection.BIDIRECTIONAL and mapping.rule != Rule.MONDAY_WINS:
+                    hidden = {"mapping": mapping.pk, "shown": mapping.rule}
+                    actions.append(self._action("Monday wins…", "rule", hidden))
+                to_npd = SyncDirection.MONDAY_TO_NPD
+                actions.append(self._direction(mapping, to_npd, "Let Monday decide…", "throttled"))
+                actions.append(self._direction(mapping, SyncDirection.NONE, "Stop syncing it…", "throttled"))
+            until = humanize.day_and_time(found.until) if found.until else ""
+            yield BlockedRow(
+                admin_base.badge("warn", "sync_problem", "Update loop"),
+                f"{mapping.label} on {_board_title(kind)}",
+                f"After each of our writes, {found.by} writes another value on the board.",
+                f"So nothing is sent to this field of these records until {until}; then it is tried once. Their other "
+                f"fields are synced. {'What the board shows still updates NPD.' if is_pulled else ''}",
+                found.records,
+                self._examples(kind, [loop.entity_id for loop in found.loops]),
+                may_pause=True,
+                actions=actions,
+            )
+
+
+def may_change_mapping(request: HttpRequest) -> bool:
+    """Whether this user may change which column a field has, and which way it flows."""
+    return request.user.has_perm("sync.change_boardlink") and request.user.has_perm("sync.change_fieldmapping")
+
+
+def may_change_records(request: HttpRequest, entity_type: str, act: str = "change") -> bool:
+    """Whether this user may change (or do another act with) records of a type."""
+    try:
+        opts = registry.entity(entity_type).model._meta
+    except registry.UnknownEntity:
+        return False
+    return request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}")
+
+
+def may_change_some_records(request: HttpRequest) -> bool:
+    """Whether this user may change records of any type; of which, a row's own act looks."""
+    return any(may_change_records(request, spec.entity_type) for spec in registry.entities())
+
+
+def _board_title(entity_type: str) -> str:
+    try:
+        return registry.entity(entity_type).board_title
+    except registry.UnknownEntity:
+        return entity_type
+
+
+# What each button does.
+
+
+_DIRECTION_QUESTIONS = {
+    SyncDirection.MONDAY_TO_NPD: ("Let Monday decide “{}”?", "Yes, let Monday decide"),
+    SyncDirection.NONE: ("Stop syncing “{}”?", "Yes, stop syncing it"),
+}
+
+_OLD_ADDRESSES = {
+    "loops/again": ("again", "kind=throttled&show=throttled"),
+    "loops/rule": ("rule", "show=throttled"),
+    "loops/to-npd": ("direction", "direction=monday_to_npd&kind=throttled&show=throttled"),
+    "loops/leave": ("direction", "direction=none&kind=throttled&show=throttled"),
+    "held/stop": ("direction", "direction=none"),
+}
+"""Forms of pages that stood open over an upgrade: what serves them now."""
+
+
+class BlockedFieldPagesMixin:
+    """For the admin of board links: the page, and the addresses of its buttons."""
+
+    admin_site: Any
+    opts: Any
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add them; what mails and open pages still call leads to what has taken its place."""
+        view = self.admin_site.admin_view
+        actions = {
+            "note": (may_change_mapping, self.accept_title),
+            "check": (may_change_mapping, self.check_columns),
+            "column": (may_change_mapping, self.change_column),
+            "direction": (may_change_mapping, self.change_direction),
+            "rule": (may_change_mapping, self.set_monday_wins),
+            "again": (may_change_some_records, self.retry),
+        }
+        return [
+            path("held/", view(self.blocked_fields_page), name="sync_boardlink_held"),
+            *(
+                path(f"held/{name}/", view(require_POST(_allowed(*act))), name=f"sync_boardlink_held_{name}")
+                for name, act in actions.items()
+            ),
+            path(
+                "loops/",
+                view(lambda request: HttpResponseRedirect(blocked_fields_url("throttled"))),
+                name="sync_boardlink_loops",
+            ),
+            *(
+                path(f"{old}/", view(require_POST(_moved(*new))), name=f"sync_boardlink_{re.sub('[/-]', '_', old)}")
+                for old, new in _OLD_ADDRESSES.items()
+            ),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def blocked_fields_page(self, request: HttpRequest) -> HttpResponse:
+        """Show what is blocked and why."""
+        if not request.user.has_perm("sync.view_syncmetadata"):
+            raise PermissionDenied
+        show = _shown(request)
+        rows = BlockedFieldRows(request, show)
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Blocked fields",
+            "opts": self.opts,
+            "rows": list(rows),
+            "filters": [(label, blocked_fields_url(name), name == show) for name, label in SHOWN.items()],
+            "may_map": rows.may_map,
+        }
+        return TemplateResponse(request, "sync/blocked_fields.html", context)
+
+    def _run(
+        self,
+        request: HttpRequest,
+        run: Callable[[], Report | str],
+        question: Callable[[], Question] | None = None,
+        **more: Any,
+    ) -> HttpResponse:
+        back_url = blocked_fields_url(_shown(request))
+        return run_action(self, request, run, back_url=back_url, question=question, **more)
+
+    def accept_title(self, request: HttpRequest) -> HttpResponse:
+        """Take note of a column's new title."""
+        link = _posted(request, "link", BoardLink.objects.all())
+
+        def run() -> str:
+            found = accept_title(link, request.POST.get("column", ""), request.POST.get("title", ""))
+            log_action(request.user, link, f"Took note: “{found.before}” on “{found.board}” is now “{found.now}”.")
+            return f"Noted: the column is known as “{found.now}” from now on."
+
+        return self._run(request, run)
+
+    def check_columns(self, request: HttpRequest) -> HttpResponse:
+        """Ask Monday for the board now."""
+        link = _posted(request, "link", BoardLink.objects.all())
+
+        def run() -> str:
+            if throttle_text := monday_throttle_reason(request):
+                raise Conflict(f"Monday was not asked: {throttle_text}")
+            log_action(request.user, link, "Asked Monday for the board's columns.")
+            try:
+                return check_board(link_of(link.entity_type) or link)
+            except ConnectorError as error:
+                raise ActionError(error.sentence) from error
+
+        # A call to Monday; no transaction waits for it.
+        return self._run(request, run, atomic=False)
+
+    def change_column(self, request: HttpRequest) -> HttpResponse:
+        """Map a field to another column, after a page that says what that means."""
+        mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
+        column, shown = request.POST.get("column", ""), request.POST.get("shown", "")
+        title = dict(column_choices(mapping)).get(column)
+        is_fresh = mapping.column_id == shown and title is not None and column != mapping.column_id
+
+        def question() -> Question:
+            return Question(
+                f"Use the column “{title}” for “{mapping.label}”?",
+                [
+                    _reach_text(mapping),
+                    "A side that is empty takes the other's value; two different values are asked about.",
+                ],
+                "Yes, use this column",
+                hidden=_hidden(request, mapping, column=column),
+            )
+
+        def run() -> str:
+            if not is_fresh:
+                raise Conflict(
+                    f"The column of “{mapping.label}” was changed meanwhile, or none was chosen. Look again."
+                )
+            message = remap(mapping.pk, column, expected=shown)
+            log_action(request.user, mapping, f"Column: from {shown or 'none'} to {title}.")
+            return message
+
+        return self._run(request, run, question, is_fresh=is_fresh, failed="Nothing was done.")
+
+    def change_direction(self, request: HttpRequest) -> HttpResponse:
+        """Let Monday decide a field, or leave it alone, on all records; after a page that says what that means."""
+        mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
+        shown, chosen = request.POST.get("shown", ""), _value(request, "direction")
+        if chosen not in _DIRECTION_QUESTIONS:
+            raise Http404("The page offers no such direction.")
+        direction = SyncDirection(chosen)
+
+        def question() -> Question:
+            title, button = _DIRECTION_QUESTIONS[direction]
+            released = " What is blocked on it is blocked no longer." if direction is SyncDirection.NONE else ""
+            undo = f"To undo it, choose “{SyncDirection(mapping.direction).label}” for the field on the board's page."
+            return Question(
+                title.format(mapping.label),
+                [_reach_text(mapping), f"{DIRECTION_EFFECTS[direction]}{released}", undo],
+                button,
+                hidden=_hidden(request, mapping, direction=chosen),
+            )
+
+        def run() -> str:
+            set_field_direction(mapping, direction, expected=shown, by=request.user.get_username())
+            before = SyncDirection(shown).label
+            because = ", because of an update loop" if _value(request, "kind") == "throttled" else ""
+            log_action(request.user, mapping, f"Direction: from “{before}” to “{direction.label}”{because}.")
+            return f"“{mapping.label}” is “{direction.label}” now; it was “{before}”."
+
+        return self._run(request, run, question, is_fresh=mapping.direction == shown)
+
+    def set_monday_wins(self, request: HttpRequest) -> HttpResponse:
+        """Give the field the rule “Monday wins”, after a page that says what that means."""
+        mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
+        shown = request.POST.get("shown", "")
+
+        def question() -> Question:
+            return Question(
+                f"Let Monday win on “{mapping.label}”?",
+                [
+                    _reach_text(mapping),
+                    "Where both sides changed it differently, Monday's value is taken; NPD's stays in history.",
+                    "What only NPD changes is still sent.",
+                    f"To undo it, choose “{Rule(mapping.rule).label}” on the board's page.",
+                ],
+                "Yes, Monday wins",
+                hidden=_hidden(request, mapping),
+            )
+
+        def run() -> str:
+            set_field_rule(mapping, Rule.MONDAY_WINS, expected=shown, by=request.user.get_username())
+            before = Rule(shown).label
+            log_action(request.user, mapping, f"Rule: from “{before}” to “Monday wins”, because of an update loop.")
+            return f"“{mapping.label}”: Monday wins from now on."
+
+        return self._run(request, run, question, is_fresh=mapping.rule == shown)
+
+    def retry(self, request: HttpRequest) -> HttpResponse:
+        """Send once more what is blocked for one reason, or what is throttled, on all its records."""
+        mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
+        is_throttled = _value(request, "kind") == "throttled"
+
+        def run() -> str:
+            reason = request.POST.get("reason", "")
+            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, reason)
+            records = humanize.count_with_noun(retry_field(mapping, ids, request.user.get_username()), "record")
+            after = " after an update loop" if is_throttled else ""
+            log_action(request.user, mapping, f"Tried again on {records}{after}.")
+            told = " Rewritten once more, it is told here again." if is_throttled else ""
+            return f"“{mapping.label}” of {records} is tried again now.{told}"
+
+        return self._run(request, run, allowed=may_change_records(request, mapping.link.entity_type))
+
+
+def _posted(request: HttpRequest, name: str, rows: QuerySet[Any]) -> Any:
+    """Return the row that a form names; raises Http404."""
+    key = posted_number(request.POST.get(name, ""))
+    found = None if key is None else rows.filter(pk=key).first()
+    if found is None:
+        raise Http404(f"There is no such {rows.model._meta.verbose_name} any more.")
+    return found
+
+
+def _value(request: HttpRequest, name: str) -> str:
+    """Return what the form says; of a form from before the pages were one, what its old address meant."""
+    return request.POST.get(name) or request.GET.get(name, "")
+
+
+def _shown(request: HttpRequest) -> str:
+    show = _value(request, "show")
+    return show if show in SHOWN else "all"
+
+
+def _hidden(request: HttpRequest, mapping: FieldMapping, **more: str) -> list[tuple[str, object]]:
+    shown = request.POST.get("shown", "")
+    kept = {"mapping": mapping.pk, "shown": shown, "kind": _value(request, "kind"), "show": _shown(request), **more}
+    return [(name, value) for name, value in kept.items() if value != ""]
+
+
+def _reach_text(mapping: FieldMapping) -> str:
+    """Say for how many records a change of a field's mapping counts."""
+    spec = registry.entity(mapping.link.entity_type)
+    number = spec.model._default_manager.exclude(monday_id=None).count()
+    has = humanize.plural(number, "has", "have")
+    return f"It counts for all records on “{spec.board_title}”; {number:,} {has} an item."
+
+
+def _allowed(
+    may: Callable[[HttpRequest], bool], act: Callable[[HttpRequest], HttpResponse]
+) -> Callable[[HttpRequest], HttpResponse]:
+    def view(request: HttpRequest) -> HttpResponse:
+        # Before the row is looked up: who may not act isn't told whether there is one.
+        if not may(request):
+            raise PermissionDenied
+        return act(request)
+
+    return view
+
+
+def _moved(name: str, query: str) -> Callable[[HttpRequest], HttpResponse]:
+    def view(request: HttpRequest) -> HttpResponse:
+        # 307: the browser sends the form once more, to the new address.
+        return HttpResponseRedirect(f"{reverse(f'admin:sync_boardlink_held_{name}')}?{query}", preserve_request=True)
+
+    return view

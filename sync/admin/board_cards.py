@@ -1,0 +1,467 @@
+"""How one board is, at a glance, on the first page and above the queue: its badge and the reason, its counts with
+the lists behind them, its last 24 hours as bars.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from urllib.parse import urlencode
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.urls import NoReverseMatch, reverse
+from django.utils import timezone
+
+from sync.choices import QueueDirection, QueueStatus
+from sync.kernel import humanize
+from sync.kernel.counters import quantile
+from sync.kernel.humanize import plural
+from sync.operations.detect.verification import VerificationResult
+from sync.records.availability import (
+    BACKOFF,
+    DEFERRED,
+    READY,
+    BoardAvailability,
+    JobCount,
+    Overview,
+    first_of,
+    number_of,
+)
+from sync.records.record_health import PARTS, Part, RecordState
+from sync.registry import EntitySpec
+
+HOURS = 24
+
+CHART_OPTIONS = json.dumps(
+    {
+        "animation": False,
+        "responsive": True,
+        "maintainAspectRatio": False,
+        "plugins": {"legend": {"display": False}},
+        "scales": {"x": {"display": False}, "y": {"display": False, "beginAtZero": True}},
+    }
+)
+"""No axes: what they would say stands below the chart, in words."""
+
+
+def hours_until(now: datetime) -> list[datetime]:
+    """Return the beginnings of the hours that the last 24 hours touch, the first and the last in part."""
+    last = now.replace(minute=0, second=0, microsecond=0)
+    return [last - timedelta(hours=back) for back in range(HOURS, -1, -1)]
+
+
+# One board's card in the queue's panel: its state as a badge, why it stands still, its numbers, its
+# last 24 hours.
+
+
+@dataclass(frozen=True)
+class CardFigure:
+    """One number with its word, and the filters of the list that shows its rows."""
+
+    label: str
+    number: int
+    query: str
+    icon: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Hour:
+    """The rows finished in one hour; `label` says which."""
+
+    label: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What was finished, hour by hour: for the eye, as a sentence, and as a table."""
+
+    data: str
+    sentence: str
+    hours: Sequence[Hour]
+    options: str = CHART_OPTIONS
+
+
+@dataclass(frozen=True)
+class Badge:
+    """A state as colour, icon and words."""
+
+    kind: str
+    icon: str
+    words: str
+
+
+@dataclass(frozen=True)
+class BoardStatus:
+    """What is known of a board at one moment."""
+
+    spec: EntitySpec
+    availability: BoardAvailability
+    overview: Overview
+
+    @property
+    def now(self) -> datetime:
+        """The moment."""
+        return self.overview.now
+
+    def jobs(self, *phases: str) -> list[JobCount]:
+        """Its jobs, counted."""
+        return self.overview.jobs(self.spec.entity_type, *phases)
+
+    @property
+    def pending(self) -> int:
+        """Jobs that wait, for whatever reason."""
+        return number_of(self.jobs(READY, BACKOFF, DEFERRED))
+
+    @property
+    def due_since(self) -> datetime | None:
+        """Since when the oldest due job could have been worked."""
+        return self.overview.due_since(self.availability)
+
+    @property
+    def finished(self) -> int:
+        """Jobs finished in the last 24 hours."""
+        return number_of(self.jobs(QueueStatus.COMPLETED))
+
+    @property
+    def hours(self) -> Mapping[datetime | None, int]:
+        """The same by the hour."""
+        return {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
+
+
+@dataclass(frozen=True)
+class Card:
+    """A board as the panel shows it."""
+
+    title: str
+    entity_type: str
+    badge: Badge
+    reason: str
+    figures: Sequence[CardFigure]
+    waits: str
+    times: Sequence[str]
+    chart: Chart | None
+
+
+def build_card(board: BoardStatus) -> Card:
+    """Return the card of a board."""
+    return Card(
+        board.spec.board_title,
+        board.spec.entity_type,
+        board_badge(board),
+        # Who has paused it, and since when, stands above all cards, with the button that resumes it.
+        "" if board.availability.is_paused else humanize.without_request_id(board.availability.detail),
+        queue_figures(board),
+        wait_text(board),
+        time_lines(board),
+        finished_chart(board),
+    )
+
+
+def board_badge(board: BoardStatus) -> Badge:
+    """Return whether the board syncs, as one badge."""
+    found = board.availability
+    if found.is_paused:
+        return Badge("warn", "pause_circle", "Paused")
+    if found.is_temporary:
+        return Badge("wait", "hourglass", "A short wait")
+    if not found.is_available:
+        return Badge("bad", "block", "Standing still")
+    for direction in found.paused:
+        return Badge("warn", "pause_circle", f"{QueueDirection(direction).label} paused")
+    return Badge("ok", "check_circle", "Flowing")
+
+
+def queue_figures(board: BoardStatus) -> list[CardFigure]:
+    """Return how many jobs are pending, in progress, failed, and were done."""
+    working, failed = (number_of(board.jobs(one)) for one in (QueueStatus.IN_PROGRESS, QueueStatus.FAILED))
+    return [
+        _figure(board, "Waiting", board.pending, QueueStatus.PENDING, "schedule", "wait"),
+        _figure(board, "In flight", working, QueueStatus.IN_PROGRESS, "sync", "wait"),
+        _figure(board, "Dead letters", failed, QueueStatus.FAILED, "error", "bad"),
+        _figure(board, "Done in 24 hours", board.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
+    ]
+
+
+def _figure(board: BoardStatus, label: str, number: int, status: QueueStatus, icon: str, kind: str) -> CardFigure:
+    query = urlencode({"entity_type": board.spec.entity_type, "status__exact": status.value})
+    return CardFigure(label, number, query, icon, kind if number else "off")
+
+
+def wait_text(board: BoardStatus) -> str:
+    """Return what the waiting rows wait for."""
+    ready, backoff, deferred = (number_of(board.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
+    due = number_of(board.overview.due(board.availability))
+    parts = [(due, "due now"), (ready - due, "held"), (backoff, "in backoff"), (deferred, "snoozed")]
+    return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
+
+
+def time_lines(board: BoardStatus) -> list[str]:
+    """Return since when the oldest row is due, and when the next one is tried."""
+    since, lines = board.due_since, []
+    if since is not None:
+        lines.append(f"Oldest due: for {humanize.time_span((board.now - since).total_seconds())}.")
+    later = [one for one in board.jobs(BACKOFF, DEFERRED) if one.direction not in board.availability.paused]
+    if (retry := first_of(later)) is not None:
+        at = max(retry, board.availability.until or retry, board.now)
+        lines.append(f"Next retry: {humanize.relative_time(at, board.now)}.")
+    return lines
+
+
+def finished_chart(board: BoardStatus) -> Chart | None:
+    """Return the finished rows hour by hour; None where there were none."""
+    if not board.finished:
+        return None
+    hours = hours_until(board.now)
+    rows = [board.hours.get(hour, 0) for hour in hours]
+    labels = [hour_label(hour, board.now) for hour in hours]
+    most = max(rows)
+    finished, busiest = humanize.count_with_noun(board.finished, "row"), labels[rows.index(most)]
+    sentence = f"{finished} finished in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
+    data = {
+        "labels": labels,
+        "datasets": [{"label": "Rows finished", "data": rows, "backgroundColor": "var(--color-primary-500)"}],
+    }
+    return Chart(json.dumps(data), sentence, [Hour(*one) for one in zip(labels, rows, strict=True)])
+
+
+def hour_label(hour: datetime, now: datetime) -> str:
+    """Return what an hour is called: "today from 14:00 UTC"."""
+    local_hour = timezone.localtime(hour)
+    params = {"time": humanize.time_of_day(hour)}
+    if local_hour.date() == timezone.localtime(now).date():
+        return "today from {time}".format(**params)
+    return "yesterday from {time}".format(**params)
+
+
+# One board on the first page: how many of its records stand how, each number with the list behind
+# it.
+
+
+STATE_BADGES = {
+    RecordState.SYNCED: ("check_circle", "ok"),
+    RecordState.PENDING: ("schedule", "wait"),
+    RecordState.ATTENTION: ("front_hand", "bad"),
+    RecordState.OFF: ("sync_disabled", "off"),
+    RecordState.PAUSED: ("pause_circle", "warn"),
+}
+
+
+@dataclass(frozen=True)
+class TileShare:
+    """One reason of several within a tile, with the list behind it."""
+
+    label: str
+    count: int
+    url: str
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One count with the list behind it; `below` says more, `parts` why."""
+
+    label: str
+    count: int
+    url: str
+    icon: str
+    kind: str
+    below: str = ""
+    parts: Sequence[TileShare] = ()
+
+
+@dataclass(frozen=True)
+class BoardHealth:
+    """One model and its board; `reason` is what is wrong, `wait_reason` why changes wait though nothing is."""
+
+    title: str
+    total: int
+    badge: Badge
+    reason: str
+    wait_reason: str
+    verified: str
+    is_paused: bool
+    is_set_up: bool
+    tiles: Sequence[Tile] = field(default_factory=list)
+
+
+def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: VerificationResult) -> BoardHealth:
+    """Return how the records of one type stand, and their board."""
+    found, since = board.availability, board.due_since
+    waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
+    return BoardHealth(
+        title=board.spec.board_title,
+        total=sum(counts.values()),
+        badge=board_badge(board),
+        reason=humanize.without_request_id(found.blocked_reason),
+        wait_reason="" if found.blocked_reason else found.waiting_reason,
+        verified=verification.summary(board.now),
+        is_paused=found.is_paused,
+        is_set_up=found.is_set_up,
+        tiles=build_tiles(board.spec, counts, f"oldest due for {waited}" if since else ""),
+    )
+
+
+def build_tiles(spec: EntitySpec, counts: Mapping[Part, int], oldest: str = "") -> list[Tile]:
+    """Return a tile for each state of records; `oldest` says since when a change waits."""
+    total = {state: sum(counts.get(part, 0) for part in parts) for state, parts in PARTS.items()}
+    notes = {RecordState.SYNCED: in_sync_text(total), RecordState.PENDING: oldest if total[RecordState.PENDING] else ""}
+    return [_tile(spec, state, total[state], counts, notes.get(state, "")) for state in PARTS]
+
+
+def in_sync_text(total: Mapping[RecordState, int]) -> str:
+    """Return how much of what is to be synced is so, without what is off; rounded down, for 100 % is a claim."""
+    expected = sum(total.values()) - total[RecordState.OFF]
+    if not expected:
+        return ""
+    tenths = total[RecordState.SYNCED] * 1000 // expected
+    share = f"{tenths / 10:.1f}".removesuffix(".0")
+    return f"{share} % of {expected:,}{' with sync on' if total[RecordState.OFF] else ''}"
+
+
+def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Part, int], below: str) -> Tile:
+    icon, kind = STATE_BADGES[state]
+    url, parts = list_url(spec), PARTS[state]
+    shares = [
+        TileShare(str(part.label), counts[part], _with_health(url, part.value))
+        for part in parts
+        # Of most records there is no more to say than that they are synced.
+        if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
+    ]
+    label = str(state.label)
+    return Tile(label, number, _with_health(url, state.value), icon, kind if number else "off", below, shares)
+
+
+def list_url(spec: EntitySpec) -> str:
+    """Return the address of the list of this type's records; empty where the admin has none."""
+    opts = spec.model._meta
+    try:
+        return reverse(f"admin:{opts.app_label}_{opts.model_name}_changelist")
+    except NoReverseMatch:
+        return ""
+
+
+def _with_health(url: str, health: str) -> str:
+    return f"{url}?{urlencode({'health': health})}" if url else ""
+
+
+# The last 24 hours as bars: drawn on the server, said as a sentence, and listed as a table behind
+# it.
+
+
+WIDTH, HEIGHT, GAP = 500.0, 72.0, 3.0
+MEDIAN, P95 = 0.5, 0.95
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One bar as numbers of the drawing, written out: a page's language must not put commas into them."""
+
+    x: str
+    y: str
+    width: str
+    height: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """A chart: its title, its sentence, its bars, and the table with a row an hour; without bars there is nothing."""
+
+    title: str
+    sentence: str
+    heads: Sequence[str] = ()
+    rows: Sequence[Sequence[str]] = ()
+    bars: Sequence[Bar] = ()
+    key: str = ""
+
+    @property
+    def size(self) -> str:
+        """The drawing's own coordinates."""
+        return f"0 0 {WIDTH:.0f} {HEIGHT:.0f}"
+
+
+def throughput_chart(board: BoardStatus) -> BarChart:
+    """Return what was finished on one board, hour by hour: what the queue's screen says of it."""
+    title = f"Rows finished: {board.spec.board_title}"
+    found = finished_chart(board)
+    if found is None:
+        return BarChart(title, "Nothing was finished in the last 24 hours.")
+    heights = [float(hour.rows) for hour in found.hours]
+    return BarChart(
+        title,
+        found.sentence,
+        ("Hour", "Rows finished"),
+        [(hour.label, f"{hour.rows:,}") for hour in found.hours],
+        build_bars(heights, max(heights), "main"),
+    )
+
+
+def latency_chart(direction: QueueDirection, counted: Mapping[datetime, Counter[int]], now: datetime) -> BarChart:
+    """Return how long changes of one direction were on their way: half of them, and 95 of 100."""
+    title = latency_titles()[direction]
+    all_counts: Counter[int] = sum(counted.values(), Counter())
+    if not all_counts:
+        return BarChart(title, "No change went this way in the last 24 hours.")
+    hours = hours_until(now)[-HOURS:]
+    steps = [counted.get(hour, Counter()) for hour in hours]
+    percentiles = [quantile(one, P95) for one in steps]
+    medians = [quantile(one, MEDIAN) for one in steps]
+    top = max(percentiles)
+    sentence = plural(
+        sum(all_counts.values()),
+        "%(number)s change in the last 24 hours, on its way for %(half)s.",
+        "%(number)s changes in the last 24 hours: half arrived within %(half)s, 95 of 100 within %(most)s.",
+    ) % {
+        "number": f"{sum(all_counts.values()):,}",
+        "half": precise_duration(quantile(all_counts, MEDIAN)),
+        "most": precise_duration(quantile(all_counts, P95)),
+    }
+    rows = [
+        (
+            hour_label(hour, now),
+            f"{sum(counts.values()):,}",
+            *(precise_duration(one) if counts else humanize.DASH for one in (median, percentile)),
+        )
+        for hour, counts, median, percentile in zip(hours, steps, medians, percentiles, strict=True)
+    ]
+    return BarChart(
+        title,
+        sentence,
+        ("Hour", "Changes", "Half within", "95 of 100 within"),
+        rows,
+        [*build_bars(percentiles, top, "soft"), *build_bars(medians, top, "main")],
+        f"Light: 95 of 100 changes; dark: half of them. The highest bar: {precise_duration(top)}.",
+    )
+
+
+def latency_titles() -> Mapping[QueueDirection, str]:
+    """Return what each direction's chart is called."""
+    return {
+        QueueDirection.TO_MONDAY: "From a save in NPD to the board",
+        QueueDirection.TO_NPD: "From an edit on a board to NPD",
+    }
+
+
+def build_bars(values: Sequence[float], top: float, kind: str) -> list[Bar]:
+    """Return a bar for every value that is not 0; the smallest can be seen still."""
+    step = WIDTH / len(values)
+    found = []
+    for place, value in enumerate(values):
+        if value:
+            height = max(2.0, HEIGHT * value / top)
+            x, y = place * step + GAP / 2, HEIGHT - height
+            found.append(Bar(f"{x:.1f}", f"{y:.1f}", f"{step - GAP:.1f}", f"{height:.1f}", kind))
+    return found
+
+
+def precise_duration(seconds: float) -> str:
+    """Return a length of time as precisely as it is known, to within a tenth: "0.6 s", "14 s", "3 minutes"."""
+    if seconds < 0.1:
+        return "less than 0.1 s"
+    if seconds < 10:
+        return "{seconds} s".format(seconds=f"{seconds:.1f}")
+    return "{seconds} s".format(seconds=f"{seconds:.0f}") if seconds < 120 else humanize.time_span(seconds)

@@ -1,0 +1,400 @@
+"""Boards in the admin: how Monday is connected, their settings, the column, direction and rule of each field, the
+account behind them, and the verification of records that say synced.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest
+from django.urls import URLPattern, path
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.views.generic import TemplateView
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.views import UnfoldModelAdminViewMixin
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.admin_base import EntityFilter, ReadOnlyAdmin, ValidIdsMixin
+from sync.admin.blocked_field_pages import BlockedFieldPagesMixin
+from sync.admin.concurrent_edits import ConcurrentSettingsForm
+from sync.admin.setup_pages import SetupWizardMixin, environment_settings
+from sync.boards import schema_drift
+from sync.boards.mapping import check_rule, column_choices, remap
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError
+from sync.limits.metered_client import is_configured
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncAudit
+from sync.operations.detect import sweep_schedule
+from sync.operations.detect.verification import verification_summary
+from sync.records import availability
+from sync.registry import (
+    UnknownEntity,
+    configured_board_id,
+    is_sandbox,
+    monday_web_url,
+    record_url,
+    rules_for,
+    type_label,
+)
+
+
+class MappingForm(ConcurrentSettingsForm):
+    """A mapping's way, rule and column.
+
+    `remap_message` says in words what another column led to; `remap_error` why it could not be had after all.
+    """
+
+    remap_message = ""
+    remap_error = ""
+
+    class Meta:
+        model = FieldMapping
+        fields = ("column_id",)
+        labels: ClassVar[dict[str, str]] = {"column_id": "Column"}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "rule" in self.fields and self.instance.pk:
+            offered = {str(rule) for rule in rules_for(self.instance)} | {self.instance.rule}
+            rule: Any = self.fields["rule"]
+            rule.choices = [(value, label) for value, label in rule.choices if value in offered]
+        if "column_id" in self.fields and self.instance.pk:
+            found = column_choices(self.instance)
+            self.fields["column_id"] = forms.ChoiceField(
+                choices=found,
+                label="Column",
+                required=False,
+                disabled=len(found) == 1,
+                show_hidden_initial=True,
+                widget=UnfoldAdminSelectWidget(attrs={"aria-label": f"Column of {self.instance.label}"}, choices=found),
+            )
+
+    def clean_rule(self) -> str:
+        """Refuse a rule that the field can't follow, in words."""
+        try:
+            return str(check_rule(self.instance, str(self.cleaned_data["rule"])))
+        except ActionError as error:
+            raise forms.ValidationError(str(error)) from error
+
+    @property
+    def draft_changes(self) -> dict[str, str]:
+        """The column and direction that were chosen anew, of a field that flows."""
+        if self.instance.problem or not self.is_bound:
+            return {}
+        changed = set(super().written)
+        names = ("column_id", "direction")
+        return {name: str(self.cleaned_data[name]) for name in names if name in changed}
+
+    @property
+    def written(self) -> list[str]:
+        """All that was touched but the column, which `remap` writes, and what is planned."""
+        excluded = {"column_id", *self.draft_changes}
+        return [name for name in super().written if name not in excluded]
+
+    def save(self, commit: bool = True) -> Any:
+        """Save what a person chose; another column by `remap`, for it is more than a name."""
+        chosen, present = self.cleaned_data.get("column_id"), self.initial.get("column_id")
+        if chosen is None or chosen == present or not commit or self.draft_changes:
+            return super().save(commit)
+        self.instance.column_id = present
+        saved = super().save(commit)
+        try:
+            self.remap_message = remap(self.instance.pk, chosen)
+        except ActionError as why:
+            # Another field of the same page may have taken the column.
+            self.remap_error = f"{self.instance.label} has kept its column. {why}"
+        return saved
+
+
+# Boards, their field mappings and the account, in the admin.
+
+
+class FieldMappingInline(TabularInline):
+    """Which field goes to which column; the way and the rule are a person's to choose."""
+
+    model = FieldMapping
+    form = MappingForm
+    extra = 0
+    can_delete = False
+    fields = ("field", "column_id", "converter", "direction", "rule", "needed")
+    readonly_fields = ("field", "converter", "needed")
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Name each field for screen readers: a table's cells have no labels of their own."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None:
+            field.widget.attrs["aria-label"] = str(field.label)
+        return field
+
+    @admin.display(description="Field")
+    def field(self, mapping: FieldMapping) -> SafeString | str:
+        """Return the field's name, and what is wrong with its column."""
+        if not mapping.problem:
+            return mapping.label
+        blocked_badge = admin_base.badge("bad", "view_column", "Blocked")
+        return format_html(
+            '{} {}<p class="npd-column-problem">{}</p>',
+            mapping.label,
+            blocked_badge,
+            admin_base.with_request_id(mapping.problem),
+        )
+
+    @admin.display(description="NPD needs a value")
+    def needed(self, mapping: FieldMapping) -> str:
+        """Return whether an emptied column is held instead of emptying the field."""
+        return "yes" if mapping.required else "no"
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Mappings are made by `monday_setup`."""
+        return False
+
+
+_POLICY_HELP = {
+    "creates_records": "",
+    "item_gone": (
+        "What becomes of a record that nobody edited since, once its item was archived or deleted on Monday "
+        "for some minutes (GONE_QUIET_SECONDS). Where somebody edited it, a person is asked in any case."
+    ),
+    "record_gone": (
+        "What becomes of an item that nobody edited since, when its record is deleted in NPD. Where "
+        "somebody edited it, a person is asked in any case."
+    ),
+}
+"""What a person chooses of a board link, with the words below the field."""
+
+
+@admin.register(BoardLink)
+class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, ModelAdmin):
+    """One model and its board."""
+
+    list_display = ("title", "board", "state", "mapped")
+    form = ConcurrentSettingsForm
+    inlines = (FieldMappingInline,)
+    fields = (
+        "title",
+        "state",
+        "board",
+        "id_column",
+        "matched_by",
+        "creates_records",
+        "item_gone",
+        "record_gone",
+        "webhook_lines",
+        "swept",
+        "compared_last",
+        "sampled",
+    )
+    readonly_fields = tuple(name for name in fields if name not in _POLICY_HELP)
+    list_per_page = 50
+    list_before_template = "sync/held_doors.html"
+    empty_title = "No boards yet"
+    empty_words = "Run `manage.py monday_setup`: it makes the boards, or takes over those that are there."
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Say below a policy what it decides."""
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if field is not None and _POLICY_HELP.get(db_field.name):
+            field.help_text = _POLICY_HELP[db_field.name]
+        return field
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Board links are made by `monday_setup`."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A link that goes would orphan every base."""
+        return False
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return the links with their mappings."""
+        return super().get_queryset(request).prefetch_related("mappings")
+
+    @admin.display(description="Records", ordering="entity_type")
+    def title(self, link: BoardLink) -> str:
+        return type_label(link.entity_type)
+
+    @admin.display(description="Board")
+    def board(self, link: BoardLink) -> str:
+        """Return the board's id, and whether the environment names it."""
+        try:
+            named = configured_board_id(link.entity_type)
+        except UnknownEntity:
+            named = ""
+        name = f"“{link.shape['name']}” " if link.shape.get("name") else ""
+        return f"{name}{named} (set in the environment)" if named else f"{name}{link.board_id}" or humanize.DASH
+
+    @admin.display(description="State")
+    def state(self, link: BoardLink) -> SafeString:
+        try:
+            board = availability.of(link)
+            reason, wait_reason = board.blocked_reason, board.waiting_reason
+        except UnknownEntity:
+            wait_reason = reason = f"No application keeps {link.entity_type} records."
+        if reason:
+            return admin_base.badge("bad", "pause_circle", humanize.without_request_id(reason))
+        if wait_reason:
+            return admin_base.badge("wait", "schedule", wait_reason)
+        return admin_base.badge("ok", "check_circle", "Flowing")
+
+    @admin.display(description="Column of the NPD ID")
+    def id_column(self, link: BoardLink) -> SafeString | str:
+        """Return the column that mirrors the record's id."""
+        if link.npd_id_problem:
+            return format_html(
+                '{}<p class="npd-column-problem">{}</p>',
+                link.npd_id_column,
+                admin_base.with_request_id(link.npd_id_problem),
+            )
+        return schema_drift.column_label(link, link.npd_id_column) or humanize.DASH
+
+    @admin.display(description="Matched by")
+    def matched_by(self, link: BoardLink) -> str:
+        """Return by what a record and an item that don't know each other are matched."""
+        return link.match_key
+
+    @admin.display(description="Mapped fields")
+    def mapped(self, link: BoardLink) -> str:
+        return ", ".join(mapping.label for mapping in link.mappings.all()) or humanize.DASH
+
+    def save_model(self, request: HttpRequest, obj: BoardLink, form: Any, change: bool) -> None:
+        """Write what the person touched, and nothing that workers write."""
+        obj.save(update_fields=form.written)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        """Save the mappings, and say what another column led to; what moves values goes through the plan."""
+        super().save_formset(request, form, formset, change)
+        self.keep_draft_changes(request, form.instance.entity_type, formset.forms)
+        for one in formset.forms:
+            if remap_message := getattr(one, "remap_message", ""):
+                self.message_user(request, remap_message)
+            if remap_error := getattr(one, "remap_error", ""):
+                self.message_user(request, remap_error, messages.WARNING)
+
+    @admin.display(description="Missed webhooks")
+    def swept(self, link: BoardLink) -> SafeString:
+        """Return when the board was last asked what changed, and what is wrong with that."""
+        problems = [text for text in (link.sweep_problem, link.silence) if text]
+        paragraphs = format_html_join(
+            "", '<p class="npd-column-problem">{}</p>', ((admin_base.with_request_id(one),) for one in problems)
+        )
+        return format_html("{}{}", sweep_schedule.last_sweep_text(link), paragraphs)
+
+    @admin.display(description="Both sides compared")
+    def compared_last(self, link: BoardLink) -> str:
+        return sweep_schedule.last_comparison_text(link)
+
+    @admin.display(description="Verified")
+    def sampled(self, link: BoardLink) -> str:
+        return verification_summary(link.entity_type)
+
+    @admin.display(description="Webhooks")
+    def webhook_lines(self, link: BoardLink) -> str:
+        """Return how many webhooks the set-up registered; their ids are of no use to a reader."""
+        if link.webhooks_problem:
+            return link.webhooks_problem
+        return humanize.count_with_noun(len(link.webhooks), "webhook") if link.webhooks else "none"
+
+
+@admin.register(MondayAccount)
+class MondayAccountAdmin(ReadOnlyAdmin):
+    """The account's state for all workers, and how a real one is connected."""
+
+    list_display = ("state", "paused", "failures", "version_answered")
+    list_before_template = "sync/account_guide.html"
+    empty_title = "Nothing known of the account yet"
+    empty_words = "The first call to Monday writes this row."
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that says how Monday is connected."""
+        guide = self.admin_site.admin_view(ConnectMonday.as_view(model_admin=self))
+        return [path("connect/", guide, name="connect_monday"), *super().get_urls()]
+
+    @admin.display(description="Account")
+    def state(self, account: MondayAccount) -> SafeString:
+        if account.paused_until and account.paused_until > sync_now():
+            return admin_base.badge(
+                "bad", "pause_circle", humanize.without_request_id(account.pause_reason) or "Paused"
+            )
+        if account.needs_probe:
+            return admin_base.badge("wait", "schedule", "Will be probed before the next call")
+        return admin_base.badge("ok", "check_circle", "Calls are made")
+
+    @admin.display(description="Paused until")
+    def paused(self, account: MondayAccount) -> str:
+        return humanize.optional_day_and_time(account.paused_until) or humanize.DASH
+
+
+# Samples of records that say `synced`: what was compared, and what differed.
+
+
+@admin.register(SyncAudit)
+class VerificationAdmin(ReadOnlyAdmin):
+    """One sample a row."""
+
+    list_display = ("outcome", "kind", "sampled", "drifted", "moment")
+    list_filter = (EntityFilter,)
+    ordering = ("-id",)
+    empty_title = "No sample yet"
+    empty_words = (
+        "A few times a day records that say “synced” are read again on both sides. What differs is drift, "
+        "and there should be none."
+    )
+
+    def get_fields(self, request: object, obj: object = None) -> list[str]:
+        """Say in words what differed."""
+        return ["outcome", "kind", "moment", "sampled", "drifted", "calls", "found"]
+
+    @admin.display(description="Outcome")
+    def outcome(self, row: SyncAudit) -> SafeString:
+        if row.drifted:
+            return admin_base.badge("bad", "difference", f"{row.drifted} of {row.sampled} differed")
+        if row.sampled:
+            return admin_base.badge("ok", "verified", f"{row.sampled} of {row.sampled} equal")
+        return admin_base.badge("off", "help", "Nothing could be compared")
+
+    kind = admin_base.type_column()
+
+    moment = admin_base.time_column("at", "Read")
+
+    @admin.display(description="What was found")
+    def found(self, row: SyncAudit) -> SafeString | str:
+        """Return which fields of which records differed."""
+        lines = [
+            (record_url(row.entity_type, detail["record"]), detail.get("name") or detail["record"], field["words"])
+            for detail in row.details
+            if "record" in detail
+            for field in detail["fields"]
+        ]
+        reasons = " ".join(detail["words"] for detail in row.details if "words" in detail)
+        links = format_html_join(SafeString("<br>"), '<a class="npd-link" href="{}">{}</a> {}', lines)
+        return links or humanize.without_request_id(reasons) or humanize.DASH
+
+
+def banner_context() -> dict[str, Any]:
+    """Return what the banner on every page says; empty when Monday's own API is configured."""
+    if not is_configured():
+        return {"monday_banner": "missing"}
+    return {"monday_banner": "sandbox", "sandbox_url": f"{monday_web_url()}/"} if is_sandbox() else {}
+
+
+class ConnectMonday(UnfoldModelAdminViewMixin, TemplateView):
+    """How Monday is connected, step by step."""
+
+    title = "Connect Monday"
+    permission_required = ("sync.view_mondayaccount",)
+    template_name = "sync/connect.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Add what is set, and what stands in the way of each board."""
+        boards = [
+            (registry.entity(board.entity_type).board_title, humanize.without_request_id(board.blocked_reason))
+            for board in availability.overview().boards
+        ]
+        context: dict[str, Any] = super().get_context_data(variables=environment_settings(), boards=boards, **kwargs)
+        return context

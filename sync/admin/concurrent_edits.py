@@ -1,0 +1,323 @@
+"""Forms that lose nobody's change: what was changed or deleted while a form was open is kept, told, and merged field
+by field.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.admin.models import DELETION, LogEntry
+from django.contrib.admin.utils import unquote
+from django.contrib.contenttypes.models import ContentType
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sync.admin.admin_base import is_valid_key
+from sync.admin.history_pages import last_change
+from sync.kernel import humanize
+from sync.models import SyncedModel, Tombstone
+
+if TYPE_CHECKING:
+    _ModelForm = forms.ModelForm[Any]
+else:
+    _ModelForm = forms.ModelForm
+
+
+class ConcurrentSettingsForm(_ModelForm):
+    """Keeps what is stored of untouched fields, and refuses a field that somebody else changed meanwhile."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    def clean(self) -> dict[str, Any] | None:
+        """Decide, field by field, between what was shown, what is stored and what came back."""
+        cleaned = super().clean()
+        for name in self._editable_fields() if self.instance.pk else ():
+            has_changed = self._is_stale(name)
+            if name not in self.changed_data and (has_changed or name not in self.errors):
+                self.errors.pop(name, None)
+                self.cleaned_data[name] = self.initial.get(name)
+            elif has_changed:
+                self.add_error(name, ValidationError(self._stale_text(name), code="changed_meanwhile"))
+        return cleaned
+
+    def _editable_fields(self) -> list[str]:
+        """The fields that a person sets; a formset adds keys of its own."""
+        return [name for name, field in self.fields.items() if field.show_hidden_initial]
+
+    def _is_stale(self, name: str) -> bool:
+        """Whether the stored value is neither the one that the page had shown nor the one that came back."""
+        key = self.add_initial_prefix(name)
+        field, stored = self.fields[name], self.initial.get(name)
+        if key not in self.data:
+            return True
+        shown = field.to_python(self.data.get(key))
+        return field.has_changed(shown, stored) and field.has_changed(self.cleaned_data.get(name), stored)
+
+    def _stale_text(self, name: str) -> str:
+        field, stored = self.fields[name], self.initial.get(name)
+        if isinstance(field, forms.BooleanField):
+            now = "on" if stored else "off"
+        else:
+            now = str(dict(getattr(field, "choices", ())).get(stored, stored))
+        return f"It was changed meanwhile, to “{now}”. Open the page again, and choose anew."
+
+    @property
+    def written(self) -> list[str]:
+        """The fields that a save writes; workers write the row's other columns at any moment."""
+        return [name for name in self._editable_fields() if name in self.changed_data]
+
+    def save(self, commit: bool = True) -> Any:
+        """Save what was touched."""
+        if not (commit and self.instance.pk):
+            return super().save(commit)
+        self.instance.save(update_fields=self.written)
+        return self.instance
+
+
+# A form that loses nothing to a change that came while it was open.
+#
+# The form carries what it showed of each field. What is saved is decided field by field, from three
+# values: what it showed, what stands in the database now (read under the row's lock), and what came
+# back.
+
+
+if TYPE_CHECKING:
+    _RecordForm = forms.ModelForm[SyncedModel]
+else:
+    _RecordForm = forms.ModelForm
+
+
+SHOWN_KEY = "_shown"
+
+
+class LinesField(forms.CharField):
+    """A list of texts, one a line."""
+
+    widget = forms.Textarea
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return the list as lines."""
+        return "\n".join(value) if isinstance(value, (list, tuple)) else value
+
+    def to_python(self, value: Any) -> Any:
+        """Return the lines that hold something, without outer white space."""
+        return [line.strip() for line in str(value or "").splitlines() if line.strip()]
+
+    def run_validators(self, value: Any) -> None:
+        """Check each line by itself."""
+        for line in value:
+            super().run_validators(line)
+
+
+class ConcurrentRecordForm(_RecordForm):
+    """Writes only what the person changed; asks when someone else changed the same field meanwhile."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial = {name: value for name, value in self.initial.items() if self._can_be_shown(name, value)}
+        self.stored_values = {name: self._text(name, self.initial.get(name)) for name in self.fields}
+        self.changed_names: list[str] = []
+        self.unchanged_names: set[str] = set()
+
+    @property
+    def changes_a_row(self) -> bool:
+        """Whether this form changes a stored row."""
+        return not self.instance._state.adding
+
+    @property
+    def shown_value(self) -> str:
+        """What the form shows now, to come back with it."""
+        return json.dumps(self.stored_values)
+
+    def clean(self) -> dict[str, Any] | None:
+        """Decide, field by field, between what was shown, what is stored and what was typed."""
+        cleaned = super().clean()
+        for name, value in self.cleaned_data.items():
+            self.cleaned_data[name] = normalised_lines(value)
+        if self.changes_a_row:
+            shown = self._shown_values()
+            for name in self.fields:
+                self._merge_field(name, shown)
+        for name in self.fields:
+            # What can't be shown again is shown empty, beside the error that says what was wrong with it.
+            key = self.add_prefix(name)
+            if not self._can_be_shown(name, self.data.get(key)):
+                self.data = self.data.copy()  # type: ignore[attr-defined]
+                self.data[key] = ""  # type: ignore[index]
+        return cleaned
+
+    def _can_be_shown(self, name: str, value: Any) -> bool:
+        """Whether the widget can look up what it is to show; of a relation, a text that can be a key."""
+        field = self.fields.get(name)
+        if not isinstance(field, forms.ModelChoiceField) or not value or isinstance(value, Model):
+            return True
+        return is_valid_key(field.queryset.model, str(value))  # type: ignore[union-attr]
+
+    def _shown_values(self) -> Mapping[str, str]:
+        try:
+            shown = json.loads(self.data.get(SHOWN_KEY, ""))
+        except ValueError:
+            shown = None
+        if isinstance(shown, dict):
+            return {str(name): str(text) for name, text in shown.items()}
+        self.add_error(
+            None,
+            "Nothing was saved: the page didn't say which values it had shown, so newer ones could have been "
+            "overwritten. Check your values below and save again.",
+        )
+        return {}
+
+    def _merge_field(self, name: str, shown: Mapping[str, str]) -> None:
+        submitted, stored, shown_value = self._submitted(name), self.stored_values[name], shown.get(name)
+        unchanged = submitted is None or (shown_value is not None and self._is_same(name, submitted, shown_value))
+        if submitted is None or unchanged or self._is_same(name, submitted, stored):
+            self._keep_stored(name)
+            return
+        self.changed_names.append(name)
+        is_stale = shown_value is None or not self._is_same(name, shown_value, stored)
+        if shown and is_stale:
+            self.add_error(name, ValidationError(self._conflict_message(name, submitted), code="changed_meanwhile"))
+
+    def _keep_stored(self, name: str) -> None:
+        """Leave the field as it is in the database, and show it so should the form come back."""
+        self.unchanged_names.add(name)
+        self.errors.pop(name, None)
+        self.cleaned_data.pop(name, None)
+        key, stored = self.add_prefix(name), self.stored_values[name]
+        data = self.data.copy()  # type: ignore[attr-defined]
+        data[key] = stored
+        if isinstance(self.fields[name], forms.BooleanField) and not stored:
+            del data[key]
+        self.data = data
+
+    def _get_validation_exclusions(self) -> set[str]:
+        """Leave out what isn't written: an old value that breaks a newer rule must not stop the others."""
+        return super()._get_validation_exclusions() | self.unchanged_names  # type: ignore[misc,no-any-return]
+
+    @property
+    def changed_data(self) -> list[str]:
+        """The fields that the person changed, for the admin's log."""
+        return self.changed_names if self.changes_a_row and self.is_bound else super().changed_data
+
+    def _submitted(self, name: str) -> str | None:
+        """Return what came back for a field, None when the page didn't have it."""
+        widget, key = self.fields[name].widget, self.add_prefix(name)
+        if widget.value_omitted_from_data(self.data, self.files, key):
+            return None
+        return self._text(name, widget.value_from_datadict(self.data, self.files, key))
+
+    def _text(self, name: str, value: Any) -> str:
+        """Return a value as its form field shows it; of all types, so that the three can be compared."""
+        if isinstance(self.fields[name], forms.BooleanField):
+            return "yes" if value else ""
+        if isinstance(value, Model):
+            value = value.pk
+        prepared = self.fields[name].prepare_value(value)
+        return "" if prepared is None else str(prepared)
+
+    def _is_same(self, name: str, one: str, other: str) -> bool:
+        return self._comparable(name, one) == self._comparable(name, other)
+
+    def _comparable(self, name: str, text: str) -> str:
+        """Return the text without what browsers change by themselves: line ends and outer white space."""
+        lines = text.replace("\r\n", "\n").replace("\r", "\n")
+        one_line = not isinstance(self.fields[name].widget, forms.Textarea)
+        return (lines.replace("\n", "") if one_line else lines).strip()
+
+    def _conflict_message(self, name: str, submitted: str) -> SafeString:
+        field, stored = self.fields[name], self.stored_values[name]
+        attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
+        change = last_change(self.instance, attname)
+        by = f" (by {change.actor}, {humanize.time_of_day(change.at)})" if change else ""
+        return format_html(
+            "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}.",
+            str(field.label or name).capitalize(),
+            self._readable(name, stored),
+            by,
+            self._readable(name, submitted),
+            format_html(
+                '<button type="button" class="npd-take" data-npd-take="{}" data-value="{}" data-label="{}">{}</button>',
+                self[name].auto_id,
+                stored,
+                self._label(name, stored),
+                "take the new one",
+            ),
+        )
+
+    def _readable(self, name: str, text: str) -> str:
+        if isinstance(self.fields[name], forms.BooleanField):
+            return "on" if text else "off"
+        return humanize.quote(self._label(name, text), 200)
+
+    def _label(self, name: str, text: str) -> str:
+        """Return what a person reads for a stored key: a related record's name, the words of a choice."""
+        field = self.fields[name]
+        if isinstance(field, forms.ModelChoiceField):
+            try:
+                return str(field.to_python(text) or "")
+            except ValidationError:
+                return text
+        if isinstance(field, forms.ChoiceField):
+            return str(dict(field.choices).get(text, text))  # type: ignore[arg-type]
+        return text
+
+
+def normalised_lines(value: Any) -> Any:
+    """Return a text with \\n as its line ends; browsers send \\r\\n."""
+    return value.replace("\r\n", "\n").replace("\r", "\n") if isinstance(value, str) else value
+
+
+# A record that was deleted while somebody had its form open: what was typed comes back as a new
+# record's form.
+
+
+class DeletedMeanwhileMixin:
+    """For the admin of a synced model whose form is a ConcurrentRecordForm."""
+
+    def _get_obj_does_not_exist_redirect(self, request: HttpRequest, opts: Any, object_id: str) -> HttpResponse:
+        """Keep what was typed, where it was this form that was sent; Django's redirect otherwise."""
+        may_add = self.has_add_permission(request)  # type: ignore[attr-defined]
+        if request.method != "POST" or SHOWN_KEY not in request.POST or not may_add:
+            answer: HttpResponse = super()._get_obj_does_not_exist_redirect(  # type: ignore[misc]
+                request, opts, object_id
+            )
+            return answer
+        messages.error(request, self._deleted_text(request, opts, object_id))
+        again = copy(request)
+        again.method = "GET"
+        # What the form held, as the initial values of an empty one.
+        values = QueryDict(mutable=True)
+        for name in self.get_form(request).base_fields:  # type: ignore[attr-defined]
+            values[name] = normalised_lines(request.POST.get(name, ""))
+        again.GET = values  # type: ignore[assignment]  # mutable, which nobody minds
+        add_url = reverse(f"admin:{opts.app_label}_{opts.model_name}_add")
+        form: HttpResponse = self.changeform_view(again, None, add_url)  # type: ignore[attr-defined]
+        return form
+
+    def _deleted_text(self, request: HttpRequest, opts: Any, object_id: str) -> str:
+        name = request.POST.get("name") or f"The {opts.verbose_name}"
+        model, key = opts.model, unquote(object_id)
+        # The admin's log knows who deleted; a deletion by API or by a script leaves no name.
+        kind = ContentType.objects.get_for_model(model)
+        entries = LogEntry.objects.filter(content_type=kind, object_id=key, action_flag=DELETION)
+        entry = entries.select_related("user").order_by("-pk").first()
+        by = f" by {entry.user.get_full_name() or entry.user.get_username()}" if entry else ""
+        stones = Tombstone.objects.filter(entity_type=model.entity_type())
+        stone = stones.filter(entity_id=key).first() if is_valid_key(model, key) else None
+        at = f" ({humanize.time_of_day(stone.deleted_at)})" if stone else ""
+        return (
+            f"“{name}” was deleted meanwhile{by}{at}. What you typed stands below; saving makes a new "
+            f"{opts.verbose_name} of it."
+        )

@@ -1,0 +1,164 @@
+"""One way for whatever a person does from a page: permission, freshness, a question, one service call, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.template.response import TemplateResponse
+
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError, CountChanged, NotAllowed
+
+MAX_ROWS_SHOWN = 200
+"""Rows that a question lists; of more it says how many."""
+
+
+@dataclass(frozen=True)
+class RecordTable:
+    """The records of a question; `total` counts those, too, that are not listed."""
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[object]]
+    total: int
+    title: str = ""
+    listed: str = "first"
+
+    @property
+    def cells(self) -> list[list[tuple[str, object]]]:
+        """The rows, each cell with its head."""
+        return [list(zip(self.heads, row, strict=True)) for row in self.rows]
+
+    @property
+    def rest_text(self) -> str:
+        """How many of how many are listed; empty where all are."""
+        return f"The {self.listed} {len(self.rows):,} of {self.total:,}." if self.total > len(self.rows) else ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked before an act: what happens to which records, and the button that does it.
+
+    `hidden` comes back with the button. Without a `button` there is nothing to do any more.
+    """
+
+    title: str
+    effects: Sequence[str] = ()
+    button: str = ""
+    tables: Sequence[RecordTable] = ()
+    hidden: Sequence[tuple[str, object]] = ()
+    warning: str = ""
+    page_name: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of an act on several records: what was done, and why some were left as they are."""
+
+    done: str = ""
+    problems: Sequence[str] = ()
+
+
+def run_action(
+    model_admin: Any,
+    request: HttpRequest,
+    run: Callable[[], Report | str],
+    *,
+    back_url: str,
+    question: Callable[[], Question] | None = None,
+    allowed: bool = True,
+    is_fresh: bool = True,
+    asked_by_get: bool = False,
+    atomic: bool = True,
+    failed: str = "",
+) -> HttpResponse:
+    """Ask, then run one service call, say what came of it, and lead back; raises PermissionDenied.
+
+    Where things are not as the page had shown them (`is_fresh`), a POST asks nothing: the call finds that out under its
+    locks, and says so. A GET asks, and never acts. An ActionError, of the question too, is told behind `failed`;
+    `atomic` undoes the call with its line in the log. A CountChanged asks anew, with the number of now.
+    """
+    if not allowed:
+        raise PermissionDenied
+    is_confirmed = asked_by_get or not is_fresh or not question or "confirmed" in request.POST
+    try:
+        if request.method != "POST" or not is_confirmed:
+            if question is None:
+                return HttpResponseNotAllowed(["POST"])
+            return _question_page(model_admin, request, question(), back_url)
+        with transaction.atomic() if atomic else nullcontext():
+            result = run()
+    except NotAllowed:
+        raise
+    except ActionError as why:
+        if question and isinstance(why, CountChanged):
+            asked = replace(question(), warning=str(why))
+            return _question_page(model_admin, request, asked, back_url, status=409)
+        messages.warning(request, f"{failed} {why}".strip())
+    else:
+        report = result if isinstance(result, Report) else Report(result)
+        for text in humanize.first_few(report.problems):
+            messages.warning(request, text)
+        if report.done:
+            messages.success(request, report.done)
+    return HttpResponseRedirect(back_url)
+
+
+def _question_page(
+    model_admin: Any, request: HttpRequest, question: Question, back_url: str, *, status: int = 200
+) -> HttpResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": question.title,
+        "page_name": question.page_name,
+        "opts": model_admin.opts,
+        "question": question,
+        "hidden": [(name, str(value)) for name, value in (*question.hidden, ("confirmed", "yes"))],
+        # With the filters: “all” of a list is read from its address.
+        "target": request.get_full_path(),
+        "back": back_url,
+    }
+    return TemplateResponse(request, "sync/question.html", context, status=status)
+
+
+def selection(request: HttpRequest, action: str, total: int | None = None) -> list[tuple[str, object]]:
+    """Return the ticked rows of a list and its action, as its form sends them; of “all” how many the question counts.
+
+    `total` comes back for `confirmed_rows`.
+    """
+    ticked = [(ACTION_CHECKBOX_NAME, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)]
+    all_rows = request.POST.get("select_across", "0")
+    expect = [("expect", total)] if all_rows == "1" and total is not None else []
+    return [*ticked, ("action", action), ("select_across", all_rows), *expect]
+
+
+def confirmed_rows(request: HttpRequest, rows: QuerySet[Any]) -> QuerySet[Any]:
+    """Return the rows of a confirmed selection, held fast by their keys: what comes later is not among them.
+
+    Raises CountChanged where “all” are another number than the question had counted.
+    """
+    keys = list(rows.values_list("pk", flat=True))
+    if request.POST.get("select_across") == "1":
+        expect = expected_count(request)
+        if expect != len(keys):
+            raise CountChanged(expect, len(keys))
+    return rows.filter(pk__in=keys)
+
+
+def expected_count(request: HttpRequest) -> int:
+    """Return how many rows the question had counted; -1, which fits nothing, where no page has sent a number."""
+    number = posted_number(request.POST.get("expect", ""))
+    return -1 if number is None else number
+
+
+def posted_number(text: str) -> int | None:
+    """Return the number that a form has sent; None for what is none, or is more than the database holds."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None

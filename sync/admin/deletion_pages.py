@@ -1,0 +1,527 @@
+"""Deletions: deletes and emptied fields over the limit until a person approves or rejects them, deleted records with
+their restore, and ignored items.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import Max, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.confirmed_action import (
+    MAX_ROWS_SHOWN,
+    Question,
+    RecordTable,
+    Report,
+    confirmed_rows,
+    posted_number,
+    run_action,
+    selection,
+)
+from sync.admin.history_pages import history_of
+from sync.choices import Cause, GuardKind, GuardState, Priority, TombstoneState
+from sync.kernel import humanize
+from sync.kernel.action_errors import Conflict
+from sync.models import FieldMapping, GuardedAct, RefusedItem, Tombstone, WebhookEvent
+from sync.queue import SyncQueueService
+from sync.records.approvals import PendingApprovals, approve, pending_approvals, reject
+from sync.records.authors import (
+    last_edit,
+    latest_edits,
+    log_action,
+    log_action_many,
+    monday_editor_name,
+    monday_users,
+    users_of,
+)
+from sync.records.tombstones import REMOVED_STATES, rebuild_record, restore_by_person
+from sync.registry import item_url, link_of, record_url, type_label
+
+KIND_SENTENCES = {
+    GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday: the records were deleted in NPD.",
+    GuardKind.RECORDS: "{records} would be deleted in NPD: the items are gone from Monday.",
+    GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday: they were emptied in NPD.",
+    GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD: they were emptied on Monday.",
+}
+
+KIND_LABELS = {
+    GuardKind.ITEMS: "remove the item",
+    GuardKind.RECORDS: "delete the record",
+    GuardKind.CLEAR_MONDAY: "empty on Monday",
+    GuardKind.CLEAR_NPD: "empty in NPD",
+}
+
+EFFECTS = {
+    "approve": {
+        GuardKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
+        GuardKind.RECORDS: "The records are deleted in NPD. Each can be brought back from “Deleted records”.",
+        GuardKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
+        GuardKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
+    },
+    "reject": {
+        GuardKind.ITEMS: "The items stay on the board as they are, and make no new records by themselves.",
+        GuardKind.RECORDS: "The records stay in NPD; for each it is asked what becomes of it, under “Conflicts”.",
+        GuardKind.CLEAR_MONDAY: "NPD gets the values back that still stand on Monday.",
+        GuardKind.CLEAR_NPD: "Monday gets the values back that still stand in NPD.",
+    },
+}
+
+
+def group_counts(group: PendingApprovals) -> dict[str, str]:
+    """Return how many records and fields wait, as WHAT says them."""
+    return {
+        "records": humanize.count_with_noun(group.records, group.entity_type),
+        "fields": humanize.count_with_noun(group.acts, "field"),
+    }
+
+
+def cause_authors(acts: Sequence[GuardedAct]) -> dict[int, str]:
+    """Return who gave the cause of these acts and when, in words, as far as it is known."""
+    return dict(_npd_authors(acts)) | dict(_monday_authors(acts)) | dict(_deletion_times(acts))
+
+
+def _npd_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
+    for entity_type in {act.entity_type for act in acts}:
+        clears = [a for a in acts if a.kind == GuardKind.CLEAR_MONDAY and a.entity_type == entity_type]
+        model = registry.entity(entity_type).model
+        histories = latest_edits(model, {act.entity_id for act in clears})
+        users = users_of(event for history in histories.values() for event in history)
+        mappings = FieldMapping.objects.filter(link__entity_type=entity_type)
+        attnames = {m.key: [model._meta.get_field(name).attname for name in m.fields] for m in mappings}  # type: ignore[union-attr]
+        for act in clears:
+            edit = last_edit(histories.get(act.entity_id, []), attnames.get(act.key, []), users)
+            if edit:
+                # By which way unless that says the same.
+                who = edit.who if not edit.way or edit.who in edit.way else f"{edit.who} ({edit.way})"
+                yield (act.pk, f"emptied by {who}, {humanize.day_and_time(edit.at)}")
+
+
+def _monday_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
+    clears = [act for act in acts if act.kind == GuardKind.CLEAR_NPD]
+    columns = {
+        (entity_type, key): column
+        for entity_type, key, column in FieldMapping.objects.values_list("link__entity_type", "key", "column_id")
+    }
+    people = monday_users() if clears else {}
+    for act in clears:
+        events = WebhookEvent.objects.filter(item_id=act.remote_id, column_id=columns.get((act.entity_type, act.key)))
+        event = events.order_by("-id").first()
+        user = str(event.body.get("event", {}).get("userId") or "") if event else ""
+        if event and user:
+            yield (act.pk, f"emptied by {monday_editor_name(user, people)}, {humanize.day_and_time(event.received_at)}")
+
+
+def _deletion_times(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
+    act_by_record: dict[UUID, int] = {act.entity_id: act.pk for act in acts if act.kind == GuardKind.ITEMS}
+    tombstones = Tombstone.objects.filter(entity_id__in=list(act_by_record))
+    for entity_id, at in tombstones.values_list("entity_id", "deleted_at"):
+        yield act_by_record[entity_id], f"deleted {humanize.day_and_time(at)}"
+
+
+# Waiting for approval: deletes and emptied fields that are too many to be meant, and a person's
+# word on them.
+
+
+WAITING_QUERY = f"state__exact={GuardState.PENDING.value}"
+MAX_EXAMPLES = 5
+
+NEWEST_KEY = "upto"
+"""The newest act that a page had counted, as its form sends it."""
+
+_BADGES = {
+    GuardState.PENDING: ("warn", "gpp_maybe"),
+    GuardState.APPROVED: ("go", "sync"),
+    GuardState.REJECTED: ("go", "undo"),
+    GuardState.RELEASED: ("off", "check"),
+    GuardState.DONE: ("ok", "check_circle"),
+    GuardState.KEPT: ("ok", "shield"),
+}
+
+_DECIDE = {"approve": approve, "reject": reject}
+
+
+@dataclass(frozen=True)
+class ApprovalCard:
+    """What waits of one board and kind, as its card shows it; `upto` is the newest act that it counts."""
+
+    waiting: PendingApprovals
+    title: str
+    what: str
+    examples: Sequence[tuple[str, str]]
+    upto: int
+
+    @property
+    def approve_url(self) -> str:
+        """The page that asks before all of it is approved."""
+        return self._decide_url("approve")
+
+    @property
+    def reject_url(self) -> str:
+        """The page that asks before all of it is rejected."""
+        return self._decide_url("reject")
+
+    def _decide_url(self, decision: str) -> str:
+        params = {"how": decision, "entity_type": self.waiting.entity_type, "kind": self.waiting.kind.value}
+        return f"{reverse('admin:sync_guardedact_decide')}?{urlencode(params | {NEWEST_KEY: self.upto})}"
+
+
+@admin.register(GuardedAct)
+class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
+    """What the guard holds and has held."""
+
+    list_display = ("standing", "about", "what", "since", "decided")
+    list_display_links = ("standing",)
+    list_filter = (("state", ChoicesCheckboxFilter), ("kind", ChoicesCheckboxFilter), EntityFilter)
+    search_fields = ("label", "remote_id", "entity_id")
+    ordering = ("-id",)
+    actions = ("approve_selected", "reject_selected")
+    json_fields = ("values",)
+    list_before_template = "sync/guard_groups.html"
+    empty_title = "Nothing waits for approval"
+    empty_words = (
+        "When many records at once would be deleted or lose a value, nothing is deleted or emptied on the other side "
+        "until a person approves it here."
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page on which all of a board and kind are decided."""
+        view = self.admin_site.admin_view(self.decide_group)
+        return [path("decide/", view, name="sync_guardedact_decide"), *super().get_urls()]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[GuardedAct]:
+        """With who decided."""
+        acts: QuerySet[GuardedAct] = super().get_queryset(request)
+        return acts.select_related("decided_by")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show a card for each board and kind above the list."""
+        groups = [_approval_card(found) for found in pending_approvals()]
+        more = {"guard_groups": groups, "may_decide": self.has_steer_permission(request)}
+        response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
+        return response
+
+    standing = admin_base.badge_column("state", "State", _BADGES)
+
+    @admin.display(description="What", ordering="kind")
+    def what(self, act: GuardedAct) -> str:
+        return str(KIND_LABELS[GuardKind(act.kind)])
+
+    @admin.display(description="What would be lost", ordering="label")
+    def about(self, act: GuardedAct) -> SafeString | str:
+        """Return what would be deleted or emptied, with a link to its record where that is still there."""
+        names = getattr(act, "page_names", {})
+        if (act.entity_type, act.entity_id) not in names:
+            return act.label
+        return format_html(
+            '<a class="npd-link" href="{}">{}</a>', record_url(act.entity_type, act.entity_id), act.label
+        )
+
+    since = admin_base.time_column("at", "Since")
+
+    @admin.display(description="Decided by")
+    def decided(self, act: GuardedAct) -> str:
+        return act.decided_by.get_username() if act.decided_by else humanize.DASH
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may approve and reject."""
+        return request.user.has_perm("sync.change_guardedact")
+
+    @admin.action(description="Approve…", permissions=["steer"])
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse:
+        """Let these go, after a page that says what that means."""
+        return self._decide_selected(request, queryset, "approve")
+
+    @admin.action(description="Reject…", permissions=["steer"])
+    def reject_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct]) -> HttpResponse:
+        """Keep what these would delete or empty, after a page that says what that means."""
+        return self._decide_selected(request, queryset, "reject")
+
+    def _decide_selected(self, request: HttpRequest, queryset: QuerySet[GuardedAct], decision: str) -> HttpResponse:
+        pending = queryset.filter(state=GuardState.PENDING)
+
+        def question() -> Question:
+            newest = pending.aggregate(pk=Max("pk"))["pk"] or 0
+            hidden = [*selection(request, f"{decision}_selected"), (NEWEST_KEY, newest)]
+            return _approval_question(pending, decision, hidden)
+
+        # All of a list means what the page had counted: what came since nobody has seen.
+        counted = pending.filter(pk__lte=posted_number(request.POST.get(NEWEST_KEY, "")) or 0)
+        run = partial(_decide, request, counted, decision)
+        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+
+    def decide_group(self, request: HttpRequest) -> HttpResponse:
+        """Approve or reject all that waits of one board and kind, up to what the page had counted."""
+        if not self.has_steer_permission(request):
+            raise PermissionDenied
+        params = request.POST if request.method == "POST" else request.GET
+        decision, upto = params.get("how", ""), posted_number(params.get(NEWEST_KEY, ""))
+        list_url = f"{reverse('admin:sync_guardedact_changelist')}?{WAITING_QUERY}"
+        kind, entity_type = params.get("kind", ""), params.get("entity_type", "")
+        is_known = kind in GuardKind.values and any(entity_type == s.entity_type for s in registry.entities())
+        if decision not in _DECIDE or upto is None or not is_known:
+            return HttpResponseRedirect(list_url)
+        pending = GuardedAct.objects.filter(state=GuardState.PENDING, entity_type=entity_type, kind=kind, pk__lte=upto)
+        hidden = [(name, params.get(name, "")) for name in ("how", NEWEST_KEY, "entity_type", "kind")]
+        return run_action(
+            self, request, partial(_decide, request, pending, decision), back_url=list_url, asked_by_get=True,
+            question=lambda: _approval_question(pending, decision, hidden), atomic=False,
+        )  # fmt: skip
+
+
+def _approval_question(pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]) -> Question:
+    number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
+    if not number:
+        return Question("Nothing of that waits any more", ["It was decided meanwhile, or its cause is gone."])
+    kinds = [GuardKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
+    changes = humanize.count_with_noun(number, "change")
+    rows = [(act.label, type_label(act.entity_type), act.get_kind_display()) for act in pending.order_by("pk")[:20]]
+    return Question(
+        f"{decision.capitalize()} {changes} of {humanize.count_with_noun(records, 'record')}?",
+        [EFFECTS[decision][kind] for kind in kinds],
+        f"Yes, {decision} {changes}",
+        [RecordTable(("What would be deleted or emptied", "Type", "Change"), rows, number)],
+        hidden,
+    )
+
+
+def _decide(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
+    number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
+    if not number:
+        return Report(problems=["Nothing of that waits any more: it was decided, or its cause is gone."])
+    done = {"approve": "approved", "reject": "rejected; what it would have taken is kept"}[decision]
+    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is carried out within seconds.")
+
+
+def _approval_card(waiting_group: PendingApprovals) -> ApprovalCard:
+    acts = GuardedAct.objects.filter(
+        state=GuardState.PENDING, entity_type=waiting_group.entity_type, kind=waiting_group.kind
+    ).order_by("-pk")
+    examples = list(acts[:MAX_EXAMPLES])
+    authors = cause_authors(examples)
+    title = registry.entity(waiting_group.entity_type).board_title
+    return ApprovalCard(
+        waiting_group,
+        title,
+        KIND_SENTENCES[waiting_group.kind].format(**group_counts(waiting_group)),
+        [(act.label, authors.get(act.pk, "")) for act in examples],
+        examples[0].pk if examples else 0,
+    )
+
+
+# What was deleted in NPD, with what became of each item; and items that are not to become records.
+
+
+_STATES = {
+    TombstoneState.WAITING: ("wait", "schedule"),
+    TombstoneState.ASKED: ("warn", "help"),
+    TombstoneState.PENDING_APPROVAL: ("warn", "front_hand"),
+    TombstoneState.ARCHIVED: ("off", "inventory_2"),
+    TombstoneState.DELETED: ("off", "delete"),
+    TombstoneState.UNLINKED: ("off", "link_off"),
+    TombstoneState.KEPT: ("off", "push_pin"),
+    TombstoneState.NOTHING_LEFT: ("off", "check"),
+    TombstoneState.RESTORED: ("ok", "undo"),
+}
+
+_RESTORE_EFFECTS = (
+    (
+        "Each comes back under its own id, with the values that it had when it was deleted. What pointed at it then "
+        "doesn't point at it again by itself."
+    ),
+    (
+        "One whose item is still on the board is linked with it again; one whose item has left the board gets a new "
+        "item. To undo it, delete the record again."
+    ),
+)
+
+
+def tombstone_name(row: Tombstone) -> str:
+    """Return what the deleted record was called."""
+    return str(row.data.get("name") or row.entity_id)
+
+
+@admin.register(Tombstone)
+class TombstoneAdmin(ReadOnlyAdmin):
+    """Records that were deleted in NPD."""
+
+    list_display = ("name", "kind", "item", "deleted", "outcome", "what_now")
+    list_filter = (("state", ChoicesCheckboxFilter), EntityFilter)
+    search_fields = ("monday_id", "entity_id", "data__name")
+    ordering = ("-deleted_at",)
+    json_fields = ("data",)
+    actions = ("bring_back",)
+    change_form_outer_before_template = "sync/tombstone_buttons.html"
+    change_form_outer_after_template = "sync/record_history.html"
+    empty_title = "Nothing was deleted"
+    empty_words = "A record that is deleted in NPD is remembered here, with what became of its item."
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the boards of the page's types on its rows."""
+        super().prepare_page(rows)
+        links = {kind: link_of(kind) for kind in {row.entity_type for row in rows}}
+        for row in rows:
+            row.page_link = links[row.entity_type]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Say first what became of the item."""
+        first = ["outcome", "what_now", "item"]
+        return [*first, *(name for name in super().get_fields(request, obj) if name not in {*first, "note", "state"})]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
+        row = kwargs.get("obj")
+        may = row is not None and row.state != TombstoneState.RESTORED and _may_act(request, row.entity_type)
+        more: dict[str, Any] = {"may_bring_back": may, "deleted_records": reverse("admin:sync_tombstone_changelist")}
+        if row is not None:
+            model = registry.entity(row.entity_type).model
+            more |= {
+                "sync_history": history_of(rebuild_record(model, row)),
+                "sync_may_push": _may_act(request, row.entity_type, "change"),
+                "sync_page": request.path,
+            }
+        answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
+        return answer
+
+    @admin.display(description="Record")
+    def name(self, row: Tombstone) -> str:
+        return tombstone_name(row)
+
+    kind = admin_base.type_column()
+
+    @admin.display(description="Item on Monday", ordering="monday_id")
+    def item(self, row: Tombstone) -> SafeString | str:
+        link = row.page_link if hasattr(row, "page_link") else link_of(row.entity_type)
+        if not row.monday_id or link is None:
+            return row.monday_id or humanize.DASH
+        label = f"Item {row.monday_id}, on Monday, in a new tab"
+        return admin_base.external_link(item_url(link, row.monday_id), row.monday_id, label)
+
+    deleted = admin_base.time_column("deleted_at", "Deleted")
+
+    outcome = admin_base.badge_column("state", "Its item", _STATES)
+
+    @admin.display(description="In words")
+    def what_now(self, row: Tombstone) -> str:
+        return row.note or "Deleted in NPD. Its item has not been looked at yet."
+
+    @admin.action(description="Bring back…")
+    def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
+        """Make records again as they were, after a page that says what that means."""
+        kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
+        may_add = all(_may_act(request, kind) for kind in kinds)
+
+        def question() -> Question:
+            rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
+            cells = [(tombstone_name(row), type_label(row.entity_type), _restored_item_text(row)) for row in rows]
+            table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
+            hidden = selection(request, "bring_back", table.total)
+            return Question("Bring deleted records back?", _RESTORE_EFFECTS, "Yes, bring back", [table], hidden)
+
+        def run() -> Report:
+            if not may_add:
+                return Report(problems=["Bringing back needs the permission to add such records."])
+            restored, errors = 0, []
+            for row in confirmed_rows(request, queryset).order_by("deleted_at"):
+                try:
+                    restore_by_person(row, request.user.get_username())
+                    log_action(request.user, row, "Brought back.")
+                    restored += 1
+                except Conflict as refused:
+                    errors.append(str(refused))
+            done = f"{humanize.count_with_noun(restored, 'record')} brought back. The next look settles the items."
+            return Report(done if restored else "", errors)
+
+        asked = question if may_add else None
+        return run_action(self, request, run, back_url=request.get_full_path(), question=asked, atomic=False)
+
+
+def _may_act(request: HttpRequest, entity_type: str, act: str = "add") -> bool:
+    opts = registry.entity(entity_type).model._meta
+    return bool(request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"))
+
+
+def _restored_item_text(row: Tombstone) -> str:
+    if not row.monday_id:
+        return "It had none and gets one."
+    if row.state in REMOVED_STATES:
+        return "It has left the board; a new one is made."
+    return f"Item {row.monday_id}"
+
+
+@admin.register(RefusedItem)
+class IgnoredItemAdmin(PageAdmin):
+    """Items that are not to become records; considering one again, or deleting its row, asks again."""
+
+    list_display = ("item_id", "kind", "why", "reason", "moment")
+    list_filter = (EntityFilter, "let_go")
+    search_fields = ("item_id", "reason", "entity_id")
+    ordering = ("-id",)
+    actions = ("consider_again",)
+    readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")
+    empty_title = "No item was refused"
+    empty_words = "An item that is neither matched nor made into a record is listed here. Consider it again to ask."
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Rows are written by the engine alone."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """A reason is a fact."""
+        return False
+
+    @admin.action(description="Consider again", permissions=["delete"])
+    def consider_again(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
+        """Forget the refusals and look at the items as at new ones."""
+        self.delete_queryset(request, queryset)
+
+    def delete_model(self, request: HttpRequest, obj: RefusedItem) -> None:
+        """Forget the refusal and look at the item again."""
+        with transaction.atomic():
+            self._requeue_items(request, [obj])
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[RefusedItem]) -> None:
+        """Forget the refusals and look at the items again: both or neither, or a look would come too early."""
+        with transaction.atomic():
+            log_action_many(request.user, queryset, "To be considered again.", flag=DELETION)
+            self._requeue_items(request, list(queryset))
+            super().delete_queryset(request, queryset)
+
+    def _requeue_items(self, request: HttpRequest, rows: list[RefusedItem]) -> None:
+        for row in rows:
+            SyncQueueService().enqueue_item(
+                row.entity_type, row.item_id, cause=Cause.PERSON, priority=Priority.PERSON, due_in_seconds=0
+            )
+        self.message_user(
+            request, f"{humanize.count_with_noun(len(rows), 'item')} will be looked at again.", messages.INFO
+        )
+
+    kind = admin_base.type_column()
+
+    @admin.display(description="What it is")
+    def why(self, row: RefusedItem) -> str:
+        """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
+        if row.let_go:
+            return "Let go" if row.entity_id else "Left alone"
+        return "Not a certain record's" if row.entity_id else "Makes no record"
+
+    moment = admin_base.time_column("at", "Refused")

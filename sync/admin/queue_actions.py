@@ -1,0 +1,435 @@
+"""What a person does with jobs of the queue: retry, cancel and discard of one, of ticked ones or of all that match
+the list's filters; and why each job waits, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.admin_base import UnmatchedItemsFilter, page_now
+from sync.admin.confirmed_action import Question, RecordTable, Report, expected_count, run_action, selection
+from sync.choices import Cause, QueueDirection, QueueStatus
+from sync.kernel import humanize
+from sync.kernel.action_errors import CountChanged
+from sync.kernel.humanize import plural
+from sync.models import SyncedModel, SyncQueue
+from sync.models.outbox_row import QueueAction, is_allowed
+from sync.outbox.operate import BulkResult, expected_rows, retry_until_unlocked
+from sync.queue import SyncQueueService
+from sync.records import authors, availability
+from sync.records.availability import BoardAvailability
+from sync.registry import item_url
+
+STATUS_BADGES = {
+    QueueStatus.PENDING: ("wait", "schedule"),
+    QueueStatus.IN_PROGRESS: ("go", "sync"),
+    QueueStatus.COMPLETED: ("ok", "check_circle"),
+    QueueStatus.FAILED: ("bad", "error"),
+}
+
+_CAUSES = {
+    Cause.SAVE: "a save in NPD",
+    Cause.PERSON: "a person",
+    Cause.WEBHOOK: "an edit on Monday",
+    Cause.SWEEP: "a sweep",
+    Cause.FAILURE: "a try that failed",
+    Cause.DEPENDENCY: "a record it depends on",
+}
+
+
+def job_causes_text(causes: int) -> str:
+    """Return who wrote a row."""
+    return ", ".join(str(text) for cause, text in _CAUSES.items() if Cause(causes) & cause) or "unknown"
+
+
+def job_reason(row: SyncQueue) -> str:
+    """Return why a row stands as it does, in words; when it is looked at next is said beside it.
+
+    Of one whose time has come that is also what holds its board, whatever its last try has met.
+    """
+    reason = row.error_message or humanize.without_next_sync(row.reason)
+    if row.status != QueueStatus.PENDING or (reason and row.next_retry > page_now(row)):
+        return reason
+    return " ".join(text for text in (reason, job_availability(row).detail) if text)
+
+
+def board_of(row: SyncQueue) -> BoardAvailability:
+    """Return how the job's board stands, as its page has found out, else now; of an unknown type nothing is known."""
+    if not hasattr(row, "page_boards"):
+        row.page_boards = availability.overview().by_type  # type: ignore[attr-defined]
+    boards: Mapping[str, BoardAvailability] = row.page_boards  # type: ignore[attr-defined]
+    return boards.get(row.entity_type) or BoardAvailability(row.entity_type, None)
+
+
+def job_availability(row: SyncQueue) -> BoardAvailability:
+    """Return how the job's board stands for jobs of its direction."""
+    return board_of(row).toward(row.direction)
+
+
+def item_label(row: SyncQueue, names: Mapping[str, str]) -> str:
+    """Return the item's name as a webhook told it, else its number."""
+    name = names.get(row.remote_id or "")
+    return f"“{humanize.shorten(name, 60)}”" if name else f"New item {row.remote_id}"
+
+
+def next_pass_text(row: SyncQueue) -> str:
+    """Return when the row is looked at next, in words."""
+    if row.status == QueueStatus.FAILED:
+        return "when a person retries it"
+    if row.status != QueueStatus.PENDING:
+        return "being worked on" if row.status == QueueStatus.IN_PROGRESS else ""
+    now = page_now(row)
+    if row.next_retry > now:
+        return humanize.relative_time(row.next_retry, now)
+    board = job_availability(row)
+    if board.until is not None and board.until > now:
+        return humanize.relative_time(board.until, now)
+    return "on hold" if board.blocked_reason else "as soon as a worker is free"
+
+
+def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
+    """Return a link to the item on its board; only its text where no board is set up."""
+    link = board_of(row).link
+    if link is None:
+        return text
+    return admin_base.external_link(item_url(link, item_id), text, f"{text}, on Monday, in a new tab")
+
+
+def record_item_id(row: SyncQueue) -> str:
+    """Return the number of the record's item; empty where it has none or is gone."""
+    if row.entity_id is None:
+        return ""
+    try:
+        model: type[SyncedModel] = registry.entity(row.entity_type).model
+    except registry.UnknownEntity:
+        return ""
+    found = model._default_manager.filter(pk=row.entity_id)
+    return found.values_list("monday_id", flat=True).first() or ""
+
+
+# What a person can do with rows of the queue: which rows an act fits, what it does, and how that is
+# told.
+
+
+@dataclass(frozen=True)
+class QueueOperation:
+    """One act. `verb` and `done` make its sentences, `left` says of one row, and of several, why they were left."""
+
+    name: QueueAction
+    verb: str
+    effect: str
+    done: str
+    left: tuple[str, str]
+    fits: tuple[QueueStatus, ...]
+    run: Callable[[SyncQueueService, QuerySet[SyncQueue], str], BulkResult]
+    run_one: Callable[[SyncQueueService, int, str], SyncQueue]
+
+    def may(self, user: Any) -> bool:
+        """Whether this user may do it."""
+        return is_allowed(user, self.name)
+
+
+RETRY = QueueOperation(
+    QueueAction.RETRY,
+    "Retry",
+    "Each is looked at as soon as a worker is free, with all its tries.",
+    "will be tried again now",
+    ("is done already", "are done already"),
+    (QueueStatus.PENDING, QueueStatus.FAILED),
+    lambda service, rows, by: service.retry_all(rows, by),
+    lambda service, row_id, by: service.manual_retry(row_id, by),
+)
+
+CANCEL = QueueOperation(
+    QueueAction.CANCEL,
+    "Cancel",
+    "A cancelled row is closed without a look. Its record stays as it is on both sides until something else makes "
+    "NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
+    "cancelled",
+    ("is not waiting", "are not waiting"),
+    (QueueStatus.PENDING,),
+    lambda service, rows, by: service.cancel_all(rows, by),
+    lambda service, row_id, by: service.cancel(row_id, by),
+)
+
+DISCARD = QueueOperation(
+    QueueAction.DISCARD,
+    "Discard",
+    "A dead letter that is discarded is closed for good and not tried again. Its record stays as it "
+    "is on both sides "
+    "until something else makes NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
+    "discarded",
+    ("is not a dead letter", "are no dead letters"),
+    (QueueStatus.FAILED,),
+    lambda service, rows, by: service.discard_all(rows, by),
+    lambda service, row_id, by: service.discard(row_id, by),
+)
+
+QUEUE_OPERATIONS: dict[str, QueueOperation] = {act.name: act for act in (RETRY, CANCEL, DISCARD)}
+
+
+@dataclass(frozen=True)
+class OperationReach:
+    """How far an act reaches among rows: those that it fits, those in flight, and live ones that it doesn't fit."""
+
+    fitting: int
+    in_flight: int
+    left: int
+
+
+def with_states(rows: QuerySet[SyncQueue], states: tuple[QueueStatus, ...]) -> QuerySet[SyncQueue]:
+    """Return the rows in these states; as an OR, for which PostgreSQL unites the partial indexes."""
+    return rows.filter(reduce(or_, (Q(status=state) for state in states)))
+
+
+def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> OperationReach:
+    """Count how far an act would reach."""
+    fitting = with_states(rows, operation.fits).count()
+    in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
+    return OperationReach(fitting, in_flight, with_states(rows, LIVE_STATUSES).count() - fitting - in_flight)
+
+
+def run_operation(operation: QueueOperation, rows: QuerySet[SyncQueue], by: str, *, expect: int) -> BulkResult:
+    """Do an act to all rows that it fits, where they are as many as expected, else to none.
+
+    Raises CountChanged, or Conflict where saves hold on to the rows.
+    """
+
+    def attempt() -> BulkResult:
+        with transaction.atomic():
+            result = operation.run(SyncQueueService(), expected_rows(with_states(rows, operation.fits), expect), by)
+            if result.done != expect:  # a worker took one since they were counted
+                raise CountChanged(expect, result.done)
+        return result
+
+    return retry_until_unlocked(attempt)
+
+
+def result_sentences(operation: QueueOperation, result: BulkResult, *, missing: int = 0) -> list[str]:
+    """Return what came of it: what was done, and what was left as it is and why."""
+    lines = left_sentences(operation, result.in_flight, result.left, "was", "were")
+    if result.done:
+        lines.insert(0, f"{humanize.count_with_noun(result.done, 'row')} {operation.done}.")
+    if missing:
+        lines.append(f"{humanize.count_with_noun(missing, 'row is', 'rows are')} not in the queue any more.")
+    return lines
+
+
+def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: str, many: str) -> list[str]:
+    """Return which rows an act leaves alone and why; `one` and `many` are “is” or “was”, “are” or “were”."""
+    lines = []
+    if in_flight:
+        number = humanize.count_with_noun(in_flight, "row is", "rows are")
+        lines.append(f"{number} being worked on right now and {plural(in_flight, one, many)} left alone.")
+    if left:
+        state = plural(left, *operation.left)
+        lines.append(f"{humanize.count_with_noun(left, 'row')} {state} and {plural(left, one, many)} left alone.")
+    return lines
+
+
+# The rows that the queue's list shows by its filters: as a query, in words, and what can be done
+# with all of them.
+
+
+NON_FILTER_PARAMS = (PAGE_VAR, ERROR_FLAG)
+"""Parameters of the list's address that say nothing about which rows match."""
+
+
+def matching_jobs(model_admin: Any, request: HttpRequest) -> QuerySet[SyncQueue]:
+    """Return all rows that match the filters in this request's address; none where it can't be read."""
+    try:
+        listed = model_admin.get_changelist_instance(request)
+    except IncorrectLookupParameters:
+        return SyncQueue.objects.none()
+    rows: QuerySet[SyncQueue] = listed.get_queryset(request)
+    return rows.order_by()
+
+
+def filter_query(params: QueryDict) -> str:
+    """Return these filters as the query of an address."""
+    remaining = params.copy()
+    for name in NON_FILTER_PARAMS:
+        remaining.pop(name, None)
+    return remaining.urlencode()
+
+
+def available_operations(request: HttpRequest) -> list[QueueOperation]:
+    """Return what this user can do with all that match: nothing that fits none of the listed states."""
+    chosen = set(request.GET.getlist("status__exact") or LIVE_STATUSES)
+    return [act for act in QUEUE_OPERATIONS.values() if chosen & set(act.fits) and act.may(request.user)]
+
+
+def filters_text(params: QueryDict) -> str:
+    """Return what the filters let through, in words."""
+    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
+    named = [
+        ("status", _labels(params.getlist("status__exact") or LIVE_STATUSES, dict(QueueStatus.choices))),
+        ("type", _labels(params.getlist("entity_type"), titles)),
+        ("direction", _labels(params.getlist("direction__exact"), dict(QueueDirection.choices))),
+        ("what waits", _labels(params.getlist("what"), dict(UnmatchedItemsFilter.CHOICES))),
+        ("search", f"“{params[SEARCH_VAR]}”" if params.get(SEARCH_VAR) else ""),
+    ]
+    return "; ".join(f"{name}: {text}" for name, text in named if text)
+
+
+def _labels(values: Any, known: Mapping[Any, Any]) -> str:
+    return " or ".join(str(known.get(value, value)) for value in values if value)
+
+
+# Retry, cancel and discard in the admin: for one row, for ticked ones, and for all that match the
+# list's filters.
+
+
+MAX_JOBS_SHOWN = 20
+"""Rows that a question shows as examples."""
+
+LIST_URL_NAME = "admin:sync_syncqueue_changelist"
+
+
+class QueueOperationsMixin:
+    """Adds the acts to the queue's list; all but the retry of ticked rows are asked about with the number of rows."""
+
+    actions = ("retry", "cancel", "discard")
+    # "Select all" would act on a number that nobody confirmed: the buttons for all that match take its place.
+    list_disable_select_all = True
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the page that asks before an act on all that match."""
+        view = self.admin_site.admin_view(self.run_on_matching)  # type: ignore[attr-defined]
+        return [path("all/<slug:name>/", view, name="sync_syncqueue_all"), *super().get_urls()]  # type: ignore[misc]
+
+    def has_retry_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may retry."""
+        return RETRY.may(request.user)
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may cancel."""
+        return CANCEL.may(request.user)
+
+    def has_discard_permission(self, request: HttpRequest) -> bool:
+        """Whether this user may discard."""
+        return DISCARD.may(request.user)
+
+    @admin.action(description="Retry", permissions=["retry"])
+    def retry(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Let rows be tried again now; that costs nothing, so nobody is asked."""
+        return self._run_on_selected(request, RETRY)
+
+    @admin.action(description="Cancel…", permissions=["cancel"])
+    def cancel(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Close waiting rows without a look, after a page that says what that means."""
+        return self._run_on_selected(request, CANCEL)
+
+    @admin.action(description="Discard…", permissions=["discard"])
+    def discard(self, request: HttpRequest, queryset: QuerySet[SyncQueue]) -> HttpResponse:
+        """Throw dead letters away, after a page that says what that means."""
+        return self._run_on_selected(request, DISCARD)
+
+    def _run_on_selected(self, request: HttpRequest, operation: QueueOperation) -> HttpResponse:
+        if request.POST.get("select_across") == "1":
+            all_url = reverse("admin:sync_syncqueue_all", args=[operation.name])
+            return HttpResponseRedirect(f"{all_url}?{filter_query(request.GET)}")
+        keys = sorted({int(key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)})
+        rows = SyncQueue.objects.filter(pk__in=keys)
+
+        def run() -> Report:
+            by = request.user.get_username()
+            if len(keys) == 1:
+                # Alone, so that the error says what is the matter with this very row.
+                with transaction.atomic():
+                    row = operation.run_one(SyncQueueService(), keys[0], by)
+                    log_operation(request, operation, 1, row=row)
+                return Report(f"1 row {operation.done}.")
+            result = operation.run(SyncQueueService(), rows, by)
+            if result.done:
+                log_operation(request, operation, result.done)
+            missing = len(keys) - result.done - result.in_flight - result.left
+            text = " ".join(result_sentences(operation, result, missing=missing))
+            return Report(text) if result.done else Report(problems=[text])
+
+        def question() -> Question:
+            return self._question(operation, rows, selection(request, operation.name))
+
+        return run_action(
+            self, request, run, back_url=request.get_full_path(), atomic=False,
+            question=None if operation is RETRY else question,
+        )  # fmt: skip
+
+    def run_on_matching(self, request: HttpRequest, name: str) -> HttpResponse:
+        """Ask before an act on all that match the filters in the address, then do it to exactly as many."""
+        operation = QUEUE_OPERATIONS.get(name)
+        if operation is None:
+            raise Http404(f"The queue knows no act “{name}”.")
+        rows, matches = with_states(matching_jobs(self, request), LIVE_STATUSES), filters_text(request.GET)
+
+        def run() -> str:
+            reach = count_reach(operation, rows)
+            by, expect = request.user.get_username(), expected_count(request)
+            done = run_operation(operation, rows, by, expect=expect).done
+            log_operation(request, operation, done, which=f", all that matched: {matches}")
+            return " ".join(result_sentences(operation, BulkResult(done, reach.in_flight, reach.left)))
+
+        return run_action(
+            self, request, run, back_url=f"{reverse(LIST_URL_NAME)}?{filter_query(request.GET)}", asked_by_get=True,
+            allowed=operation.may(request.user) and self.has_view_permission(request),  # type: ignore[attr-defined]
+            question=lambda: self._question(operation, rows, [], matches), atomic=False, failed="Nothing was done.",
+        )  # fmt: skip
+
+    def _question(
+        self,
+        operation: QueueOperation,
+        rows: QuerySet[SyncQueue],
+        hidden: Sequence[tuple[str, object]],
+        matches: str = "",
+    ) -> Question:
+        reach = count_reach(operation, rows)
+        fitting, verb = humanize.count_with_noun(reach.fitting, "row"), operation.verb
+        if reach.fitting:
+            effects = [f"All that match: {matches}." if matches else "", operation.effect]
+        else:
+            effects = [f"Looked for: {matches}." if matches else ""]
+        examples = list(with_states(rows, operation.fits).order_by("-id")[:MAX_JOBS_SHOWN])
+        self.prepare_page(examples)  # type: ignore[attr-defined]
+        cells = [
+            (
+                self.record_or_item(row),  # type: ignore[attr-defined]
+                row.get_status_display(),
+                humanize.without_request_id(job_reason(row)),
+            )
+            for row in examples
+        ]
+        table = RecordTable(("Record", "Status", "Why"), cells, reach.fitting, listed="newest")
+        return Question(
+            f"{verb} {fitting}?" if reach.fitting else f"Nothing to {verb.lower()}",
+            [text for text in (*effects, *left_sentences(operation, reach.in_flight, reach.left, "is", "are")) if text],
+            f"Yes, {verb.lower()} {fitting}" if reach.fitting else "",
+            [table] if cells else [],
+            [*hidden, ("expect", reach.fitting)],
+        )
+
+
+def log_operation(
+    request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None, which: str = ""
+) -> None:
+    """Leave the line of an act in the admin's log."""
+    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'row')}{which}.", row)
+
+
+LIVE_STATUSES = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)
+"""Without what is done, which stays in the queue for a while."""

@@ -1,0 +1,438 @@
+"""The queue's page: how each board stands and what is paused, above the list of jobs: the live ones unless asked,
+never counted to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property, reduce
+from operator import or_
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
+from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import ChoicesCheckboxFilter
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.admin_base import (
+    EntityFilter,
+    PageChangeList,
+    ReadOnlyAdmin,
+    RecordLinkMixin,
+    UnmatchedItemsFilter,
+    record_ids_by_name,
+)
+from sync.admin.board_cards import BoardStatus, Card, build_card
+from sync.admin.confirmed_action import Report, run_action
+from sync.admin.queue_actions import (
+    LIVE_STATUSES,
+    QUEUE_OPERATIONS,
+    STATUS_BADGES,
+    QueueOperation,
+    QueueOperationsMixin,
+    available_operations,
+    board_item_link,
+    filter_query,
+    item_label,
+    job_causes_text,
+    job_reason,
+    next_pass_text,
+    record_item_id,
+)
+from sync.apps import LIVE_ROWS
+from sync.choices import QueueDirection, QueueStatus
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.models import QueuePause, SyncQueue
+from sync.models.outbox_row import QueueAction, is_allowed
+from sync.outbox import pauses as outbox_pauses
+from sync.records import authors
+from sync.records.availability import Overview, number_of, overview
+from sync.records.item_links import item_names
+
+MAX_COUNTED = 10_000
+"""Rows that are counted and can be paged through; further ones are found by the filters."""
+
+_NON_FILTER_PARAMS = (PAGE_VAR, ORDER_VAR, ERROR_FLAG)
+
+
+class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters when it runs
+    """Counts no further than the cap; of the whole table it says what the last ANALYZE estimated.
+
+    `known_count` is the number of rows where somebody has counted them already.
+    """
+
+    template_name = "sync/queue_pages.html"
+
+    def __init__(self, *args: Any, known_count: int | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.known_count = known_count
+
+    @cached_property
+    def count(self) -> int:
+        """Return how many rows there are, at most as many as are paged through."""
+        return min(self._row_count, MAX_COUNTED)
+
+    @property
+    def count_text(self) -> str:
+        """Return how many rows there are: exact, as an estimate, or as more than the cap."""
+        if self._row_count <= MAX_COUNTED or self.known_count is not None:
+            return f"{self._row_count:,}"
+        estimate = self._estimate
+        return f"{MAX_COUNTED:,}+" if estimate <= MAX_COUNTED else f"About {estimate:,}"
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether there are rows behind the last page."""
+        return self._row_count > MAX_COUNTED
+
+    @cached_property
+    def _row_count(self) -> int:
+        if self.known_count is not None:
+            return self.known_count
+        rows: Any = self.object_list
+        return int(rows.order_by()[: MAX_COUNTED + 1].count())
+
+    @cached_property
+    def _estimate(self) -> int:
+        """Return the planner's figure for the whole table; 0 where only a part of it is listed."""
+        rows: Any = self.object_list
+        if rows.query.where:
+            return 0
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT greatest(reltuples, 0) FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
+            )
+            return int(cursor.fetchone()[0])
+
+
+class StatusFilter(ChoicesCheckboxFilter):
+    """By status; the live ones unless others are chosen, and the boxes say so."""
+
+    def value(self) -> list[str]:
+        """Return the states that are listed."""
+        return self.lookup_val or [str(status) for status in LIVE_STATUSES]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return the rows of these states; as an OR, for which PostgreSQL unites the partial indexes."""
+        chosen = set(self.value())
+        if chosen >= set(QueueStatus.values):
+            return queryset
+        return queryset.filter(reduce(or_, (Q(status=status) for status in sorted(chosen))))
+
+
+def is_default_list(params: Mapping[str, Any]) -> bool:
+    """Whether these filters, whatever the order and the page, are those that the list opens with."""
+    names = {name for name, value in params.items() if any(value) and name not in _NON_FILTER_PARAMS}
+    return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
+
+
+# How the queue stands: what the panel above its rows says, of one moment.
+
+
+EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
+
+_DIRECTION_LABELS = {
+    QueueDirection.TO_MONDAY.value: "writing to Monday",
+    QueueDirection.TO_NPD.value: "taking over from Monday",
+}
+
+
+@dataclass(frozen=True)
+class PauseEntry:
+    """A pause with its words and what its Resume button sends."""
+
+    row: QueuePause
+    what: str
+
+
+@dataclass(frozen=True)
+class QueuePanel:
+    """Everything above the list, and for the first page what it was made of."""
+
+    cards: Sequence[Card]
+    boards: Sequence[BoardStatus]
+    overview: Overview
+    pauses: Sequence[PauseEntry]
+    live: int
+    now: datetime
+
+    @property
+    def board_choices(self) -> list[tuple[str, str]]:
+        """What can be paused: every board, or one."""
+        return [("", str(EVERY_BOARD)), *((spec.entity_type, spec.board_title) for spec in registry.entities())]
+
+    @property
+    def direction_choices(self) -> list[tuple[str, str]]:
+        """Which direction of it can be paused."""
+        return [("", str(BOTH_WAYS)), *((str(direction.value), str(direction.label)) for direction in QueueDirection)]
+
+
+def load_panel() -> QueuePanel:
+    """Return how the queue stands now."""
+    status = overview(finished=True)
+    boards = [BoardStatus(registry.entity(one.entity_type), one, status) for one in status.boards]
+    return QueuePanel(
+        cards=[build_card(one) for one in boards],
+        boards=boards,
+        overview=status,
+        pauses=[PauseEntry(one, pause_label(one)) for one in status.pauses],
+        live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
+        now=status.now,
+    )
+
+
+def panel_of(request: HttpRequest) -> QueuePanel:
+    """Return the panel of a page; whatever the page shows is of one moment."""
+    if not hasattr(request, "queue_panel"):
+        request.queue_panel = load_panel()  # type: ignore[attr-defined]
+    found: QueuePanel = request.queue_panel  # type: ignore[attr-defined]
+    return found
+
+
+def pause_label(pause: QueuePause) -> str:
+    """Return what a pause holds, in words: "Everything", "Contacts", "Every board, writing to Monday"."""
+    titles = {spec.entity_type: spec.board_title for spec in registry.entities()}
+    board = titles.get(pause.entity_type, pause.entity_type)
+    if not pause.direction:
+        return board or "Everything"
+    return f"{board or EVERY_BOARD}, {_DIRECTION_LABELS.get(pause.direction, pause.direction)}"
+
+
+MAX_WHY_LENGTH = 500
+
+
+# The queue in the admin: how it stands, what waits, why and until when; and the doors to steer it.
+
+
+_SUMMARY_COLUMNS = (
+    *("id", "entity_id", "remote_id", "causes", "status"),
+    *("error_message", "reason", "attempts", "max_attempts"),
+)
+"""Columns that the page of a row says in words before its other columns."""
+
+
+class QueueChangeList(PageChangeList):
+    """The list with its panel, both of one moment."""
+
+    request: HttpRequest
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Fetch the page."""
+        self.request = request
+        super().get_results(request)
+
+    def annotate_rows(self, rows: list[Any]) -> None:
+        """What the panel shows of the boards is what their rows say, too."""
+        for row in rows:
+            row.page_now = self.panel.now
+            row.page_boards = self.panel.overview.by_type
+
+    def get_filters(self, request: HttpRequest) -> tuple[Any, ...]:
+        """The filters that the list opens with are none that a person has set."""
+        *found, active = super().get_filters(request)
+        return (*found, active and not is_default_list(dict(self.filter_params) | {SEARCH_VAR: ""}))
+
+    @property
+    def panel(self) -> QueuePanel:
+        """How the queue stands."""
+        return panel_of(self.request)
+
+    @property
+    def acts(self) -> list[QueueOperation]:
+        """What this user can do with all that match."""
+        return available_operations(self.request) if self.result_count else []
+
+    @property
+    def address(self) -> str:
+        """The filters, as the query of an address."""
+        return filter_query(self.request.GET)
+
+
+@admin.register(SyncQueue)
+class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, ReadOnlyAdmin):
+    """Rows that say "this record may differ"."""
+
+    list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
+    list_display_links = ("state",)
+    list_filter = (("status", StatusFilter), EntityFilter, ("direction", ChoicesCheckboxFilter), UnmatchedItemsFilter)
+    search_fields = ("remote_id", "error_message", "reason", "entity_id")
+    search_help_text = "A record's name or id, the number of an item, or words of an error"
+    ordering = ("-id",)
+    json_fields = ("payload",)
+    # Counting what each filter would let through reads the whole table.
+    show_facets = admin.ShowFacets.NEVER
+    change_list_template = "sync/queue_list.html"
+    list_before_template = "sync/queue_panel.html"
+    change_form_outer_before_template = "sync/queue_buttons.html"
+    empty_title = "Nothing waits"
+    empty_words = (
+        "Nothing waits, nothing is being worked on, and nothing has stopped. A save in NPD or an edit on a board "
+        "writes a row; rows that are done are listed by the filter “Completed”."
+    )
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add what the panel's Pause and Resume buttons send to; both take nothing but a POST."""
+        view = self.admin_site.admin_view
+        return [
+            path("pause/", view(require_POST(self.pause_view)), name="sync_syncqueue_pause"),
+            path("resume/", view(require_POST(self.resume_view)), name="sync_syncqueue_resume"),
+            *super().get_urls(),
+        ]
+
+    def pause_view(self, request: HttpRequest) -> HttpResponse:
+        """Pause what the form names."""
+
+        def run() -> Report:
+            reason = request.POST.get("why", "").replace("\0", "")[:MAX_WHY_LENGTH]
+            now = sync_now()
+            made = outbox_pauses.pause(request.user.get_username(), **_pause_target(request), why=reason)
+            label = pause_label(made)
+            if made.paused_at < now:
+                since = humanize.optional_day_and_time(made.paused_at)
+                return Report(problems=[f"{label}: already paused by {made.paused_by}, since {since}."])
+            authors.log_queue_action(request.user, f"Paused: {label}. {made.why}".strip())
+            return Report(f"{label}: paused. Changes are kept and wait until it is resumed.")
+
+        return self._run(request, run)
+
+    def resume_view(self, request: HttpRequest) -> HttpResponse:
+        """End the pause that the button stands on."""
+
+        def run() -> Report:
+            label = pause_label(QueuePause(**_pause_target(request)))
+            if not outbox_pauses.resume(request.user.get_username(), **_pause_target(request)):
+                return Report(problems=[f"{label}: not paused any more. Somebody else has resumed it."])
+            authors.log_queue_action(request.user, f"Resumed: {label}.")
+            return Report(f"{label}: resumed. What waited is worked now.")
+
+        return self._run(request, run)
+
+    def _run(self, request: HttpRequest, run: Callable[[], Report]) -> HttpResponse:
+        may_pause, listed = is_allowed(request.user, QueueAction.PAUSE), reverse("admin:sync_syncqueue_changelist")
+        # In transactions of their own: a pause counts only once it is committed, and a resume moves many rows.
+        return run_action(self, request, run, back_url=listed, allowed=may_pause, atomic=False)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+        """Say the row in words first, then its columns."""
+        first = ["record_or_item", "item_on_monday", "state", "full_reason", "next_try", "tries", "wrote_it"]
+        return [*first, *(name for name in super().get_fields(request, obj) if name not in _SUMMARY_COLUMNS)]
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[QueueChangeList]:
+        """Return the list with the panel."""
+        return QueueChangeList
+
+    def get_paginator(self, request: HttpRequest, queryset: Any, *args: Any, **kwargs: Any) -> CappedPaginator:
+        """Return the paginator; the live rows have been counted for the panel."""
+        known_count = panel_of(request).live if is_default_list(dict(request.GET.lists())) else None
+        return CappedPaginator(queryset, *args, known_count=known_count, **kwargs)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Say what this user may do."""
+        more = {"may_pause": is_allowed(request.user, QueueAction.PAUSE)}
+        response: HttpResponse = super().changelist_view(request, more | (extra_context or {}))
+        return response
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the names of the page's new items on its rows, and what is known of their boards."""
+        super().prepare_page(rows)
+        names = item_names(row.remote_id for row in rows if row.is_unmatched_item)
+        boards = SimpleLazyObject(lambda: overview().by_type)
+        for row in rows:
+            row.page_items = names
+            row.page_boards = getattr(row, "page_boards", boards)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Offer what fits the row as it stands; the buttons lead back to the rows that are not done."""
+        row, listed = kwargs.get("obj"), reverse("admin:sync_syncqueue_changelist")
+        labels = {QueueAction.RETRY: "Try now" if row and row.status == QueueStatus.PENDING else "Retry"}
+        row_operations = [
+            (act.name, labels.get(act.name, f"{act.verb}…"))
+            for act in QUEUE_OPERATIONS.values()
+            if row and row.status in act.fits and act.may(request.user)
+        ]
+        answer: HttpResponse = super().render_change_form(
+            request, context | {"live_rows": f"{listed}?{LIVE_ROWS}", "row_acts": row_operations}, *args, **kwargs
+        )
+        return answer
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Find also by the record's name."""
+        found, doubles = super().get_search_results(request, queryset, search_term)
+        named = record_ids_by_name(search_term)
+        return (found | queryset.filter(Q(entity_id__in=named)) if named else found), doubles
+
+    state = admin_base.badge_column("status", "Status", STATUS_BADGES)
+
+    @admin.display(description="Record")
+    def record_or_item(self, row: SyncQueue) -> SafeString | str:
+        """Return the record, or the item that none has yet."""
+        if not row.is_unmatched_item:
+            return self.record(row)
+        return board_item_link(row, str(row.remote_id), self.record_name(row))
+
+    def record_name(self, row: Any) -> str:
+        """Return the record's name, or the item's while no record has it."""
+        if not row.is_unmatched_item:
+            return super().record_name(row)
+        names = getattr(row, "page_items", None)
+        return item_label(row, item_names([row.remote_id]) if names is None else names)
+
+    @admin.display(description="Monday item")
+    def item_on_monday(self, row: SyncQueue) -> SafeString | str:
+        """Return the item that the row is about, also where only the record knows it."""
+        item_id = row.remote_id or record_item_id(row)
+        return board_item_link(row, item_id, item_id) if item_id else "none yet"
+
+    @admin.display(description="Why")
+    def full_reason(self, row: SyncQueue) -> SafeString | str:
+        return admin_base.with_request_id(job_reason(row)) if job_reason(row) else humanize.DASH
+
+    @admin.display(description="Direction", ordering="direction")
+    def way(self, row: SyncQueue) -> str:
+        """Return which side gave the reason to look."""
+        return row.get_direction_display()
+
+    @admin.display(description="Tries")
+    def tries(self, row: SyncQueue) -> str:
+        return f"{row.attempts} of {row.max_attempts}"
+
+    @admin.display(description="Next try", ordering="next_retry")
+    def next_try(self, row: SyncQueue) -> str:
+        return next_pass_text(row) or humanize.DASH
+
+    @admin.display(description="Why")
+    def reason_words(self, row: SyncQueue) -> SafeString | str:
+        """Return the error, or the reason for which it waits."""
+        text = job_reason(row)
+        return (
+            format_html('<span class="npd-text">{}</span>', humanize.shorten(humanize.without_request_id(text), 160))
+            if text
+            else humanize.DASH
+        )
+
+    age = admin_base.time_column("created_at", "Written")
+
+    @admin.display(description="Written by")
+    def wrote_it(self, row: SyncQueue) -> str:
+        return job_causes_text(row.causes)
+
+
+def _pause_target(request: HttpRequest) -> dict[str, str]:
+    return {name: request.POST.get(name, "") for name in ("entity_type", "direction")}

@@ -1,0 +1,480 @@
+"""The admin of a synced model: its list with sync states, its form, and what a person does with records: sync now,
+pause, direction, unlink and link again.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import connection, transaction
+from django.db.models import Model, QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_POST
+from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter
+
+from sync.admin import admin_base
+from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin
+from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin
+from sync.admin.confirmed_action import (
+    MAX_ROWS_SHOWN,
+    Question,
+    RecordTable,
+    Report,
+    confirmed_rows,
+    run_action,
+    selection,
+)
+from sync.admin.history_pages import history_of
+from sync.admin.record_panel import (
+    DIRECTION_EFFECTS,
+    RecordSyncView,
+    board_name,
+    field_rows,
+    list_cell,
+    missing_item_text,
+    next_change_lines,
+    open_items,
+    overwritten_values,
+    record_item_link,
+    rejected_value_url,
+    view_of,
+    views_of,
+)
+from sync.api.request_rules import monday_throttle_reason
+from sync.choices import SyncDirection
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.ledger import SyncStateService
+from sync.models import SyncedModel
+from sync.operations.preview.explanation import LiveReading, read_live
+from sync.operations.push import last_manual_push, push_record
+from sync.outbox import notify
+from sync.records import tombstones
+from sync.records.authors import log_action, log_action_many
+from sync.records.item_links import relink, request_unlink_many, unlinked_item
+from sync.records.record_settings import clean_reason, pause_record, record_pause, resume_record, set_direction
+
+_UNLINK_EFFECTS = (
+    (
+        "Each item's NPD ID is cleared, then the record's sync is turned off. Both sides keep what they have, and "
+        "neither changes the other any more; open conflicts close, their values stay in the history."
+    ),
+    (
+        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” "
+        "on the record's "
+        "page undoes it: what changed meanwhile then flows, or is asked about."
+    ),
+)
+
+_LINK_EFFECTS = (
+    "Each record is linked with the item that was let go of it, and its sync is turned on.",
+    (
+        "What changed on one side since flows to the other; what both sides changed differently becomes "
+        "a conflict. To "
+        "undo it, unlink the record again."
+    ),
+)
+
+
+RecordActionView = Callable[[HttpRequest, SyncedModel], HttpResponse]
+
+
+# The admin of a synced model: badges in the list, the sync panel on the record, and its buttons.
+
+
+SYNC_FILTERS: list[Any] = [
+    HealthFilter,
+    ("sync_status", ChoicesCheckboxFilter),
+    ("sync_direction", ChoicesCheckboxFilter),
+    ("sync_enabled", BooleanRadioFilter),
+    ("updated_at", DateTimeRangeFilter),
+]
+
+
+class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
+    """What every synced model's admin has; a model's own admin adds its columns and fields."""
+
+    class Media:
+        css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
+
+    form = ConcurrentRecordForm
+    actions = ("sync_now", "turn_sync_on", "turn_sync_off", "unlink", "link_again")
+    change_form_before_template = "sync/record_shown.html"
+    change_form_outer_before_template = "sync/record_state.html"
+    change_form_outer_after_template = "sync/record_panel.html"
+    delete_confirmation_template = "sync/delete_confirmation.html"
+    delete_selected_confirmation_template = "sync/delete_selected_confirmation.html"
+    warn_unsaved_form = True
+
+    # --- the list ---
+
+    def prepare_page(self, rows: list[Any]) -> None:
+        """Put the sync state on every row of the page."""
+        super().prepare_page(rows)
+        views = views_of(rows, rows[0].page_now) if rows else {}
+        for row in rows:
+            row.sync_view = views.get(row.pk)
+
+    @admin.display(description="Sync", ordering="sync_status")
+    def sync(self, record: Any) -> SafeString | str:
+        return list_cell(record.sync_view)
+
+    @admin.display(description="On Monday")
+    def item(self, record: Any) -> SafeString | str:
+        return record_item_link(record.sync_view and record.sync_view.state, record)
+
+    updated = admin_base.time_column("updated_at", "Updated")
+
+    # --- actions on a selection ---
+
+    @admin.action(description="Sync now", permissions=["change"])
+    def sync_now(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Push the selected records now, also those whose sync is off: a person asked for it by name."""
+        rejected: Counter[str] = Counter()
+        waiting: Counter[str] = Counter()
+        started = 0
+        for record in queryset:
+            try:
+                answer = push_record(record, by=request.user.get_username())
+            except ActionError as error:
+                self.message_user(request, f"Nothing was sent. {error}", messages.ERROR)
+                return
+            log_action(request.user, record, f"Sync now: {answer.message}")
+            if not answer.triggered:
+                rejected[answer.message] += 1
+            elif answer.wait_reason:
+                waiting[answer.wait_reason] += 1
+            else:
+                started += 1
+        if started:
+            self.message_user(request, f"Sync of {self._count_text(started)} started.", messages.SUCCESS)
+        for reason, count in waiting.most_common(5):
+            self.message_user(request, f"Sync of {self._count_text(count)} waits: {reason}", messages.WARNING)
+        for reason, count in rejected.most_common(5):
+            self.message_user(request, f"{count} not sent: {reason}", messages.WARNING)
+
+    def _count_text(self, number: int) -> str:
+        return humanize.count_with_noun(number, str(self.opts.verbose_name), str(self.opts.verbose_name_plural))
+
+    @admin.action(description="Turn sync on", permissions=["change"])
+    def turn_sync_on(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Let the selected records sync again."""
+        self._set_sync(request, queryset, on=True)
+
+    @admin.action(description="Turn sync off", permissions=["change"])
+    def turn_sync_off(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Stop the sync of the selected records; both sides keep what they have."""
+        self._set_sync(request, queryset, on=False)
+
+    def _set_sync(self, request: HttpRequest, queryset: QuerySet[Any], *, on: bool) -> None:
+        others = queryset.filter(sync_enabled=not on)
+        with transaction.atomic():
+            records = list(others.select_for_update(no_key=True, of=("self",)).order_by("id"))
+            self.model._default_manager.filter(pk__in=[record.pk for record in records]).update(sync_enabled=on)
+            message = [{"changed": {"fields": [str(self.opts.get_field("sync_enabled").verbose_name)]}}]
+            for record in records:
+                self.log_change(request, record, message)
+        notify.notify_board(self.model.entity_type())
+        state = "on" if on else "off"
+        text = (
+            f"Sync turned {state} for {self._count_text(len(records))}."
+            if records
+            else f"Sync was {state} for all of them already."
+        )
+        self.message_user(request, text, messages.SUCCESS if records else messages.INFO)
+
+    @admin.action(description="Unlink from Monday…", permissions=["change"])
+    def unlink(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Let go of the items of these records, after a page that says what that means."""
+
+        def question() -> Question:
+            cells = [(str(record), record.monday_id or "none") for record in queryset[:MAX_ROWS_SHOWN]]
+            table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
+            hidden = selection(request, "unlink", table.total)
+            return Question("Unlink from Monday?", _UNLINK_EFFECTS, "Yes, unlink", [table], hidden)
+
+        def run() -> Report:
+            rows = confirmed_rows(request, queryset)
+            linked = list(rows.exclude(monday_id=None).values_list("pk", flat=True))
+            without_item = [
+                f"“{record}” has no item on Monday, so there is nothing to unlink."
+                for record in rows.filter(monday_id=None)
+            ]
+            if not linked:
+                return Report(problems=without_item)
+            log_action_many(request.user, rows.filter(pk__in=linked), "Unlink from Monday was asked for.")
+            request_unlink_many(queryset.model.entity_type(), linked, request.user.get_username())
+            return Report(f"{humanize.count_with_noun(len(linked), 'record')} will be unlinked now.", without_item)
+
+        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+
+    @admin.action(description="Link again…", permissions=["change"])
+    def link_again(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse:
+        """Link records with the items that were let go of them, after a page that says which."""
+
+        def question() -> Question:
+            items = [(record, unlinked_item(record)) for record in queryset[:MAX_ROWS_SHOWN]]
+            cells = [(str(record), item.item_id if item else "none was let go") for record, item in items]
+            table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
+            hidden = selection(request, "link_again", table.total)
+            return Question("Link with their items again?", _LINK_EFFECTS, "Yes, link again", [table], hidden)
+
+        def run() -> Report:
+            done, errors = 0, []
+            for record in confirmed_rows(request, queryset):
+                try:
+                    item_id = relink(record, request.user.get_username())
+                    log_action(request.user, record, f"Linked with item {item_id} again.")
+                    done += 1
+                except Conflict as refused:
+                    errors.append(str(refused))
+            text = f"{humanize.count_with_noun(done, 'record')} linked again. The next look settles the rest."
+            return Report(text if done else "", errors)
+
+        return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
+
+    # --- the record's page, and its buttons ---
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add them."""
+        found = [
+            path(f"<uuid:record_id>/{name}/", self._action_view(act), name=self._url_name(name))
+            for name, act in self._record_actions().items()
+        ]
+        return [*found, *super().get_urls()]
+
+    def _record_actions(self) -> dict[str, RecordActionView]:
+        return {
+            "pause": self.pause_record,
+            "resume": self.resume_record,
+            "direction": self.change_direction,
+            "read-monday": self.read_monday,
+            "sync-now": self.push_record,
+        }
+
+    def action_urls(self, record: SyncedModel) -> dict[str, str]:
+        """Return the addresses for a record's page."""
+        return {
+            name.replace("-", "_"): reverse(f"admin:{self._url_name(name)}", args=[record.pk])
+            for name in self._record_actions()
+        }
+
+    def _url_name(self, view: str) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_{view.replace('-', '_')}"
+
+    def _action_view(self, record_action: RecordActionView) -> Callable[..., HttpResponse]:
+        def view(request: HttpRequest, record_id: UUID) -> HttpResponse:
+            record = self.get_queryset(request).filter(pk=record_id).first()
+            message = f"There is no {self.opts.verbose_name} {record_id}; it may have been deleted."
+            if record is None:
+                raise Http404(message)
+            if not self.has_change_permission(request, record):
+                raise PermissionDenied
+            try:
+                return record_action(request, record)
+            except type(record).DoesNotExist as gone_meanwhile:
+                raise Http404(message) from gone_meanwhile
+
+        wrapped: Callable[..., HttpResponse] = self.admin_site.admin_view(require_POST(view))
+        return wrapped
+
+    def _page_url(self, record: SyncedModel) -> str:
+        return reverse(f"admin:{self._url_name('change')}", args=[record.pk])
+
+    def pause_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Turn one record's sync off, with a reason."""
+
+        def run() -> str:
+            reason = clean_reason(request.POST.get("why", ""))
+            pause_record(record, reason)
+            log_action(request.user, record, f"Paused. {reason}".strip())
+            return (
+                f"“{record}” is paused: nothing is sent and nothing is taken over. Edits on both sides are kept; "
+                "“Resume” goes on from there."
+            )
+
+        return run_action(self, request, run, back_url=self._page_url(record))
+
+    def resume_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Turn one record's sync on again."""
+
+        def run() -> str:
+            resume_record(record)
+            log_action(request.user, record, "Resumed.")
+            return (
+                f"“{record}” is resumed. What one side changed meanwhile flows now; what both changed differently is "
+                "asked about."
+            )
+
+        return run_action(self, request, run, back_url=self._page_url(record))
+
+    def change_direction(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Give one record another direction; where that side's edits are going to be replaced, after a page."""
+        chosen, shown = request.POST.get("direction", ""), request.POST.get("shown", "")
+        overwritten = overwritten_values(record, SyncDirection(chosen)) if chosen in SyncDirection.values else None
+
+        def question() -> Question:
+            undo = (
+                "What is overwritten stays in the record's history and can be taken back from there. Another direction "
+                "can be chosen at any time."
+            )
+            return Question(
+                f"Turn “{record}” to “{SyncDirection(chosen).label}”?",
+                [DIRECTION_EFFECTS[SyncDirection(chosen)], undo],
+                "Yes, change the direction",
+                [overwritten] if overwritten and overwritten.rows else [],
+                hidden=[("direction", chosen), ("shown", shown)],
+                page_name=str(record),
+            )
+
+        def run() -> str:
+            if chosen not in SyncDirection.values:
+                raise Conflict("Nothing was changed: choose a direction.")
+            direction = SyncDirection(chosen)
+            set_direction(record, direction, expected=shown)
+            before = SyncDirection(shown)
+            log_action(request.user, record, f"Direction: from “{before.label}” to “{direction.label}”.")
+            return (
+                f"The direction of “{record}” is “{direction.label}”; it was “{before.label}”. "
+                f"{DIRECTION_EFFECTS[direction]}"
+            )
+
+        return run_action(
+            self, request, run, back_url=self._page_url(record), question=question if overwritten else None,
+            is_fresh=record.sync_direction == shown != chosen,
+        )  # fmt: skip
+
+    def push_record(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Push one record by name, then return to its page."""
+
+        def run() -> Report:
+            answer = push_record(record, by=request.user.get_username())
+            log_action(request.user, record, f"Sync now: {answer.message}")
+            sent = answer.triggered and not answer.wait_reason
+            return Report(answer.message) if sent else Report(problems=[answer.message])
+
+        return run_action(self, request, run, back_url=self._page_url(record), atomic=False)
+
+    def read_monday(self, request: HttpRequest, record: SyncedModel) -> HttpResponse:
+        """Read Monday's side in one call and show it beside NPD's; to htmx only the table, else a page."""
+        throttle_text = monday_throttle_reason(request)
+        live_reading = LiveReading(unread_reason=throttle_text) if throttle_text else read_live(record)
+        log_action(
+            request.user,
+            record,
+            f"Monday was not read: {live_reading.unread_reason}"
+            if live_reading.unread_reason
+            else "Both sides were read.",
+        )
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "Both sides, read just now",
+            "page_name": str(record),
+            "opts": self.opts,
+            "sides": field_rows(SyncStateService().describe(record, live_reading.values)),
+            "sides_read": not live_reading.unread_reason,
+            "sides_unread": live_reading.unread_reason,
+            "sides_next": next_change_lines(live_reading),
+            "sync_board": board_name(record.entity_type()),
+            "sync_may_push": True,
+            "sync_enabled": record.sync_enabled,
+            "sync_urls": self.action_urls(record),
+            "back": self._page_url(record),
+        }
+        part = request.headers.get("HX-Request") == "true"
+        return TemplateResponse(request, "sync/record_sides.html" if part else "sync/record_sides_page.html", context)
+
+    # --- the record's form ---
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the record; when it is about to be saved, read under its lock."""
+        found = super().get_object(request, object_id, from_field)
+        if found is None or request.method != "POST" or not connection.in_atomic_block:
+            return found
+        # NO KEY: a contact that is saved meanwhile may still point at this organization.
+        locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
+        return locked.filter(pk=found.pk).first()
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add the sync panel to the record's page."""
+        record = kwargs.get("obj")
+        if record is not None:
+            context |= self._panel_context(request, record, view_of(record))
+        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
+        return answer
+
+    def _panel_context(self, request: HttpRequest, record: SyncedModel, view: RecordSyncView) -> dict[str, Any]:
+        labels = view.state.labels
+        return {
+            "sync_view": view,
+            "sides": field_rows(view.state),
+            "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
+            "sync_board": board_name(record.entity_type()),
+            "sync_held": [
+                (labels.get(key, key), admin_base.with_request_id(reason), rejected_value_url(record, key, view.state))
+                for key, reason in view.state.blocked_fields.items()
+            ],
+            "sync_history": history_of(record),
+            "sync_page": request.path,
+            "sync_sent_by_name": last_manual_push(record),
+            "sync_last": admin_base.time_tag(record.monday_last_synced, view.now),
+            "sync_may_push": self.has_change_permission(request, record),
+            "sync_enabled": record.sync_enabled,
+            "sync_pause": record_pause(record),
+            "sync_without_item": missing_item_text(record),
+            "sync_open": open_items(record, request.user),
+            "sync_direction": SyncDirection(record.sync_direction).label,
+            "sync_direction_value": record.sync_direction,
+            "sync_directions": [
+                (direction.value, direction.label, text) for direction, text in DIRECTION_EFFECTS.items()
+            ],
+            "sync_urls": self.action_urls(record),
+            "sync_may_unlink": bool(record.monday_id),
+            "sync_let_go": None if record.monday_id else unlinked_item(record),
+            "sync_list_url": reverse(f"admin:{self._url_name('changelist')}"),
+        }
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        """Delete, and say what becomes of the item."""
+        linked = getattr(obj, "monday_id", None)
+        super().delete_model(request, obj)
+        if linked:
+            self.message_user(
+                request,
+                f"“{obj}” is gone from NPD. {tombstones.item_consequence(self.model.entity_type())}",
+                messages.INFO,
+            )
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """Delete, and say what becomes of the items."""
+        linked = queryset.exclude(monday_id=None).exists()
+        super().delete_queryset(request, queryset)
+        if linked:
+            self.message_user(request, tombstones.items_consequence(self.model.entity_type()), messages.INFO)
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Tell the page that asks before a deletion what becomes of the items."""
+        answer: HttpResponse | None = super().response_action(request, queryset)
+        if isinstance(answer, TemplateResponse) and answer.context_data is not None and not answer.is_rendered:
+            answer.context_data["items_follow"] = tombstones.items_consequence(self.model.entity_type())
+        return answer
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Say before the deletion what becomes of the item."""
+        record = self.get_object(request, object_id)
+        linked = record is not None and record.monday_id
+        follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
+        answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | {"item_stays": follows})
+        return answer

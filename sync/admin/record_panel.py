@@ -1,0 +1,317 @@
+"""What a record's page says of its sync: the state as a badge, both sides and the last synced value of each field,
+what is open, what the next pass would do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser, PermissionsMixin
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from sync import registry
+from sync.admin import admin_base
+from sync.admin.board_cards import STATE_BADGES
+from sync.admin.confirmed_action import RecordTable
+from sync.admin.deletion_pages import KIND_LABELS
+from sync.choices import GuardKind, GuardState, RecordSyncStatus, SyncDirection
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.conflict_store import OpenConflict, current_store
+from sync.ledger import FieldReason, RecordView, SyncStateService
+from sync.models import GuardedAct, SyncedModel
+from sync.operations.preview.explanation import LiveReading
+from sync.operations.preview.planned_changes import ChangeKind
+from sync.operations.preview.sync_plan import change_line
+from sync.records.blocked_fields import throttle_reason, throttled_fields
+from sync.records.record_health import Part, RecordState
+from sync.registry import link_of
+
+
+@dataclass(frozen=True)
+class RecordSyncView:
+    """What a page shows of one record's sync: its state, its open conflicts, and the time of the page."""
+
+    record_id: UUID
+    state: RecordView
+    now: datetime
+    conflicts: Sequence[OpenConflict] = field(default_factory=tuple)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether all attempts failed, so that nothing happens before a person acts."""
+        return self.state.reason_code is Part.FAILED
+
+    @property
+    def next_try(self) -> str:
+        """When the next look comes, in words; empty when none is planned."""
+        moment = self.state.next_try
+        if self.state.status != RecordSyncStatus.PENDING or moment is None:
+            return ""
+        return "now" if moment <= self.now else humanize.relative_time(moment, self.now)
+
+    @property
+    def reason(self) -> str:
+        """The reason, as a sentence; the time of the next look stands beside it."""
+        return humanize.without_next_sync(self.state.words)
+
+    @property
+    def reason_traced(self) -> SafeString:
+        """The reason with the id of Monday's request, for the record's own page."""
+        return admin_base.with_request_id(self.reason)
+
+    @property
+    def fields_in_conflict(self) -> str:
+        """The fields of open conflicts, by their labels."""
+        labels = self.state.labels
+        return humanize.join_first([labels.get(key, key) for key in self.state.conflict_fields])
+
+    @property
+    def conflict_url(self) -> str:
+        """The screen that settles it; the filtered list when several are open."""
+        return conflict_url(self.record_id, self.conflicts)
+
+    @property
+    def badge(self) -> SafeString:
+        """The state as a label with an icon; a conflict's leads to its screen."""
+        icon, kind = STATE_BADGES[self.state.state]
+        label = str(self.state.state.label)
+        if self.state.reason_code is Part.CONFLICT:
+            return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Settle this conflict")
+        return admin_base.badge(kind, icon, label)
+
+    @property
+    def detail(self) -> str:
+        """What stands beside the badge in a list: when it is tried again, and why it waits."""
+        status = self.state.status
+        if status == RecordSyncStatus.CONFLICT:
+            return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
+        if status == RecordSyncStatus.SYNCED:
+            return ""
+        tried = (f"Next try {self.next_try}.") if self.next_try and not self.has_failed else ""
+        return " ".join(
+            part for part in (tried, humanize.shorten(humanize.without_request_id(self.reason), 120)) if part
+        )
+
+
+def views_of(records: Sequence[SyncedModel], now: datetime) -> dict[UUID, RecordSyncView]:
+    """Return what a page shows of these records; the number of queries doesn't grow with theirs."""
+    if not records:
+        return {}
+    states = SyncStateService().describe_many(records)
+    conflicts = current_store().open_conflicts(records[0].entity_type(), [record.id for record in records])
+    return {key: RecordSyncView(key, state, now, tuple(conflicts.get(key, ()))) for key, state in states.items()}
+
+
+def view_of(record: SyncedModel) -> RecordSyncView:
+    """Return what the record's own page shows."""
+    return views_of([record], sync_now())[record.id]
+
+
+def conflict_url(record_id: UUID, conflicts: Sequence[OpenConflict]) -> str:
+    """Return the screen of the one open conflict, or the record's list of several.
+
+    Empty without conflicts, and where no application shows them.
+    """
+    try:
+        if len(conflicts) == 1:
+            return reverse("admin:conflicts_syncconflict_screen", args=[conflicts[0].conflict_id])
+        listed = reverse("admin:conflicts_syncconflict_changelist")
+    except NoReverseMatch:
+        return ""
+    return f"{listed}?entity_id__exact={record_id}" if conflicts else ""
+
+
+def rejected_value_url(record: SyncedModel, key: str, state: RecordView) -> str:
+    """Return the screen on which a refused value is settled; empty where Monday refuses none, or nothing shows it."""
+    if key not in state.rejected_fields:
+        return ""
+    try:
+        url_args = [record.entity_type(), record.pk, key]
+        return reverse("admin:conflicts_syncconflict_refused_screen", args=url_args)
+    except NoReverseMatch:
+        return ""
+
+
+def rejections_url() -> str:
+    """Return the list of values that Monday refuses; empty where no application shows them."""
+    try:
+        return reverse("admin:conflicts_syncconflict_refused")
+    except NoReverseMatch:
+        return ""
+
+
+def blocked_fields_url(show: str = "") -> str:
+    """Return the page of blocked fields; `show` is what its filter lets through."""
+    return f"{reverse('admin:sync_boardlink_held')}{f'?show={show}' if show else ''}"
+
+
+def list_cell(view: RecordSyncView | None) -> SafeString | str:
+    """Return the list's column: the badge with its reason below."""
+    if view is None:
+        return humanize.DASH
+    return format_html('{}<span class="npd-why">{}</span>', view.badge, view.detail)
+
+
+def board_name(entity_type: str) -> str:
+    """Return the title of the type's board."""
+    return registry.entity(entity_type).board_title
+
+
+def record_item_link(state: RecordView | None, record: Any, text: str = "") -> SafeString | str:
+    """Return a link to the record's item on Monday; a dash where it has none."""
+    if state is None or not state.item_url:
+        return humanize.DASH
+    return admin_base.external_link(
+        state.item_url, text or "Open", (f"Open the item of {record} on Monday, in a new tab")
+    )
+
+
+# Both sides of a record and what both last agreed on, field by field.
+
+
+FIELD_BADGES = {
+    FieldReason.IN_SYNC: ("ok", "check", "In sync"),
+    FieldReason.KEPT_DIFFERENT: ("off", "front_hand", "Kept different"),
+    FieldReason.LEFT_OUT: ("off", "block", "Left out"),
+    FieldReason.NO_BASE: ("wait", "schedule", "Not synced yet"),
+    FieldReason.NPD_CHANGED: ("wait", "arrow_upward", "Changed in NPD"),
+    FieldReason.MONDAY_CHANGED: ("wait", "arrow_downward", "Changed on Monday"),
+    FieldReason.BOTH_CHANGED: ("warn", "call_split", "Changed on both sides"),
+    FieldReason.UNKNOWN: ("wait", "question_mark", "Not known"),
+    FieldReason.CONFLICT: ("warn", "call_split", "In conflict"),
+    FieldReason.REJECTED: ("warn", "front_hand", "Rejected by Monday"),
+    FieldReason.BLOCKED: ("warn", "front_hand", "Blocked"),
+    FieldReason.NOT_SYNCED: ("off", "block", "Not synced"),
+}
+
+_FLOW_LABELS = {
+    (True, True): "Both ways",
+    (True, False): "NPD → Monday",
+    (False, True): "Monday → NPD",
+    (False, False): "Not synced",
+}
+
+
+def field_rows(view: RecordView) -> list[dict[str, Any]]:
+    """Return the rows of the table of both sides, as its template takes them."""
+    return [
+        {
+            "field": one,
+            "badge": admin_base.badge(*FIELD_BADGES[one.reason_code]),
+            "flow": _FLOW_LABELS[one.to_monday, one.to_npd],
+            "rule": one.rule.label if one.to_monday and one.to_npd else "",
+            "detail": humanize.without_request_id(one.detail),
+            "is_blocked": one.key in view.blocked_fields,
+        }
+        for one in view.fields
+    ]
+
+
+# What a record's page says of its sync beyond the state: what is open, what a direction does, what
+# a look would do.
+
+
+DIRECTION_EFFECTS = {
+    SyncDirection.BIDIRECTIONAL: "What either side changes flows to the other.",
+    SyncDirection.NPD_TO_MONDAY: (
+        "NPD's values are mirrored: an edit on the board is overwritten at the next look, and kept in the history."
+    ),
+    SyncDirection.MONDAY_TO_NPD: (
+        "The board's values are mirrored: an edit in NPD is overwritten at the next look, and kept in the history."
+    ),
+    SyncDirection.NONE: "Nothing flows; both sides keep what they have.",
+}
+
+_OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY_TO_NPD: "npd"}
+
+_CHANGE_LABELS = {
+    ChangeKind.PUSH: "Send to Monday",
+    ChangeKind.PULL: "Take over from Monday",
+    ChangeKind.CREATE: "Make an item",
+    ChangeKind.LINK: "Link",
+    ChangeKind.CONFLICT: "Ask a person",
+    ChangeKind.ASK: "Ask a person",
+    ChangeKind.BLOCKED: "Hold",
+    ChangeKind.LEFT: "Leave as it is",
+    ChangeKind.UNLINK: "Unlink",
+    ChangeKind.ARCHIVE: "Archive the item",
+    ChangeKind.DELETE_ITEM: "Delete the item",
+    ChangeKind.DELETE_RECORD: "Delete the record",
+    ChangeKind.FAILED: "Fail",
+}
+
+
+@dataclass(frozen=True)
+class OpenItem:
+    """Something about the record that waits for a person, with the page on which it is settled."""
+
+    icon: str
+    words: str
+    url: str
+    button: str
+
+
+def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordTable | None:
+    """Return what the next sync would overwrite for this direction, field by field, as far as is known.
+
+    None where the direction overwrites nothing that isn't overwritten now.
+    """
+    loser = _OVERWRITTEN_SIDE.get(direction)
+    if loser is None or record.sync_direction == direction:
+        return None
+    differing = [
+        (one.label, one.remote or "(empty)", one.local or "(empty)")
+        for one in SyncStateService().describe(record).fields
+        if one.state not in (RecordState.SYNCED, RecordState.OFF) and one.local != one.remote
+    ]
+    if loser == "monday":
+        return RecordTable(("Field", "On Monday, is overwritten", "In NPD"), differing, len(differing))
+    rows = [(label, local, remote) for label, remote, local in differing]
+    return RecordTable(("Field", "In NPD, is overwritten", "On Monday"), rows, len(rows))
+
+
+def next_change_lines(reading: LiveReading) -> list[str]:
+    """Return what the next look would do, a line for each act."""
+    return [f"{_CHANGE_LABELS.get(entry.kind, entry.kind)}: {change_line(entry)}" for entry in reading.next_changes]
+
+
+def missing_item_text(record: SyncedModel) -> str:
+    """Say what becomes of a record that has no item; empty for any other."""
+    if record.monday_id:
+        return ""
+    if not record.may_sync:
+        return "It has no item on Monday, and gets none while its sync is off."
+    if record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+        return "It has no item on Monday, and gets none in this direction."
+    link = link_of(record.entity_type())
+    if link is None:
+        return ""
+    spec = registry.entity(record.entity_type())
+    match = next((mapping.label for mapping in spec.mappings if mapping.key == link.match_key), link.match_key)
+    return (
+        f"It has no item on Monday yet. Its next look takes the item that is the same by “{match}”, if there is one, "
+        "and makes one otherwise."
+    )
+
+
+def open_items(record: SyncedModel, user: AbstractBaseUser | AnonymousUser | PermissionsMixin) -> Sequence[OpenItem]:
+    """Return what waits for approval of this record, and which of its fields are rewritten again and again."""
+    found, entity_type = [], record.entity_type()
+    if user.has_perm("sync.view_guardedact"):  # type: ignore[union-attr]
+        url = f"{reverse('admin:sync_guardedact_changelist')}?state__exact=held&q={record.pk}"
+        for act in GuardedAct.objects.filter(entity_type=entity_type, entity_id=record.pk, state=GuardState.PENDING):
+            text = f"Waits for approval: {KIND_LABELS[GuardKind(act.kind)]} ({act.label or record})."
+            found.append(OpenItem("gpp_maybe", text, url, "Decide"))
+    labels = {mapping.key: mapping.label for mapping in registry.entity(entity_type).mappings}
+    for loop in throttled_fields().filter(entity_type=entity_type, entity_id=record.pk):
+        text = throttle_reason(loop, labels.get(loop.key, loop.key))
+        found.append(OpenItem("sync_problem", text, blocked_fields_url("throttled"), "See the options"))
+    return found

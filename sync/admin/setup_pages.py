@@ -1,0 +1,724 @@
+"""The pages of a set-up: connect, boards, map, match, plan, run; and changes of a mapping that are previewed before
+they are applied.
+
+One person works on a set-up. Others see it, with whose it is; what they send is done once they have taken it over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import URLPattern, path, reverse
+from django.views.decorators.http import require_GET, require_POST
+from unfold.decorators import action
+
+from sync import registry
+from sync.choices import Rule, SyncDirection
+from sync.clock import sync_now
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel import humanize
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.limits import breaker, quota
+from sync.limits.breaker import monday_account
+from sync.limits.metered_client import is_configured
+from sync.models import MondayAccount, SetupDraft, SetupState
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import plan
+from sync.operations.setup.draft import draft_of, link_of_draft, npd_id_column_of, open_drafts
+from sync.operations.setup.fields import (
+    NEW_COLUMN,
+    ColumnSuggestion,
+    DraftColumn,
+    FieldChoice,
+    MappableField,
+    column_problem,
+    mappable_fields,
+    parse_choices,
+    record_samples,
+    suggest_columns,
+    unused_reason,
+)
+from sync.records import authors
+from sync.registry import configured_board_id, is_sandbox, link_of
+
+
+@dataclass(frozen=True)
+class EnvironmentSetting:
+    """One variable of the environment, whether it is set, and what it is for; never its value."""
+
+    name: str
+    is_set: bool
+    meaning: str
+
+
+def environment_settings() -> list[EnvironmentSetting]:
+    """Return the variables that matter, in the order in which a person sets them."""
+    public = not (urlsplit(settings.SITE_URL).hostname or "").startswith(("127.", "localhost"))
+    return [
+        EnvironmentSetting("MONDAY_API_KEY", is_configured(), "The token with which NPD Sync calls Monday."),
+        EnvironmentSetting("MONDAY_API_URL", not is_sandbox(), "Leave it out: then calls go to Monday itself."),
+        EnvironmentSetting("SITE_URL", public, "The address at which Monday reaches this site, with https."),
+        EnvironmentSetting(
+            "MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "Long and random; for a personal token."
+        ),
+        EnvironmentSetting(
+            "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "For an app's token: its signing secret."
+        ),
+    ]
+
+
+def step_url(step: str, *args: str) -> str:
+    """Return the address of a step."""
+    return reverse(f"admin:sync_wizard_{step}", args=args)
+
+
+def _redirect_to(step: str, *args: str) -> HttpResponse:
+    return HttpResponseRedirect(step_url(step, *args))
+
+
+def _request_user(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+def _error_sentence(error: Exception) -> str:
+    return humanize.without_request_id(error.sentence) if isinstance(error, ConnectorError) else str(error)
+
+
+def _title(draft: SetupDraft) -> str:
+    return registry.entity(draft.entity_type).board_title
+
+
+# What the pages show, as words and rows of tables.
+
+
+PAIRS_PER_PAGE = 100
+"""Pairs of like names that a page shows at once; answered ones make room for others."""
+
+STALLED_SECONDS = 20
+
+
+def _test_connection(user: User) -> dict[str, Any]:
+    """Ask Monday who the token's user is: the answer, or why it can't be used and what to do."""
+    if is_configured():
+        try:
+            info = breaker.fetch_account_info(urgent=True)
+        except ConnectorError as error:
+            tested = {"is_ok": False, "message": error.sentence}
+        else:
+            kind = info.version_kind
+            tested = {
+                "is_ok": True,
+                "message": f"The token works: it is {info.user_name or info.user_id or '?'}'s.",
+                "user": info.user_name or info.user_id,
+                "tier": info.tier or monday_account().tier,
+                "version": " ".join(filter(None, [info.version_value, kind and f"({kind})"])),
+                "quota": quota.forecast().words,
+            }
+    else:
+        sentence = "No token is set. Set MONDAY_API_KEY in the environment, and restart web, worker and beat."
+        tested = {"is_ok": False, "message": sentence}
+    authors.log_kind_action(user, MondayAccount, str(tested["message"]), name="Monday")
+    return tested
+
+
+def _boards_context(term: str, posted: Mapping[str, str]) -> dict[str, Any]:
+    """The boards of the account, for each kind of records; why they can't be told, where they can't."""
+    try:
+        listed, complete = drafts.available_boards(term)
+        problem = ""
+    except ConnectorError as error:
+        listed, complete, problem = [], True, _error_sentence(error)
+    kinds = []
+    for spec in registry.entities():
+        kind, draft, link = spec.entity_type, draft_of(spec.entity_type), link_of(spec.entity_type)
+        present, name = link.board_id if link is not None else "", ""
+        if draft is not None and draft.state != SetupState.DONE:
+            present, name = draft.board_id or drafts.NEW_BOARD, draft.board_name
+        present = posted.get(kind, present or configured_board_id(kind) or drafts.NEW_BOARD)
+        options = [(one.id, one.name, one.items) for one in listed]
+        if present not in {"", drafts.NEW_BOARD, *(one[0] for one in options)}:
+            options.insert(0, (present, name or f"board {present}", None))
+        kinds.append({
+            "kind": kind,
+            "title": spec.board_title,
+            "present": present,
+            "options": options,
+            "named": spec.board_setting if configured_board_id(kind) else "",
+            "set_up": link is not None and bool(link.board_id),
+        })  # fmt: skip
+    return {"kinds": kinds, "complete": complete, "listed": len(listed), "why_none": problem}
+
+
+def _mapping_context(
+    draft: SetupDraft, chosen: Mapping[str, FieldChoice], field_errors: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    """The fields with what each may have, what both sides say now, and the columns that no field can have."""
+    fields, npd_id, link = mappable_fields(draft.entity_type), npd_id_column_of(draft), link_of_draft(draft)
+    samples, hints = record_samples(draft.entity_type, fields), suggest_columns(fields, draft.columns, npd_id)
+    columns = {column: details for column, details in draft.columns.items() if column != npd_id}
+    mapped = set(link.mappings.values_list("key", flat=True)) if link is not None else set()
+    used, stored = {one.column for one in chosen.values() if one.is_synced}, parse_choices(draft.fields)
+    useless = {column: unused_reason(fields, details) for column, details in columns.items()}
+    rows = []
+    for one in fields:
+        choice, hint = chosen.get(one.key, FieldChoice()), hints.get(one.key)
+        is_suggested = hint is not None and not draft.mapped and one.key not in mapped and hint.column == choice.column
+        rows.append({
+            "field": one,
+            "choice": choice,
+            "seen": stored.get(one.key, FieldChoice()),
+            "columns": (fitting := _fitting_columns(one, choice, columns)),
+            "directions": SyncDirection.choices,
+            "rules": [(rule.value, rule.label) for rule in one.rules],
+            "monday": next((texts for column, _t, _k, texts in fitting if column == choice.column), []),
+            "npd": samples.get(one.key, []),
+            "errors": field_errors.get(one.key, []),
+            "hint": _hint_text(hint) if hint is not None and is_suggested else "",
+        })  # fmt: skip
+    return {
+        "draft": draft,
+        "kind_title": _title(draft),
+        "npd_id": draft.columns[npd_id]["title"] if npd_id else "",
+        "rows": rows,
+        "useless": [(columns[column]["title"], reason) for column, reason in useless.items() if reason],
+        "unused": [columns[c]["title"] for c, reason in useless.items() if c not in used and not reason],
+        "wrong": [(one.key, one.label, field_errors[one.key]) for one in fields if one.key in field_errors],
+    }
+
+
+def _fitting_columns(
+    one: MappableField, choice: FieldChoice, columns: Mapping[str, DraftColumn]
+) -> list[tuple[str, str, str, list[str]]]:
+    """The columns that the field may have, with title, type and samples; first the present one, where it is gone."""
+    fitting = [
+        (column, details["title"], details["type"], details["samples"])
+        for column, details in columns.items()
+        if not column_problem(one, details)
+    ]
+    if choice.column not in {"", NEW_COLUMN, "name", *(column for column, *_ in fitting)}:
+        unfit = columns.get(choice.column, {"title": f"{choice.column}, gone from the board", "type": ""})
+        fitting.insert(0, (choice.column, unfit["title"], unfit["type"], []))
+    return fitting
+
+
+def _hint_text(hint: ColumnSuggestion) -> str:
+    if hint.column in (NEW_COLUMN, "name"):
+        return ""
+    if hint.alike is None:
+        return "Suggested: the only column of its type."
+    return f"Suggested: the titles are {'the same' if hint.alike == 100 else f'{hint.alike:d} % alike'}."
+
+
+MATCH_GROUPS = (
+    ("linked", "Linked already", "link", "off"),
+    ("link", "To link", "add_link", "ok"),
+    ("create", "To create on Monday", "add_circle", "ok"),
+    ("ambiguous", "Ambiguous", "help", "warn"),
+    ("invalid", "Invalid", "error", "bad"),
+    ("missing", "Item not on the board", "link_off", "warn"),
+)
+
+
+def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
+    """What the comparison found, kind by kind, and what is still to be answered."""
+    kinds = []
+    for draft in found:
+        pairs, open_ = draft.found.get("near", []), plan.unanswered_pairs(draft)
+        count, samples = plan.plan_totals(draft), draft.found.get("samples", {})
+        kinds.append({
+            "draft": draft,
+            "title": _title(draft),
+            "groups": [
+                {"name": name, "label": label, "icon": icon, "color": color, "count": count[name],
+                 "samples": samples.get(name, [])}
+                for name, label, icon, color in MATCH_GROUPS
+            ],
+            "near": [
+                {**one, "answer": plan.answer_of(draft, one) or drafts.ANSWER_OUT}
+                for one in open_[:PAIRS_PER_PAGE] or pairs[:PAIRS_PER_PAGE]
+            ],
+            "near_count": len(pairs),
+            "open": len(open_),
+            "free": plan.unmatched_count(draft),
+            "rules": [(rule.value, rule.label) for rule in drafts.FIRST_MATCH_RULES],
+            "least": drafts.MIN_NAME_SCORE,
+            "most": drafts.MAX_NAME_SCORE,
+            "NEW": drafts.ANSWER_NEW,
+            "OUT": drafts.ANSWER_OUT,
+        })  # fmt: skip
+    return {
+        "kinds": kinds,
+        "busy": any(draft.state == SetupState.COMPARING for draft in found),
+        "compared": any(draft.state == SetupState.COMPARED for draft in found),
+        "stalled": _is_stalled(found),
+    }
+
+
+def _plan_context() -> dict[str, Any]:
+    """What would be done, with its price; of set-ups whose fields nobody has mapped yet, that."""
+    all_drafts = open_drafts()
+    found = [draft for draft in all_drafts if draft.mapped]
+    cost = plan.plan_cost([draft for draft in found if draft.state == SetupState.COMPARED])
+    plans = []
+    for draft in found:
+        chosen = parse_choices(draft.fields)
+        made = [one for one in mappable_fields(draft.entity_type) if (choice := chosen.get(one.key)) is not None
+                and choice.is_synced and choice.column == NEW_COLUMN]  # fmt: skip
+        plans.append({
+            "draft": draft,
+            "title": _title(draft),
+            "seen": plan.shown_token(draft),
+            "count": plan.plan_totals(draft),
+            "made": [one.label for one in made] + ([] if npd_id_column_of(draft) else ["NPD ID"]),
+            "samples": draft.found.get("samples", {}),
+            "changes": drafts.mapping_changes_of(draft),
+            "new": link_of_draft(draft) is None,
+            "first_match": Rule(draft.first_match).label,
+        })  # fmt: skip
+    return {
+        **_matching_context(found),
+        "unmapped": [{"draft": draft, "title": _title(draft)} for draft in all_drafts if not draft.mapped],
+        "several": len(found) > 1,
+        "plans": plans,
+        "price": cost,
+        "share": f"{cost.share_of_day:.1%}" if cost.share_of_day is not None else "",
+    }
+
+
+def _run_context() -> dict[str, Any]:
+    """How far everything is that was confirmed, and what came of the last run; also of one that stopped."""
+    order = [spec.entity_type for spec in registry.entities()]
+    rows = [
+        draft
+        for draft in SetupDraft.objects.filter(entity_type__in=order)
+        if draft.state in (SetupState.RUNNING, SetupState.DONE)
+        or (draft.state == SetupState.DRAFT and draft.problem and "by" in draft.outcome)
+    ]
+    kinds = [plan.setup_progress(draft) for draft in sorted(rows, key=lambda draft: order.index(draft.entity_type))]
+    return {
+        "kinds": kinds,
+        "busy": any(one.busy for one in kinds),
+        "running": any(draft.state == SetupState.RUNNING for draft in rows),
+        "stalled": _is_stalled(rows),
+    }
+
+
+def _is_stalled(found: Sequence[SetupDraft]) -> bool:
+    """Whether nobody seems to work on what waits for a worker."""
+    waiting = [d for d in found if d.state in (SetupState.COMPARING, SetupState.RUNNING) and d.token is None]
+    now = sync_now()
+    return any((now - d.changed_at).total_seconds() > STALLED_SECONDS for d in waiting)
+
+
+def _show_current_columns(request: HttpRequest, draft: SetupDraft) -> None:
+    """Put the board's present columns on the draft in memory: renamed, gone, of another type. Keeps nothing."""
+    try:
+        read = drafts.read_columns(draft)
+    except (ActionError, ConnectorError) as error:
+        messages.warning(request, f"The columns are those that were read last: {_error_sentence(error)}")
+        return
+    if read is None:
+        return
+    affected = drafts.has_column_changes(draft, read[0])
+    draft.columns, draft.board_name = read
+    if affected and request.method == "GET":
+        messages.warning(
+            request, "The board has changed: a column that was chosen is gone or of another type. Choose again."
+        )
+
+
+# What the board's page asks for that moves values: drafted as a set-up, and shown as a plan before it is written.
+
+
+_REQUESTED_CHANGES = "_npd_wizard_asked"
+"""Where a request notes what it asked for: the kind of records, and by field the new column and direction."""
+
+
+def _draft_changes(request: HttpRequest, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> str:
+    """Draft what the board's page asked for; return where that leads, nothing for the board's page."""
+    try:
+        problems = drafts.draft_changes(_request_user(request), entity_type, requested)
+    except Conflict as begun:
+        messages.warning(request, str(begun))
+        other = drafts.drafts_of_others(_request_user(request)).first()
+        return step_url("map", other.entity_type if other is not None else entity_type)
+    except (ActionError, ConnectorError) as error:
+        messages.error(
+            request, f"Column and direction were not changed, for the plan could not be made. {_error_sentence(error)}"
+        )
+        return ""
+    for sentences in problems.values():
+        messages.warning(request, " ".join(sentences))
+    if problems:
+        return step_url("map", entity_type)
+    plan.compare_if_due()
+    messages.info(request, "Column and direction are not changed yet: this is the plan. Confirm it below.")
+    return step_url("plan")
+
+
+# The wizard's pages. Each is a few lines that ask a service.
+
+
+RUNNING_PARAM = "running"
+SEEN = "seen-"
+"""How names of fields begin by which the map's page says what it showed, so that it takes back nothing unseen."""
+
+TAKE_OVER = "take_over"
+"""Sent with a form by whoever confirmed to take the set-up over from somebody else: the token of what was shown."""
+
+POST_ONLY = {"matching": "match", "discard": "plan", "change": "boards", "owner": "boards"}
+"""Which page to go back to from a step that has none of its own."""
+
+View = Callable[..., HttpResponse]
+
+
+class SetupWizardMixin:
+    """Adds the wizard to the admin of board links, and leads from a board's page to the plan."""
+
+    admin_site: AdminSite
+    opts: Any
+    change_form_outer_before_template = "sync/wizard_change.html"
+    actions_list: tuple[str, ...] = ("set_up",)
+
+    def has_set_up_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change boards and their mappings."""
+        return drafts.may_set_up(request.user)
+
+    @action(  # type: ignore[untyped-decorator]  # unfold has no types
+        description="Set up…", url_path="begin-set-up", permissions=["set_up"], icon="auto_fix_high"
+    )
+    def set_up(self, request: HttpRequest) -> HttpResponse:
+        """Lead to the wizard's first page."""
+        return _redirect_to("connect")
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the wizard's pages."""
+        steps: list[tuple[str, str, View]] = [
+            ("", "connect", self.wizard_connect),
+            ("boards/", "boards", self.wizard_boards),
+            ("map/<str:entity_type>/", "map", self.wizard_map),
+            ("change/<str:entity_type>/", "change", require_POST(self.wizard_change)),
+            ("discard/<str:entity_type>/", "discard", require_POST(self.wizard_discard)),
+            ("owner/", "owner", require_POST(self.wizard_owner)),
+            ("match/", "match", self.wizard_match),
+            ("match/<str:entity_type>/", "matching", require_POST(self.wizard_matching)),
+            ("plan/", "plan", self.wizard_plan),
+            ("run/", "run", require_GET(self.wizard_run)),
+            ("progress/<str:step>/", "progress", require_GET(self.wizard_progress)),
+        ]
+        return [
+            *(
+                path(f"set-up/{end}", self.admin_site.admin_view(self._guard(name, view)), name=f"sync_wizard_{name}")
+                for end, name, view in steps
+            ),
+            *super().get_urls(),  # type: ignore[misc]
+        ]
+
+    def _guard(self, step: str, view: View) -> View:
+        """The view, for those who may; what is sent to somebody else's set-up waits until it is taken over."""
+
+        def guarded(request: HttpRequest, **kwargs: str) -> HttpResponse:
+            if not drafts.may_set_up(request.user):
+                raise PermissionDenied
+            entity_type = kwargs.get("entity_type")
+            if entity_type is not None and entity_type not in {spec.entity_type for spec in registry.entities()}:
+                raise Http404("There are no records of that kind.")
+            is_search = step == "boards" and "search" in request.POST
+            changes_nothing = request.method != "POST" or step == "connect" or is_search
+            user = _request_user(request)
+            if changes_nothing or not (others := list(drafts.drafts_of_others(user))):
+                return view(request, **kwargs)
+            if TAKE_OVER not in request.POST:
+                return self._owner_page(request, step, others)
+            try:
+                taken = drafts.take_over(user, request.POST[TAKE_OVER])
+            except Conflict as changed:
+                messages.warning(request, str(changed))
+                return self._owner_page(request, step, list(drafts.drafts_of_others(user)) or others, status=409)
+            answered, meaning = None, "what you choose replaces what was there."
+            if step == "plan":
+                # What somebody else chose is not begun before it was seen by who confirms it.
+                answered, meaning = _redirect_to("plan"), "look at the plan."
+            elif step == "change" and entity_type in {draft.entity_type for draft in taken}:
+                answered, meaning = _redirect_to("map", entity_type), "this is what was chosen so far."
+            if taken:
+                messages.warning(request, f"The set-up is yours now, taken over from {taken[0].owner}: {meaning}")
+            return view(request, **kwargs) if answered is None else answered
+
+        return guarded
+
+    def _owner_page(
+        self, request: HttpRequest, step: str, others: Sequence[SetupDraft], *, status: int = 200
+    ) -> HttpResponse:
+        """The question whether to take these over; all that was sent stands on it."""
+        sent = [
+            (name, one)
+            for name, values in request.POST.lists()
+            for one in values
+            if name not in ("csrfmiddlewaretoken", TAKE_OVER)
+        ]
+        context = {
+            "sent": sent,
+            "back_url": step_url(POST_ONLY[step]) if step in POST_ONLY else request.path,
+            "asked": step,
+            "action": request.path,
+            "draft_of_another": others[0],
+            "shown": drafts.owners_token(others),
+        }
+        return self._page(request, "owner", context, status=status)
+
+    def _page(self, request: HttpRequest, step: str, context: Mapping[str, Any], *, status: int = 200) -> HttpResponse:
+        found = open_drafts()
+        mapped = any(draft.mapped for draft in found)
+        running = any(draft.state == SetupState.RUNNING for draft in found)
+        first = found[0].entity_type if found else ""
+        has_run = running or SetupDraft.objects.filter(state=SetupState.DONE).exists()
+        rows = [
+            ("connect", "Connect", step_url("connect"), True),
+            ("boards", "Boards", step_url("boards"), is_configured() and not running),
+            ("map", "Map", step_url("map", first) if first else "", bool(first) and not running),
+            ("match", "Match", step_url("match"), mapped and not running),
+            ("plan", "Plan", step_url("plan"), mapped and not running),
+            ("run", "Run", step_url("run"), has_run),
+        ]
+        common = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "title": "Set up the sync",
+            "page_name": "Set up",
+            "steps": [
+                {"label": label, "url": url if open_ and name != step else "", "here": name == step}
+                for name, label, url, open_ in rows
+            ],
+            "draft_of_another": drafts.drafts_of_others(_request_user(request)).first(),
+            **context,
+        }
+        return TemplateResponse(request, f"sync/wizard_{step}.html", common, status=status)
+
+    def wizard_connect(self, request: HttpRequest) -> HttpResponse:
+        """What is known of the token; on POST, asked of Monday."""
+        tested = _test_connection(_request_user(request)) if request.method == "POST" else None
+        account = monday_account()
+        return self._page(request, "connect", {
+            "tested": tested,
+            "configured": is_configured(),
+            "settings": environment_settings(),
+            "known": account if account.user_id else None,
+            "allowance": quota.forecast().words if account.user_id else "",
+        })  # fmt: skip
+
+    def wizard_boards(self, request: HttpRequest) -> HttpResponse:
+        """A board for each kind of records."""
+        if not is_configured():
+            return _redirect_to("connect")
+        params = request.POST if "search" in request.POST else request.GET
+        term = "" if params.get("search") == "all" else params.get("q", "")[:100]
+        if request.method == "POST" and "search" not in request.POST:
+            choices = {spec.entity_type: request.POST.get(spec.entity_type, "") for spec in registry.entities()}
+            try:
+                drafts.choose_boards(_request_user(request), choices)
+            except (ActionError, ConnectorError) as error:
+                messages.error(request, _error_sentence(error))
+            else:
+                return _redirect_to("map", open_drafts()[0].entity_type)
+        return self._page(request, "boards", {**_boards_context(term, request.POST), "term": term})
+
+    def wizard_change(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Begin to change what is set up."""
+        try:
+            drafts.begin_change(_request_user(request), entity_type)
+        except Conflict as begun:
+            messages.warning(request, str(begun))
+        except (ActionError, ConnectorError) as error:
+            messages.error(request, _error_sentence(error))
+            return _redirect_to("boards")
+        return _redirect_to("map", entity_type)
+
+    def wizard_discard(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Forget what was chosen for one kind of records."""
+        try:
+            drafts.discard_draft(_request_user(request), entity_type)
+        except Conflict as error:
+            messages.warning(request, str(error))
+        else:
+            messages.success(request, "The set-up was discarded. What is synced now stays as it is.")
+        return _redirect_to("plan") if any(draft.mapped for draft in open_drafts()) else _redirect_to("boards")
+
+    def wizard_owner(self, request: HttpRequest) -> HttpResponse:
+        """After the set-up was taken over, as the guard asks: back to the page on which that was begun."""
+        pages = [step_url(step) for step in ("connect", "match", "plan", "run")]
+        pages += [step_url("map", spec.entity_type) for spec in registry.entities()]
+        back = request.POST.get("back", "")
+        return HttpResponseRedirect(back) if back in pages else _redirect_to("boards")
+
+    def wizard_map(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """A column, a direction and a rule for each field."""
+        draft = draft_of(entity_type)
+        if draft is None or draft.state == SetupState.DONE:
+            messages.warning(request, "There is no set-up of these records yet. Choose their board first.")
+            return _redirect_to("boards")
+        if draft.state == SetupState.RUNNING:
+            return _redirect_to("run")
+        chosen, problems = parse_choices(draft.fields), {}
+        _show_current_columns(request, draft)
+        if request.method == "POST":
+            chosen, shown = (_sent_choices(request, entity_type, prefix) for prefix in ("", SEEN))
+            # A page that was opened before an update of NPD Sync doesn't say what it showed.
+            seen = shown if any(name.startswith(SEEN) for name in request.POST) else None
+            try:
+                problems = drafts.choose_fields(_request_user(request), entity_type, chosen, draft.columns, seen)
+            except Conflict as moved:
+                messages.warning(request, str(moved))
+                return _redirect_to("map", entity_type)
+            if not problems:
+                if unmapped := [draft for draft in open_drafts() if not draft.mapped]:
+                    return _redirect_to("map", unmapped[0].entity_type)
+                plan.compare_if_due()
+                return _redirect_to("match")
+        kinds = [draft.entity_type for draft in open_drafts()]
+        at = kinds.index(entity_type) if entity_type in kinds else 0
+        back = step_url("map", kinds[at - 1]) if at else step_url("boards")
+        return self._page(request, "map", {**_mapping_context(draft, chosen, problems), "back_url": back})
+
+    def wizard_match(self, request: HttpRequest) -> HttpResponse:
+        """Which records and items belong together; on POST, have all compared again."""
+        all_drafts = open_drafts()
+        found = [draft for draft in all_drafts if draft.mapped]
+        if not found:
+            messages.warning(request, "Map the fields first; then both sides can be compared.")
+            return _redirect_to("map", all_drafts[0].entity_type) if all_drafts else _redirect_to("boards")
+        if any(draft.state == SetupState.RUNNING for draft in found):
+            return _redirect_to("run")
+        if request.method == "POST":
+            try:
+                plan.compare_again(_request_user(request))
+            except Conflict as error:
+                messages.warning(request, str(error))
+            return _redirect_to("match")
+        back = step_url("map", found[-1].entity_type)
+        return self._page(request, "match", {**_matching_context(found), "back_url": back})
+
+    def wizard_matching(self, request: HttpRequest, entity_type: str) -> HttpResponse:
+        """Store the answers about like names, or how is matched; the latter compares again."""
+        form: Mapping[str, str] = request.POST
+        threshold = form.get("threshold", "")
+        try:
+            if "threshold" in form:
+                drafts.choose_matching(
+                    _request_user(request),
+                    entity_type,
+                    threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1,
+                    first_match=form.get("first_match", ""),
+                    creates_records="creates_records" in form,
+                )
+                plan.compare_if_due()
+            else:
+                # One button answers for all pairs that were shown.
+                prefix = "item-" if "all" in form else "answer-"
+                answers = {key.removeprefix(prefix): one for key, one in form.items() if key.startswith(prefix)}
+                drafts.answer_pairs(_request_user(request), entity_type, answers)
+                messages.success(request, "Your answers are kept. Nothing is written yet.")
+        except ActionError as error:
+            messages.warning(request, str(error))
+        return _redirect_to("match")
+
+    def wizard_plan(self, request: HttpRequest) -> HttpResponse:
+        """What would be done, and its price; on POST, let it be done."""
+        if request.method == "POST":
+            form: Mapping[str, str] = request.POST
+            seen = {key.removeprefix("plan-"): one for key, one in form.items() if key.startswith("plan-")}
+            try:
+                plan.confirm_setup(_request_user(request), seen)
+            except ActionError as error:
+                messages.warning(request, str(error))
+                plan.compare_if_due()
+            return _redirect_to("run") if _has_running_setup() else _redirect_to("plan")
+        if not any(draft.mapped for draft in open_drafts()):
+            return _redirect_to("match")
+        if _has_running_setup():
+            return _redirect_to("run")
+        plan.compare_if_due()
+        return self._page(request, "plan", _plan_context())
+
+    def wizard_run(self, request: HttpRequest) -> HttpResponse:
+        """How far the set-up is, and what came of it."""
+        context = _run_context()
+        return self._page(request, "run", {**context, "progress_url": _progress_url("run", context)})
+
+    def wizard_progress(self, request: HttpRequest, step: str) -> HttpResponse:
+        """How far a worker is, for a page that asks each second; reloads the page where its heading would be wrong."""
+        context = _run_context() if step == "run" else _matching_context(open_drafts())
+        context["progress_url"] = _progress_url(step, context)
+        answered = TemplateResponse(request, "sync/wizard_progress.html", context)
+        was_running = RUNNING_PARAM in request.GET
+        if not context["busy"] or was_running != bool(context.get("running")):
+            answered.headers["HX-Refresh"] = "true"
+        return answered
+
+    def keep_draft_changes(self, request: HttpRequest, entity_type: str, forms: Sequence[Any]) -> None:
+        """Note what the page asked for that moves values; it is drafted once the save is through."""
+        requested = {
+            one.instance.key: draft_changes for one in forms if (draft_changes := getattr(one, "draft_changes", {}))
+        }
+        if requested:
+            setattr(request, _REQUESTED_CHANGES, (entity_type, requested))
+
+    def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Draft what was asked for after the save's transaction: Monday is called, which may take its time."""
+        answered: HttpResponse = super().changeform_view(request, *args, **kwargs)  # type: ignore[misc]
+        requested = getattr(request, _REQUESTED_CHANGES, None)
+        if requested is None:
+            return answered
+        return HttpResponseRedirect(_draft_changes(request, *requested) or request.get_full_path())
+
+    def response_change(self, request: HttpRequest, obj: Any) -> HttpResponse:
+        """Don't say of what is only planned that it was changed."""
+        if hasattr(request, _REQUESTED_CHANGES):
+            return HttpResponseRedirect(request.get_full_path())
+        answered: HttpResponse = super().response_change(request, obj)  # type: ignore[misc]
+        return answered
+
+    def construct_change_message(self, request: HttpRequest, form: Any, formsets: Any, add: bool = False) -> Any:
+        """Leave what is only planned out of the log's line of what was changed."""
+        draft_names: set[str] = set()
+        for formset in formsets or ():
+            by_row = {one.instance.pk: set(getattr(one, "draft_changes", {})) for one in formset.forms}
+            draft_names = draft_names.union(*by_row.values())
+            formset.changed_objects = [
+                (row, written)
+                for row, names in formset.changed_objects
+                if (written := [name for name in names if name not in by_row.get(row.pk, ())])
+            ]
+        message = super().construct_change_message(request, form, formsets, add)  # type: ignore[misc]
+        return message or ("Asked for other columns or directions; not written yet." if draft_names else message)
+
+
+def _progress_url(step: str, context: Mapping[str, Any]) -> str:
+    """Where a page asks how far it is; it says whether it was shown while a set-up was still being applied."""
+    return step_url("progress", step) + (f"?{RUNNING_PARAM}=1" if context.get("running") else "")
+
+
+def _has_running_setup() -> bool:
+    return SetupDraft.objects.filter(state=SetupState.RUNNING).exists()
+
+
+def _sent_choices(request: HttpRequest, entity_type: str, prefix: str) -> dict[str, FieldChoice]:
+    """Return what the map's page sent: its choices, or those that it showed, whose names have a prefix."""
+    return {
+        one.key: FieldChoice(
+            "name" if one.is_name else request.POST.get(f"{prefix}column-{one.key}", "")[:50],
+            request.POST.get(f"{prefix}direction-{one.key}", "")[:20],
+            request.POST.get(f"{prefix}rule-{one.key}", "")[:20],
+        )
+        for one in mappable_fields(entity_type)
+    }

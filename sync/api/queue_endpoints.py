@@ -1,0 +1,292 @@
+"""The queue by API: its jobs and counts; retry, cancel and discard of one job or of all that match; pause and
+resume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+import django_filters
+from django.db import transaction
+from django.db.models import QuerySet
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.utils import extend_schema, extend_schema_view
+from rest_framework import mixins, serializers, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from sync.api.request_rules import ApiView, EntityType, KnownFieldsMixin, MayOperateQueue, ModelPermissions, TrueOrFalse
+from sync.choices import QueueDirection, QueueStatus
+from sync.clock import sync_now
+from sync.kernel.action_errors import Conflict, PartiallyDone
+from sync.models import QueuePause, SyncQueue
+from sync.models.outbox_row import QueueAction
+from sync.outbox.operate import BulkResult, expected_rows
+from sync.outbox.pauses import pause_target
+from sync.queue import SyncQueueService
+from sync.records.authors import log_queue_action
+from sync.records.item_links import unmatched_condition
+
+
+class QueueRowSerializer(serializers.ModelSerializer[SyncQueue]):
+    """A reason to look at a record; a candidate (no entity_id) is an item that no record has yet."""
+
+    class Meta:
+        model = SyncQueue
+        fields = [
+            *("id", "entity_type", "entity_id", "remote_id", "direction", "operation", "payload", "status"),
+            *("priority", "attempts", "max_attempts", "last_attempt", "next_retry", "error_message"),
+            *("reason", "created_at", "finished_at"),
+        ]
+        read_only_fields = fields
+
+
+class QueueBoardStatsSerializer(serializers.Serializer[Any]):
+    """The rows of one record type."""
+
+    pending = serializers.IntegerField(default=0)
+    in_progress = serializers.IntegerField(default=0)
+    completed = serializers.IntegerField(default=0)
+    failed = serializers.IntegerField(default=0)
+
+
+class QueueStatsSerializer(QueueBoardStatsSerializer):
+    """How many rows are in which state; `due` ones would be worked now, by a board that can be worked."""
+
+    due = serializers.IntegerField()
+    oldest_due_seconds = serializers.FloatField()
+    by_type = serializers.DictField(child=QueueBoardStatsSerializer())
+
+
+class ExpectedSerializer(KnownFieldsMixin):
+    """How many rows are meant."""
+
+    expect = serializers.IntegerField(
+        min_value=0,
+        help_text="The `count` of the list with the same filters, as you saw it; 409 where it is another now.",
+    )
+
+
+class SteeredSerializer(serializers.Serializer[Any]):
+    """What became of the rows."""
+
+    done = serializers.IntegerField(help_text="Rows that were steered.")
+    in_flight = serializers.IntegerField(help_text="Rows that are being worked on; they were left alone.")
+    left = serializers.IntegerField(help_text="Other rows, which it doesn't fit.")
+
+
+class QueueFilter(FilterSet):  # type: ignore[misc]
+    """The filters of the queue."""
+
+    status = django_filters.MultipleChoiceFilter(choices=QueueStatus.choices, help_text="May be given several times.")
+    entity_type = EntityType()
+    direction = django_filters.ChoiceFilter(choices=QueueDirection.choices)
+    entity_id = django_filters.UUIDFilter()
+    candidates = TrueOrFalse(
+        method="of_new_items", label="Candidates", help_text="true: only items that no record has yet."
+    )
+
+    def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
+        """Rows about unmatched items, or the others."""
+        return queryset.filter(unmatched_condition()) if value else queryset.exclude(unmatched_condition())
+
+
+# The queue: pending and failed jobs; retry, cancel and discard of one job or of all that match.
+
+
+JOB_ACTIONS = ("retry", "cancel", "discard")
+BULK_ACTIONS = ("retry_all", "cancel_all", "discard_all")
+_DONE_VERBS = {"retry": "Retried", "cancel": "Cancelled", "discard": "Discarded"}
+JobAction = Callable[[int, str], SyncQueue]
+BulkAction = Callable[[QuerySet[SyncQueue], str], BulkResult]
+ActionMethod = TypeVar("ActionMethod", bound=Callable[..., Response])
+
+
+def _bulk_schema(name: str, description: str) -> Callable[[ActionMethod], ActionMethod]:
+    """The schema of an action on all rows that match."""
+    schema: Callable[[ActionMethod], ActionMethod] = extend_schema(
+        operation_id=name,
+        request=ExpectedSerializer,
+        responses=SteeredSerializer,
+        description=(
+            f"{description} Rows are narrowed by the same filters as the list; 409 where another number matches now."
+        ),
+    )
+    return schema
+
+
+@extend_schema_view(
+    list=extend_schema(description="Rows of the queue, newest first."), retrieve=extend_schema(description="One row.")
+)
+class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
+    """The queue, read-only except for actions on its rows."""
+
+    queryset = SyncQueue.objects.order_by("-id")
+    serializer_class = QueueRowSerializer
+    filterset_class = QueueFilter
+    permission_classes = [ModelPermissions]
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = dict.fromkeys((*JOB_ACTIONS, *BULK_ACTIONS), (409,))
+    narrowed: ClassVar[tuple[str, ...]] = ("list", *BULK_ACTIONS)
+
+    def get_permissions(self) -> Any:
+        """Each action has a permission of its own."""
+        steers = self.action in (*JOB_ACTIONS, *BULK_ACTIONS)
+        return [MayOperateQueue(QueueAction(_action_name(self.action)))] if steers else super().get_permissions()
+
+    @extend_schema(responses=QueueStatsSerializer, filters=False, description="The queue in numbers.")
+    def stats(self, request: Request) -> Response:
+        """The queue in numbers."""
+        return Response(QueueStatsSerializer(SyncQueueService().get_queue_stats()).data)
+
+    @extend_schema(request=None, description="Try a row again now, with its attempts counted anew.")
+    def retry(self, request: Request, pk: int) -> Response:
+        """Retry a job now; 409 with a sentence where it can't be."""
+        return self._run_one(request, SyncQueueService().manual_retry)
+
+    @extend_schema(request=None, description="End a waiting row without a look.")
+    def cancel(self, request: Request, pk: int) -> Response:
+        """Cancel a pending job; 409 with a sentence where it can't be."""
+        return self._run_one(request, SyncQueueService().cancel)
+
+    @extend_schema(request=None, description="Throw a dead letter (status failed) away.")
+    def discard(self, request: Request, pk: int) -> Response:
+        """Discard a failed job; 409 with a sentence where it can't be."""
+        return self._run_one(request, SyncQueueService().discard)
+
+    @_bulk_schema("sync_queue_retry_all", "Try all dead letters and waiting rows that match again now.")
+    def retry_all(self, request: Request) -> Response:
+        """Retry all that match now."""
+        return self._run_bulk(request, SyncQueueService().retry_all)
+
+    @_bulk_schema("sync_queue_cancel_all", "End all waiting rows that match without a look.")
+    def cancel_all(self, request: Request) -> Response:
+        """Cancel all pending jobs that match."""
+        return self._run_bulk(request, SyncQueueService().cancel_all)
+
+    @_bulk_schema("sync_queue_discard_all", "Throw all dead letters that match away.")
+    def discard_all(self, request: Request) -> Response:
+        """Discard all failed jobs that match."""
+        return self._run_bulk(request, SyncQueueService().discard_all)
+
+    def _run_one(self, request: Request, job_action: JobAction) -> Response:
+        row: SyncQueue = self.get_object()
+        with transaction.atomic():
+            updated = job_action(row.pk, request.user.get_username())
+            log_queue_action(request.user, f"{_DONE_VERBS[self.action]} by the API.", row)
+        return Response(self.get_serializer(updated).data)
+
+    def _run_bulk(self, request: Request, bulk_action: BulkAction) -> Response:
+        params = ExpectedSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        # The list's own filters, so that a program acts on exactly what it listed.
+        rows, expected = self.filter_queryset(self.get_queryset()), params.validated_data["expect"]
+        verb, given = _DONE_VERBS[_action_name(self.action)], request.META.get("QUERY_STRING", "")
+        filters_text = f", narrowed by {given}" if given else ""
+        try:
+            found = bulk_action(expected_rows(rows, expected), request.user.get_username())
+        # Part of it is done and stays so, and is logged as such.
+        except PartiallyDone as error:
+            log_queue_action(
+                request.user,
+                f"{verb} {error.done:,} of {expected:,} rows by the API{filters_text}; a save held the rest.",
+            )
+            raise
+        log_queue_action(request.user, f"{verb} {found.done:,} rows by the API{filters_text}.")
+        left = expected - found.done - found.in_flight  # finished rows included
+        return Response(SteeredSerializer(replace(found, left=left)).data)
+
+
+def _action_name(action: str) -> str:
+    """The action's name for one row or many."""
+    return action.removesuffix("_all")
+
+
+# Pauses by API: what is paused, pause, resume.
+
+
+PAUSED_DIRECTIONS = [("", "Both directions"), *QueueDirection.choices]
+
+
+class PauseSerializer(serializers.ModelSerializer[QueuePause]):
+    """What is paused; an empty entity_type means every board, an empty direction both."""
+
+    direction = serializers.ChoiceField(choices=PAUSED_DIRECTIONS, read_only=True)
+
+    class Meta:
+        model = QueuePause
+        fields = ["id", "entity_type", "direction", "paused_by", "why", "paused_at"]
+        read_only_fields = fields
+
+
+class WhatSerializer(KnownFieldsMixin):
+    """What is to be resumed: everything, where neither is given."""
+
+    entity_type = serializers.CharField(
+        required=False, allow_blank=True, default="", help_text="One board; empty: every one."
+    )
+    direction = serializers.ChoiceField(
+        choices=QueueDirection.choices,
+        required=False,
+        allow_blank=True,
+        default="",
+        help_text="One direction; empty: both.",
+    )
+
+
+class PauseRequestSerializer(WhatSerializer):
+    """What is to be paused, and why."""
+
+    why = serializers.CharField(
+        required=False, allow_blank=True, default="", max_length=500, help_text="Shown wherever it keeps something."
+    )
+
+
+@extend_schema_view(list=extend_schema(description="The pauses in force, the widest first.", filters=False))
+class PauseViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[QueuePause]):
+    """The pauses."""
+
+    queryset = QueuePause.objects.order_by("entity_type", "direction")
+    serializer_class = PauseSerializer
+    filter_backends = ()
+    problem_codes: ClassVar[dict[str, tuple[int, ...]]] = {"pause": (409,), "resume": (409,)}
+
+    def get_permissions(self) -> Any:
+        """Whoever may see the queue may see its pauses."""
+        return [MayOperateQueue(QueueAction.VIEW if self.action == "list" else QueueAction.PAUSE)]
+
+    @extend_schema(
+        request=PauseRequestSerializer,
+        responses=PauseSerializer,
+        description="Pause everything, one board, one direction, or one direction of one board, until it is resumed. "
+        "Nothing is lost; what is paused already stays as it is.",
+    )
+    def pause(self, request: Request) -> Response:
+        """Pause; 409 with a sentence where there is no such board."""
+        params = PauseRequestSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        now = sync_now()
+        with transaction.atomic():
+            found = SyncQueueService().pause(request.user.get_username(), **params.validated_data)
+            if found.paused_at >= now:  # else somebody else's stands
+                target = pause_target(found.entity_type, found.direction)
+                log_queue_action(request.user, f"Paused {target} by the API.")
+        return Response(self.get_serializer(found).data)
+
+    @extend_schema(
+        request=WhatSerializer,
+        responses=PauseSerializer(many=True),
+        description="End that pause; answers those that are still in force.",
+    )
+    def resume(self, request: Request) -> Response:
+        """Resume; 409 with a sentence where just that isn't paused."""
+        params = WhatSerializer(data=request.data)
+        params.is_valid(raise_exception=True)
+        target = pause_target(params.validated_data["entity_type"], params.validated_data["direction"])
+        # In no transaction of ours: it moves what waited a thousand rows at a time, which saves would wait for.
+        ended = SyncQueueService().resume(request.user.get_username(), **params.validated_data)
+        if not ended:
+            raise Conflict(f"Nobody paused {target}, so there is nothing to resume. See GET sync/pauses/.")
+        log_queue_action(request.user, f"Resumed {target} by the API.")
+        return Response(self.get_serializer(self.get_queryset(), many=True).data)

@@ -1,0 +1,191 @@
+"""Endpoints for other machines: health probes, Prometheus, the scheduler, Monday's webhooks; and the API's
+schema with its page.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.contrib.auth.views import redirect_to_login
+from django.db import Error, InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+from django.views.decorators.http import require_safe
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from prometheus_client.exposition import choose_encoder
+from rest_framework.exceptions import NotAuthenticated
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+
+from sync.api.problems import post_only, problem
+from sync.api.request_rules import has_bearer_token
+from sync.kernel import counters
+from sync.outbox import notify
+from sync.queue import SyncQueueService
+from sync.records import inbox
+from sync.records.availability import overdue_boards
+from sync.records.metrics import REGISTRY
+
+log = structlog.get_logger(__name__)
+BROKER_SECONDS = 1
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Answers while this process runs, without the database or the broker."""
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when all is well, else 503 with every reason."""
+    reasons = [*database_problems(), *broker_problems()]
+    return JsonResponse({"ready": not reasons, "reasons": reasons}, status=503 if reasons else 200)
+
+
+def database_problems() -> list[str]:
+    """Why the database, or a board's queue in it, is not well: by the age of rows and not by processes."""
+    longest = settings.READY_MAX_DUE_SECONDS
+    try:
+        late_boards = overdue_boards(longest)
+    except Error as error:
+        log.warning("database not reachable", error=type(error).__name__)
+        return ["The database doesn't answer: check DATABASE_URL and the server."]
+    return [
+        f"The oldest due row of the {one.entity_type} board has waited for {one.seconds:,.0f} s "
+        f"(at most {longest:,.0f} is well): {one.reason}."
+        for one in late_boards
+    ]
+
+
+def broker_problems() -> list[str]:
+    """Why the broker is not well; nothing when it answers within a second."""
+    # In a thread, because a broker that accepts the connection and then says nothing would block longer than
+    # this.
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="readyz")
+    try:
+        pool.submit(_connect_to_broker).result(timeout=BROKER_SECONDS)
+    except Exception as error:  # any error of the broker's library, or our own timeout
+        reason = notify.broker_problem(error)
+        log.warning("broker not reachable", error=type(error).__name__, why=reason)
+        return [reason]
+    finally:
+        pool.shutdown(wait=False)
+    return []
+
+
+def _connect_to_broker() -> None:
+    with current_app.connection_for_write() as broker:
+        broker.ensure_connection(max_retries=1, timeout=BROKER_SECONDS)
+
+
+# `GET /metrics`: how everything stands, for Prometheus.
+
+
+DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
+METRICS_CLOSED = "This address is closed: set METRICS_TOKEN, then send it as Bearer."
+METRICS_WRONG_TOKEN = "Send “Authorization: Bearer …” with the value of METRICS_TOKEN."  # noqa: S105 - a sentence
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """The installation's figures, from whichever process answers; needs METRICS_TOKEN."""
+    if not settings.METRICS_TOKEN:
+        return problem(403, "closed", METRICS_CLOSED)
+    if not has_bearer_token(request, settings.METRICS_TOKEN):
+        answer = problem(401, "metrics_token", METRICS_WRONG_TOKEN)
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    counters.flush_webhook_counts()
+    encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    try:
+        return HttpResponse(encode(REGISTRY), content_type=content_type)
+    except (OperationalError, InterfaceError) as error:
+        log.warning("database not reachable", error=type(error).__name__)
+        return problem(503, "no_database", DATABASE_DOWN)
+
+
+# `POST /cron/sync-queue`: works the queue where no worker runs, called by a scheduler.
+
+
+CRON_SECONDS = 25  # after which no pass begins: schedulers give up after 30
+
+
+@csrf_exempt
+@post_only
+def work_queue(request: HttpRequest) -> JsonResponse:
+    """Work what is due and answer how much it was."""
+    if not settings.CRON_SECRET:
+        return problem(403, "closed", "This address is closed: set CRON_SECRET, then send it as Bearer.")
+    if not has_bearer_token(request, settings.CRON_SECRET):
+        answer = problem(401, "wrong_secret", "Send “Authorization: Bearer …” with the value of CRON_SECRET.")
+        answer.headers["WWW-Authenticate"] = "Bearer"
+        return answer
+    summary = SyncQueueService().process(seconds=CRON_SECONDS)
+    figures = ("claimed", "completed", "failed", "waiting")
+    return JsonResponse({name: getattr(summary, name) for name in figures})
+
+
+# `POST /webhooks/monday/` and `/webhooks/monday/{token}/`: the two addresses for Monday's webhooks.
+
+
+@csrf_exempt
+@post_only
+def receive_webhook(request: HttpRequest, token: str | None = None) -> JsonResponse:
+    """Pass the delivery to the inbox.
+
+    One whose announced length is too large is refused without being read.
+    """
+    if int(request.META.get("CONTENT_LENGTH") or 0) > inbox.MAX_BODY_BYTES:
+        received = inbox.TOO_LARGE
+        counters.count_webhook(counters.REFUSED)
+    else:
+        received = inbox.receive(
+            request.body, authorization=request.headers.get("Authorization"), path_token=token, path=request.path
+        )
+    counters.flush_if_due()
+    if received.code:
+        return problem(received.status, received.code, received.sentence)
+    return JsonResponse(received.body, status=received.status)
+
+
+# The OpenAPI schema and its page, for those who are logged in or have a token.
+
+
+class HasAnyPermission(BasePermission):
+    """Anybody with at least one permission; an account without any has no business with the API."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Whether the caller is known and has at least one permission."""
+        return bool(request.user.is_authenticated and request.user.get_all_permissions())
+
+
+class SchemaView(SpectacularAPIView):
+    """The schema as OpenAPI, in YAML or JSON."""
+
+    permission_classes = [HasAnyPermission]
+
+
+class DocsView(SpectacularSwaggerSplitView):
+    """The schema to read and try.
+
+    Its script is a response of its own, because our CSP allows no inline script.
+    """
+
+    permission_classes = [HasAnyPermission]
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """Send a browser to the login instead of showing it a 401."""
+        if isinstance(exc, NotAuthenticated) and "text/html" in self.request.headers.get("Accept", ""):
+            answer: HttpResponseBase = redirect_to_login(self.request.get_full_path(), reverse("admin:login"))
+            return answer
+        return super().handle_exception(exc)

@@ -1,0 +1,255 @@
+"""Set-up of one board: link, columns, mappings, webhooks; the one way of it, for the command and the wizard.
+
+It can be repeated, also after a worker was killed: a board is stored the moment it is made, columns that are there
+are adopted. What an administrator changed is overwritten only by another choice of a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from django.conf import settings
+from django.db import transaction
+
+from sync import registry
+from sync.boards import schema_drift
+from sync.boards.board_columns import NPD_ID_KEY, StoredColumns, board_spec, make_mappings, optional_keys, store_columns
+from sync.choices import Cause, Priority, QueueDirection
+from sync.connectors.base.board_shape import Board, BoardSetup, BoardSpec, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.connector import Connector
+from sync.kernel.action_errors import ActionError
+from sync.limits import account_users, breaker, metered_client
+from sync.models import BoardLink, MondayAccount, RefusedItem
+from sync.models.synced_model import unsynced
+from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.registry import EntitySpec, configured_board_id
+
+NOT_CONFIGURED = (
+    "Monday isn't configured. Set MONDAY_API_KEY to an API token (on monday.com: your picture, Developers, "
+    "My access tokens) and run `manage.py monday_setup` again."
+)
+
+
+@dataclass(frozen=True)
+class SetupOutcome:
+    """What the set-up of one model did, as sentences, and what is still missing."""
+
+    entity: EntitySpec
+    link: BoardLink
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def set_up_all(requested: Collection[str] = ()) -> Iterator[SetupOutcome]:
+    """Set up every registered model, one after another; raises ActionError, ConnectorError.
+
+    `requested` names optional columns to be created, such as "contact.organization".
+    """
+    if not metered_client.is_configured():
+        raise ActionError(NOT_CONFIGURED)
+    known = optional_keys()
+    if unknown := [name for name in requested if name not in known]:
+        raise ActionError(
+            f"There is no optional column “{unknown[0]}”. Those that can be made: {', '.join(known) or 'none'}."
+        )
+    breaker.fetch_account_info(urgent=True)
+    # The answer ends the pause after an outage.
+    MondayAccount.objects.filter(id=1, needs_probe=True).update(
+        paused_until=None, pause_reason="", needs_probe=False, failures=0
+    )
+    connector = metered_client.connector(urgent=True)
+    account_users.refresh_users(connector)
+    for spec in registry.entities():
+        yield set_up(spec, connector, requested)
+
+
+class SetupChoices:
+    """What a set-up is to come to: here as the application registered it, in the wizard as a person chose it."""
+
+    made_board = False
+    """Whether the set-up made the board itself in an earlier, broken run."""
+
+    def __init__(self, spec: EntitySpec, requested: Collection[str] = ()) -> None:
+        self.spec = spec
+        self._keys = [name.partition(".")[2] for name in requested if name.partition(".")[0] == spec.entity_type]
+        self._link, _ = BoardLink.objects.get_or_create(
+            entity_type=spec.entity_type, defaults={"match_key": spec.match_key}
+        )
+        make_mappings(spec, self._link)
+
+    def progress(self, text: str) -> None:
+        """Note which step comes now."""
+
+    def board_id(self) -> str:
+        """The board; empty for one to be made."""
+        return configured_board_id(self.spec.entity_type) or self._link.board_id
+
+    def board_made(self, board_id: str) -> None:
+        """Store a new board at once, before any later step can fail: no run makes a second one."""
+        switch_board(self._link, board_id, created=True)
+
+    def board_gone(self, board_id: str) -> str:
+        """Say that the board isn't there; one that a person named is never replaced by a new one."""
+        return (
+            f"{self.spec.board_title}: board {board_id} is not on Monday any more, or the token's user can't see it. "
+            "Restore it from Monday's archive or trash, or give the user access, or name another board in "
+            f"{self.spec.board_setting}; then run `manage.py monday_setup` again."
+        )
+
+    def columns(self, board: Board) -> Sequence[ColumnSpec]:
+        """The columns that the board needs; raises ActionError where it can't have them."""
+        return board_spec(self.spec, self._link, self._keys).columns
+
+    def check(self, link: BoardLink) -> None:
+        """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
+
+    def store(self, link: BoardLink, board: BoardSetup) -> StoredColumns:
+        """Store the mappings, in the transaction that stores the link."""
+        return store_columns(self.spec, link, board)
+
+    def complete(self, link: BoardLink) -> list[str]:
+        """Store what comes with the link in the same transaction; return that as sentences."""
+        return []
+
+
+def set_up(spec: EntitySpec, connector: Connector, requested: Collection[str] = ()) -> SetupOutcome:
+    """Set up one model as it is registered; raises ActionError, ConnectorError."""
+    return apply_choices(SetupChoices(spec, requested), connector)
+
+
+def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
+    """Create or adopt the board and its columns, store the mappings, then register the missing webhooks.
+
+    A webhook that can't be registered is a problem of the outcome; everything else is done by then.
+    Raises ActionError for a board that is gone or doesn't fit, ConnectorError.
+    """
+    spec, done = choices.spec, list[str]()
+    choices.progress("Looking at the board")
+    board_id, made_board = choices.board_id(), choices.made_board
+    if not board_id:
+        new = connector.ensure_board(
+            BoardSpec(spec.entity_type, spec.board_title, None, []), on_created=choices.board_made
+        )
+        board_id, made_board = new.board_id, True
+        done += [f"made the {created}" for created in new.created]
+    present = connector.read_boards([board_id]).get(board_id)
+    if present is None or not present.is_active:
+        raise ActionError(choices.board_gone(board_id))
+    choices.progress("Making what is missing on the board")
+    board = connector.ensure_board(BoardSpec(spec.entity_type, spec.board_title, board_id, choices.columns(present)))
+    choices.progress("Storing the mappings")
+    link, messages, problems = _store_board(choices, board, made_board=made_board)
+    # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
+    schema_drift.inspect_board(link, connector)
+    choices.progress("Registering the webhooks")
+    hooks, missing = register_webhooks(spec, link, connector)
+    return SetupOutcome(spec, link, [*done, *messages, *hooks], [*problems, *missing])
+
+
+def webhook_url() -> str:
+    """The address to which Monday sends this installation's events; secret when it holds the token."""
+    token = settings.MONDAY_WEBHOOK_TOKEN
+    return f"{settings.SITE_URL}/webhooks/monday/" + (f"{token}/" if token else "")
+
+
+def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
+    """Another board than before: permissions given for the old one don't hold for it.
+
+    Only a board that the set-up created is certain to hold nothing but what people put there for NPD.
+    """
+    # The old board's group, webhooks, sweeps and titles say nothing about another board.
+    link.board_id, link.group_id, link.webhooks = board_id, "", {}
+    link.made_by_setup = link.creates_records = created
+    link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
+    link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
+    link.shape, link.known_titles = {}, {}
+    with transaction.atomic():
+        # Ignored items are of the old board.
+        RefusedItem.objects.filter(entity_type=link.entity_type).delete()
+        link.save()
+
+
+@transaction.atomic
+def _store_board(
+    choices: SetupChoices, board: BoardSetup, *, made_board: bool
+) -> tuple[BoardLink, list[str], list[str]]:
+    """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
+
+    Nothing is synced with a new board before this is committed.
+    """
+    spec = choices.spec
+    BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
+    link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
+    choices.check(link)
+    done = [f"made the {message}" for message in board.created]
+    if link.board_id != board.board_id:
+        switch_board(link, board.board_id, created=made_board)
+        if not made_board:
+            done.insert(0, f"now works with board {board.board_id}")
+    if not link.npd_id_column:
+        done += [f"uses the {message} that was there" for message in board.adopted]
+    done += _choose_group(link, board)
+    column = board.columns[NPD_ID_KEY].id
+    moved, link.npd_id_column = link.npd_id_column not in ("", column), column
+    # Set-up has just read the board, so its earlier stop is over.
+    link.blocked_until, link.blocked_reason = None, ""
+    link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
+    schema_drift.set_npd_id_problem(link, "")
+    stored = choices.store(link, board)
+    requeued = resync_records(spec) if stored.needs_resync or moved else []
+    return link, [*done, *stored.done, *requeued, *choices.complete(link)], stored.problems
+
+
+def _choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
+    """New items go to the topmost group, unless a person chose another that still takes items."""
+    before, group_id = link.group_id, board.group_id or ""
+    if before in board.groups:
+        return []
+    link.group_id = group_id
+    if not before:
+        return []
+    title = board.groups.get(group_id, group_id)
+    return [f"new items go to the group “{title}” now, for the group {before} is archived or deleted"]
+
+
+def resync_records(spec: EntitySpec) -> list[str]:
+    records = spec.model._default_manager.filter(monday_id__isnull=False).exclude(unsynced())
+    # In the order of ids, as passes lock them. NO KEY, so that rows pointing at these records can still be
+    # saved.
+    locked = records.order_by("id").select_for_update(no_key=True, of=("self",))
+    ids = list(locked.values_list("pk", flat=True))
+    if not ids:
+        return []
+    # `synced` must not stay where a column is new and therefore empty.
+    mark_many_pending(spec.entity_type, ids)
+    enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
+    options = spec.model._meta
+    noun = options.verbose_name if len(ids) == 1 else options.verbose_name_plural
+    return [f"{len(ids):,} {noun} will be looked at again"]
+
+
+def register_webhooks(spec: EntitySpec, link: BoardLink, connector: Connector) -> tuple[list[str], list[str]]:
+    """Register the missing webhooks; return what was done and what could not be, as sentences."""
+    known = {hook_id: str(stored["fingerprint"]) for hook_id, stored in link.webhooks.items()}
+    try:
+        hooks, messages = connector.ensure_webhooks(link.board_id, webhook_url(), known, partial(_store_webhooks, link))
+        problems = []
+    # Some webhooks exist: they are stored, or a later run would create them twice.
+    except WebhooksIncomplete as error:
+        problem = (
+            f"{spec.board_title}: the webhooks could not be registered. {error.message.rstrip(' .')}. "
+            f"While this runs, Monday must reach SITE_URL ({settings.SITE_URL}): start the web process, check "
+            "that Monday can reach it, then run `manage.py monday_setup` again. Everything else is done."
+        )
+        hooks, messages, problems = error.hooks, [], [problem]
+    except ValueError as error:
+        return [], [f"{spec.board_title}: {error} Shorten SITE_URL or MONDAY_WEBHOOK_TOKEN."]
+    _store_webhooks(link, hooks)
+    return list(messages), problems
+
+
+def _store_webhooks(link: BoardLink, hooks: Sequence[OwnWebhook]) -> None:
+    link.webhooks = {hook.id: {"event": hook.event, "fingerprint": hook.fingerprint} for hook in hooks}
+    link.save(update_fields=["webhooks"])

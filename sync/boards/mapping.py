@@ -1,0 +1,243 @@
+"""What a person changes about one mapped field: its column, direction or rule; also asking for the board
+again and retrying its records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q, QuerySet
+
+from sync import registry
+from sync.boards import schema_drift
+from sync.boards.board_columns import fitting_types, mapping_spec, target_board_of
+from sync.boards.board_setup import resync_records
+from sync.boards.schema_drift import NAME_COLUMN_ID, unblock_field
+from sync.choices import Cause, Priority, QueueDirection, Rule, SyncDirection
+from sync.connectors.base.board_shape import RELATION
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.limits import metered_client
+from sync.models import BoardLink, FieldMapping, SyncMetadata
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+from sync.records import availability
+from sync.records.blocked_fields import KEPT_BY, throttled_records
+from sync.registry import rules_for
+
+
+def column_choices(mapping: FieldMapping) -> list[tuple[str, str]]:
+    """The columns that the field may have, id and title; its present one first.
+
+    They are those that the board last showed, of a type that fits the field, and not another field's.
+    """
+    columns: Mapping[str, Mapping[str, Any]] = mapping.link.shape.get("columns", {})
+    present = (mapping.column_id, _column_label(mapping.column_id, columns.get(mapping.column_id, {})))
+    if mapping.column_id == NAME_COLUMN_ID:
+        return [present]
+    other_fields = _other_fields(mapping)
+    fitting = [
+        (column_id, _column_label(column_id, column))
+        for column_id, column in columns.items()
+        if column_id != mapping.column_id and not _remap_problem(mapping, column_id, other_fields)
+    ]
+    return [present, *sorted(fitting, key=lambda one: one[1].casefold())]
+
+
+def _column_label(column_id: str, column: Mapping[str, Any]) -> str:
+    if not column_id:
+        return "(no column)"
+    title = f"{column['title']} ({column_id})" if column.get("title") else column_id
+    return f"{title}, gone" if column.get("gone") else title
+
+
+def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> str:
+    """Map a field to another column and enqueue every linked record; return a sentence on what was done.
+
+    `expected` is the column that the person saw, if any. Raises ActionError, also where it has another by now.
+    """
+    with transaction.atomic():
+        # Locked, so that two people who remap the same field don't both succeed.
+        mapping = FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
+        # The person decided while looking at another column.
+        if expected is not None and mapping.column_id != expected:
+            raise Conflict(f"The column of {mapping.label} was changed meanwhile. Look again.")
+        if reason := _remap_problem(mapping, column_id, _other_fields(mapping)):
+            raise ActionError(reason)
+        column = mapping.link.shape["columns"][column_id]
+        spec = mapping_spec(mapping)
+        FieldMapping.objects.filter(pk=mapping.pk).update(
+            column_id=column_id,
+            converter=(spec.converter_for(column["type"]) if spec else None) or mapping.converter,
+            options={"column_type": column["type"], "settings": column.get("settings") or {}},
+            # What was agreed about the old column says nothing about the new one.
+            version=F("version") + 1,
+            problem="",
+        )
+        unblock_field(mapping.link, mapping)
+        requeued = resync_records(registry.entity(mapping.link.entity_type))
+    sentence = f"{mapping.label} is in the column {_column_label(column_id, column)} now"
+    return ". ".join([sentence, *requeued]) + "."
+
+
+def _other_fields(mapping: FieldMapping) -> dict[str, str]:
+    """The columns that other fields have, with the fields' labels."""
+    # A field without a direction frees its column for others.
+    others = mapping.link.mappings.exclude(pk=mapping.pk).exclude(direction=SyncDirection.NONE)
+    return dict(others.values_list("column_id", "label"))
+
+
+def _remap_problem(mapping: FieldMapping, column_id: str, other_fields: Mapping[str, str]) -> str:
+    column = mapping.link.shape.get("columns", {}).get(column_id)
+    if mapping.column_id == NAME_COLUMN_ID:
+        return f"{mapping.label} is the item's name, which is no column."
+    if not column or column.get("gone"):
+        return f"The column {column_id} is not on the board, as far as is known. Choose another."
+    if column_id == mapping.link.npd_id_column:
+        return f"The column {_column_label(column_id, column)} holds the NPD ID. Choose another."
+    if other := other_fields.get(column_id):
+        return f"The column {_column_label(column_id, column)} is mapped to {other} already. Choose another."
+    return _unfit_problem(mapping, column_id, column)
+
+
+def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, Any]) -> str:
+    types = fitting_types(mapping)
+    if column["type"] not in types:
+        return f"{mapping.label} needs a column of type {' or '.join(types)}; this one is of type {column['type']}."
+    boards = {str(board) for board in (column.get("settings") or {}).get("boardIds") or []}
+    if column["type"] == RELATION and target_board_of(mapping) not in boards:
+        return (
+            f"The column {_column_label(column_id, column)} doesn't lead to the board that {mapping.label} points at."
+        )
+    return ""
+
+
+def blocked_records(mapping: FieldMapping, reason: str = "") -> list[UUID]:
+    """Return the records on which this field is blocked, for just this reason where one is given.
+
+    Without those whose value a person has kept different: they wait for nobody.
+    """
+    blocked = _blocked_ledgers(mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
+    if reason:
+        blocked = blocked.filter(**{f"held__{mapping.key}__reason": reason})
+    return _entity_ids(blocked)
+
+
+def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
+    """Enqueue these records because a person asks: a rejected or throttled value is sent once more."""
+    entity_type = mapping.link.entity_type
+    if not ids:
+        raise Conflict(f"Nothing was done: “{mapping.label}” isn't held there any more.")
+    with transaction.atomic():
+        # The status changes together with the row: nothing says `synced` while its retry is pending.
+        mark_many_pending(entity_type, ids)
+        enqueue_many(
+            entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by},
+            direction=QueueDirection.TO_MONDAY,
+        )  # fmt: skip
+        # After the commit: a worker that is notified earlier would not see the row.
+        transaction.on_commit(lambda: notify.notify_now(entity_type), robust=True)
+    return len(ids)
+
+
+def set_field_direction(mapping: FieldMapping, direction: SyncDirection, *, expected: str, by: str) -> FieldMapping:
+    """Set a field's direction for all records, and enqueue those for which that changes anything."""
+    with transaction.atomic():
+        current = _lock_mapping(mapping)
+        if current.direction != expected:
+            raise Conflict(_changed_message(current, str(SyncDirection(current.direction).label)))
+        values = {"direction": direction.value} | ({"problem": ""} if direction is SyncDirection.NONE else {})
+        FieldMapping.objects.filter(pk=current.pk).update(**values)
+        _enqueue_affected(current, by)
+    return current
+
+
+def check_rule(mapping: FieldMapping, rule: str) -> Rule:
+    """Return the rule of that name; raises ActionError for one that the field can't follow."""
+    for offered in rules_for(mapping):
+        if offered == rule:
+            return offered
+    if rule not in set(Rule):
+        raise ActionError("Nothing was changed: there is no such rule. Choose another one.")
+    raise ActionError(
+        f"Nothing was changed: “{Rule(rule).label}” is for lists; {mapping.label} holds one value. Choose another rule."
+    )
+
+
+def set_field_rule(mapping: FieldMapping, rule: str, *, expected: str, by: str) -> FieldMapping:
+    """Give a field another rule, and reconcile the records for which that changes anything; return it as it is now.
+
+    `expected` is the rule that the person saw. Raises Conflict where it has another by now, ActionError for a rule that
+    it can't follow.
+    """
+    with transaction.atomic():
+        current = _lock_mapping(mapping)
+        if current.rule != expected:
+            raise Conflict(_changed_message(current, str(Rule(current.rule).label)))
+        current.rule = check_rule(current, rule).value
+        current.save(update_fields=["rule"])
+        _enqueue_affected(current, by)
+    return current
+
+
+def check_board(link: BoardLink) -> str:
+    """Ask Monday for the board's columns now, and say what came of it. Raises ConnectorError, Conflict."""
+    # What blocks the board may be just what has been fixed there.
+    if reason := availability.of(link, urgent=True, unblocked=True).detail:
+        raise Conflict(f"Monday was not asked: {reason}")
+    before = _problem_labels(link)
+    # A person waits for the answer, so it may use the reserve.
+    with metered_client.client_override(metered_client.client(urgent=True)):
+        board = schema_drift.inspect_board(link)
+    if board is None:
+        raise Conflict(
+            f"The board {link.board_id} isn't shown by Monday: it is archived, deleted, or hidden "
+            "from the token's user."
+        )
+    after = _problem_labels(link)
+    notify.notify_board(link.entity_type)
+    if fixed := sorted(before - after):
+        return f"{', '.join(fixed)}: the column is back. What was held flows now."
+    if after:
+        return f"The board was asked: nothing has changed. Held still: {', '.join(sorted(after))}."
+    return "The board was asked: every mapped column is there."
+
+
+def _problem_labels(link: BoardLink) -> set[str]:
+    # Read again: the check has stored new problems, which the caller's link doesn't have.
+    fresh = BoardLink.objects.get(pk=link.pk)
+    labels = fresh.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE)
+    return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
+
+
+def _lock_mapping(mapping: FieldMapping) -> FieldMapping:
+    rows = FieldMapping.objects.select_related("link").select_for_update(of=("self",))
+    return rows.get(pk=mapping.pk)
+
+
+def _changed_message(mapping: FieldMapping, label: str) -> str:
+    return f"Nothing was done: “{mapping.label}” was changed meanwhile, to “{label}”. Look again."
+
+
+def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
+    """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
+    in_conflict = _ledgers(mapping).exclude(conflicts={}).filter(
+        Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
+    )  # fmt: skip
+    ids = sorted({*_entity_ids(_blocked_ledgers(mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)})
+    if ids:
+        retry_field(mapping, ids, by)
+
+
+def _ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    return SyncMetadata.objects.filter(entity_type=mapping.link.entity_type, system="monday")
+
+
+def _blocked_ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    return _ledgers(mapping).filter(held__has_key=mapping.key).exclude(held={})
+
+
+def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:
+    return [UUID(one) for one in ledgers.order_by("entity_id").values_list("entity_id", flat=True)]

@@ -1,0 +1,1 @@
+"""The port: what NPD Sync knows of another system. The names of Monday end behind it."""

@@ -1,0 +1,225 @@
+"""How a board is built and how it should be: its columns, what set-up adopts or creates, and what a check says."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sync.connectors.base.errors import BoardRejected, ConnectorError
+
+RELATION = "board_relation"
+
+
+@dataclass(frozen=True)
+class BoardColumn:
+    """A column that exists and is not archived; `settings` as Monday gives them: labels, boardIds …"""
+
+    id: str
+    title: str
+    type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target_boards(self) -> frozenset[str]:
+        """The boards whose items a board_relation column may name (reference/connect)."""
+        boards = self.settings.get("boardIds")
+        return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
+
+
+@dataclass(frozen=True)
+class Board:
+    """A board as Monday answers it; `state` is active, archived or deleted.
+
+    `groups` gives the title of each group that can take items, the topmost first; `items_limit` is how many
+    items the board takes, None where Monday doesn't say.
+    """
+
+    id: str
+    name: str
+    state: str
+    groups: Mapping[str, str]
+    columns: tuple[BoardColumn, ...]
+    items_count: int | None = None
+    items_limit: int | None = None
+
+    @property
+    def is_active(self) -> bool:
+        """Whether items can be read and written."""
+        return self.state == "active"
+
+    @property
+    def group_id(self) -> str | None:
+        """The topmost group that can take items."""
+        return next(iter(self.groups), None)
+
+    def column(self, column_id: str) -> BoardColumn | None:
+        """The column with this id, None where the board has none."""
+        return next((column for column in self.columns if column.id == column_id), None)
+
+
+@dataclass(frozen=True)
+class ListedBoard:
+    """A board by its name; `items` is how many it holds, None where Monday doesn't say."""
+
+    id: str
+    name: str
+    items: int | None = None
+
+
+@dataclass(frozen=True)
+class ColumnSpec:
+    """A column that is needed; `key` is the caller's own name, `preferred_id` 1 to 20 of a-z and "_".
+
+    `types` are the types that fit, the best first; empty means only `type`, which is the type that is
+    created. An optional column is adopted where the board has one and never created. A board_relation must
+    lead to `target_board`.
+    """
+
+    key: str
+    title: str
+    type: str
+    preferred_id: str | None = None
+    types: tuple[str, ...] = ()
+    optional: bool = False
+    target_board: str | None = None
+
+    def accepts(self, column: BoardColumn) -> bool:
+        """Whether a column on the board fits."""
+        targets_board = self.target_board is not None and self.target_board in column.target_boards
+        return column.type in (self.types or (self.type,)) and (column.type != RELATION or targets_board)
+
+    def rank(self, column: BoardColumn) -> int:
+        """How well a fitting column fits: 0 is best."""
+        return (self.types or (self.type,)).index(column.type)
+
+
+@dataclass(frozen=True)
+class BoardSpec:
+    """A board that is needed; without `board_id` a new one is created."""
+
+    entity_type: str
+    title: str
+    board_id: str | None
+    columns: Sequence[ColumnSpec]
+
+
+@dataclass(frozen=True)
+class BoardPlan:
+    """What set-up would do: columns to adopt by key, columns to create, and the same as sentences.
+
+    `unfit` says, by key, why a column that one would expect to be used is not.
+    """
+
+    board: Board | None
+    to_adopt: Mapping[str, BoardColumn]
+    to_create: Sequence[ColumnSpec]
+    steps: list[str] = field(default_factory=list)
+    unfit: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BoardSetup:
+    """What set-up did; `columns` gives the column of each key, `groups` the titles of the usable groups."""
+
+    board_id: str
+    groups: Mapping[str, str]
+    columns: dict[str, BoardColumn]
+    created: list[str]
+    adopted: list[str]
+    created_board: bool
+    unfit: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def group_id(self) -> str | None:
+        """The topmost group."""
+        return next(iter(self.groups), None)
+
+
+@dataclass(frozen=True)
+class BoardCapacity:
+    """How many items the board holds and may hold (None: unknown), and its topmost group."""
+
+    items: int
+    limit: int | None
+    top_group: str
+
+
+@dataclass(frozen=True)
+class OwnWebhook:
+    """A webhook that is ours."""
+
+    id: str
+    event: str
+    fingerprint: str
+
+
+class WebhooksIncomplete(BoardRejected):
+    """Some webhooks could not be created; `hooks` are those that now exist, to be stored all the same."""
+
+    advice = "Then run the set-up again; it goes on where it stopped."
+
+    def __init__(self, cause: ConnectorError, hooks: Sequence[OwnWebhook]) -> None:
+        super().__init__(
+            f"{cause.message.rstrip(' .')}. {cause.advice.rstrip(' .')}",
+            code=cause.code,
+            request_id=cause.request_id,
+            http_status=cause.http_status,
+            wait_seconds=cause.wait_seconds,
+            errors=[cause],
+        )
+        self.hooks = list(hooks)
+
+
+def url_fingerprint(url: str) -> str:
+    """A short hash of an address: the address may hold a secret, the fingerprint doesn't."""
+    return hashlib.sha256(url.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One checked thing: whether it is well, what it is, and how to fix it (empty if well).
+
+    `is_warning`: it is well for now, and `fix` says what to do before it isn't. `subject` names the part: connection,
+    token, version, plan, allowance, board, columns, webhooks, settings, pause, queue.
+    """
+
+    ok: bool
+    message: str
+    fix: str = ""
+    subject: str = ""
+    is_warning: bool = False
+
+    @property
+    def level(self) -> str:
+        """Return ok, warning or problem."""
+        return "problem" if not self.ok else "warning" if self.is_warning else "ok"
+
+
+@dataclass(frozen=True)
+class ColumnCheck:
+    """What a mapped column should be: of one of these types, and for a relation with this `target_board`.
+
+    `labels` are those that a status or dropdown column had when the mapping was set up.
+    """
+
+    title: str
+    types: tuple[str, ...]
+    target_board: str | None = None
+    labels: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class BoardCheck:
+    """What a board should have, by column id; `group_id` is the group for new items.
+
+    `hook_ids` are our webhooks with the present address, `former_hook_ids` ours with another one.
+    """
+
+    title: str
+    board_id: str | None
+    columns: Mapping[str, ColumnCheck] = field(default_factory=dict)
+    hook_ids: Sequence[str] = ()
+    former_hook_ids: Sequence[str] = ()
+    group_id: str = ""

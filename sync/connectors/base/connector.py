@@ -1,0 +1,264 @@
+"""What NPD Sync asks of another system: the one protocol, which every connector keeps.
+
+What needs no call is a static method, so that it can be had without a connection. All calls raise ConnectorError, and
+make exactly one request unless they say otherwise. Records' counterparts are items on boards; a column has an id and
+a type, and `types` name the types of the columns that are read, because some need more to be asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Protocol
+
+from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.board_items import (
+    BatchItems,
+    ImportStatus,
+    Item,
+    ItemChange,
+    ItemCreate,
+    ItemPage,
+    ItemRemoval,
+    MatchColumn,
+    Reading,
+    StartedImport,
+    WriteRequest,
+    WriteResult,
+)
+from sync.connectors.base.board_shape import (
+    Board,
+    BoardCapacity,
+    BoardCheck,
+    BoardPlan,
+    BoardSetup,
+    BoardSpec,
+    CheckResult,
+    ListedBoard,
+    OwnWebhook,
+)
+from sync.connectors.base.conversion import Converter, ConverterOptions
+from sync.connectors.base.events import ActivityEntry, BoardActivity, ItemEvent, UpdatedItemsPage
+
+
+class Connector(Protocol):
+    """One system, reached by a transport that sends its requests (and meters them)."""
+
+    converter_names: ClassVar[tuple[str, ...]]
+    readable_types: ClassVar[Collection[str]]
+    distinctive_types: ClassVar[Collection[str]]
+    """Types of which a board's only column is most likely the one that is looked for."""
+    webhook_events: ClassVar[Sequence[str]]
+    """The events for which a board needs a webhook each."""
+    items_per_read: ClassVar[int]
+    items_per_page: ClassVar[int]
+    import_rows: ClassVar[int]
+    """Rows that one import takes."""
+    imports_per_hour: ClassVar[int]
+    """Items that all imports of an account may create within an hour."""
+    import_address_seconds: ClassVar[int]
+    """How long an import waits for its file."""
+    upload_timeout: ClassVar[float]
+
+    def __init__(self, transport: Any) -> None: ...
+
+    # Columns and their values.
+
+    @staticmethod
+    def converter(name: str, options: ConverterOptions = ...) -> Converter:
+        """The converter of that name; raises KeyError for an unknown one."""
+
+    @staticmethod
+    def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:
+        """The labels that can be chosen in a column with these settings; None where its type has none."""
+
+    @staticmethod
+    def empty_reading(column_id: str, column_type: str) -> Reading:
+        """How an empty cell of a column reads."""
+
+    @staticmethod
+    def country_code(text: str) -> str | None:
+        """The two-letter code of a country by its name or code, None for an unknown one."""
+
+    # Reading items.
+
+    def read_batch(
+        self,
+        board_id: str,
+        item_ids: Sequence[str],
+        column_ids: Sequence[str],
+        npd_id_column: str,
+        npd_ids: Sequence[str],
+        match: MatchColumn | None = None,
+        match_values: Sequence[str] = (),
+        types: Collection[str] = (),
+    ) -> BatchItems:
+        """The items by id, those that bear one of the NPD IDs, and those with one of the match values.
+
+        Raises BoardNotFound where the board is not active; ValueError where there is nothing to ask.
+        """
+
+    def read_items(self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> list[Item]:
+        """Up to `items_per_read` items by id, archived and deleted ones too; unknown ids are left out."""
+
+    def list_items(
+        self, board_id: str, column_ids: Sequence[str], types: Collection[str] = (), *, limit: int | None = None
+    ) -> Iterator[list[Item]]:
+        """A board's active items, one request for each page; raises CursorExpired where they take too long."""
+
+    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
+        """The page behind a cursor of `read_batch`."""
+
+    # Writing items: prepared first, because a write is announced before it is sent.
+
+    @staticmethod
+    def prepare_changes(
+        board_id: str,
+        changes: Sequence[ItemChange],
+        column_ids: Sequence[str],
+        types: Collection[str] = (),
+        *,
+        create_labels: bool = False,
+    ) -> WriteRequest:
+        """New values of many items; with `create_labels` a label that the column lacks is created."""
+
+    @staticmethod
+    def prepare_creates(
+        board_id: str,
+        group_id: str | None,
+        creates: Sequence[ItemCreate],
+        column_ids: Sequence[str],
+        types: Collection[str] = (),
+        *,
+        create_labels: bool = False,
+    ) -> WriteRequest:
+        """Many new items; without a group they go to the board's topmost one."""
+
+    @staticmethod
+    def prepare_archive(
+        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> WriteRequest:
+        """Many items leave their board, and can be restored there."""
+
+    @staticmethod
+    def prepare_delete(
+        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> WriteRequest:
+        """Many items are deleted."""
+
+    def write(self, request: WriteRequest, key: str) -> WriteResult:
+        """Send a write; under the same key it takes effect once, however often it is sent."""
+
+    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
+        """A tag for each name, created or found: their names by id."""
+
+    # Creating many items at once, from a file.
+
+    @staticmethod
+    def can_be_imported(column_type: str) -> bool:
+        """Whether an import takes values for columns of this type."""
+
+    @staticmethod
+    def import_cell(column_type: str, value: Any, settings: Mapping[str, Any] | None = None) -> str:
+        """The cell for a value that a create would be sent; raises NotImportable."""
+
+    @staticmethod
+    def import_file(column_ids: Sequence[str], rows: Iterable[Mapping[str, str]]) -> bytes:
+        """The file of these rows: cells by column id."""
+
+    def board_capacity(self, board_id: str) -> BoardCapacity:
+        """What the preview of an import must know of the board."""
+
+    def start_import(self, board_id: str, group_id: str, match_column: str, key: str) -> StartedImport:
+        """Start a job that skips rows for which the board has an item with the same value in `match_column`."""
+
+    @staticmethod
+    def upload_import(url: str, content: bytes) -> None:
+        """Send the file; raises UploadRejected where it was certainly not taken."""
+
+    def import_status(self, job_id: str) -> ImportStatus:
+        """How far a job is."""
+
+    @staticmethod
+    def import_report(url: str, key_column: str) -> dict[str, str]:
+        """The reasons for rows that were not taken, by the value of the key column; empty if it can't be read."""
+
+    # What happened on a board.
+
+    @staticmethod
+    def parse_challenge(body: Mapping[str, Any]) -> str | None:
+        """What the system expects back as it registers a webhook; None for a delivery."""
+
+    @staticmethod
+    def verify_signature(token: str, secret: str, audience: str, now: datetime) -> Any:
+        """Check that a delivery is the system's; raises InvalidSignature."""
+
+    @staticmethod
+    def parse_event(body: Any) -> ItemEvent:
+        """Read a delivery's body; raises InvalidEvent."""
+
+    @staticmethod
+    def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterable[dict[str, Any]]:
+        """The deliveries that an entry of the log stands for, one for each item."""
+
+    @staticmethod
+    def changes_without_values(entry: ActivityEntry) -> bool:
+        """Whether an entry says that items changed, but not to which values."""
+
+    @staticmethod
+    def concerns_items(entry: ActivityEntry) -> bool:
+        """Whether an entry is about anything that a record could hold."""
+
+    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
+        """Everything that a sweep needs of a board; raises BoardNotFound where it is not active."""
+
+    def log_pages(
+        self, board_id: str, since: datetime, first: Sequence[ActivityEntry]
+    ) -> Iterator[list[ActivityEntry]]:
+        """The log's pages behind the first one, one request for each, newest first."""
+
+    def updated_items(self, cursor: str) -> UpdatedItemsPage:
+        """A further page of the items updated last."""
+
+    # Boards.
+
+    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
+        """Boards by id; those that don't exist or are hidden are absent. No ids, no request."""
+
+    def list_boards(self) -> tuple[list[ListedBoard], bool]:
+        """The boards that one can choose from, and whether these are all; one request for each hundred."""
+
+    def plan_board(self, spec: BoardSpec) -> BoardPlan:
+        """Read the board and say what is missing; changes nothing."""
+
+    def ensure_board(self, spec: BoardSpec, *, on_created: Callable[[str], None] = ...) -> BoardSetup:
+        """Create what is missing; `on_created` gets the id of a new board before a later request can fail."""
+
+    def ensure_webhooks(
+        self, board_id: str, url: str, known: Mapping[str, str], on_change: Callable[[Sequence[OwnWebhook]], None] = ...
+    ) -> tuple[list[OwnWebhook], list[str]]:
+        """Have one webhook to `url` for each event: all that are ours now, and what was done, as sentences.
+
+        `known` gives the fingerprint of each one that we made. Raises WebhooksIncomplete, ValueError for an address
+        that is too long.
+        """
+
+    # The account.
+
+    def probe(self) -> AccountInfo:
+        """The cheapest request that shows whether token, account and API are well: the user and the version."""
+
+    def account_info(self) -> AccountInfo:
+        """All that the system tells of the account, in one request, or two where it withholds a part."""
+
+    def users(self) -> dict[str, dict[str, str]]:
+        """Name and e-mail address of the account's users by id, one request for each page."""
+
+    @staticmethod
+    def check_account(info: AccountInfo, requested_version: str) -> list[CheckResult]:
+        """What the account's own answer shows."""
+
+    def check_connection(
+        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
+    ) -> list[CheckResult]:
+        """Check the account and everything about these boards; errors become results."""

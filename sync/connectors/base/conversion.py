@@ -1,0 +1,246 @@
+"""What a converter is: the translation between fields of a record and one column of a board.
+
+Everything here is pure. A value has three forms: stored in NPD (field names with JSON values), stored on the
+board (a JSON value, as a base keeps it), and canonical (the form that is compared). `None` is the empty canonical
+value.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sync.connectors.base.board_items import Reading
+
+Canonical = str | tuple[str, ...] | None
+"""A text, or for lists the sorted elements without duplicates; never an empty text or an empty tuple."""
+
+
+Local = Mapping[str, Any]
+"""NPD's stored values by field: text, bool (checkbox), list of texts, ISO date, decimal as text, None; a
+related record is `{"id": its uuid, "item": its item's id or None, "name": its name}`, or None where there is
+none."""
+
+
+class UnknownValue(ValueError):
+    """The value is unknown, and nothing may be concluded from it. The message says why."""
+
+
+class AmbiguousSplit(ValueError):
+    """A column's value can't be divided among its fields for certain. The message says why."""
+
+
+@dataclass(frozen=True)
+class ConverterOptions:
+    """What a converter needs to know besides the value.
+
+    `region` is the two-letter country of telephone numbers without one; `settings` the column's settings as
+    Monday gives them; `people` e-mail addresses by user id, `tags` names by tag id, `items` names of related
+    items by id (only to show them).
+    """
+
+    region: str = "US"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    people: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    items: Mapping[str, str] = field(default_factory=dict)
+
+
+class Converter(Protocol):
+    """Fields of one kind of column; `column_type` is the type of a column that is made for them."""
+
+    @property
+    def column_type(self) -> str:
+        """The Monday column type to create: "text", "status", "board_relation" …, or "name"."""
+
+    @property
+    def creates_labels(self) -> bool:
+        """Whether a value may be a label that the column lacks, to be created by the write."""
+
+    def local(self, raw: Local) -> Canonical:
+        """The canonical form of the mapping's NPD fields.
+
+        Raises UnknownValue where it can't be known yet: a related record without an item.
+        """
+
+    def remote(self, raw: Any) -> Canonical:
+        """The canonical form of what `stored_value` returned; raises UnknownValue where it can't be known."""
+
+    def stored_value(self, reading: Reading) -> Any:
+        """The JSON value of a reading, as a base keeps it; raises UnknownValue for an unknown reading."""
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        """What to send as the column's value; None clears it. Unmapped parts are sent back unchanged."""
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        """The NPD fields for Monday's value; a field that already says the same keeps its spelling.
+
+        A list takes the form of the current value: a list stays a list, a text gets the elements between
+        commas. Raises AmbiguousSplit where the value can't be divided for certain, UnknownValue where the
+        field can't hold it (several values for a field of one).
+        """
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        """The NPD fields for a value that a person typed; raises ValueError with a sentence for them."""
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        """Why Monday will certainly reject the value, or None."""
+
+    def missing_tags(self, raw_local: Local) -> list[str]:
+        """The names in the value for which tags must be created before the value can be written."""
+
+    def display(self, canonical: Canonical) -> str:
+        """The value for people; the empty value is an empty text."""
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        """The canonical form of a webhook's `value`; raises UnknownValue where it can't be decoded."""
+
+
+class BaseConverter:
+    """What most converters have in common."""
+
+    column_type: str = "text"
+    creates_labels: bool = False
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        return None
+
+    def missing_tags(self, raw_local: Local) -> list[str]:
+        return []
+
+    def display(self, canonical: Canonical) -> str:
+        if isinstance(canonical, tuple):
+            return ", ".join(canonical)
+        return canonical or ""
+
+
+def canonical_text(text: str | None) -> str | None:
+    """Unicode NFC, line ends as \\n, outer whitespace dropped; None where nothing is left."""
+    lines = (text or "").replace("\r\n", "\n").replace("\r", "\n")
+    return unicodedata.normalize("NFC", lines).strip() or None
+
+
+def fold_whitespace(text: str | None) -> str | None:
+    """Canonical text with each run of whitespace as one space."""
+    return " ".join((canonical_text(text) or "").split()) or None
+
+
+def only_field(raw: Local) -> tuple[str, Any]:
+    """The name and value of the one field of a mapping; raises ValueError where there are several."""
+    if len(raw) != 1:
+        raise ValueError(f"This converter takes one field, not {len(raw)}: {', '.join(raw)}.")
+    return next(iter(raw.items()))
+
+
+def only_text(raw: Local) -> tuple[str, str | None]:
+    """The name and text of the one field of a mapping; raises UnknownValue where it holds no text."""
+    name, value = only_field(raw)
+    if value is None or isinstance(value, str):
+        return name, value
+    raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a text was expected")
+
+
+def field_label(field: str) -> str:
+    """The name of a field as people read it."""
+    return field.replace("_", " ")
+
+
+def unreadable_value(value: Any) -> UnknownValue:
+    """The error for a value in an undocumented form."""
+    return UnknownValue(f"Monday sent a value in a form that is not known ({type(value).__name__})")
+
+
+SEPARATORS = re.compile(r"[,\n\r]")
+
+
+class ListConverter(BaseConverter):
+    """One field with a list; `key` is the form in which two elements are compared."""
+
+    def key(self, element: str) -> str:
+        return element
+
+    def local(self, raw: Local) -> Canonical:
+        return self.canonical(self.elements(only_field(raw)[1]))
+
+    def elements(self, value: Any) -> list[str]:
+        """The elements of an NPD value, as written there."""
+        return parse_elements(value)
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        """The NPD fields for Monday's value; each kind of column reads its elements in its own way."""
+        raise NotImplementedError
+
+    def canonical(self, elements: Iterable[str]) -> Canonical:
+        return tuple(sorted({self.key(element) for element in elements})) or None
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return self.with_elements(parse_elements(text), current_local)
+
+    def with_elements(self, wanted: Sequence[str], current_local: Local) -> Local:
+        """The NPD fields for these elements; raises UnknownValue where a text can't hold one of them."""
+        name, current = only_field(current_local)
+        current_elements = self.elements(current)
+        # The same elements: NPD's spelling and order stay.
+        if self.canonical(current_elements) == self.canonical(wanted):
+            return {name: current}
+        elements = _keep_spelling(wanted, current_elements, self.key)
+        return {name: self.like_current(elements, current)}
+
+    def merge_elements(self, wanted: Canonical, remote_raw: Any, current_local: Local) -> Local:
+        """The NPD fields for elements of both sides, each in its own side's spelling; NPD's first.
+
+        Raises UnknownValue where NPD's field can't hold one of them.
+        """
+        keys = set(wanted or ())
+        remote_elements = self.elements(only_field(self.to_local(remote_raw, self._as_list(current_local)))[1])
+        local_elements = self.elements(only_field(current_local)[1])
+        return self.with_elements(
+            [e for e in [*local_elements, *remote_elements] if self.key(e) in keys], current_local
+        )
+
+    def _as_list(self, local: Local) -> Local:
+        """The same field as a list: a list can hold an element with a comma, a text can't."""
+        name, value = only_field(local)
+        return {name: self.elements(value)}
+
+    def like_current(self, elements: list[str], current: Any) -> Any:
+        """The elements in the form of the current value: a list, or a text with commas between them."""
+        # An element with a separator would read back as two.
+        if not isinstance(current, str):
+            return elements
+        with_separator = next((element for element in elements if SEPARATORS.search(element)), None)
+        if with_separator is not None:
+            raise UnknownValue(
+                f"“{with_separator}” holds a comma or a line break, which separate elements in NPD's field"
+            )
+        return ", ".join(elements)
+
+
+def parse_elements(value: Any) -> list[str]:
+    """The elements of a list, or of a text between commas and line breaks; raises UnknownValue for others."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return _without_empty(SEPARATORS.split(value))
+    if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+        return _without_empty(value)
+    raise unreadable_value(value)
+
+
+def _without_empty(texts: Iterable[str]) -> list[str]:
+    found = [fold_whitespace(text) for text in texts]
+    return list(dict.fromkeys(text for text in found if text is not None))
+
+
+def _keep_spelling(wanted: Sequence[str], current: Sequence[str], key: Callable[[str], str]) -> list[str]:
+    """The elements that stay, in their order and spelling, then the new ones."""
+    wanted_keys = {key(element) for element in wanted}
+    kept = [element for element in current if key(element) in wanted_keys]
+    kept_keys = {key(element) for element in kept}
+    added: dict[str, str] = {}
+    # Of two spellings of a new element the first one wins.
+    for element in wanted:
+        if key(element) not in kept_keys:
+            added.setdefault(key(element), element)
+    return [*kept, *added.values()]

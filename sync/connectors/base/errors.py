@@ -1,0 +1,431 @@
+"""All errors between us and another system, as one tree; the advice is written for Monday.com, the only one.
+
+ConnectorError
+├── RecordRejected           RECORD       this record alone; the others of the document are fine
+│   ├── ItemNotFound                      no such item, or it is not on the named board
+│   └── ItemInactive                      the item is archived or deleted
+├── FieldRejected            FIELD        one value of one record
+│   └── NameRejected                      the item's name is too long or empty
+├── ColumnRejected           COLUMN       one column of the board
+│   ├── ColumnNotFound                    the column id doesn't exist on the board
+│   └── ColumnUnsupported                 the API can't write columns of this type
+├── BoardRejected            BOARD        the whole board
+│   ├── BoardNotFound                     missing, archived, or hidden from the token's user
+│   ├── BoardForbidden                    the token's user may not do this on the board
+│   ├── BoardFull                         no room for more items
+│   ├── GroupNotFound                     the group for new items is archived or deleted
+│   ├── BoardLocked                       locked for a moment by another change
+│   ├── WebhookAddressUnreachable         Monday got no challenge back from our address
+│   └── WebhooksIncomplete                some webhooks exist and some don't (board_shape.py)
+├── AccountRejected          ACCOUNT      every call would fail the same way
+│   ├── NotAuthenticated                  wrong or missing token
+│   ├── UserDenied                        the token's user is inactive, a viewer or not confirmed
+│   ├── AddressForbidden                  the account admits only some IP addresses
+│   ├── PermissionMissing                 the token lacks a scope, or HTTP 403
+│   ├── AccountBlocked                    the API is blocked for this account for now
+│   ├── VersionRejected                   the API version is not served
+│   ├── WrongVersion                      another API version than the requested one answered
+│   └── WrongAddress                      what answered is not Monday's API
+├── LimitReached             LIMIT        wait, then the same again; nothing was done
+│   ├── BudgetExhausted                   our own quota has no room: never sent
+│   │   └── ShuttingDown                  our own process is shutting down: never sent
+│   ├── ComplexityExhausted               the minute's complexity points are used up
+│   ├── MinuteLimitReached                the minute's requests are used up
+│   ├── ConcurrencyLimitReached           too many requests at the same time
+│   ├── DailyLimitReached                 the day's requests are used up, until 00:00 UTC
+│   ├── AddressLimitReached               too many requests from our network address
+│   ├── JobLimitReached                   the hour's bulk jobs are used up; other calls are not concerned
+│   └── FieldLimitReached                 one field of an answer was left out; the others are fine
+├── OutcomeUnknown           TRANSPORT    sent, and possibly applied
+│   ├── TimedOut                          no answer in time
+│   ├── ConnectionLost                    the connection broke after it was made
+│   ├── ServerFailed                      HTTP 5xx, or an internal error in the answer
+│   ├── FirewallRejected                  HTTP 403 without JSON: a firewall before the API, not the API
+│   ├── StillRunning                      an earlier request with this idempotency key isn't finished
+│   ├── UnreadableAnswer                  HTTP 200, but not GraphQL
+│   │   ├── LogShapeChanged               an activity log of another API version
+│   │   └── ListingTruncated              fewer items than the board has
+│   └── AnswerWithoutData                 a mutation answered by errors only: some aliases may have run
+├── UploadRejected           RECORD       the file of a bulk import was not taken
+├── Unreachable              UNREACHABLE  no connection was made: certainly not applied
+└── DocumentRejected         DOCUMENT     rejected as a whole before it ran: certainly not applied
+    ├── TooComplex                        one request over the points that a request may cost
+    └── CursorExpired                     a page's cursor is older than an hour
+
+Whether to try again is a property of the class; how long to wait, which alias of the document and which
+column are attributes of the instance. monday/error_codes.py translates foreign errors (HTTP, JSON bodies of the
+present and of the older format) into these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from sync.connectors.base.account import AccountInfo
+
+
+# What every error says: what it concerns, whether to repeat, how long to wait, and what to do.
+
+
+class Scope(StrEnum):
+    """What an error concerns, and so what has to stop because of it."""
+
+    RECORD = "record"
+    FIELD = "field"
+    COLUMN = "column"
+    BOARD = "board"
+    ACCOUNT = "account"
+    LIMIT = "limit"
+    TRANSPORT = "transport"
+    UNREACHABLE = "unreachable"
+    DOCUMENT = "document"
+
+
+class ConnectorError(Exception):
+    """Monday.com rejected a request or didn't answer.
+
+    `wait_seconds` is the wait that Monday asked for; `path` is the GraphQL path of the error and `path_alias`
+    its first element, the alias of the mutation that it concerns; `errors` are the single errors of an answer
+    that failed as a whole.
+    """
+
+    scope: ClassVar[Scope] = Scope.RECORD
+    outcome_unknown: ClassVar[bool] = False
+    retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = "Look at the record and at its item on the board."
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        request_id: str | None = None,
+        http_status: int | None = None,
+        wait_seconds: float | None = None,
+        path: Sequence[str | int] = (),
+        column_id: str | None = None,
+        column_type: str | None = None,
+        errors: Sequence[ConnectorError] = (),
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.request_id = request_id
+        self.http_status = http_status
+        self.wait_seconds = wait_seconds
+        self.path = tuple(path)
+        self.column_id = column_id
+        self.column_type = column_type
+        self.errors = tuple(errors)
+
+    def redact(self, secret: str, replacement: str) -> None:
+        """Remove a text from everything that this error says, because Monday may repeat what it was sent."""
+        self.message = self.message.replace(secret, replacement)
+        self.args = (self.message,)
+        for error in self.errors:
+            error.redact(secret, replacement)
+
+    @property
+    def path_alias(self) -> str | None:
+        """The alias in our document that the error concerns, if Monday named one."""
+        return str(self.path[0]) if self.path else None
+
+    @property
+    def sentence(self) -> str:
+        """What happened, to what, and what to do next, for a person."""
+        subject = f" (column {self.column_id})" if self.column_id else ""
+        wait = f" Monday asks to wait {self.wait_seconds:.0f} s." if self.wait_seconds else ""
+        trace = f" [Monday request {self.request_id}]" if self.request_id else ""
+        message = self.message.rstrip(" .")
+        return f"{message[:1].upper()}{message[1:]}{subject}. {self.advice}{wait}{trace}"
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+# Rejected: a record, a field, a column, a board, the account or the document; nothing was done.
+
+
+class RecordRejected(ConnectorError):
+    """Monday rejected this record; the other records of the document are not affected."""
+
+
+class ItemNotFound(RecordRejected):
+    advice = "The item may have been deleted or moved to another board; open the board and look for it."
+
+
+class ItemInactive(RecordRejected):
+    advice = "The item is archived or deleted on Monday; restore it there, or decide here what becomes of it."
+
+
+class FieldRejected(ConnectorError):
+    """Monday rejected one value; only this field is blocked."""
+
+    scope = Scope.FIELD
+    advice = "Correct the value in NPD, or change the column on the board."
+
+
+class NameRejected(FieldRejected):
+    advice = "An item's name has 1 to 255 characters; change the name in NPD."
+
+
+class ColumnRejected(ConnectorError):
+    """Nothing can be written to this column."""
+
+    scope = Scope.COLUMN
+    advice = "Map the field to another column, or restore the column on the board."
+
+
+class ColumnNotFound(ColumnRejected):
+    """The column doesn't exist on the board any more."""
+
+
+class ColumnUnsupported(ColumnRejected):
+    advice = "Monday's API can't write this type of column; map the field to another one."
+
+
+class BoardRejected(ConnectorError):
+    """Nothing can be done on this board."""
+
+    scope = Scope.BOARD
+    advice = "Open the board on Monday and check that it is there and not archived."
+
+
+class BoardNotFound(BoardRejected):
+    advice = "Check the board's id in the settings, and that the token's user can see the board."
+
+
+class BoardForbidden(BoardRejected):
+    advice = "Give the user of the API token the right to edit this board."
+
+
+class BoardFull(BoardRejected):
+    advice = "Archive items on the board, or ask Monday for a higher limit."
+
+
+class BoardLocked(BoardRejected):
+    retryable = True
+    advice = "Another change holds the board; it is tried again by itself."
+
+
+class GroupNotFound(BoardRejected):
+    """The group for new items doesn't exist any more, so none can be created."""
+
+    advice = "Run `manage.py monday_setup`: it chooses another group for new items."
+
+
+class WebhookAddressUnreachable(BoardRejected):
+    advice = "SITE_URL has to be an address that Monday can reach from the internet."
+
+
+class AccountRejected(ConnectorError):
+    """Monday would reject every call of this token now."""
+
+    scope = Scope.ACCOUNT
+    advice = "Check the Monday account and its API token."
+
+
+class NotAuthenticated(AccountRejected):
+    advice = "Set MONDAY_API_KEY to a valid API token of the account."
+
+
+class UserDenied(AccountRejected):
+    advice = "The token's user must be active, not a viewer, and have a confirmed e-mail address; see to it on Monday."
+
+
+class AddressForbidden(AccountRejected):
+    advice = "An administrator of the Monday account must allow this server's IP address."
+
+
+class PermissionMissing(AccountRejected):
+    advice = (
+        "Give the API token the scopes boards:read/write, webhooks:read/write, me:read, account:read and users:read; "
+        "an app's token keeps the scopes it was granted, so it must be granted anew."
+    )
+
+
+class AccountBlocked(AccountRejected):
+    retryable = True
+    advice = "Monday has blocked the API for a while; it is tried again by itself."
+
+
+class VersionRejected(AccountRejected):
+    advice = "Set MONDAY_API_VERSION to a version that Monday serves, such as 2026-10."
+
+
+class WrongVersion(AccountRejected):
+    """Another API version than the requested one answered, so answers may have another shape.
+
+    Monday replaces an old version without an error (developer.monday.com/api-reference/docs/api-versioning).
+    `account` is what it answered all the same: good enough to read which versions there are.
+    """
+
+    advice = "Set MONDAY_API_VERSION to the version that Monday calls current; `manage.py monday_check` names it."
+    account: AccountInfo | None = None
+
+
+class WrongAddress(AccountRejected):
+    advice = "Check MONDAY_API_URL; Monday's own is https://api.monday.com/v2."
+
+
+class DocumentRejected(ConnectorError):
+    """The request was rejected as a whole before any of it ran."""
+
+    scope = Scope.DOCUMENT
+    advice = "This is most likely a fault of NPD Sync: please report it with the request id."
+
+
+class TooComplex(DocumentRejected):
+    """The one request costs more points than Monday allows; a smaller one may succeed."""
+
+    advice = "It is sent again in smaller parts; a record that is refused alone needs fewer mapped columns."
+
+
+class CursorExpired(DocumentRejected):
+    retryable = True
+    advice = "The listing is started again from its first page."
+
+
+# Not now: a limit was reached, or no answer says what became of the request.
+
+
+class LimitReached(ConnectorError):
+    """A rate limit; the request was not carried out."""
+
+    scope = Scope.LIMIT
+    retryable = True
+    advice = "It is sent again by itself after the wait."
+
+
+class BudgetExhausted(LimitReached):
+    """Our own quota has no room for the call, so it was not sent; `wait_seconds` says until when.
+
+    Its message is whole sentences: which limit it is, and when calls go on. Monday was not asked.
+    """
+
+    advice = "It goes out by itself as soon as there is room."
+
+    @property
+    def sentence(self) -> str:
+        if self.message.endswith("."):
+            return self.message
+        wait = f" There is room in {self.wait_seconds:.0f} s." if self.wait_seconds else ""
+        return f"{self.message}. {self.advice}{wait}"
+
+
+class ShuttingDown(BudgetExhausted):
+    """The process that would make the call is shutting down, so it was not sent; another process makes it."""
+
+
+class ComplexityExhausted(LimitReached):
+    """The complexity points of this minute are used up."""
+
+
+class MinuteLimitReached(LimitReached):
+    """Too many requests within a minute."""
+
+
+class ConcurrencyLimitReached(LimitReached):
+    """Too many requests at the same time."""
+
+
+class DailyLimitReached(LimitReached):
+    advice = "The account's calls for today are used up; it goes on by itself after midnight UTC."
+
+
+class AddressLimitReached(LimitReached):
+    """Too many requests from this network address."""
+
+
+class JobLimitReached(LimitReached):
+    """The account's bulk jobs of this hour are used up; other calls are not concerned.
+
+    100 starts an hour (developer.monday.com/api-reference/reference/ingest-items-api-reference).
+    """
+
+    advice = "The import goes on by itself after the wait."
+
+
+class FieldLimitReached(LimitReached):
+    """One field of the answer was left out because of a limit; its null says nothing about the value."""
+
+
+class OutcomeUnknown(ConnectorError):
+    """The request was sent, and whether it took effect is not known."""
+
+    scope = Scope.TRANSPORT
+    outcome_unknown = True
+    retryable = True
+    advice = "It is tried again by itself; both sides are read before anything is sent."
+
+
+class TimedOut(OutcomeUnknown):
+    """No complete answer within the client's timeout."""
+
+
+class ConnectionLost(OutcomeUnknown):
+    """The connection broke after the request may have been sent."""
+
+
+class ServerFailed(OutcomeUnknown):
+    """Monday had an internal error."""
+
+    advice = "Monday has trouble; nothing is lost, and it is tried again by itself."
+
+
+class FirewallRejected(OutcomeUnknown):
+    """HTTP 403 with a page and no JSON: from a firewall before the API, which may object to a single value.
+
+    Monday's own rejections give their reason as JSON
+    (developer.monday.com/api-reference/docs/error-handling). So this is no missing permission of the token,
+    for which every record would have to stop.
+    """
+
+    advice = "It is tried again by itself, in smaller parts; a record that is refused alone is named in the queue."
+
+
+class StillRunning(OutcomeUnknown):
+    """An earlier request with the same idempotency key is still being carried out."""
+
+
+class UnreadableAnswer(OutcomeUnknown):
+    """The answer came with HTTP 200 but is not a GraphQL answer."""
+
+
+class LogShapeChanged(UnreadableAnswer):
+    """The log was answered in a shape that this version doesn't know."""
+
+    advice = (
+        "Set MONDAY_API_VERSION to 2026-10, or update NPD Sync. Until then changes are found by the items' times of "
+        "last update, and an edit that was overwritten in the same second is not noticed."
+    )
+
+
+class ListingTruncated(UnreadableAnswer):
+    """Fewer items were listed than the board has; nothing is known of the missing ones."""
+
+    advice = "It is asked again by the next sweep."
+
+
+class AnswerWithoutData(OutcomeUnknown):
+    """A mutation was answered by errors without `data`; what succeeded stays, but isn't listed.
+
+    Seen with several aliased mutations in one request (community topic 109452, 2025-02).
+    """
+
+
+class UploadRejected(ConnectorError):
+    """The store rejected the file: its address has expired, or it was issued for another request."""
+
+    advice = "The import is started again by itself."
+
+
+class Unreachable(ConnectorError):
+    """No connection was made, so nothing was sent."""
+
+    scope = Scope.UNREACHABLE
+    retryable = True
+    advice = "Check the network and MONDAY_API_URL; it is tried again by itself."

@@ -1,0 +1,39 @@
+"""Converters by name: `make_converter("email", ConverterOptions(region="GB"))`, and by the type of column."""
+
+from collections.abc import Mapping
+
+from sync.connectors.base.conversion import Converter, ConverterOptions
+from sync.connectors.monday.columns.dates import DateConverter
+from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter, TagsConverter
+from sync.connectors.monday.columns.numbers import CheckboxConverter, NumbersConverter
+from sync.connectors.monday.columns.people import PeopleConverter
+from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
+from sync.connectors.monday.columns.raw_values import MondayColumn
+from sync.connectors.monday.columns.relation import RelationConverter, RelationNameConverter
+from sync.connectors.monday.columns.text import (
+    EmailConverter,
+    LinkConverter,
+    ListTextConverter,
+    LongTextConverter,
+    NameConverter,
+    PhoneConverter,
+    TextConverter,
+)
+
+COLUMN_CLASSES: tuple[type[MondayColumn], ...] = (
+    *(NameConverter, TextConverter, LongTextConverter, EmailConverter, PhoneConverter, AddressConverter, LinkConverter),
+    *(StatusConverter, DropdownConverter, DateConverter, NumbersConverter, CheckboxConverter, PeopleConverter),
+    *(CountryConverter, LocationConverter, RelationConverter, RelationNameConverter, TagsConverter, ListTextConverter),
+)
+"""Every converter; a new type of column is a class in the module of its family, and its name here."""
+
+_BY_NAME = {column.name: column for column in COLUMN_CLASSES}
+BY_TYPE: Mapping[str, type[MondayColumn]] = {column.column_type: column for column in reversed(COLUMN_CLASSES)}
+"""Who speaks for each type of column: the first converter of it."""
+CONVERTERS = tuple(_BY_NAME)
+_NO_OPTIONS = ConverterOptions()
+
+
+def make_converter(name: str, options: ConverterOptions = _NO_OPTIONS) -> Converter:
+    """The converter of that name; raises KeyError for an unknown one."""
+    return _BY_NAME[name](options)

@@ -1,0 +1,397 @@
+"""Status, dropdown and tags columns: values out of the labels in the column's settings or the account's tags.
+
+Labels have two forms: `settings` lists them as objects, the older `settings_str` maps them by index
+(developer.monday.com/api-reference/reference/status and …/dropdown).
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.conversion import (
+    Canonical,
+    ConverterOptions,
+    ListConverter,
+    Local,
+    UnknownValue,
+    field_label,
+    fold_whitespace,
+    only_field,
+    only_text,
+    parse_elements,
+    unreadable_value,
+)
+from sync.connectors.monday.columns.raw_values import (
+    MondayColumn,
+    event_value,
+    known_value,
+    list_under,
+    object_or_empty,
+    parse_ids,
+)
+
+
+def current_labels(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The labels that can be chosen now, by the id that Monday's values hold."""
+    given = settings.get("labels")
+    if isinstance(given, Mapping):
+        pairs = [(str(key), _label_text(label)) for key, label in given.items()]
+    elif isinstance(given, list):
+        # A deactivated label can't be chosen any more.
+        entries = [entry for entry in given if isinstance(entry, Mapping) and not entry.get("is_deactivated")]
+        pairs = [(_entry_id(entry), _label_text(entry)) for entry in entries]
+    else:
+        pairs = []
+    return {key: name for key, name in pairs if key and name}
+
+
+def label_id(label: str, known: Mapping[str, str]) -> str | None:
+    """The id of the label with this text, the lowest where there are several."""
+    return min(
+        (key for key, name in known.items() if fold_whitespace(name) == label), default=None, key=lambda k: (len(k), k)
+    )
+
+
+def _entry_id(entry: Mapping[str, Any]) -> str:
+    # Of a status, `index` is the place in the list and `id` what values hold; older answers have one for
+    # both.
+    found = entry.get("id", entry.get("index"))
+    return "" if found is None else str(found)
+
+
+def _label_text(label: Any) -> str:
+    if isinstance(label, Mapping):
+        label = label.get("label", label.get("name"))
+    return label if isinstance(label, str) else ""
+
+
+# One text and the label of a status column.
+
+
+LABEL_CHARACTERS = 30  # developer.monday.com/api-reference/reference/status
+MAX_LABELS = 40  # developer.monday.com/api-reference/reference/status
+EMPTY_INDEX = "5"  # the empty label, unless a person gave it a text (the same page)
+
+
+def _label_cell(label: str, known: Mapping[str, str], allowed: str) -> str:
+    # Unlike mutations, imports create no labels.
+    if label not in known.values():
+        raise NotImportable("imports make no labels, and this one isn't known")
+    if label.isdecimal() or label != label.strip() or ("," in label and "," not in allowed):
+        raise NotImportable("a label with a comma, of digits, or with outer spaces may be read as something else")
+    return label
+
+
+class StatusConverter(MondayColumn):
+    """A base keeps `{"index", "label"}`, or None where nothing is chosen.
+
+    The index alone says nothing: a person can give the empty label (index 5 by default) a text, or remove a
+    label's text. A label without a text is the empty value.
+    """
+
+    column_type = "status"
+    name = "status"
+    event_type = "color"
+    fragment = "... on StatusValue { index label }"
+    has_labels = True
+    creates_labels = True
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._labels = current_labels(options.settings)
+
+    def local(self, raw: Local) -> Canonical:
+        return fold_whitespace(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        label = object_or_empty(raw).get("label")
+        if label is None and raw is not None:
+            # The value may hold the index alone.
+            label = self._labels.get(str(raw.get("index")))
+        if raw is None or isinstance(label, str):
+            return fold_whitespace(label)
+        # Index 5 is the empty label unless the settings give it a text.
+        if str(raw.get("index")) == EMPTY_INDEX:
+            return None
+        raise UnknownValue("Monday named the status by its index, and the column's labels are not known")
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(known_value(reading, "status"))
+        if "index" not in value and "index" not in reading.extra:
+            # A roll-up of sub-items reads like this: it is a BatteryValue and no status (reference/status).
+            raise UnknownValue("Monday didn't say which label is chosen")
+        label_index = reading.extra.get("index")
+        index = value.get("index") if label_index is None else label_index
+        if index is None:
+            return None
+        label = reading.extra.get("label", reading.text)
+        return {"index": index, "label": label if isinstance(label, str) else self._label_of(index)}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        label = self.local(raw_local)
+        if not isinstance(label, str):
+            return None
+        known = label_id(label, self._labels)
+        # Monday reads digits as an index, even where they are meant as a label (reference/status).
+        if known is not None and label.isdecimal():
+            return {"index": known}
+        return {"label": label if known is None else self._labels[known]}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        canonical = self.remote(remote_raw)
+        return {name: current if fold_whitespace(current) == canonical else canonical}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return {only_field(current_local)[0]: fold_whitespace(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        label = fold_whitespace(text)
+        if label is None or label_id(label, self._labels) is not None:
+            return None
+        if label.isdecimal():
+            return (
+                f"{field_label(name)}: Monday reads “{label}” as an index; add a label with that "
+                "text to the column first"
+            )
+        if len(label) > LABEL_CHARACTERS:
+            return f"{field_label(name)}: {len(label):,} characters; a status label on Monday holds {LABEL_CHARACTERS}"
+        if len(self._labels) >= MAX_LABELS:
+            return (
+                f"{field_label(name)}: the column has its {MAX_LABELS} labels already, and “{label}” is not one of them"
+            )
+        return None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "status"))
+        if not value:
+            return None
+        if "label" not in value and "index" not in value:
+            raise UnknownValue("the event's status names neither a label nor an index")
+        label = value.get("label", value)
+        if label is None:
+            return None
+        if isinstance(label, str):
+            return fold_whitespace(label)
+        inner = object_or_empty(label)
+        return self.remote({"index": inner.get("index"), "label": inner.get("text", inner.get("label"))})
+
+    def _label_of(self, index: Any) -> str:
+        try:
+            return self._labels[str(index)]
+        except KeyError:
+            if str(index) == EMPTY_INDEX:
+                return ""
+            raise UnknownValue(f"Monday answered the status {index} without its label") from None
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        known = current_labels(settings)
+        label = str(value["label"]) if "label" in value else known.get(str(value.get("index")), "")
+        return _label_cell(label, known, ",")
+
+
+# A list, or one text, and the labels of a dropdown column.
+
+
+class DropdownConverter(MondayColumn, ListConverter):
+    """A base keeps `{"values": [{"id", "label"}]}`, or None where nothing is chosen.
+
+    An NPD field with a list takes any number of labels; one with a text takes one label, which is not split.
+    """
+
+    column_type = "dropdown"
+    name = "dropdown"
+    fragment = "... on DropdownValue { values { id label } }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
+    has_labels = True
+    creates_labels = True
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._labels = current_labels(options.settings)
+        self._max_labels = _max_labels_chosen(options.settings)
+
+    def elements(self, value: Any) -> list[str]:
+        return parse_elements([value] if isinstance(value, str) else value)
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(self._chosen_labels(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, "dropdown")
+        values = reading.extra.get("values")
+        if not values:
+            # A label without its text in the answer was chosen all the same.
+            values = self._entries_of_ids(list_under(value, "ids"))
+        return {"values": _entries(values, "label")} if values else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        labels = self.elements(only_field(raw_local)[1])
+        if not labels:
+            return None
+        known = [label_id(label, self._labels) for label in labels]
+        # Ids and labels can't be mixed, and a comma breaks a label that is sent as text (reference/dropdown).
+        if any("," in label for label in labels) and all(known):
+            return {"ids": known}
+        return {
+            "labels": [label if key is None else self._labels[key] for label, key in zip(labels, known, strict=True)]
+        }
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        return self.with_elements(self._chosen_labels(remote_raw), current_local)
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        if isinstance(only_field(current_local)[1], list | tuple):
+            return super().from_text(text, current_local)
+        return {only_field(current_local)[0]: fold_whitespace(text)}
+
+    def like_current(self, elements: list[str], current: Any) -> Any:
+        if isinstance(current, list | tuple):
+            return elements
+        if len(elements) > 1:
+            raise UnknownValue(f"it has several labels ({', '.join(elements)}) where NPD's field holds one")
+        return elements[0] if elements else None
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        labels = self.elements(value)
+        comma = any("," in label for label in labels)
+        new = next((label for label in labels if comma and label_id(label, self._labels) is None), None)
+        if new is not None:
+            with_comma = next(label for label in labels if "," in label)
+            return (
+                f"{field_label(name)}: “{with_comma}” holds a comma, which breaks a label that is new on Monday; "
+                f"add “{new}” to the column first"
+            )
+        if self._max_labels is not None and len(labels) > self._max_labels:
+            return f"{field_label(name)}: {len(labels)} labels; the column on Monday takes {self._max_labels}"
+        return None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "dropdown"))
+        if not value:
+            return None
+        if "chosenValues" in value:
+            entries = _entries(list_under(value, "chosenValues"), "name")
+        else:
+            entries = self._entries_of_ids(list_under(value, "ids"))
+        return self.canonical(parse_elements([entry["label"] for entry in entries]))
+
+    def _chosen_labels(self, raw: Any) -> list[str]:
+        return parse_elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
+
+    def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
+        unknown = next((key for key in parse_ids(ids) if key not in self._labels), None)
+        if unknown is not None:
+            raise UnknownValue(f"Monday answered the label {unknown} of a dropdown without its text")
+        return [{"id": key, "label": self._labels[key]} for key in parse_ids(ids)]
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        known = current_labels(settings)
+        labels = value.get("labels")
+        names = list(labels) if labels is not None else [known.get(str(i), "") for i in value.get("ids", [])]
+        return ",".join(_label_cell(str(name), known, "") for name in names)
+
+
+def _entries(values: Any, text_key: str) -> list[dict[str, str]]:
+    """Chosen labels with their ids; raises UnknownValue for any other form."""
+    if not isinstance(values, list | tuple):
+        raise unreadable_value(values)
+    entries = []
+    for entry in values:
+        if not isinstance(entry, Mapping) or not isinstance(entry.get(text_key), str):
+            raise unreadable_value(entry)
+        entries.append({"id": str(entry.get("id", "")), "label": entry[text_key]})
+    return entries
+
+
+def _max_labels_chosen(settings: Mapping[str, Any]) -> int | None:
+    """How many labels an item may have; None for any number (DropdownColumnSettings in Monday's schema)."""
+    most = settings.get("label_limit_count")
+    return most if settings.get("limit_select") is True and isinstance(most, int) and most > 0 else None
+
+
+# A list and a tags column; tags belong to the account.
+
+
+class TagsConverter(MondayColumn, ListConverter):
+    """A base keeps `{"tag_ids": [...], "names": {id: name}}`, or None for an empty cell.
+
+    Tags are written by id; `missing_tags` names those that must be created first
+    (developer.monday.com/api-reference/reference/tags-1).
+    """
+
+    column_type = "tags"
+    name = "tags"
+    event_type = "tag"
+    fragment = "... on TagsValue { tags { id name } }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"tags": []}
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._names = options.tags
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(self._tag_names(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, "tags")
+        tags = reading.extra.get("tags")
+        if not tags:
+            ids = parse_ids(list_under(value, "tag_ids"))
+            return {"tag_ids": ids, "names": {}} if ids else None
+        if not isinstance(tags, list) or not all(_is_tag(tag) for tag in tags):
+            raise unreadable_value(tags)
+        names = {str(tag["id"]): tag["name"] for tag in tags}
+        return {"tag_ids": list(names), "names": names} if names else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        tags = self.elements(only_field(raw_local)[1])
+        if not tags:
+            return None
+        return {"tag_ids": [self._tag_id(tag, existing_remote_raw) for tag in tags]}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        return self.with_elements(self._tag_names(remote_raw), current_local)
+
+    def missing_tags(self, raw_local: Local) -> list[str]:
+        known = {fold_whitespace(name) for name in self._names.values()}
+        return [tag for tag in self.elements(only_field(raw_local)[1]) if tag not in known]
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(event_value(payload_value, column_type, "tags"))
+
+    def _tag_names(self, raw: Any) -> list[str]:
+        ids = parse_ids(list_under(raw, "tag_ids"))
+        names = {**self._names, **_stored_names(raw)}
+        unknown = next((key for key in ids if not fold_whitespace(names.get(key))), None)
+        if unknown is not None:
+            raise UnknownValue(f"the name of Monday's tag {unknown} is not known")
+        return parse_elements([names[key] for key in ids])
+
+    def _tag_id(self, tag: str, existing: Any) -> int:
+        """The tag's id: one that the cell already has, else the oldest with this name.
+
+        A name that differs in upper and lower case only is the same tag: whether `create_or_get_tag` would
+        make a second one is not published, and if it doesn't, no tag would ever match the name.
+        """
+        existing_names = _stored_names(existing)
+        names = {key: fold_whitespace(name) or "" for key, name in {**self._names, **existing_names}.items()}
+        # The exact name first, then one in other upper and lower case.
+        found = [key for key, name in names.items() if name == tag]
+        found = found or [key for key, name in names.items() if name.casefold() == tag.casefold()]
+        if not found:
+            raise UnknownValue(f"the tag “{tag}” is not made on Monday yet")
+        return int(min(found, key=lambda key: (key not in existing_names, len(key), key)))
+
+
+def _stored_names(raw: Any) -> Mapping[str, str]:
+    names = object_or_empty(raw).get("names", {})
+    return names if isinstance(names, Mapping) else {}
+
+
+def _is_tag(tag: Any) -> bool:
+    if not isinstance(tag, Mapping) or not isinstance(tag.get("name"), str):
+        return False
+    parse_ids([tag.get("id")])
+    return True

@@ -1,0 +1,192 @@
+"""One decimal number and a numbers column; one yes-or-no field and a checkbox column."""
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from sync.connectors.base.board_items import Reading
+from sync.connectors.base.conversion import (
+    Canonical,
+    Local,
+    UnknownValue,
+    canonical_text,
+    field_label,
+    only_field,
+    unreadable_value,
+)
+from sync.connectors.monday.columns.raw_values import (
+    MondayColumn,
+    complete_value,
+    event_value,
+    known_value,
+    object_or_empty,
+)
+
+# Monday's `number` is a floating-point number, which can't hold an exponent of three digits.
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})(e[+-]?[0-9]{1,3})?\Z", re.IGNORECASE)
+
+_MAX_NUMBER = Decimal("1e308")
+
+# Webhooks carry floating-point numbers where items carry texts; a number with more digits than a
+# floating-point number keeps for certain may be rounded there.
+CERTAIN_DIGITS = 15
+
+
+class NumbersConverter(MondayColumn):
+    """A base keeps the number as text, or None for an empty cell.
+
+    Only null clears: an empty text would set 0 (developer.monday.com/api-reference/reference/number).
+    """
+
+    column_type = "numbers"
+    name = "numbers"
+    event_type = "numeric"
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_number(number_text(only_field(raw)[1]))
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_number(number_text(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        return canonical_text(number_text(complete_value(reading, "numbers")))
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return self.local(raw_local)
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_field(current_local)
+        canonical = self.remote(remote_raw)
+        return {name: current if self.local(current_local) == canonical else canonical}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = canonical_text(text)
+        if typed is not None and not _NUMBER.match(typed):
+            raise ValueError(f"{typed} is not a number; write it with a point and no spaces, such as 1234.5.")
+        return {only_field(current_local)[0]: canonical_number(typed)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        text = canonical_text(number_text(value))
+        if text is None:
+            return None
+        if not _NUMBER.match(text):
+            return f"{field_label(name)}: “{text}” is not a number, and the column on Monday holds numbers"
+        too_large = abs(Decimal(text)) > _MAX_NUMBER
+        return f"{field_label(name)}: the number is too large for Monday" if too_large else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = event_value(payload_value, column_type, "numbers")
+        # An event may hold the number inside an object.
+        if isinstance(value, dict):
+            if "value" not in value:
+                raise unreadable_value(value)
+            value = value["value"]
+        if isinstance(value, int | float) and _significant_digits(value) > CERTAIN_DIGITS:
+            raise UnknownValue("the event's number may have been rounded; the item has all its digits")
+        return self.remote(value)
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        return str(value)
+
+
+def canonical_number(text: str | None) -> str | None:
+    """The number by value: no exponent, no needless zeros, no minus before zero; any other text as it is."""
+    plain = canonical_text(text)
+    if plain is None or not _NUMBER.match(plain):
+        return plain
+    # "f" writes every digit; Decimal.normalize would round to the context's 28.
+    digits = format(Decimal(plain), "f")
+    if "." in digits:
+        # 1.50 and 1.5 are the same number.
+        digits = digits.rstrip("0").rstrip(".")
+    sign = "-" if digits.startswith("-") else ""
+    digits = digits.lstrip("-").lstrip("0") or "0"
+    digits = f"0{digits}" if digits.startswith(".") else digits
+    # Zero has no sign.
+    return digits if digits == "0" else sign + digits
+
+
+def number_text(value: Any) -> str | None:
+    """The number as a text, as Monday or NPD store it; raises UnknownValue for anything else."""
+    if value is None or isinstance(value, str):
+        return value
+    # A bool is an int in Python, but no number.
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return str(value)
+    raise unreadable_value(value)
+
+
+def _significant_digits(number: float) -> int:
+    """How many digits a number has between its leading and trailing zeros."""
+    return len((canonical_number(str(number)) or "").replace(".", "").strip("-0"))
+
+
+# One yes-or-no field and a checkbox column, which is ticked or empty.
+
+
+YES = "yes"
+_YES = frozenset({"yes", "y", "true", "1", "x", "v", "on", "ticked"})
+_NO = frozenset({"no", "n", "false", "0", "off", "not ticked"})
+
+
+class CheckboxConverter(MondayColumn):
+    """A base keeps `{"checked": true}`, or None. Unticked is the empty value, as on Monday.
+
+    Only null unticks (developer.monday.com/api-reference/reference/checkbox).
+    """
+
+    column_type = "checkbox"
+    name = "checkbox"
+    event_type = "boolean"
+    fragment = "... on CheckboxValue { checked }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"checked": False}
+
+    def local(self, raw: Local) -> Canonical:
+        return YES if _is_ticked(only_field(raw)[1]) else None
+
+    def remote(self, raw: Any) -> Canonical:
+        value = object_or_empty(raw)
+        return YES if value and _is_ticked(value.get("checked")) else None
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(known_value(reading, "checkbox"))
+        if value and "checked" not in value:
+            raise unreadable_value(value)
+        # The answer's own field `checked` wins over the raw value.
+        checked = reading.extra.get("checked")
+        ticked = value.get("checked") if checked is None else checked
+        return {"checked": True} if _is_ticked(ticked) else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return {"checked": "true"} if self.local(raw_local) else None
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_field(current_local)
+        ticked = self.remote(remote_raw) == YES
+        # The same state: NPD's value stays in its own form.
+        return {name: current if bool(self.local(current_local)) == ticked else ticked}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = (canonical_text(text) or "no").casefold()
+        if typed not in _YES | _NO:
+            raise ValueError(f"{text.strip()} is neither yes nor no; type one of the two.")
+        return {only_field(current_local)[0]: typed in _YES}
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = object_or_empty(event_value(payload_value, column_type, "checkbox"))
+        if value and "checked" not in value:
+            raise unreadable_value(value)
+        return self.remote(value)
+
+
+def _is_ticked(value: Any) -> bool:
+    """Whether a value means yes; raises UnknownValue for what is neither yes nor no."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    text = (canonical_text(value) or "no").casefold() if isinstance(value, str) else ""
+    if text in _YES or text in _NO:
+        return text in _YES
+    raise unreadable_value(value)

@@ -1,0 +1,509 @@
+"""Countries, locations, and the five fields of an address as one text column.
+
+Countries are known by their ISO 3166 codes and by the names that people and Monday use.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any, NamedTuple
+
+import pycountry
+
+from sync.connectors.base.board_items import Reading
+from sync.connectors.base.conversion import (
+    AmbiguousSplit,
+    Canonical,
+    ConverterOptions,
+    Local,
+    UnknownValue,
+    canonical_text,
+    field_label,
+    fold_whitespace,
+    only_field,
+    only_text,
+    unreadable_value,
+)
+from sync.connectors.monday.columns.numbers import canonical_number, number_text
+from sync.connectors.monday.columns.raw_values import (
+    MondayColumn,
+    complete_value,
+    event_value,
+    object_or_empty,
+    structured_event_value,
+    text_under,
+)
+from sync.connectors.monday.columns.text import ITEM_BYTES, TextConverter
+
+# Names that people, and country pickers such as Monday's, use instead of ISO's wording.
+_COMMON_NAMES = {
+    "BN": "Brunei",
+    "CC": "Cocos Islands",
+    "CD": "Democratic Republic of the Congo",
+    "CG": "Republic of the Congo",
+    "CI": "Ivory Coast",
+    "CV": "Cape Verde",
+    "FK": "Falkland Islands",
+    "FM": "Micronesia",
+    "KP": "North Korea",
+    "KR": "South Korea",
+    "LA": "Laos",
+    "MF": "Saint Martin",
+    "PS": "Palestine",
+    "RU": "Russia",
+    "SX": "Sint Maarten",
+    "SY": "Syria",
+    "TR": "Turkey",
+    "VA": "Vatican City",
+    "VG": "British Virgin Islands",
+    "VI": "U.S. Virgin Islands",
+    "XK": "Kosovo",
+}
+
+_OTHER_NAMES = {
+    "AE": ("UAE", "Emirates"),
+    "BA": ("Bosnia",),
+    "BO": ("Bolivia",),
+    "CD": ("DR Congo", "Congo-Kinshasa", "Democratic Republic of Congo", "The Democratic Republic of Congo"),
+    "CG": ("Congo-Brazzaville",),
+    "CI": ("Cote d'Ivoire",),
+    "CZ": ("Czech Republic",),
+    "GB": ("UK", "Great Britain", "Britain"),
+    "IR": ("Iran",),
+    "KR": ("Korea, South",),
+    "KP": ("Korea, North",),
+    "MK": ("Macedonia",),
+    "MM": ("Burma",),
+    "NL": ("Holland", "The Netherlands"),
+    "RU": ("Russian Federation",),
+    "SH": ("Saint Helena", "St Helena"),
+    "SZ": ("Swaziland",),
+    "TL": ("East Timor",),
+    "TR": ("Turkiye",),
+    "US": ("USA", "U.S.A.", "U.S.", "United States of America", "America"),
+    "VA": ("Vatican", "Holy See"),
+    "VN": ("Vietnam", "Viet Nam"),
+}
+
+_ALPHA_3 = {"XK": "XKX"}
+
+
+def country_code(text: str) -> str | None:
+    """The two-letter code of a country, written in any known way; None for any other text."""
+    return _country_codes().get(_plain_spelling(text))
+
+
+def country_name(code: str) -> str | None:
+    """The usual name for a two-letter code."""
+    return _country_names().get(code)
+
+
+def alpha_3_code(code: str) -> str | None:
+    """The three-letter code for a two-letter one."""
+    country = pycountry.countries.get(alpha_2=code)
+    return country.alpha_3 if country else _ALPHA_3.get(code)
+
+
+@cache
+def _country_names() -> dict[str, str]:
+    found = {c.alpha_2: str(getattr(c, "common_name", c.name)) for c in pycountry.countries}
+    # Our own names win: they are the usual ones.
+    return found | _COMMON_NAMES
+
+
+@cache
+def _country_codes() -> dict[str, str]:
+    """Codes by plain spelling; a spelling that two countries share stands for neither."""
+    spellings: dict[str, set[str]] = {}
+    for country in pycountry.countries:
+        texts = [getattr(country, key, "") for key in ("alpha_2", "alpha_3", "name", "common_name", "official_name")]
+        for text in [*texts, *_OTHER_NAMES.get(country.alpha_2, ()), _country_names()[country.alpha_2]]:
+            spellings.setdefault(_plain_spelling(text), set()).add(country.alpha_2)
+    # Kosovo has no ISO code; XK is the one in use (a user-assigned code).
+    for text in ("XK", "XKX", "Kosovo"):
+        spellings.setdefault(_plain_spelling(text), set()).add("XK")
+    return {text: codes.pop() for text, codes in spellings.items() if text and len(codes) == 1}
+
+
+def _plain_spelling(text: str) -> str:
+    """Without case, accents, points and the kind of apostrophe, which never distinguish two countries."""
+    # NFKD splits letters from their accents, so that these can be dropped.
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    kept = "".join(c for c in letters if not unicodedata.combining(c) and c not in ".'’`")
+    return " ".join(kept.replace("&", " and ").replace("-", " ").split())
+
+
+# One text and a country column, compared by the country's two-letter code.
+
+
+class CountryConverter(MondayColumn):
+    """A base keeps `{"countryCode", "countryName"}`, or None for an empty cell.
+
+    NPD's text may be a name or a code ("UK", "GBR", "United Kingdom"). A field that holds a code gets a code.
+    """
+
+    column_type = "country"
+    name = "country"
+    is_distinctive = True
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_country(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_country(text_under(raw, "countryCode"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(complete_value(reading, "country"))
+        code = canonical_text(text_under(value, "countryCode")) if value else None
+        if code is None:
+            return None
+        name = value.get("countryName")
+        return {"countryCode": code.upper(), "countryName": name if isinstance(name, str) else ""}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        code = self.local(raw_local)
+        if not isinstance(code, str):
+            return None
+        existing = object_or_empty(existing_remote_raw)
+        # Monday's own spelling of the name stays while the country is the same.
+        kept = existing.get("countryName") if existing.get("countryCode") == code else None
+        return {"countryCode": code, "countryName": kept or country_name(code) or code}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        code = self.remote(remote_raw)
+        # The same country: NPD's spelling stays.
+        if canonical_country(current) == code:
+            return {name: current}
+        if not isinstance(code, str):
+            return {name: None}
+        return {name: _spell_country(code, canonical_text(object_or_empty(remote_raw).get("countryName")), current)}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = fold_whitespace(text)
+        # Checked while the person can correct it: Monday takes known countries only.
+        if typed is not None and country_code(typed) is None:
+            raise ValueError(f"{typed} is not a country that is known; type its English name or two-letter code.")
+        return {only_field(current_local)[0]: typed}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        country = fold_whitespace(text)
+        if country is None or country_code(country) is not None:
+            return None
+        return (
+            f"{field_label(name)}: “{country}” is not a country that is known, and the column on Monday holds countries"
+        )
+
+    def display(self, canonical: Canonical) -> str:
+        return country_name(str(canonical)) or str(canonical) if canonical else ""
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        # Without its code the country would be a guess.
+        return self.remote(structured_event_value(payload_value, column_type, "country", " without its code"))
+
+
+def canonical_country(text: str | None) -> str | None:
+    """The two-letter code of a known country, else the text with white space folded."""
+    plain = fold_whitespace(text)
+    return None if plain is None else country_code(plain) or plain
+
+
+def _spell_country(code: str, monday_name: str | None, current: str | None) -> str:
+    """The country in the form that the field had: a code of two or three letters, else a name."""
+    current_text = canonical_text(current) or ""
+    current_code = country_code(current_text) if current_text.isupper() else None
+    if current_code is not None and current_text == current_code:
+        return code
+    if current_code is not None and current_text == alpha_3_code(current_code):
+        return alpha_3_code(code) or code
+    # Only a name that reads back as the same country; otherwise the next pass would see a change.
+    return next((n for n in (monday_name, country_name(code)) if n and canonical_country(n) == code), code)
+
+
+# A place and a location column: latitude, longitude and address, in three NPD fields or one text.
+
+
+_DECIMAL = r"[+-]?[0-9]{1,3}(?:\.[0-9]{0,30})?"
+_COORDINATE = re.compile(rf"{_DECIMAL}\Z")
+_PLACE = re.compile(rf"({_DECIMAL})[ ,]+({_DECIMAL})(?:[ ,]+(.+))?\Z")
+_NO_ADDRESS = "unknown"  # what Monday shows for a missing address (reference/location)
+_MISSING = "?"
+_LAT = frozenset({"lat", "latitude"})
+_LNG = frozenset({"lng", "lon", "long", "longitude"})
+
+
+class _Place(NamedTuple):
+    """Texts in canonical form; None where there is nothing."""
+
+    lat: str | None
+    lng: str | None
+    address: str | None
+
+    def text(self) -> str | None:
+        if self.lat is None and self.lng is None:
+            return self.address
+        return " ".join([self.lat or _MISSING, self.lng or _MISSING, *filter(None, [self.address])])
+
+
+class LocationConverter(MondayColumn):
+    """A base keeps `{"lat", "lng", "address"}`, or None for an empty cell.
+
+    NPD has three fields, latitude, longitude and address (recognised by their names), or one text with all of
+    them, such as "29.9772 31.1325 Giza". Monday needs latitude and longitude together, and holds no address
+    without them (developer.monday.com/api-reference/reference/location).
+    """
+
+    column_type = "location"
+    name = "location"
+    is_distinctive = True
+
+    def local(self, raw: Local) -> Canonical:
+        return _local_place(raw).text()
+
+    def remote(self, raw: Any) -> Canonical:
+        return _remote_place(raw).text()
+
+    def stored_value(self, reading: Reading) -> Any:
+        place = _remote_place(complete_value(reading, "location"))
+        return place._asdict() if place.text() is not None else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        place = _local_place(raw_local)
+        if place.text() is None:
+            return None
+        # Monday rejects a place without coordinates, so it isn't sent.
+        if reason := self.rejection_reason(raw_local):
+            raise UnknownValue(reason)
+        return {key: text for key, text in place._asdict().items() if text is not None}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        place, current = _remote_place(remote_raw), _local_place(current_local)
+        # The same place: NPD's spelling stays.
+        if place.text() == current.text():
+            return dict(current_local)
+        if len(current_local) == 1:
+            return dict.fromkeys(current_local, place.text())
+        parts = zip(_place_fields(current_local), place, current, strict=True)
+        return {name: current_local[name] if new == before else new for name, new, before in parts}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        place = _parse_place(text)
+        fields = dict.fromkeys(current_local, place.text())
+        if len(current_local) == 3:
+            fields = dict(zip(_place_fields(current_local), place, strict=True))
+        if place.text() is not None and _place_problem(place):
+            raise ValueError(
+                f"{fold_whitespace(text)} is not a place; type latitude, longitude and address: 29.98 31.13 Giza."
+            )
+        return fields
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        place = _local_place(raw_local)
+        problem = _place_problem(place) if place.text() is not None else None
+        return f"{field_label(min(raw_local))}: {problem}" if problem else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(event_value(payload_value, column_type, "location"))
+
+
+def _local_place(raw: Local) -> _Place:
+    if len(raw) == 1:
+        return _parse_place(only_text(raw)[1])
+    lat, lng, address = (raw[name] for name in _place_fields(raw))
+    return _make_place(number_text(lat), number_text(lng), address)
+
+
+def _place_fields(raw: Local) -> list[str]:
+    """The fields of latitude, longitude and address, by their names: a base doesn't keep an order."""
+    lat = [name for name in raw if _LAT & set(name.split("_"))]
+    lng = [name for name in raw if _LNG & set(name.split("_"))]
+    others = [name for name in raw if name not in lat + lng]
+    if (len(lat), len(lng), len(others)) != (1, 1, 1):
+        raise ValueError(
+            "A location takes one field, or three: one with “lat” or “latitude” in its name, one with “lng”, “lon” "
+            f"or “longitude”, and one for the address; not {', '.join(raw)}."
+        )
+    return [*lat, *lng, *others]
+
+
+def _parse_place(text: str | None) -> _Place:
+    plain = fold_whitespace(text)
+    parts = _PLACE.match(plain) if plain else None
+    return _make_place(*parts.groups()) if parts else _make_place(None, None, plain)
+
+
+def _remote_place(raw: Any) -> _Place:
+    value = object_or_empty(raw)
+    if not value:
+        return _Place(None, None, None)
+    place = _make_place(number_text(value.get("lat")), number_text(value.get("lng")), value.get("address"))
+    # Monday's own places always have both, so this is no location's value.
+    if place.lat is None or place.lng is None:
+        raise unreadable_value(raw)
+    return place
+
+
+def _make_place(lat: str | None, lng: str | None, address: Any) -> _Place:
+    if address is not None and not isinstance(address, str):
+        raise unreadable_value(address)
+    # Separators before an address would be read as part of what follows the longitude.
+    where = fold_whitespace((fold_whitespace(address) or "").lstrip(" ,"))
+    return _Place(canonical_number(lat), canonical_number(lng), None if where == _NO_ADDRESS else where)
+
+
+def _place_problem(place: _Place) -> str | None:
+    """Why Monday can't hold this place, or None."""
+    if place.lat is None or place.lng is None:
+        return "Monday holds a place only with its latitude and longitude"
+    for text, name in ((place.lat, "latitude"), (place.lng, "longitude")):
+        if not _COORDINATE.match(text):
+            return f"“{text}” is not a {name} in degrees"
+    if abs(Decimal(place.lat)) >= 90:
+        return f"the latitude {place.lat} is not between -90 and 90"
+    return f"the longitude {place.lng} is not within -180 and 180" if abs(Decimal(place.lng)) > 180 else None
+
+
+# The five address fields of a record as one text column, such as "12 Main St, Springfield, IL, 62701, USA".
+#
+# Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
+# fields only where that is certain; docs/decisions/0025 says when.
+
+
+ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
+
+# A zip code has a digit; the others have none, unless they had one before. A street may be anything.
+_ZIP = "address_zip"
+_WORDS_ONLY = ("address_city", "address_state", "address_country")
+_SPLIT_HINT = "say what belongs to street, city, state, zip and country"
+_Shares = Mapping[str, Sequence[str]]
+
+
+class AddressConverter(MondayColumn):
+    """Five fields, one text column. A base keeps the column's text."""
+
+    column_type = "text"
+    name = "address"
+
+    def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
+        self._column = TextConverter()
+
+    def local(self, raw: Local) -> Canonical:
+        return _join_pieces([piece for name in ADDRESS_FIELDS for piece in _split_pieces(raw.get(name))])
+
+    def remote(self, raw: Any) -> Canonical:
+        return _join_pieces(_split_pieces(raw))
+
+    def stored_value(self, reading: Reading) -> Any:
+        return self._column.stored_value(reading)
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return self.local(raw_local)
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        pieces = _split_pieces(remote_raw)
+        # The same pieces: NPD's division among the fields stays.
+        if _join_pieces(pieces) == self.local(current_local):
+            return {name: current_local.get(name) for name in ADDRESS_FIELDS}
+        if not pieces:
+            return dict.fromkeys(ADDRESS_FIELDS)
+        return _divide(pieces, current_local)
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        try:
+            return self.to_local(text, current_local)
+        except AmbiguousSplit:
+            # No certain division: the whole text goes into the first field.
+            return dict.fromkeys(ADDRESS_FIELDS) | {"address_street": canonical_text(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        size = len((str(self.local(raw_local) or "")).encode())
+        return f"address: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(self._column.from_event(payload_value, column_type))
+
+
+def _divide(pieces: Sequence[str], current: Local) -> Local:
+    """Give each field its pieces; raises AmbiguousSplit where these aren't certain."""
+    before = {name: _split_pieces(current.get(name)) for name in ADDRESS_FIELDS}
+    # A removal is certain even where the positions have moved; so it is tried first.
+    shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
+    return {name: _keep_spelling(_join_pieces(shares[name]), current.get(name)) for name in ADDRESS_FIELDS}
+
+
+def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
+    """Where parts were only removed, the fields of the remaining ones; None for any other edit."""
+    owners = {piece: name for name, own in before.items() for piece in own}
+    all_pieces = [piece for own in before.values() for piece in own]
+    # A piece that occurs twice, or in another order, can't be assigned for certain.
+    if len(owners) < len(all_pieces) or [piece for piece in all_pieces if piece in pieces] != list(pieces):
+        return None
+    return {name: [piece for piece in own if piece in pieces] for name, own in before.items()}
+
+
+def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
+    """Give each filled field as many pieces as it has now, or each field one where all are empty."""
+    counts = {name: len(own) for name, own in before.items()}
+    if not any(counts.values()):
+        counts = dict.fromkeys(ADDRESS_FIELDS, 1)
+    expected = sum(counts.values())
+    # Another number of pieces: the positions no longer tell which field is which.
+    if len(pieces) != expected:
+        raise AmbiguousSplit(
+            f"Monday's address has {len(pieces)} parts between commas where {expected} were expected; {_SPLIT_HINT}"
+        )
+    rest = iter(pieces)
+    shares = {name: [next(rest) for _ in range(count)] for name, count in counts.items()}
+    for name, own in shares.items():
+        _check_shape(name, own, before[name])
+        _check_origin(name, own, before, shares)
+    return shares
+
+
+def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
+    """A number where there was always a word, or the reverse, belongs to another part."""
+    for piece in own:
+        digits = any(character.isdigit() for character in piece)
+        had_digits = any(character.isdigit() for old in before for character in old)
+        # Digits tell a zip code from words.
+        if name == _ZIP and not digits and (had_digits or not before):
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
+        if name in _WORDS_ONLY and digits and not had_digits:
+            part = name.removeprefix("address_")
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {part}; {_SPLIT_HINT}")
+
+
+def _check_origin(name: str, own: Sequence[str], before: _Shares, shares: _Shares) -> None:
+    """A piece that another field had and has no more was moved, so the positions can't be trusted."""
+    remaining = _piece_counts(before[name])
+    for other in ADDRESS_FIELDS:
+        lost = _piece_counts(before[other]) - _piece_counts(shares[other])
+        moved = next((piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None)
+        if other != name and moved is not None:
+            raise AmbiguousSplit(f"“{moved}” has moved to another place in Monday's address; {_SPLIT_HINT}")
+
+
+def _piece_counts(pieces: Sequence[str]) -> Counter[str]:
+    return Counter(_comparable(piece) for piece in pieces)
+
+
+def _comparable(piece: str) -> str:
+    return (fold_whitespace(piece) or "").casefold()
+
+
+def _keep_spelling(new: str | None, current: str | None) -> str | None:
+    """A part that says the same keeps the spelling that a person gave it."""
+    return current if _join_pieces(_split_pieces(current)) == new else new
+
+
+def _split_pieces(text: str | None) -> list[str]:
+    pieces = [canonical_text(piece) for piece in (canonical_text(text) or "").split(",")]
+    return [piece for piece in pieces if piece is not None]
+
+
+def _join_pieces(pieces: Sequence[str]) -> str | None:
+    return ", ".join(pieces) or None

@@ -1,0 +1,143 @@
+"""How Monday writes the value of a column as JSON, in answers and in webhooks, whose names of types differ."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.conversion import BaseConverter, Converter, ConverterOptions, UnknownValue, unreadable_value
+
+_API_TYPES: dict[str, str] = {}
+"""Our name of each type that webhooks and the activity log name otherwise: as its column declares."""
+
+_ABSENT = object()
+
+
+class MondayColumn(BaseConverter, Converter):
+    """A converter, and all that is particular to its type of column besides the values.
+
+    Of several converters of one type, the first in `columns.COLUMN_CLASSES` speaks for the type.
+    """
+
+    name: ClassVar[str]
+    """What mappings call the converter."""
+    event_type: ClassVar[str] = ""
+    """What webhooks and the activity log call the type, where that differs (reference/webhooks)."""
+    fragment: ClassVar[str] = ""
+    """What an item's fragment needs of it beside `value` and `text` (reference/column-types-reference)."""
+    is_always_asked: ClassVar[bool] = False
+    """Whether the fragment is part of every document, so that there are few texts."""
+    empty_fields: ClassVar[Mapping[str, Any]] = {}
+    """What the fragment's fields show of an empty cell."""
+    has_labels: ClassVar[bool] = False
+    is_distinctive: ClassVar[bool] = False
+    """Whether a board's only column of the type is most likely the one that is looked for."""
+
+    def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
+        pass
+
+    def __init_subclass__(cls) -> None:
+        if cls.event_type:
+            _API_TYPES[cls.event_type] = cls.column_type
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        """The cell of a bulk import that reads back as this value; raises NotImportable.
+
+        Formats: developer.monday.com/api-reference/docs/importing-items-in-bulk, "Column type validation".
+        """
+        raise NotImportable("Monday's bulk import takes no columns of this type")
+
+
+def known_value(reading: Reading, *types: str) -> Any:
+    """The raw value of a reading of one of these types; raises UnknownValue with the reason otherwise."""
+    if not reading.known:
+        raise UnknownValue(reading.reason)
+    if reading.type not in types:
+        raise UnknownValue(f"the column is of the type {reading.type!r}, not {' or '.join(types)}")
+    return reading.value
+
+
+def complete_value(reading: Reading, *types: str) -> Any:
+    """As `known_value`, for types whose value never shows in `text` alone; raises UnknownValue if it does.
+
+    A roll-up of sub-items may read like that (Monday documents it nowhere). It is not an empty cell.
+    """
+    value = known_value(reading, *types)
+    # A text without its value must not look like an empty cell.
+    if value is None and reading.text:
+        raise UnknownValue("Monday showed a text without the value behind it")
+    return value
+
+
+def event_value(value: Any, column_type: str, *types: str) -> Any:
+    """A webhook's value of one of these types, None when cleared (null or {}); else raises UnknownValue."""
+    api_type = api_column_type(column_type)
+    if api_type not in types:
+        raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
+    # Monday clears a column in several forms.
+    return None if value in (None, {}, "") else value
+
+
+def structured_event_value(value: Any, column_type: str, expected: str, why: str) -> Any:
+    """As `event_value`, for a type whose bare text would have to be guessed at: raises UnknownValue with `why`."""
+    found = event_value(value, column_type, expected)
+    if isinstance(found, str):
+        raise UnknownValue(f"the event's {expected} is a bare text{why}")
+    return found
+
+
+def api_column_type(column_type: str) -> str:
+    """The GraphQL name of a column type as webhooks name it."""
+    return _API_TYPES.get(column_type, column_type)
+
+
+def text_under(value: Any, *keys: str) -> str | None:
+    """The text under the first of these keys that a JSON object has; else raises UnknownValue."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        text = next((value[key] for key in keys if key in value), _ABSENT)
+        if text is None or isinstance(text, str):
+            return text
+    raise unreadable_value(value)
+
+
+def object_or_empty(value: Any) -> Mapping[str, Any]:
+    """A JSON object, {} for null; raises UnknownValue for anything else."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return value
+    raise unreadable_value(value)
+
+
+def list_under(value: Any, key: str) -> list[Any]:
+    """The list under the key of a JSON object, empty for null and {}; raises UnknownValue for other forms."""
+    inside = object_or_empty(value)
+    if not inside:
+        return []
+    found = inside.get(key, _ABSENT)
+    if found is None or isinstance(found, list):
+        return found or []
+    raise unreadable_value(value)
+
+
+def parse_ids(value: Any) -> list[str]:
+    """A list of ids, which are digits, as texts or numbers; raises UnknownValue for anything else."""
+    if isinstance(value, list | tuple) and all(_is_id(entry) for entry in value):
+        # Each id once, in the order in which they came.
+        return list(dict.fromkeys(str(entry) for entry in value))
+    raise unreadable_value(value)
+
+
+def _is_id(entry: Any) -> bool:
+    if isinstance(entry, str):
+        return entry.isascii() and entry.isdecimal()
+    # A bool is an int in Python, but no id.
+    return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
+
+
+# Lists: what converters of several values in one column share.
+#
+# In NPD a list is a list of texts, or one text with the elements between commas or on lines of their own.
+# Its canonical form is a sorted tuple without duplicates, because their order carries no meaning.

@@ -1,0 +1,179 @@
+"""A related record, as a link to its item (connected boards) or as its name in a text column.
+
+In NPD the value is `{"id": the record's uuid, "item": its item's id or None, "name": its name}`, or None.
+Monday's value has only the item or only the name: `{"item": "123"}` or `{"name": "ACME"}`; the reconciler
+finds the record.
+"""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.conversion import (
+    Canonical,
+    ConverterOptions,
+    Local,
+    UnknownValue,
+    canonical_text,
+    field_label,
+    fold_whitespace,
+    only_field,
+)
+from sync.connectors.monday.columns.raw_values import (
+    MondayColumn,
+    event_value,
+    known_value,
+    list_under,
+    object_or_empty,
+    parse_ids,
+    text_under,
+)
+from sync.connectors.monday.columns.text import ITEM_BYTES
+
+ITEMS_PER_CELL = 50
+"""Items that one cell of a bulk import may link."""
+
+
+class RelationConverter(MondayColumn):
+    """One related record and a column of connected boards.
+
+    A base keeps `{"item_ids": [...]}`, or None for an empty cell. The column's own JSON is null since API
+    version 2025-04 (docs/migrating-to-version-2025-04), so the ids come from `linked_item_ids`.
+    """
+
+    column_type = "board_relation"
+    name = "relation"
+    event_type = "board-relation"
+    fragment = "... on BoardRelationValue { linked_item_ids }"
+    empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self._names = options.items
+
+    def local(self, raw: Local) -> Canonical:
+        name, related = _related_record(raw)
+        if related is None:
+            return None
+        item = canonical_text(related.get("item"))
+        # The record waits until the related one has an item; the field is blocked meanwhile.
+        if item is None:
+            who = fold_whitespace(related.get("name")) or "The related record"
+            raise UnknownValue(f"{field_label(name)}: {who} has no item on its board yet; this waits for it")
+        return item
+
+    def remote(self, raw: Any) -> Canonical:
+        ids = parse_ids(list_under(raw, "item_ids"))
+        # NPD holds one related record, and choosing one of several would lose the others.
+        if len(ids) > 1:
+            raise UnknownValue(f"it is connected with {len(ids)} items where NPD holds one; leave one of them")
+        return ids[0] if ids else None
+
+    def stored_value(self, reading: Reading) -> Any:
+        known_value(reading, "board_relation")
+        # The field is missing from the document or the answer, which must not look like an empty cell.
+        if "linked_item_ids" not in reading.extra:
+            raise UnknownValue("Monday didn't say which items are connected")
+        ids = parse_ids(reading.extra["linked_item_ids"])
+        return {"item_ids": ids} if ids else None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        item = self.local(raw_local)
+        return {"item_ids": [item]} if item is not None else None
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        item = self.remote(remote_raw)
+        if item is None:
+            return {name: None}
+        # The same item: NPD's record stays, with its id and name.
+        is_unchanged = current is not None and canonical_text(current.get("item")) == item
+        return {name: current if is_unchanged else {"item": item}}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        typed = fold_whitespace(text)
+        if typed is None:
+            return {name: None}
+        if current is not None and typed == fold_whitespace(current.get("name")):
+            return {name: current}
+        found = [
+            item for item, known in self._names.items() if typed in (item, fold_whitespace(known), self.display(item))
+        ]
+        # A name alone may stand for several records.
+        if len(found) != 1:
+            reason = "several records have this name" if found else "no related record is known by this name"
+            raise ValueError(f"{typed}: {reason}. Choose a side, or change the record itself.")
+        return {name: {"item": found[0]}}
+
+    def display(self, canonical: Canonical) -> str:
+        if canonical is None:
+            return ""
+        return self._names.get(str(canonical)) or f"item {canonical}"
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        links = list_under(event_value(payload_value, column_type, "board_relation"), "linkedPulseIds")
+        return self.remote({"item_ids": [object_or_empty(link).get("linkedPulseId") for link in links]})
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        ids = [str(one) for one in value["item_ids"]]
+        if len(ids) > ITEMS_PER_CELL:
+            raise NotImportable(f"an import links at most {ITEMS_PER_CELL} items")
+        if len(settings.get("boardIds") or []) > 1:
+            raise NotImportable("its column links to several boards")
+        return ",".join(ids)
+
+
+class RelationNameConverter(MondayColumn):
+    """One related record, by its name in a text column. A base keeps the text, or None."""
+
+    column_type = "text"
+    name = "relation_name"
+
+    def local(self, raw: Local) -> Canonical:
+        name, related = _related_record(raw)
+        if related is None:
+            return None
+        related_name = fold_whitespace(related.get("name"))
+        if related_name is None:
+            raise UnknownValue(f"{field_label(name)}: the related record has no name by which to write it")
+        return related_name
+
+    def remote(self, raw: Any) -> Canonical:
+        return fold_whitespace(text_under(raw, "text", "value"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, "text", "long_text")
+        return (reading.text if value is None else text_under(value, "text", "value")) or None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return self.local(raw_local)
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = _related_record(current_local)
+        related_name = self.remote(remote_raw)
+        if related_name is None:
+            return {name: None}
+        is_unchanged = current is not None and fold_whitespace(current.get("name")) == related_name
+        return {name: current if is_unchanged else {"name": related_name}}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return self.to_local(text, current_local)
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, related = _related_record(raw_local)
+        size = len((fold_whitespace((related or {}).get("name")) or "").encode())
+        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(event_value(payload_value, column_type, "text", "long_text"))
+
+
+def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:
+    """The field and its related record; raises UnknownValue for a value in another form."""
+    name, value = only_field(raw)
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return name, None
+    if not isinstance(value, Mapping):
+        raise UnknownValue(f"{field_label(name)} holds a {type(value).__name__} where a related record was expected")
+    return name, value

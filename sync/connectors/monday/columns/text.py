@@ -1,0 +1,510 @@
+"""One text field, or a list, in a column of text: text, long text, the item's name, e-mail, phone, link."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import phonenumbers
+
+from sync.connectors.base.board_items import NotImportable, Reading
+from sync.connectors.base.conversion import (
+    SEPARATORS,
+    Canonical,
+    ConverterOptions,
+    ListConverter,
+    Local,
+    canonical_text,
+    field_label,
+    fold_whitespace,
+    only_field,
+    only_text,
+    parse_elements,
+)
+from sync.connectors.monday.columns.raw_values import (
+    MondayColumn,
+    complete_value,
+    event_value,
+    known_value,
+    object_or_empty,
+    structured_event_value,
+    text_under,
+)
+
+NAME_CHARACTERS = 255  # developer.monday.com/api-reference/reference/name-first-column
+LONG_TEXT_CHARACTERS = 2_000  # developer.monday.com/api-reference/reference/long-text
+ITEM_BYTES = 65_536  # all values of an item together: developer.monday.com/api-reference/reference/text
+
+
+class TextConverter(MondayColumn):
+    """One field, one text column. A base keeps the text itself."""
+
+    column_type = "text"
+    name = "text"
+    # A text can be mapped to an existing column of either kind.
+    readable_types: ClassVar[tuple[str, ...]] = ("text", "long_text")
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_text(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_text(text_under(raw, "text", "value", "name"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, *self.readable_types)
+        if value is None:
+            return reading.text or None
+        return text_under(value, "text", "value", "name")
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return canonical_text(only_text(raw_local)[1])
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        canonical = canonical_text(text_under(remote_raw, "text", "value", "name"))
+        # The same text: NPD's spelling stays, with its whitespace.
+        return {name: current if canonical_text(current) == canonical else canonical}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        return {only_field(current_local)[0]: canonical_text(text)}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        # In bytes, as Monday's limit counts.
+        size = len((canonical_text(text) or "").encode())
+        if size <= ITEM_BYTES:
+            return None
+        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}"
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(event_value(payload_value, column_type, *self.readable_types))
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        return str(value)
+
+
+class LongTextConverter(TextConverter):
+    """One field, one long text column, which holds 2,000 characters."""
+
+    column_type = "long_text"
+    name = "long_text"
+    event_type = "long-text"
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        text = canonical_text(only_text(raw_local)[1])
+        return {"text": text} if text is not None else None
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        return _too_long_reason(name, canonical_text(text), LONG_TEXT_CHARACTERS, "a long text on Monday")
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        return str(value["text"] if isinstance(value, Mapping) else value)
+
+
+class NameConverter(TextConverter):
+    """One field and the item's name, which can't be empty."""
+
+    column_type = "name"
+    name = "name"
+    readable_types = ("name",)
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        canonical = canonical_text(text)
+        if canonical is None:
+            raise ValueError("A name can't be empty.")
+        return {only_field(current_local)[0]: canonical}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        canonical = canonical_text(text)
+        # Monday rejects an item without a name.
+        if canonical is None:
+            return f"{field_label(name)} is empty; an item on Monday needs a name"
+        return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
+
+
+def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> str | None:
+    length = len(text or "")
+    return f"{field_label(field)}: {length:,} characters; {holder} holds {most:,}" if length > most else None
+
+
+# A list as a text: its elements between commas, in a text or long text column.
+
+
+class ListTextConverter(MondayColumn, ListConverter):
+    """A base keeps the column's text, or None.
+
+    Written with ", " between the elements; read with commas or line breaks between them, because people use
+    both. An element that contains one can't be sent, and `rejection_reason` says so.
+    """
+
+    column_type = "text"
+    name = "list_text"
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(parse_elements(text_under(raw, "text", "value")))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = known_value(reading, "text", "long_text")
+        return (reading.text if value is None else text_under(value, "text", "value")) or None
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        return ", ".join(self.elements(only_field(raw_local)[1])) or None
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        return self.with_elements(parse_elements(text_under(remote_raw, "text", "value")), current_local)
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, value = only_field(raw_local)
+        elements = self.elements(value)
+        # Written as text, an element with a separator would come back as two.
+        with_separator = next((element for element in elements if SEPARATORS.search(element)), None)
+        if with_separator is not None:
+            return f"{field_label(name)}: “{with_separator}” holds a comma, which separates the elements on Monday"
+        size = len(", ".join(elements).encode())
+        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(event_value(payload_value, column_type, "text", "long_text"))
+
+
+# One field and the address of an e-mail column. The column's label is not mapped.
+
+
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s.]+(\.[^@\s.]+)+\Z")
+
+
+class EmailConverter(MondayColumn):
+    """A base keeps `{"email", "text"}`, or None for an empty cell."""
+
+    column_type = "email"
+    name = "email"
+    fragment = "... on EmailValue { email label }"
+    is_always_asked = True
+    is_distinctive = True
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_address(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_address(text_under(raw, "email"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = complete_value(reading, "email")
+        address = text_under(value, "email") if value != {} else None
+        if not address:
+            return None
+        label = value.get("text") if isinstance(value, Mapping) else None
+        return {"email": address, "text": label if isinstance(label, str) else address}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        address = canonical_text(only_text(raw_local)[1])
+        if address is None:
+            return None
+        # The label that a person gave the address stays.
+        return {"email": address, "text": _custom_label(existing_remote_raw) or address}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        address = canonical_text(text_under(remote_raw, "email"))
+        return {name: current if canonical_address(current) == canonical_address(address) else address}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        address = canonical_text(text)
+        if address is not None and not _ADDRESS.match(address):
+            raise ValueError(f"{address} is not an e-mail address; it needs the form name@example.org.")
+        return {only_field(current_local)[0]: address}
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        # A label is no address.
+        return self.remote(structured_event_value(payload_value, column_type, "email", ", which may be a label"))
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        address, label = str(value["email"]), str(value.get("text") or "")
+        # The cell's form is “label <address>”.
+        if any(sign in address + label for sign in "<>\n"):
+            raise NotImportable("an e-mail address with < or > can't be told apart from its label")
+        return address if label in ("", address) else f"{label} <{address}>"
+
+
+def canonical_address(text: str | None) -> str | None:
+    """Trimmed, the domain case-folded; the part before the @ can be case-sensitive (RFC 5321, 2.4)."""
+    address = canonical_text(text)
+    if address is None or "@" not in address:
+        return address
+    mailbox, domain = address.rsplit("@", 1)
+    return canonical_text(f"{mailbox}@{domain.casefold()}")
+
+
+def _custom_label(existing: Any) -> str | None:
+    """A label that a person gave the cell; one that only repeats the old address changes with the address."""
+    if not isinstance(existing, Mapping):
+        return None
+    label = canonical_text(existing.get("text"))
+    return None if canonical_address(label) == canonical_address(existing.get("email")) else label
+
+
+# One field and a phone column, compared as E.164 where the number can be understood.
+
+
+_E164 = phonenumbers.PhoneNumberFormat.E164
+_INTERNATIONAL = phonenumbers.PhoneNumberFormat.INTERNATIONAL
+
+
+class PhoneConverter(MondayColumn):
+    """A base keeps `{"phone", "countryShortName"}`, or None for an empty cell.
+
+    A number without a country is read in the cell's country, and where that fails in the region of the
+    options.
+    """
+
+    column_type = "phone"
+    name = "phone"
+    fragment = "... on PhoneValue { phone country_short_name }"
+    is_always_asked = True
+    is_distinctive = True
+
+    def __init__(self, options: ConverterOptions) -> None:
+        self.region = options.region.upper()
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_phone(only_text(raw)[1], self.region)
+
+    def remote(self, raw: Any) -> Canonical:
+        text = text_under(raw, "phone")
+        country = _country_in(raw)
+        # The cell's country decides how its digits are read; the settings' region is only a fallback.
+        if country and text and _parse_phone(text, country):
+            return canonical_phone(_add_plus(text, country), country)
+        return canonical_phone(text, self.region)
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = complete_value(reading, "phone")
+        number = text_under(value, "phone") if value != {} else None
+        if not number:
+            return None
+        return {"phone": number, "countryShortName": _country_in(value) or ""}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        text = fold_whitespace(only_text(raw_local)[1])
+        if text is None:
+            return None
+        number = _parse_phone(text, self.region)
+        if number is None:
+            # Not understood as a number, so it is sent as it is written.
+            return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or self.region}
+        return {"phone": _sendable_phone(number), "countryShortName": self._country_for(number, existing_remote_raw)}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        canonical = self.remote(remote_raw)
+        # Either spelling is kept as long as it is the same number.
+        for spelling in (current, fold_whitespace(text_under(remote_raw, "phone"))):
+            if canonical_phone(spelling, self.region) == canonical:
+                return {name: spelling}
+        return {name: self.display(canonical)}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        typed = fold_whitespace(text)
+        if typed is not None and not any(character.isdigit() for character in typed):
+            raise ValueError(f"{typed} is not a telephone number; it has no digits.")
+        return {only_field(current_local)[0]: typed}
+
+    def display(self, canonical: Canonical) -> str:
+        text = str(canonical or "")
+        number = _parse_phone(text, self.region) if text.startswith("+") else None
+        formatted = phonenumbers.format_number(number, _INTERNATIONAL) if number is not None else text
+        # Otherwise the displayed form would read back as another number and count as a change later.
+        return formatted if canonical_phone(formatted, self.region) == canonical else text
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        # Without its country the number's digits may mean another number.
+        return self.remote(structured_event_value(payload_value, column_type, "phone", " without its country"))
+
+    def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
+        """The cell's country where it still has the number's calling code, else the number's own."""
+        kept = _country_in(existing)
+        if kept and phonenumbers.country_code_for_region(kept) == number.country_code:
+            return kept
+        own = phonenumbers.region_code_for_number(number)
+        return own or phonenumbers.region_code_for_country_code(number.country_code or 0)
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        number = str(value["phone"])
+        # The cell names no country: only a number with its own country code reads the same everywhere.
+        if not number.startswith("+"):
+            raise NotImportable("a telephone number without its country code would lose its country")
+        return number
+
+
+def canonical_phone(text: str | None, region: str) -> str | None:
+    """E.164, with ";ext=" and the extension if there is one; else the text with whitespace folded."""
+    plain = fold_whitespace(text)
+    number = _parse_phone(plain, region) if plain else None
+    if number is None:
+        return plain
+    extension = f";ext={number.extension}" if number.extension else ""
+    return phonenumbers.format_number(number, _E164) + extension
+
+
+def _parse_phone(text: str, region: str) -> phonenumbers.PhoneNumber | None:
+    try:
+        number = phonenumbers.parse(text, region)
+        e164 = phonenumbers.format_number(number, _E164)
+        reparsed = phonenumbers.format_number(phonenumbers.parse(e164, None), _E164)
+    except phonenumbers.NumberParseException:
+        return None
+    # An impossible number ("000000" in Germany) loses its leading zeros when it is read again.
+    return number if phonenumbers.is_possible_number(number) and reparsed == e164 else None
+
+
+def _add_plus(text: str, country: str) -> str:
+    """The number with a plus where the cell lacks it: Monday accepts "12025550172" too.
+
+    Only digits that begin with the calling code of the cell's own country, and not with the prefix that is
+    dialled within that country (developer.monday.com/api-reference/reference/phone).
+    """
+    digits, code = text.strip(), phonenumbers.country_code_for_region(country)
+    # Only plain digits: anything else already says how it is to be read.
+    if not (digits.isascii() and digits.isdecimal() and code and digits.startswith(str(code))):
+        return text
+    national, international = _parse_phone(digits, country), _parse_phone(f"+{digits}", country)
+    if national is None or international is None or not phonenumbers.is_valid_number(international):
+        return text
+    national_prefix = phonenumbers.ndd_prefix_for_region(country, True)
+    dialled_within = phonenumbers.is_valid_number(national) and (
+        not national_prefix or digits.startswith(national_prefix)
+    )
+    # A number that is also valid within the country is read as such.
+    return text if dialled_within else f"+{digits}"
+
+
+def _sendable_phone(number: phonenumbers.PhoneNumber) -> str:
+    extension = f" ext. {number.extension}" if number.extension else ""
+    return phonenumbers.format_number(number, _E164) + extension
+
+
+def _country_in(raw: Any) -> str | None:
+    country = raw.get("countryShortName") if isinstance(raw, Mapping) else None
+    return country.upper() if isinstance(country, str) and canonical_text(country) else None
+
+
+# One field and the address of a link column. The link's text is not mapped.
+
+
+_URL_PARTS = re.compile(r"(?:([a-z][a-z0-9+.-]*)://)?([^/?#]*)(.*)\Z", re.IGNORECASE | re.DOTALL)
+_INNER_DOT = re.compile(r"[^.:]\.[^.:]")
+
+# mailto:ada@example.org and the like: a scheme without "//", and no host with a port.
+_OTHER_SCHEME = re.compile(r"[a-z][a-z0-9+-]*:(?!//)[^0-9\s]\S*\Z", re.IGNORECASE)
+
+
+class _WebAddress(NamedTuple):
+    """An address on the web; `scheme` is empty where the text has none."""
+
+    scheme: str
+    user: str
+    host: str
+    rest: str
+
+
+class LinkConverter(MondayColumn):
+    """A base keeps `{"url", "text"}`, or None for an empty cell.
+
+    Monday takes no address without a scheme (developer.monday.com/api-reference/reference/link); one that NPD
+    stores without is sent, and compared, as https.
+    """
+
+    column_type = "link"
+    name = "link"
+
+    def local(self, raw: Local) -> Canonical:
+        return canonical_link(only_text(raw)[1])
+
+    def remote(self, raw: Any) -> Canonical:
+        return canonical_link(text_under(raw, "url"))
+
+    def stored_value(self, reading: Reading) -> Any:
+        value = object_or_empty(complete_value(reading, "link"))
+        url = text_under(value, "url") if value else None
+        if not url:
+            return None
+        label = value.get("text")
+        return {"url": url, "text": label if isinstance(label, str) else url}
+
+    def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
+        url = _sendable_link(only_text(raw_local)[1])
+        return None if url is None else {"url": url, "text": _custom_text(existing_remote_raw) or url}
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_text(current_local)
+        is_unchanged = canonical_link(current) == self.remote(remote_raw)
+        return {name: current if is_unchanged else canonical_text(text_under(remote_raw, "url"))}
+
+    def from_text(self, text: str, current_local: Local) -> Local:
+        url = canonical_text(text)
+        if url is not None and not _is_link(url):
+            raise ValueError(f"{url} is not a web address; it needs a form such as https://example.org.")
+        return {only_field(current_local)[0]: url}
+
+    def rejection_reason(self, raw_local: Local) -> str | None:
+        name, text = only_text(raw_local)
+        url = canonical_text(text)
+        if url is None or _is_link(url):
+            return None
+        return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        return self.remote(structured_event_value(payload_value, column_type, "link", ", which may be its label"))
+
+    @staticmethod
+    def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
+        url, text = str(value["url"]), str(value.get("text") or "")
+        # The cell's form is “[text](address)”.
+        if any(sign in url + text for sign in "[]()\n"):
+            raise NotImportable("a link with brackets can't be told apart from its text")
+        return url if text in ("", url) else f"[{text}]({url})"
+
+
+def canonical_link(text: str | None) -> str | None:
+    """Scheme (https where there is none) and host in lower case, a bare "/" dropped (RFC 3986, 6.2)."""
+    url = canonical_text(text)
+    web = _parse_web_address(url)
+    if web is None:
+        return url
+    rest = "" if web.rest == "/" else web.rest
+    # The user's name and password before an @ can be case-sensitive.
+    return canonical_text(f"{(web.scheme or 'https').lower()}://{web.user}{web.host.lower()}{rest}")
+
+
+def _sendable_link(text: str | None) -> str | None:
+    url = canonical_text(text)
+    web = _parse_web_address(url)
+    return f"https://{url}" if web is not None and not web.scheme else url
+
+
+def _is_link(url: str) -> bool:
+    return _parse_web_address(url) is not None or _OTHER_SCHEME.match(url) is not None
+
+
+def _parse_web_address(url: str | None) -> _WebAddress | None:
+    """The parts of a web address; None for any other text. A host without a scheme needs a dot to be one."""
+    parts = _URL_PARTS.match(url) if url and not _OTHER_SCHEME.match(url) and len(url.split()) == 1 else None
+    if parts is None:
+        return None
+    scheme, authority, rest = parts.groups(default="")
+    user, at_sign, host = authority.rpartition("@")
+    has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
+    return _WebAddress(scheme, user + at_sign, host, rest) if has_host else None
+
+
+def _custom_text(existing: Any) -> str | None:
+    """A text that a person gave the link; one that only repeats the old address changes with the address."""
+    if not isinstance(existing, Mapping):
+        return None
+    label = canonical_text(existing.get("text"))
+    return None if canonical_link(label) == canonical_link(existing.get("url")) else label

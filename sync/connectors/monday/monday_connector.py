@@ -1,0 +1,245 @@
+"""Monday.com behind the port: each call of it as one document, sent and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.board_items import (
+    BatchItems,
+    ImportStatus,
+    Item,
+    ItemChange,
+    ItemCreate,
+    ItemPage,
+    ItemRemoval,
+    MatchColumn,
+    Reading,
+    StartedImport,
+    WriteRequest,
+    WriteResult,
+)
+from sync.connectors.base.board_shape import (
+    Board,
+    BoardCapacity,
+    BoardCheck,
+    BoardPlan,
+    BoardSetup,
+    BoardSpec,
+    CheckResult,
+    ListedBoard,
+    OwnWebhook,
+)
+from sync.connectors.base.connector import Connector
+from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItemsPage
+from sync.connectors.monday import (
+    activity,
+    board_plan,
+    board_structure,
+    bulk_import,
+    columns,
+    examination,
+    items,
+    users,
+    webhooks,
+)
+from sync.connectors.monday.columns.places import country_code
+from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
+
+
+class MondayConnector(Connector):
+    """`transport` sends a document: MondayClient, or what meters it."""
+
+    converter_names = columns.CONVERTERS
+    readable_types = frozenset(columns.BY_TYPE)
+    distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
+    webhook_events = webhooks.WEBHOOK_EVENTS
+    items_per_read = items.ITEMS_PER_READ
+    items_per_page = items.ITEMS_PER_PAGE
+    import_rows = bulk_import.ROWS_PER_JOB
+    imports_per_hour = bulk_import.ITEMS_PER_HOUR
+    import_address_seconds = bulk_import.URL_SECONDS
+    upload_timeout = bulk_import.UPLOAD_TIMEOUT
+
+    converter = staticmethod(columns.make_converter)
+    country_code = staticmethod(country_code)
+    can_be_imported = staticmethod(bulk_import.can_be_imported)
+    import_cell = staticmethod(bulk_import.csv_cell)
+    import_file = staticmethod(bulk_import.render_csv)
+    parse_challenge = staticmethod(webhooks.parse_challenge)
+    verify_signature = staticmethod(webhooks.verify_jwt)
+    parse_event = staticmethod(webhooks.parse_event)
+    webhook_bodies = staticmethod(activity.webhook_bodies)
+    changes_without_values = staticmethod(activity.changes_without_values)
+    concerns_items = staticmethod(activity.concerns_items)
+    check_account = staticmethod(examination.check_account)
+
+    @staticmethod
+    def selectable_labels(column_type: str, settings: Mapping[str, Any]) -> frozenset[str] | None:
+        column = columns.BY_TYPE.get(column_type)
+        return examination.selectable_labels(settings) if column and column.has_labels else None
+
+    @staticmethod
+    def empty_reading(column_id: str, column_type: str) -> Reading:
+        column = columns.BY_TYPE.get(column_type)
+        return Reading(column_id, column_type, text="", extra=column.empty_fields if column else {})
+
+    def __init__(self, transport: Api) -> None:
+        self.api = transport
+
+    def _ask(self, document: Document) -> Answer:
+        return self.api.execute(*document)
+
+    def read_batch(
+        self,
+        board_id: str,
+        item_ids: Sequence[str],
+        column_ids: Sequence[str],
+        npd_id_column: str,
+        npd_ids: Sequence[str],
+        match: MatchColumn | None = None,
+        match_values: Sequence[str] = (),
+        types: Collection[str] = (),
+    ) -> BatchItems:
+        document = items.batch_query(board_id, item_ids, column_ids, npd_id_column, npd_ids, match, match_values, types)
+        return items.parse_batch(self._ask(document), column_ids)
+
+    def read_items(self, item_ids: Sequence[str], column_ids: Sequence[str], types: Collection[str] = ()) -> list[Item]:
+        return items.parse_items(self._ask(items.items_query(item_ids, column_ids, types)), column_ids)
+
+    def list_items(
+        self, board_id: str, column_ids: Sequence[str], types: Collection[str] = (), *, limit: int | None = None
+    ) -> Iterator[list[Item]]:
+        limited = {} if limit is None else {"limit": limit}
+        first = items.first_page_query(board_id, column_ids, types=types, **limited)
+        page = items.parse_page(self._ask(first), column_ids)
+        yield page.items
+        while page.cursor:
+            page = self.next_page(page.cursor, column_ids, types)
+            yield page.items
+
+    def next_page(self, cursor: str, column_ids: Sequence[str], types: Collection[str] = ()) -> ItemPage:
+        return items.parse_page(self._ask(items.next_page_query(cursor, column_ids, types=types)), column_ids)
+
+    @staticmethod
+    def prepare_changes(
+        board_id: str,
+        changes: Sequence[ItemChange],
+        column_ids: Sequence[str],
+        types: Collection[str] = (),
+        *,
+        create_labels: bool = False,
+    ) -> WriteRequest:
+        document = items.change_items_mutation(board_id, changes, column_ids, types, create_labels=create_labels)
+        return _write_request(document, changes, column_ids)
+
+    @staticmethod
+    def prepare_creates(
+        board_id: str,
+        group_id: str | None,
+        creates: Sequence[ItemCreate],
+        column_ids: Sequence[str],
+        types: Collection[str] = (),
+        *,
+        create_labels: bool = False,
+    ) -> WriteRequest:
+        document = items.create_items_mutation(
+            board_id, group_id, creates, column_ids, types, create_labels=create_labels
+        )
+        return _write_request(document, creates, column_ids)
+
+    @staticmethod
+    def prepare_archive(
+        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> WriteRequest:
+        return _write_request(items.archive_items_mutation(removals, column_ids, types), removals, column_ids)
+
+    @staticmethod
+    def prepare_delete(
+        removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+    ) -> WriteRequest:
+        return _write_request(items.delete_items_mutation(removals, column_ids, types), removals, column_ids)
+
+    def write(self, request: WriteRequest, key: str) -> WriteResult:
+        answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
+        written = items.parse_written_items(answer, request.aliases, request.column_ids)
+        return WriteResult(written, answer.request_id or "", answer.replayed)
+
+    def create_tags(self, names: Sequence[str], board_id: str, key: str) -> dict[str, str]:
+        document = items.create_tags_mutation(names, board_id)
+        return items.parse_tags(self.api.execute(*document, idempotency_key=key), names)
+
+    def board_capacity(self, board_id: str) -> BoardCapacity:
+        return bulk_import.parse_board_capacity(self._ask(bulk_import.board_capacity_query(board_id)))
+
+    def start_import(self, board_id: str, group_id: str, match_column: str, key: str) -> StartedImport:
+        document = bulk_import.start_import_mutation(board_id, group_id, match_column)
+        return bulk_import.parse_started_import(self.api.execute(*document, idempotency_key=key))
+
+    def import_status(self, job_id: str) -> ImportStatus:
+        return bulk_import.parse_import_status(self._ask(bulk_import.import_status_query(job_id)))
+
+    @staticmethod
+    def upload_import(url: str, content: bytes) -> None:
+        bulk_import.upload_file(url, content)
+
+    @staticmethod
+    def import_report(url: str, key_column: str) -> dict[str, str]:
+        report = bulk_import.download_report(url)
+        return bulk_import.parse_report(report, key_column) if report else {}
+
+    def board_activity(self, board_id: str, since: datetime, *, with_log: bool = True) -> BoardActivity:
+        document = activity.board_activity_query(board_id, since, with_log=with_log)
+        return activity.parse_board_activity(self._ask(document))
+
+    def log_pages(
+        self, board_id: str, since: datetime, first: Sequence[ActivityEntry]
+    ) -> Iterator[list[ActivityEntry]]:
+        return activity.log_pages(self.api, board_id, since, first)
+
+    def updated_items(self, cursor: str) -> UpdatedItemsPage:
+        return activity.parse_updated_items(self._ask(activity.updated_items_query(cursor)))
+
+    def read_boards(self, board_ids: Sequence[str]) -> dict[str, Board]:
+        return board_structure.read_boards(self.api, board_ids)
+
+    def list_boards(self) -> tuple[list[ListedBoard], bool]:
+        return board_structure.list_boards(self.api)
+
+    def plan_board(self, spec: BoardSpec) -> BoardPlan:
+        return board_plan.plan_board(self.api, spec)
+
+    def ensure_board(self, spec: BoardSpec, *, on_created: Callable[[str], None] = lambda _: None) -> BoardSetup:
+        return board_plan.ensure_board(self.api, spec, on_created=on_created)
+
+    def ensure_webhooks(
+        self,
+        board_id: str,
+        url: str,
+        known: Mapping[str, str],
+        on_change: Callable[[Sequence[OwnWebhook]], None] = lambda _: None,
+    ) -> tuple[list[OwnWebhook], list[str]]:
+        return webhooks.ensure_webhooks(self.api, board_id, url, known, on_change)
+
+    def probe(self) -> AccountInfo:
+        return users.parse_account_info(self._ask(probe_query()))
+
+    def account_info(self) -> AccountInfo:
+        return users.read_account_info(self.api)
+
+    def users(self) -> dict[str, dict[str, str]]:
+        return users.all_users(self.api)
+
+    def check_connection(
+        self, info: AccountInfo, requested_version: str, boards: Sequence[BoardCheck]
+    ) -> list[CheckResult]:
+        return examination.check_connection(self.api, info, requested_version, boards)
+
+
+def _write_request(
+    document: Document, entries: Sequence[ItemChange | ItemCreate | ItemRemoval], column_ids: Sequence[str]
+) -> WriteRequest:
+    body: dict[str, Any] = {"text": document.text, "variables": dict(document.variables)}
+    return WriteRequest(body, [entry.alias for entry in entries], column_ids)

@@ -1,0 +1,189 @@
+"""The port that `conflicts` implements: what a pass reports of conflicts, and what persons resolved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+from uuid import UUID
+
+KIND_FIELDS = "fields"
+KIND_IDENTITY = "identity"
+KIND_DELETE = "delete"
+KIND_LOST_UPDATE = "overwritten"
+
+KIND_UNDO = "undo"
+"""Not a conflict: of an OpenConflict, a settled one whose resolution a person wants undone (resolutions.py)."""
+
+RECORD_KEY = "record"
+"""The key of a resolution about the record itself: of a delete or of an identity."""
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a conflict that is about the record itself and not about values.
+
+    `choose` is npd (use NPD), monday (use Monday) or custom, which `value` then specifies; `label` is the
+    button's text, `effect` one sentence on what will happen.
+    """
+
+    choose: str
+    label: str
+    effect: str
+    value: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        """As stored in `ConflictReport.data["options"]` and in the conflict's `about`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A person's decision on one field, valid for exactly the values seen.
+
+    `choose` is npd, base, monday or custom; `value` is the text typed for custom. `seen_npd` and
+    `seen_monday` are the values as displayed when the person decided. Under RECORD_KEY it is one of the
+    conflict's options: `seen_npd` is then the sentence on what happened, and `seen` has, for a delete, the
+    values of the edited fields as the person saw them, each as (NPD's, Monday's).
+
+    Of a KIND_UNDO, `choose` is the decision to be undone, the values are those of the resolved conflict, and
+    `inverse` is what `ConflictReport.inverse` said of the field when it was resolved.
+    """
+
+    choose: str
+    value: str | None
+    seen_npd: str | None
+    seen_monday: str | None
+    seen: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    inverse: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OpenConflict:
+    """An open conflict of a record, with the stored resolutions by field (empty where none).
+
+    Of KIND_UNDO it is a resolved conflict without fields in conflict, `resolved_kind` is its own kind, and
+    its resolutions are those to be undone. `seeks_item`: this identity conflict asks which item is the
+    record's, and not which record an item belongs to.
+    """
+
+    conflict_id: UUID
+    kind: str
+    monday_item_id: str
+    fields: tuple[str, ...]
+    resolutions: Mapping[str, Resolution] = field(default_factory=dict)
+    resolved_kind: str = ""
+    seeks_item: bool = False
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """The values of one field in conflict, as displayed; None is empty."""
+
+    key: str
+    npd: str | None
+    base: str | None
+    monday: str | None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class ConflictReport:
+    """What a pass found of one record and kind: the fields in conflict now, none when the conflict is over.
+
+    `undecided` names fields whose conflict stays as it is, because a side could not be read. `applied` maps a
+    field to the result of an applied resolution; `rejected` maps a field to the reason why its resolution was
+    returned to the person. For the kinds delete and identity `data` says what it is about: {what: a sentence,
+    options: [Option.to_json()]}, and for an identity also candidates: [{id, label, linked_to, values by
+    field}] and item (the one in question, likewise); empty when the conflict is over. Their resolution has
+    RECORD_KEY, in `applied` and `rejected` too.
+
+    `inverse` has for each applied field the stored values that undo it: {before, after}, each {local, remote,
+    base}. `undone` maps a field whose resolution was to be undone to an empty text where it was, so that its
+    conflict is open again, else to the reason why not. A report of KIND_UNDO ends every undo request of the
+    record.
+
+    For the kind overwritten, fields are added and stay until their resolution is applied or until they are in
+    `ended`, with the reason; a report with nothing but a `closing_reason` closes it (sync off, unlinked,
+    record deleted).
+    """
+
+    entity_type: str
+    entity_id: UUID
+    monday_item_id: str
+    kind: str
+    fields: Sequence[FieldConflict] = ()
+    undecided: Sequence[str] = ()
+    applied: Mapping[str, str | None] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    closing_reason: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    undone: Mapping[str, str] = field(default_factory=dict)
+    ended: Mapping[str, str] = field(default_factory=dict)
+
+
+class ConflictStore(Protocol):
+    """Stores conflicts."""
+
+    def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+        """Return the open conflicts of these records."""
+
+    def save_reports(self, reports: Sequence[ConflictReport]) -> None:
+        """Store a pass's reports: open, update, close.
+
+        Runs inside the transaction that settles the records.
+        """
+
+    def reject_resolutions(
+        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
+    ) -> None:
+        """Return these records' resolutions to be decided again, because no pass will apply them.
+
+        `only` restricts it to one conflict; the resolutions of the others stay.
+        """
+
+    def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
+        """Close the identity conflicts about this item; return their records."""
+
+    def open_counts(self) -> Mapping[tuple[str, str], int]:
+        """Return how many conflicts are open, by entity type and kind, with zeros for registered types."""
+
+
+class _NoConflictStore:
+    """The default until one is registered: it raises where a conflict would otherwise be lost silently."""
+
+    def open_conflicts(self, entity_type: str, ids: Iterable[UUID]) -> dict[UUID, list[OpenConflict]]:
+        return {}
+
+    def reject_resolutions(
+        self, entity_type: str, ids: Iterable[UUID], reason: str, *, only: UUID | None = None
+    ) -> None:
+        pass
+
+    def close_identity_conflicts(self, entity_type: str, item_id: str, reason: str) -> list[UUID]:
+        return []
+
+    def open_counts(self) -> Mapping[tuple[str, str], int]:
+        return {}
+
+    def save_reports(self, reports: Sequence[ConflictReport]) -> None:
+        # A report without fields ends a conflict, of which there is none.
+        if any(report.fields for report in reports):
+            raise RuntimeError(
+                "A conflict was found, but no application keeps conflicts. Add 'conflicts' to INSTALLED_APPS."
+            )
+
+
+_store: ConflictStore = _NoConflictStore()
+
+
+def register_store(store: ConflictStore) -> None:
+    """Make `store` the one conflict store."""
+    global _store  # noqa: PLW0603 - registered once, when Django starts
+    _store = store
+
+
+def current_store() -> ConflictStore:
+    """Return the registered conflict store."""
+    return _store

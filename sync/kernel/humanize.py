@@ -1,0 +1,133 @@
+"""How moments, lengths of time and counts are written for people: times always with the reader's zone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from django.contrib.humanize.templatetags.humanize import intcomma
+from django.utils import timezone
+from django.utils.formats import date_format
+
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+
+
+def time_of_day(moment: datetime, *, seconds: bool = False) -> str:
+    """Return the time alone: "14:05 CET"; for a moment close to now."""
+    here = timezone.localtime(moment)
+    text = f"{here:%H:%M:%S}" if seconds else date_format(here, "TIME_FORMAT")
+    return f"{text} {zone_name(here)}"
+
+
+def day_and_time(moment: datetime) -> str:
+    """Return the day and the time: "21 Nov 2026, 14:05 CET"."""
+    here = timezone.localtime(moment)
+    return f"{date_format(here, 'DATETIME_FORMAT')} {zone_name(here)}"
+
+
+def timestamp(moment: datetime) -> str:
+    """Return a moment to the second: "2026-11-21 14:05:09 CET"."""
+    here = timezone.localtime(moment)
+    return f"{here:%Y-%m-%d %H:%M:%S} {zone_name(here)}"
+
+
+def utc_and_local(moment: datetime) -> str:
+    """Return the time of something fixed in UTC, and that time here: "00:00 UTC (01:00 CET)"."""
+    here, there = timezone.localtime(moment), f"{moment.astimezone(UTC):%H:%M} UTC"
+    return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
+
+
+def utc_midnight(moment: datetime) -> str:
+    """Return the midnight that ends Monday's day of calls, in UTC and here: "midnight UTC (01:00 CET)"."""
+    here, there = timezone.localtime(moment), "midnight UTC"
+    return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
+
+
+def duration_text(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: "5 minutes"."""
+    whole = max(1, round(abs(seconds)))
+    size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
+    number = whole // size
+    return f"{number} {unit if number == 1 else unit + 's'}"
+
+
+def zone_name(here: datetime) -> str:
+    """Return what people call the zone at that moment: "CET", "CEST", or "UTC+3" where it has no letters."""
+    name = here.tzname() or "UTC"
+    if name[0] not in "+-":
+        return name
+    hours, minutes = name[1:3].lstrip("0") or "0", name[3:5]
+    return f"UTC{name[0]}{hours}{':' + minutes if minutes.strip('0') else ''}"
+
+
+DASH = "–"
+_REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
+_NEXT_SYNC = re.compile(r" It is looked at again at [\d:]+ [^.]+\.")
+
+_IRREGULAR = {"row is": "rows are"}
+
+
+def time_span(seconds: float) -> str:
+    """Return a length of time in its largest whole unit: "5 minutes"."""
+    return duration_text(seconds)
+
+
+def relative_time(moment: datetime | None, now: datetime) -> str:
+    """Return how far `moment` is from `now`: "in 5 minutes", "2 hours ago", "now"."""
+    if moment is None:
+        return ""
+    seconds = (moment - now).total_seconds()
+    if abs(seconds) < 1:
+        return "now"
+    values = {"span": time_span(seconds)}
+    return "in {span}".format(**values) if seconds > 0 else "{span} ago".format(**values)
+
+
+def optional_day_and_time(moment: datetime | None) -> str:
+    """Return a time with its zone, or an empty text."""
+    return day_and_time(moment) if moment else ""
+
+
+def shorten(text: str, limit: int = 200) -> str:
+    """Return at most `limit` characters of a text, with an ellipsis where something was cut."""
+    return text if len(text) <= limit else f"{text[: limit - 1].rstrip()}…"
+
+
+def without_request_id(text: str) -> str:
+    """Return a sentence without the id of Monday's request, which in a list is noise."""
+    return _REQUEST_ID.sub("", text)
+
+
+def without_next_sync(text: str) -> str:
+    """Return a reason without the time of the next pass, for where that is shown beside it."""
+    return _NEXT_SYNC.sub("", text)
+
+
+def quote(text: str | None, limit: int = 80) -> str:
+    """Return a value as it stands in a sentence: “Ann”, or (empty)."""
+    return f"“{shorten(text, limit)}”" if text else "(empty)"
+
+
+def count_with_noun(number: int, one: str, many: str | None = None) -> str:
+    """Return a number with its noun: "1 record", "3 records"."""
+    return f"{intcomma(number)} {one if number == 1 else many or _IRREGULAR.get(one, one + 's')}"
+
+
+def plural(number: float, one: str, many: str) -> str:
+    """Return the sentence for one, or that for any other number."""
+    return one if number == 1 else many
+
+
+def first_few(messages: Sequence[str], limit: int = 10) -> list[str]:
+    """Return the first messages, and one on how many more there are: a selection may have thousands."""
+    rest = len(messages) - limit
+    more = ["The same or alike for {count}.".format(count=count_with_noun(rest, "more record"))] if rest > 0 else []
+    return [*messages[:limit], *more]
+
+
+def join_first(parts: list[str], limit: int = 3) -> str:
+    """Return the first parts, and how many more there are."""
+    rest = len(parts) - limit
+    shown = ", ".join(parts[:limit])
+    return f"{shown} and {rest} more" if rest > 0 else shown

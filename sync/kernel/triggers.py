@@ -1,0 +1,225 @@
+"""The triggers of a synced table: bookkeeping before a row is written, the outbox after the statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pgtrigger
+
+from sync.choices import Cause, Priority
+
+BOOKKEEPING = ("monday_id", "monday_last_synced", "sync_status", "created_at", "updated_at")
+"""Columns of the sync's own bookkeeping; a change of them is no change of the record."""
+
+SETTLING_IDS = "string_to_array(coalesce(current_setting('npd.settling', true), ''), ',')"
+
+_STATUS_BEFORE_INSERT = """
+    NEW.sync_status := CASE
+        WHEN NOT NEW.sync_enabled OR NEW.sync_direction = 'none' THEN 'disabled' ELSE 'pending' END;
+    RETURN NEW;
+"""
+
+_BOOKKEEPING_BEFORE_UPDATE = """
+    NEW.updated_at := sync_now();
+    NEW.sync_status := CASE
+        WHEN NOT NEW.sync_enabled OR NEW.sync_direction = 'none' THEN 'disabled'
+        WHEN OLD.sync_status IN ('disabled', 'synced') THEN 'pending'
+        ELSE NEW.sync_status END;
+    RETURN NEW;
+"""
+
+# DO UPDATE and never DO NOTHING: the pending row stays locked until the save commits, so that a claim (SKIP
+# LOCKED) can't take it before the save is visible. Sorted, so that two bulk updates of the same records lock
+# them in the same order.
+_UPSERT = """
+    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes)
+    SELECT '{meta.model_name}', changed.id, 'to_monday', '__OPERATION__', __PAYLOAD__, __EDIT__, __SAVE__
+    FROM (__CHANGED__) AS changed
+    WHERE NOT changed.id::text = ANY (__SETTLING__)
+    ORDER BY changed.id
+    ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
+    DO UPDATE SET
+        priority = least(sync_queue.priority, excluded.priority),
+        next_retry = least(sync_queue.next_retry, excluded.next_retry),
+        causes = sync_queue.causes | excluded.causes,
+        attempts = 0, reason = '', error_message = ''__REPLACE__;
+"""
+
+_TOMBSTONES = """
+    INSERT INTO sync_tombstones (entity_type, entity_id, monday_id, data)
+    SELECT '{meta.model_name}', gone.id, gone.monday_id, to_jsonb(gone.*)
+    FROM old_values AS gone ORDER BY gone.id
+    ON CONFLICT (entity_type, entity_id) DO UPDATE
+    SET monday_id = excluded.monday_id, data = excluded.data, deleted_at = sync_now(),
+        state = 'waiting', settled_at = NULL, note = '';
+"""
+
+
+def _upsert(operation: str, changed: str, payload: str = "'{{}}'::jsonb", replace: str = "") -> str:
+    return (
+        _UPSERT.replace("__OPERATION__", operation)
+        .replace("__CHANGED__", changed)
+        .replace("__PAYLOAD__", payload)
+        .replace("__REPLACE__", replace)
+        .replace("__EDIT__", str(int(Priority.EDIT)))
+        .replace("__SAVE__", str(int(Cause.SAVE)))
+        .replace("__SETTLING__", SETTLING_IDS)
+    )
+
+
+class _Statement(pgtrigger.Composer):
+    """A statement-level trigger with transition tables, whose function is given for its one event."""
+
+    level = pgtrigger.Statement
+    when = pgtrigger.After
+
+
+class ChangedColumns(pgtrigger.AnyChange):
+    """Any column but the bookkeeping ones differs."""
+
+    def __init__(self) -> None:
+        super().__init__(exclude=list(BOOKKEEPING))
+
+
+ON_INSERT = _upsert("create", "SELECT id FROM new_values")
+
+ON_DELETE = _TOMBSTONES + _upsert(
+    "delete",
+    "SELECT id, monday_id FROM old_values",
+    payload="jsonb_build_object('monday_id', changed.monday_id)",
+    replace=", operation = excluded.operation, payload = sync_queue.payload || excluded.payload",
+)
+
+ON_UPDATE = _upsert("update", "SELECT new_values.id FROM {cond_joined_values}")
+
+# Only where a column shows the relation: by its item, or as text by its name.
+_FIND_DEPENDENTS = """
+    SELECT array_agg(DISTINCT pointing.id) INTO woken
+    FROM (
+        SELECT new_values.id, old_values.__NAME__ IS DISTINCT FROM new_values.__NAME__ AS renamed,
+            (old_values.monday_id, old_values.sync_enabled, old_values.sync_direction) IS DISTINCT FROM
+            (new_values.monday_id, new_values.sync_enabled, new_values.sync_direction) AS switched
+        FROM {cond_joined_values}
+    ) AS seen
+    JOIN __TABLE__ AS pointing ON pointing.__COLUMN__ = seen.id
+    JOIN sync_board_links AS link ON link.entity_type = '__TYPE__'
+    JOIN sync_field_mappings AS mapping
+        ON mapping.link_id = link.id AND mapping.column_id <> '' AND '__FIELD__' = ANY (mapping.fields)
+    WHERE pointing.sync_enabled AND pointing.sync_direction <> 'none'
+        AND CASE mapping.converter WHEN 'relation_name' THEN seen.renamed ELSE seen.switched END;
+"""
+
+# Records are locked before queue rows, in the order of their ids, as everywhere.
+_ENQUEUE_DEPENDENTS = """
+    IF woken IS NOT NULL THEN
+        UPDATE __TABLE__ AS pointing SET sync_status = 'pending'
+        FROM (SELECT id FROM __TABLE__ WHERE id = ANY (woken) AND sync_status = 'synced'
+              ORDER BY id FOR NO KEY UPDATE) AS locked
+        WHERE pointing.id = locked.id;
+        INSERT INTO sync_queue (entity_type, entity_id, direction, operation, priority, causes)
+        SELECT '__TYPE__', id, 'to_monday', 'update', __SWEEP__, __DEPENDENCY__ FROM unnest(woken) AS id
+        ORDER BY id
+        ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
+        DO UPDATE SET
+            priority = least(sync_queue.priority, excluded.priority),
+            next_retry = least(sync_queue.next_retry, excluded.next_retry),
+            causes = sync_queue.causes | excluded.causes;
+    END IF;
+"""
+
+NAME_AS_COMPARED = (
+    r"btrim(regexp_replace(normalize(__NAME__), "
+    r"'[\s\u001c-\u001f\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+', ' ', 'g'))"
+)
+"""A name as relations by name compare it: composed (NFC), each run of whitespace (as in Python) one space."""
+
+_ENQUEUE_AWAITING = (
+    """
+    IF EXISTS (SELECT 1 FROM sync_awaited_relations WHERE entity_type = '__TYPE__') THEN
+        SELECT array_agg(DISTINCT awaiting.entity_id) INTO woken
+        FROM sync_awaited_relations AS awaiting JOIN (
+            __TARGETS__
+        ) AS come ON come.target = awaiting.target
+        WHERE awaiting.entity_type = '__TYPE__' AND awaiting.target_type = '{meta.model_name}';
+"""
+    + _ENQUEUE_DEPENDENTS.replace("\n    ", "\n        ")
+    + """
+    END IF;
+"""
+)
+
+
+# ruff: noqa: S608 - statements made of names that applications declare, for migrations
+def _enqueue_awaiting(*values: str, name: str) -> str:
+    """Enqueue the records whose cell names one of these rows, in the form of `AwaitedRelation.target`."""
+    targets = [
+        f"SELECT 'item ' || monday_id AS target FROM {rows} WHERE monday_id IS NOT NULL"
+        f" UNION SELECT 'name ' || lower({NAME_AS_COMPARED.replace('__NAME__', name)}) FROM {rows}"
+        for rows in values
+    ]
+    return _ENQUEUE_AWAITING.replace("__TARGETS__", " UNION ".join(targets))
+
+
+def dependency_triggers(entity_type: str, table: str, field: str, *, name: str = "name") -> list[pgtrigger.Trigger]:
+    """Return the triggers of a synced table at which a relation points, for its model's `Meta.triggers`.
+
+    The relation is the foreign key `field` in the `table` of the synced model `entity_type`; `name` is this
+    table's column that names a record where a board shows the relation as text. When a record's item, name or
+    sync switch changes, the records that point at it are enqueued if a column shows the relation. When a
+    record is created or deleted or gets an item or a name, the records whose cell on the board names it are
+    enqueued.
+    """
+
+    def build_trigger(when: str, operation: pgtrigger.Operation, sql: str, condition: Any = None) -> pgtrigger.Trigger:
+        placeholders = {
+            "__TYPE__": entity_type,
+            "__TABLE__": table,
+            "__COLUMN__": f"{field}_id",
+            "__FIELD__": field,
+            "__NAME__": name,
+            "__SWEEP__": str(int(Priority.SWEEP)),
+            "__DEPENDENCY__": str(int(Cause.DEPENDENCY)),
+        }
+        for placeholder, value in placeholders.items():
+            sql = sql.replace(placeholder, value)
+        return _Statement(
+            name=f"wake_{entity_type}_{field}_{when}",
+            operation=operation,
+            condition=condition,
+            declare=[("woken", "uuid[]")],
+            func=_function(sql),
+        )
+
+    relevant_change = pgtrigger.AnyChange(name, "monday_id", "sync_enabled", "sync_direction")
+    both_sides = [f"(SELECT {side}.* FROM {{cond_joined_values}}) AS {side}" for side in ("old_values", "new_values")]
+    changed = _FIND_DEPENDENTS + _ENQUEUE_DEPENDENTS + _enqueue_awaiting(*both_sides, name=name)
+    return [
+        build_trigger("new", pgtrigger.Insert, _enqueue_awaiting("new_values", name=name)),
+        build_trigger("changed", pgtrigger.Update, changed, relevant_change),
+        build_trigger("gone", pgtrigger.Delete, _enqueue_awaiting("old_values", name=name)),
+    ]
+
+
+def _function(statements: str) -> pgtrigger.Func:
+    return pgtrigger.Func(statements + "RETURN NULL;")  # type: ignore[no-untyped-call]
+
+
+def synced_triggers() -> list[pgtrigger.Trigger]:
+    """Return the triggers that every synced table carries."""
+    return [
+        pgtrigger.Trigger(
+            name="sync_status_new", when=pgtrigger.Before, operation=pgtrigger.Insert, func=_STATUS_BEFORE_INSERT
+        ),
+        pgtrigger.Trigger(
+            name="sync_bookkeeping",
+            when=pgtrigger.Before,
+            operation=pgtrigger.Update,
+            condition=ChangedColumns(),
+            func=_BOOKKEEPING_BEFORE_UPDATE,
+        ),
+        _Statement(name="sync_outbox_insert", operation=pgtrigger.Insert, func=_function(ON_INSERT)),
+        _Statement(
+            name="sync_outbox_update", operation=pgtrigger.Update, condition=ChangedColumns(), func=_function(ON_UPDATE)
+        ),
+        _Statement(name="sync_outbox_delete", operation=pgtrigger.Delete, func=_function(ON_DELETE)),
+    ]

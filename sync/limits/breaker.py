@@ -1,0 +1,183 @@
+"""The breaker of the account and of each board, its reset by a probe, and smaller calls after failures."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db.models import Case, DateTimeField, F, Func, Q, Value, When
+from django.db.models.functions import Coalesce, Greatest
+
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.account import AccountInfo
+from sync.connectors.base.connector import Connector
+from sync.connectors.base.errors import BudgetExhausted, ConnectorError, DailyLimitReached, Scope
+from sync.limits import pass_budget, quota
+from sync.limits.metered_client import connector, is_configured
+from sync.limits.rate_limits import FULL_BATCH
+from sync.models import BoardLink, MondayAccount
+from sync.outbox import pauses
+
+log = structlog.get_logger(__name__)
+
+PROBE_WAITS = (5, 10, 20, 40, 60, 60, 60, 60, 60)
+"""Seconds before the first, second … probe after a failure; further ones come every five minutes."""
+
+LATER_PROBE_WAIT = 300
+BOARD_WAIT = 60
+
+
+def monday_account() -> MondayAccount:
+    """Return the account's one row, created where it is missing."""
+    return MondayAccount.objects.get_or_create(id=1)[0]
+
+
+def trip(link: BoardLink, error: ConnectorError) -> None:
+    """Stop the board where an error concerns it, else every board."""
+    if error.scope in (Scope.BOARD, Scope.COLUMN):
+        trip_board(link, error)
+    else:
+        trip_account(error)
+
+
+def trip_account(error: ConnectorError) -> None:
+    """Stop every board after a failure that concerns the account, and store why."""
+    # A used up quota knows itself when there is room again, and for whom.
+    if isinstance(error, BudgetExhausted):
+        return
+    row = monday_account()
+    limit = error.scope is Scope.LIMIT
+    until: Any
+    if isinstance(error, DailyLimitReached) and not error.wait_seconds:
+        # Monday's day of calls begins at 00:00 UTC (developer.monday.com/api-reference/docs/rate-limits).
+        today = Func(Value("day"), SyncNow(), Value("UTC"), function="date_trunc", output_field=DateTimeField())
+        until = today + timedelta(days=1)
+    else:
+        probe_wait = PROBE_WAITS[row.failures] if row.failures < len(PROBE_WAITS) else LATER_PROBE_WAIT
+        until = SyncNow() + timedelta(seconds=error.wait_seconds or probe_wait)
+    MondayAccount.objects.filter(id=1).update(
+        # A longer wait is never shortened by a later, milder failure.
+        paused_until=Greatest(Coalesce("paused_until", until), until),
+        pause_reason=error.sentence,
+        # A limit's wait ends by itself; any other failure needs a probe.
+        needs_probe=row.needs_probe or not limit,
+        # Calls that were in flight together fail together: that counts as one failure.
+        failures=Case(When(paused_until__gt=SyncNow(), then=F("failures")), default=F("failures") + 1),
+    )
+    log.warning("account paused", scope=str(error.scope), reason=error.sentence)
+
+
+def trip_board(link: BoardLink, error: ConnectorError) -> None:
+    """Stop one board; it is tried again after the wait that Monday asks for, else after a minute."""
+    BoardLink.objects.filter(pk=link.pk).update(
+        blocked_until=SyncNow() + timedelta(seconds=error.wait_seconds or BOARD_WAIT), blocked_reason=error.sentence
+    )
+
+
+def reset_board(link: BoardLink) -> None:
+    """End a board's stop after a successful call."""
+    if link.blocked_reason:
+        BoardLink.objects.filter(pk=link.pk).update(blocked_until=None, blocked_reason="")
+        link.blocked_reason = ""
+
+
+def probe_if_due() -> bool:
+    """Return whether calls may be made; after a failure, one worker probes first and the others wait."""
+    row = monday_account()
+    if not row.needs_probe:
+        return row.paused_until is None or row.paused_until <= sync_now()
+    due_account = MondayAccount.objects.filter(id=1, needs_probe=True).filter(
+        Q(paused_until=None) | Q(paused_until__lte=SyncNow())
+    )
+    until = sync_now() + timedelta(seconds=settings.MONDAY_TIMEOUT_SECONDS + 5)
+    # The update elects the one worker that probes: it matches for the first only.
+    if not due_account.update(paused_until=until):
+        return False
+    try:
+        found = connector(urgent=True).probe()
+    except ConnectorError as error:
+        # The probe is over; only a wait that was set meanwhile stays.
+        MondayAccount.objects.filter(id=1, paused_until=until).update(paused_until=SyncNow())
+        trip_account(error)
+        return False
+    MondayAccount.objects.filter(id=1).update(
+        paused_until=None,
+        pause_reason="",
+        needs_probe=False,
+        failures=0,
+        user_id=found.user_id,
+        version_answered=found.version_value,
+    )
+    log.info("account answers again")
+    return True
+
+
+def fetch_account_info(*, urgent: bool = False) -> AccountInfo:
+    """Ask Monday for the token's user, plan, version and limits and today's usage, and store all of it.
+
+    Corrects the quota by Monday's own figures. `urgent`: a person asks, perhaps after buying a larger plan,
+    so a used up day doesn't stop the call, and a raised limit ends a pause until midnight. Raises
+    ConnectorError.
+    """
+    with pass_budget.limits_request() if urgent else nullcontext():
+        return _fetch_account_info(connector(urgent=urgent))
+
+
+def _fetch_account_info(system: Connector) -> AccountInfo:
+    found = system.account_info()
+    row, limit = monday_account(), quota.forecast().limit
+    values = {
+        "user_id": found.user_id,
+        "version_answered": found.version_value,
+        "version_kind": found.version_kind,
+        "tier": found.tier,
+    }
+    MondayAccount.objects.filter(id=1).update(**{name: value for name, value in values.items() if value})
+    quota.apply_account_info(found, row.tier)
+    new_limit = quota.forecast().limit
+    # A raised or removed limit ends the pause until midnight; only the day's limit makes calls wait for hours, and
+    # the wait after an outage ends by its probe.
+    if limit is not None and (new_limit is None or new_limit > limit):
+        paused = MondayAccount.objects.filter(id=1, needs_probe=False, paused_until__gt=SyncNow() + timedelta(hours=1))
+        paused.update(paused_until=None, pause_reason="")
+    return found
+
+
+def refresh_quota() -> None:
+    """Compare the quota with Monday's own figures, once an hour; a failure trips the breaker as any does.
+
+    While everything is paused, Monday isn't called for this either.
+    """
+    quota.delete_old_usage()
+    if not is_configured() or pauses.active_pause("") or not probe_if_due():
+        return
+    try:
+        _fetch_account_info(connector(urgent=True))  # out of the reserve, too: a limit that was raised is learned here
+    except ConnectorError as error:
+        log.warning("allowance not refreshed", reason=error.sentence)
+        if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
+            trip_account(error)
+
+
+def batch_size() -> int:
+    """How many records a document may have after failures of the account."""
+    return monday_account().batch_limit or FULL_BATCH
+
+
+def shrink_batches(size: int) -> None:
+    """After a failed document: the next ones have a quarter of its records, at least one."""
+    MondayAccount.objects.filter(id=1).update(batch_limit=max(1, size // 4))
+
+
+def grow_batches() -> None:
+    """After a successful document: no failures to remember, and twice the records, up to full batches."""
+    row = monday_account()
+    if row.failures and not row.needs_probe:
+        MondayAccount.objects.filter(id=1, needs_probe=False).update(failures=0, pause_reason="")
+    limit = row.batch_limit
+    if limit is not None:
+        doubled = limit * 2
+        MondayAccount.objects.filter(id=1).update(batch_limit=None if doubled >= FULL_BATCH else doubled)

@@ -1,0 +1,297 @@
+"""The one way to call Monday: the process's client, which takes calls from the quota before it sends them and
+corrects the quota by the answers.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import copy
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from django.conf import settings
+
+from sync import connectors
+from sync.connectors.base.connector import Connector
+from sync.connectors.base.errors import (
+    BudgetExhausted,
+    ComplexityExhausted,
+    ConnectorError,
+    DailyLimitReached,
+    LimitReached,
+    MinuteLimitReached,
+    ShuttingDown,
+    TimedOut,
+    TooComplex,
+    Unreachable,
+)
+from sync.connectors.monday.client import MondayClient
+from sync.connectors.monday.graphql import Answer
+from sync.kernel import process
+from sync.limits import pass_budget, quota
+from sync.limits.pass_budget import CallCost, CallGrant, current_cost, current_grant, wait_reason
+from sync.limits.rate_limits import READ_POINTS, REJECTED_CALL_COST, WRITE_POINTS, LimitKind
+
+log = structlog.get_logger(__name__)
+
+ACCOUNT_CALL_POINTS = 1_000
+"""Points that a call of the account itself is taken to cost until it is answered: a page, a webhook."""
+
+SHUTDOWN_MESSAGE = "The worker was told to end before this call. Another one makes it."
+
+_LIMIT_KINDS: Mapping[type[ConnectorError], LimitKind] = {
+    ComplexityExhausted: LimitKind.POINTS,
+    MinuteLimitReached: LimitKind.MINUTE,
+    DailyLimitReached: LimitKind.DAY,
+}
+
+
+@dataclass
+class _MeteredCall:
+    """A call that may be sent: what was spent for it, and the reservation that holds it."""
+
+    cost: CallCost
+    points: int
+    grant: CallGrant | None
+    reservation: uuid.UUID | None
+
+
+class MeteredClient:
+    """MondayClient's `execute`, metered.
+
+    `urgent` calls may use what is reserved for what a person clicked; `before_call` is called before each.
+    """
+
+    def __init__(self, inner: MondayClient, *, urgent: bool = False) -> None:
+        self.inner = inner
+        self.urgent = urgent
+        self.before_call: Callable[[], None] = lambda: None
+
+    def __repr__(self) -> str:
+        return f"<metered {self.inner!r}>"
+
+    def execute(self, document: str, variables: Mapping[str, Any], *, idempotency_key: str | None = None) -> Answer:
+        """Send one document, if the quota has room for it.
+
+        Raises ConnectorError. Before anything is sent: BudgetExhausted where there is no room, ShuttingDown
+        where this process is to end.
+        """
+        self.before_call()
+        # Before anything is reserved: another worker makes the call.
+        if process.is_shutting_down():
+            raise ShuttingDown(SHUTDOWN_MESSAGE)
+        call = _begin_call(self.urgent)
+        try:
+            answer = self.inner.execute(document, variables, idempotency_key=idempotency_key)
+        except ConnectorError as error:
+            _record_failure(call, error)
+            raise
+        except BaseException:
+            _end_call(call)
+            raise
+        _record_answer(call, answer)
+        return answer
+
+
+def _begin_call(urgent: bool) -> _MeteredCall:
+    grant, cost = current_grant(), current_cost()
+    points = _estimated_points(grant, cost)
+    # Reserved by the grant, so the budget's row need not be locked.
+    if grant is not None and grant.calls > 0 and points <= grant.points:
+        grant.calls -= 1
+        grant.points -= points
+        return _MeteredCall(cost, points, grant, grant.reservation)
+    # Without a known limit there is nothing to enforce.
+    if quota.read_limited_budget() is None:
+        return _MeteredCall(cost, points, grant, None)
+    return _reserve_more(grant, cost, points, urgent or (grant is not None and grant.urgent))
+
+
+def _estimated_points(grant: CallGrant | None, cost: CallCost) -> int:
+    """The points of the next call, as learned from the board's last ones."""
+    if cost.link_id is None:
+        return ACCOUNT_CALL_POINTS
+    if grant is None:
+        return cost.records * WRITE_POINTS if cost.writes else READ_POINTS
+    return int(cost.records * grant.write_points if cost.writes else grant.read_points)
+
+
+def _reserve_more(grant: CallGrant | None, cost: CallCost, points: int, urgent: bool) -> _MeteredCall:
+    """Spend for a call that no grant covers: a further page, half of a document, a call of the account."""
+    calls = 0 if grant is not None and grant.calls > 0 else 1
+    more = max(0, points - grant.points) if grant is not None else points
+    with quota.lock_budget() as state:
+        in_flight = state.in_flight
+        if grant is not None and grant.reservation is not None:
+            # The grant's own reservation must not count against the account's concurrent calls.
+            in_flight = type(in_flight)(max(0, in_flight.number - 1), in_flight.calls, in_flight.points)
+        # A call that asks for the limits goes out although the day is used up: the limit may have been
+        # raised.
+        budget = state.budget.without_day_limit() if cost.reads_limits else state.budget
+        wait = budget.required_wait(calls, more, state.now, in_flight, urgent=urgent)
+        if wait is None and grant is not None and grant.reservation is not None:
+            state.extend(grant.reservation, calls, more)
+            reservation = grant.reservation
+        elif wait is None:
+            reservation = state.reserve(cost.entity_type, calls, more)
+        now = state.now
+    if wait is not None:
+        seconds = max(0.0, (wait.until - now).total_seconds())
+        raise BudgetExhausted(wait_reason(wait, urgent=urgent), wait_seconds=seconds)
+    if grant is not None and grant.reservation is None:
+        grant.reservation = reservation
+    if grant is not None:
+        grant.calls, grant.points = max(0, grant.calls + calls - 1), max(0, grant.points + more - points)
+    return _MeteredCall(cost, points, grant, reservation)
+
+
+def _record_answer(call: _MeteredCall, answer: Answer) -> None:
+    """Correct the quota by the answer, and learn from it."""
+    cost, first = call.cost, _mark_sent(call)
+    with quota.lock_budget() as state:
+        _release_call(state, call)
+        state.budget = state.budget.after_answer(answer, call.points, state.now, state.in_flight)
+        spent = answer.complexity.query if answer.complexity else call.points
+        quota.record_usage(cost.entity_type, Decimal(1), kind=cost.kind, looks=int(first), points=spent)
+        if cost.link_id is not None:
+            pass_budget.learn_costs(cost.link_id, cost.records, answer, writes=cost.writes, first=first)
+    # Commands make calls of no board too, and a person reads their output.
+    write_log = log.debug if cost.link_id is None else log.info
+    write_log(
+        "monday answered",
+        call=cost.kind,
+        records=cost.records,
+        seconds=round(answer.seconds, 3),
+        points=spent,
+        monday_request=answer.request_id,
+    )
+
+
+def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
+    log.warning(
+        "monday call failed",
+        call=call.cost.kind,
+        records=call.cost.records,
+        scope=str(error.scope),
+        code=error.code,
+        monday_request=error.request_id,
+    )
+    with quota.lock_budget() as state:
+        _release_call(state, call)
+        # Certainly not sent: calls and points are given back.
+        if isinstance(error, Unreachable):
+            state.budget = state.budget.spend(-1, -call.points, state.now)
+            return
+        limited, may_have_run = isinstance(error, LimitReached), error.outcome_unknown
+        # Rejected before it ran: a call of the day, but no points. While a document is halved until one
+        # record stands alone, the halves must still find room in the same minute.
+        if not limited and not may_have_run:
+            state.budget = state.budget.spend(0, -call.points, state.now)
+        if limited:
+            kind = _LIMIT_KINDS.get(type(error))
+            state.budget = state.budget.after_rejection(
+                kind, error.wait_seconds, call.points, state.now, state.in_flight
+            )
+            log.warning("refused for a limit", reason=error.sentence)
+        quota.record_usage(
+            call.cost.entity_type,
+            REJECTED_CALL_COST if limited else Decimal(1),
+            kind=call.cost.kind,
+            looks=int(_mark_sent(call)),
+            # Counted as spent where Monday may have run it.
+            points=call.points if may_have_run else 0,
+            rejections=int(limited),
+        )
+        cost = call.cost
+        if cost.link_id is None or not cost.records:
+            return
+        # A single failure teaches: smaller documents after a timeout, a higher estimate after used up points.
+        if isinstance(error, TimedOut | TooComplex):
+            pass_budget.learn_too_large(cost.link_id, cost.records)
+        elif isinstance(error, ComplexityExhausted):
+            pass_budget.learn_higher_cost(cost.link_id, writes=cost.writes)
+
+
+def _end_call(call: _MeteredCall) -> None:
+    """Our own code failed; whether the call was sent is not known, so it stays spent."""
+    with quota.lock_budget() as state:
+        _release_call(state, call)
+
+
+def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
+    """The call is over: its reservation no longer holds it; a call without a reservation is spent now."""
+    if call.reservation is None:
+        state.budget = state.budget.spend(1, call.points, state.now)
+        return
+    state.finish_call(call.reservation, call.points)
+    if call.grant is None:
+        state.release(call.reservation)
+
+
+def _mark_sent(call: _MeteredCall) -> bool:
+    """Whether this is the first call of a pass."""
+    if call.grant is None:
+        return False
+    call.grant.sent += 1
+    return call.grant.sent == 1
+
+
+_override: ContextVar[MeteredClient | None] = ContextVar("instead", default=None)
+
+
+def is_configured() -> bool:
+    """Whether there is a token to call Monday with."""
+    return bool(settings.MONDAY_API_KEY)
+
+
+def client(*, urgent: bool = False) -> MeteredClient:
+    """Return the process's client for the configured token, metered by the quota that all workers share.
+
+    Its `execute` raises BudgetExhausted, before anything is sent, where there is no room; `urgent` calls may
+    use what is reserved for what a person clicked.
+    """
+    return _override.get() or _shared_metered_client(
+        settings.MONDAY_API_URL,
+        settings.MONDAY_API_KEY,
+        settings.MONDAY_API_VERSION,
+        settings.MONDAY_TIMEOUT_SECONDS,
+        urgent,
+    )
+
+
+def connector(
+    system: str = connectors.MONDAY, *, urgent: bool = False, before_call: Callable[[], None] | None = None
+) -> Connector:
+    """Return the system's connector, whose calls are sent by `client`; `before_call` is called before each of them."""
+    sender = client(urgent=urgent)
+    if before_call is not None:
+        # The client is the process's own: others' calls have nothing to do with this one's.
+        sender = copy(sender)
+        sender.before_call = before_call
+    return connectors.get(system)(sender)
+
+
+@contextmanager
+def client_override(override: MeteredClient) -> Iterator[None]:
+    """Have everything inside call Monday by this client, as a preview does with one that only reads."""
+    token = _override.set(override)
+    try:
+        yield
+    finally:
+        _override.reset(token)
+
+
+@lru_cache(maxsize=8)
+def _shared_metered_client(url: str, token: str, version: str, timeout: float, urgent: bool) -> MeteredClient:
+    return MeteredClient(_shared_client(url, token, version, timeout), urgent=urgent)
+
+
+@lru_cache(maxsize=4)
+def _shared_client(url: str, token: str, version: str, timeout: float) -> MondayClient:
+    return MondayClient(url, token, version=version, timeout=timeout)

@@ -1,0 +1,457 @@
+"""What an account may spend and has spent of Monday's limits, as pure arithmetic.
+
+The limits that Monday publishes for its plans and those in its answers' headers
+(developer.monday.com/api-reference/docs/rate-limits); what is left of them and when there is room again; how
+many changes go into one document.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from sync.connectors.base.account import CallReport, Limits
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What an account may spend; None means not known, and such a limit is not enforced."""
+
+    day: int | None = None
+    minute: int | None = None
+    points: int | None = None
+    concurrency: int | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is anything to enforce."""
+        return any(value is not None for value in (self.day, self.minute, self.points, self.concurrency))
+
+    def with_limits(self, limits: Limits | None) -> Quota:
+        """These limits, replaced by those that an answer's headers name."""
+        if limits is None:
+            return self
+        # Headers know this token's own limits, which may differ from the plan's published ones.
+        return replace(
+            self,
+            minute=limits.minute_limit or self.minute,
+            points=limits.points_limit or self.points,
+            concurrency=limits.concurrency_limit or self.concurrency,
+        )
+
+
+_SMALL_PLAN = Quota(day=1_000, minute=1_000, points=10_000_000, concurrency=40)
+
+PLAN_QUOTAS: Mapping[str, Quota] = {
+    "free": replace(_SMALL_PLAN, points=1_000_000),
+    "trial": replace(_SMALL_PLAN, points=1_000_000),
+    "ngo": replace(_SMALL_PLAN, points=1_000_000),
+    "basic": _SMALL_PLAN,
+    "standard": _SMALL_PLAN,
+    "pro": Quota(day=10_000, minute=2_500, points=10_000_000, concurrency=100),
+    "enterprise": Quota(day=25_000, minute=5_000, points=10_000_000, concurrency=250),
+}
+
+
+def plan_quota(tier: str) -> Quota:
+    """A plan's published limits for a personal token; of an unknown plan none is known."""
+    return PLAN_QUOTAS.get(tier.strip().lower(), Quota())
+
+
+# The quota: what of Monday's limits is spent, what is left, and when there is room again.
+#
+# Values in, values out; the clock and the table are elsewhere. Figures and windows are those of
+# developer.monday.com/api-reference/docs/rate-limits, unless a comment names another source.
+
+
+WINDOW_SECONDS = 60.0
+
+MARGIN_SECONDS = 1.0
+"""Monday reports the rest of its window in whole seconds; ours must never end before it."""
+
+MIDNIGHT_SECONDS = 5.0
+"""Seconds after 00:00 UTC at which our day begins, because Monday's clock may be behind ours."""
+
+MINUTE_RESERVE = 0.02
+
+DAY_RESERVE = 0.05
+"""Shares of the minute (calls, points) and of the day that are reserved for what a person clicked."""
+
+DOCUMENT_POINTS = 5_000_000
+"""The points that one document may cost at most."""
+
+WRITE_POINTS = 10_000
+"""First guess for a written record's points (docs/development-best-practices of Monday's API reference)."""
+
+READ_POINTS = 50_000
+"""First guess for the points of a pass's read; the first answer corrects it."""
+
+PASS_CALLS = 2
+
+REJECTED_CALL_COST = Decimal("0.1")
+"""What a request that was rejected for a limit counts of the day's calls."""
+
+CONCURRENCY_RETRY_SECONDS = 5.0
+"""Seconds until asking again while as many calls are in flight as may be."""
+
+
+class LimitKind(StrEnum):
+    """Which limit leaves no room."""
+
+    DAY = "day"
+    MINUTE = "minute"
+    POINTS = "points"
+    CONCURRENCY = "concurrency"
+
+
+@dataclass(frozen=True)
+class LimitWait:
+    """There is no room: which limit it is, and when to ask again."""
+
+    kind: LimitKind
+    until: datetime
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """What live reservations hold: their number, and the calls and points that are not answered yet."""
+
+    number: int = 0
+    calls: int = 0
+    points: int = 0
+
+
+@dataclass(frozen=True)
+class LimitWindow:
+    """What was spent of one minute's quota, and when that minute ends for Monday at the latest."""
+
+    spent: int = 0
+    ends: datetime | None = None
+
+    def at_time(self, now: datetime, in_flight: int, max_delay: float) -> LimitWindow:
+        """The window at `now`; once it is over, calls in flight count in the next one."""
+        if self.ends is not None and now < self.ends:
+            return self
+        # A call in flight may reach Monday in its next minute, so it counts there too.
+        return LimitWindow(in_flight, _window_end(now, max_delay) if in_flight else None)
+
+    def spend(self, amount: int, now: datetime, max_delay: float) -> LimitWindow:
+        """Take `amount`, or give it back where negative.
+
+        Monday's minute begins when it receives the call, at most `max_delay` seconds later. A window to which
+        everything was given back has not begun, because nothing was sent.
+        """
+        spent = max(0, self.spent + amount)
+        if amount < 0 and not spent:
+            return LimitWindow()
+        return LimitWindow(spent, self.ends or _window_end(now, max_delay))
+
+    def corrected_by(
+        self, now: datetime, observed: WindowUsage, own: int, in_flight: int, seconds: float = 0.0
+    ) -> LimitWindow:
+        """Corrected by an answer: when Monday's minute ends, and what Monday has counted of it.
+
+        `own` is the cost of this call, `seconds` how long it took. Monday's count includes other tokens'
+        calls and may lack ours in flight; our count includes all of ours.
+        """
+        tells_reset = observed.reset is not None
+        remaining = (
+            # A minute at most, whatever the header says.
+            min(WINDOW_SECONDS, max(0.0, observed.reset)) if observed.reset is not None else WINDOW_SECONDS
+        )
+        ends = now + timedelta(seconds=remaining + MARGIN_SECONDS)
+        own_end = self.ends or ends
+        if tells_reset and ends - timedelta(seconds=seconds) > own_end + timedelta(seconds=MARGIN_SECONDS):
+            # Monday has begun another minute: ours was opened for a call that it never received, or received
+            # much later.
+            counted = self.spent - in_flight if observed.spent is None else observed.spent
+            return LimitWindow(max(counted, own) + in_flight, ends)
+        spent = self.spent
+        # Monday counts more than we do: another token calls too. Our calls in flight may be missing from its
+        # count.
+        if observed.spent is not None and observed.spent > spent:
+            spent = observed.spent + in_flight
+        return LimitWindow(spent, min(own_end, ends))
+
+
+@dataclass(frozen=True)
+class WindowUsage:
+    """What an answer says of a window: how much is spent of it, and in how many seconds it ends."""
+
+    spent: int | None = None
+    reset: float | None = None
+
+
+def _window_end(now: datetime, max_delay: float) -> datetime:
+    return now + timedelta(seconds=WINDOW_SECONDS + max_delay + MARGIN_SECONDS)
+
+
+@dataclass(frozen=True)
+class QuotaBudget:
+    """The account's quota and what is spent of it; `max_delay` is how late a call may arrive, in seconds.
+
+    `day_calls` are our calls of the UTC day, `others_calls` those of the account's other tokens as last
+    reported.
+    """
+
+    quota: Quota = field(default_factory=Quota)
+    minute: LimitWindow = LimitWindow()
+    points: LimitWindow = LimitWindow()
+    day: date | None = None
+    day_calls: Decimal = Decimal(0)
+    others_calls: Decimal = Decimal(0)
+    reported_at: datetime | None = None
+    max_delay: float = 40.0
+
+    def at_time(self, now: datetime, in_flight: InFlight, since_midnight: Decimal = Decimal(0)) -> QuotaBudget:
+        """The budget at `now`: windows and days that are over begin anew, with the calls in flight.
+
+        `since_midnight` are our calls in the first seconds of the new UTC day, which the old day has counted.
+        """
+        today = day_of(now)
+        rolled = replace(
+            self,
+            minute=self.minute.at_time(now, in_flight.calls, self.max_delay),
+            points=self.points.at_time(now, in_flight.points, self.max_delay),
+        )
+        if self.day == today:
+            return rolled
+        return replace(
+            rolled, day=today, day_calls=in_flight.calls + since_midnight, others_calls=Decimal(0), reported_at=None
+        )
+
+    @property
+    def used_today(self) -> Decimal:
+        """Calls of the day, everyone's."""
+        return self.day_calls + self.others_calls
+
+    @property
+    def day_reserve(self) -> int:
+        """Calls of the day that are reserved for what a person clicked."""
+        return reserve(self.quota.day or 0, DAY_RESERVE)
+
+    def day_left(self, *, urgent: bool = False) -> float | None:
+        """Calls that are left today, after the reserve unless `urgent`; None where the limit isn't known."""
+        if self.quota.day is None:
+            return None
+        left = Decimal(self.quota.day) - self.used_today - (0 if urgent else self.day_reserve)
+        return float(max(Decimal(0), left))
+
+    def without_day_limit(self) -> QuotaBudget:
+        """The same budget without the limit of the day."""
+        return replace(self, quota=replace(self.quota, day=None))
+
+    def points_left(self, *, urgent: bool) -> int | None:
+        """Points that are left of this minute; None where the limit isn't known."""
+        return _left_in_window(self.quota.points, self.points, urgent)
+
+    def required_wait(
+        self, calls: int, points: int, now: datetime, in_flight: InFlight, *, urgent: bool
+    ) -> LimitWait | None:
+        """The limit that leaves no room for so many calls and points; None where there is room.
+
+        A call of more points than a whole minute has is let through in a minute of which nothing is spent.
+        """
+        day = self.day_left(urgent=urgent)
+        if day is not None and day < calls:
+            return LimitWait(LimitKind.DAY, midnight_after(now))
+        minute = _left_in_window(self.quota.minute, self.minute, urgent)
+        if minute is not None and minute < calls:
+            return LimitWait(LimitKind.MINUTE, self._end_of(self.minute, now))
+        points_left = self.points_left(urgent=urgent)
+        # In a minute of which nothing is spent even a larger call goes through: it would never fit otherwise.
+        if points_left is not None and points_left < points and self.points.spent:
+            return LimitWait(LimitKind.POINTS, self._end_of(self.points, now))
+        max_concurrent = self.quota.concurrency
+        if max_concurrent is not None and in_flight.number >= max_concurrent:
+            return LimitWait(LimitKind.CONCURRENCY, now + timedelta(seconds=CONCURRENCY_RETRY_SECONDS))
+        return None
+
+    def _end_of(self, window: LimitWindow, now: datetime) -> datetime:
+        return window.ends or now + timedelta(seconds=WINDOW_SECONDS)
+
+    def spend(self, calls: int, points: int, now: datetime) -> QuotaBudget:
+        """Take calls and points before they are sent; negative ones are given back."""
+        return replace(
+            self,
+            minute=self.minute.spend(calls, now, self.max_delay),
+            points=self.points.spend(points, now, self.max_delay),
+            day_calls=max(Decimal(0), self.day_calls + calls),
+        )
+
+    def after_answer(self, answer: CallReport, expected: int, now: datetime, in_flight: InFlight) -> QuotaBudget:
+        """Correct the budget by the answer to a call for which `expected` points were taken."""
+        quota = self.quota.with_limits(answer.limits)
+        cost = answer.complexity.query if answer.complexity else expected
+        minute, points = _minute_usage(answer.limits), _points_usage(answer, quota)
+        spent = replace(self.points, spent=max(0, self.points.spent + cost - expected))
+        return replace(
+            self,
+            quota=quota,
+            minute=self.minute.corrected_by(now, minute, 1, in_flight.calls, answer.seconds),
+            points=spent.corrected_by(now, points, cost, in_flight.points, answer.seconds),
+        )
+
+    def after_rejection(
+        self, kind: LimitKind | None, wait: float | None, expected: int, now: datetime, in_flight: InFlight
+    ) -> QuotaBudget:
+        """Correct the budget by a rejection for a limit: a tenth of a call, and that limit is used up."""
+        budget = replace(
+            self,
+            points=replace(self.points, spent=max(0, self.points.spent - expected)),
+            day_calls=max(Decimal(0), self.day_calls - 1 + REJECTED_CALL_COST),
+        )
+        ends = now + timedelta(seconds=(wait or WINDOW_SECONDS) + MARGIN_SECONDS)
+        # Calls in flight may be given back unsent, which must make no room in a window that Monday closed.
+        if kind is LimitKind.POINTS and self.quota.points is not None:
+            return replace(budget, points=LimitWindow(self.quota.points + in_flight.points, ends))
+        if kind is LimitKind.MINUTE and self.quota.minute is not None:
+            return replace(budget, minute=LimitWindow(self.quota.minute + in_flight.calls, ends))
+        if kind is LimitKind.DAY and self.quota.day is not None:
+            others = self.quota.day - budget.day_calls + in_flight.calls
+            return replace(budget, others_calls=max(self.others_calls, others))
+        return budget
+
+    def with_reported_usage(self, used: float, ours_by_then: Decimal, as_of: datetime) -> QuotaBudget:
+        """Correct the day by Monday's own figure, which is as old as `as_of` says.
+
+        What it counts beyond our calls of that time belongs to the account's other tokens.
+        """
+        others = max(Decimal(0), Decimal(str(used)) - ours_by_then)
+        return replace(self, others_calls=others, reported_at=as_of)
+
+
+def _left_in_window(limit: int | None, window: LimitWindow, urgent: bool) -> int | None:
+    if limit is None:
+        return None
+    return max(0, limit - (0 if urgent else reserve(limit, MINUTE_RESERVE)) - window.spent)
+
+
+def _minute_usage(limits: Limits | None) -> WindowUsage:
+    if limits is None:
+        return WindowUsage()
+    return WindowUsage(_spent_of(limits.minute_limit, limits.minute_left), limits.minute_reset)
+
+
+def _points_usage(answer: CallReport, quota: Quota) -> WindowUsage:
+    """By the answer's own `complexity` where it was asked for, because it is current; else by the headers."""
+    if answer.complexity:
+        found = answer.complexity
+        return WindowUsage(_spent_of(quota.points, found.after), found.reset_in_seconds)
+    if answer.limits:
+        return WindowUsage(_spent_of(answer.limits.points_limit, answer.limits.points_left), answer.limits.points_reset)
+    return WindowUsage()
+
+
+def _spent_of(limit: int | None, left: int | None) -> int | None:
+    return None if limit is None or left is None else max(0, limit - left)
+
+
+def reserve(limit: int, share: float) -> int:
+    """What is reserved of a limit."""
+    return math.ceil(round(limit * share, 6))
+
+
+def day_of(now: datetime) -> date:
+    """The UTC day to which a call made now counts."""
+    return (now.astimezone(UTC) - timedelta(seconds=MIDNIGHT_SECONDS)).date()
+
+
+def midnight_after(now: datetime) -> datetime:
+    """When the next day of calls begins."""
+    start = datetime.combine(day_of(now), datetime.min.time(), UTC)
+    return start + timedelta(days=1, seconds=MIDNIGHT_SECONDS)
+
+
+# Pacing: how long changes are gathered before a pass, and how many go into a document. Pure; the reasons are
+# in docs/decisions/0022-pacing.md.
+
+
+FULL_BATCH = 100
+"""Records in one document at most: the ids that one `items` query takes (reference/items)."""
+
+SHARE_OF_TIMEOUT = 2 / 3
+"""A call should take no more than this share of the client's timeout: 20 s of 30 s."""
+
+FIXED_CALLS_A_DAY = 100
+"""Calls that sweeps and the hourly report need in a day; at most a tenth of a small quota."""
+
+PACING_SHARE = 0.8
+"""Pacing begins when the last hour's rate, continued to midnight, would take this share of what is left."""
+
+TOO_SMALL_SHARE = 0.1
+"""A document below this share of a full one isn't worth a call of the day while the minute ends soon."""
+
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class DayUsage:
+    """The day: calls left after the reserve, calls of the last hour, active boards, seconds to midnight."""
+
+    limit: int
+    left: float
+    last_hour: float
+    boards: int
+    seconds: float
+
+
+def even_window_seconds(day: DayUsage) -> float:
+    """Seconds between two passes of a board with which the day's calls last exactly until midnight."""
+    fixed = min(FIXED_CALLS_A_DAY, day.limit / 10) * day.seconds / DAY_SECONDS
+    spare = day.left - fixed
+    if spare <= 0:
+        return DAY_SECONDS  # not before midnight, when the quota is new
+    return min(DAY_SECONDS, PASS_CALLS * max(1, day.boards) * day.seconds / spare)
+
+
+def window_seconds(day: DayUsage) -> float:
+    """Seconds from a board's last pass to its next: 0 while the day's quota suffices, then just enough."""
+    if day.seconds <= 0:
+        return 0.0
+    projected = day.last_hour * day.seconds / 3600.0
+    if day.left <= 0:
+        return even_window_seconds(day)
+    tight = (projected / day.left - PACING_SHARE) / (1 - PACING_SHARE)
+    return even_window_seconds(day) * min(1.0, max(0.0, tight))
+
+
+def target_seconds(timeout: float) -> float:
+    """How long a call should take at most, to stay clear of the client's timeout."""
+    return timeout * SHARE_OF_TIMEOUT
+
+
+def next_batch_size(size: int, records: int, seconds: float, timeout: float) -> int:
+    """The size of a board's documents after a call for `records` that was answered after `seconds`."""
+    target = target_seconds(timeout)
+    if seconds > target:
+        return max(1, min(size, math.floor(records * target / seconds)))
+    if records < size:
+        return size  # a small document that was quick says nothing about a larger one
+    return min(FULL_BATCH, size + max(1, size // 10))
+
+
+def batch_size_after_timeout(records: int) -> int:
+    """The size of a board's documents after a call for `records` that timed out or was too complex."""
+    return max(1, records // 4)
+
+
+def fitting_batch_size(points_left: int | None, read_points: float, write_points: float) -> int:
+    """How many records a pass may carry.
+
+    Their writes fit into one document and, after the read, into the minute's `points_left`.
+    """
+    each = max(1.0, write_points)
+    fits = DOCUMENT_POINTS / each
+    if points_left is not None:
+        fits = min(fits, (points_left - read_points) / each)
+    return max(0, min(FULL_BATCH, math.floor(fits)))
+
+
+def is_too_small(size: int, full: int) -> bool:
+    """Whether a document of this size should wait for a new minute, into which `full` records would fit."""
+    return size < max(1, math.floor(full * TOO_SMALL_SHARE)) and size < full

@@ -1,0 +1,428 @@
+"""The source of truth of each record's sync state, what was decided about it, and what must be known after a
+crash.
+"""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import HashIndex
+from django.db import models
+
+from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
+from sync.clock import SyncNow
+
+EMPTY = models.Value({}, models.JSONField())
+
+
+class SyncMetadata(models.Model):
+    """One row for each record and other system: what the last pass found, and the agreed base.
+
+    `base` maps a mapping's key to {local, remote, item, column, version}: the stored pair of values when both
+    sides last agreed, with the identity it belongs to. `held` (blocked fields) and `altered` (values that
+    Monday stored differently) map a key to {reason, …}, for a value that a person kept different with
+    `left_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
+    “who is this?” is asked. `seen` maps a key to the values
+    that recent passes read on Monday, [[value, when], …], newest last: they distinguish an event that was
+    seen from an edit that nobody saw.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.TextField()
+    system = models.CharField(max_length=20, db_default="monday")
+    remote_id = models.CharField(max_length=50, null=True, blank=True)
+    sync_status = models.CharField(max_length=20, choices=SyncStatus.choices, db_default=SyncStatus.PENDING)
+    last_sync_attempt = models.DateTimeField(null=True, blank=True)
+    last_successful_sync = models.DateTimeField(null=True, blank=True)
+    error_count = models.IntegerField(db_default=0)
+    last_error = models.TextField(blank=True, db_default="")
+    sync_direction = models.CharField(
+        max_length=20, choices=LedgerDirection.choices, db_default=LedgerDirection.BIDIRECTIONAL
+    )
+    sync_batch_id = models.UUIDField(null=True, blank=True)
+    content_hash = models.CharField(max_length=64, blank=True, db_default="")
+    conflicts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    resolution_strategy = models.CharField(
+        max_length=20, choices=ResolutionStrategy.choices, db_default=ResolutionStrategy.MANUAL
+    )
+    sync_duration_ms = models.IntegerField(null=True, blank=True)
+    api_calls_count = models.IntegerField(db_default=0)
+    local_modified = models.DateTimeField(null=True, blank=True)
+    remote_modified = models.DateTimeField(null=True, blank=True)
+    base: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    held: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
+    remote_state = models.CharField(max_length=20, blank=True, db_default="")
+    gone_since = models.DateTimeField("since when its item is known to be gone", null=True, blank=True)
+    gone_looks = models.SmallIntegerField("looks in a row that found it so", db_default=0)
+    seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
+    asked_items = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
+
+    class Meta:
+        db_table = "sync_metadata"
+        verbose_name = "ledger entry"
+        verbose_name_plural = "ledger"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "entity_id", "system"], name="sync_metadata_one_a_record"),
+            models.CheckConstraint(
+                condition=models.Q(sync_status__in=SyncStatus.values), name="sync_metadata_status_known"
+            ),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "whose item is this" when a webhook names an item.
+            models.Index(fields=["entity_type", "remote_id"], name="sync_metadata_remote"),
+            # Serves "which records have blocked fields": the first page counts them, its lists show them.
+            models.Index(
+                fields=["entity_type", "entity_id"],
+                condition=~models.Q(held=models.Value({}, models.JSONField())),
+                name="sync_metadata_held",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.entity_id} · {self.sync_status}"
+
+
+class SyncState(SyncMetadata):
+    """The other name of the ledger; for Jira its `remote_id` is also called `jira_id`."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "sync state"
+        verbose_name_plural = "sync states"
+
+    @property
+    def jira_id(self) -> str | None:
+        """The remote id where the other system is Jira."""
+        return self.remote_id if self.system == "jira" else None
+
+
+class Decision(models.Model):
+    """One decision on one field or record, with its cause, as a sentence; the record's own log.
+
+    `cause` is what led to it: {rows: queue row ids, causes: their names, events: ids in the inbox, rule}.
+    `values` of a moved value holds {before, after, overridden} as displayed and, for the undo, {raw_before,
+    raw_after}.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField(null=True, blank=True)
+    remote_id = models.CharField(max_length=50, blank=True, db_default="")
+    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    kind = models.CharField(max_length=30)
+    sentence = models.TextField()
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    actor = models.CharField(max_length=200, blank=True, db_default="")
+    batch_id = models.UUIDField(null=True, blank=True)
+    request_id = models.CharField(max_length=100, blank=True, db_default="")
+    at = models.DateTimeField(db_default=SyncNow())
+    cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    undoes = models.BigIntegerField("the decision that this one takes back", null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_decisions"
+        ordering: ClassVar[list[str]] = ["-at", "-id"]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the retention, oldest first, and "what the last hour moved".
+            models.Index(fields=["at"], name="sync_decisions_age"),
+            # Serves the undo of a whole batch.
+            models.Index(fields=["batch_id"], name="sync_decisions_batch"),
+            # Serves the history on a record's page, newest first.
+            models.Index(fields=["entity_id", "-at"], name="sync_decisions_of_record"),
+        ]
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+# What must be known after a crash: intents, webhook deliveries, tombstones, ignored items.
+
+
+class IntentState(models.TextChoices):
+    """What is known about a mutation."""
+
+    OPEN = "open", "Outcome not known yet"
+    APPLIED = "applied", "Answered: it took effect"
+    CONFIRMED = "landed", "Found on Monday afterwards"
+    REJECTED = "refused", "Monday refused it"
+    VOID = "void", "It did not take effect"
+
+
+class Intent(models.Model):
+    """A mutation that is about to be sent, committed before it is.
+
+    `values` maps a mapping's key to {read, sent, local, base, column, version}, `answer` to the value in
+    Monday's answer. For a create, `body` is the whole document with its variables, to be sent again under the
+    same `idempotency_key`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    board_id = models.CharField(max_length=50)
+    item_id = models.CharField(max_length=50, blank=True, db_default="")
+    lease_token = models.UUIDField()
+    idempotency_key = models.CharField(max_length=64)
+    alias = models.CharField("alias in the document", max_length=20, blank=True, db_default="")
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    body: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    state = models.CharField(max_length=20, choices=IntentState.choices, db_default=IntentState.OPEN)
+    created_at = models.DateTimeField(db_default=SyncNow())
+    deadline = models.DateTimeField()
+    looks = models.SmallIntegerField("looked for since", db_default=0)
+    answer: models.JSONField[Any, Any] = models.JSONField(null=True, blank=True)
+    request_id = models.CharField(max_length=100, blank=True, db_default="")
+    backfill = models.ForeignKey(
+        "sync.Backfill", null=True, blank=True, on_delete=models.CASCADE, related_name="intents"
+    )
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_intents"
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the claim, which skips records with an open intent before its deadline.
+            models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
+            models.Index(fields=["idempotency_key"], name="sync_intents_document"),
+            models.Index(fields=["created_at"], name="sync_intents_age"),
+            # Serves "what did we write to this record lately", which the detection of lost updates asks of
+            # every event.
+            models.Index(fields=["entity_id", "-created_at"], name="sync_intents_record"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{'update' if self.item_id else 'create'} {self.entity_type} {self.entity_id} · {self.state}"
+
+
+class WebhookEvent(models.Model):
+    """A delivery as received, stored once by what identifies it, processed under the board's lease."""
+
+    id = models.BigAutoField(primary_key=True)
+    trigger_id = models.CharField(max_length=64)
+    board_id = models.CharField(max_length=50)
+    item_id = models.CharField(max_length=50, null=True, blank=True)
+    column_id = models.CharField(max_length=50, null=True, blank=True)
+    type = models.CharField(max_length=50)
+    body: models.JSONField[Any, Any] = models.JSONField()
+    received_at = models.DateTimeField(db_default=SyncNow())
+    weighed_at = models.DateTimeField(null=True, blank=True)
+    outcome = models.CharField(max_length=200, blank=True, db_default="")
+
+    class Meta:
+        db_table = "sync_webhook_events"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["trigger_id", "item_id", "column_id", "type"],
+                nulls_distinct=False,
+                name="sync_webhook_events_once",
+            )
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves the processing of all unprocessed events of an item together.
+            models.Index(
+                fields=["board_id", "item_id"], condition=models.Q(weighed_at=None), name="sync_webhook_events_new"
+            ),
+            # Serves "when was this item last changed", for the quiet time of a new item.
+            models.Index(fields=["item_id", "-received_at"], name="sync_webhook_events_item"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} of item {self.item_id} · {self.outcome or 'not weighed'}"
+
+
+class Tombstone(models.Model):
+    """What is remembered of a deleted record, so that its item creates no new record.
+
+    Written by a trigger.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    monday_id = models.CharField(max_length=50, null=True, blank=True)
+    data: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY)
+    deleted_at = models.DateTimeField(db_default=SyncNow())
+    note = models.TextField(blank=True, db_default="")
+    reason_code = models.CharField(max_length=30, blank=True, db_default="")
+    state = models.CharField(max_length=20, choices=TombstoneState.choices, db_default=TombstoneState.WAITING)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        db_table = "sync_tombstones"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "entity_id"], name="sync_tombstones_one_a_record")
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entity_type", "monday_id"], name="sync_tombstones_item")
+        ]
+
+    def __str__(self) -> str:
+        return f"deleted {self.entity_type} {self.data.get('name', self.entity_id)}"
+
+
+class RefusedItem(models.Model):
+    """An ignored item: one that must not become a record, with the reason, so that nobody is asked again."""
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    item_id = models.CharField(max_length=50)
+    reason = models.TextField()
+    let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
+    entity_id = models.UUIDField("the record that it was let go of, or is not the same as", null=True, blank=True)
+    at = models.DateTimeField(db_default=SyncNow())
+
+    class Meta:
+        db_table = "sync_refused_items"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_refused_items_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"item {self.item_id}: {self.reason}"
+
+
+# Approvals: deletes and emptied fields that are too many to be let through without a person.
+
+
+class GuardedAct(models.Model):
+    """One delete or clear: done, or waiting until a person approves it or its cause is gone.
+
+    Those done count toward the limit for an hour; those that wait count as long as they wait.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    remote_id = models.CharField(max_length=50, blank=True, db_default="")
+    kind = models.CharField(max_length=20, choices=GuardKind.choices)
+    key = models.CharField("field", max_length=100, blank=True, db_default="")
+    state = models.CharField(max_length=20, choices=GuardState.choices)
+    label = models.TextField("what would be deleted or emptied", blank=True, db_default="")
+    values: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
+    at = models.DateTimeField(db_default=SyncNow())
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+
+    class Meta:
+        db_table = "sync_guarded_acts"
+        verbose_name = "delete or emptied field"
+        verbose_name_plural = "deletes and emptied fields"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id", "kind", "key"],
+                condition=models.Q(state__in=["held", "approved", "rejected"]),
+                name="sync_guarded_acts_one_open",
+            )
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "how many of this kind within the hour" and the page of pending approvals.
+            models.Index(fields=["entity_type", "kind", "state", "at"], name="sync_guarded_acts_count")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()}: {self.label} · {self.get_state_display()}"
+
+
+# What is watched over time: write loops, and the verification of records that say `synced`.
+
+
+EMPTY_LIST = models.Value([], models.JSONField())
+
+
+class FieldLoop(models.Model):
+    """A field that somebody on Monday rewrites after each of our writes; throttled until `damped_until`.
+
+    `times` has, for each of our writes of the last hour that was rewritten, {at, write: the intent's id}.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    key = models.CharField("field", max_length=100)
+    times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=EMPTY_LIST)
+    by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
+    damped_until = models.DateTimeField(null=True, blank=True)
+    damped = models.SmallIntegerField("how often it was damped in a row", db_default=0)
+
+    class Meta:
+        db_table = "sync_field_loops"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entity_type", "entity_id", "key"], name="sync_field_loops_one_a_field")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.entity_id} {self.key}"
+
+
+class SyncAudit(models.Model):
+    """One verification: sampled records that say `synced`, read again on both sides.
+
+    `drifted` must be none.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    entity_type = models.CharField(max_length=50)
+    at = models.DateTimeField(db_default=SyncNow())
+    sampled = models.IntegerField()
+    drifted = models.IntegerField(db_default=0)
+    calls = models.SmallIntegerField(db_default=0)
+    details: models.JSONField[Any, Any] = models.JSONField("which fields of which records", db_default=EMPTY_LIST)
+
+    class Meta:
+        db_table = "sync_audits"
+        verbose_name = "sample of synced records"
+        verbose_name_plural = "samples of synced records"
+        indexes: ClassVar[list[models.Index]] = [
+            # Serves "when was this board last verified".
+            models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type}: {self.drifted} of {self.sampled} differed"
+
+
+# Relations on a board that name something for which there is no record yet.
+
+
+class AwaitedRelation(models.Model):
+    """A record's relation that waits for a record of `target_type`; that table's triggers enqueue it.
+
+    `target` is “item ” and an item's id, or “name ” and a name in lower case. Only those triggers read it;
+    why the field is blocked is in the ledger's `held`.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    entity_type = models.CharField(max_length=50)
+    entity_id = models.UUIDField()
+    key = models.CharField("field", max_length=50)
+    target_type = models.CharField(max_length=50)
+    target = models.TextField()
+
+    class Meta:
+        db_table = "sync_awaited_relations"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(
+                fields=["entity_type", "entity_id", "key"], name="sync_awaited_relations_one_a_field"
+            )
+        ]
+        indexes: ClassVar[list[Any]] = [
+            # Serves "who waits for this item or name" in the target table's triggers. By hash, because a name
+            # can be longer than a B-tree takes.
+            HashIndex(fields=["target"], name="sync_awaited_relations_target")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entity_type} {self.entity_id} waits for the {self.target_type} of {self.target}"
+
+
+VERIFICATION_WINDOW = timedelta(days=1)
+"""The verifications of the day before the newest one are shown as one figure."""

@@ -1,0 +1,152 @@
+"""SyncedModel: the base class of a model that is synced with a board."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar, Self
+
+import pgtrigger
+from django.db import models, transaction
+from django.db.models import Q
+
+from sync.choices import RecordSyncStatus, SyncDirection
+from sync.clock import SyncNow
+from sync.kernel.triggers import BOOKKEEPING, synced_triggers
+
+
+class SyncedModel(models.Model):
+    """A record that has, or may have, a counterpart on a Monday board.
+
+    `save()` writes only the fields that differ from what was loaded, so that a form opened before a sync of
+    another field does not put that field's old value back.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    monday_id = models.CharField("Monday item", max_length=50, null=True, blank=True, unique=True, editable=False)
+    monday_last_synced = models.DateTimeField("last found in sync", null=True, blank=True, editable=False)
+    sync_status = models.CharField(
+        max_length=20,
+        choices=RecordSyncStatus.choices,
+        default=RecordSyncStatus.PENDING,
+        db_default=RecordSyncStatus.PENDING,
+        db_index=True,
+        editable=False,
+    )
+    sync_enabled = models.BooleanField(
+        "sync with Monday", default=True, db_default=True, help_text="Off: nothing is sent and nothing is taken over."
+    )
+    sync_direction = models.CharField(
+        "direction",
+        max_length=20,
+        choices=SyncDirection.choices,
+        default=SyncDirection.BIDIRECTIONAL,
+        db_default=SyncDirection.BIDIRECTIONAL,
+    )
+    created_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+    updated_at = models.DateTimeField(db_default=SyncNow(), editable=False)
+
+    BOOKKEEPING: ClassVar[tuple[str, ...]] = BOOKKEEPING
+    sync_related: ClassVar[tuple[str, ...]] = ()
+    """Relations that `sync_region` follows; a pass reads them with its records, in one query."""
+    _loaded: dict[str, Any]
+    _committed: dict[str, Any]
+
+    class Meta:
+        abstract = True
+        triggers: ClassVar[list[pgtrigger.Trigger]] = synced_triggers()
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                condition=Q(sync_status__in=RecordSyncStatus.values), name="%(class)s_sync_status_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(sync_direction__in=SyncDirection.values), name="%(class)s_sync_direction_known"
+            ),
+        ]
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any], **kwargs: Any) -> Self:
+        """Remember what was loaded, to write only the differences."""
+        instance = super().from_db(db, field_names, values, **kwargs)
+        instance._loaded = _copy_values(zip(field_names, values, strict=False))
+        instance._committed = instance._loaded
+        return instance
+
+    def refresh_from_db(
+        self, using: Any = None, fields: Iterable[str] | None = None, from_queryset: Any = None
+    ) -> None:
+        """Reload, and remember what was loaded."""
+        fields = None if fields is None else list(fields)
+        super().refresh_from_db(using=using, fields=fields, from_queryset=from_queryset)
+        names = self._field_names() if fields is None else self._attnames(fields)
+        self._loaded = getattr(self, "_loaded", {}) | self._current_values(names)
+        self._committed = getattr(self, "_committed", {}) | self._current_values(names)
+
+    def changed_fields(self) -> list[str]:
+        """Return the attribute names whose value differs from what was last loaded, saved, or committed.
+
+        Committed too, because a save whose transaction is rolled back has written nothing.
+        """
+        known = (getattr(self, "_loaded", {}), getattr(self, "_committed", {}))
+        now = self._current_values(
+            name for name in self._field_names() if name not in ("id", "created_at", "updated_at")
+        )
+        return [name for name, value in now.items() if any(name not in k or k[name] != value for k in known)]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Insert, or update only what changed since it was loaded; nothing changed writes nothing."""
+        if self._state.adding or kwargs.get("force_insert") or args:
+            super().save(*args, **kwargs)
+            saved: Iterable[str] = self._field_names()
+        else:
+            requested = kwargs.pop("update_fields", None)
+            saved = self.changed_fields()
+            # `update_fields` narrows what has changed; it never adds a column.
+            if requested is not None:
+                saved = [name for name in saved if name in self._attnames(requested)]
+            super().save(update_fields=saved, **kwargs)
+        self._mark_saved(saved)
+
+    def _mark_saved(self, names: Iterable[str]) -> None:
+        saved = self._current_values(names)
+        self._loaded = getattr(self, "_loaded", {}) | saved
+
+        def committed() -> None:
+            self._committed = getattr(self, "_committed", {}) | saved
+
+        # Only a commit makes a written value certain.
+        transaction.on_commit(committed, using=self._state.db)
+
+    def _field_names(self) -> list[str]:
+        return [f.attname for f in self._meta.concrete_fields]
+
+    def _current_values(self, names: Iterable[str]) -> dict[str, Any]:
+        return _copy_values((name, self.__dict__[name]) for name in names if name in self.__dict__)
+
+    def _attnames(self, names: Iterable[str]) -> set[str]:
+        return {self._meta.get_field(name).attname for name in names}  # type: ignore[union-attr]
+
+    @property
+    def may_sync(self) -> bool:
+        """Whether a pass may change this record at all."""
+        return self.sync_enabled and self.sync_direction != SyncDirection.NONE
+
+    def sync_region(self) -> str:
+        """Return the country of telephone numbers without one, as a code or name; empty: the setting's."""
+        return ""
+
+    @classmethod
+    def entity_type(cls) -> str:
+        """Return the model's name in lower case, as tables and the API call it."""
+        return cls._meta.model_name or cls.__name__.lower()
+
+
+def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """A copy that isn't affected when a value, such as a list, is changed in place."""
+    return {name: list(value) if isinstance(value, list) else value for name, value in values}
+
+
+def unsynced(alias: str = "") -> Q:
+    """Records that no pass may change: sync off, or direction none."""
+    prefix = f"{alias}__" if alias else ""
+    return Q(**{f"{prefix}sync_enabled": False}) | Q(**{f"{prefix}sync_direction": SyncDirection.NONE})

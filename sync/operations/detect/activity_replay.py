@@ -1,0 +1,177 @@
+"""How Monday's activity log enters the inbox: each entry once, as the webhook that should have come."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from sync import connectors, registry
+from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import sync_now
+from sync.connectors.base.events import ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.models import BoardLink, RefusedItem, WebhookEvent
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_item, enqueue_many
+from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
+
+LOG_PREFIX = "log:"
+"""Prefix of the trigger id of a log entry; a webhook has one of its own."""
+
+ITEM_UPDATED = "touched"
+"""The type of an entry that says no more than that an item changed."""
+
+SAME_MOMENT = timedelta(seconds=30)
+"""An entry's time and its webhook's differ by at most this much."""
+
+CLOCKS_DIFFER = timedelta(minutes=10)
+"""By so much a webhook may have come before the time at which Monday says that its change happened."""
+
+FOUND_BY_SWEEP = "found by a sweep: its items were looked at"
+
+_STORE_EVENTS = """
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)
+    SELECT told.trigger_id, told.board_id, told.item_id, told.column_id, told.type, told.body, told.outcome,
+        CASE WHEN told.outcome = '' THEN NULL ELSE sync_now() END
+    FROM jsonb_to_recordset(%s::jsonb) AS told (trigger_id text, board_id text, item_id text, column_id text,
+        type text, body jsonb, outcome text)
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING item_id, outcome
+"""
+
+
+def replay_entries(link: BoardLink, entries: Sequence[ActivityEntry]) -> int:
+    """Store what no webhook reported, oldest first, and enqueue its items; return how many were new."""
+    # Too old to detect lost updates by: our own writes of the time are pruned by then.
+    oldest = sync_now() - timedelta(days=settings.JOURNAL_DAYS - 1)
+    connector = connectors.get()
+    recent, old = [one for one in entries if one.at >= oldest], [one for one in entries if one.at < oldest]
+    bodies = [body for entry in reversed(recent) for body in connector.webhook_bodies(entry, link.board_id)]
+    events = [(body, event) for body in bodies if (event := _parse_row(body)) is not None]
+    delivered = _delivered_events(link, [event for _, event in events])
+    rows: list[dict[str, Any]] = []
+    for body, event in events:
+        key = (event.item_id, event.column_id, event.type)
+        if not any(_is_same_event(event, other) for other in delivered.get(key, [])):
+            columns = dict(zip(("item_id", "column_id", "type"), key, strict=True))
+            own = {"trigger_id": event.trigger_id, "board_id": link.board_id, "body": body, "outcome": ""}
+            rows.append(own | columns)
+    rows += [row for entry in recent if connector.changes_without_values(entry) for row in _update_rows(link, entry)]
+    rows += [row for entry in old if connector.concerns_items(entry) for row in _update_rows(link, entry)]
+    return store_events(link, rows)
+
+
+def store_events(link: BoardLink, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Store events in the inbox and enqueue their items, in one transaction; return how many were new."""
+    if not rows:
+        return 0
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(_STORE_EVENTS, [json.dumps(storable_json(rows))])
+            stored = [(str(item), str(outcome)) for item, outcome in cursor.fetchall()]
+        enqueue_items(link, [item for item, outcome in stored if not outcome], cause=Cause.WEBHOOK)
+        # Events without a value say nothing of the base, so their items have to be read.
+        enqueue_items(link, [item for item, outcome in stored if outcome], cause=Cause.SWEEP)
+    return len(stored)
+
+
+def enqueue_items(link: BoardLink, item_ids: Iterable[str], *, cause: Cause) -> int:
+    """Write a pending job per item: for its record, or for the item itself if unmatched. Return how many.
+
+    With the cause WEBHOOK a pass ends without a call where the base equals the inbox's values; with SWEEP it
+    reads the item. Ignored items are left alone.
+    """
+    ids = sorted(set(item_ids))
+    if not ids:
+        return 0
+    model = registry.entity(link.entity_type).model
+    owners = dict(model._default_manager.filter(monday_id__in=ids).order_by().values_list("monday_id", "pk"))
+    enqueue_many(
+        link.entity_type, sorted(owners.values()), cause=cause, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
+    )
+    unmatched_ids = [item_id for item_id in ids if item_id not in owners]
+    ignored = RefusedItem.objects.filter(entity_type=link.entity_type, item_id__in=unmatched_ids)
+    ignored_ids = set(ignored.values_list("item_id", flat=True))
+    for item_id in unmatched_ids:
+        if item_id not in ignored_ids:
+            enqueue_item(
+                link.entity_type,
+                item_id,
+                cause=cause,
+                priority=Priority.SWEEP,
+                due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
+            )
+    transaction.on_commit(lambda: notify.notify_board(link.entity_type), robust=True)
+    return len(ids) - len(ignored_ids)
+
+
+def _parse_row(body: Mapping[str, Any]) -> ItemEvent | None:
+    """Return the entry as an event; None where the inbox has no type for it."""
+    try:
+        event = connectors.get().parse_event(body)
+    except InvalidEvent:
+        return None
+    texts = (event.item_id, event.column_id, event.type, event.trigger_id)
+    return None if any(len(text or "") > MAX_ID_CHARACTERS for text in texts) else event
+
+
+def _update_rows(link: BoardLink, entry: ActivityEntry) -> Iterable[dict[str, Any]]:
+    for item_id in entry.item_ids:
+        # Never under a type that carries values: this entry has none.
+        kind = entry.event if connectors.get().changes_without_values(entry) else ITEM_UPDATED
+        yield update_row(link, f"{LOG_PREFIX}{entry.id}", item_id, kind)
+
+
+def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dict[str, Any]:
+    """Return an event without a value: it is there so that its item gets one pass."""
+    return {
+        "trigger_id": trigger_id,
+        "board_id": link.board_id,
+        "item_id": item_id,
+        "column_id": None,
+        "type": kind,
+        "body": {"event": {"type": kind, "boardId": link.board_id, "pulseId": item_id}},
+        "outcome": FOUND_BY_SWEEP,
+    }
+
+
+EventKey = tuple[str | None, str | None, str]
+
+
+def _delivered_events(link: BoardLink, events: Sequence[ItemEvent]) -> dict[EventKey, list[ItemEvent]]:
+    """Return the events that webhooks brought of these items, by item, column and type."""
+    moments = [event.happened_at for event in events if event.happened_at]
+    if not moments:
+        return {}
+    stored = WebhookEvent.objects.filter(
+        board_id=link.board_id,
+        item_id__in={event.item_id for event in events},
+        received_at__gte=min(moments) - CLOCKS_DIFFER,
+    ).exclude(trigger_id__startswith=LOG_PREFIX)
+    found: dict[EventKey, list[ItemEvent]] = {}
+    for row in stored.only("body"):
+        event = connectors.get().parse_event(row.body)
+        found.setdefault((event.item_id, event.column_id, event.type), []).append(event)
+    return found
+
+
+def _is_same_event(event: ItemEvent, other: ItemEvent) -> bool:
+    """Whether a webhook brought this entry: the same values of the same person at the same moment."""
+    at, other_at = event.happened_at, other.happened_at
+    if at is None or other_at is None or abs(at - other_at) > SAME_MOMENT or event.user_id != other.user_id:
+        return False
+    if event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+        return True
+    values, others = (event.value, event.previous_value), (other.value, other.previous_value)
+    return [_without_time(one) for one in values] == [_without_time(one) for one in others]
+
+
+def _without_time(value: Any) -> Any:
+    """Return a value without the time at which it was set; nothing and an empty object are the same."""
+    if isinstance(value, Mapping):
+        return {key: entry for key, entry in value.items() if key != "changed_at"} or None
+    return value

@@ -1,0 +1,242 @@
+"""What changed on a board since its last finished sweep, by the activity log and by items' last updates."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import chain
+
+import structlog
+
+from sync import connectors
+from sync.boards import schema_drift
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.connector import Connector
+from sync.connectors.base.errors import (
+    ConnectorError,
+    DocumentRejected,
+    ListingTruncated,
+    LogShapeChanged,
+    Scope,
+    ShuttingDown,
+    UnreadableAnswer,
+)
+from sync.connectors.base.events import BoardActivity, InvalidEvent, UpdatedItem, UpdatedItemsPage
+from sync.limits import breaker, metered_client
+from sync.models import BoardLink, MondayAccount, SyncMetadata, WebhookEvent
+from sync.operations.detect import webhook_health
+from sync.operations.detect.activity_replay import CLOCKS_DIFFER, ITEM_UPDATED, replay_entries, store_events, update_row
+from sync.operations.detect.sweep_schedule import boards_to_sweep
+
+SAME_UPDATE = timedelta(seconds=5)
+"""An item's time of last update and its event's differ by at most this much."""
+
+
+def updated_since(
+    connector: Connector, first: UpdatedItemsPage, begin: datetime, items_count: int | None
+) -> Iterator[list[UpdatedItem]]:
+    """Yield the items updated since `begin`, page by page, the newest first.
+
+    Raises ListingTruncated where the board has more items than it listed and none was older than `begin`,
+    UnreadableAnswer where they don't come in the order of their last update and no edit meanwhile explains
+    it, ConnectorError.
+    """
+    page, listed, order = first, set[str](), _UpdateOrder()
+    while True:
+        times = [item.at for item in page.items if item.at is not None]
+        order.check_page(times)
+        listed |= {item.item_id for item in page.items}
+        yield [item for item in page.items if item.at is not None and item.at >= begin]
+        if order.last is not None and order.last < begin:
+            return
+        if page.cursor is None:
+            break
+        page = connector.updated_items(page.cursor)
+    if items_count is not None and len(listed) < items_count:
+        raise ListingTruncated(f"Monday listed {len(listed):,} of the board's {items_count:,} items")
+
+
+class _UpdateOrder:
+    """Checks that items come newest first; `last` is the oldest time of an item not edited since page one."""
+
+    def __init__(self) -> None:
+        self.top: datetime | None = None
+        self.last: datetime | None = None
+
+    def check_page(self, times: Sequence[datetime]) -> None:
+        """Check the next page; raises UnreadableAnswer where no edit after page one explains its order."""
+        top = self.top
+        for at in times:
+            if self.last is None or at <= self.last:
+                self.last = at
+            elif top is None or at < top:
+                raise UnreadableAnswer("Monday doesn't list the items in the order of their last update")
+        if top is None and times:
+            self.top = times[0]
+
+
+def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
+    """Enqueue items whose last update no event and no pass explains; return how many."""
+    updated_at = {item.item_id: item.at for item in items if item.at is not None}
+    if not updated_at:
+        return 0
+    event_times = _newest_events(link, updated_at)
+    ledgers = SyncMetadata.objects.filter(
+        entity_type=link.entity_type, system="monday", remote_id__in=updated_at, last_sync_attempt__isnull=False
+    )
+    attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
+    unexplained = []
+    for item_id, moment in updated_at.items():
+        event_at, attempt_at = event_times.get(item_id), attempt_times.get(item_id)
+        has_event = event_at is not None and event_at >= moment - SAME_UPDATE
+        if not has_event and (attempt_at is None or attempt_at < moment):
+            unexplained.append(item_id)
+    return store_events(
+        link,
+        [
+            update_row(link, f"{ITEM_UPDATED}:{updated_at[one]:%Y%m%dT%H%M%SZ}", one, ITEM_UPDATED)
+            for one in unexplained
+        ],
+    )
+
+
+def _newest_events(link: BoardLink, at: dict[str, datetime]) -> dict[str, datetime]:
+    """Return when the newest event of each item happened."""
+    since = min(at.values()) - CLOCKS_DIFFER
+    rows = WebhookEvent.objects.filter(board_id=link.board_id, item_id__in=at, received_at__gte=since)
+    found: dict[str, datetime] = {}
+    for row in rows.exclude(type=ITEM_UPDATED).only("item_id", "body"):
+        try:
+            happened = connectors.get().parse_event(row.body).happened_at
+        except InvalidEvent:
+            continue
+        item_id = str(row.item_id)
+        if happened is not None:
+            found[item_id] = max(happened, found.get(item_id, happened))
+    return found
+
+
+# A sweep: new log entries, updated items, webhooks and columns of one board.
+#
+# The cursor is Monday's own newest time in the first answer of a finished sweep. Each sweep begins an overlap
+# before it, because log entries come late and out of order; what is seen twice is stored once. A sweep that
+# ends half-way doesn't move the cursor, and stores the reason on the board link.
+
+
+log = structlog.get_logger(__name__)
+OVERLAP = timedelta(minutes=10)
+
+CURSOR_MAX_AGE = timedelta(days=1)
+"""No log entry is so late, and no clock so wrong."""
+
+GRACE = timedelta(minutes=2)
+"""What is newer is left to the next sweep: its webhook, or its log entry, may still be on its way."""
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found: log entries whose webhook never came, and updated items that nothing reported.
+
+    `items` is how many the board says it has; `problem` says why the sweep could not be finished.
+    """
+
+    rows: int = 0
+    updated: int = 0
+    items: int | None = None
+    problem: str = ""
+
+
+def sweep_due_boards() -> list[SweepResult]:
+    """Sweep the boards that are due."""
+    return [sweep_board(link) for link in boards_to_sweep()]
+
+
+def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
+    """Ask Monday what changed and store it in the inbox; a failure is stored on the link and not raised."""
+    try:
+        result = _Sweep(link, grace).run()
+    except ShuttingDown as end:
+        # As if it had not begun: it is due at once, and its cursor has not moved.
+        BoardLink.objects.filter(pk=link.pk).update(swept_at=link.swept_at)
+        return SweepResult(problem=end.sentence)
+    except ConnectorError as error:
+        problem = f"What changed on the board could not be asked. {error.sentence}"
+        BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=problem)
+        # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
+        if not isinstance(error, ListingTruncated):
+            if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
+                breaker.trip_account(error)
+            elif error.scope is Scope.BOARD:
+                breaker.trip_board(link, error)
+        log.warning("sweep not finished", board=link.entity_type, reason=error.sentence)
+        return SweepResult(problem=problem)
+    if result.rows or result.updated:
+        log.info("sweep found", board=link.entity_type, rows=result.rows, touched=result.updated)
+    return result
+
+
+class _Sweep:
+    """One sweep of one board."""
+
+    def __init__(self, link: BoardLink, grace: timedelta) -> None:
+        self.link, self.connector = link, metered_client.connector(link.system)
+        now = sync_now()
+        # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
+        self.newest = link.swept_to or now
+        self.begin, self.settled_before = self.newest - OVERLAP, now - grace
+        self.problem = ""
+
+    def run(self) -> SweepResult:
+        changes = self._fetch_changes()
+        schema_drift.check_columns(self.link, changes.board)
+        if changes.user_id:
+            MondayAccount.objects.filter(id=1).update(user_id=changes.user_id)
+        rows = 0
+        if changes.log is not None:
+            for entries in chain([changes.log], self.connector.log_pages(self.link.board_id, self.begin, changes.log)):
+                for entry in entries:
+                    self._advance_cursor(entry.at)
+                rows += replay_entries(self.link, [entry for entry in entries if entry.at <= self.settled_before])
+        updated = self._enqueue_updated(changes)
+        # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
+        self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
+        BoardLink.objects.filter(pk=self.link.pk).update(
+            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem
+        )
+        self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
+        webhook_health.check_webhooks(self.link, changes.hooks)
+        webhook_health.check_silence(self.link, changes.user_id)
+        return SweepResult(rows, updated, changes.board.items_count)
+
+    def _fetch_changes(self) -> BoardActivity:
+        """Read everything in one call; where the log can't be asked for in this form, all but the log."""
+        try:
+            changes = self.connector.board_activity(self.link.board_id, self.begin)
+        except DocumentRejected as refused:
+            if type(refused) is not DocumentRejected:
+                raise
+            changes = self.connector.board_activity(self.link.board_id, self.begin, with_log=False)
+            problem = f"Monday doesn't tell the activity log as asked: {refused.message.rstrip(' .')}"
+            self.problem = LogShapeChanged(problem).sentence
+        self.problem = self.problem or changes.log_problem
+        return changes
+
+    def _enqueue_updated(self, changes: BoardActivity) -> int:
+        enqueued = 0
+        for item in changes.recently_updated.items:
+            # Not on later pages: what was edited while these were read is the next sweep's.
+            self._advance_cursor(item.at)
+        try:
+            for items in updated_since(self.connector, changes.recently_updated, self.begin, changes.board.items_count):
+                settled = [item for item in items if item.at and item.at <= self.settled_before]
+                enqueued += enqueue_unexplained(self.link, settled)
+        # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
+        except ListingTruncated as short:
+            if short.message not in self.link.sweep_problem:
+                raise
+        return enqueued
+
+    def _advance_cursor(self, moment: datetime | None) -> None:
+        if moment is not None:
+            self.newest = max(self.newest, moment)

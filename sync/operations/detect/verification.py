@@ -1,0 +1,278 @@
+"""The sampled proof of “synced”: how samples are drawn, compared on both sides, stored and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import Max, Sum
+from django.utils.dateparse import parse_datetime
+
+from sync import registry
+from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus, SyncDirection
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.errors import BudgetExhausted, ConnectorError
+from sync.kernel import humanize
+from sync.limits import metered_client, quota
+from sync.limits.pass_budget import board_costs, call_cost
+from sync.merge import Unknown
+from sync.models import BoardLink, Intent, IntentState, SyncAudit, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.models.state import VERIFICATION_WINDOW
+from sync.operations.detect.webhook_health import LONGEST_DELAY
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.field_plan import base_of, cell_of, sides_of
+from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.records import availability
+from sync.registry import link_of
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """When `synced` records were last sampled, how many were compared and differed, and when one last did."""
+
+    at: datetime | None = None
+    sampled: int = 0
+    drifted: int = 0
+    diverged_at: datetime | None = None
+
+    def summary(self, now: datetime) -> str:
+        """Return it as a sentence, also where nothing was verified yet."""
+        if self.at is None:
+            if settings.AUDIT_CALLS_A_DAY <= 0:
+                return "Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0)."
+            return "Not verified yet: no sample of synced records has been read."
+        span = humanize.duration_text((now - (self.diverged_at or self.at)).total_seconds())
+        if not self.drifted:
+            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} sampled records equal on both sides."
+        return (
+            f"Drift, found {span} ago: {self.drifted:,} of {self.sampled:,} sampled records said “synced” and "
+            "differed. They are looked at again, which mends them or asks."
+        )
+
+
+def latest_verification(entity_type: str | None = None) -> VerificationResult:
+    """Return what the last day of samples found, of one type's board or of all."""
+    rows = SyncAudit.objects.filter(sampled__gt=0)
+    if entity_type is not None:
+        rows = rows.filter(entity_type=entity_type)
+    newest = rows.aggregate(at=Max("at"))["at"]
+    if newest is None:
+        return VerificationResult()
+    day = rows.filter(at__gt=newest - VERIFICATION_WINDOW)
+    diverged = day.filter(drifted__gt=0).aggregate(at=Max("at"))
+    sums = day.aggregate(sampled=Sum("sampled"), drifted=Sum("drifted"))
+    return VerificationResult(newest, sums["sampled"], sums["drifted"], diverged["at"])
+
+
+def combine_results(boards: Iterable[VerificationResult]) -> VerificationResult:
+    """Return the results of several boards as one."""
+    verified_boards = [one for one in boards if one.at is not None]
+    return VerificationResult(
+        at=max((one.at for one in verified_boards if one.at), default=None),
+        sampled=sum(one.sampled for one in verified_boards),
+        drifted=sum(one.drifted for one in verified_boards),
+        diverged_at=max((one.diverged_at for one in verified_boards if one.diverged_at), default=None),
+    )
+
+
+def verification_summary(entity_type: str | None = None) -> str:
+    """Return `latest_verification` as a sentence."""
+    return latest_verification(entity_type).summary(sync_now())
+
+
+# Comparing one record: whether it equals its base on both sides, field by field.
+
+
+@dataclass(frozen=True)
+class RecordSample:
+    """A record with its sync state as NPD had them when the sample was drawn."""
+
+    record: SyncedModel
+    ledger: SyncMetadata
+
+    def is_unchanged(self, board: BoardContext, later: RecordSample) -> bool:
+        """Whether NPD still had the same values when it was read again."""
+        same = all(still_holds(later.record, stored_values(self.record, m)) for m in board.mappings)
+        link = later.record.monday_id == self.record.monday_id
+        return same and link and later.ledger.base == self.ledger.base
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """A difference without a cause: a field's values as displayed, or what is wrong with the item."""
+
+    reason: str
+    key: str = ""
+    values: dict[str, str] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as stored in SyncAudit.details."""
+        return {"key": self.key, "words": self.reason} | (self.values or {})
+
+
+class UnreadableValue(LookupError):
+    """A value can't be read now, so nothing can be said of the record."""
+
+
+def divergences(board: BoardContext, sample: RecordSample, item: Item | None) -> list[Divergence]:
+    """Return what differs between base, NPD and Monday; raises UnreadableValue."""
+    if item is None:
+        return [Divergence("Monday doesn't show its item.")]
+    if item.state != "active":
+        return [Divergence(f"Its item is {item.state}.")]
+    if item.board_id is not None and item.board_id != board.link.board_id:
+        return [Divergence("Its item is on another board.")]
+    one_way = {SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD}
+    found = []
+    for mapping in board.mappings:
+        # Record and mapping may allow opposite directions: then nothing flows.
+        flows = mapping.direction != SyncDirection.NONE and {sample.record.sync_direction, mapping.direction} != one_way
+        # A relation that is left out of the sync has its own note on the record, and is not compared.
+        if not mapping.column_id or not flows or mapping.key in sample.ledger.held:
+            continue
+        convert = board.converter(mapping, sample.record)
+        base = base_of(sample.ledger, mapping, item.id)
+        cell, local_raw = cell_of(convert, mapping, item), stored_values(sample.record, mapping)
+        sides = sides_of(convert, base, local=local_raw, remote=cell)
+        known = {"npd": sides.local, "monday": sides.remote} | ({"agreed": sides.base[0]} if sides.base else {})
+        for side in (*known.values(), *(sides.base or ())):
+            if isinstance(side, Unknown):
+                raise UnreadableValue(f"{mapping.label}: {side.reason}")
+        if sides.stand or (sides.base is None and sides.equal):
+            continue
+        values = {name: convert.display(v) for name, v in known.items() if not isinstance(v, Unknown)}
+        text = f"{mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”"
+        agreed = f", agreed was “{values['agreed']}”." if "agreed" in values else "; nothing was agreed."
+        found.append(Divergence(text + agreed, mapping.key, values))
+    return found
+
+
+# One sample: drawn, read in one call, checked again, stored.
+
+
+log = structlog.get_logger(__name__)
+SAMPLE_SIZE = 100
+DAY = timedelta(days=1)
+
+MAX_DETAILS = 20
+
+
+def verify_if_due() -> SyncAudit | None:
+    """Take the next sample where the day's calls, spread evenly, have one to spend and no change needs it."""
+    calls = settings.AUDIT_CALLS_A_DAY
+    if calls <= 0:
+        return None
+    spent = SyncAudit.objects.filter(at__gt=SyncNow() - DAY).aggregate(calls=Sum("calls"), last=Max("at"))
+    is_rested = spent["last"] is None or sync_now() - spent["last"] >= DAY / calls
+    if (spent["calls"] or 0) >= calls or not is_rested:
+        return None
+    if not metered_client.is_configured() or quota.forecast().ends_at is not None:
+        return None
+    # The board whose last sample is oldest comes first.
+    last: dict[str, datetime] = dict(SyncAudit.objects.values_list("entity_type").annotate(Max("at")))
+    links = [link for spec in registry.entities() if (link := link_of(spec.entity_type))]
+    for link in sorted(links, key=lambda link: (link.entity_type in last, last.get(link.entity_type))):
+        if availability.of(link).is_available and (result := verify_board(link)) is not None:
+            return result
+    return None
+
+
+def verify_board(link: BoardLink) -> SyncAudit | None:
+    """Verify one board with one call; None where there is nothing to sample or the quota has no room."""
+    board = BoardContext.load(link)
+    synced = board.model._default_manager.filter(sync_status=RecordSyncStatus.SYNCED).exclude(monday_id=None)
+    size = min(SAMPLE_SIZE, board_costs(link.pk).size)
+    samples = _settled_samples(board, list(synced.order_by("?").values_list("pk", flat=True)[:size]))
+    if not samples:
+        return None
+    try:
+        items = _read_items(board, [str(sample.record.monday_id) for sample in samples.values()])
+    # Samples come last: where the quota has no call left for one, none is taken.
+    except BudgetExhausted:
+        return None
+    except ConnectorError as error:
+        log.warning("sample not read", board=link.entity_type, reason=error.sentence)
+        return SyncAudit.objects.create(
+            entity_type=link.entity_type, sampled=0, calls=1, details=[{"words": error.sentence}]
+        )
+    compared, differing, unread = _compare_samples(board, samples, items)
+    if differing or unread:
+        enqueue_many(link.entity_type, [*differing, *unread], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    if differing:
+        log.error("drift", board=link.entity_type, sampled=compared, drifted=len(differing))
+    names = board.model._default_manager.in_bulk(list(differing)[:MAX_DETAILS])
+    details = [
+        {"record": str(key), "name": str(names.get(key, "")), "fields": [found.to_json() for found in differing[key]]}
+        for key in names
+    ]
+    return SyncAudit.objects.create(
+        entity_type=link.entity_type, sampled=compared, drifted=len(differing), calls=1, details=details
+    )
+
+
+def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordSample]:
+    """Return those of these records that say `synced` now and have no job, intent or event under way."""
+    entity_type = board.link.entity_type
+    records = board.model._default_manager.filter(pk__in=list(ids), sync_status=RecordSyncStatus.SYNCED)
+    records = records.exclude(monday_id=None)
+    if board.joined_relations:
+        records = records.select_related(*board.joined_relations)
+    by_id = {record.pk: record for record in records}
+    busy = _busy_records(entity_type, by_id.values())
+    ledgers = SyncMetadata.objects.filter(
+        entity_type=entity_type, system="monday", entity_id__in=[str(key) for key in by_id if key not in busy]
+    )
+    return {key: RecordSample(by_id[key], ledger) for ledger in ledgers if (key := UUID(ledger.entity_id)) in by_id}
+
+
+def _busy_records(entity_type: str, records: Iterable[Any]) -> set[UUID]:
+    """Return the records with a job, an open intent or an unprocessed webhook event."""
+    by_item = {record.monday_id: record.pk for record in records}
+    ids = list(by_item.values())
+    rows = SyncQueue.objects.filter(
+        entity_type=entity_type, entity_id__in=ids, status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    )
+    intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN)
+    events = WebhookEvent.objects.filter(item_id__in=list(by_item), weighed_at=None)
+    with_events = {by_item[item] for item in events.values_list("item_id", flat=True) if item in by_item}
+    return with_events | {key for found in (rows, intents) for key in found.values_list("entity_id", flat=True) if key}
+
+
+def _read_items(board: BoardContext, item_ids: Sequence[str]) -> dict[str, Item]:
+    """Read the items in one call; raises ConnectorError, also where the board itself is gone."""
+    link = board.link
+    with call_cost(link, len(item_ids)):
+        connector = metered_client.connector(link.system)
+        found = connector.read_batch(link.board_id, item_ids, board.columns, link.npd_id_column, [], types=board.types)
+    return found.linked
+
+
+def _compare_samples(
+    board: BoardContext, samples: dict[UUID, RecordSample], items: dict[str, Item]
+) -> tuple[int, dict[UUID, list[Divergence]], list[UUID]]:
+    """Return how many records were compared, what differs, and the records that can't be judged."""
+    later, now = _settled_samples(board, samples), sync_now()
+    compared, differing, unread = 0, {}, []
+    for key, sample in samples.items():
+        item = items.get(str(sample.record.monday_id))
+        try:
+            found = divergences(board, sample, item)
+        except UnreadableValue:
+            unread.append(key)
+            continue
+        edited = parse_datetime(item.updated_at) if item and item.updated_at else None
+        moments = (edited, sample.ledger.last_sync_attempt)
+        is_fresh = any(moment is not None and now - moment < LONGEST_DELAY for moment in moments)
+        # The change, or its webhook, may be on its way on either side, so it proves no divergence.
+        if found and (is_fresh or key not in later or not sample.is_unchanged(board, later[key])):
+            continue
+        compared += 1
+        if found:
+            differing[key] = found
+    return compared, differing, unread

@@ -1,0 +1,205 @@
+"""Whether everything that the sync needs is in place, here and on Monday, and how to fix what isn't."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from sync import connectors, registry
+from sync.boards.board_columns import NPD_ID_TITLE, fitting_types, target_board_of
+from sync.boards.board_setup import NOT_CONFIGURED, webhook_url
+from sync.choices import SyncDirection
+from sync.clock import sync_now
+from sync.connectors.base.board_shape import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
+from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
+from sync.limits import breaker, metered_client, quota
+from sync.models import FieldMapping, Intent, IntentState
+from sync.operations.detect import sweep_schedule
+from sync.operations.detect.verification import latest_verification
+from sync.operations.detect.webhook_health import LONGEST_DELAY, MIN_MISSED, last_webhook
+from sync.records import availability
+from sync.records.approvals import pending_approvals
+from sync.records.availability import queue_stats
+from sync.registry import is_sandbox, link_of
+
+QUEUE_STALLED_AFTER = timedelta(minutes=5)
+"""A job may be due this long before it is reported that no worker runs."""
+
+_TOPICS = {Scope.ACCOUNT: "token", Scope.LIMIT: "allowance"}
+
+
+def run_checks() -> list[CheckResult]:
+    """Check everything; what can't be asked of Monday becomes a finding too."""
+    if not metered_client.is_configured():
+        return [
+            CheckResult(False, "There is no API token.", NOT_CONFIGURED, "token"),
+            *_secret_findings(),
+            *_queue_findings(),
+        ]
+    local_findings = [
+        *_secret_findings(),
+        *_address_findings(),
+        *_delivery_findings(),
+        *sweep_schedule.sweep_findings(),
+    ]
+    for spec in registry.entities():
+        link = link_of(spec.entity_type)
+        if link is not None and link.board_id and (reason := availability.of(link).blocked_reason):
+            local_findings.append(CheckResult(False, f"{spec.board_title}: sync is paused.", reason, "pause"))
+    local_findings += _queue_findings()
+    findings = [*_monday_findings(), *_quota_findings()]
+    mapped = FieldMapping.objects.filter(converter="people").exclude(direction=SyncDirection.NONE)
+    if mapped.exists() and not breaker.monday_account().users:
+        what = "A people column is mapped, but the account's users can't be read."
+        fix = "Give the API token the scope users:read, then run `manage.py monday_setup`."
+        findings.append(CheckResult(False, what, fix, "columns"))
+    findings += local_findings
+    if pending := sum(group.acts for group in pending_approvals()):
+        what = f"Deletes and emptied fields that wait for approval: {pending:,}."
+        fix = "Approve or reject them in the admin, under “Waiting for approval”."
+        findings.append(CheckResult(True, what, fix, "guard", is_warning=True))
+    return [*findings, *_verification_findings()]
+
+
+def _monday_findings() -> list[CheckResult]:
+    # A person asks, so calls may come from the urgent reserve.
+    api_version = settings.MONDAY_API_VERSION
+    try:
+        account_info = breaker.fetch_account_info(urgent=True)
+    except WrongVersion as error:
+        findings = connectors.get().check_account(error.account, api_version) if error.account else []
+        return findings or [CheckResult(False, error.message, error.sentence, "version")]
+    except ConnectorError as error:
+        return [CheckResult(False, error.message, error.sentence, _TOPICS.get(error.scope, "connection"))]
+    boards = []
+    # A webhook to an earlier address doesn't count: its deliveries don't reach this installation.
+    fingerprint = url_fingerprint(webhook_url())
+    for spec in registry.entities():
+        link = link_of(spec.entity_type)
+        if link is None:
+            boards.append(BoardCheck(spec.board_title, None))
+            continue
+        mappings = link.mappings.exclude(column_id="").exclude(direction=SyncDirection.NONE)
+        columns = {mapping.column_id: _column(mapping) for mapping in mappings}
+        if link.npd_id_column:
+            columns[link.npd_id_column] = ColumnCheck(NPD_ID_TITLE, ("text",))
+        hooks = [hook_id for hook_id, webhook in link.webhooks.items() if webhook["fingerprint"] == fingerprint]
+        foreign = [hook_id for hook_id in link.webhooks if hook_id not in hooks]
+        boards.append(BoardCheck(spec.board_title, link.board_id or None, columns, hooks, foreign, link.group_id))
+    return metered_client.connector(urgent=True).check_connection(account_info, api_version, boards)
+
+
+def _column(mapping: FieldMapping) -> ColumnCheck:
+    # The type that set-up found goes first: another type that fits would be read by another converter.
+    kind = mapping.options.get("column_type")
+    labels = connectors.get().selectable_labels(kind or "", mapping.options.get("settings") or {})
+    types = (kind,) if kind else fitting_types(mapping)
+    return ColumnCheck(mapping.label, types, target_board_of(mapping), labels)
+
+
+def _quota_findings() -> Iterator[CheckResult]:
+    forecast = quota.forecast()
+    if forecast.limit is None:
+        return
+    if forecast.ends_at is not None:
+        fix = (
+            "Changes go out less often by themselves, so that it lasts. Other tokens of the account spend "
+            "from the same allowance; a larger plan has more."
+        )
+        yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
+    else:
+        yield CheckResult(True, forecast.words, subject="allowance")
+
+
+def _verification_findings() -> Iterator[CheckResult]:
+    verification = latest_verification()
+    if verification.drifted:
+        fix = (
+            "Which fields of which records stands in the admin, under “Samples”. `manage.py sync_reconcile` looks "
+            "at all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+        )
+        yield CheckResult(False, verification.summary(sync_now()), fix, "drift")
+    else:
+        yield CheckResult(True, verification.summary(sync_now()), subject="drift")
+
+
+def _secret_findings() -> Iterator[CheckResult]:
+    if settings.MONDAY_WEBHOOK_TOKEN:
+        what = "Webhooks come in by an address with a secret part (MONDAY_WEBHOOK_TOKEN)."
+        yield CheckResult(True, what, subject="settings")
+    elif settings.MONDAY_SIGNING_SECRET:
+        what = "Webhooks must be signed with the app's signing secret (MONDAY_SIGNING_SECRET)."
+        yield CheckResult(True, what, subject="settings")
+    else:
+        yield CheckResult(
+            False,
+            "Every webhook is refused: neither MONDAY_WEBHOOK_TOKEN nor MONDAY_SIGNING_SECRET is set.",
+            "With a personal API token set MONDAY_WEBHOOK_TOKEN to a long random text; with an app's token "
+            "set MONDAY_SIGNING_SECRET to the app's signing secret. Then run `manage.py monday_setup`.",
+            "settings",
+        )
+
+
+def _address_findings() -> Iterator[CheckResult]:
+    # Monday's own servers reach no address of this machine or of a private network; the sandbox does.
+    host = urlsplit(settings.SITE_URL).hostname or ""
+    try:
+        is_private = not ip_address(host).is_global
+    except ValueError:
+        is_private = "." not in host or host.endswith((".local", ".localhost", ".internal"))
+    if is_private and not is_sandbox():
+        yield CheckResult(
+            False,
+            f"Monday can't reach SITE_URL ({settings.SITE_URL}): {host or 'it'} is no address of the internet.",
+            "Set SITE_URL to this site's public address, then run `manage.py monday_setup`.",
+            "settings",
+        )
+
+
+def _delivery_findings() -> Iterator[CheckResult]:
+    """Return whether webhooks arrive: each write of ours makes one, too."""
+    for spec in registry.entities():
+        link = link_of(spec.entity_type)
+        if link is None or not link.webhooks:
+            continue
+        last = last_webhook(link)
+        now = sync_now()
+        sent = Intent.objects.filter(
+            board_id=link.board_id,
+            state__in=[IntentState.APPLIED, IntentState.CONFIRMED],
+            created_at__gte=max(last, now - timedelta(days=1)) if last else now - timedelta(days=1),
+            settled_at__lte=now - LONGEST_DELAY,
+        ).count()
+        when = f"the last one came {last:%Y-%m-%d %H:%M} UTC" if last else "none ever came"
+        if sent >= MIN_MISSED:
+            yield CheckResult(
+                False,
+                f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
+                f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; look for refused deliveries in "
+                "the log of web. Until then changes on Monday are found by the sweeps, some minutes later.",
+                "webhooks",
+            )
+        elif last:
+            yield CheckResult(True, f"{spec.board_title}: webhooks arrive; {when}.", subject="webhooks")
+
+
+def _queue_findings() -> Iterator[CheckResult]:
+    stats = queue_stats()
+    age = timedelta(seconds=int(stats["oldest_due_seconds"]))
+    if age > QUEUE_STALLED_AFTER:
+        what = f"{_rows_text(stats['due'])} due, the oldest since {age}: nobody works on the queue."
+        yield CheckResult(False, what, "Start the worker and beat, or look into the worker's log.", "queue")
+    else:
+        yield CheckResult(True, f"{_rows_text(stats['due'])} due now.", subject="queue")
+    if stats["failed"]:
+        what = f"{_rows_text(stats['failed'])} given up after several failures."
+        fix = "Open the queue in the admin: each row says why; mend that, then choose Retry."
+        yield CheckResult(True, what, fix, "queue", is_warning=True)
+
+
+def _rows_text(count: int) -> str:
+    return "1 queue row is" if count == 1 else f"{count:,} queue rows are"

@@ -1,0 +1,384 @@
+"""Why one record is as it is: which one is meant, both sides, its next pass, its decisions with causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
+from typing import Any
+from uuid import UUID
+
+from django.db import OperationalError
+from django.db.models import Q
+
+from sync import registry
+from sync.choices import GuardState, QueueStatus
+from sync.clock import sync_now
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel.conflict_store import current_store
+from sync.kernel.humanize import shorten
+from sync.ledger import FieldView, SyncStateService
+from sync.limits import metered_client
+from sync.models import (
+    BoardLink,
+    Decision,
+    FieldLoop,
+    GuardedAct,
+    Intent,
+    IntentState,
+    SyncedModel,
+    SyncQueue,
+    Tombstone,
+)
+from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, causes_text
+from sync.operations.preview.planned_changes import PlannedChange
+from sync.operations.preview.planned_pass import plan_record, read_only_client
+from sync.operations.preview.sync_plan import change_json, change_line
+from sync.outbox.pauses import direction_pause_reason
+from sync.reconcile.batch import RecordSync
+from sync.records import availability
+from sync.registry import EntitySpec, link_of, mappings_of
+
+MAX_MATCHES = 10
+
+
+class NoSingleRecord(LookupError):
+    """No record is meant, or several could be; the message says so and what to do."""
+
+
+@dataclass(frozen=True)
+class RecordReference:
+    """A record, or the tombstone of a deleted one."""
+
+    spec: EntitySpec
+    entity_id: UUID
+    record: SyncedModel | None = None
+    tombstone: Tombstone | None = None
+
+    @property
+    def name(self) -> str:
+        """Return the record's name, or the one that it had."""
+        return (
+            str(self.record)
+            if self.record
+            else str((self.tombstone and self.tombstone.data.get("name")) or self.entity_id)
+        )
+
+
+def find_record(entity_type: str, text: str) -> RecordReference:
+    """Return the record of this type that a text names; raises NoSingleRecord, UnknownEntity."""
+    spec = registry.entity(entity_type)
+    query = text.strip()
+    records, tombstones = spec.model._default_manager.all(), Tombstone.objects.filter(entity_type=entity_type)
+    try:
+        by_id = UUID(query)
+    except ValueError:
+        by_id = None
+    if by_id is not None:
+        matches, deleted = list(records.filter(pk=by_id)), list(tombstones.filter(entity_id=by_id))
+    elif query.isdigit():
+        matches, deleted = list(records.filter(monday_id=query)), list(tombstones.filter(monday_id=query))
+    else:
+        # By name or match key, regardless of case.
+        keys = {m.fields[0] for m in spec.mappings if m.key == spec.match_key} | {spec.name_field or "pk"}
+        named = reduce(or_, (Q(**{f"{key}__iexact": query}) for key in sorted(keys)))
+        matches, deleted = list(records.filter(named)[: MAX_MATCHES + 1]), []
+    if not matches and not deleted and query and by_id is None:
+        deleted = list(tombstones.filter(Q(data__name__iexact=query) | Q(data__email__iexact=query))[: MAX_MATCHES + 1])
+    return _single_match(spec, query, matches, deleted)
+
+
+def _single_match(spec: EntitySpec, text: str, matches: list[SyncedModel], deleted: list[Tombstone]) -> RecordReference:
+    kind = spec.entity_type
+    if len(matches) == 1:
+        return RecordReference(spec, matches[0].pk, matches[0])
+    if not matches and len(deleted) == 1:
+        return RecordReference(spec, deleted[0].entity_id, tombstone=deleted[0])
+    several = [(str(r), r.pk) for r in matches] or [(str(g.data.get("name")), g.entity_id) for g in deleted]
+    if several:
+        listed = "\n".join(f"  {pk}  {name}" for name, pk in several[:MAX_MATCHES])
+        more = "\n  and more" if len(several) > MAX_MATCHES else ""
+        raise NoSingleRecord(f"Several {kind} records are called “{text}”. Name one by its id:\n{listed}{more}")
+    raise NoSingleRecord(
+        f"There is no {kind} “{text}”, and none that was deleted lately. Give its id, the id of its item on Monday, "
+        "its name, or its e-mail address."
+    )
+
+
+# Gathering everything that is known of one record.
+
+
+NOT_READ = "(not read)"
+
+
+@dataclass
+class Explanation:
+    """One record's state in words, its fields, what is open, its next pass, and its decisions, oldest first.
+
+    `next_changes` is None where it was not asked for or can't be told, for which `unread_reason` has the reason.
+    `live_values` has what Monday shows now, by field, of those that could be read.
+    """
+
+    reference: RecordReference
+    status: str
+    reason: str
+    item_id: str = ""
+    item_url: str = ""
+    fields: Sequence[FieldView] = ()
+    live_values: Mapping[str, str] = field(default_factory=dict)
+    open_items: list[str] = field(default_factory=list)
+    next_changes: list[PlannedChange] | None = None
+    unread_reason: str = ""
+    decisions: list[tuple[Decision, list[CauseLink]]] = field(default_factory=list)
+
+
+def explain(reference: RecordReference, *, offline: bool = False) -> Explanation:
+    """Gather what is known of a record, its item read by one call unless `offline`. Writes nothing."""
+    link = link_of(reference.spec.entity_type)
+    explanation = _describe_state(reference)
+    explanation.unread_reason = (
+        "Monday was not asked (--offline)." if offline else availability.of(reference.spec.entity_type).blocked_reason
+    )
+    if not explanation.unread_reason and link is not None:
+        with read_only_client():
+            batch, explanation.next_changes = plan_record(link, reference.entity_id)
+        record_sync = batch.record_syncs[0] if batch.record_syncs else None
+        if record_sync is not None and record_sync.item is not None:
+            explanation.live_values = _live_values(link, record_sync) if batch.calls else {}
+        elif record_sync is not None and not record_sync.field_plans and not explanation.next_changes:
+            explanation.unread_reason = record_sync.detail or record_sync.reason
+    explanation.open_items = list(_open_items(reference))
+    rows = Decision.objects.filter(entity_type=reference.spec.entity_type, entity_id=reference.entity_id)
+    decisions = list(rows.order_by("at", "id"))
+    causes = causes_by_decision(decisions)
+    explanation.decisions = [(row, causes[row.pk]) for row in decisions]
+    return explanation
+
+
+def _describe_state(reference: RecordReference) -> Explanation:
+    if reference.record is None:
+        tombstone = reference.tombstone
+        assert tombstone is not None
+        reason = tombstone.note or "Deleted in NPD."
+        when = f"Deleted at {tombstone.deleted_at:%Y-%m-%d %H:%M:%S} UTC: {tombstone.get_state_display().lower()}."
+        return Explanation(reference, "deleted", f"{when} {reason}", item_id=tombstone.monday_id or "")
+    state = SyncStateService().describe(reference.record)
+    reason = state.words or "Both sides are the same, as far as is known."
+    if state.next_try is not None:
+        reason += f" Next try at {state.next_try:%Y-%m-%d %H:%M:%S} UTC."
+    return Explanation(
+        reference,
+        state.status,
+        reason,
+        item_id=reference.record.monday_id or "",
+        item_url=state.item_url or "",
+        fields=state.fields,
+    )
+
+
+def _live_values(link: BoardLink, record_sync: RecordSync) -> dict[str, str]:
+    """What the item shows now, by field, as the pass has read it; nothing where the cell is empty."""
+    found = {}
+    for mapping in mappings_of(link):
+        plan = record_sync.field_plans.get(mapping.key)
+        if record_sync.item is None or plan is None or not mapping.column_id:
+            continue
+        try:
+            raw = plan.convert.stored_value(record_sync.item.reading(mapping.column_id))
+            found[mapping.key] = plan.convert.display(plan.convert.remote(raw))
+        except UnknownValue as unknown:
+            found[mapping.key] = f"(not known: {unknown})"
+    return found
+
+
+def _open_items(reference: RecordReference) -> Iterator[str]:
+    """Return what is pending or blocked, a sentence each."""
+    about = {"entity_type": reference.spec.entity_type, "entity_id": reference.entity_id}
+    rows = SyncQueue.objects.filter(**about).exclude(status=QueueStatus.COMPLETED).order_by("id")
+    yield from (_job_sentence(row) for row in rows)
+    for intent in Intent.objects.filter(**about, state=IntentState.OPEN).order_by("created_at"):
+        sent = ", ".join(intent.values) or "a new item"
+        yield (
+            f"A call without an answer yet: {sent}, announced at {intent.created_at:%Y-%m-%d %H:%M:%S} UTC; it may "
+            f"take effect until {intent.deadline:%H:%M:%S} UTC."
+        )
+    for conflict in (
+        current_store().open_conflicts(reference.spec.entity_type, [reference.entity_id]).get(reference.entity_id, [])
+    ):
+        resolution_note = " A choice is waiting to be applied." if conflict.resolutions else ""
+        about_fields = f" on {', '.join(conflict.fields)}" if conflict.fields else ""
+        yield f"An open conflict ({conflict.kind}){about_fields}, {conflict.conflict_id}.{resolution_note}"
+    approvals = GuardedAct.objects.filter(
+        **about, state__in=(GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
+    )
+    yield from (f"The guard: {act.label} · {act.get_state_display().lower()}." for act in approvals)
+    for write_loop in FieldLoop.objects.filter(**about, damped_until__gt=sync_now()):
+        by = f" by {write_loop.by}" if write_loop.by else ""
+        yield (
+            f"{write_loop.key} is rewritten again and again{by}; nothing is sent until "
+            f"{write_loop.damped_until:%H:%M:%S} UTC."
+        )
+
+
+def _job_sentence(row: SyncQueue) -> str:
+    reason = row.error_message or row.reason
+    tail = f" {reason}" if reason else ""
+    if row.status == QueueStatus.PENDING and (paused := direction_pause_reason(row.entity_type, row.direction)):
+        return f"Queue row #{row.pk} waits. {paused}{tail}"
+    if row.status == QueueStatus.FAILED:
+        return f"Queue row #{row.pk} was given up after {row.attempts} attempts.{tail}"
+    if row.status == QueueStatus.IN_PROGRESS:
+        return f"Queue row #{row.pk} is being worked on right now."
+    return f"Queue row #{row.pk} waits until {row.next_retry:%Y-%m-%d %H:%M:%S} UTC.{tail}"
+
+
+# The explanation as lines for a person, and as JSON for a program.
+
+
+_CHANGE_LABELS = {
+    "push": "send to Monday",
+    "pull": "take over from Monday",
+    "create": "make an item",
+    "new record": "make a record",
+    "ask": "ask a person",
+    "left": "leave it",
+    "failed": "fail",
+}
+
+CELL_WIDTH = 28
+
+
+def explanation_lines(explanation: Explanation) -> Iterator[str]:
+    """Yield the explanation as a person reads it."""
+    reference = explanation.reference
+    yield f"{str(reference.spec.model._meta.verbose_name).capitalize()} “{reference.name}”, {reference.entity_id}"
+    item = (
+        f"item {explanation.item_id}{f', {explanation.item_url}' if explanation.item_url else ''}"
+        if explanation.item_id
+        else "no item on Monday"
+    )
+    yield f"{explanation.status}, {item}"
+    yield explanation.reason
+    if explanation.fields:
+        yield ""
+        yield from _table(explanation)
+    yield ""
+    if explanation.next_changes is None:
+        yield f"What the next look would do is not known. {explanation.unread_reason}".rstrip()
+    elif not explanation.next_changes:
+        reason = f": {explanation.unread_reason}" if explanation.unread_reason else ", both sides agree."
+        yield f"The next look would do nothing{reason}"
+    else:
+        yield "The next look would:"
+        for change in explanation.next_changes:
+            yield f"  {_CHANGE_LABELS.get(change.kind, change.kind)}: {change_line(change)}"
+    yield ""
+    yield "Open:" if explanation.open_items else "Nothing is open."
+    yield from (f"  {line}" for line in explanation.open_items)
+    yield ""
+    yield "Decisions, newest last:" if explanation.decisions else "Nothing was decided about it yet."
+    for row, links in explanation.decisions:
+        author = f" {row.actor}:" if row.actor else ""
+        yield f"  #{row.pk}  {row.at:%Y-%m-%d %H:%M:%S} UTC {row.kind}{author} {row.sentence}"
+        if links:
+            yield f"      {causes_text(links)} → {row.kind}"
+
+
+def _table(explanation: Explanation) -> Iterator[str]:
+    head = ("Field", "NPD now", "Agreed, NPD", "Agreed, Monday", "Monday now")
+    live = explanation.live_values
+    rows = [(f.label, f.local, f.base_local, f.base_remote, live.get(f.key, NOT_READ)) for f in explanation.fields]
+    # One line each, not too wide: the full text is in the JSON.
+    flat = [[" ".join(value.split()) for value in row] for row in [head, *rows]]
+    cells = [[shorten(value, CELL_WIDTH) or "–" for value in row] for row in flat]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    for number, row in enumerate(cells):
+        line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
+        yield line
+        if number and (detail := explanation.fields[number - 1].detail):
+            yield f"    held: {detail}"
+
+
+def explanation_json(explanation: Explanation) -> dict[str, Any]:
+    """Return the explanation for a program."""
+    reference = explanation.reference
+    return {
+        "entity_type": reference.spec.entity_type,
+        "entity_id": str(reference.entity_id),
+        "name": reference.name,
+        "deleted": reference.record is None,
+        "status": explanation.status,
+        "words": explanation.reason,
+        "item_id": explanation.item_id or None,
+        "item_url": explanation.item_url or None,
+        "fields": [
+            {
+                "key": one.key,
+                "label": one.label,
+                "npd": one.local,
+                "base_npd": one.base_local,
+                "base_monday": one.base_remote,
+                "monday": explanation.live_values.get(one.key, NOT_READ),
+                "note": one.detail,
+                "state": one.state.value,
+                "reason_code": one.reason_code.value,
+            }
+            for one in explanation.fields
+        ],
+        "next": None
+        if explanation.next_changes is None
+        else [change_json(entry) for entry in explanation.next_changes],
+        "unread": explanation.unread_reason,
+        "open": explanation.open_items,
+        "decisions": [decision_as_json(row, links) for row, links in explanation.decisions],
+    }
+
+
+def decision_as_json(row: Decision, links: list[CauseLink]) -> dict[str, Any]:
+    """Return one decision with its cause for a program; the values are those that a person reads."""
+    value_keys = ("before", "after", "overridden")
+    return {
+        "id": row.pk,
+        "at": row.at.isoformat(),
+        "kind": row.kind,
+        "field": row.key or None,
+        "sentence": row.sentence,
+        "actor": row.actor,
+        "batch": str(row.batch_id) if row.batch_id else None,
+        "request": row.request_id or None,
+        "undoes": row.undoes,
+        "values": {name: row.values[name] for name in value_keys if name in row.values},
+        "cause": [{"what": link.kind, "words": link.text} for link in links],
+    }
+
+
+# What Monday shows of one record right now, and what its next pass would do: one call, nothing written.
+
+
+@dataclass(frozen=True)
+class LiveReading:
+    """Monday's values by field as displayed, and the next pass's changes; `unread_reason` says why there are none."""
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    next_changes: Sequence[PlannedChange] = ()
+    unread_reason: str = ""
+
+
+def read_live(record: SyncedModel) -> LiveReading:
+    """Ask Monday for one record's item, as its next pass would."""
+    if not record.may_sync:
+        return LiveReading(unread_reason="Sync is off for this record, so no look reads its item. Resume it first.")
+    spec = registry.entity(record.entity_type())
+    try:
+        # A person's click may use the urgent reserve of calls.
+        with metered_client.client_override(metered_client.client(urgent=True)):
+            explanation = explain(RecordReference(spec, record.pk, record))
+    except ConnectorError as error:
+        return LiveReading(unread_reason=error.sentence)
+    except OperationalError:
+        return LiveReading(unread_reason="The record is being synced at this moment. Try again in a few seconds.")
+    values = explanation.live_values
+    unread_reason = "" if values else explanation.unread_reason or "It has no item on Monday that could be read."
+    return LiveReading(values, explanation.next_changes or (), unread_reason)

@@ -1,0 +1,315 @@
+"""The plan for everything that a full sweep would reconcile, with its cost, for people and programs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from sync import registry
+from sync.boards.board_listing import listed_ids, unmatched_items
+from sync.choices import QueueStatus
+from sync.clock import SyncNow
+from sync.connectors.base.errors import ConnectorError
+from sync.limits.pass_budget import board_costs
+from sync.models import BoardLink, Intent, IntentState, SyncQueue
+from sync.models.synced_model import unsynced
+from sync.operations.backfill import open_backfill
+from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
+from sync.operations.preview.planned_pass import (
+    DryRunState,
+    ReadOnlyClient,
+    item_claim,
+    plan_pass,
+    read_only_client,
+    sweep_claim,
+)
+from sync.outbox.claim import Claim
+from sync.records import availability
+from sync.registry import EntitySpec, link_of
+
+
+def _all_claims(spec: EntitySpec, items: Iterable[str], size: int) -> Iterator[Claim]:
+    # Every linked record that passes may touch, page by page in the order of their ids.
+    linked = spec.model._default_manager.exclude(monday_id=None).exclude(unsynced())
+    for page in _pages(linked.order_by("pk"), "pk", size):
+        yield from _claims(spec, page, by_sweep=True)
+    # Records with a due job that a sweep leaves out: without an item, without sync, or deleted.
+    for page in _pages(_due_jobs(spec).exclude(entity_id=None).order_by("entity_id"), "entity_id", size):
+        linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
+        yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
+    due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
+    if open_backfill(spec.entity_type) is None:  # else it links its items itself
+        for item in dict.fromkeys([*(str(item) for item in due), *items]):
+            yield item_claim(spec.entity_type, item)
+
+
+def _claims(spec: EntitySpec, ids: Sequence[UUID], *, by_sweep: bool) -> Iterator[Claim]:
+    rows: dict[UUID, list[SyncQueue]] = {}
+    waiting = SyncQueue.objects.filter(entity_type=spec.entity_type, entity_id__in=ids, status=QueueStatus.PENDING)
+    for row in waiting.order_by("priority", "id"):
+        assert row.entity_id is not None
+        rows.setdefault(row.entity_id, []).append(row)
+    unconfirmed = set(_unconfirmed_intents(spec).filter(entity_id__in=ids).values_list("entity_id", flat=True))
+    for pk in ids:
+        if pk not in unconfirmed:
+            yield sweep_claim(spec.entity_type, pk, rows.get(pk, []), by_sweep=by_sweep)
+
+
+def _due_jobs(spec: EntitySpec) -> QuerySet[SyncQueue]:
+    return SyncQueue.objects.filter(entity_type=spec.entity_type, status=QueueStatus.PENDING, next_retry__lte=SyncNow())
+
+
+def _unconfirmed_intents(spec: EntitySpec) -> QuerySet[Intent]:
+    """Return the intents for which a claim skips a record (sync/outbox/claim.py)."""
+    pending = Q(deadline__gt=SyncNow()) | Q(item_id="")
+    return Intent.objects.filter(pending, entity_type=spec.entity_type, state=IntentState.OPEN)
+
+
+def _pages(rows: QuerySet[Any], key: str, size: int) -> Iterator[list[UUID]]:
+    last: UUID | None = None
+    while True:
+        rest = rows if last is None else rows.filter(**{f"{key}__gt": last})
+        page = list(rest.values_list(key, flat=True).distinct()[:size])
+        if not page:
+            return
+        yield page
+        last = page[-1]
+
+
+# The dry run of `sync_reconcile`: what every pass would do, decided by reconcile itself, nothing done.
+
+
+SHOWN_PER_KIND = 5
+"""Changes of each kind that are kept for the output, unless all are asked for."""
+
+
+@dataclass
+class RunCost:
+    """API calls, and complexity points as far as they are known."""
+
+    calls: int = 0
+    points: float = 0.0
+
+
+@dataclass
+class BoardSyncPlan:
+    """What would happen on one board: how many changes of each kind, and the first of them (or all).
+
+    `problem` says why the board, or the rest of it, could not be planned.
+    """
+
+    entity_type: str
+    title: str
+    checked: int = 0
+    unchanged: int = 0
+    counts: Counter[ChangeKind] = field(default_factory=Counter)
+    changes: list[PlannedChange] = field(default_factory=list)
+    cost: RunCost = field(default_factory=RunCost)
+    unconfirmed: int = 0
+    notes: list[str] = field(default_factory=list)
+    problem: str = ""
+
+
+@dataclass
+class SyncPlan:
+    """The plan of all boards, and what the dry run itself has cost."""
+
+    boards: list[BoardSyncPlan] = field(default_factory=list)
+    dry_run_cost: RunCost = field(default_factory=RunCost)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return why boards could not be planned, or not to the end."""
+        return [f"{board.title}: {board.problem}" for board in self.boards if board.problem]
+
+    @property
+    def cost(self) -> RunCost:
+        """Return what carrying the plan out would cost."""
+        return RunCost(sum(b.cost.calls for b in self.boards), sum(b.cost.points for b in self.boards))
+
+
+PlanProgress = Callable[[BoardSyncPlan], None]
+
+
+def plan_sync(progress: PlanProgress | None = None, *, every_line: bool = False) -> SyncPlan:
+    """Plan what `sync_reconcile` would do now, board by board, in batches; nothing is written anywhere."""
+    plan = SyncPlan()
+    with read_only_client() as client:
+        for spec in registry.entities():
+            board = BoardSyncPlan(spec.entity_type, spec.board_title)
+            plan.boards.append(board)
+            _plan_board(board, spec, client, every_line=every_line, progress=progress)
+        plan.dry_run_cost = RunCost(client.calls, client.points)
+    return plan
+
+
+def _plan_board(
+    board: BoardSyncPlan, spec: EntitySpec, client: ReadOnlyClient, *, every_line: bool, progress: PlanProgress | None
+) -> None:
+    link = link_of(spec.entity_type)
+    board.problem = availability.of(spec.entity_type).blocked_reason
+    if board.problem or link is None:
+        return
+    before = RunCost(client.calls, client.points)
+    try:
+        items = unmatched_items(spec, listed_ids(link))
+    except ConnectorError as error:  # linked records alone are planned
+        board.problem, items = f"The board could not be listed. {error.sentence}", []
+    board.cost = RunCost(client.calls - before.calls, client.points - before.points)
+    board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
+    if open_backfill(spec.entity_type) is not None:
+        board.notes.append("A backfill is under way, so items without a record are left to it.")
+    state = DryRunState()
+    size = board_costs(link.pk).size
+    claims = _all_claims(spec, items, size)
+    while chunk := list(islice(claims, size)):
+        if stop_reason := _plan_chunk(board, link, chunk, state, every_line=every_line):
+            board.problem = f"Monday could not be read to the end. {stop_reason}"
+            return
+        if progress:
+            progress(board)
+
+
+def _plan_chunk(
+    board: BoardSyncPlan, link: BoardLink, chunk: Sequence[Claim], state: DryRunState, *, every_line: bool
+) -> str:
+    """Plan one chunk, in parts where Monday rejects it as a whole; return why no more can be read."""
+    planned_pass = plan_pass(link, chunk, state)
+    if planned_pass.rejected and len(chunk) > 1:
+        half = len(chunk) // 2
+        stop_reason = _plan_chunk(board, link, chunk[:half], state, every_line=every_line)
+        return stop_reason or _plan_chunk(board, link, chunk[half:], state, every_line=every_line)
+    if planned_pass.stop_reason and len(chunk) > 1:
+        return planned_pass.stop_reason
+    board.checked += planned_pass.records
+    board.unchanged += planned_pass.unchanged
+    board.cost.calls += planned_pass.reads + planned_pass.writes
+    board.cost.points += planned_pass.points
+    for change in planned_pass.changes:
+        board.counts[change.kind] += 1
+        if every_line or board.counts[change.kind] <= SHOWN_PER_KIND:
+            board.changes.append(change)
+    return ""
+
+
+# The plan as lines for a person, and as JSON for a program.
+
+
+_SIGNS = {
+    ChangeKind.PUSH: ("→", "to send to Monday"),
+    ChangeKind.PULL: ("←", "to take over from Monday"),
+    ChangeKind.CREATE: ("+", "items to make on the board"),
+    ChangeKind.LINK: ("=", "to link with an item"),
+    ChangeKind.NEW_RECORD: ("+", "records to make in NPD"),
+    ChangeKind.CONFLICT: ("!", "fields in conflict"),
+    ChangeKind.ASK: ("?", "questions to a person"),
+    ChangeKind.ARCHIVE: ("-", "items to archive"),
+    ChangeKind.DELETE_ITEM: ("-", "items to delete"),
+    ChangeKind.DELETE_RECORD: ("-", "records to delete in NPD"),
+    ChangeKind.UNLINK: ("~", "to unlink"),
+    ChangeKind.BLOCKED: ("·", "held"),
+    ChangeKind.LEFT: ("·", "left as they are"),
+    ChangeKind.FAILED: ("x", "that could not be looked at"),
+}
+
+
+def plan_lines(plan: SyncPlan) -> Iterator[str]:
+    """Yield the plan as a person reads it."""
+    for board in plan.boards:
+        yield from _board_lines(board)
+        yield ""
+    total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
+    changes = [f"{number:,} {_SIGNS[kind][1]}" for kind, number in total.items() if number]
+    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides agree."
+    yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
+    yield f"Carrying it out takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
+
+
+def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
+    yield f"{board.title}: {board.checked:,} looked at, {board.unchanged:,} of them the same on both sides."
+    for kind in ChangeKind:
+        if not board.counts[kind]:
+            continue
+        sign, label = _SIGNS[kind]
+        yield f"  {sign} {board.counts[kind]:,} {label}"
+        listed = [change for change in board.changes if change.kind is kind]
+        yield from (f"      {change_line(change)}" for change in listed)
+        if rest := board.counts[kind] - len(listed):
+            yield f"      and {rest:,} more (-v 2 lists all)"
+    if board.unconfirmed:
+        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not looked at yet."
+    yield from (f"  {note}" for note in board.notes)
+    if board.problem:
+        yield f"  Not looked at: {board.problem}"
+    elif board.cost.calls:
+        yield f"  Carrying it out takes about {_cost_text(board.cost)}."
+
+
+def change_line(change: PlannedChange) -> str:
+    """Return a change as a person reads it: the record, the field, from what to what, and why."""
+    name = f"{change.name} · {change.field}" if change.field else change.name
+    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
+    if change.kind is ChangeKind.CONFLICT:
+        return f"{name}: NPD {_quote(change.before)}, Monday {_quote(change.after)}{reason}"
+    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
+        return f"{name}: {_quote(change.before)} → {_quote(change.after)}{reason}"
+    if change.after:
+        return f"{name}: {_quote(change.after)}{reason}"
+    return f"{name}: {change.reason}" if change.reason else name
+
+
+def plan_json(plan: SyncPlan) -> dict[str, Any]:
+    """Return the plan for a program."""
+    return {
+        "boards": [
+            {
+                "entity_type": board.entity_type,
+                "board": board.title,
+                "looked_at": board.checked,
+                "unchanged": board.unchanged,
+                "waiting_for_an_answer": board.unconfirmed,
+                "counts": {str(kind): board.counts[kind] for kind in ChangeKind},
+                "entries": [change_json(entry) for entry in board.changes],
+                "cost_of_the_real_run": _cost_as_json(board.cost),
+                "notes": board.notes,
+                "problem": board.problem,
+            }
+            for board in plan.boards
+        ],
+        "cost": {"of_this_dry_run": _cost_as_json(plan.dry_run_cost), "of_the_real_run": _cost_as_json(plan.cost)},
+        "problems": plan.problems,
+    }
+
+
+def change_json(change: PlannedChange) -> dict[str, Any]:
+    """Return one change for a program."""
+    return {
+        "what": str(change.kind),
+        "record": change.name,
+        "entity_id": str(change.entity_id) if change.entity_id else None,
+        "item_id": change.item_id or None,
+        "field": change.field or None,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+    }
+
+
+def _cost_as_json(cost: RunCost) -> dict[str, Any]:
+    return {"calls": cost.calls, "complexity": round(cost.points)}
+
+
+def _cost_text(cost: RunCost) -> str:
+    points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
+    return f"{cost.calls:,} call{'' if cost.calls == 1 else 's'}{points}"
+
+
+def _quote(text: str) -> str:
+    short = text if len(text) <= 60 else f"{text[:59].rstrip()}…"
+    return f"“{short}”" if text else "(empty)"

@@ -1,0 +1,192 @@
+"""Which rows are kept for how long, and how old ones are deleted in small batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from pghistory.core import event_models
+
+from sync import registry
+from sync.kernel import process
+from sync.kernel.counters import LATENCY_DAYS
+from sync.records.approvals import OPEN_REQUEST_STATES
+from sync.records.item_links import EXCLUDED_KIND
+from sync.records.tombstones import prunable_tombstones, prune_tombstones
+
+log = structlog.get_logger(__name__)
+
+BATCH_SIZE = 1_000
+"""Rows per transaction: few enough that nobody waits long for its locks."""
+
+SWEEP_OVERLAP = "1 hour"
+"""A sweep reads this much before its cursor again, and knows by these rows what isn't new."""
+
+LOGIN_DAYS = 1
+"""Failed logins count for minutes; what was typed as a name may be a password."""
+
+SWEEP_MAX_AGE = "30 days"
+"""Where a sweep makes no progress, rows are kept no longer than this: Monday's own log isn't either."""
+
+_AGE = "sync_now() - make_interval(days => %(days)s)"
+
+_JOURNAL_AGE = f"""least({_AGE}, (
+    SELECT min(greatest(link.swept_to - interval '{SWEEP_OVERLAP}', sync_now() - interval '{SWEEP_MAX_AGE}'))
+    FROM sync_board_links AS link WHERE link.board_id = old.board_id AND link.swept_to IS NOT NULL))"""  # noqa: S608 - literals of this module
+
+# Literals of this module and names of our own tables only; values travel as parameters.
+_COUNT = "SELECT count(*) FROM {table} AS old WHERE {where}"
+
+_DELETE = """
+    DELETE FROM {table} WHERE {key} = ANY (ARRAY(
+        SELECT old.{key} FROM {table} AS old WHERE {where} ORDER BY old.{key} LIMIT %(batch)s
+        FOR UPDATE SKIP LOCKED))
+"""
+
+
+@dataclass(frozen=True)
+class RetentionRule:
+    """What of one table is deleted: `where` is SQL about the row `old`, `days` how old it must be."""
+
+    name: str
+    table: str
+    where: str
+    days: int
+    key: str = "id"
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PruneResult:
+    """How many rows of one kind were deleted, or would be."""
+
+    name: str
+    rows: int
+
+
+def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | None = None) -> list[PruneResult]:
+    """Delete what is old enough, or only count it; `progress` is called with each kind when it is done."""
+    found = []
+    for rule in retention_rules():
+        found.append(PruneResult(rule.name, count_rows(rule) if dry_run else delete_rows(rule)))
+        if progress:
+            progress(found[-1])
+    tombstones = prunable_tombstones().count() if dry_run else prune_tombstones()
+    found.append(PruneResult("tombstones", tombstones))
+    if progress:
+        progress(found[-1])
+    if not dry_run:
+        log.info("pruned", **{one.name.replace(" ", "_"): one.rows for one in found})
+    return found
+
+
+def retention_rules() -> list[RetentionRule]:
+    """Return the rules, in an order that leaves no row without what it refers to; 0 days keep for ever."""
+    history, journal = settings.HISTORY_DAYS, settings.JOURNAL_DAYS
+    rules = [
+        # Whom the set-up excluded stays known: its sync may be turned on years later (item_links.py).
+        RetentionRule(
+            "decisions",
+            "sync_decisions",
+            f"old.at < {_AGE} AND old.kind <> %(left_out)s",
+            history,
+            params={"left_out": EXCLUDED_KIND},
+        ),
+        RetentionRule(
+            "deliveries",
+            "sync_webhook_events",
+            f"old.weighed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}",
+            journal,
+        ),
+        RetentionRule("intents", "sync_intents", _intent_condition(), journal),
+        RetentionRule(
+            "queue rows",
+            "sync_queue",
+            f"old.status = 'completed' AND coalesce(old.finished_at, old.created_at) < {_AGE}",
+            settings.QUEUE_DAYS,
+        ),
+        RetentionRule("audits", "sync_audits", f"old.at < {_AGE}", history),
+        RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", LATENCY_DAYS),
+        RetentionRule(
+            "guarded acts",
+            "sync_guarded_acts",
+            f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}",
+            history,
+            params={"open": [str(state) for state in OPEN_REQUEST_STATES]},
+        ),
+        RetentionRule("login failures", "axes_accessattempt", f"old.attempt_time < {_AGE}", LOGIN_DAYS),
+        *_change_rules(history),
+    ]
+    return [rule for rule in rules if rule.days > 0]
+
+
+def count_rows(rule: RetentionRule) -> int:
+    """Return how many rows a rule would delete now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COUNT.format(table=rule.table, where=rule.where), _params(rule))
+        return int(cursor.fetchone()[0])
+
+
+def delete_rows(rule: RetentionRule) -> int:
+    """Delete a rule's rows, each batch in a transaction of its own; locked rows are left to the next run.
+
+    So is the rest on shutdown.
+    """
+    sql = _DELETE.format(table=rule.table, where=rule.where, key=rule.key)
+    total = 0
+    while True:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, _params(rule) | {"batch": BATCH_SIZE})
+            deleted = int(cursor.rowcount)
+        total += deleted
+        if deleted < BATCH_SIZE or process.is_shutting_down():
+            return total
+
+
+def _params(rule: RetentionRule) -> dict[str, Any]:
+    return {"days": rule.days, **rule.params}
+
+
+def _intent_condition() -> str:
+    # Settled intents; but of a record that still has no item, the create that was once unconfirmed stays: it
+    # makes the record's next create go alone, under a key of its own.
+    unlinked = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record "  # noqa: S608 - names of our own tables
+        "WHERE record.id = old.entity_id AND record.monday_id IS NULL)"
+        for spec in registry.entities()
+    )
+    return f"""
+        old.state <> 'open' AND old.created_at < {_JOURNAL_AGE}
+        AND coalesce(old.settled_at, old.created_at) < {_AGE}
+        AND NOT EXISTS (SELECT 1 FROM sync_intents AS other
+            WHERE other.idempotency_key = old.idempotency_key AND other.state = 'open')
+        AND (old.state <> 'void' OR old.item_id <> '' OR old.looks = 0 OR ({unlinked or "true"}))
+    """  # noqa: S608 - as above
+
+
+def _change_rules(days: int) -> Iterator[RetentionRule]:
+    # Of each record that exists, its newest old change stays: later changes are read as differences from it.
+    for spec in registry.entities():
+        for events in event_models(tracks_model=spec.model):
+            table = _table(events)
+            where = f"""
+                old.pgh_created_at < {_AGE} AND (
+                    EXISTS (SELECT 1 FROM {table} AS newer WHERE newer.pgh_obj_id = old.pgh_obj_id
+                        AND newer.pgh_id > old.pgh_id AND newer.pgh_created_at < {_AGE})
+                    OR NOT EXISTS (SELECT 1 FROM {_table(spec.model)} AS record WHERE record.id = old.pgh_obj_id))
+            """  # noqa: S608 - as above
+            yield RetentionRule(f"changes of {spec.model._meta.verbose_name_plural}", table, where, days, key="pgh_id")
+    unused = " AND ".join(
+        f"NOT EXISTS (SELECT 1 FROM {table} AS event WHERE event.pgh_context_id = old.id)"  # noqa: S608
+        for table in map(_table, event_models())
+    )
+    where = f"old.created_at < {_AGE} AND {unused or 'true'}"
+    yield RetentionRule("contexts of changes", "pghistory_context", where, days)
+
+
+def _table(model: Any) -> str:
+    return str(connection.ops.quote_name(model._meta.db_table))

@@ -1,0 +1,494 @@
+"""The draft of a set-up: whose it is, which boards it is about, and how every choice in it is checked.
+
+Nothing here writes to Monday, nor to any table but the drafts' own. All open drafts have one owner: another person sees
+them, and changes them only after taking them over.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q, QuerySet
+
+from sync import registry
+from sync.choices import Rule
+from sync.clock import SyncNow
+from sync.connectors.base.board_shape import Board, ListedBoard
+from sync.connectors.base.connector import Connector
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.kernel.humanize import plural
+from sync.limits import metered_client
+from sync.models import BoardLink, SetupDraft, SetupState
+from sync.operations.setup.fields import (
+    SETTINGS_KEY,
+    DraftColumn,
+    FieldChoice,
+    MappingChange,
+    changes_text,
+    choice_problems,
+    diff_choices,
+    find_npd_id_column,
+    mappable_fields,
+    parse_choices,
+    settings_snapshot,
+    stored_choices,
+    suggest_columns,
+)
+from sync.records import authors
+from sync.registry import EntitySpec, configured_board_id, link_of
+
+REQUIRED_PERMISSIONS = ("sync.change_boardlink", "sync.change_fieldmapping")
+
+
+def may_set_up(user: Any) -> bool:
+    """Whether this user may set up the sync: whoever may change boards and their mappings."""
+    return all(user.has_perm(name) for name in REQUIRED_PERMISSIONS)
+
+
+def log_setup(user: User, entity_type: str, sentence: str) -> None:
+    """Write a line in the admin log, under the board's name."""
+    authors.log_kind_action(user, BoardLink, sentence, name=registry.entity(entity_type).board_title)
+
+
+def digest(*values: Any) -> str:
+    """Return a token of what a page shows, which its form sends back."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()
+
+
+# Whose the draft is.
+
+
+OWNER_LOCK = 0x53455455
+"""Key of the advisory lock by which one person at a time gets set-ups; any otherwise unused number."""
+
+
+def open_drafts() -> list[SetupDraft]:
+    """Return the set-ups that are not applied yet, in the order in which types are registered."""
+    found = {draft.entity_type: draft for draft in SetupDraft.objects.exclude(state=SetupState.DONE)}
+    return [found[spec.entity_type] for spec in registry.entities() if spec.entity_type in found]
+
+
+def draft_of(entity_type: str) -> SetupDraft | None:
+    """Return the type's set-up, applied or not; None where there is none."""
+    return SetupDraft.objects.filter(entity_type=entity_type).select_related("owner").first()
+
+
+def drafts_of_others(user: User) -> QuerySet[SetupDraft]:
+    """Return the drafts on which somebody else works; where there are none, this user may change all."""
+    # One that runs is nobody's any more: it can't be changed. One whose owner's account is gone is anybody's.
+    settled = Q(state__in=(SetupState.RUNNING, SetupState.DONE)) | Q(owner=None)
+    return SetupDraft.objects.exclude(settled).exclude(owner=user).select_related("owner").order_by("owned_at", "pk")
+
+
+def owners_token(found: Sequence[SetupDraft]) -> str:
+    """Return what a person who is asked about these drafts was shown: whose they are, since when, and how changed."""
+    return digest(sorted([one.pk, one.owner_id, str(one.owned_at), str(one.changed_at)] for one in found))
+
+
+def take_over(user: User, expected: str) -> list[SetupDraft]:
+    """Make every open draft this user's, and return those of others; what the earlier owner chose stays.
+
+    `expected` is the `owners_token` of what this user was asked about; raises Conflict where it is another by now.
+    """
+    with transaction.atomic():
+        _lock_owners()
+        taken = list(drafts_of_others(user).select_for_update(of=("self",)).order_by("pk"))
+        if taken and owners_token(taken) != expected:
+            raise Conflict(
+                "The set-up was changed, or changed hands, after you were asked, so nothing was taken over. Look again."
+            )
+        for draft in taken:
+            SetupDraft.objects.filter(pk=draft.pk).update(owner=user, owned_at=SyncNow())
+            log_setup(user, draft.entity_type, f"Set-up taken over from {draft.owner}.")
+    return taken
+
+
+def _lock_owners() -> None:
+    # A row's lock is not enough: two people may begin with a kind of records each.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OWNER_LOCK])
+
+
+def _check_others(user: User) -> None:
+    """Raise Conflict where somebody else works on any open draft: all have one owner."""
+    if (other := drafts_of_others(user).first()) is not None:
+        check_owner(other, user)
+
+
+def check_owner(draft: SetupDraft, user: User) -> None:
+    """Raise Conflict where somebody else works on the draft; the admin's pages ask before it comes to that."""
+    if draft.owner is not None and draft.owner != user:
+        raise Conflict(
+            f"{draft.owner} works on this set-up. Nothing of yours was kept: take the set-up over, then choose again."
+        )
+
+
+RUNNING_MESSAGE = "This set-up was confirmed meanwhile, and is being applied."
+
+
+def _lock_draft(user: User, entity_type: str) -> SetupDraft:
+    """Return the draft, locked in the caller's transaction; raises Conflict where this user can't change it."""
+    _lock_owners()
+    _check_others(user)
+    draft = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
+    if draft is None or draft.state == SetupState.DONE:
+        raise Conflict("This set-up was applied or discarded meanwhile. Begin again with the boards.")
+    if draft.state == SetupState.RUNNING:
+        raise Conflict(RUNNING_MESSAGE)
+    return draft
+
+
+# The boards: which each type has. Reads Monday.
+
+
+NEW_BOARD = "new"
+NO_BOARD = ""
+SAMPLE_ITEMS = 3
+
+
+def available_boards(term: str = "") -> tuple[list[ListedBoard], bool]:
+    """Return the boards whose name or number holds `term`, and whether all boards were asked; raises ConnectorError."""
+    connector = metered_client.connector(urgent=True)
+    found, complete = connector.list_boards()
+    query = term.strip().casefold()
+    hits = [one for one in found if query in one.name.casefold() or query in one.id]
+    is_number = query.isascii() and query.isdecimal()
+    if not complete and is_number and query not in {one.id for one in hits}:
+        # The account has more boards than are listed: any other is found by its number.
+        board = connector.read_boards([query]).get(query)
+        hits += [ListedBoard(board.id, board.name)] if board is not None and board.is_active else []
+    return hits, complete
+
+
+def choose_boards(user: User, choices: Mapping[str, str]) -> None:
+    """Draft a set-up for each type: with a board by its id, one to be created, or none.
+
+    All are checked before any is stored. Raises ActionError, ConnectorError.
+    """
+    selected = [(spec, choices.get(spec.entity_type, NO_BOARD)) for spec in registry.entities()]
+    ids = [choice for _spec, choice in selected if choice not in (NO_BOARD, NEW_BOARD)]
+    if len(ids) != len(set(ids)):
+        raise ActionError(
+            "Two kinds of records can't have the same board: each item would be two things. Choose another."
+        )
+    if not any(choice for _spec, choice in selected):
+        raise ActionError("No board was chosen. Choose one for at least one kind of records.")
+    connector = metered_client.connector(urgent=True)
+    boards = connector.read_boards(ids) if ids else {}
+    for spec, choice in selected:
+        _check_board(spec, choice, boards)
+    for spec, choice in selected:
+        draft = draft_of(spec.entity_type)
+        # Going back to this step and on again must not discard what is drafted already.
+        if draft is None or draft.state == SetupState.DONE:
+            changed = choice != NO_BOARD
+        elif draft.state == SetupState.RUNNING and choice == NO_BOARD:
+            changed = False
+        else:
+            changed = choice == NO_BOARD or draft.board_id != ("" if choice == NEW_BOARD else choice)
+        if changed and choice == NO_BOARD:
+            discard_draft(user, spec.entity_type)
+        elif changed:
+            _create_draft(user, connector, spec, boards.get(choice))
+
+
+def begin_change(user: User, entity_type: str) -> SetupDraft:
+    """Draft a change of a board that is set up, starting from what is stored; raises ActionError, ConnectorError.
+
+    An open set-up with other changes is neither continued nor replaced, and none is begun beside somebody else's:
+    raises Conflict.
+    """
+    _check_others(user)
+    link, draft = link_of(entity_type), draft_of(entity_type)
+    if link is None or not link.board_id:
+        raise ActionError("There is no board yet. Choose one.")
+    if draft is None or draft.state == SetupState.DONE:
+        connector = metered_client.connector(urgent=True)
+        boards = connector.read_boards([link.board_id])
+        spec = registry.entity(entity_type)
+        _check_board(spec, link.board_id, boards)
+        return _create_draft(user, connector, spec, boards[link.board_id])
+    if draft.state == SetupState.RUNNING:
+        raise Conflict("This set-up is being applied. Wait until it is done.")
+    if draft.board_id != link.board_id:
+        summary = f"the board {draft.board_name or draft.board_id} instead of {link.board_id}"
+    else:
+        # What nobody has chosen yet are suggestions for fields that aren't mapped.
+        stored = stored_choices(link)
+        fields = [one for one in mappable_fields(entity_type) if draft.mapped or one.key in stored]
+        summary = changes_text(diff_choices(fields, stored, parse_choices(draft.fields), draft.columns))
+        summary = summary or ("answers about names that are alike" if draft.answers else "")
+    if summary:
+        opening = "You have another change open" if draft.owner == user else "Another change is open"
+        raise Conflict(
+            f"{opening}: {summary}. Nothing was added to it. Go on with it here, or discard it and begin yours again."
+        )
+    return draft
+
+
+def draft_changes(user: User, entity_type: str, requested: Mapping[str, Mapping[str, str]]) -> dict[str, list[str]]:
+    """Draft new columns and directions of some fields; raises ActionError, ConnectorError.
+
+    `requested` gives the new `column_id` and `direction` by the field's key; all else is as stored. Returns what is
+    wrong with it, as `choose_fields` does. Raises Conflict where an open set-up has other changes.
+    """
+    begin_change(user, entity_type)
+    chosen = stored_choices(link_of(entity_type))
+    for key, change in requested.items():
+        before = chosen.get(key, FieldChoice())
+        column, direction = change.get("column_id", before.column), change.get("direction", before.direction)
+        chosen[key] = FieldChoice(column, direction, before.rule)
+    return choose_fields(user, entity_type, chosen)
+
+
+def _check_board(spec: EntitySpec, choice: str, boards: Mapping[str, Board]) -> None:
+    """Refuse another type's board, one that isn't there, and any new one while records are linked."""
+    if choice == NO_BOARD:
+        return
+    if (named := configured_board_id(spec.entity_type)) and choice != named:
+        raise ActionError(
+            f"{spec.board_setting} in the environment names board {named} for {spec.board_title}. Choose that one, or "
+            "take the variable out and restart."
+        )
+    other = BoardLink.objects.filter(board_id=choice).exclude(entity_type=spec.entity_type).first()
+    if other is not None:
+        raise ActionError(
+            f"That board is the one of the {other.entity_type} records. A board serves one kind of records; choose "
+            "another."
+        )
+    link = link_of(spec.entity_type)
+    if link is not None and link.board_id not in ("", choice):
+        linked = spec.model._default_manager.exclude(monday_id=None).count()
+        if linked:
+            message = plural(
+                linked,
+                "%(count)d record is linked with an item of board %(board)s. Unlink it first, or keep that board.",
+                "%(count)d records are linked with items of board %(board)s. Unlink them first, or keep that board.",
+            )
+            raise ActionError(message % {"count": linked, "board": link.board_id})
+    if choice != NEW_BOARD and ((board := boards.get(choice)) is None or not board.is_active):
+        raise ActionError(_removed_board_text("", choice, boards.get(choice)))
+
+
+def _removed_board_text(name: str, board_id: str, board: Board | None) -> str:
+    label = name or (board.name if board is not None else "")
+    label_text = f"“{label}” ({board_id})" if label else board_id
+    state = board.state if board is not None else "not on Monday, or hidden from the token's user"
+    return f"The board {label_text} is {state}. Restore it on Monday, or choose another board."
+
+
+def read_columns(draft: SetupDraft) -> tuple[dict[str, dict[str, Any]], str] | None:
+    """Return the columns and the name of the draft's board as they are now; None where it is to be created.
+
+    Raises ActionError, ConnectorError.
+    """
+    if not draft.board_id:
+        return None
+    connector = metered_client.connector(urgent=True)
+    board = connector.read_boards([draft.board_id]).get(draft.board_id)
+    if board is None or not board.is_active:
+        raise ActionError(_removed_board_text(draft.board_name, draft.board_id, board))
+    return _describe_columns(connector, board), board.name
+
+
+def _describe_columns(connector: Connector, board: Board) -> dict[str, dict[str, Any]]:
+    """Return the board's columns as a draft stores them, with sample values."""
+    columns = [column for column in board.columns if column.type not in ("name", "subtasks")]
+    ids = [column.id for column in columns]
+    items = next(connector.list_items(board.id, ids, limit=SAMPLE_ITEMS)) if ids else []
+    return {
+        column.id: {
+            "title": column.title,
+            "type": column.type,
+            "settings": dict(column.settings),
+            "samples": [text[:120] for item in items if (text := item.reading(column.id).text)],
+        }
+        for column in columns
+    }
+
+
+def has_column_changes(draft: SetupDraft, columns: Mapping[str, DraftColumn]) -> bool:
+    """Whether a chosen column is missing from these, or has another type."""
+    return any(
+        column in draft.columns and (column not in columns or columns[column]["type"] != draft.columns[column]["type"])
+        for column in (one.column for one in parse_choices(draft.fields).values())
+    )
+
+
+def _create_draft(user: User, connector: Connector, spec: EntitySpec, board: Board | None) -> SetupDraft:
+    """Begin a type's set-up with a board (none: one is to be created), what is stored and what its columns suggest."""
+    entity_type = spec.entity_type
+    columns = _describe_columns(connector, board) if board is not None else {}
+    link = link_of(entity_type)
+    # Of another board than the present one, nothing is taken over.
+    link = link if link is not None and board is not None and link.board_id == board.id else None
+    first_match = link.mappings.values_list("first_match", flat=True).first() if link is not None else None
+    try:
+        with transaction.atomic():
+            _lock_owners()
+            _check_others(user)
+            before = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
+            if before is not None and before.state == SetupState.RUNNING:
+                raise Conflict("This set-up is being applied. Wait until it is done.")
+            SetupDraft.objects.filter(entity_type=entity_type).delete()
+            draft = SetupDraft.objects.create(
+                entity_type=entity_type,
+                owner=user,
+                board_id=board.id if board is not None else "",
+                board_name=(board.name if board is not None else spec.board_title)[:255],
+                columns=columns,
+                creates_records=link.creates_records if link is not None else board is None,
+                first_match=first_match or Rule.ASK,
+                outcome={SETTINGS_KEY: settings_snapshot(link)},
+            )
+            begun = f" with the board “{board.name}” ({board.id})" if board is not None else ": a board is to be made"
+            log_setup(user, entity_type, f"Set-up begun{begun}. Nothing is written yet.")
+    except IntegrityError as taken:
+        raise ActionError(
+            "Another set-up uses that board already. A board serves one kind of records; choose another."
+        ) from taken
+    # What is mapped already stays so; the rest is as the columns suggest.
+    fields, stored = mappable_fields(entity_type), stored_choices(link)
+    used = {choice.column for choice in stored.values()}
+    free = {column: details for column, details in columns.items() if column not in used}
+    found = suggest_columns([one for one in fields if one.key not in stored], free, npd_id_column_of(draft))
+    chosen = {
+        one.key: stored.get(one.key) or FieldChoice(found[one.key].column if one.key in found else "") for one in fields
+    }
+    SetupDraft.objects.filter(pk=entity_type).update(fields={key: choice.to_json() for key, choice in chosen.items()})
+    draft.refresh_from_db()
+    return draft
+
+
+# The choices of a person, each checked and logged.
+
+
+ANSWER_NEW, ANSWER_OUT = "new", "out"
+"""Answers: the record gets an item of its own; the record stays out of the sync."""
+
+MIN_NAME_SCORE, MAX_NAME_SCORE = 60, 100
+FIRST_MATCH_RULES = (Rule.ASK, Rule.NPD_WINS, Rule.MONDAY_WINS)
+
+
+def link_of_draft(draft: SetupDraft) -> BoardLink | None:
+    """Return the type's board link, where it is about the draft's board."""
+    link = link_of(draft.entity_type)
+    return link if link is not None and draft.board_id and link.board_id == draft.board_id else None
+
+
+def npd_id_column_of(draft: SetupDraft) -> str:
+    """Return the column that holds the NPD ID; empty where it is to be created."""
+    return find_npd_id_column(link_of_draft(draft), draft.columns)
+
+
+def mapping_changes_of(draft: SetupDraft) -> list[MappingChange]:
+    """Return what a set-up changes in the stored mapping, field by field."""
+    stored, chosen = stored_choices(link_of_draft(draft)), parse_choices(draft.fields)
+    return diff_choices(mappable_fields(draft.entity_type), stored, chosen, draft.columns)
+
+
+def choose_fields(
+    user: User,
+    entity_type: str,
+    chosen: Mapping[str, FieldChoice],
+    columns: Mapping[str, DraftColumn] | None = None,
+    shown: Mapping[str, FieldChoice] | None = None,
+) -> dict[str, list[str]]:
+    """Store which column each field has, its direction and rule; or return what is wrong, by field, and store nothing.
+
+    `columns` are the board's as they were read just now; without, those that were read last count. `shown` is what the
+    page showed: a field that was changed since, which this would take back, counts as wrong. Raises Conflict.
+    """
+    with transaction.atomic():
+        draft = _lock_draft(user, entity_type)
+        draft.columns = columns if columns is not None else draft.columns
+        fields = mappable_fields(entity_type)
+        problems = choice_problems(fields, chosen, draft.columns, npd_id_column_of(draft))
+        stored = parse_choices(draft.fields)
+        for one in fields if shown is not None else ():
+            since = diff_choices([one], shown or {}, stored, draft.columns)
+            if since and diff_choices([one], stored, chosen, draft.columns):
+                problems.setdefault(one.key, []).append(
+                    f"Changed after this page was shown: {changes_text(since)}. Send the page again to replace that "
+                    "with what stands here."
+                )
+        if problems:
+            return problems
+        before = parse_choices(draft.fields) if draft.mapped else stored_choices(link_of_draft(draft))
+        summary = changes_text(diff_choices(fields, before, chosen, draft.columns))
+        draft.fields = {one.key: chosen.get(one.key, FieldChoice()).to_json() for one in fields}
+        draft.mapped = True
+        _save_change(draft, user)
+        summary = summary or "no field is mapped otherwise than before"
+        log_setup(user, entity_type, f"Set-up: fields mapped: {summary}. Nothing is written yet.")
+    return {}
+
+
+def choose_matching(user: User, entity_type: str, *, threshold: int, first_match: str, creates_records: bool) -> None:
+    """Store how records and items are matched, which makes a new comparison necessary; raises ActionError."""
+    if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
+        raise ActionError(
+            f"Choose a likeness between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
+        )
+    with transaction.atomic():
+        draft = _lock_draft(user, entity_type)
+        draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
+        _save_change(draft, user)
+        log_setup(
+            user,
+            entity_type,
+            f"Set-up: names are like each other from {threshold:d} %; where both sides differ at first: "
+            f"{Rule(first_match).label}; items become records: {'yes' if creates_records else 'no'}. "
+            "Nothing is written yet.",
+        )
+
+
+def answer_pairs(user: User, entity_type: str, answers: Mapping[str, str]) -> None:
+    """Store the answers about similar names; an answer about a pair that wasn't found is dropped. Raises Conflict."""
+    with transaction.atomic():
+        draft = _lock_draft(user, entity_type)
+        pairs = {one["record"]: one["item"] for one in draft.found.get("near", ())}
+        known = {r: a for r, a in answers.items() if r in pairs and a in (pairs[r], ANSWER_NEW, ANSWER_OUT)}
+        changed = {record: one for record, one in known.items() if draft.answers.get(record) != one}
+        if changed:
+            draft.answers = {**draft.answers, **changed}
+            _set_owner(draft, user)
+            draft.save(update_fields=["answers", "owner", "owned_at", "changed_at"])
+            log_setup(user, entity_type, "Set-up: said whose items they are; nothing is written yet.")
+
+
+def discard_draft(user: User, entity_type: str) -> None:
+    """Delete a set-up that is neither being applied nor was; raises Conflict."""
+    with transaction.atomic():
+        draft = SetupDraft.objects.select_for_update().filter(entity_type=entity_type).first()
+        if draft is None:
+            return
+        if draft.state == SetupState.RUNNING:
+            raise Conflict(RUNNING_MESSAGE)
+        if draft.state == SetupState.DONE:
+            raise Conflict("This set-up was applied meanwhile; there is nothing to discard.")
+        check_owner(draft, user)
+        draft.delete()
+        made = "what its run had made on the board stays" if draft.outcome.get("by") else "nothing was written"
+        log_setup(user, entity_type, f"Set-up left out; {made}.")
+
+
+def _save_change(draft: SetupDraft, user: User) -> None:
+    # The comparison is based on these values, so its result is dropped, and a worker that compares now loses the draft.
+    draft.state, draft.found, draft.found_at = SetupState.DRAFT, {}, None
+    draft.token = draft.held_until = None
+    draft.problem = draft.progress = ""
+    _set_owner(draft, user)
+    draft.save()
+
+
+def _set_owner(draft: SetupDraft, user: User) -> None:
+    # One whose owner's account is gone is the next person's who changes it.
+    if draft.owner != user:
+        draft.owner, draft.owned_at = user, SyncNow()
+    draft.changed_at = SyncNow()

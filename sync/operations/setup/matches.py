@@ -1,0 +1,388 @@
+"""Which records and items a set-up would link, create or ask about, by reconcile's rules; writes nothing."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from uuid import UUID
+
+from rapidfuzz import fuzz, process, utils
+
+from sync import connectors, registry
+from sync.boards.board_columns import NAME_TYPE, column_type
+from sync.boards.board_listing import item_pages
+from sync.choices import SyncDirection
+from sync.connectors.base.board_items import BatchItems, Item
+from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
+from sync.models.synced_model import unsynced
+from sync.operations.backfill.estimate import ItemIndex
+from sync.operations.backfill.file_rows import CHUNK_SIZE, id_chunks, plan_row
+from sync.operations.setup.draft import link_of_draft, npd_id_column_of
+from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
+from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
+from sync.reconcile.batch import Batch, RecordSync
+from sync.reconcile.field_plan import plan
+from sync.reconcile.field_values import BoardContext, Directory, record_name
+from sync.reconcile.identity import identify
+from sync.reconcile.monday_side import as_uuid, load_related, match_text, npd_id_of
+from sync.reconcile.npd_side import load
+from sync.registry import link_of
+
+SAMPLES_PER_OUTCOME = 5
+
+MAX_PAIRS = 2_000
+"""Pairs of similar names that are offered; records beyond them stay out, and are counted as ambiguous."""
+
+CompareCallback = Callable[[int, int], None]
+
+
+# A draft as reconcile would see it once it is set up: a board link and mappings that are never stored.
+#
+# A column that is to be created has a stand-in id, and every item is empty in it.
+
+
+NEW_NPD_ID_COLUMN = "+npd_id"
+
+
+def draft_board(draft: SetupDraft) -> BoardContext:
+    """Return the board as it would be, with the draft's match rule and directions."""
+    spec, known = registry.entity(draft.entity_type), link_of(draft.entity_type)
+    link = BoardLink(
+        entity_type=draft.entity_type,
+        board_id=draft.board_id,
+        group_id="",
+        npd_id_column=npd_id_column_of(draft) or NEW_NPD_ID_COLUMN,
+        match_key=known.match_key if known is not None else spec.match_key,
+        creates_records=draft.creates_records,
+        npd_id_problem="",
+    )
+    stored_link = link_of_draft(draft)
+    stored = {one.key: one for one in stored_link.mappings.all()} if stored_link is not None else {}
+    chosen, mappings = parse_choices(draft.fields), []
+    for position, one in enumerate(mappable_fields(draft.entity_type)):
+        choice = chosen.get(one.key)
+        if choice is None or not choice.is_synced:
+            continue
+        column, options = choice.column, {}
+        if one.is_name:
+            column, converter = NAME_TYPE, one.types[NAME_TYPE]
+        elif choice.column == NEW_COLUMN:
+            column, converter = f"{NEW_COLUMN}{one.key}", one.types[one.made_type]
+            options = {"column_type": one.made_type, "settings": {}}
+        elif (details := draft.columns.get(choice.column)) is not None:
+            converter = one.types.get(details["type"]) or next(iter(one.types.values()))
+            options = {"column_type": details["type"], "settings": details.get("settings") or {}}
+        else:
+            converter = next(iter(one.types.values()))
+            options = {"column_type": column_type(converter), "settings": {}}
+        before = stored.get(one.key)
+        moved = before is not None and (before.column_id, before.converter) != (column, converter)
+        mappings.append(
+            FieldMapping(
+                link=link, key=one.key, label=one.label, fields=list(one.fields), column_id=column,
+                converter=converter, direction=choice.direction, rule=choice.rule, first_match=draft.first_match,
+                required=one.required, version=before.version + moved if before is not None else 1,
+                position=position, options=options, problem="",
+            )
+        )  # fmt: skip
+    directory = Directory.of({one.converter for one in mappings if one.column_id}, draft.board_id)
+    return BoardContext(link, mappings, spec.model, directory)
+
+
+def _fill_new_columns(board: BoardContext, item: Item) -> Item:
+    """Return the item with empty values in the columns that are to be created."""
+    types = {
+        mapping.column_id: str(mapping.options["column_type"])
+        for mapping in board.mappings
+        if mapping.column_id.startswith(NEW_COLUMN)
+    }
+    if board.link.npd_id_column == NEW_NPD_ID_COLUMN:
+        types[NEW_NPD_ID_COLUMN] = "text"
+    cells = {}
+    for column, kind in types.items():
+        cells[column] = connectors.get().empty_reading(column, kind)
+    return replace(item, values={**item.values, **cells}) if cells else item
+
+
+# The comparison.
+
+
+@dataclass
+class MatchResult:
+    """How many records are in each group, with samples `[name, why]`, and what the merge would do with them.
+
+    `to_monday`, `to_npd` and `conflicts` count records, `held` blocked fields; `near` are pairs that a person
+    may confirm, `unsure_of` gives by record the items that its name is like, where they are several, `free`
+    are the unmatched items.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    samples: dict[str, list[list[str]]] = field(default_factory=dict)
+    fields: Counter[str] = field(default_factory=Counter)
+    near: list[dict[str, Any]] = field(default_factory=list)
+    unsure_of: dict[str, list[str]] = field(default_factory=dict)
+    free: list[str] = field(default_factory=list)
+    items: int = 0
+    calls: int = 0
+
+    def add(self, group: str, name: str, reason: str = "") -> None:
+        """Add one."""
+        self.counts[group] += 1
+        samples = self.samples.setdefault(group, [])
+        if len(samples) < SAMPLES_PER_OUTCOME:
+            samples.append([name[:120], reason[:300]])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as a draft stores it."""
+        return {
+            **{name: dict(getattr(self, name)) for name in ("counts", "samples", "fields", "unsure_of")},
+            **{name: getattr(self, name) for name in ("near", "free", "items", "calls")},
+        }
+
+
+def compare_draft(draft: SetupDraft, on_progress: CompareCallback = lambda done, of: None) -> MatchResult:
+    """Compare every record of the draft's type with every item of its board; raises ConnectorError."""
+    board = draft_board(draft)
+    comparison = _DraftComparison(board, draft.threshold, on_progress)
+    if draft.board_id:
+        comparison.list_items()
+    comparison.plan_records()
+    comparison.match_names()
+    return comparison.result
+
+
+class _DraftComparison:
+    def __init__(self, board: BoardContext, threshold: int, on_progress: CompareCallback) -> None:
+        self.board, self.threshold, self.on_progress = board, threshold, on_progress
+        self.result = MatchResult()
+        self.index = ItemIndex(self._batch())
+        self.taken_items: set[str] = set()
+        self.match_keys: set[str] = set()
+        self.created: dict[str, str] = {}
+
+    def _batch(self) -> Batch:
+        # Never claimed, and writes nothing.
+        return Batch(Lease(self.board.link), self.board, uuid.uuid4(), is_preview=True)
+
+    def list_items(self) -> None:
+        """List the whole board."""
+        columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
+        for items in item_pages(self.board.link, columns, self.board.types):
+            self.result.calls += 1
+            for item in items:
+                self.index.add(_fill_new_columns(self.board, item))
+            self.on_progress(0, len(self.index.items))
+        self.result.items = len(self.index.items)
+
+    def plan_records(self) -> None:
+        """Decide about every record as passes would."""
+        records = self.board.model._default_manager.exclude(unsynced()).order_by("created_at", "pk")
+        ids = list(records.values_list("pk", flat=True))
+        for done, chunk in enumerate(id_chunks(ids)):
+            self._plan_chunk(chunk)
+            self.on_progress(min((done + 1) * CHUNK_SIZE, len(ids)), len(ids))
+
+    def _plan_chunk(self, ids: Iterable[UUID]) -> None:
+        batch = self._batch()
+        load(batch, [Claim(entity_id, None, []) for entity_id in ids])
+        linked = [record_sync for record_sync in batch.record_syncs if record_sync.record.monday_id]
+        unlinked = [record_sync for record_sync in batch.record_syncs if not record_sync.record.monday_id]
+        for record_sync in linked:
+            record_sync.item = self.index.items.get(str(record_sync.record.monday_id))
+        batch.record_syncs = unlinked
+        identify(batch, self.index.find_matches(unlinked))
+        batch.record_syncs = [*linked, *unlinked]
+        load_related(batch, BatchItems())
+        for record_sync in linked:
+            self.taken_items.add(str(record_sync.record.monday_id))
+            if record_sync.item is None:
+                self.result.add("missing", str(record_sync.record))
+            else:
+                self.result.counts["linked"] += 1
+                self._add_changes(batch, record_sync, record_sync.item, "linked")
+        for record_sync in unlinked:
+            self._add_unlinked(batch, record_sync)
+
+    def _add_unlinked(self, batch: Batch, record_sync: RecordSync) -> None:
+        record = record_sync.record
+        if record_sync.creates:
+            self._add_created(batch, record_sync)
+        elif record_sync.link_to and record_sync.item is not None and record_sync.link_to not in self.taken_items:
+            self.taken_items.add(record_sync.link_to)
+            by_id = npd_id_of(self.board, record_sync.item) == str(record_sync.id)
+            label = "NPD ID" if by_id else self.board.match_mapping.label if self.board.match_mapping else ""
+            self.result.fields[f"by {'npd_id' if by_id else 'key'}"] += 1
+            self.result.add("link", str(record), f"“{record_sync.item.name}” · {label}")
+            self._add_changes(batch, record_sync, record_sync.item, "link")
+        else:
+            taken = "The item with the same key belongs to another record." if record_sync.link_to else ""
+            self.result.add("ambiguous", str(record), record_sync.reason or taken)
+
+    def _add_created(self, batch: Batch, record_sync: RecordSync) -> None:
+        # In this direction a record never gets an item.
+        if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            return
+        row = plan_row(batch, record_sync)
+        key = match_text(batch, record_sync)
+        if row.invalid:
+            self.result.add("invalid", str(record_sync.record), row.invalid)
+        elif key and key in self.match_keys:
+            label = self.board.match_mapping.label if self.board.match_mapping else ""
+            reason = f"Another record has the same {label} and gets an item first; then a person is asked."
+            self.result.add("ambiguous", str(record_sync.record), reason)
+        else:
+            self.match_keys.add(key)
+            self.created[str(record_sync.id)] = record_name(record_sync.record)
+            self.result.add("create", str(record_sync.record))
+        for label, reason in row.blocked_fields.items():
+            self.result.add("held", f"{record_sync.record}: {label}", reason)
+
+    def _add_changes(self, batch: Batch, record_sync: RecordSync, item: Item, group: str) -> None:
+        """Count what a pass would do with both sides' values."""
+        plan(batch, record_sync, item)
+        field_plans = list(record_sync.field_plans.values())
+        for one in field_plans:
+            if one.blocked_reason and not one.is_left_out:
+                self.result.add("held", f"{record_sync.record}: {one.mapping.label}", one.blocked_reason)
+        by_direction = {
+            "to_monday": [p for p in field_plans if p.send_raw is not None],
+            "to_npd": [p for p in field_plans if p.write_raw is not None],
+            "conflicts": [p for p in field_plans if p.conflict is not None],
+        }
+        for direction, moving in by_direction.items():
+            if moving:
+                self.result.add(direction, str(record_sync.record), ", ".join(p.mapping.label for p in moving))
+            for one in moving:
+                self.result.fields[f"{direction} {one.mapping.label}"] += 1
+        if any(by_direction.values()) or record_sync.write_npd_id or group == "link":
+            self.result.counts["looks_that_write"] += 1
+
+    def match_names(self) -> None:
+        """Offer similar names, of records that would be created and of unmatched items."""
+        unmatched = self._unmatched_items()
+        self.result.free = sorted(unmatched)
+        names = {item.id: item.name for item in unmatched.values()}
+        result = match_names(self.created, names, self.threshold, self.on_progress)
+        pairs, beyond = result.pairs[:MAX_PAIRS], result.pairs[MAX_PAIRS:]
+        self.result.near = [
+            {"record": one.record, "name": self.created[one.record][:200], "item": item,
+             "item_name": unmatched[item].name[:200], "alike": score}
+            for one in pairs
+            for item, score in one.items[:1]
+        ]  # fmt: skip
+        self._discard_created([one.record for one in pairs])
+        for one in [*result.ambiguous, *beyond]:
+            self.result.unsure_of[one.record] = [item for item, _score in one.items]
+            options = " / ".join(f"“{unmatched[item].name}” ({score} %)" for item, score in one.items[:3])
+            self.result.add("ambiguous", self.created[one.record], options)
+        self._discard_created([one.record for one in [*result.ambiguous, *beyond]])
+        like = {item for one in [*result.pairs, *result.ambiguous] for item, _score in one.items}
+        unlike = [item.name[:120] for item in unmatched.values() if item.id not in like]
+        self.result.samples["from_items"] = [[name, ""] for name in unlike[:SAMPLES_PER_OUTCOME]]
+
+    def _discard_created(self, records: Iterable[str]) -> None:
+        # They may already have an item, so a person is asked before they are created.
+        names = Counter(self.created.pop(record) for record in records)
+        self.result.counts["create"] -= names.total()
+        self.result.samples["create"] = [[name, ""] for name in list(self.created.values())[:SAMPLES_PER_OUTCOME]]
+
+    def _unmatched_items(self) -> Mapping[str, Item]:
+        """Return active items that no record has, nobody ignores, and whose NPD ID names no record."""
+        owned = set()
+        for spec in registry.entities():
+            rows = spec.model._default_manager.exclude(monday_id=None).values_list("monday_id", flat=True)
+            owned |= set(rows)
+        kind = self.board.link.entity_type
+        ignored = set(RefusedItem.objects.filter(entity_type=kind).values_list("item_id", flat=True))
+        return {
+            item.id: item
+            for item in self.index.items.values()
+            if item.id not in self.taken_items | owned | ignored and not as_uuid(npd_id_of(self.board, item) or "")
+        }
+
+
+# Similar names: pairs that a person may confirm, and those too unsure to be offered.
+#
+# A name alone never links two: every pair found here needs a person's confirmation.
+
+
+AMBIGUITY_MARGIN = 10
+"""A second name that is at most this many per cent behind the first makes the pair ambiguous."""
+
+PROGRESS_EVERY = 500
+
+MAX_FULL_PAIRS = 4_000_000
+"""Up to this many comparisons all names are compared; beyond, only those with the same beginning."""
+
+
+@dataclass(frozen=True)
+class NameMatch:
+    """A record with the items of similar names, the likest first, each with how alike, in per cent."""
+
+    record: str
+    items: Sequence[tuple[str, int]]
+
+
+@dataclass
+class NameMatches:
+    """Pairs with one similar name each, and records (or items) with several."""
+
+    pairs: list[NameMatch] = field(default_factory=list)
+    ambiguous: list[NameMatch] = field(default_factory=list)
+
+
+def match_names(
+    records: Mapping[str, str],
+    items: Mapping[str, str],
+    threshold: int,
+    on_progress: Callable[[int, int], None] = lambda done, of: None,
+) -> NameMatches:
+    """Compare the names of records and items without a counterpart, each given by id.
+
+    `on_progress` gets now and then how many records were compared, and of how many.
+    """
+    names = {key: text for key, name in items.items() if (text := utils.default_process(name))}
+    found = []
+    for done, (record, item_ids) in enumerate(_comparable_items(records, names)):
+        if done % PROGRESS_EVERY == 0:
+            on_progress(done, len(records))
+        text = utils.default_process(records[record])
+        hits = process.extract(
+            text, {key: names[key] for key in item_ids}, scorer=fuzz.token_sort_ratio, processor=None,
+            score_cutoff=threshold, limit=5,
+        ) if text else []  # fmt: skip
+        if hits:
+            found.append(NameMatch(record, [(key, round(score)) for _, score, key in hits]))
+    scores: defaultdict[str, list[int]] = defaultdict(list)
+    for one in found:
+        for key, score in one.items:
+            scores[key].append(score)
+    result = NameMatches()
+    for one in found:
+        # A pair is one only if neither side has another match nearly as good.
+        (key, score), others = one.items[0], one.items[1:]
+        rivals = sorted(scores[key], reverse=True)
+        rivals.remove(score)
+        second = max([*(other for _, other in others), *rivals], default=0)
+        (result.ambiguous if second >= score - AMBIGUITY_MARGIN else result.pairs).append(one)
+    return result
+
+
+def _comparable_items(
+    records: Mapping[str, str], names: Mapping[str, str]
+) -> Iterator[tuple[str, Mapping[str, str] | set[str]]]:
+    if len(records) * len(names) <= MAX_FULL_PAIRS:
+        for record in records:
+            yield record, names
+        return
+    by_start: defaultdict[str, set[str]] = defaultdict(set)
+    for key, name in names.items():
+        for word in name.split():
+            by_start[word[:3]].add(key)
+    for record, name in records.items():
+        words = utils.default_process(name).split()
+        yield record, set().union(*(by_start[word[:3]] for word in words if word[:3] in by_start))

@@ -1,0 +1,308 @@
+"""From a draft to a confirmed plan with its cost, and the progress of its run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import Count, Q, QuerySet
+
+from sync import connectors, registry
+from sync.choices import QueueStatus, RecordSyncStatus, Rule
+from sync.clock import SyncNow, sync_now
+from sync.kernel.action_errors import ActionError, Conflict
+from sync.models import ApiBudget, SetupDraft, SetupState, SyncQueue
+from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_CALL, SECONDS_PER_JOB
+from sync.operations.setup.draft import (
+    ANSWER_NEW,
+    ANSWER_OUT,
+    check_owner,
+    digest,
+    link_of_draft,
+    log_setup,
+    mapping_changes_of,
+    npd_id_column_of,
+)
+from sync.operations.setup.fields import (
+    NEW_COLUMN,
+    SETTINGS_KEY,
+    FieldChoice,
+    changes_text,
+    mappable_fields,
+    parse_choices,
+    settings_changes,
+    settings_snapshot,
+)
+from sync.outbox.notify import send_task
+from sync.registry import link_of
+
+PLAN_LIFETIME = timedelta(minutes=30)
+"""An older plan is compared again before it can be confirmed: people work on both sides meanwhile."""
+
+COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "held", "invalid", "ambiguous", "missing")
+
+BULK_THRESHOLD = 500
+"""From this many records on Monday's bulk import creates them: it takes minutes, and few calls."""
+
+
+@dataclass(frozen=True)
+class PlanCost:
+    """About how many calls a plan takes, how many minutes, and which share of the day's calls."""
+
+    calls: int = 0
+    minutes: int = 0
+    share_of_day: float | None = None
+
+
+def compare_again(user: User) -> None:
+    """Have a worker compare all set-ups whose fields are mapped; earlier results are dropped. Raises Conflict."""
+    with transaction.atomic():
+        for draft in _comparable().select_for_update().order_by("pk"):
+            check_owner(draft, user)
+        for entity_type in _request_comparison(_comparable()):
+            log_setup(user, entity_type, "Set-up: both sides are compared; nothing is written.")
+
+
+def compare_if_due() -> None:
+    """Compare again those that changed since, or were compared too long ago; not logged as a person's act."""
+    changed = Q(state=SetupState.DRAFT, problem="")
+    too_old = Q(state=SetupState.COMPARED) & (Q(found_at=None) | Q(found_at__lt=sync_now() - PLAN_LIFETIME))
+    _request_comparison(_comparable().filter(changed | too_old))
+
+
+def _comparable() -> QuerySet[SetupDraft]:
+    return SetupDraft.objects.filter(mapped=True).exclude(state__in=(SetupState.RUNNING, SetupState.DONE))
+
+
+def _request_comparison(drafts: QuerySet[SetupDraft]) -> list[str]:
+    found = list(drafts.values_list("entity_type", flat=True))
+    if found:
+        _comparable().filter(entity_type__in=found).update(
+            state=SetupState.COMPARING, problem="", progress="", token=None, held_until=None, changed_at=SyncNow()
+        )
+        # Beat looks for such set-ups every ten seconds, so a broker that is away costs only time.
+        transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
+    return found
+
+
+def shown_token(draft: SetupDraft) -> str:
+    """Return a token of the plan as a page shows it: made when, with which answers, and based on which settings."""
+    return digest(draft.found_at, draft.answers, draft.outcome.get(SETTINGS_KEY))
+
+
+def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
+    """Confirm what was chosen on the page, all of it or nothing; raises Conflict, ActionError.
+
+    `plans` gives, by type, the `shown_token` of the plan that the page showed; other set-ups stay open as they are.
+    """
+    with transaction.atomic():
+        open_ones = SetupDraft.objects.select_for_update().exclude(state=SetupState.DONE)
+        found = [draft for draft in open_ones.order_by("pk") if draft.pk in plans]
+        _check_confirmable(user, found, plans)
+        _check_relations(found)
+        changes = []
+        for draft in found:
+            link = link_of_draft(draft)
+            if change := settings_changes(draft, link):
+                changes.append(change)
+                # Once reported, it builds on the changed settings; the page that hasn't shown them confirms nothing.
+                outcome = {**draft.outcome, SETTINGS_KEY: settings_snapshot(link)}
+                SetupDraft.objects.filter(pk=draft.pk).update(outcome=outcome)
+        for draft in () if changes else found:
+            SetupDraft.objects.filter(pk=draft.pk).update(
+                state=SetupState.RUNNING, owner=user, owned_at=draft.owned_at if draft.owner == user else SyncNow(),
+                changed_at=SyncNow(), progress="", problem="",
+                outcome={**draft.outcome, "by": user.get_username()}, token=None, held_until=None,
+            )  # fmt: skip
+            mapped = changes_text(mapping_changes_of(draft)) or "no field is mapped otherwise than before"
+            log_setup(
+                user,
+                draft.entity_type,
+                f"Set-up confirmed: {plan_summary(draft)}. {mapped}. Where both sides differ at first: "
+                f"{Rule(draft.first_match).label}.",
+            )
+        transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
+    if changes:
+        raise Conflict(
+            f"After this set-up was drawn up, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
+            "begun. Confirming sets them as this plan says: look at it again, then confirm it or map the fields anew."
+        )
+
+
+def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[str, str]) -> None:
+    if not plans:
+        raise ActionError("No set-up was chosen, so nothing was begun. Choose at least one.")
+    if not found or any(draft.state == SetupState.RUNNING for draft in found):
+        raise Conflict("It was confirmed or left out already; here is how it stands.")
+    for draft in found:
+        check_owner(draft, user)
+    if any(draft.state != SetupState.COMPARED for draft in found):
+        raise ActionError("Both sides are not compared yet. Wait for the plan, then confirm it.")
+    # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.
+    if {draft.pk: shown_token(draft) for draft in found} != dict(plans):
+        raise Conflict(
+            "The plan has changed since your page was opened, so nothing was begun. Look at it and confirm again."
+        )
+    oldest = sync_now() - PLAN_LIFETIME
+    if any(draft.found_at is None or draft.found_at < oldest for draft in found):
+        raise ActionError("The plan is too old to be confirmed: people worked on both sides meanwhile. Compare again.")
+
+
+def _check_relations(found: Sequence[SetupDraft]) -> None:
+    """Check that a relation's target board exists or is confirmed with it; raises ActionError."""
+    chosen_types = {draft.pk for draft in found}
+    for draft in found:
+        chosen = parse_choices(draft.fields)
+        for one in mappable_fields(draft.entity_type):
+            if not one.target or one.target in chosen_types or not chosen.get(one.key, FieldChoice()).is_synced:
+                continue
+            link = link_of(one.target)
+            if link is None or not link.board_id or link.board_id != one.target_board:
+                raise ActionError(
+                    f"{one.label} points at the {one.target} records, whose set-up was not chosen. Choose both, or "
+                    "leave the field out of the sync."
+                )
+
+
+# What a plan comes to.
+
+
+def plan_summary(draft: SetupDraft) -> str:
+    """Return what a plan comes to, as a clause for the log."""
+    count = plan_totals(draft)
+    out = count["out"] + len(draft.found.get("unsure_of", {}))
+    return f"{count['create']:d} to create, {count['link']:d} to link, {out:d} left out"
+
+
+def plan_totals(draft: SetupDraft) -> dict[str, int]:
+    """Return how many records of each kind a plan has, with the answers about similar names."""
+    counts, pairs = draft.found.get("counts", {}), draft.found.get("near", [])
+    answers = [draft.answers.get(one["record"]) for one in pairs]
+    linked = sum(answer == one["item"] for answer, one in zip(answers, pairs, strict=True))
+    new = answers.count(ANSWER_NEW)
+    return {
+        **{name: int(counts.get(name, 0)) for name in COUNT_KEYS},
+        "create": int(counts.get("create", 0)) + new,
+        "link": int(counts.get("link", 0)) + linked,
+        "out": len(pairs) - linked - new,  # those that are like several items count as ambiguous
+        "from_items": unmatched_count(draft) if draft.creates_records else 0,
+    }
+
+
+def unmatched_count(draft: SetupDraft) -> int:
+    """Return how many unmatched items stay unmatched."""
+    paired_items = {one["item"] for one in draft.found.get("near", [])}
+    ambiguous_items = {item for items in draft.found.get("unsure_of", {}).values() for item in items}
+    return len(set(draft.found.get("free", [])) - paired_items - ambiguous_items)
+
+
+def unanswered_pairs(draft: SetupDraft) -> list[dict[str, Any]]:
+    """Return the pairs of similar names that nobody has answered."""
+    return [one for one in draft.found.get("near", []) if not answer_of(draft, one)]
+
+
+def answer_of(draft: SetupDraft, pair: Mapping[str, Any]) -> str:
+    """Return the answer about a pair; empty where there is none, or it names another item."""
+    answer = str(draft.answers.get(pair["record"], ""))
+    return answer if answer in (pair["item"], ANSWER_NEW, ANSWER_OUT) else ""
+
+
+def plan_cost(plans: Sequence[SetupDraft]) -> PlanCost:
+    """Return about what it takes to carry these out."""
+    calls = seconds = 0
+    connector = connectors.get()
+    for draft in plans:
+        count = plan_totals(draft)
+        jobs = math.ceil(count["create"] / connector.import_rows) if count["create"] >= BULK_THRESHOLD else 0
+        listings = jobs * math.ceil((int(draft.found.get("items", 0)) + count["create"]) / connector.items_per_page)
+        writes = int(draft.found.get("counts", {}).get("looks_that_write", 0)) + (0 if jobs else count["create"])
+        reads = count["linked"] + count["link"] + count["ambiguous"] + count["from_items"]
+        passes = math.ceil((reads + writes) / connector.items_per_read) + math.ceil(writes / connector.items_per_read)
+        new_columns = sum(one.column == NEW_COLUMN for one in parse_choices(draft.fields).values())
+        board = (
+            3
+            + (2 if not draft.board_id else 0)
+            + new_columns
+            + (not npd_id_column_of(draft))
+            + len(connector.webhook_events)
+        )
+        calls += board + jobs * CALLS_PER_JOB + listings + passes
+        seconds += jobs * SECONDS_PER_JOB
+    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
+    minutes = max(1, math.ceil((seconds + calls * SECONDS_PER_CALL) / 60)) if plans else 0
+    return PlanCost(calls, minutes, calls / limit if limit else None)
+
+
+# Progress of a confirmed set-up, and what is left for a person afterwards.
+
+
+RUN_WINDOW = timedelta(seconds=60)
+"""A pass later than this is no part of the run any more: an item without an e-mail waits for minutes."""
+
+CACHE_THRESHOLD = 20_000
+
+CACHE_SECONDS = 10
+"""From this many records on they are counted no more often than this: pages ask each second, per open tab."""
+
+
+@dataclass(frozen=True)
+class SetupProgress:
+    """One type of records: what was done, how many are in sync, and what waits for a person."""
+
+    draft: SetupDraft
+    title: str
+    busy: bool
+    done: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    synced: int = 0
+    waiting: int = 0
+    conflicts: int = 0
+    out: int = 0
+    total: int = 0
+
+
+def setup_progress(draft: SetupDraft) -> SetupProgress:
+    """Return one type's progress by its records' own states: one query of records, one of the queue."""
+    by_status = _by_status(draft.entity_type)
+    waiting = SyncQueue.objects.filter(
+        entity_type=draft.entity_type,
+        status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS),
+        attempts__lte=1,
+        created_at__lte=draft.changed_at,  # later jobs are everyday work
+        next_retry__lte=SyncNow() + RUN_WINDOW,
+    )
+    is_busy = draft.state == SetupState.RUNNING or (draft.state == SetupState.DONE and waiting.exists())
+    problems = [*draft.outcome.get("problems", []), *([draft.problem] if draft.problem else [])]
+    conflicts = by_status.get(RecordSyncStatus.CONFLICT, 0)
+    if conflicts and not is_busy:
+        problems.append(f"Conflicts wait for a person: {conflicts:d}.")
+    return SetupProgress(
+        draft,
+        registry.entity(draft.entity_type).board_title,
+        busy=is_busy,
+        done=list(draft.outcome.get("done", [])),
+        problems=problems,
+        synced=by_status.get(RecordSyncStatus.SYNCED, 0),
+        waiting=by_status.get(RecordSyncStatus.PENDING, 0),
+        conflicts=conflicts,
+        out=by_status.get(RecordSyncStatus.DISABLED, 0),
+        total=sum(by_status.values()),
+    )
+
+
+def _by_status(entity_type: str) -> dict[str, int]:
+    """Return how many records have each state: where they are many, from a count at most ten seconds old."""
+    key = f"sync.operations.setup.standing.{entity_type}"
+    if (cached := cache.get(key)) is not None:
+        return dict(cached)
+    records = registry.entity(entity_type).model._default_manager
+    found: dict[str, int] = dict(records.order_by().values_list("sync_status").annotate(number=Count("pk")))
+    if sum(found.values()) >= CACHE_THRESHOLD:
+        cache.set(key, found, CACHE_SECONDS)
+    return found

@@ -1,0 +1,389 @@
+"""The worker's part of a set-up: comparisons made and confirmed plans applied, each step safe to repeat.
+
+A plan is applied as `monday_setup` sets up (`boards/board_setup.py`); a person's choices stand in for the registered
+ones. What comes on top: the links that a person confirmed, and the records that are put on the board.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import transaction
+from django.db.models import Q
+
+from sync import registry
+from sync.boards.board_columns import NAME_TYPE, NPD_ID_KEY, NPD_ID_TITLE, StoredColumns, make_mapping, store_columns
+from sync.boards.board_setup import SetupChoices, apply_choices
+from sync.choices import Cause, Priority, SyncDirection
+from sync.clock import SyncNow
+from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec
+from sync.connectors.base.errors import ConnectorError, Scope
+from sync.kernel import process
+from sync.kernel.action_errors import ActionError
+from sync.limits import breaker, metered_client
+from sync.models import BoardLink, Decision, FieldMapping, RefusedItem, SetupDraft, SetupState, SyncedModel
+from sync.models.synced_model import unsynced
+from sync.operations import backfill
+from sync.operations.backfill import estimate
+from sync.operations.backfill.deferral import DeferredJobs
+from sync.operations.detect.activity_replay import enqueue_items
+from sync.operations.setup.draft import (
+    ANSWER_NEW,
+    has_column_changes,
+    link_of_draft,
+    log_setup,
+    npd_id_column_of,
+    read_columns,
+)
+from sync.operations.setup.fields import (
+    NEW_COLUMN,
+    SETTINGS_KEY,
+    FieldChoice,
+    column_problem,
+    mappable_fields,
+    parse_choices,
+    settings_changes,
+    settings_snapshot,
+)
+from sync.operations.setup.matches import compare_draft
+from sync.operations.setup.plan import BULK_THRESHOLD, plan_totals
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many
+from sync.records.item_links import EXCLUDED_KIND, ignore_item
+from sync.registry import EntitySpec, link_of
+
+log = structlog.get_logger(__name__)
+
+SaveDraft = Callable[..., None]
+"""Stores values on the draft while this worker still has it; raises DraftLost."""
+
+SetupWait = Callable[[float, str], None]
+
+
+class DraftLost(RuntimeError):
+    """Another process changed or took the worker's draft; what this one was about to store is dropped."""
+
+
+# What a person chose, as the set-up of a board asks for it.
+
+
+class DraftChoices(SetupChoices):
+    """A draft's choices; a board that is made is stored on the draft, for the link comes with the mappings."""
+
+    def __init__(self, draft: SetupDraft, save: SaveDraft) -> None:
+        self.spec, self.draft, self._save = registry.entity(draft.entity_type), draft, save
+        self.made_board = bool(draft.outcome.get("made_board"))
+        self._fields, self._chosen = mappable_fields(draft.entity_type), parse_choices(draft.fields)
+
+    def progress(self, text: str) -> None:
+        self._save(progress=text)
+
+    def board_id(self) -> str:
+        return self.draft.board_id
+
+    def board_made(self, board_id: str) -> None:
+        self._save(board_id=board_id, outcome={**self.draft.outcome, "made_board": True})
+
+    def board_gone(self, board_id: str) -> str:
+        return (
+            f"The board “{self.draft.board_name or board_id}” is gone from Monday, or hidden from the token's user. "
+            "Restore it, or choose another."
+        )
+
+    def columns(self, board: Board) -> Sequence[ColumnSpec]:
+        chosen, new = [], []
+        for one in self._fields:
+            choice, target = self._chosen.get(one.key, FieldChoice()), one.target_board or None
+            if not choice.is_synced or one.is_name:
+                continue
+            if choice.column == NEW_COLUMN:
+                if one.target and target is None:
+                    raise ActionError(
+                        f"{one.label} needs the board of the {one.target} records, which isn't set up. Set it up, too, "
+                        "or leave the field out."
+                    )
+                # A column with the id that this one should get, and another title, stays: Monday assigns an id then.
+                same_id = board.column(one.preferred_id)
+                is_free = same_id is None or same_id.title.strip().casefold() == one.label.strip().casefold()
+                preferred = one.preferred_id if is_free else None
+                new.append(ColumnSpec(one.key, one.label, one.made_type, preferred, target_board=target))
+                continue
+            column = board.column(choice.column)
+            if column is None:
+                reason = "It is not on the board any more."
+            else:
+                details = {"title": column.title, "type": column.type, "settings": column.settings}
+                reason = column_problem(one, details)
+                chosen.append(ColumnSpec(one.key, column.title, column.type, column.id, target_board=target))
+            if reason:
+                raise ActionError(f"{one.label} can't have its column: {reason} Choose another column.")
+        npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", npd_id_column_of(self.draft) or NPD_ID_KEY)
+        # Chosen columns first: one that exists must not be taken for one that is missing.
+        return [*chosen, npd_id, *new]
+
+    def check(self, link: BoardLink) -> None:
+        if changes := settings_changes(self.draft, link_of_draft(self.draft)):
+            raise ActionError(
+                f"Settings were changed elsewhere after the plan was confirmed: {changes}. Look at the plan again."
+            )
+
+    def store(self, link: BoardLink, board: BoardSetup) -> StoredColumns:
+        link.creates_records = self.draft.creates_records
+        link.save(update_fields=["creates_records"])
+        needs_pass = False
+        for position, proposal in enumerate(self.spec.mappings):
+            choice = self._chosen.get(proposal.key, FieldChoice())
+            # A field left out keeps its row, so that no later set-up counts it as new.
+            values: dict[str, Any] = {"direction": SyncDirection.NONE, "problem": ""}
+            if choice.is_synced:
+                values = {"direction": choice.direction, "rule": choice.rule, "first_match": self.draft.first_match}
+            column_id = NAME_TYPE if choice.column == NAME_TYPE else ""
+            mapping, is_new = make_mapping(link, proposal, position, column_id=column_id, **values)
+            needs_pass |= choice.is_synced if is_new else mapping.direction != values["direction"]
+            FieldMapping.objects.filter(pk=mapping.pk).update(**values)
+        stored = store_columns(self.spec, link, board, reason="as chosen")
+        stored.needs_resync |= needs_pass
+        return stored
+
+    def complete(self, link: BoardLink) -> list[str]:
+        """Link the confirmed pairs and exclude the others."""
+        pairs: list[dict[str, Any]] = self.draft.found.get("near", [])
+        by = str(self.draft.outcome.get("by", ""))
+        linked, undecided = [], {}
+        for pair in pairs:
+            answer = self.draft.answers.get(pair["record"])
+            if answer == pair["item"]:
+                record = _lock_unlinked(self.spec, pair["record"])
+                if record is None or self.spec.model._default_manager.filter(monday_id=pair["item"]).exists():
+                    continue
+                self.spec.model._default_manager.filter(pk=record.pk).update(monday_id=pair["item"])
+                RefusedItem.objects.filter(entity_type=self.spec.entity_type, item_id=pair["item"]).delete()
+                sentence = f"{by} said in the set-up that it is the item “{pair['item_name']}”: their names are alike."
+                _log_decision(record, pair["item"], "link", sentence, by)
+                linked.append(record.pk)
+            elif answer != ANSWER_NEW:
+                undecided[pair["record"]] = [pair["item"]]
+        # One statement for all: no lock on the queue before those on their records.
+        enqueue_many(self.spec.entity_type, linked, cause=Cause.PERSON, priority=Priority.BACKFILL, payload={"by": by})
+        excluded = _exclude_records(self.spec, undecided | self.draft.found.get("unsure_of", {}), by)
+        done = []
+        if linked:
+            done.append(f"linked {len(linked):d} records with items of like names, as confirmed")
+        if excluded:
+            done.append(f"left {excluded:d} records out, whose names are like items' and not confirmed")
+        if plan_totals(self.draft)["create"] >= BULK_THRESHOLD:
+            DeferredJobs(self.spec.entity_type, _unlinked_ids(self.spec)).__enter__()
+        # In the same transaction: a repeated run must recognise what it wrote itself.
+        self._save(outcome={**self.draft.outcome, SETTINGS_KEY: settings_snapshot(link_of_draft(self.draft))})
+        return done
+
+
+def apply_setup(draft: SetupDraft, save: SaveDraft, wait: SetupWait) -> dict[str, Any]:
+    """Apply a confirmed set-up and return what was done; safe to repeat anywhere. Raises ActionError, ConnectorError.
+
+    Nothing flows before the one transaction that stores the board link, with the mappings, the links that a person
+    confirmed, and the excluded records. From then on ordinary passes do the work.
+    """
+    choices = DraftChoices(draft, save)
+    # Each call renews the draft's lock: many slow ones take longer than the lock lasts.
+    result = apply_choices(choices, metered_client.connector(urgent=True, before_call=save))
+    save(progress="Putting the records on the board")
+    problems = [*result.problems, *_enqueue_records(draft, choices.spec, save, wait)]
+    return {**draft.outcome, "done": result.done, "problems": problems}
+
+
+def _exclude_records(spec: EntitySpec, items_by_record: Mapping[str, list[str]], by: str) -> int:
+    count = 0
+    for entity_id, items in items_by_record.items():
+        record = _lock_unlinked(spec, entity_id)
+        if record is None:
+            continue
+        spec.model._default_manager.filter(pk=record.pk).update(sync_enabled=False)
+        reason = f"Its name is like that of “{record}”; nobody has said whether they are the same."
+        # The likest last: it is the one that “Link again…” offers.
+        for item in reversed(items):
+            # Other records may be like it too: it stays ignored for the first; this one has its decision.
+            rows = RefusedItem.objects.filter(entity_type=spec.entity_type, item_id=item, let_go=True)
+            if not rows.exclude(entity_id=None).exclude(entity_id=record.pk).exists():
+                ignore_item(spec.entity_type, item, record.pk, reason)
+        sentence = (
+            "The set-up left it out: its name is like an item's, and nobody has said whether they are the same. "
+            "“Link again…” links it with that item; “Turn sync on” asks."
+        )
+        _log_decision(record, items[0], EXCLUDED_KIND, sentence, by)
+        count += 1
+    return count
+
+
+def _lock_unlinked(spec: EntitySpec, entity_id: str) -> SyncedModel | None:
+    records = spec.model._default_manager.select_for_update(no_key=True, of=("self",))
+    return records.filter(pk=UUID(entity_id), monday_id=None, sync_enabled=True).first()
+
+
+def _log_decision(record: SyncedModel, item: str, kind: str, sentence: str, by: str) -> None:
+    Decision.objects.create(
+        entity_type=record.entity_type(), entity_id=record.pk, remote_id=item, kind=kind, sentence=sentence,
+        actor=by, cause={"by": by, "causes": ["person"]},
+    )  # fmt: skip
+
+
+def _unlinked_ids(spec: EntitySpec) -> list[UUID]:
+    records = spec.model._default_manager.filter(monday_id=None).exclude(unsynced())
+    return list(records.order_by("created_at", "pk").values_list("pk", flat=True))
+
+
+def _enqueue_records(draft: SetupDraft, spec: EntitySpec, save: SaveDraft, wait: SetupWait) -> list[str]:
+    """Have every record reconciled: many new ones go by bulk import; return what went wrong, in words."""
+    problems: list[str] = []
+    if (open_import := backfill.open_backfill(spec.entity_type)) is not None:
+        backfill.run_remaining_steps(open_import, wait=wait)
+    if plan_totals(draft)["create"] >= BULK_THRESHOLD:
+        try:
+            found = estimate.estimate_backfill(spec, lambda done, of: save())
+            if len(found.create.ids) >= BULK_THRESHOLD:
+                done = backfill.run_backfill(found, by=str(draft.outcome.get("by", "")), wait=wait)
+                problems += [one.problem for one in done if one.problem]
+        except estimate.BackfillError as why:
+            problems.append(f"The bulk import was not used: {why} The records are created one by one.")
+    with transaction.atomic():
+        enqueue_many(spec.entity_type, _unlinked_ids(spec), cause=Cause.SWEEP, priority=Priority.BACKFILL)
+        link = link_of(spec.entity_type)
+        if draft.creates_records and link is not None:
+            # Items of excluded records may be among these: they are ignored items, and skipped when enqueued.
+            enqueue_items(link, set(draft.found.get("free", [])), cause=Cause.SWEEP)
+    notify.notify_now(spec.entity_type)
+    return problems
+
+
+# The worker's loop: compare what is drafted, apply what is confirmed, as often as it is asked.
+#
+# A draft is locked by a token for some minutes, renewed at each step; a person's change takes the lock away.
+
+
+WORKING_STATES = (SetupState.COMPARING, SetupState.RUNNING)
+LOCK_SECONDS = 180
+TRANSIENT_SCOPES = (Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE)
+
+
+def advance_drafts() -> None:
+    """Advance every draft that waits for a worker, in the order in which types are registered.
+
+    One that points at another type's board comes after it.
+    """
+    for spec in registry.entities():
+        if process.is_shutting_down():
+            return
+        draft = _lock_draft(spec.entity_type)
+        if draft is None:
+            continue
+        try:
+            _advance_draft(draft)
+        except DraftLost:
+            log.info("a set-up was changed while it was worked on", board=draft.entity_type)
+        except SoftTimeLimitExceeded:
+            raise
+        except Exception:  # an unknown error of one type must not keep the other type waiting
+            log.exception("a set-up could not be carried on", board=draft.entity_type)
+            _release_draft(
+                draft, SetupState.DRAFT, problem="NPD Sync itself failed. Please report it with the worker's log."
+            )
+
+
+def _lock_draft(entity_type: str) -> SetupDraft | None:
+    token = uuid.uuid4()
+    unlocked = Q(held_until=None) | Q(held_until__lt=SyncNow())
+    locked = SetupDraft.objects.filter(unlocked, pk=entity_type, state__in=WORKING_STATES).update(
+        token=token, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)
+    )
+    return SetupDraft.objects.select_related("owner").get(pk=entity_type) if locked else None
+
+
+def _update_draft(draft: SetupDraft, **values: Any) -> None:
+    """Store values while the draft is still this worker's, and renew its lock; raises DraftLost."""
+    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token, state=draft.state)
+    if not own_draft.update(**values, held_until=SyncNow() + timedelta(seconds=LOCK_SECONDS)):
+        raise DraftLost
+    if values:
+        draft.refresh_from_db(fields=list(values))
+
+
+def _release_draft(draft: SetupDraft, state: SetupState, **values: Any) -> None:
+    """Release the draft in another state."""
+    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
+    own_draft.update(state=state, token=None, held_until=None, progress="", **values)
+
+
+def _advance_draft(draft: SetupDraft) -> None:
+    try:
+        if draft.state == SetupState.COMPARING:
+            _compare_draft(draft)
+        else:
+            _apply_draft(draft)
+    except ActionError as why:
+        _release_draft(draft, SetupState.DRAFT, problem=str(why))
+    except ConnectorError as error:
+        if error.scope not in TRANSIENT_SCOPES:
+            _release_draft(draft, SetupState.DRAFT, problem=error.sentence)
+            return
+        # A passing error is tried again by a later run; any other one is shown to the person.
+        breaker.trip_account(error)
+        SetupDraft.objects.filter(pk=draft.pk, token=draft.token).update(
+            problem=f"{error.sentence} The set-up goes on by itself.",
+            token=None,
+            held_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
+        )
+
+
+def _compare_draft(draft: SetupDraft) -> None:
+    if (read := read_columns(draft)) is not None:
+        columns, name = read
+        has_changes = has_column_changes(draft, columns)
+        stale = {"mapped": False, "found": {}, "found_at": None} if has_changes else {}
+        # Renamed columns are followed by their id.
+        _update_draft(draft, columns=columns, board_name=name[:255], **stale)
+        if has_changes:
+            raise ActionError(
+                "The board has changed: a column that was chosen is gone or of another type. Choose again."
+            )
+    found = compare_draft(draft, lambda done, of: _update_draft(draft, progress=f"{done:,} of {of:,} compared"))
+    _release_draft(draft, SetupState.COMPARED, found=found.to_json(), found_at=SyncNow(), problem="")
+
+
+def _apply_draft(draft: SetupDraft) -> None:
+    def save(**values: Any) -> None:
+        _update_draft(draft, **values)
+
+    def wait(seconds: float, reason: str) -> None:
+        _update_draft(draft, progress=reason[:255])
+        if process.wait(seconds):
+            raise DraftLost  # the next worker goes on where this one ended
+
+    if target := _target_in_making(draft):
+        SetupDraft.objects.filter(pk=draft.pk, token=draft.token).update(
+            progress=f"Waits for the board of the {target} records, which is being made.", token=None, held_until=None
+        )
+        return
+    outcome = apply_setup(draft, save, wait)
+    outcome.pop(SETTINGS_KEY, None)
+    # Names of people stay nowhere without need; and the type may get another board some day.
+    cleared = {"found": {}, "answers": {}, "columns": {}, "board_id": ""}
+    _release_draft(draft, SetupState.DONE, outcome=outcome, problem="", changed_at=SyncNow(), **cleared)
+    if draft.owner is not None:
+        log_setup(draft.owner, draft.entity_type, "Set-up applied.")
+
+
+def _target_in_making(draft: SetupDraft) -> str:
+    """Return the type whose board a new relation of this one leads to, and another worker is making; else nothing."""
+    chosen = parse_choices(draft.fields)
+    for one in mappable_fields(draft.entity_type):
+        choice = chosen.get(one.key, FieldChoice())
+        waits = choice.is_synced and choice.column == NEW_COLUMN and one.target and not one.target_board
+        if waits and SetupDraft.objects.filter(pk=one.target, state=SetupState.RUNNING).exists():
+            return one.target
+    return ""

@@ -1,0 +1,301 @@
+"""How due jobs are worked: boards one after another under their lease, batch by batch, until nothing is due.
+
+`work` is one run within its time. `drain` goes on until nothing is left that can be done, and
+`remaining_lines` says why the rest waits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+from django.db.models import Count, Max, Min, Q
+
+from sync import registry
+from sync.choices import QueueStatus
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel import humanize, process
+from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.process import pass_log_context
+from sync.limits import breaker, pass_budget
+from sync.models import BoardLease, Intent, IntentState, SyncQueue
+from sync.operations.backfill import is_abandoned, open_backfill, recover_abandoned
+from sync.operations.backfill.deferral import needs_board
+from sync.outbox import finish, lease, notify
+from sync.outbox.claim import Claim, claim, has_due_rows
+from sync.outbox.lease import Lease, LeaseLost
+from sync.reconcile import reconcile
+from sync.reconcile.batch import PassResult
+from sync.reconcile.unconfirmed import settle_unconfirmed_creates
+from sync.records import availability
+from sync.registry import EntitySpec, link_of
+
+log = structlog.get_logger(__name__)
+
+LINGER_SECONDS = 1.0
+"""A notified worker that finds the board leased ends at once, so the holder claims once more after this."""
+
+LEASE_WAIT_SECONDS = 0.2
+
+MAX_NOTIFY_SECONDS = 120.0
+"""A worker is notified for a time this near; Beat's schedule finds what is due later."""
+
+
+@dataclass
+class WorkSummary:
+    """What one run of the worker did, in records."""
+
+    claimed: int = 0
+    completed: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+    def add(self, claimed: int, result: PassResult) -> None:
+        """Add the result of one pass."""
+        self.claimed += claimed
+        self.completed += result.completed
+        self.failed += result.failed
+        self.waiting += result.waiting
+
+
+@dataclass
+class WorkerRun:
+    """One call of `work`."""
+
+    summary: WorkSummary
+    until: float
+    wait_for_lease: bool
+    linger: bool
+
+    def work_board(self, entity_type: str) -> None:
+        """Work one board's due jobs, if there are any and the board is available."""
+        if process.is_shutting_down():
+            self._notify_others(entity_type)
+            return
+        link = link_of(entity_type)
+        if (
+            link is None
+            or not (has_due_rows(entity_type) or is_abandoned(entity_type))
+            or needs_board(entity_type)
+            or not availability.of(link).may_be_probed
+            or not breaker.probe_if_due()
+        ):
+            return
+        while (board_lease := lease.acquire(link)) is None:
+            if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
+                return
+        finished = False
+        try:
+            finished = self._work_batches(board_lease)
+        except LeaseLost as lost:
+            log.warning("board lost", board=entity_type, reason=str(lost))
+        finally:
+            # Where PostgreSQL has ended our connection a new one is tried; else the lease expires by itself.
+            try:
+                board_lease.release()
+            except (OperationalError, InterfaceError):
+                connection.close()
+                with suppress(OperationalError, InterfaceError):
+                    board_lease.release()
+        # Only after the release: a worker that is notified while the lease is taken ends at once.
+        if not finished or process.is_shutting_down():
+            self._notify_others(entity_type)
+
+    def _notify_others(self, entity_type: str) -> None:
+        """Notify another worker where the board still has due jobs."""
+        if has_due_rows(entity_type):
+            notify.notify_now(entity_type)
+
+    def _work_batches(self, board_lease: Lease) -> bool:
+        """Reconcile batch after batch; return False where another run has to go on with the board."""
+        link = board_lease.link
+        lingered = not self.linger
+        while True:
+            if process.is_shutting_down() or time.monotonic() > self.until or needs_board(link.entity_type):
+                return False
+            if not availability.of(link).is_available or not _settle_unconfirmed(board_lease):
+                break
+            if (grant := pass_budget.grant_calls(link)) is None:
+                break
+            with grant:
+                claimed = claim(board_lease, grant.size, only_urgent=grant.only_urgent)
+                if claimed:
+                    self._run_pass(board_lease, claimed)
+            if claimed:
+                continue
+            if lingered:
+                return True
+            board_lease.renew()
+            process.wait(LINGER_SECONDS)
+            lingered = True
+        # Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep.
+        board = availability.of(link)
+        if self.summary.claimed and board.is_temporary and board.until:
+            seconds = (board.until - sync_now()).total_seconds()
+            if 0 < seconds <= MAX_NOTIFY_SECONDS:
+                notify.notify_later(link.entity_type, seconds)
+        return True
+
+    def _run_pass(self, board_lease: Lease, claimed: list[Claim]) -> None:
+        def store_fault() -> None:
+            rows = [row for one in claimed for row in one.rows]
+            with board_lease.transaction():
+                if len(claimed) > 1:
+                    finish.release(rows, board_lease.token, reason, isolate=True)
+                else:
+                    finish.fail_unsettled(rows, board_lease.token, reason)
+
+        # An error of our own costs a batch no attempt: its records come back one by one, and then it counts.
+        with pass_log_context(board_lease.link.entity_type) as batch_id:
+            try:
+                self.summary.add(len(claimed), reconcile(board_lease, claimed, batch_id))
+            # Another worker may have the board by now: nothing of this pass may be stored.
+            except LeaseLost:
+                raise
+            except Exception as error:
+                log.exception("look failed", records=len(claimed))
+                fault = type(error).__name__
+                reason = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
+                retry_on_lock_timeout(store_fault)
+                self.summary.failed += len(claimed) == 1
+
+
+def _settle_unconfirmed(board_lease: Lease) -> bool:
+    """Settle what is known only now; return False where Monday can't be asked."""
+    if board_lease.link.npd_id_problem:
+        return True  # they are found by that column: until it is back, nothing is created again
+    try:
+        settle_unconfirmed_creates(board_lease)
+        recover_abandoned(board_lease)
+    except ConnectorError as error:
+        breaker.trip(board_lease.link, error)
+        return False
+    return True
+
+
+def work(
+    entity_type: str | None = None, *, seconds: float | None = None, wait_for_lease: bool = False, linger: bool = False
+) -> WorkSummary:
+    """Work due jobs, of one type or of all, until none is due or the time (half a task's limit) is over.
+
+    A board that another worker has leased is left to it, or waited for with `wait_for_lease`. With `linger`
+    the lease is kept a second longer, for notified workers that found it taken.
+    """
+    limit = seconds if seconds is not None else settings.CELERY_TASK_TIME_LIMIT / 2
+    run = WorkerRun(WorkSummary(), time.monotonic() + limit, wait_for_lease, linger)
+    for spec in list(registry.entities()):
+        if entity_type in (None, spec.entity_type):
+            with process.board_log_context(spec.entity_type):
+                run.work_board(spec.entity_type)
+    waiting = SyncQueue.objects.filter(status=QueueStatus.PENDING)
+    run.summary.waiting = (waiting.filter(entity_type=entity_type) if entity_type else waiting).count()
+    return run.summary
+
+
+# Working the queue until nothing is due, and what is left with the reason.
+
+
+SLICE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class DrainResult:
+    """Jobs added up: claimed, and what became of them."""
+
+    claimed: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    def plus(self, summary: WorkSummary) -> DrainResult:
+        """Return the sum of this and one more run."""
+        return DrainResult(
+            self.claimed + summary.claimed, self.completed + summary.completed, self.failed + summary.failed
+        )
+
+    @property
+    def summary(self) -> str:
+        """Return the sum as a sentence."""
+        return f"{self.claimed:,} looked at: {self.completed:,} done, {self.failed:,} failed."
+
+
+DrainProgress = Callable[[DrainResult, int], None]
+
+
+def drain(
+    progress: DrainProgress | None = None, *, entity_type: str | None = None, seconds: float = SLICE_SECONDS
+) -> DrainResult:
+    """Work until nothing is due, waiting for others' leases; `progress` is called after each slice.
+
+    On shutdown it ends after the batch in hand.
+    """
+    total = DrainResult()
+    while True:
+        summary = work(entity_type, seconds=seconds if progress else None, wait_for_lease=True)
+        total = total.plus(summary)
+        if process.is_shutting_down():
+            return total
+        due = int(availability.queue_stats()["due"])
+        # Due rows that nobody could claim and nobody works on would not be claimed next time either.
+        if not (summary.claimed and due) and not _has_other_workers(entity_type):
+            return total
+        if progress:
+            progress(total, due)
+
+
+def _has_other_workers(entity_type: str | None) -> bool:
+    """Whether another worker has leased a board with due jobs."""
+    links = [link_of(spec.entity_type) for spec in registry.entities() if entity_type in (None, spec.entity_type)]
+    busy = [link for link in links if link and availability.of(link).is_available and has_due_rows(link.entity_type)]
+    leases = BoardLease.objects.filter(link__in=busy, token__isnull=False, expires__gt=SyncNow())
+    return leases.exists()
+
+
+def remaining_lines() -> list[str]:
+    """Return a line per type and state of what is left: pending with the reason, in progress, failed."""
+    lines = []
+    for spec in registry.entities():
+        found = SyncQueue.objects.filter(entity_type=spec.entity_type).aggregate(
+            waiting=Count("id", filter=Q(status=QueueStatus.PENDING)),
+            working=Count("id", filter=Q(status=QueueStatus.IN_PROGRESS)),
+            failed=Count("id", filter=Q(status=QueueStatus.FAILED)),
+            soonest=Min("next_retry", filter=Q(status=QueueStatus.PENDING)),
+        )
+        if found["waiting"]:
+            reason = _waiting_reason(spec.entity_type, found["soonest"])
+            lines.append(f"{record_count_text(found['waiting'], spec)} waiting. {reason}")
+        if found["working"]:
+            lines.append(f"{record_count_text(found['working'], spec)} in another worker's hands.")
+        if found["failed"]:
+            count = record_count_text(found["failed"], spec)
+            lines.append(f"{count} failed for good: retry them in the admin's sync queue.")
+    return lines
+
+
+def _waiting_reason(entity_type: str, soonest: datetime) -> str:
+    """Return why jobs of this type still wait, the cause that concerns most of them first."""
+    if reason := availability.of(entity_type).waiting_reason:
+        return reason
+    # Records that travel in a bulk import are reconciled once its outcome is known.
+    if backfill := open_backfill(entity_type):
+        return f"A backfill is putting {backfill.rows:,} of them on the board; see `manage.py sync_backfill`."
+    # Records with an unconfirmed call are not touched before its deadline.
+    calls = Intent.objects.filter(entity_type=entity_type, state=IntentState.OPEN, deadline__gt=SyncNow())
+    if until := calls.aggregate(Max("deadline"))["deadline__max"]:
+        at = humanize.time_of_day(until, seconds=True)
+        return f"The outcome of a call to Monday is not known; it is looked for at {at}."
+    if soonest <= sync_now():
+        return "They are due now."
+    return f"The next one is due at {humanize.time_of_day(soonest, seconds=True)}."
+
+
+def record_count_text(number: int, spec: EntitySpec) -> str:
+    """Return the number with the type's name: "1 contact", "2 contacts"."""
+    options = spec.model._meta
+    return f"{number:,} {options.verbose_name if number == 1 else options.verbose_name_plural}"

@@ -1,0 +1,163 @@
+"""How a claimed row ends: completed, failed, released or deferred, always fenced by the lease's token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, connection, transaction
+
+from sync.choices import Cause
+from sync.kernel.counters import FAILED_ATTEMPTS, FAILED_JOBS, Increment, increment
+from sync.models import SyncQueue
+from sync.models.outbox_row import BACKOFF_MINUTES
+from sync.outbox.queue_rows import mark_failed
+
+_COMPLETE = """
+    UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
+        error_message = %s, reason = ''
+    WHERE id = ANY (%s::bigint[]) AND lease_token = %s AND status = 'in_progress'
+"""
+
+_FAIL = """
+    UPDATE sync_queue SET status = 'failed', finished_at = sync_now(), lease_token = NULL, error_message = %s
+    WHERE id = %s AND lease_token = %s AND status = 'in_progress'
+"""
+
+_RETURN = """
+    UPDATE sync_queue AS leaving SET status = 'pending', lease_token = NULL, attempts = {attempts},
+        next_retry = {due}, error_message = coalesce(%(error)s, error_message), reason = %(reason)s,
+        claim_alone = %(alone)s, causes = causes | %(cause)s, counted = false
+    WHERE id = ANY (%(ids)s) AND lease_token = %(token)s AND status = 'in_progress'
+"""
+
+# The row ends and its knowledge is merged into the pending row: its urgency and, unless a save wrote the
+# pending row, its attempts and the later time. The two unique indexes make the pending row the only one.
+_MERGE_INTO_PENDING = """
+    WITH moved AS (
+        UPDATE sync_queue AS waiting SET
+            priority = least(waiting.priority, leaving.priority),
+            attempts = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.attempts, {attempts})
+                       ELSE waiting.attempts END,
+            next_retry = CASE WHEN waiting.causes & %(save)s = 0 THEN greatest(waiting.next_retry, {due})
+                         ELSE waiting.next_retry END,
+            causes = waiting.causes | leaving.causes, payload = leaving.payload || waiting.payload,
+            claim_alone = waiting.claim_alone OR %(alone)s
+        FROM sync_queue AS leaving CROSS JOIN LATERAL (
+            SELECT id FROM sync_queue AS same
+            WHERE same.status = 'pending' AND same.entity_type = leaving.entity_type
+              AND same.entity_id = leaving.entity_id AND same.direction = leaving.direction
+            UNION ALL
+            SELECT id FROM sync_queue AS same
+            WHERE same.status = 'pending' AND same.entity_type = leaving.entity_type
+              AND same.entity_id IS NULL AND leaving.entity_id IS NULL AND same.remote_id = leaving.remote_id
+        ) AS same
+        WHERE leaving.id = ANY (%(ids)s) AND leaving.lease_token = %(token)s AND leaving.status = 'in_progress'
+          AND waiting.id = same.id AND waiting.status = 'pending'
+        RETURNING leaving.id AS left_id, waiting.id AS waiting_id
+    )
+    UPDATE sync_queue AS row SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
+        error_message = 'superseded by #' || moved.waiting_id, reason = ''
+    FROM moved WHERE row.id = moved.left_id
+"""
+
+_ATTEMPTS_BEFORE = "leaving.attempts - leaving.counted::int"
+_ATTEMPTS_COUNTED = "leaving.attempts"
+_DUE_AS_BEFORE = "leaving.next_retry"
+_DUE_LATER = "sync_now() + make_interval(secs => %(seconds)s)"
+
+_DUE_AFTER_BACKOFF = (
+    "coalesce(leaving.last_attempt, sync_now()) + make_interval(secs => %(seconds)s * (0.9 + 0.2 * random()))"
+)
+
+
+def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
+    """Complete rows after their record's pass; return how many were still ours."""
+    ids = [row.id for row in rows]
+    if not ids:
+        return 0
+    with connection.cursor() as cursor:
+        # As one text: a hundred ids written out one by one take longer than the statement.
+        cursor.execute(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
+        return int(cursor.rowcount)
+
+
+def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
+    """Count a failure of the record itself; return whether it was the last attempt: the job has failed.
+
+    Of a record's due rows the one with the most attempts continues, the others end with it. A row that was
+    not due stays pending as it was.
+    """
+    counted_rows = [row for row in rows if row.counted] or list(rows)
+    leading = max(counted_rows, key=lambda row: (row.attempts, -row.id))
+    complete([row for row in counted_rows if row.id != leading.id], token, f"superseded by #{leading.id}")
+    release([row for row in rows if row not in counted_rows], token, "")
+    is_final = leading.attempts >= leading.max_attempts
+    board = leading.entity_type
+    increment([Increment(FAILED_ATTEMPTS, board), Increment(FAILED_JOBS, board, value=float(is_final))])
+    if is_final:
+        with connection.cursor() as cursor:
+            cursor.execute(_FAIL, [error, leading.id, token])
+    else:
+        minutes = BACKOFF_MINUTES[min(max(leading.attempts, 1), len(BACKOFF_MINUTES)) - 1]
+        values = {"error": error, "cause": int(Cause.FAILURE), "seconds": minutes * 60}
+        _return_to_pending([leading.id], token, _ATTEMPTS_COUNTED, _DUE_AFTER_BACKOFF, values)
+    return is_final
+
+
+def fail_unsettled(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:
+    """As `fail`, for a failure that no settling tells of: the record and its ledger say it too."""
+    is_final = fail(rows, token, error)
+    mark_failed(rows[0].entity_type, rows[0].entity_id, error, is_final=is_final)
+    return is_final
+
+
+def release(rows: Iterable[SyncQueue], token: UUID, reason: str, *, isolate: bool = False) -> None:
+    """Return rows to pending, with their attempt and due time: it wasn't their record that stopped them."""
+    _return_to_pending(
+        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_AS_BEFORE, {"reason": reason, "alone": isolate}
+    )
+
+
+def defer(rows: Iterable[SyncQueue], token: UUID, seconds: float, reason: str) -> None:
+    """Return rows to pending with their attempt, due after a wait of the record's own."""
+    _return_to_pending(
+        [row.id for row in rows], token, _ATTEMPTS_BEFORE, _DUE_LATER, {"reason": reason, "seconds": seconds}
+    )
+
+
+def _return_to_pending(ids: Sequence[int], token: UUID, attempts: str, due: str, values: Mapping[str, Any]) -> None:
+    """Make rows pending again; where a save has written another row meanwhile, merge them into that one."""
+    if not ids:
+        return
+    defaults = {"error": None, "reason": "", "alone": False, "cause": 0, "seconds": 0, "save": int(Cause.SAVE)}
+    params = {**defaults, **values, "token": token, "ids": list(ids)}
+    with connection.cursor() as cursor:
+        cursor.execute(_MERGE_INTO_PENDING.format(attempts=attempts, due=due), params)
+        if cursor.rowcount == len(ids):
+            return
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(_RETURN.format(attempts=attempts, due=due), params)
+    except IntegrityError:  # a save committed its row between the two statements
+        for row_id in ids:
+            _return_to_pending([row_id], token, attempts, due, values)
+
+
+def release_orphaned(entity_type: str, token: UUID) -> None:
+    """Take back the rows of a worker that died or lost the board.
+
+    A row that was claimed with others gets its attempt back and is claimed alone next; a row that was alone
+    keeps it, because its own record may have killed the worker.
+    """
+    orphaned = SyncQueue.objects.filter(entity_type=entity_type, status="in_progress").exclude(lease_token=token)
+    shared_claims: dict[UUID, list[SyncQueue]] = {}
+    for row in orphaned.select_for_update().order_by("entity_id", "id"):
+        assert row.lease_token is not None
+        if row.claim_size > 1:
+            shared_claims.setdefault(row.lease_token, []).append(row)
+        else:
+            fail_unsettled([row], row.lease_token, "The worker ended while it looked at this record alone.")
+    for owner, rows in shared_claims.items():
+        release(rows, owner, "Its worker ended before it was done.", isolate=True)

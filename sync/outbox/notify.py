@@ -1,0 +1,144 @@
+"""The wake-up that notifies workers of due rows: on commit, at most once a second.
+
+Losing one does no harm.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from functools import lru_cache
+from typing import Any
+
+import structlog
+from celery import current_app
+from django.conf import settings
+from django.db import transaction
+from django.db.models.signals import post_delete, post_save
+from kombu import Connection
+from kombu.pools import producers
+
+from sync.models import SyncedModel
+
+log = structlog.get_logger(__name__)
+INTERVAL_SECONDS = 1.0
+POOL_WAIT_SECONDS = 0.1
+_last_sent: dict[str, float] = {}
+
+_scheduled: dict[tuple[str, bool], threading.Timer] = {}
+"""For each board one timer for the end of its second, and one (True) for a later time."""
+
+_lock = threading.Lock()
+
+
+def notify_board(entity_type: str) -> bool:
+    """Send a wake-up for this type's board, at most one a second and process; return whether one was sent.
+
+    One that comes sooner is sent at the end of that second, once for many: the worker that the last wake-up
+    started may have finished before this one's row was there.
+    """
+    with _lock:
+        now = time.monotonic()
+        left = _last_sent.get(entity_type, -INTERVAL_SECONDS) + INTERVAL_SECONDS - now
+        if left > 0:
+            # One timer ends the second for all wake-ups that come within it.
+            _schedule(entity_type, left)
+            return False
+        _last_sent[entity_type] = now
+    return notify_now(entity_type)
+
+
+def notify_later(entity_type: str, seconds: float) -> None:
+    """Send a wake-up in so many seconds; the latest call counts, and it is lost when this process ends."""
+    with _lock:
+        timer = _scheduled.pop((entity_type, True), None)
+        if timer is not None:
+            timer.cancel()
+        _schedule(entity_type, seconds, distant=True)
+
+
+def cancel_scheduled() -> None:
+    """Cancel the scheduled wake-ups, as when this process ends."""
+    with _lock:
+        for timer in _scheduled.values():
+            timer.cancel()
+        _scheduled.clear()
+
+
+def _schedule(entity_type: str, seconds: float, *, distant: bool = False) -> None:
+    key = (entity_type, distant)
+    if key not in _scheduled:
+        timer = threading.Timer(seconds, _fire, key)
+        timer.daemon = True  # no process waits for it to end
+        timer.start()  # before it is stored: one that failed to start would block the next
+        _scheduled[key] = timer
+
+
+def _fire(entity_type: str, distant: bool) -> None:
+    with _lock:
+        if _scheduled.get((entity_type, distant)) is not threading.current_thread():
+            return  # another timer replaced it while it fired
+        del _scheduled[entity_type, distant]
+        # The wake-up of a timer counts toward the next second's limit too.
+        _last_sent[entity_type] = time.monotonic()
+    notify_now(entity_type)
+
+
+def notify_now(entity_type: str) -> bool:
+    """Send a wake-up now; a broker that doesn't answer costs 200 ms at most and is logged."""
+    return send_task("sync.work_board", entity_type)
+
+
+def send_task(task: str, *args: str) -> bool:
+    """Run the task of this name now; a broker that doesn't answer costs 200 ms at most and is logged.
+
+    Every task that is sent like this also runs by the schedule, which does the work of a lost message.
+    """
+    try:
+        with producers[_connection(os.getpid())].acquire(block=True, timeout=POOL_WAIT_SECONDS) as producer:
+            # By name: who asks for work need not import who does it.
+            current_app.send_task(task, args=args, producer=producer, retry=False, ignore_result=True)
+    except Exception as error:  # whatever the broker's library raises: the rows are stored, the schedule finds them
+        details: dict[str, object] = {"task": task, "about": args, "error": type(error).__name__}
+        # Where a module is missing, beat and the workers can't start either, so no schedule helps: an error.
+        if isinstance(error, ImportError):
+            log.error("wake-up not sent; no worker can take one", **details, why=broker_problem(error))
+        else:
+            log.warning("wake-up not sent; the schedule brings the next", **details, why=broker_problem(error))
+        return False
+    return True
+
+
+def broker_problem(error: Exception) -> str:
+    """Why the broker can't be reached, and what to do, as a sentence without an address."""
+    if isinstance(error, ImportError):
+        module = f"“{error.name}”" if error.name else "of its transport"
+        return (
+            f"The Python module {module}, which the way to Celery's broker needs, can't be imported here: install "
+            "requirements.txt whole (pip install -r requirements.txt), then start web, worker and beat again."
+        )
+    return "Celery's broker doesn't answer: check CELERY_BROKER_URL or REDIS_URL, and the server."
+
+
+@lru_cache(maxsize=1)
+def _connection(process_id: int) -> Connection:
+    """A connection for each process, with shorter timeouts than the one that a worker reads from."""
+    default = current_app.connection_for_write()
+    return default.clone(transport_options={**(default.transport_options or {}), **settings.WAKE_UP_TRANSPORT_OPTIONS})
+
+
+# post_save and post_delete of a synced record notify a worker when the transaction commits.
+
+
+def connect_signals() -> None:
+    """Listen to every model; those that are not synced are ignored."""
+    post_save.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.save")
+    post_delete.connect(notify_on_commit, dispatch_uid="sync.outbox.notify.delete")
+
+
+def notify_on_commit(sender: type[Any], **kwargs: Any) -> None:
+    """Send the wake-up once the change is visible; a failure to send it never fails the save."""
+    if issubclass(sender, SyncedModel):
+        entity_type = sender.entity_type()
+        transaction.on_commit(lambda: notify_board(entity_type), robust=True)

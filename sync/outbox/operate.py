@@ -1,0 +1,276 @@
+"""What people do to queue rows, one or a hundred thousand: retry, cancel, discard, in bulk statements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+from uuid import UUID
+
+import structlog
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db import OperationalError, connection, transaction
+from django.db.models import Count, Q, QuerySet
+from psycopg.errors import DeadlockDetected, LockNotAvailable
+
+from sync.choices import Cause, Priority, QueueStatus, SyncStatus
+from sync.kernel.action_errors import ROWS_LOCKED, Conflict, CountChanged, PartiallyDone
+from sync.kernel.conflict_store import current_store
+from sync.kernel.db import retry_on_lock_timeout
+from sync.models import SyncMetadata, SyncQueue
+from sync.models.outbox_row import QueueAction
+from sync.outbox import notify
+from sync.outbox.lease import LOCK_TIMEOUT_MS
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+CHUNK = 1_000
+
+_COMPLETE = """
+    UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), error_message = %s, reason = ''
+    WHERE id = ANY (%s)
+"""
+
+# Where several failed jobs are about one record, the newest one's operation goes on.
+_RETRY = """
+    INSERT INTO sync_queue AS row ({key}, {also}, operation, payload, priority, causes, max_attempts, next_retry)
+    SELECT DISTINCT ON ({key}) {key}, {also}, operation, payload || jsonb_build_object('by', %(by)s::text),
+        %(priority)s, causes | {person}, max_attempts, sync_now()
+    FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS {null} NULL ORDER BY {key}, id DESC
+    ON CONFLICT ({key}) WHERE status = 'pending' AND entity_id IS {null} NULL
+    DO UPDATE SET
+        priority = least(row.priority, excluded.priority), causes = row.causes | excluded.causes,
+        payload = row.payload || excluded.payload,
+        attempts = 0, next_retry = least(row.next_retry, excluded.next_retry), error_message = '', reason = ''
+"""
+
+_RETRY_RECORDS = _RETRY.format(
+    key="entity_type, entity_id, direction", also="remote_id", null="NOT", person=int(Cause.PERSON)
+)
+
+_RETRY_ITEMS = _RETRY.format(key="entity_type, remote_id", also="direction", null="", person=int(Cause.PERSON))
+
+_MAKE_DUE = f"""
+    UPDATE sync_queue SET attempts = 0, next_retry = least(next_retry, sync_now()), error_message = '', reason = '',
+        priority = least(priority, %(priority)s), causes = causes | {int(Cause.PERSON)},
+        payload = payload || jsonb_build_object('by', %(by)s::text)
+    WHERE id = ANY (%(ids)s)
+"""  # noqa: S608 - a number of ours
+
+_ADD_DECISIONS = """
+    INSERT INTO sync_decisions (entity_type, entity_id, remote_id, kind, sentence, actor, cause)
+    SELECT entity_type, entity_id, coalesce(remote_id, ''), 'steered', %(sentence)s, %(by)s,
+        jsonb_build_object('by', %(by)s::text, 'causes', ARRAY['person'], 'rows', array_agg(id ORDER BY id))
+    FROM sync_queue WHERE id = ANY (%(ids)s) AND entity_id IS NOT NULL
+    GROUP BY entity_type, entity_id, remote_id
+"""
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """How many rows were changed, how many were in progress, and how many others the action doesn't fit."""
+
+    done: int
+    in_flight: int
+    left: int
+
+
+def expected_rows(rows: QuerySet[SyncQueue], expected: int) -> QuerySet[SyncQueue]:
+    """Return just the rows that match now, if there are as many as expected; raises CountChanged.
+
+    Rows that match later are not among them. Finished rows are counted, and left out: no action fits them.
+    """
+    live = ~Q(status=QueueStatus.COMPLETED)
+    found = rows.order_by().aggregate(all=Count("pk"), ids=ArrayAgg("pk", filter=live, default=[]))
+    if found["all"] != expected:
+        raise CountChanged(expected, found["all"])
+    return SyncQueue.objects.filter(pk__in=found["ids"])
+
+
+def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.EDIT) -> BulkResult:
+    """Make failed and pending jobs due now, with all their attempts."""
+
+    def retry_chunk(failed: list[int], pending: list[int]) -> int:
+        params = {"by": by, "priority": int(priority)}
+        # A pending row becomes due as it is; a failed one ends, and a new row takes its place in the outbox.
+        _execute(_MAKE_DUE, {"ids": pending, **params}, pending)
+        _complete(failed, f"retried by {by}")
+        for sql in (_RETRY_RECORDS, _RETRY_ITEMS):
+            _execute(sql, {"ids": failed, **params}, failed)
+        done = [*failed, *pending]
+        _add_decisions(done, by, f"{by} had it tried again at once, with all its attempts.")
+        entity_types = SyncQueue.objects.filter(pk__in=done).order_by().values_list("entity_type", flat=True).distinct()
+        for entity_type in list(entity_types):
+            # After the commit: a worker that is notified earlier would not see the rows.
+            transaction.on_commit(partial(notify.notify_now, entity_type), robust=True)
+        return len(done)
+
+    return _operate("retried", by, rows, retry_chunk)
+
+
+def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+    """End pending jobs without a pass.
+
+    Resolutions that they were to apply are returned to be decided again.
+    """
+
+    def cancel_chunk(failed: list[int], pending: list[int]) -> int:
+        _complete(pending, f"cancelled by {by}")
+        # A person's resolution would otherwise wait for a pass that doesn't come.
+        for entity_type, records in _records(pending).items():
+            reason = f"{by} cancelled the look that was to carry it out."
+            current_store().reject_resolutions(entity_type, records, reason)
+        _add_decisions(pending, by, f"{by} cancelled the look that waited. The next change of the record brings one.")
+        _clear_failed(pending)
+        return len(pending)
+
+    return _operate("cancelled", by, rows, cancel_chunk)
+
+
+def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
+    """Discard failed jobs; their records stay as they are until something changes."""
+
+    def discard_chunk(failed: list[int], pending: list[int]) -> int:
+        _complete(failed, f"discarded by {by}")
+        _add_decisions(failed, by, f"{by} discarded what was given up. The next change of the record brings a look.")
+        _clear_failed(failed)
+        return len(failed)
+
+    return _operate("discarded", by, rows, discard_chunk)
+
+
+_INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
+    QueueAction.RETRY: {QueueStatus.COMPLETED: "is completed; save the record or use “Sync now” to look at it again."},
+    QueueAction.CANCEL: {
+        QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
+        QueueStatus.FAILED: ("was given up after its last attempt, and waits no more. Discard it, or retry it."),
+    },
+    QueueAction.DISCARD: {
+        QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
+        QueueStatus.PENDING: "waits, and was not given up. Cancel it instead.",
+    },
+}
+"""What a row says where an action doesn't fit it, and what to do instead."""
+
+
+def operate_one(row_id: int, action: QueueAction, by: str) -> SyncQueue:
+    """Retry, cancel or discard one job; return the row as it is now, of a retry the one that waits.
+
+    A retry goes ahead of other work. Raises Conflict with what to do instead where it can't be done.
+    """
+    row = SyncQueue.objects.filter(pk=row_id).first()
+    if row is None:
+        raise Conflict(f"There is no queue row {row_id}.")
+    if reason := _INSTEAD[action].get(row.status):
+        raise Conflict(f"Row {row_id} {reason}")
+    rows = SyncQueue.objects.filter(pk=row_id)
+    if action is QueueAction.RETRY:
+        result = retry(rows, by, priority=Priority.PERSON)
+    else:
+        result = cancel(rows, by) if action is QueueAction.CANCEL else discard(rows, by)
+    if result.in_flight:
+        raise Conflict(f"Row {row_id} is being worked on right now; wait until it is done.")
+    if not result.done:
+        raise Conflict(f"Row {row_id} changed at the same moment. Look at it again.")
+    same = {"entity_id": row.entity_id, "direction": row.direction}
+    if row.entity_id is None:
+        same = {"entity_id": None, "remote_id": row.remote_id}
+    waiting = SyncQueue.objects.filter(entity_type=row.entity_type, status=QueueStatus.PENDING, **same)
+    return (waiting.first() if action is QueueAction.RETRY else None) or rows.get()
+
+
+def _operate(action: str, by: str, rows: QuerySet[SyncQueue], act: Callable[[list[int], list[int]], int]) -> BulkResult:
+    """Change the rows chunk by chunk, each in a transaction: a save waits for one chunk at most.
+
+    `act` gets a chunk's failed and pending rows, locked, and returns how many it changed. Raises PartiallyDone
+    where some chunks are done and a save holds on to the rows of the next, Conflict where none is.
+    """
+    finished = rows.order_by().filter(status=QueueStatus.COMPLETED).count()
+    ids = list(rows.order_by("pk").exclude(status=QueueStatus.COMPLETED).values_list("pk", flat=True))
+    done = in_flight = 0
+    for start in range(0, len(ids), CHUNK):
+        # Inside the caller's transaction a second chunk can't be retried alone: the rows of the first stay
+        # locked.
+        is_nested = connection.in_atomic_block and start > 0
+        work = partial(_operate_chunk, act, ids[start : start + CHUNK])
+        try:
+            changed, busy = work() if is_nested else retry_until_unlocked(work)
+        except Conflict as error:
+            if not done:
+                raise
+            log.warning("queue steered in part", what=action, by=by, rows=done, of=len(ids))
+            raise PartiallyDone(done, len(ids)) from error
+        done, in_flight = done + changed, in_flight + busy
+    found = BulkResult(done, in_flight, len(ids) - done - in_flight + finished)
+    log.info("queue steered", what=action, by=by, rows=done, in_flight=in_flight, left=found.left)
+    return found
+
+
+def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int]) -> tuple[int, int]:
+    """Return how many rows were changed, and how many are in progress."""
+    rows = SyncQueue.objects.filter(pk__in=ids)
+    by_status: dict[str, list[int]] = {QueueStatus.FAILED: [], QueueStatus.PENDING: []}
+    # Below PostgreSQL's deadlock_timeout: the victim of a deadlock could be the save.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{LOCK_TIMEOUT_MS}ms"])
+        # The lock comes first: what a row is may have changed since the page was shown. In the order of their
+        # ids, so that two actions on the same rows lock them alike. A row in progress belongs to its worker.
+        locked = rows.filter(status__in=list(by_status)).select_for_update().order_by("pk")
+        for pk, status in locked.values_list("pk", "status"):
+            by_status[status].append(pk)
+        in_flight = rows.filter(status=QueueStatus.IN_PROGRESS).count()
+        return act(by_status[QueueStatus.FAILED], by_status[QueueStatus.PENDING]), in_flight
+
+
+def retry_until_unlocked(work: Callable[[], T]) -> T:
+    """Run a transaction, again when it had to give way to a save; raises Conflict where saves hold on to their rows.
+
+    A save may have locked one row and want another that is locked here: the save never gives way.
+    """
+    try:
+        return retry_on_lock_timeout(work)
+    except OperationalError as error:
+        # Only lock waits and deadlocks are a save's; any other database error is raised as it is.
+        if not isinstance(error.__cause__, LockNotAvailable | DeadlockDetected):
+            raise
+        raise Conflict(ROWS_LOCKED) from error
+
+
+def _execute(sql: str, params: Any, ids: Sequence[int]) -> None:
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, params)
+
+
+def _complete(ids: Sequence[int], message: str) -> None:
+    _execute(_COMPLETE, [message, list(ids)], ids)
+
+
+def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:
+    _execute(_ADD_DECISIONS, {"ids": list(ids), "by": by, "sentence": sentence}, ids)
+
+
+def _records(ids: Sequence[int]) -> dict[str, list[UUID]]:
+    """The records that these rows are about, by type."""
+    rows = SyncQueue.objects.filter(pk__in=ids, entity_id__isnull=False).order_by("entity_type", "entity_id")
+    found: dict[str, list[UUID]] = {}
+    for entity_type, entity_id in rows.values_list("entity_type", "entity_id").distinct():
+        if entity_id is not None:
+            found.setdefault(entity_type, []).append(entity_id)
+    return found
+
+
+def _clear_failed(ids: Sequence[int]) -> None:
+    for entity_type, records in _records(ids).items():
+        # The ledger says `failed` as long as one failed job of the record is left.
+        still_failed = SyncQueue.objects.filter(
+            entity_type=entity_type, entity_id__in=records, status=QueueStatus.FAILED
+        )
+        cleared = set(records) - set(still_failed.values_list("entity_id", flat=True))
+        SyncMetadata.objects.filter(
+            entity_type=entity_type,
+            system="monday",
+            sync_status=SyncStatus.FAILED,
+            entity_id__in=[str(record) for record in cleared],
+        ).update(sync_status=SyncStatus.PENDING)

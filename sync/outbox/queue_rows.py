@@ -1,0 +1,130 @@
+"""How a reason for a pass becomes a pending row: one row however many reasons there are, and the record says
+pending.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import F
+
+from sync import registry
+from sync.choices import Cause, Operation, Priority, QueueDirection, RecordSyncStatus, SyncStatus
+from sync.kernel.conflict_store import current_store
+from sync.models import SyncMetadata
+
+# DO UPDATE and never DO NOTHING: the row it locks stays locked until this transaction commits.
+_MERGE = """
+    DO UPDATE SET
+        priority = least(sync_queue.priority, excluded.priority),
+        next_retry = least(sync_queue.next_retry, excluded.next_retry),
+        causes = sync_queue.causes | excluded.causes,
+        payload = sync_queue.payload || excluded.payload
+"""
+
+RECORD_UPSERT = f"""
+    ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL {_MERGE}
+"""
+"""The end of an INSERT of a record's row: an already pending row is merged with the new one."""
+
+ITEM_UPSERT = f"""
+    ON CONFLICT (entity_type, remote_id) WHERE status = 'pending' AND entity_id IS NULL {_MERGE}
+"""
+"""The same for an unmatched item."""
+
+_ENQUEUE_RECORDS = f"""
+    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT %(entity_type)s, id, %(direction)s, %(operation)s, %(payload)s::jsonb, %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => %(seconds)s)
+    FROM unnest(%(ids)s::uuid[]) AS id ORDER BY id
+    {RECORD_UPSERT}
+"""  # noqa: S608 - made of the constant above
+
+_ENQUEUE_ITEM = f"""
+    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
+    VALUES (%(entity_type)s, %(remote_id)s, 'to_npd', 'create', %(payload)s::jsonb, %(priority)s, %(cause)s,
+            sync_now() + make_interval(secs => %(seconds)s))
+    {ITEM_UPSERT}
+"""  # noqa: S608 - made of the constant above
+
+
+def enqueue_many(
+    entity_type: str,
+    ids: Iterable[UUID],
+    *,
+    cause: Cause,
+    priority: Priority,
+    direction: QueueDirection = QueueDirection.TO_MONDAY,
+    operation: Operation = Operation.UPDATE,
+    payload: Mapping[str, Any] | None = None,
+    due_in_seconds: float = 0,
+) -> None:
+    """Enqueue many records in one statement, in the caller's transaction."""
+    params: dict[str, Any] = {
+        "entity_type": entity_type,
+        "ids": list(ids),
+        "direction": direction,
+        "operation": operation,
+        "payload": json.dumps(dict(payload or {})),
+        "priority": int(priority),
+        "cause": int(cause),
+        "seconds": due_in_seconds,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_ENQUEUE_RECORDS, params)
+
+
+def enqueue_item(
+    entity_type: str,
+    remote_id: str,
+    *,
+    cause: Cause,
+    priority: Priority,
+    due_in_seconds: float,
+    payload: Mapping[str, Any] | None = None,
+) -> None:
+    """Enqueue an unmatched item."""
+    params: dict[str, Any] = {
+        "entity_type": entity_type,
+        "remote_id": remote_id,
+        "payload": json.dumps(dict(payload or {})),
+        "priority": int(priority),
+        "cause": int(cause),
+        "seconds": due_in_seconds,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_ENQUEUE_ITEM, params)
+
+
+# The status of a record that a pass could not settle: nothing says `synced` that may differ.
+
+
+def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_final: bool) -> None:
+    """Make a synced record pending after a failure, and tell its ledger, `failed` if it is final."""
+    if entity_id is None:
+        return
+    mark_pending(entity_type, entity_id)
+    # A resolution that no pass will apply any more is returned to the person.
+    if is_final:
+        current_store().reject_resolutions(entity_type, [entity_id], f"Your choice could not be carried out: {error}")
+    SyncMetadata.objects.filter(entity_type=entity_type, system="monday", entity_id=str(entity_id)).update(
+        sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
+        last_error=error,
+        error_count=F("error_count") + 1,
+    )
+
+
+def mark_pending(entity_type: str, entity_id: UUID) -> None:
+    """A row of a person or of a failure is pending, so the record is not known to be in sync."""
+    mark_many_pending(entity_type, [entity_id])
+
+
+def mark_many_pending(entity_type: str, entity_ids: Sequence[UUID]) -> None:
+    """Make those of these records pending that are synced, in one statement."""
+    records = registry.entity(entity_type).model._default_manager
+    # Only synced records: a conflict or a question must not turn into `pending`.
+    records.filter(pk__in=entity_ids, sync_status=RecordSyncStatus.SYNCED).update(sync_status=RecordSyncStatus.PENDING)

@@ -1,0 +1,145 @@
+"""The one operation behind every cause: read both sides, merge, announce, write, settle."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+
+import structlog
+
+from sync.connectors.base.errors import ConnectorError, Scope, TooComplex
+from sync.limits import breaker
+from sync.limits.pass_budget import board_costs
+from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
+from sync.outbox.pauses import pauses_by_direction
+from sync.reconcile import deleted_records
+from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
+from sync.reconcile.deleted_records import settle_deleted
+from sync.reconcile.destructive import request_approvals
+from sync.reconcile.direction_pauses import defer_paused
+from sync.reconcile.duplicates import split_duplicates
+from sync.reconcile.field_plan import plan
+from sync.reconcile.field_values import BoardContext
+from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
+from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
+from sync.reconcile.monday_side import (
+    apply_unlinks,
+    check_columns,
+    end_unmatchable,
+    is_missing_column_error,
+    load_related,
+    read,
+    reread_stale,
+)
+from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
+from sync.reconcile.new_items import settle_unmatched_items
+from sync.reconcile.npd_side import load, skip_unchanged
+from sync.reconcile.removed_items import find_replacements
+from sync.reconcile.settlement import settle
+from sync.reconcile.unconfirmed import find_create_bases, find_late_writes
+from sync.reconcile.write_loops import throttle_write_loops
+
+log = structlog.get_logger(__name__)
+
+
+def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> PassResult:
+    """Make both sides of the claimed records equal, or say of each why not; raises LeaseLost.
+
+    `batch_id` names this pass in the sync state, the history and the log.
+    """
+    started = time.monotonic()
+    batch = Batch(lease, BoardContext.load(lease.link), batch_id)
+    if load_batch(batch, claims) and read_and_plan(batch):
+        create_missing_tags(batch)
+        send(batch)
+        split_duplicates(batch)
+        if all(record_sync.outcome is not Outcome.RELEASED for record_sync in batch.record_syncs):
+            breaker.grow_batches()
+    for record_sync in batch.record_syncs:
+        if record_sync.create_only and record_sync.written_item is not None:
+            record_sync.end(Outcome.RELEASED, "Its item was made; the other fields follow.")
+        elif record_sync.is_open:
+            record_sync.end(Outcome.SETTLED)
+    settle_deleted(batch)
+    settle(batch, started)
+    tally = pass_result(batch)
+    log.info(
+        "look done",
+        seconds=round(time.monotonic() - started, 3),
+        records=len(claims),
+        calls=batch.calls,
+        completed=tally.completed,
+        failed=tally.failed,
+        waiting=tally.waiting,
+    )
+    return tally
+
+
+def load_batch(batch: Batch, claims: Sequence[Claim]) -> bool:
+    """Load what NPD knows of the claimed records, and end those that need no call; return whether any is left."""
+    load(batch, claims)
+    batch.pauses = pauses_by_direction(batch.entity_type)
+    apply_identity_choices(batch)
+    deleted_records.prepare_deleted(batch)
+    detect_lost_updates(batch)
+    skip_unchanged(batch.board, batch.record_syncs)
+    return bool(batch.open_records or batch.unmatched_claims or batch.open_deleted)
+
+
+def read_and_plan(batch: Batch) -> bool:
+    """Read both sides and decide everything; return False where Monday could not be read.
+
+    Of a batch that only plans (a dry run) nothing is sent, and whoever calls it takes back what it writes.
+    """
+    end_unmatchable(batch)
+    try:
+        found = read(batch)
+        check_columns(batch, found)
+        identify(batch, found)
+        apply_unlinks(batch)
+        reread_stale(batch)
+        find_replacements(batch, found)
+    except ConnectorError as error:
+        _end_unread(batch, error)
+        return False
+    breaker.reset_board(batch.link)
+    find_late_writes(batch)
+    find_create_bases(batch)
+    load_related(batch, found)
+    deleted_records.plan_and_send_deleted(batch, found)
+    settle_unmatched_items(batch, found)
+    find_possible_duplicates(batch)
+    for record_sync in batch.open_records:
+        if not record_sync.unlink_reason:
+            plan(batch, record_sync, record_sync.item)
+    defer_paused(batch)
+    report_lost_updates(batch)
+    throttle_write_loops(batch)
+    request_approvals(batch)
+    return True
+
+
+def _end_unread(batch: Batch, error: ConnectorError) -> None:
+    """Nothing was written: jobs go back with their attempt, one by one where the document was refused.
+
+    Where a column is gone the next pass leaves out what asked for it. A document that was only too complex is no
+    record's fault: its jobs go back together where the board's next one is smaller for it (limits/metered_client.py).
+    """
+    units = [*batch.open_records, *batch.open_deleted, *batch.unmatched_claims]
+    explained = is_missing_column_error(batch, error)
+    is_rejected = not explained and error.scope in (Scope.DOCUMENT, Scope.RECORD, Scope.FIELD)
+    releases = not is_rejected or len(units) > 1
+    shrinks = isinstance(error, TooComplex) and board_costs(batch.link.pk).size < len(units)
+    if not explained:
+        log.warning("read failed", board=batch.entity_type, scope=str(error.scope), reason=error.sentence)
+        if not is_rejected:
+            end_failed_call(batch, [*batch.open_records, *batch.open_deleted], error)
+            if not batch.stop_reason:
+                breaker.trip(batch.link, error)
+    for unit in [unit for unit in units if unit.is_open]:
+        unit.isolate = is_rejected and releases and not shrinks
+        unit.end(Outcome.RELEASED if releases else Outcome.FAILED, error.sentence)
+
+    batch.in_transaction(lambda: end_jobs(batch, batch.unmatched_claims))

@@ -1,0 +1,696 @@
+"""What one pass is about: its records and deleted records, with everything that is known of them and what becomes of
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+from uuid import UUID
+
+import pghistory
+from django.db import models
+
+from sync import connectors
+from sync.choices import Cause, Priority, QueueDirection, RecordGone, TombstoneState
+from sync.clock import sync_now
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import Converter, UnknownValue
+from sync.connectors.base.events import EventKind, InvalidEvent
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    RECORD_KEY,
+    ConflictReport,
+    FieldConflict,
+    OpenConflict,
+    Option,
+    Resolution,
+    current_store,
+)
+from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
+from sync.kernel.db import retry_on_lock_timeout
+from sync.kernel.messages import TombstoneReason, tombstone_sentence
+from sync.merge import Canonical, FieldDecision
+from sync.models import (
+    BoardLink,
+    FieldLoop,
+    FieldMapping,
+    GuardedAct,
+    Intent,
+    QueuePause,
+    SyncedModel,
+    SyncMetadata,
+    SyncQueue,
+    Tombstone,
+    WebhookEvent,
+)
+from sync.models import Decision as DecisionRow
+from sync.outbox import finish
+from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.field_values import BoardContext, RelatedRecords, related_name
+
+if TYPE_CHECKING:
+    from sync.reconcile.duplicates import DuplicateItem
+    from sync.reconcile.lost_updates import LostUpdateReport
+    from sync.reconcile.resolutions import PlannedResolution
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ChangeEvent:
+    """One change of one field on Monday, as it was told, by a webhook or by the activity log.
+
+    `previous` counts only where `has_previous`. `at` is Monday's time of the change; `is_new` says that no pass has
+    checked it yet; `user_id` is empty where nobody is named.
+    """
+
+    key: str
+    value: Canonical
+    previous: Canonical
+    has_previous: bool
+    user_id: str
+    at: datetime
+    is_new: bool
+
+
+@dataclass(frozen=True)
+class LostUpdate:
+    """A value that somebody wrote on Monday and that our write went over, unread.
+
+    `writes` are the intents that went over it; `is_unconfirmed` says that their outcome is not known yet.
+    """
+
+    key: str
+    value: Canonical
+    user_id: str
+    at: datetime
+    writes: tuple[str, ...]
+    is_unconfirmed: bool = False
+
+
+def change_events(board: BoardContext, record: SyncedModel, events: Iterable[WebhookEvent]) -> list[ChangeEvent]:
+    """Return the changes of mapped fields among these events, oldest first; what can't be read tells nothing."""
+    by_column = {mapping.column_id: mapping for mapping in board.mappings if mapping.column_id}
+    changes = []
+    for stored in events:
+        with suppress(InvalidEvent, UnknownValue):
+            event = connectors.get().parse_event(stored.body)
+            mapping = by_column.get(event.column_id or "")
+            if mapping is None or event.kind not in (EventKind.COLUMN, EventKind.RENAMED):
+                continue
+            convert = board.converter(mapping, record)
+            column_type = event.column_type or convert.column_type
+            value, previous, has_previous = convert.from_event(event.value, column_type), None, event.has_previous
+            try:
+                previous = convert.from_event(event.previous_value, column_type) if has_previous else None
+            except UnknownValue:
+                has_previous = False
+            at, user = event.changed_at or event.happened_at or stored.received_at, event.user_id or ""
+            is_new = stored.weighed_at is None
+            changes.append(ChangeEvent(mapping.key, value, previous, has_previous, user, at, is_new))
+    return sorted(changes, key=lambda change: change.at)
+
+
+def ledgers_of(entity_type: str, ids: Iterable[UUID | str]) -> models.QuerySet[SyncMetadata]:
+    """Return the sync states of these records, as far as they are stored."""
+    return SyncMetadata.objects.filter(
+        entity_type=entity_type, system="monday", entity_id__in=[str(entity_id) for entity_id in ids]
+    )
+
+
+def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
+    """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
+    empty: dict[str, Any] = {name: {} for name in ("base", "held", "altered", "conflicts", "seen")}
+    texts: dict[str, Any] = dict.fromkeys(("note", "remote_state", "last_error"), "")
+    return SyncMetadata(
+        entity_type=entity_type, entity_id=str(entity_id), error_count=0, gone_looks=0, **empty, **texts
+    )
+
+
+def is_of_mapping(entry: Mapping[str, Any], mapping: FieldMapping) -> bool:
+    """Whether what was stored of a field (in a base or an intent) is of the column and version that it has now."""
+    return (entry["column"], entry["version"]) == (mapping.column_id, mapping.version)
+
+
+# What a pass does with one field.
+
+
+@dataclass(frozen=True)
+class FieldPlan:
+    """What a pass does with one field: the decision with the raw values that it rests on.
+
+    `conflict` is there when a person has to decide; `resolution` when one has, and this pass carries it out.
+    `blocked_reason` is why nothing is done with it, in words: rejected by Monday, or over its column's limit; or left
+    out, which doesn't keep the record from being in sync. `confirmed_entry` is the entry of an intent without an answer
+    whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to
+    come first.
+    """
+
+    mapping: FieldMapping
+    convert: Converter
+    decision: FieldDecision
+    local_raw: dict[str, Any]
+    remote_raw: Any = None
+    send_raw: dict[str, Any] | None = None
+    write_raw: dict[str, Any] | None = None
+    base: dict[str, Any] | None = None
+    blocked_reason: str = ""
+    is_rejected: bool = False
+    is_over_limit: bool = False
+    is_left_out: bool = False
+    awaits: str = ""
+    conflict: FieldConflict | None = None
+    confirmed_entry: dict[str, Any] | None = None
+    resolution: PlannedResolution | None = None
+
+    @property
+    def choose(self) -> str:
+        """What a person chose that is carried out, as npd, monday, base, custom or undo; mostly empty."""
+        return self.resolution.choose if self.resolution else ""
+
+    def resolves(self, kind: str) -> bool:
+        """Whether it carries out a person's decision about a conflict of this kind."""
+        return self.resolution is not None and self.resolution.kind == kind
+
+    def display_local(self, raw_local: dict[str, Any] | None) -> str:
+        """Return NPD's raw values for people."""
+        return shown_of(self.convert, raw_local)
+
+    def block(self, reason: str, *, is_rejected: bool = False, is_over_limit: bool = False) -> FieldPlan:
+        """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
+        return replace(
+            self,
+            blocked_reason=reason,
+            is_rejected=is_rejected,
+            is_over_limit=is_over_limit,
+            send_raw=None,
+            write_raw=None,
+        )
+
+
+def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:
+    """Return NPD's raw values for people; of a related record without an item, its name."""
+    try:
+        return convert.display(convert.local(raw_local or {}))
+    except UnknownValue:
+        return related_name(raw_local)
+
+
+def value_to_send(field_plan: FieldPlan) -> Any:
+    """Return what is sent to the field's column."""
+    return field_plan.convert.to_remote(field_plan.send_raw or {}, field_plan.remote_raw)
+
+
+def may_create_labels(field_plans: Iterable[FieldPlan]) -> bool:
+    """Whether a value that is sent may be a label that its column doesn't have yet."""
+    return any(one.convert.creates_labels and one.send_raw is not None for one in field_plans)
+
+
+# What a pass found out about a record whose item is not on its board any more.
+
+
+ARCHIVED, DELETED, MISSING, MOVED = "archived", "deleted", "missing", "moved"
+
+REPORTED_STATES = (ARCHIVED, DELETED)
+"""States that the item itself told; one that Monday doesn't show, or that is elsewhere, is not surely gone."""
+
+REMOVED_STATES = (ARCHIVED, DELETED, MISSING, MOVED)
+
+
+class RecordAction(StrEnum):
+    """What becomes of the record: nothing yet, or what a policy or a person decided."""
+
+    NOTHING = ""
+    CREATE = "create"
+    DELETE = "delete"
+    UNLINK = "unlink"
+
+
+@dataclass(frozen=True)
+class RemovedItem:
+    """The item's state, what was edited since both sides agreed, and what is asked or done about it.
+
+    `what` says what happened, in a sentence; with `options` a person is asked. `by` is who decided on `act`, as a
+    phrase; `chosen`, that it was a person, by the record's conflict. `result` is what was done, `problem` why a choice
+    can't be carried out; both are sentences.
+    """
+
+    state: str
+    what: str = ""
+    fields: tuple[FieldConflict, ...] = ()
+    options: tuple[Option, ...] = ()
+    act: RecordAction = RecordAction.NOTHING
+    by: str = ""
+    chosen: bool = False
+    result: str = ""
+    problem: str = ""
+
+    @property
+    def needs_answer(self) -> bool:
+        """Whether a person has to decide."""
+        return bool(self.options) and not self.result
+
+    @property
+    def conflict_data(self) -> dict[str, Any]:
+        """What the conflict says of it, as `ConflictReport.data` wants it."""
+        return {"what": self.what, "options": [option.to_json() for option in self.options]}
+
+
+# What a pass is about: a record with everything that is known of it, and what becomes of it step by
+# step.
+
+
+class Outcome(StrEnum):
+    """How a record's jobs end."""
+
+    OPEN = "open"
+    SETTLED = "settled"
+    FAILED = "failed"
+    RELEASED = "given back"
+    DEFERRED = "snoozed"
+    PAUSED = "paused"
+    """Its rows wait in the `paused_directions`, which somebody paused."""
+
+
+@dataclass
+class WorkUnit:
+    """What was claimed together; `outcome` says how its jobs end, `detail` why.
+
+    `isolate` lets what is released come alone next time; `is_question`: a person is asked about it. `intent` announces
+    its call, and `written_item` is the item as that call's answer showed it.
+    """
+
+    claim: Claim
+    outcome: Outcome = field(default=Outcome.OPEN, kw_only=True)
+    detail: str = field(default="", kw_only=True)
+    wait_seconds: float = field(default=0, kw_only=True)
+    isolate: bool = field(default=False, kw_only=True)
+    is_question: bool = field(default=False, kw_only=True)
+    intent: Intent | None = field(default=None, kw_only=True)
+    written_item: Item | None = field(default=None, kw_only=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the pass goes on for it."""
+        return self.outcome is Outcome.OPEN
+
+    @property
+    def by(self) -> str:
+        """The person who asked for it, or an empty text."""
+        return str(self.claim.payload.get("by", ""))
+
+    @property
+    def result(self) -> str:
+        """What its completed jobs say became of them."""
+        return self.detail
+
+    def end(self, outcome: Outcome, detail: str = "") -> None:
+        """Decide how its jobs end."""
+        self.outcome, self.detail = outcome, detail
+
+    def drop(self, outcome: Outcome, detail: str) -> None:
+        """End without applying anything that was planned; what was sent is found out by the next pass."""
+        self.intent = None
+        self.end(outcome, detail)
+
+
+def end_jobs(batch: Batch, units: Iterable[WorkUnit]) -> None:
+    """End what was claimed as its outcomes say, in the caller's transaction under the lease."""
+    token, listed = batch.lease.token, list(units)
+    completed: dict[str, list[SyncQueue]] = {}
+    released: dict[tuple[str, bool], list[SyncQueue]] = {}
+    for unit in listed:
+        if unit.outcome in (Outcome.SETTLED, Outcome.PAUSED):
+            detail = unit.result if unit.outcome is Outcome.SETTLED else unit.detail
+            completed.setdefault(detail, []).extend(unit.claim.rows)
+        elif unit.outcome is Outcome.RELEASED:
+            released.setdefault((unit.detail, unit.isolate), []).extend(unit.claim.rows)
+    for detail, rows in completed.items():
+        finish.complete(rows, token, detail)
+    for unit in listed:
+        if unit.outcome is Outcome.DEFERRED:
+            finish.defer(list(unit.claim.rows), token, unit.wait_seconds, unit.detail)
+        elif unit.outcome is Outcome.FAILED:
+            is_final = finish.fail(list(unit.claim.rows), token, unit.detail)
+            if is_final and unit.claim.entity_id is not None:
+                why = f"Your choice could not be carried out: {unit.detail}"
+                current_store().reject_resolutions(batch.entity_type, [unit.claim.entity_id], why)
+    for (detail, isolate), rows in released.items():
+        finish.release(rows, token, detail, isolate=isolate)
+
+
+@dataclass
+class RecordSync(WorkUnit):
+    """A record in a pass; `reason` says why it is not in sync.
+
+    `paused_directions` are those in which something of it is left to be done. What became of a person's decisions
+    stands in `carried_out`, with the value that stands now, and `handed_back`, with the reason, by the conflict's kind
+    and the field.
+    """
+
+    record: SyncedModel
+    ledger: SyncMetadata
+    intents: list[Intent] = field(default_factory=list)
+    conflicts: list[OpenConflict] = field(default_factory=list)
+    events: list[WebhookEvent] = field(default_factory=list)
+    processed: bool = False
+    has_failed_job: bool = False
+    owned_items: set[str] = field(default_factory=set)
+    item: Item | None = None
+    removed_item: RemovedItem | None = None
+    field_plans: dict[str, FieldPlan] = field(default_factory=dict)
+    write_npd_id: bool = False
+    creates: bool = False
+    create_only: bool = False
+    unconfirmed: bool = False
+    link_to: str | None = None
+    unlink_reason: str = ""
+    unlink_actor: str = ""
+    as_new: bool = False
+    excluded_items: list[str] = field(default_factory=list)
+    possible_duplicate: dict[str, Any] | None = None
+    reason: str = ""
+    carried_out: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    handed_back: dict[tuple[str, str], str] = field(default_factory=dict)
+    identity_conflict: dict[str, Any] | None = None
+    log: list[DecisionRow] = field(default_factory=list)
+    confirmed_intents: dict[UUID, str] = field(default_factory=dict)
+    late_writes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    create_bases: dict[str, dict[str, Any]] = field(default_factory=dict)
+    answers: dict[str, Item] = field(default_factory=dict)
+    lost_updates: list[LostUpdate] = field(default_factory=list)
+    lost_reports: list[LostUpdateReport] = field(default_factory=list)
+    write_loops: dict[str, FieldLoop] = field(default_factory=dict)
+    lost_current: dict[str, str | None] = field(default_factory=dict)
+    paused_directions: set[str] = field(default_factory=set)
+
+    @property
+    def id(self) -> UUID:
+        """The record's id."""
+        return self.record.pk
+
+    @property
+    def item_id(self) -> str:
+        """The id of the item that was read or written, or an empty text."""
+        item = self.written_item or self.item
+        return item.id if item else ""
+
+    @property
+    def is_deleted(self) -> bool:
+        """Whether this pass deleted the record in NPD."""
+        return (
+            self.removed_item is not None
+            and self.removed_item.act is RecordAction.DELETE
+            and bool(self.removed_item.result)
+        )
+
+    @property
+    def causes(self) -> Cause:
+        """Everything that gave a reason for a pass."""
+        return self.claim.causes
+
+    @property
+    def is_push_by_name(self) -> bool:
+        """Whether a person asked for this one push by name."""
+        return bool(self.claim.payload.get("by_name"))
+
+    @property
+    def is_webhook_only(self) -> bool:
+        """Whether nothing but webhooks gave a reason for a pass."""
+        return self.causes == Cause.WEBHOOK and all(r.direction == QueueDirection.TO_NPD for r in self.claim.rows)
+
+    def conflict_report(self, kind: str, item_id: str | None = None, **values: Any) -> ConflictReport:
+        """Return what this pass tells the store of conflicts about it; `item_id` where it isn't the record's own."""
+        item_id = (self.record.monday_id or "") if item_id is None else item_id
+        return ConflictReport(self.record.entity_type(), self.id, item_id, kind, **values)
+
+    def enqueue(self, cause: Cause = Cause.DEPENDENCY, priority: Priority = Priority.EDIT, **more: Any) -> None:
+        """Let a pass of its own follow."""
+        enqueue_many(self.record.entity_type(), [self.id], cause=cause, priority=priority, **more)
+
+    def choice_for(self, kind: str, key: str) -> Resolution | None:
+        """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
+        return next((c.resolutions[key] for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+
+    def carried_out_of(self, kind: str) -> dict[str, str | None]:
+        """Return the fields of which a person's decision was carried out, with the value that stands now."""
+        return {key: value for (of, key), value in self.carried_out.items() if of == kind}
+
+    def rejected_of(self, kind: str) -> dict[str, str]:
+        """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
+        blocked = {k: p.blocked_reason for k, p in self.field_plans.items() if p.resolves(kind) and p.blocked_reason}
+        return {key: reason for (of, key), reason in self.handed_back.items() if of == kind} | blocked
+
+    def open_fields(self, *kinds: str) -> list[str]:
+        """Return the fields in the open conflicts of these kinds."""
+        return [key for conflict in self.conflicts if conflict.kind in kinds for key in conflict.fields]
+
+    @property
+    def result(self) -> str:
+        """A record says by itself what became of it."""
+        return ""
+
+    def end(self, outcome: Outcome, detail: str = "", *, reason: str | None = None) -> None:
+        """Decide how its jobs end."""
+        super().end(outcome, detail)
+        if reason is not None:
+            self.reason = reason
+
+    def leave_open(self, reason: str) -> None:
+        """End its pass for now: it is not in sync, for this reason."""
+        self.end(Outcome.SETTLED, reason=reason)
+
+    def drop(self, outcome: Outcome, detail: str) -> None:
+        """End without applying anything that was planned; what was sent is found out by the next pass."""
+        self.field_plans, self.link_to = {}, None
+        super().drop(outcome, detail)
+
+    def copy(self) -> Self:
+        """Return the same once more: an attempt at settling changes it, and may come to nothing."""
+        copied, ledger = object.__new__(type(self)), object.__new__(SyncMetadata)
+        # By hand: the copy module takes ten times as long, which is a tenth of an unchanged record's pass.
+        copied.__dict__.update(
+            (name, value.copy() if type(value) in (dict, list, set) else value) for name, value in vars(self).items()
+        )
+        ledger.__dict__.update(
+            (name, value.copy() if type(value) is dict else value) for name, value in vars(self.ledger).items()
+        )
+        copied.ledger = ledger
+        return copied
+
+    def log_decision(self, kind: str, sentence: str, key: str = "", *, actor: str = "", **values: Any) -> None:
+        """Add a line to the record's history; without an actor it is whoever asked for the pass."""
+        self.log.append(
+            DecisionRow(
+                entity_type=self.record.entity_type(),
+                entity_id=self.id,
+                remote_id=(self.item.id if self.item else self.record.monday_id) or "",
+                key=key,
+                kind=kind,
+                sentence=sentence,
+                values=values,
+                actor=actor or self.by,
+            )
+        )
+
+
+@dataclass
+class DeletedRecord(RecordSync):
+    """A record that was deleted in NPD, as it was; `reason` says in words what became of its item.
+
+    `new_state` and `reason_code` are the tombstone's (empty ones leave it). `question` is what a person is asked;
+    `restores` that the record is to come back. `planned_removal` is what is done with the item, or would be.
+    """
+
+    tombstone: Tombstone = field(kw_only=True)
+    new_state: TombstoneState | None = None
+    reason_code: str = ""
+    question: ConflictReport | None = None
+    restores: bool = False
+    planned_removal: RecordGone | None = None
+    edits: tuple[FieldConflict, ...] = ()
+
+    @property
+    def result(self) -> str:
+        """How the item stands."""
+        return self.reason
+
+    @property
+    def resolution(self) -> Resolution | None:
+        """What a person chose about this deletion, if anything waits to be carried out.
+
+        A choice made while the record was there is not about its deletion.
+        """
+        if self.tombstone.state != TombstoneState.ASKED:
+            return None
+        return self.choice_for(KIND_DELETE, RECORD_KEY)
+
+    def settle(
+        self,
+        new_state: TombstoneState,
+        reason: TombstoneReason,
+        *,
+        kind: str = "delete",
+        more: str = "",
+        **params: object,
+    ) -> None:
+        """End the deleted record's pass: nothing is left to do for now, and `reason` says how the item stands.
+
+        `params` are what its sentence names, `more` what follows it.
+        """
+        is_news = reason != self.tombstone.reason_code or new_state != self.tombstone.state
+        self.new_state, self.reason_code = new_state, reason
+        self.end(Outcome.SETTLED, reason=tombstone_sentence(reason, **params) + more)
+        if is_news:
+            self.log_decision(kind, self.reason)
+
+
+@dataclass
+class Batch:
+    """All records of one pass over one board, under one lease; `is_preview`: a dry run, in which nothing is sent.
+
+    `pauses` are the directions that were paused when the pass began, each with its pause (direction_pauses.py).
+    `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
+    a removed item's place: item → the removed one (removed_items.py).
+    """
+
+    lease: Lease
+    board: BoardContext
+    id: UUID
+    is_preview: bool = False
+    record_syncs: list[RecordSync] = field(default_factory=list)
+    deleted_claims: list[Claim] = field(default_factory=list)
+    deleted_records: list[DeletedRecord] = field(default_factory=list)
+    unknown_jobs: list[WorkUnit] = field(default_factory=list)
+    unmatched_claims: list[WorkUnit] = field(default_factory=list)
+    duplicate_items: list[DuplicateItem] = field(default_factory=list)
+    successors: dict[str, str] = field(default_factory=dict)
+    calls: int = 0
+    stop_reason: str = ""
+    intended_at: float = 0.0
+    read_at: datetime | None = None
+    read_request: str = ""
+    approvals: dict[tuple[UUID, str, str], GuardedAct] = field(default_factory=dict)
+    related: RelatedRecords = field(default_factory=RelatedRecords)
+    pauses: dict[str, QueuePause] = field(default_factory=dict)
+
+    @property
+    def link(self) -> BoardLink:
+        """The board link that the pass is about."""
+        return self.board.link
+
+    @property
+    def entity_type(self) -> str:
+        """Of what type all its records are."""
+        return self.board.link.entity_type
+
+    @property
+    def records(self) -> models.QuerySet[SyncedModel]:
+        """All records of that type."""
+        return self.board.model._default_manager.all()
+
+    def log_decision(
+        self, entity_id: UUID, item_id: str, kind: str, sentence: str, *, cause: dict[str, Any], **more: str
+    ) -> None:
+        """Write a line into the history of a record that is not in the pass itself."""
+        DecisionRow.objects.create(
+            entity_type=self.entity_type,
+            entity_id=entity_id,
+            remote_id=item_id,
+            kind=kind,
+            sentence=sentence,
+            batch_id=self.id,
+            cause=cause,
+            **more,
+        )
+
+    def in_transaction(self, work: Callable[[], T]) -> T:
+        """Do it in a transaction under the lease, its changes marked as the sync's; again after a lock timeout."""
+
+        def attempt() -> T:
+            with pghistory.context(cause="sync", batch=str(self.id)), self.lease.transaction():
+                return work()
+
+        return retry_on_lock_timeout(attempt)
+
+    @property
+    def open_records(self) -> list[RecordSync]:
+        """The records for which the pass goes on."""
+        return [record_sync for record_sync in self.record_syncs if record_sync.is_open]
+
+    @property
+    def open_deleted(self) -> list[DeletedRecord]:
+        """The deleted records for which the pass goes on."""
+        return [deleted_record for deleted_record in self.deleted_records if deleted_record.is_open]
+
+
+# What a pass did, in numbers: for whoever ran it, and for the counts behind `/metrics`.
+
+
+WAITING_OUTCOMES = (Outcome.RELEASED, Outcome.DEFERRED, Outcome.PAUSED)
+
+
+@dataclass(frozen=True)
+class PassResult:
+    """How many records a pass settled, how many failed, how many wait again."""
+
+    completed: int = 0
+    failed: int = 0
+    waiting: int = 0
+
+
+def pass_result(batch: Batch) -> PassResult:
+    """Count the records and items of a pass by how their jobs end."""
+    units = [*batch.record_syncs, *batch.deleted_records, *batch.unknown_jobs, *batch.unmatched_claims]
+    outcomes = [unit.outcome for unit in units]
+    return PassResult(
+        completed=outcomes.count(Outcome.SETTLED),
+        failed=outcomes.count(Outcome.FAILED),
+        waiting=sum(outcome in WAITING_OUTCOMES for outcome in outcomes),
+    )
+
+
+def count_pass(batch: Batch) -> None:
+    """Add the pass to the installation's counts; part of the transaction that settles it."""
+    board, result = batch.entity_type, pass_result(batch)
+    counts = {"completed": result.completed, "failed": result.failed, "waiting": result.waiting}
+    increment([Increment(PASSES, board), *(Increment(RECORDS_PROCESSED, board, how, n) for how, n in counts.items())])
+    deliveries = list(_deliveries(batch))
+    now = sync_now() if deliveries else None
+    latencies = [Latency(direction, (now - since).total_seconds()) for direction, since in deliveries if now]
+    observe_latency(board, latencies)
+
+
+def _deliveries(batch: Batch) -> Iterator[tuple[QueueDirection, datetime]]:
+    """What this pass carried over which way, and since when each change had been on its way.
+
+    A save that was written into a row that waited already counts from that row's first save: for so long the other
+    side has lacked something. What a sweep found, or a person asked for, has no such beginning and isn't counted.
+    """
+    saves = {
+        record_sync.id: [
+            row.id
+            for row in record_sync.claim.rows
+            if row.direction == QueueDirection.TO_MONDAY and row.causes & Cause.SAVE
+        ]
+        for record_sync in batch.record_syncs
+        if record_sync.written_item is not None
+    }
+    # In one query: claims don't read it, and asked for row by row it would be one each.
+    ids = [row_id for of_record in saves.values() for row_id in of_record]
+    created = dict(SyncQueue.objects.filter(id__in=ids).values_list("id", "created_at")) if ids else {}
+    for record_sync in batch.record_syncs:
+        if record_sync.outcome not in (Outcome.SETTLED, Outcome.PAUSED):
+            continue
+        if saved := [created[row_id] for row_id in saves.get(record_sync.id, ()) if row_id in created]:
+            yield QueueDirection.TO_MONDAY, min(saved)
+        if record_sync.events and any(line.kind == "pull" for line in record_sync.log):
+            yield QueueDirection.TO_NPD, min(event.received_at for event in record_sync.events)

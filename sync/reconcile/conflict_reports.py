@@ -1,0 +1,271 @@
+"""What a pass tells the store of conflicts, and why: the edit, the jobs, the calls and the rule behind each
+decision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sync import connectors
+from sync.choices import Cause
+from sync.connectors.base.events import InvalidEvent, ItemEvent
+from sync.kernel.conflict_store import (
+    KIND_DELETE,
+    KIND_FIELDS,
+    KIND_IDENTITY,
+    RECORD_KEY,
+    ConflictReport,
+    FieldConflict,
+    OpenConflict,
+)
+from sync.merge import Action
+from sync.models import Decision, WebhookEvent
+from sync.outbox.claim import Claim
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
+from sync.reconcile.field_plan import is_kept_different
+from sync.reconcile.field_values import ACTIVE, field_of
+from sync.reconcile.lost_updates import lost_update_reports
+from sync.reconcile.resolutions import inverse_of, reopened_conflicts, undo_reports, undo_results
+from sync.records.authors import (
+    MAX_ACTOR_LENGTH,
+    SYNC_ACTOR,
+    last_edit,
+    latest_edits,
+    monday_editor_name,
+    monday_user_name,
+    monday_users,
+    users_of,
+)
+
+SYNC_OFF = "Sync was turned off for this record."
+PUSH = "push"
+_FROM_NPD = {PUSH, "overridden", "conflict"}
+_FROM_MONDAY = {"pull"}
+
+
+@dataclass
+class Authors:
+    """Who edited what, for the records of one pass; read only where a decision asks for it."""
+
+    history: dict[UUID, list[Any]] = field(default_factory=dict)
+    users: Mapping[Any, Any] = field(default_factory=dict)
+    people: Mapping[str, Any] = field(default_factory=dict)
+
+
+def decisions_with_cause(batch: Batch, record_syncs: Sequence[RecordSync]) -> list[Decision]:
+    """Return the history lines of these records with the pass, Monday's request and their cause, to be stored."""
+    rows = [(record_sync, row) for record_sync in record_syncs for row in record_sync.log if row.key]
+    # Histories and people are read in a few queries, and only where somebody's edit moved.
+    edited = {s.id for s, row in rows if row.kind in _FROM_NPD or row.values.get("overridden")}
+    history = latest_edits(batch.board.model, edited, without_batch=str(batch.id))
+    users = users_of(event for events in history.values() for event in events)
+    people = monday_users() if any(record_sync.events for record_sync, _ in rows) else {}
+    authors = Authors(history, users, people)
+    return [_add_cause(row, batch, record_sync, authors) for record_sync in record_syncs for row in record_sync.log]
+
+
+def cause_of_claim(claim: Claim) -> dict[str, Any]:
+    """Return what the claimed jobs say of the cause."""
+    cause_data: dict[str, Any] = {
+        "rows": [row.id for row in claim.rows],
+        "causes": [str(cause.name).lower() for cause in Cause if cause in claim.causes],
+    }
+    if by := claim.payload.get("by"):
+        cause_data["by"] = str(by)
+    return cause_data
+
+
+def cause_of_item(claim: Claim, rule: str, read: str) -> dict[str, Any]:
+    """Return the cause of a decision on an item that no record had; `read` is the id of the request that read it."""
+    events = WebhookEvent.objects.filter(item_id=claim.remote_id, weighed_at=None)
+    cause_data = cause_of_claim(claim) | {"events": sorted(events.values_list("pk", flat=True)), "rule": rule}
+    return cause_data | ({"read": read} if read else {})
+
+
+def _add_cause(row: Decision, batch: Batch, record_sync: RecordSync, authors: Authors) -> Decision:
+    field_plan, events = record_sync.field_plans.get(row.key), []
+    for stored in record_sync.events:
+        with suppress(InvalidEvent):
+            event = connectors.get().parse_event(stored.body)
+            if field_plan is None or event.column_id in (None, field_plan.mapping.column_id):
+                events.append((stored.pk, event))
+    cause_data = cause_of_claim(record_sync.claim) | {"events": [pk for pk, _ in events]}
+    if field_plan is not None and field_plan.decision.reason:
+        cause_data |= {"rule": field_plan.decision.reason, "action": str(field_plan.decision.action)}
+    if batch.read_request:
+        cause_data["read"] = batch.read_request
+    row.batch_id, row.request_id = batch.id, batch.read_request
+    if record_sync.intent is not None and row.kind not in _FROM_MONDAY:
+        row.request_id = record_sync.intent.request_id
+        cause_data |= {"intent": str(record_sync.intent.pk), "alias": record_sync.intent.alias}
+    if field_plan is not None:
+        _add_editors(row, record_sync, field_plan, [event for _, event in events], authors, cause_data)
+    row.cause = cause_data | row.cause if isinstance(row.cause, dict) else cause_data
+    return row
+
+
+def _add_editors(
+    row: Decision,
+    record_sync: RecordSync,
+    field_plan: FieldPlan,
+    events: Sequence[ItemEvent],
+    authors: Authors,
+    cause_data: dict[str, Any],
+) -> None:
+    """Say who edited on either side, as far as it is known; a value taken over names its editor as the actor."""
+    attnames = [field_of(record_sync.record, name).attname for name in field_plan.mapping.fields]
+    needs_history = row.kind in _FROM_NPD or bool(row.values.get("overridden"))
+    history = authors.history.get(record_sync.id, []) if needs_history else []
+    if (edit := last_edit(history, attnames, authors.users)) is not None:
+        cause_data["npd"] = {"who": edit.who, "way": edit.way, "at": edit.at.isoformat()}
+        if row.kind == PUSH and not row.actor and edit.who != SYNC_ACTOR:
+            row.actor = edit.who[:MAX_ACTOR_LENGTH]
+    last = next((event for event in reversed(events) if event.user_id), None)
+    if last is not None and last.user_id and field_plan.decision.action is not Action.NOTHING:
+        cause_data["monday"] = {"who": monday_user_name(last.user_id, authors.people), "user": last.user_id}
+        if last.happened_at is not None:
+            cause_data["monday"]["at"] = last.happened_at.isoformat()
+        if row.kind in _FROM_MONDAY:
+            row.actor = monday_editor_name(last.user_id, authors.people)
+
+
+# What a pass tells the store of conflicts about a record whose item is gone, or is back.
+
+
+def removed_item_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+    """Yield what becomes of the question what is to be done, and of open questions that can't be settled meanwhile."""
+    removed_item = record_sync.removed_item
+    if removed_item is not None and removed_item.needs_answer and not record_sync.unlink_reason:
+        rejected = {RECORD_KEY: removed_item.problem} if removed_item.problem else {}
+        data = removed_item.conflict_data
+        yield record_sync.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
+        # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
+        detail = "The item is gone, so nothing could be written. Settle first what becomes of the record."
+        for conflict in record_sync.conflicts:
+            if conflict.kind == KIND_FIELDS and conflict.resolutions:
+                rejected = dict.fromkeys(conflict.resolutions, detail)
+                yield record_sync.conflict_report(
+                    KIND_FIELDS, conflict.monday_item_id, undecided=conflict.fields, rejected=rejected
+                )
+        return
+    conflict_of = {conflict.kind: conflict for conflict in reversed(record_sync.conflicts)}
+    if KIND_DELETE in conflict_of and (detail := _answered_reason(record_sync)):
+        is_chosen = removed_item is not None and removed_item.result and removed_item.chosen
+        yield record_sync.conflict_report(
+            KIND_DELETE,
+            conflict_of[KIND_DELETE].monday_item_id,
+            applied={RECORD_KEY: detail} if is_chosen else {},
+            closing_reason=detail,
+        )
+
+
+def _answered_reason(record_sync: RecordSync) -> str:
+    """Why nobody is asked any more what becomes of the record; empty where that isn't known."""
+    if record_sync.removed_item is not None and record_sync.removed_item.result:
+        return record_sync.removed_item.result
+    if record_sync.unlink_reason:
+        return "The record was unlinked from its item."
+    if not record_sync.record.may_sync:
+        return SYNC_OFF
+    is_read = record_sync.item is not None and record_sync.ledger.remote_state == ACTIVE
+    return "The item is on the board again." if is_read and record_sync.removed_item is None else ""
+
+
+# What a pass tells the store of conflicts.
+
+
+def conflict_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+    """Yield one report for every kind of conflict that this pass opened, keeps or ends."""
+    yield from removed_item_reports(record_sync)
+    if record_sync.is_deleted:
+        why = "The record was deleted in NPD."
+        for conflict in record_sync.conflicts:
+            if conflict.kind != KIND_DELETE:
+                yield record_sync.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
+        return
+    found, plans, may_sync = fields_in_conflict(record_sync), record_sync.field_plans, record_sync.record.may_sync
+    applied, undone = record_sync.carried_out_of(KIND_FIELDS), undo_results(record_sync, KIND_FIELDS)
+    was_open = record_sync.open_fields(KIND_FIELDS)
+    if found or undone or (was_open and (plans or not may_sync)):
+        moved = [p for key in was_open if (p := plans.get(key)) and p.decision.action in (Action.PUSH, Action.PULL)]
+        settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
+        why = f"It was settled: {settled}." if moved else "Both sides say the same now."
+        yield record_sync.conflict_report(
+            KIND_FIELDS,
+            fields=found,
+            undecided=undecided_fields(record_sync),
+            applied=applied,
+            rejected={key: why for key, why in record_sync.rejected_of(KIND_FIELDS).items() if key in plans},
+            closing_reason=why if may_sync else SYNC_OFF,
+            inverse={key: inverse_of(record_sync, plans[key]) for key in applied},
+            undone=undone,
+        )
+    yield from undo_reports(record_sync)
+    yield from lost_update_reports(record_sync)
+    yield from _identity_reports(record_sync)
+
+
+def fields_in_conflict(record_sync: RecordSync) -> tuple[FieldConflict, ...]:
+    """Return the fields in conflict now; one whose choice could not be carried out yet is still among them."""
+    found = []
+    for key, field_plan in record_sync.field_plans.items():
+        if field_plan.conflict:
+            found.append(field_plan.conflict)
+        elif field_plan.resolution and field_plan.resolution.seen and (KIND_FIELDS, key) not in record_sync.carried_out:
+            found.append(field_plan.resolution.seen)
+    return (*found, *reopened_conflicts(record_sync, KIND_FIELDS))
+
+
+def undecided_fields(record_sync: RecordSync) -> tuple[str, ...]:
+    """Return the fields in conflict that this pass could not decide: they stay as they are, with their choices."""
+    decided = {conflict.key for conflict in fields_in_conflict(record_sync)}
+    return tuple(
+        key
+        for key in record_sync.open_fields(KIND_FIELDS)
+        if key not in decided and (field_plan := record_sync.field_plans.get(key)) and field_plan.blocked_reason
+        if not is_kept_different(record_sync, field_plan)
+    )
+
+
+def _identity_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+    """What is asked: which item is the record's, or whether another record is the same person; and what is answered."""
+    asked: dict[str, dict[str, Any]] = {}
+    if question := record_sync.identity_conflict:
+        asked[str(question["candidates"][0]["id"]) if question["candidates"] else ""] = question
+    if record_sync.possible_duplicate:
+        asked[record_sync.record.monday_id or ""] = record_sync.possible_duplicate
+    for item_id, question in asked.items():
+        yield record_sync.conflict_report(KIND_IDENTITY, item_id, data=question)
+    is_read = record_sync.item is not None and record_sync.outcome is Outcome.SETTLED and record_sync.record.monday_id
+    for conflict in record_sync.conflicts:
+        is_answered = RECORD_KEY in conflict.resolutions
+        answer_waits = record_sync.outcome is Outcome.PAUSED and is_answered
+        if conflict.kind != KIND_IDENTITY or conflict.monday_item_id in asked or answer_waits:
+            continue
+        if record_sync.as_new and is_answered:
+            # The answer “none of them” is carried out once the record has an item of its own, by whatever pass.
+            if record_sync.link_to is not None or is_read:
+                yield identity_report(record_sync, conflict, "None of them: a new item was made.")
+        elif _is_identity_known(record_sync, conflict):
+            why = "It is known now which item it is."
+            yield record_sync.conflict_report(KIND_IDENTITY, conflict.monday_item_id, closing_reason=why)
+
+
+def identity_report(record_sync: RecordSync, conflict: OpenConflict, done: str) -> ConflictReport:
+    """Return what tells the store of conflicts that an answer to “who is this?” was carried out."""
+    applied = {RECORD_KEY: done}
+    return record_sync.conflict_report(KIND_IDENTITY, conflict.monday_item_id, applied=applied, closing_reason=done)
+
+
+def _is_identity_known(record_sync: RecordSync, conflict: OpenConflict) -> bool:
+    """Whether it is known whose the item in question is, or that this record asks for none any more."""
+    if not record_sync.record.may_sync or conflict.monday_item_id in record_sync.owned_items:
+        return True
+    linked_now = record_sync.link_to is not None or record_sync.creates or record_sync.identity_conflict is not None
+    is_read = record_sync.item is not None and record_sync.outcome is Outcome.SETTLED
+    mine = conflict.monday_item_id == record_sync.record.monday_id
+    return linked_now or (is_read and bool(record_sync.record.monday_id) and (mine or conflict.seeks_item))

@@ -1,0 +1,553 @@
+"""What becomes of an item whose record was deleted in NPD, and how such a pass ends."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+
+from sync import connectors
+from sync.choices import Cause, GuardKind, Priority, QueueDirection, RecordGone, SyncDirection, TombstoneState
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board_items import ARCHIVED, BatchItems, Item, ItemChange, ItemRemoval, WriteRequest
+from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
+from sync.connectors.base.errors import ConnectorError
+from sync.kernel.action_errors import RestoreError
+from sync.kernel.conflict_store import KIND_DELETE, RECORD_KEY, ConflictReport, FieldConflict, Option, current_store
+from sync.kernel.messages import TombstoneReason
+from sync.merge import FieldDirection, Unknown
+from sync.models import BoardLink, Decision, FieldMapping, Intent, IntentState, SyncMetadata, Tombstone, WebhookEvent
+from sync.outbox.queue_rows import enqueue_item
+from sync.reconcile.batch import (
+    Batch,
+    DeletedRecord,
+    Outcome,
+    RecordSync,
+    WorkUnit,
+    change_events,
+    end_jobs,
+    is_of_mapping,
+    ledgers_of,
+    new_ledger,
+)
+from sync.reconcile.conflict_reports import decisions_with_cause
+from sync.reconcile.destructive import DestructiveChange, allowed_changes, rejected_records
+from sync.reconcile.direction_pauses import defer_deleted_records, enqueue_paused, unpaused_records
+from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
+from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
+from sync.reconcile.monday_side import record_of_npd_id
+from sync.reconcile.mutations import Mutation
+from sync.reconcile.settlement import end_intents
+from sync.records.authors import monday_user_name, monday_users
+from sync.records.item_links import ignore_item
+from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, rebuild_record, restore_record
+
+# What somebody changed on Monday since both sides agreed, of a record that is no more in NPD.
+#
+# Where the item leaves the board, its edits leave with it: those that nobody saw who decided that
+# go to the history.
+
+
+def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> list[str]:
+    """Write the edits into the history that leave with the item, and return the names of their fields.
+
+    Of a field that flows to Monday only an edit is overwritten unseen, as in every pass; of the others only those that
+    came after the pass had read the item, or that the author of the choice was not shown. `item` is as it left.
+    """
+    seen_values = deleted.resolution.seen if deleted.resolution else {}
+    ways = (FieldDirection.BOTH, FieldDirection.TO_NPD, FieldDirection.TO_MONDAY)
+    edits = {edit.key: edit for edit in edits_since_base(board, deleted, item, ways)}
+    events = WebhookEvent.objects.filter(board_id=board.link.board_id, item_id=item.id)
+    changes = change_events(board, deleted.record, events) if edits else []
+    labels = []
+    for mapping in [mapping for mapping in board.mappings if mapping.key in edits]:
+        _, seen_monday = seen_values.get(mapping.key, (None, None))
+        if mapping.key in seen_values and (seen_monday or None) == edits[mapping.key].monday:
+            continue
+        convert, local_raw = board.converter(mapping, deleted.record), stored_values(deleted.record, mapping)
+        try:
+            remote_raw = convert.stored_value(item.reading(mapping.column_id))
+            value = convert.remote(remote_raw)
+        except UnknownValue:
+            continue
+        lost_text, after = convert.display(value), ""
+        raws: dict[str, Any] = {}
+        with suppress(UnknownValue):
+            after = convert.display(convert.local(local_raw))
+        # What NPD would hold had the value been taken over, and what it held; nothing where that can't be told.
+        with suppress(AmbiguousSplit, UnknownValue, ValueError):
+            raws = {"raw_before": dict(convert.to_local(remote_raw, local_raw)), "raw_after": local_raw}
+        users = [one.user_id for one in changes if one.key == mapping.key and one.value == value and one.user_id]
+        who = monday_user_name(users[-1], monday_users()) if users else "Somebody"
+        wrote = f"wrote “{lost_text}” into {mapping.label}" if lost_text else f"emptied {mapping.label}"
+        deleted.log_decision(
+            "overridden",
+            f"{who} {wrote} on Monday, and the item left the board with that, because its record was deleted in NPD. "
+            "Once the record is brought back, that can be taken back from here.",
+            mapping.key,
+            before=lost_text,
+            after=after,
+            overridden=True,
+            **raws,
+        )
+        labels.append(mapping.label)
+    return labels
+
+
+def edits_since_base(
+    board: BoardContext,
+    record_sync: RecordSync,
+    item: Item,
+    ways: Collection[FieldDirection] = (FieldDirection.BOTH, FieldDirection.TO_NPD),
+) -> tuple[FieldConflict, ...]:
+    """Return the fields whose cell has left its half of the base, or can't be read.
+
+    A field that only flows to Monday is NPD's, so that an edit of its cell is nothing to ask about. Without a base a
+    cell counts that says something else than the record said.
+    """
+    mapped = [mapping for mapping in board.mappings if mapping.column_id and way_of(record_sync, mapping) in ways]
+    edits = (_edit_since_base(board.converter(m, record_sync.record), record_sync, m, item) for m in mapped)
+    return tuple(edit for edit in edits if edit is not None)
+
+
+def _edit_since_base(
+    convert: Converter, record_sync: RecordSync, mapping: FieldMapping, item: Item
+) -> FieldConflict | None:
+    base = base_of(record_sync.ledger, mapping, item.id)
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(record_sync.record, mapping)
+    sides = sides_of(convert, base, local=local_raw, remote=cell)
+    remote, agreed = sides.remote, sides.base[1] if sides.base else None
+    if isinstance(remote, Unknown):
+        detail = f"Its value on Monday can't be read: {remote.reason}."
+        return FieldConflict(mapping.key, None, None, None, detail)
+    shown = convert.display(remote) or None
+    if isinstance(agreed, Unknown):
+        detail = f"The value last agreed on is not known any more: {agreed.reason}."
+        return FieldConflict(mapping.key, None, None, shown, detail)
+    # An item that was deleted leaves every cell of connected boards empty by itself.
+    vanished = convert.column_type == "board_relation" and remote is None
+    if not sides.remote_changed or sides.equal or vanished:
+        return None
+    # A value that a call of ours without an answer sent is nobody's edit.
+    entries = [intent.values.get(mapping.key) for intent in record_sync.intents]
+    with suppress(UnknownValue):
+        if any(convert.local(entry["local"]) == remote for entry in entries if entry and is_of_mapping(entry, mapping)):
+            return None
+    detail = ""
+    if not isinstance(sides.local, Unknown) and sides.local != agreed:
+        detail = f"In NPD it was “{convert.display(sides.local)}” when the record was deleted."
+    return FieldConflict(mapping.key, None, convert.display(agreed) or None, shown, detail)
+
+
+# How a pass over deleted records ends: tombstones, questions, log, intents and jobs, in one
+# transaction.
+
+
+def settle_removed(batch: Batch, deleted: DeletedRecord, state: TombstoneState, item: Item) -> None:
+    """The item has left the board by our call; what it took with it stands in the history."""
+    is_archived, more = state == TombstoneState.ARCHIVED, ""
+    if deleted.tombstone.state != state and (edited_labels := log_lost_edits(batch.board, deleted, item)):
+        more = f" What was edited there before stands in its history: {', '.join(edited_labels)}."
+    reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
+    deleted.settle(state, reason, kind="archived" if is_archived else "deleted", more=more, item=item.name)
+    if deleted.resolution:
+        deleted.carried_out[KIND_DELETE, RECORD_KEY] = deleted.reason
+
+
+def settle_deleted(batch: Batch) -> None:
+    """Store what became of the pass's deleted records and end their jobs; raises LeaseLost."""
+
+    def attempt() -> list[DeletedRecord]:
+        deleted_records = [deleted.copy() for deleted in batch.deleted_records]
+        _settle_all_deleted(batch, deleted_records)
+        return deleted_records
+
+    if batch.deleted_claims:
+        batch.deleted_records = batch.in_transaction(attempt)
+
+
+def _settle_all_deleted(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> None:
+    ids = [deleted.tombstone.pk for deleted in deleted_records]
+    tombstones = {s.pk: s for s in Tombstone.objects.select_for_update().filter(pk__in=ids).order_by("pk")}
+    for deleted in deleted_records:
+        tombstone = tombstones.get(deleted.tombstone.pk)
+        if tombstone is None or tombstone.state == TombstoneState.RESTORED:
+            deleted.new_state = deleted.question = None
+            continue
+        if deleted.restores and unpaused_records(batch, [deleted], QueueDirection.TO_NPD):
+            _restore_record(batch, deleted, tombstone)
+        _store_deleted(deleted, tombstone)
+    current_store().save_reports([report for deleted in deleted_records for report in _deletion_reports(deleted)])
+    Decision.objects.bulk_create(decisions_with_cause(batch, deleted_records))
+    end_intents(deleted_records, [deleted for deleted in deleted_records if deleted.outcome is Outcome.SETTLED])
+    end_jobs(batch, [*deleted_records, *batch.unknown_jobs])
+    enqueue_paused(batch.entity_type, deleted_records)
+
+
+def _store_deleted(deleted: DeletedRecord, tombstone: Tombstone) -> None:
+    """The sync state keeps the base as long as the tombstone stands; of the rest it says what is asked."""
+    if deleted.new_state is not None:
+        tombstone.state = deleted.new_state
+        tombstone.settled_at = None if deleted.new_state in OPEN_TOMBSTONE_STATES else SyncNow()
+    if deleted.reason:
+        tombstone.note = deleted.reason
+    tombstone.reason_code = deleted.reason_code or tombstone.reason_code
+    tombstone.save(update_fields=["state", "settled_at", "note", "reason_code"])
+    if deleted.new_state == TombstoneState.UNLINKED and tombstone.monday_id:
+        why = f"Its record “{deleted.record}” was deleted in NPD, and the item was let go."
+        ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
+    ledger = deleted.ledger
+    conflicts = {"delete": [edit.key for edit in deleted.edits] or [RECORD_KEY]} if deleted.question else {}
+    is_worth_a_row = ledger.pk is not None or conflicts or ledger.gone_since
+    if deleted.new_state != TombstoneState.RESTORED and is_worth_a_row:
+        key = {"entity_type": tombstone.entity_type, "entity_id": str(tombstone.entity_id), "system": "monday"}
+        values: dict[str, Any] = {
+            "conflicts": conflicts,
+            "asked_items": [],
+            "note": deleted.reason,
+            "gone_since": ledger.gone_since,
+        }
+        SyncMetadata.objects.update_or_create(
+            **key,
+            defaults={**values, "remote_state": ledger.remote_state if conflicts else ""},
+            create_defaults={**key, **values, "remote_state": ledger.remote_state},
+        )
+
+
+def _restore_record(batch: Batch, deleted: DeletedRecord, tombstone: Tombstone) -> None:
+    item_id, detail = (
+        NEW_ITEM,
+        (
+            "Brought back as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+            "it gets a new one. What was edited there stands in the conflict."
+        ),
+    )
+    if deleted.item is not None and deleted.item.state == ACTIVE:
+        item_id, detail = deleted.item.id, "Brought back with what was edited on Monday, as a person chose."
+    try:
+        restore_record(tombstone, item_id=item_id, sentence=detail)
+    except RestoreError as error:
+        ask_about_deletion(deleted, RecordGone(batch.link.record_gone), str(error))
+        return
+    deleted.new_state, deleted.reason = TombstoneState.RESTORED, detail
+    deleted.carried_out[KIND_DELETE, RECORD_KEY] = detail
+    deleted.log_decision("restored", detail)
+
+
+def _deletion_reports(deleted: DeletedRecord) -> Iterator[ConflictReport]:
+    if deleted.question is not None:
+        yield deleted.question
+    for conflict in deleted.conflicts if deleted.outcome is Outcome.SETTLED else ():
+        if conflict.kind != KIND_DELETE:
+            why = "The record was deleted in NPD."
+            yield deleted.conflict_report(conflict.kind, conflict.monday_item_id, closing_reason=why)
+        elif deleted.question is None:
+            applied = deleted.carried_out_of(KIND_DELETE)
+            yield deleted.conflict_report(
+                KIND_DELETE, conflict.monday_item_id, applied=applied, closing_reason=deleted.reason
+            )
+
+
+# The calls that take a deleted record's item off the board, or take its NPD ID from it.
+#
+# As every write: announced by intents under the lease, an alias a record, divided only where Monday
+# refused the document before it ran; what became of a call without an answer is read by the next
+# pass.
+
+
+_STATE_AFTER = {RecordGone.ARCHIVE: TombstoneState.ARCHIVED, RecordGone.DELETE: TombstoneState.DELETED}
+
+
+def send_removals(batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedRecord]]) -> None:
+    """Send what was decided, as far as the limit lets it go; raises LeaseLost."""
+    for act in (RecordGone.ARCHIVE, RecordGone.DELETE, RecordGone.UNLINK):
+        found = wanted.get(act, ())
+        leaving = found if act is RecordGone.UNLINK else _approved(batch, found)
+        if not batch.is_preview:
+            Removals(batch, act).send(leaving)
+        for deleted in leaving:
+            deleted.planned_removal = act
+
+
+def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[DeletedRecord]:
+    """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
+    unresolved = [deleted for deleted in deleted_records if deleted.resolution is None]
+    rejected_ids = rejected_records(batch, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
+    changes = {
+        deleted.id: DestructiveChange(
+            deleted.id,
+            deleted.tombstone.monday_id or "",
+            "",
+            f"The item of “{deleted.record}”, which was deleted in NPD",
+            {"record": str(deleted.record)},
+        )
+        for deleted in unresolved
+        if deleted.id not in rejected_ids
+    }
+    approved = allowed_changes(batch, GuardKind.ITEMS, list(changes.values()))
+    for deleted in unresolved:
+        if deleted.id in rejected_ids:
+            deleted.settle(TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
+        elif changes[deleted.id] not in approved:
+            deleted.settle(TombstoneState.PENDING_APPROVAL, TombstoneReason.PENDING_APPROVAL, kind="guard")
+    return [deleted for deleted in deleted_records if deleted.resolution or changes.get(deleted.id) in approved]
+
+
+class Removals(Mutation[DeletedRecord]):
+    """Items leave the board, or lose their NPD ID, because their records were deleted in NPD."""
+
+    def __init__(self, batch: Batch, act: RecordGone) -> None:
+        super().__init__(batch)
+        self.act = act
+
+    def request(self, units: Sequence[DeletedRecord]) -> WriteRequest:
+        board = self.batch.board
+        ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
+        if self.act is RecordGone.UNLINK:
+            changes = [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
+            return connectors.get(board.link.system).prepare_changes(
+                board.link.board_id, changes, board.columns, board.types
+            )
+        removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
+        connector = connectors.get(board.link.system)
+        prepare = connector.prepare_delete if self.act is RecordGone.DELETE else connector.prepare_archive
+        return prepare(removals, board.columns, board.types)
+
+    def target(self, unit: DeletedRecord) -> tuple[UUID, str]:
+        return unit.id, str(unit.tombstone.monday_id)
+
+    def body(self) -> dict[str, Any]:
+        return {"removes": str(self.act)}
+
+    def still_wanted(self, units: Sequence[DeletedRecord]) -> Sequence[DeletedRecord]:
+        """Read again what may have changed since the decision: the policy, the record, the item's owner."""
+        records, items = self.batch.records, [str(deleted.tombstone.monday_id) for deleted in units]
+        restored_ids = set(records.filter(pk__in=[deleted.id for deleted in units]).values_list("pk", flat=True))
+        owned = set(records.filter(monday_id__in=items).values_list("monday_id", flat=True))
+        tombstones = Tombstone.objects.filter(pk__in=[deleted.tombstone.pk for deleted in units])
+        items_now = dict(tombstones.values_list("pk", "monday_id"))
+        policy = _current_policy(self.batch)
+        for deleted in units:
+            tombstone = deleted.tombstone
+            is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
+            if deleted.id in restored_ids or is_moved or (deleted.resolution is None and policy != self.act):
+                deleted.end(Outcome.RELEASED, "What was known of it changed while it was looked at.")
+        return [deleted for deleted in units if deleted.is_open]
+
+    def done(self, unit: DeletedRecord, item: Item) -> None:
+        if self.act is not RecordGone.UNLINK:
+            return settle_removed(self.batch, unit, _STATE_AFTER[self.act], item)
+        unit.settle(TombstoneState.UNLINKED, TombstoneReason.UNLINKED, kind="unlinked", item=item.name)
+        if unit.resolution:
+            unit.carried_out[KIND_DELETE, RECORD_KEY] = unit.reason
+        return None
+
+    def item_gone(self, unit: DeletedRecord, error: ConnectorError) -> None:
+        unit.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.REMOVED_MEANWHILE, error=error.sentence)
+
+    def failed(self, unit: DeletedRecord, error: ConnectorError) -> None:
+        detail = f"Deleted in NPD. Its item could not be taken off the board: {error.sentence}"
+        unit.end(Outcome.FAILED, error.sentence, reason=detail)
+
+
+# What becomes of an item whose record was deleted in NPD: the rows "deleted | …" of a record
+# and its item.
+#
+# The tombstone knows the record as it was, the sync state what both sides last agreed on. An item that
+# stands as agreed goes the board link's way (archive, delete, unlink, ask); one that somebody
+# edited since is asked about; nothing is sent for a record whose settings let nothing be sent.
+
+
+FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
+"""States that no pass changes: the item was left where it is on purpose."""
+
+QUIET_SECONDS = 10.0
+"""Seconds until an item that bears another record's NPD ID is treated as an unmatched item."""
+
+RESTORED_STATE = "restored"
+"""The sync state's word for an item that somebody restored after it had left the board."""
+
+UNLINK_ITEM = "unlink"
+"""The value of the choice that lets the item go."""
+
+NEXT_PASS_SECONDS = 5.0
+"""Seconds until a pass finds out whether the record that was being linked with the item has it."""
+
+
+def prepare_deleted(batch: Batch) -> None:
+    """Load the pass's deleted records, and end those for which Monday needn't be asked."""
+    if not batch.deleted_claims:
+        return
+    load_deleted_records(batch)
+    items = [deleted.tombstone.monday_id for deleted in batch.deleted_records if deleted.tombstone.monday_id]
+    owners = {str(record.monday_id): record for record in batch.records.filter(monday_id__in=items)}
+    for deleted in batch.deleted_records:
+        record, item_id = deleted.record, deleted.tombstone.monday_id
+        if deleted.tombstone.state in FINAL_STATES:
+            deleted.leave_open(deleted.tombstone.note)
+        elif item_id is None:
+            deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.NO_ITEM)
+        elif item_id in owners:
+            deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_OWNER, owner=owners[item_id])
+        elif not record.may_sync:
+            deleted.settle(TombstoneState.KEPT, TombstoneReason.SYNC_OFF)
+        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            deleted.settle(TombstoneState.KEPT, TombstoneReason.ONE_WAY)
+
+
+def plan_and_send_deleted(batch: Batch, found: BatchItems) -> None:
+    """Decide every open deleted record by its item, and send what the decisions ask for; raises LeaseLost."""
+    linked_now = {record_sync.link_to for record_sync in batch.record_syncs if record_sync.link_to}
+    wanted: dict[RecordGone, list[DeletedRecord]] = {}
+    policy = _current_policy(batch) if batch.open_deleted else RecordGone.ASK
+    for deleted in batch.open_deleted:
+        deleted.item = found.linked.get(str(deleted.tombstone.monday_id))
+        if (removal := _decide_removal(batch, deleted, linked_now, policy)) is not None:
+            wanted.setdefault(removal, []).append(deleted)
+    send_removals(batch, defer_deleted_records(batch, wanted))
+
+
+def _current_policy(batch: Batch) -> RecordGone:
+    """As it is now, and not as it was when the board was taken: a run may last for minutes."""
+    links = BoardLink.objects.filter(pk=batch.link.pk)
+    return RecordGone(links.values_list("record_gone", flat=True).get())
+
+
+def load_deleted_records(batch: Batch) -> None:
+    """Read what is known of the deleted records of this pass; rows of what never was a record end."""
+    entity_type = batch.entity_type
+    ids = [claim.entity_id for claim in batch.deleted_claims if claim.entity_id]
+    tombstone_by_id = {s.entity_id: s for s in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
+    ledgers = {row.entity_id: row for row in ledgers_of(entity_type, tombstone_by_id)}
+    conflicts = current_store().open_conflicts(entity_type, tombstone_by_id)
+    intents: dict[UUID, list[Intent]] = {}
+    open_intents = Intent.objects.filter(entity_id__in=list(tombstone_by_id), state=IntentState.OPEN)
+    for intent in open_intents.exclude(item_id="").order_by("created_at"):
+        intents.setdefault(intent.entity_id, []).append(intent)
+    for claim in batch.deleted_claims:
+        tombstone = tombstone_by_id.get(claim.entity_id) if claim.entity_id else None
+        if tombstone is None:
+            unknown = WorkUnit(claim)
+            unknown.end(Outcome.SETTLED, "There is no such record, and none is remembered.")
+            batch.unknown_jobs.append(unknown)
+            continue
+        entity_id = tombstone.entity_id
+        deleted = DeletedRecord(
+            claim,
+            rebuild_record(batch.board.model, tombstone),
+            ledgers.get(str(entity_id)) or new_ledger(entity_type, entity_id),
+            intents=intents.get(entity_id, []),
+            conflicts=list(conflicts.get(entity_id, [])),
+            tombstone=tombstone,
+        )
+        batch.deleted_records.append(deleted)
+
+
+def _decide_removal(
+    batch: Batch, deleted: DeletedRecord, linked_now: set[str], policy: RecordGone
+) -> RecordGone | None:
+    """End the deleted record, ask, or return what is to be done with its item."""
+    item = deleted.item
+    if item is not None:
+        deleted.ledger.gone_since = None
+    if (item is None or item.state != ACTIVE) and deleted.resolution and deleted.resolution.choose == "monday":
+        deleted.restores = True
+        deleted.end(Outcome.SETTLED)
+    elif item is None:
+        _end_not_shown(deleted)
+    elif item.state != ACTIVE:
+        _end_already_removed(batch, deleted, item)
+    elif item.board_id not in (None, batch.link.board_id):
+        deleted.settle(TombstoneState.KEPT, TombstoneReason.MOVED, item=item.name, board=item.board_id)
+    elif (other := record_of_npd_id(batch, item)) is not None:
+        deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=other)
+        # The item is treated as any that no record has.
+        enqueue_item(
+            batch.entity_type, item.id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=QUIET_SECONDS
+        )
+    elif item.id in linked_now:
+        deleted.wait_seconds = NEXT_PASS_SECONDS
+        deleted.end(Outcome.DEFERRED, "Another record is being linked with its item.")
+    else:
+        return _removal_by_policy(batch, deleted, item, policy)
+    return None
+
+
+def _end_not_shown(deleted: DeletedRecord) -> None:
+    """Monday may just have failed to show the item: it is believed when it says so after the quiet time too."""
+    ledger, now = deleted.ledger, sync_now()
+    ledger.gone_since = ledger.gone_since or now
+    left = settings.GONE_QUIET_SECONDS - (now - ledger.gone_since).total_seconds()
+    if deleted.tombstone.state in OPEN_TOMBSTONE_STATES and left > 0:
+        detail = "Deleted in NPD. Monday doesn't show its item; it is looked for once more in a few minutes."
+        deleted.wait_seconds = left
+        return deleted.end(Outcome.DEFERRED, detail, reason=detail)
+    return deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.NOT_SHOWN)
+
+
+def _end_already_removed(batch: Batch, deleted: DeletedRecord, item: Item) -> None:
+    """The item has left the board: by us, where a call of ours got no answer, or by somebody."""
+    state = TombstoneState.ARCHIVED if item.state == ARCHIVED else TombstoneState.DELETED
+    ours = [intent for intent in deleted.intents if (intent.body or {}).get("removes")]
+    if ours or deleted.tombstone.state == state:
+        deleted.confirmed_intents |= {intent.pk: item.id for intent in ours}
+        return settle_removed(batch, deleted, state, item)
+    reason = TombstoneReason.REMOVED_BEFORE
+    return deleted.settle(TombstoneState.NOTHING_LEFT, reason, item=item.name, state=item.state)
+
+
+def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy: RecordGone) -> RecordGone | None:
+    """A choice holds where the item still says what its author saw; the policy, where nobody edited the item."""
+    is_restored = deleted.tombstone.state in REMOVED_STATES or deleted.ledger.remote_state == RESTORED_STATE
+    if is_restored:
+        deleted.ledger.remote_state = RESTORED_STATE
+    deleted.edits = edits_since_base(batch.board, deleted, item)
+    choice, problem = deleted.resolution, ""
+    if choice is None and not (is_restored or deleted.edits or policy is RecordGone.ASK):
+        return policy
+    if choice is not None:
+        now = {edit.key: (edit.npd or None, edit.monday or None) for edit in deleted.edits}
+        if now != {key: (npd or None, monday or None) for key, (npd, monday) in choice.seen.items()}:
+            problem = "The item was edited after you chose. Look at it again and choose anew."
+        elif choice.choose == "npd":
+            return RecordGone.DELETE if policy is RecordGone.DELETE else RecordGone.ARCHIVE
+        elif choice.choose == "monday":
+            deleted.restores = True
+            deleted.end(Outcome.SETTLED)
+            return None
+        elif choice.value == UNLINK_ITEM:
+            return RecordGone.UNLINK
+        else:
+            problem = "That is none of the ways out. Choose one of those that are offered."
+    ask_about_deletion(deleted, policy, problem)
+    return None
+
+
+def ask_about_deletion(deleted: DeletedRecord, policy: RecordGone, problem: str = "") -> None:
+    """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
+    if deleted.resolution is None:
+        problem = "The record was deleted in NPD since you chose. Choose anew."
+    reason, again = TombstoneReason.QUESTION_EDITED if deleted.edits else TombstoneReason.QUESTION, ""
+    if deleted.ledger.remote_state == RESTORED_STATE:
+        reason, again = TombstoneReason.QUESTION_RESTORED, " again"
+    called = f"“{deleted.item.name}”" if deleted.item else "its item"
+    deleted.settle(TombstoneState.ASKED, reason, kind="conflict_delete", record=deleted.record, item=called)
+    removes, restorable = ("Delete", " for 30 days.") if policy is RecordGone.DELETE else ("Archive", ".")
+    leaves = f"The deletion stands. The item leaves the board; people can restore it on Monday{restorable}"
+    comes_back = "The record comes back as it was, linked with its item, and takes over what was edited on Monday."
+    stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
+    options = [
+        Option("npd", f"{removes} the item{again}", leaves),
+        Option("monday", "Bring the record back", comes_back),
+        Option("custom", "Let the item go", stays, UNLINK_ITEM),
+    ]
+    deleted.question = deleted.conflict_report(
+        KIND_DELETE,
+        deleted.tombstone.monday_id or "",
+        fields=deleted.edits,
+        rejected={RECORD_KEY: problem} if problem else {},
+        data={"what": deleted.reason, "options": [option.to_json() for option in options]},
+    )

@@ -1,0 +1,492 @@
+"""A record's values in their three forms: in the model, as a base keeps them, and as a board or a page shows them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.db.models import F, Func, TextField, Value, prefetch_related_objects
+from django.db.models.functions import Lower
+
+from sync import connectors, registry
+from sync.choices import SyncDirection
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.kernel.triggers import NAME_AS_COMPARED
+from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
+from sync.registry import (
+    ModelField,
+    UnknownEntity,
+    columns_of,
+    link_of,
+    mappings_of,
+    name_field,
+    relation_of,
+    target_of,
+)
+
+Raw: TypeAlias = Mapping[str, Any]
+
+
+def stored_values(record: models.Model, mapping: FieldMapping | registry.MappingSpec) -> dict[str, Any]:
+    """Return NPD's raw values of a mapping; a related record is read where it wasn't yet."""
+    return stored_field_values(record, mapping.fields)
+
+
+def stored_field_values(record: models.Model, fields: Iterable[str]) -> dict[str, Any]:
+    """Return the raw values of these fields."""
+    raw: dict[str, Any] = {}
+    for name in fields:
+        value, is_relation = getattr(record, name), record._meta.get_field(name).is_relation
+        raw[name] = related_reference(value) if is_relation else to_json_value(value)
+    return raw
+
+
+def to_json_value(value: Any) -> Any:
+    """Return a field's value as JSON can say it, nothing rounded."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, list | tuple):
+        return [to_json_value(element) for element in value]
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def related_reference(record: models.Model | None) -> dict[str, Any] | None:
+    """Return a related record as raw values name it."""
+    if record is None:
+        return None
+    return {"id": str(record.pk), "item": getattr(record, "monday_id", None), "name": record_name(record)}
+
+
+def record_name(record: models.Model) -> str:
+    """Return the name by which a board's text column knows a record: the field that is its item's name."""
+    field = registry.name_field(type(record)) if isinstance(record, SyncedModel) else None
+    return str(getattr(record, field) if field else record)
+
+
+def clean_values(record: models.Model, raw: Raw) -> dict[str, Any]:
+    """Return raw values as NPD's own fields take them; raises ValidationError.
+
+    Of a related record only its absence is checked: that it is there has been looked up.
+    """
+    cleaned = {}
+    for name, value in raw.items():
+        field = field_of(record, name)
+        if field.is_relation and value is None and not field.null:
+            raise ValidationError(str(field.error_messages["null"]))
+        cleaned[name] = value if field.is_relation else to_json_value(field.clean(_empty_value(field, value), record))
+    return cleaned
+
+
+def _empty_value(field: ModelField, value: Any) -> Any:
+    """An empty value in the form that the field keeps."""
+    if value not in (None, "", []):
+        return value
+    if isinstance(field, ArrayField):
+        return []
+    if isinstance(field, models.BooleanField):
+        return None if field.null else False
+    if isinstance(field, models.CharField | models.TextField) and not field.null:
+        return ""
+    return None
+
+
+def field_of(record: models.Model | type[models.Model], name: str) -> ModelField:
+    """Return a model's field by name."""
+    return record._meta.get_field(name)  # type: ignore[return-value]
+
+
+def update_values(model: type[models.Model], raw: Raw) -> dict[str, Any]:
+    """Return cleaned raw values as an UPDATE takes them, by the names of the columns' attributes."""
+    stored: dict[str, Any] = {}
+    for name, value in raw.items():
+        field = field_of(model, name)
+        if field.is_relation:
+            stored[field.attname] = UUID(value["id"]) if value else None
+        else:
+            stored[name] = field.to_python(_empty_value(field, value))
+    return stored
+
+
+def still_holds(record: models.Model, raw: Raw) -> bool:
+    """Whether the record's fields hold just these raw values; related records are compared by id, not read."""
+    for name, value in raw.items():
+        field = field_of(record, name)
+        now = getattr(record, field.attname)
+        if field.is_relation:
+            if (str(now) if now else None) != (value["id"] if value else None):
+                return False
+        elif to_json_value(now) != value:
+            return False
+    return True
+
+
+def comparable_name(field: str) -> Func:
+    """A record's name as relations compare it, white space folded; sync/kernel/triggers.py does the same."""
+    return Func(F(field), template=NAME_AS_COMPARED.replace("__NAME__", "%(expressions)s"), output_field=TextField())
+
+
+def canonical_expression(field: str) -> Func:
+    """The field as the merge compares texts, whatever form it is stored in."""
+    composed = Func(F(field), function="normalize", output_field=TextField())
+    return Func(composed, Value(" \t\n\r\f\v\u00a0"), function="btrim", output_field=TextField())
+
+
+# A board link with its mappings, and their converters, as one pass uses them.
+
+
+_DIRECTORY_CONVERTERS = {"people", "tags"}
+"""Converters that need to know the account's people or tags."""
+
+_LEARN = """
+    UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
+        %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
+    WHERE id = 1
+"""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What a pass knows by id: people's e-mail addresses, tags' names, and related records' names by item.
+
+    Tags are kept by board, for a private board has tags of its own
+    (developer.monday.com/api-reference/reference/tags-1).
+    """
+
+    board_id: str = ""
+    people: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    items: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, converters: set[str], board_id: str) -> Directory:
+        """Read what these converters need."""
+        is_needed = bool(converters & _DIRECTORY_CONVERTERS)
+        row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
+        if row is None:
+            return cls(board_id)
+        people = {str(user): str(known["email"]) for user, known in row.users.items() if known.get("email")}
+        return cls(board_id, people, dict(row.tags.get(board_id, {})))
+
+    def learn_tags(self, learned: Mapping[str, str]) -> None:
+        """Remember tags' names by id, for this pass and later ones; another worker's are kept."""
+        new = {tag: name for tag, name in learned.items() if self.tags.get(tag) != name}
+        if new:
+            self.tags.update(new)
+            MondayAccount.objects.get_or_create(id=1)
+            with connection.cursor() as cursor:
+                cursor.execute(_LEARN, {"board": self.board_id, "new": json.dumps(new)})
+
+
+def converter_options(options: Mapping[str, Any], region: str, directory: Directory) -> ConverterOptions:
+    """Return what a mapping's converter needs to know besides the value."""
+    return ConverterOptions(
+        region=connectors.get().country_code(region) or settings.DEFAULT_PHONE_REGION,
+        settings=options.get("settings") or {},
+        people=directory.people,
+        tags=directory.tags,
+        items=directory.items,
+    )
+
+
+def converter_for(name: str, options: Mapping[str, Any], board_id: str, record: SyncedModel) -> Converter:
+    """Return the converter for one record's field outside a pass, as pages need it."""
+    directory = Directory.of({name}, board_id)
+    return connectors.get().converter(name, converter_options(options, record.sync_region(), directory))
+
+
+@dataclass(frozen=True)
+class BoardContext:
+    """A board link with its mappings, as a pass uses them."""
+
+    link: BoardLink
+    mappings: Sequence[FieldMapping]
+    model: type[SyncedModel]
+    directory: Directory = field(default_factory=Directory)
+    _converters: dict[tuple[str, str], Converter] = field(default_factory=dict, compare=False)
+
+    @classmethod
+    def load(cls, link: BoardLink, mappings: Sequence[FieldMapping] | None = None) -> BoardContext:
+        """Read the link's mappings, where they aren't given, and what their converters need to know."""
+        mappings = mappings_of(link) if mappings is None else mappings
+        directory = Directory.of({m.converter for m in mappings if m.column_id}, link.board_id)
+        return cls(link, mappings, registry.entity(link.entity_type).model, directory)
+
+    @property
+    def columns(self) -> list[str]:
+        """The column ids that a pass reads."""
+        return columns_of(self.link, self.mappings)
+
+    @property
+    def types(self) -> list[str]:
+        """The types of these columns, as set-up found them, else as their converters make them."""
+        mapped = [mapping for mapping in self.mappings if mapping.column_id]
+        return [str(m.options.get("column_type") or self.converter(m).column_type) for m in mapped]
+
+    @property
+    def match_mapping(self) -> FieldMapping | None:
+        """The mapping by which records and items are matched."""
+        return next((m for m in self.mappings if m.key == self.link.match_key and m.column_id), None)
+
+    @property
+    def relations(self) -> list[tuple[FieldMapping, ModelField]]:
+        """The mappings that are relations to other synced models, with the model's field."""
+        found = [(mapping, relation_of(self.model, mapping.fields)) for mapping in self.mappings]
+        return [(mapping, field) for mapping, field in found if field is not None and mapping.column_id]
+
+    @property
+    def joined_relations(self) -> list[str]:
+        """The relations that are read with the records, so that none is asked for by itself."""
+        mapped = [name for mapping in self.mappings for name in mapping.fields]
+        names = dict.fromkeys([*self.model.sync_related, *mapped])
+        return [name for name in names if self.model._meta.get_field(name).is_relation]
+
+    def converter(self, mapping: FieldMapping, record: SyncedModel | None = None) -> Converter:
+        """Return the mapping's converter for this record: the same for both halves of its base."""
+        region = record.sync_region() if record is not None else ""
+        key = (mapping.key, region)
+        if key not in self._converters:
+            options = converter_options(mapping.options, region, self.directory)
+            self._converters[key] = connectors.get().converter(mapping.converter, options)
+        return self._converters[key]
+
+
+# The records that relations on a board name: found by item or by name, in one query for a batch.
+
+
+RelatedReference = Mapping[str, Any]
+ACTIVE = "active"
+
+
+class RelatedNotFound(LookupError):
+    """A relation names something that is no record, or not surely one; the message says so, in words.
+
+    `awaits` is what would have to come for it to be known, as AwaitedRelation names it.
+    """
+
+    def __init__(self, detail: str, awaits: str = "") -> None:
+        super().__init__(detail)
+        self.awaits = awaits
+
+
+class RelatedRecords:
+    """What a batch has found out about the records that its relations name."""
+
+    def __init__(self) -> None:
+        self._by_id: dict[tuple[type[SyncedModel], str], SyncedModel] = {}
+        self._by_item: dict[tuple[type[SyncedModel], str], SyncedModel | None] = {}
+        self._by_name: dict[tuple[type[SyncedModel], str], list[SyncedModel]] = {}
+        self._board_by_type: dict[str, bool] = {}
+        self._removed_by_id: dict[Any, bool] = {}
+
+    def look_up(self, target: type[SyncedModel], references: Iterable[RelatedReference]) -> None:
+        """Look up everything that these references name by item or by name and that isn't known yet."""
+        listed, field = list(references), name_field(target)
+        items = {str(r["item"]) for r in listed if r.get("item")}
+        new_items = {item for item in items if (target, item) not in self._by_item}
+        if new_items:
+            owners = {record.monday_id: record for record in target._default_manager.filter(monday_id__in=new_items)}
+            self._by_item |= {(target, item): owners.get(item) for item in new_items}
+        names = {_folded_name(r["name"]) for r in listed if not r.get("item") and r.get("name")}
+        new_names = {name for name in names if (target, name) not in self._by_name}
+        if new_names and field is not None:
+            records = target._default_manager.annotate(called=Lower(comparable_name(field)))
+            found: list[SyncedModel] = list(
+                records.filter(called__in=[Lower(Value(name)) for name in sorted(new_names)])
+            )
+            for name in new_names:
+                same = [r for r in found if _folded_name(record_name(r)).lower() == name.lower()]
+                self._by_name[target, name] = same
+
+    def load_by_id(self, model: type[models.Model], raws: Iterable[Mapping[str, Any]]) -> None:
+        """Read all records that these raw values name by their ids, in one query a type, for `resolve`."""
+        wanted: dict[type[SyncedModel], set[str]] = {}
+        for raw in raws:
+            for name, value in raw.items():
+                if isinstance(value, Mapping) and value.get("id") and field_of(model, name).is_relation:
+                    wanted.setdefault(target_of(field_of(model, name)), set()).add(str(value["id"]))
+        for target, ids in wanted.items():
+            found = target._default_manager.filter(pk__in=ids)
+            self._by_id |= {(target, str(record.pk)): record for record in found}
+
+    def resolve(self, model: type[models.Model], raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Return raw values whose related records are ones that are there; raises RelatedNotFound."""
+        full = dict(raw)
+        for name, value in raw.items():
+            if field_of(model, name).is_relation and value is not None and relation_of(model, [name]):
+                full[name] = related_reference(self.find(target_of(field_of(model, name)), value))
+        return full
+
+    def find(self, target: type[SyncedModel], reference_data: RelatedReference) -> SyncedModel:
+        """Return the one record that a reference names: by id, else by item, else by name; raises RelatedNotFound."""
+        kind, item = target._meta.verbose_name, str(reference_data.get("item") or "")
+        if entity_id := reference_data.get("id"):
+            record = self._by_id.get((target, str(entity_id))) or target._default_manager.filter(pk=entity_id).first()
+            if record is None:
+                name = reference_data.get("name") or entity_id
+                raise RelatedNotFound(f"The {kind} “{name}” was deleted in NPD.")
+            return record
+        self.look_up(target, [reference_data])
+        if not item:
+            return self._record_of_name(target, str(reference_data.get("name") or ""))
+        record = self._by_item.get((target, item))
+        if record is None:
+            raise RelatedNotFound(
+                f"On Monday it is the item {item}, which no {kind} in NPD has yet. "
+                "It is taken over as soon as one has it.",
+                f"item {item}",
+            )
+        return record
+
+    def names_of_items(self, target: type[SyncedModel], items: set[str]) -> dict[str, str]:
+        """Return the names of the records of these items, as far as they were asked for and found."""
+        found = {item: self._by_item.get((target, item)) for item in items}
+        return {item: record_name(record) for item, record in found.items() if record is not None}
+
+    def missing_item_reason(self, record: SyncedModel) -> tuple[str, bool]:
+        """Why a related record has no item, in words, and whether it will get none as things stand."""
+        kind, name, entity_type = record._meta.verbose_name, record_name(record), record.entity_type()
+        if entity_type not in self._board_by_type:
+            self._board_by_type[entity_type] = False
+            with suppress(UnknownEntity):
+                link = link_of(entity_type)
+                self._board_by_type[entity_type] = link is not None and bool(link.board_id)
+        if not self._board_by_type[entity_type]:
+            detail = f"The {kind} “{name}” has no item on Monday: there is no board for it. The relation is left out."
+        elif not record.may_sync:
+            detail = f"Sync is off for the {kind} “{name}”, so it has no item on Monday. The relation is left out."
+        elif record.sync_direction == SyncDirection.MONDAY_TO_NPD:
+            detail = f"Nothing of the {kind} “{name}” is sent to Monday, so it has no item. The relation is left out."
+        else:
+            return (f"It waits for the {kind} “{name}” to get its item on Monday, and is sent then by itself.", False)
+        return detail, True
+
+    def has_removed_item(self, record: SyncedModel) -> bool:
+        """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
+        if record.pk not in self._removed_by_id:
+            ledger = SyncMetadata.objects.filter(
+                entity_type=record.entity_type(), entity_id=str(record.pk), system="monday"
+            )
+            removals = WebhookEvent.objects.filter(
+                item_id=record.monday_id, weighed_at=None, type__in=("archive_pulse", "delete_pulse")
+            )
+            is_gone = ledger.exclude(remote_state__in=("", ACTIVE)).exists() or removals.exists()
+            self._removed_by_id[record.pk] = is_gone
+        return self._removed_by_id[record.pk]
+
+    def _record_of_name(self, target: type[SyncedModel], name: str) -> SyncedModel:
+        plain, meta = _folded_name(name), target._meta
+        found = self._by_name.get((target, plain), [])
+        same = [record for record in found if _folded_name(record_name(record)) == plain] or found
+        if len(same) == 1:
+            return same[0]
+        detail = f"No {meta.verbose_name} in NPD is called “{plain}”. Add it in NPD, or correct the name on the board."
+        if same:
+            many = f"{len(same)} {meta.verbose_name_plural}"
+            detail = f"{many} in NPD are called “{plain}”. Choose the right one in NPD."
+        raise RelatedNotFound(detail, f"name {plain}")
+
+
+def _folded_name(name: Any) -> str:
+    return fold_whitespace(str(name)) or ""
+
+
+# A value that a person typed on the screen of a conflict, as raw values of the record.
+
+
+def parse_input(
+    convert: Converter, record: SyncedModel, fields: Sequence[str], text: str, related: RelatedRecords | None = None
+) -> dict[str, Any]:
+    """Return the raw values for a typed text; a related record is named by its name.
+
+    Raises ValueError for a text that the field or column can't be given, RelatedNotFound where no record, or more than
+    one, has the name; both say so in words.
+    """
+    current = stored_field_values(record, fields)
+    if relation_of(type(record), fields) is None:
+        return dict(convert.from_text(text, current))
+    [(field, now)] = current.items()
+    name = fold_whitespace(text)
+    if name is None:
+        return {field: None}
+    if now and fold_whitespace(now["name"]) == name:
+        return current
+    return (related or RelatedRecords()).resolve(type(record), {field: {"name": name}})
+
+
+# The values of a record's fields as pages show them, outside a pass.
+
+
+NOT_KNOWN = "(not known)"
+
+
+class FieldDisplay:
+    """What the fields of some records of one model say; asks for their relations in one query each."""
+
+    def __init__(self, link: BoardLink, mappings: Sequence[FieldMapping], records: Sequence[SyncedModel]) -> None:
+        self.board = BoardContext.load(link, mappings)
+        prefetch_related_objects(list(records), *self.board.joined_relations)
+
+    def sides(self, record: SyncedModel, mapping: FieldMapping, base: Mapping[str, Any] | None) -> tuple[str, str, str]:
+        """Return NPD's value now and both halves of the base, as a person reads them."""
+        convert, now = self.board.converter(mapping, record), stored_values(record, mapping)
+        self._learn_names(now, base["local"] if base else {})
+        local, remote = self._display_local(convert, now), NOT_KNOWN
+        if base is None:
+            return local, "", ""
+        with suppress(UnknownValue):
+            remote = convert.display(convert.remote(base["remote"]))
+        return local, self._display_local(convert, base["local"]), remote
+
+    def local(self, record: SyncedModel, mapping: FieldMapping, raw: Mapping[str, Any]) -> str:
+        """Return raw values of NPD's, of now or of another time, as a person reads them."""
+        self._learn_names(raw)
+        return related_name(dict(raw)) or self._display_local(self.board.converter(mapping, record), dict(raw))
+
+    def _learn_names(self, *raws: Mapping[str, Any]) -> None:
+        """Items of related records are shown by these records' names."""
+        for value in (value for raw in raws for value in raw.values()):
+            if isinstance(value, dict) and value.get("item"):
+                self.board.directory.items[str(value["item"])] = str(value.get("name") or "")
+
+    def _display_local(self, convert: Converter, raw: dict[str, Any]) -> str:
+        try:
+            return convert.display(convert.local(raw))
+        except UnknownValue:
+            return related_name(raw) or NOT_KNOWN
+
+
+# What an item's mapped columns say, for the screen on which a person decides whose item it is.
+
+
+def item_values(board: BoardContext, item: Item) -> dict[str, str]:
+    """Return the item's values by field as a person reads them; what can't be told is left out."""
+    found = {}
+    for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
+        convert = board.converter(mapping)
+        with suppress(UnknownValue):
+            found[mapping.key] = convert.display(convert.remote(convert.stored_value(item.reading(mapping.column_id))))
+    return found
+
+
+def item_data(board: BoardContext, item: Item) -> dict[str, Any]:
+    """Return the item in question, as `ConflictReport.data["item"]` holds it."""
+    return {"id": item.id, "label": item.name, "values": item_values(board, item)}
+
+
+def related_name(raw_local: dict[str, Any] | None) -> str:
+    """Return the name of the related record in these raw values, or an empty text."""
+    values = [value for value in (raw_local or {}).values() if isinstance(value, dict)]
+    return str(values[0].get("name") or "") if values else ""

@@ -1,0 +1,304 @@
+"""Items that no record has: they wait until they are quiet and named, then are linked, asked about, or become
+records.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db.models import Max, Min
+
+from sync.choices import Cause, Priority, QueueDirection, SyncDirection, TombstoneState
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
+from sync.models import Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, Tombstone, WebhookEvent
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
+from sync.reconcile.conflict_reports import cause_of_item
+from sync.reconcile.direction_pauses import defer_item_if_paused
+from sync.reconcile.duplicates import add_duplicate
+from sync.reconcile.field_values import RelatedNotFound, clean_values, item_data, stored_values, update_values
+from sync.reconcile.identity import AS_NEW, ask_item_owner, close_identity_conflicts
+from sync.reconcile.monday_side import (
+    STALE_READ_WINDOW,
+    as_uuid,
+    is_npd_id_known,
+    match_text_of_item,
+    npd_id_of,
+    owner_of_other_type,
+    record_of_npd_id,
+    records_matching,
+    tombstone_of,
+)
+from sync.reconcile.removed_items import relink_to_replacement
+from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES, enqueue_tombstones
+
+
+def fill_from_item(batch: Batch, record: SyncedModel, item: Item) -> list[str]:
+    """Give a new record the item's values; return why it can't be made, in sentences.
+
+    A value that NPD can't take stays on the board and is blocked there, but for those that NPD requires.
+    """
+    problems: list[str] = []
+    for mapping in batch.board.mappings:
+        one_way = mapping.direction in (SyncDirection.NPD_TO_MONDAY, SyncDirection.NONE)
+        if not mapping.column_id or (one_way and not mapping.required):
+            continue
+        convert = batch.board.converter(mapping, record)
+        try:
+            raw_values = convert.to_local(
+                convert.stored_value(item.reading(mapping.column_id)), stored_values(record, mapping)
+            )
+            values = clean_values(record, batch.related.resolve(batch.board.model, raw_values))
+            for name, value in update_values(batch.board.model, values).items():
+                setattr(record, name, value)
+        except (UnknownValue, AmbiguousSplit, ValidationError, RelatedNotFound) as invalid:
+            if mapping.required:
+                problems.append(f"{mapping.label}: {invalid}")
+    return problems
+
+
+def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
+    """Store a record made from an item; raises DatabaseError.
+
+    One that a person wanted to be a record of its own (not `is_automatic`) is not asked about once more. Its own pass,
+    which merges the two sides and writes the NPD ID, is written by the caller.
+    """
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT set_config('npd.settling', %s, true)", [str(record.pk)])
+        record.save(force_insert=True)
+        key: dict[str, Any] = {"entity_type": record.entity_type(), "entity_id": str(record.pk), "system": "monday"}
+        SyncMetadata.objects.update_or_create(**key, defaults={"made_from_item": is_automatic})
+
+
+# Items that no record has: wait until they are quiet and named, then link, ask, or make a record of
+# them.
+
+
+QUIET_SECONDS = 10
+"""An item is left alone until nobody has touched it for so long: people fill in a row cell by cell."""
+
+
+def settle_unmatched_items(batch: Batch, found: BatchItems) -> None:
+    """Decide every claimed item without a record; raises LeaseLost."""
+    if not batch.unmatched_claims:
+        return
+    ids = [unit.claim.remote_id for unit in batch.unmatched_claims if unit.claim.remote_id]
+    events = WebhookEvent.objects.filter(item_id__in=ids, board_id=batch.link.board_id)
+    rows = events.order_by().values("item_id").annotate(last=Max("received_at"), first=Min("received_at"))
+    times = {str(row["item_id"]): (row["last"], row["first"]) for row in rows}
+    # A call about the item was announced whose outcome nobody knows. It may part a duplicate from its record; until it
+    # has landed, or can't any more, the item looks unmatched.
+    calls = Intent.objects.filter(state=IntentState.OPEN, item_id__in=ids, deadline__gt=SyncNow())
+    unconfirmed = dict(calls.order_by("deadline").values_list("item_id", "deadline"))
+    for unit in batch.unmatched_claims:
+        item_id = unit.claim.remote_id or ""
+        # Claims don't read when a row was written: it is asked for only where no event tells.
+        last_event, first_event = times.get(item_id) or (None, unit.claim.rows[0].created_at)
+        unmatched_item = UnmatchedItem(batch, unit, found.linked.get(item_id), unconfirmed.get(item_id))
+        batch.in_transaction(partial(_settle_item, unmatched_item, last_event, first_event))
+
+
+def _settle_item(unmatched_item: UnmatchedItem, last_event: datetime | None, first_event: datetime) -> None:
+    batch, unit = unmatched_item.batch, unmatched_item.unit
+    unit.end(Outcome.OPEN)  # whatever an attempt before this one came to
+    unit.is_question = False
+    if not defer_item_if_paused(batch, unit, QueueDirection.TO_NPD):
+        unmatched_item.settle(last_event, first_event)
+        end_jobs(batch, [unit])
+
+
+class UnmatchedItem:
+    """One item that no record had when its job was written."""
+
+    def __init__(
+        self, batch: Batch, unit: WorkUnit, item: Item | None, unconfirmed_until: datetime | None = None
+    ) -> None:
+        self.batch, self.unit, self.item, self.unconfirmed_until = batch, unit, item, unconfirmed_until
+        self.claim = unit.claim
+        self.link, self.model = batch.link, batch.board.model
+        self.as_new = bool(unit.claim.payload.get(AS_NEW))
+
+    def settle(self, last_event: datetime | None, first_event: datetime) -> None:
+        """Decide by the table “a record and its item”; ends or defers its job."""
+        item, now = self.item, sync_now()
+        if item is None or item.state != "active" or item.board_id not in (None, self.link.board_id):
+            enqueue_tombstones(self.link.entity_type, [self.claim.remote_id or ""])
+            if item is not None and item.state in REPORTED_STATES:
+                close_identity_conflicts(self.link.entity_type, item)
+            return self._complete("There is no such active item on the board.")
+        if owner := owner_of_other_type(self.batch, item):
+            kind = owner._meta.verbose_name
+            return self._complete(
+                f"It is the item of the {kind} “{owner}”, moved here; what becomes of it is asked there."
+            )
+        if wait := self._wait_reason(item, last_event, now):
+            return self._defer(*wait)
+        tombstone = tombstone_of(self.batch, item)
+        # One that was unlinked bears no NPD ID: what is remembered of it decides, as of any item.
+        if tombstone and (npd_id_of(self.batch.board, item) or not self._was_unlinked(tombstone)):
+            return self._settle_deleted(tombstone, item, now)
+        named = now if self._match_key else first_event + timedelta(seconds=settings.NEW_ITEM_WAIT_SECONDS)
+        if named > now and not self.as_new:
+            return self._defer(named, now, f"It has no {self._match_label} yet, by which it could be matched.")
+        return self._decide(item)
+
+    def _wait_reason(
+        self, item: Item, last_event: datetime | None, now: datetime
+    ) -> tuple[datetime, datetime, str] | None:
+        """Until when it is left alone, from when and why: a call is in the air, it isn't quiet, or can't be read."""
+        if self.unconfirmed_until:
+            return self.unconfirmed_until, now, "The outcome of a call about it is not known yet."
+        if last_event and (quiet := last_event + timedelta(seconds=QUIET_SECONDS)) > now:
+            return quiet, now, "Somebody is still filling it in."
+        if self._match_key is None:
+            return now + self._unreadable_wait, now, f"Its {self._match_label} can't be read."
+        if npd_id_of(self.batch.board, item) is None:
+            return now + self._unreadable_wait, now, "Its NPD ID can't be read."
+        return None
+
+    @property
+    def _unreadable_wait(self) -> timedelta:
+        """A column known to be gone wakes its items when it is back (schema_drift.py); until then it is left alone."""
+        match = self.batch.board.match_mapping
+        is_missing = self.link.npd_id_problem or (match is not None and match.problem)
+        return timedelta(minutes=30 if is_missing else 1)
+
+    @property
+    def _match_key(self) -> str | None:
+        return match_text_of_item(self.batch, self.item) if self.item else ""
+
+    @property
+    def _match_label(self) -> str:
+        return self.batch.board.match_mapping.label.lower() if self.batch.board.match_mapping else "key"
+
+    def _decide(self, item: Item) -> None:
+        exclusion = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
+        if exclusion and not self.as_new and (exclusion.let_go or exclusion.entity_id is None):
+            return self._complete(f"It was refused before: {exclusion.reason}")
+        owner = record_of_npd_id(self.batch, item)
+        if owner is not None:
+            return self._settle_with_npd_id(owner, item)
+        hits = records_matching(self.batch, item) if not self.as_new else []
+        hits = [record for record in hits if not exclusion or record.pk != exclusion.entity_id]
+        if len(hits) == 1 and hits[0].monday_id is None and hits[0].may_sync:
+            return self._link_record(hits[0], item)
+        if hits:
+            return self._ask_owner(hits, item)
+        if not self.link.creates_records and not self.as_new:
+            return self._complete(
+                "No record matches, and this board's items don't become records (a setting of the board link)."
+            )
+        return self._create_record(item)
+
+    def _was_unlinked(self, tombstone: Tombstone) -> bool:
+        """By this deleted record, or by another one that had the item after it."""
+        items = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=self.claim.remote_id)
+        return tombstone.state == TombstoneState.UNLINKED or items.filter(let_go=True).exists()
+
+    def _settle_with_npd_id(self, owner: SyncedModel, item: Item) -> None:
+        """The item bears the NPD ID of a record that is there."""
+        if owner.monday_id is None and owner.may_sync:
+            return self._link_record(owner, item)
+        if owner.monday_id is not None and not owner.may_sync:
+            return self._complete(f"It bears the NPD ID of “{owner}”, whose sync is off. Nothing was done.")
+        if relink_to_replacement(self.batch, owner, item):
+            detail = f"Its item left the board; “{item.name}” bears its NPD ID, and is its item now."
+            return self._end_linked(owner, detail)
+        if owner.monday_id is not None:
+            return add_duplicate(self.batch, self.unit, item, owner)
+        return self._ask_owner([owner], item)
+
+    def _settle_deleted(self, tombstone: Tombstone, item: Item, now: datetime) -> None:
+        """Never a new record by itself: the deleted record's own pass decides, as of an item that is there."""
+        name = tombstone.data.get("name", "a record")
+        detail = f"It belongs to “{name}”, which was deleted in NPD."
+        if any(deleted_record.item_id == item.id for deleted_record in self.batch.deleted_records):
+            return self._complete(f"{detail} What becomes of it was decided in this look.")
+        if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
+            return self._complete(f"{detail} The item stays, and makes no new record.")
+        stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
+        if stale_until and stale_until > now:
+            # Monday may still show it as it was before our call.
+            return self._defer(stale_until, now, f"{detail} It has left the board, as far as is known.")
+        if item.id != tombstone.monday_id:
+            if tombstone.state in OPEN_TOMBSTONE_STATES and tombstone.monday_id:
+                # How long to leave a second item of a deletion: one that waits for a person, or fails, may take days.
+                soon = tombstone.state == TombstoneState.WAITING and tombstone.deleted_at + timedelta(hours=1) > now
+                return self._defer(
+                    now + timedelta(minutes=1 if soon else 30), now, f"{detail} Its first item comes first."
+                )
+            # A deletion that was settled waits again: it was not this item that left the board.
+            state = TombstoneState.WAITING if tombstone.state in REMOVED_STATES else tombstone.state
+            Tombstone.objects.filter(pk=tombstone.pk).update(monday_id=item.id, state=state)
+        enqueue_many(
+            self.link.entity_type,
+            [tombstone.entity_id],
+            cause=Cause.WEBHOOK,
+            priority=Priority.EDIT,
+            direction=QueueDirection.TO_NPD,
+        )
+        return self._complete(f"{detail} It is looked at with that record.")
+
+    def _link_record(self, record: SyncedModel, item: Item) -> None:
+        self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
+        self._end_linked(record, f"Linked with the item “{item.name}” on the board.")
+
+    def _end_linked(self, record: SyncedModel, detail: str) -> None:
+        self._log_decision(record, "link", detail)
+        self._enqueue_record(record)
+        self._complete(f"Linked with {record}.")
+
+    def _enqueue_record(self, record: SyncedModel) -> None:
+        """The record's own pass merges the two sides and writes the NPD ID."""
+        enqueue_many(self.link.entity_type, [record.pk], cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+
+    def _ask_owner(self, hits: Sequence[SyncedModel], item: Item) -> None:
+        details, self.unit.is_question = item_data(self.batch.board, item), True
+        self._complete(f"Who is this? {ask_item_owner(self.link.entity_type, hits, item, details)}")
+
+    def _create_record(self, item: Item) -> None:
+        # The NPD ID that it bears was a record's that is here no more (a restored database); else it is a new one.
+        npd_id = None if self.as_new else as_uuid(npd_id_of(self.batch.board, item) or "")
+        new_id = uuid.uuid4() if npd_id is None or is_npd_id_known(npd_id) else npd_id
+        record, refused = self.model(id=new_id, monday_id=item.id), RefusedItem.objects
+        if problems := " ".join(fill_from_item(self.batch, record, item)):
+            refused.update_or_create(entity_type=self.link.entity_type, item_id=item.id, defaults={"reason": problems})
+            return self._complete(f"No record can be made of it: {problems}")
+        try:
+            store_new_record(record, is_automatic=not self.as_new)
+        except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
+            raise
+        except DatabaseError as error:
+            return self._complete(f"NPD's database refused it: {str(error).splitlines()[0]}")
+        if not self.as_new:
+            refused.filter(entity_type=self.link.entity_type, item_id=item.id).delete()
+        self._log_decision(record, "create", f"Made from the item “{item.name}” on the board.")
+        self._enqueue_record(record)
+        return self._complete(f"Became {record}.")
+
+    def _log_decision(self, record: SyncedModel, kind: str, sentence: str) -> None:
+        batch, item_id = self.batch, self.claim.remote_id or ""
+        cause = cause_of_item(self.claim, f"an item without a record: {kind}", batch.read_request)
+        batch.log_decision(
+            record.pk, item_id, kind, sentence, actor=self.unit.by, request_id=batch.read_request, cause=cause
+        )
+
+    def _defer(self, until: datetime, now: datetime, reason: str) -> None:
+        self.unit.wait_seconds = (until - now).total_seconds()
+        self.unit.end(Outcome.DEFERRED, reason)
+
+    def _complete(self, detail: str) -> None:
+        self.unit.end(Outcome.SETTLED, detail)
+        WebhookEvent.objects.filter(item_id=self.claim.remote_id, weighed_at=None).update(
+            weighed_at=sync_now(), outcome=detail[:200]
+        )

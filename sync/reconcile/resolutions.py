@@ -1,0 +1,350 @@
+"""A person's decisions on fields: in a conflict, about an edit that our write covered, or to undo one of these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.core.exceptions import ValidationError
+
+from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
+from sync.kernel.conflict_store import (
+    KIND_FIELDS,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
+    ConflictReport,
+    FieldConflict,
+    Resolution,
+)
+from sync.merge import Action, Field, FieldDecision, FieldDirection, FieldResolution
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, is_of_mapping
+from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
+from sync.records.authors import RESTORED_KEY
+
+_AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
+"""After these both sides hold the same value."""
+
+_UNDO_REASON = "put back as it was before the conflict was settled"
+
+
+@dataclass(frozen=True)
+class PlannedResolution:
+    """A person's decision on a field that a pass carries out, of a conflict of this `kind`.
+
+    Of an undo `resolved_kind` is the kind of the conflict that is to be open again. `seen` is what the person saw,
+    `text` what they typed, or what was lost and is taken back.
+    """
+
+    kind: str
+    resolution: Resolution
+    seen: FieldConflict | None = None
+    text: str = ""
+    resolved_kind: str = ""
+
+    @property
+    def choose(self) -> str:
+        """What was chosen: npd, monday, base or custom; what is taken back counts as typed."""
+        return {KIND_UNDO: "undo", KIND_LOST_UPDATE: "custom"}.get(self.kind, self.resolution.choose)
+
+    @property
+    def before(self) -> Mapping[str, Any]:
+        """Of an undo: the raw values that stood on each side, and the base."""
+        before: Mapping[str, Any] = self.resolution.inverse["before"]
+        return before
+
+    @property
+    def after(self) -> Mapping[str, Any]:
+        """Of an undo: the base pair that settling left."""
+        after: Mapping[str, Any] = self.resolution.inverse["after"]
+        return after
+
+
+class _CannotUndo(Exception):
+    """The inverse can't be carried out; the message says why."""
+
+
+def undo_request_of(record_sync: RecordSync, key: str) -> PlannedResolution | None:
+    """Return the wish to undo how this field was settled, if anybody has it."""
+    for one in record_sync.conflicts:
+        if one.kind == KIND_UNDO and key in one.resolutions and one.resolutions[key].inverse:
+            return PlannedResolution(KIND_UNDO, one.resolutions[key], resolved_kind=one.resolved_kind)
+    return None
+
+
+def inverse_of(record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
+    """Return what would undo the choice just settled: both sides' raw values and the base, before and after."""
+    entry = field_plan.confirmed_entry or {"read": field_plan.remote_raw, "base": field_plan.base}
+    before = {"local": field_plan.local_raw, "remote": entry["read"], "base": entry["base"]}
+    return {"before": before, "after": record_sync.ledger.base.get(field_plan.mapping.key)}
+
+
+def plan_undo(
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, item: Item
+) -> FieldPlan | None:
+    """Plan the inverse of a settled choice; None where none is wanted, or where the field goes its usual way."""
+    request = undo_request_of(record_sync, field.key)
+    if request is None:
+        return None
+    try:
+        _check_unchanged(record_sync, field_plan, field, request, item)
+        return _plan_inverse(batch, record_sync, field_plan, field, request)
+    except UnknownValue as unknown:
+        reason = f"A value of then is not known any more: {unknown}."
+    except (_CannotUndo, RelatedNotFound, ValueError) as why:
+        reason = str(why)
+    record_sync.handed_back[KIND_UNDO, field.key] = reason
+    return None
+
+
+def _check_unchanged(
+    record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: PlannedResolution, item: Item
+) -> None:
+    mapping, convert, after = field_plan.mapping, field_plan.convert, request.after
+    if not after or after["item"] != item.id or not is_of_mapping(after, mapping):
+        raise _CannotUndo("It is another item or column since, so nothing was put back.")
+    if field.way is not FieldDirection.BOTH:
+        raise _CannotUndo(f"{mapping.label} flows one way only now, so nothing was put back.")
+    if field.key in record_sync.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
+        raise _CannotUndo("It is in conflict again already. Settle that conflict.")
+    if field.local != convert.local(after["local"]):
+        raise _CannotUndo("NPD's value has changed since, so nothing was put back.")
+    if field.remote != convert.remote(after["remote"]):
+        # Our own call, whose answer was lost, may have put back Monday's half already.
+        sent = [entry for intent in record_sync.intents if (entry := intent.values.get(field.key))]
+        is_half_undone = field.remote == convert.remote(request.before["remote"])
+        if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
+            raise _CannotUndo("Monday's value has changed since, so nothing was put back.")
+
+
+def _plan_inverse(
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: PlannedResolution
+) -> FieldPlan:
+    """Give the field the raw values that go to either side; raises _CannotUndo, RelatedNotFound, UnknownValue, …"""
+    convert, record, before = field_plan.convert, record_sync.record, request.before
+    local, remote = convert.local(before["local"]), convert.remote(before["remote"])
+    write_raw = send_raw = None
+    if local != field.local:
+        full = batch.related.resolve(type(record), before["local"])
+        try:
+            write_raw = clean_values(record, full)
+        except ValidationError as error:
+            raise _CannotUndo(f"NPD can't take the value of then: {' '.join(error.messages)}") from error
+    if remote != field.remote:
+        sent: Mapping[str, Any] = before["local"]
+        if remote != local:
+            try:
+                sent = convert.to_local(before["remote"], before["local"])
+            except AmbiguousSplit:
+                sent = convert.from_text(convert.display(remote), before["local"])
+        send_raw = batch.related.resolve(type(record), sent)
+        if reason := convert.rejection_reason(send_raw):
+            raise _CannotUndo(f"Monday won't take the value of then: {reason}")
+    if send_raw is not None:
+        action = Action.PUSH if write_raw is None else Action.BOTH
+    else:
+        action = Action.NOTHING if write_raw is None else Action.PULL
+    decision = FieldDecision(field.key, action, _UNDO_REASON, overrides=True)
+    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolution=request)
+
+
+def undo_context(record_syncs: Iterable[RecordSync]) -> dict[str, Any]:
+    """Say, for the context of what is written, which columns an undo gives the values of before."""
+    found = {
+        str(record_sync.id): [
+            field_of(record_sync.record, name).attname
+            for field_plan in record_sync.field_plans.values()
+            if field_plan.resolves(KIND_UNDO) and field_plan.write_raw is not None
+            for name in field_plan.mapping.fields
+        ]
+        for record_sync in record_syncs
+    }
+    undone_columns = {key: names for key, names in found.items() if names}
+    return {RESTORED_KEY: undone_columns} if undone_columns else {}
+
+
+def reopened_conflicts(record_sync: RecordSync, kind: str) -> list[FieldConflict]:
+    """Return the fields of this kind that this pass has put back: they are in conflict again."""
+    found = []
+    for key, field_plan in record_sync.field_plans.items():
+        request, shown = field_plan.resolution, None
+        if request and request.resolved_kind == kind and (KIND_UNDO, key) in record_sync.carried_out:
+            base, choice = request.before["base"] if kind == KIND_FIELDS else None, request.resolution
+            with suppress(UnknownValue):
+                shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
+            why = "Its resolution was undone."
+            found.append(FieldConflict(key, choice.seen_npd, shown or None, choice.seen_monday, why))
+    return found
+
+
+def overruled_values(record_sync: RecordSync) -> Iterator[FieldConflict]:
+    """Yield what the resolutions that can't be undone any more had overruled, beside what stands on both sides now."""
+    for key, p in record_sync.field_plans.items():
+        request = undo_request_of(record_sync, key)
+        is_agreed = not p.blocked_reason and not p.conflict and p.decision.action in _AGREEING
+        if (KIND_UNDO, key) not in record_sync.handed_back or request is None or not is_agreed:
+            continue
+        current = p.display_local(p.write_raw if p.decision.action is Action.PULL else p.local_raw) or None
+        choice = request.resolution
+        seen_values = {"monday": ("Monday's", choice.seen_monday), "npd": ("NPD's", choice.seen_npd)}
+        seen_values.pop(choice.choose, None)
+        overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != current]
+        if overruled:
+            detail = f"The choice that overruled {overruled[0][0]} value could not be undone any more."
+            others = [f"{whose} value was then: {value or '(empty)'}." for whose, value in overruled[1:]]
+            yield FieldConflict(key, current, None, overruled[0][1], " ".join([detail, *others]))
+
+
+# What a person chose about a field that is open: in a conflict, or about a value that a write of ours went over. It
+# holds for exactly the values that they saw; else it is handed back with the reason.
+
+
+STALE_RESOLUTION = "What stands there changed after you chose. Look at it again and choose anew."
+
+
+class _NotNow(Exception):
+    """A choice can't be carried out; the message says why."""
+
+
+Pick = tuple[FieldResolution | None, PlannedResolution | None]
+
+
+def resolution_of(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Pick:
+    """Return what a person picked for the field, if anybody has and what they saw still stands."""
+    for kind, pick in ((KIND_LOST_UPDATE, _of_lost), (KIND_FIELDS, _of_conflict)):
+        resolution = record_sync.choice_for(kind, field.key)
+        if resolution is None:
+            continue
+        try:
+            picked, planned = pick(batch, record_sync, field_plan, field, resolution)
+        except (_NotNow, ValueError, RelatedNotFound) as reason:
+            record_sync.handed_back[kind, field.key] = str(reason)
+            continue
+        if picked is not None:
+            return picked, planned
+    return None, None
+
+
+def _of_conflict(
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, resolution: Resolution
+) -> Pick:
+    """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's."""
+    choose, text = resolution.choose, resolution.value or ""
+    chosen, source = _SOURCE.get(field.way, (choose, ""))
+    if chosen != choose:
+        raise _NotNow(
+            f"“{field_plan.mapping.label}” comes from {source} only by now, so only {source}'s value can be chosen. "
+            "Change the direction first."
+        )
+    npd, _, monday = display_sides(field_plan, field)
+    if field_plan.confirmed_entry is not None:
+        monday = resolution.seen_monday or None
+    if (npd, monday) != (resolution.seen_npd or None, resolution.seen_monday or None):
+        raise _NotNow("The values changed after you chose. Look at them again and choose anew.")
+    if choose == "base" and field.base is None:
+        raise _NotNow(
+            "Both sides never agreed on a value in this column, so there is no value to go back to. Choose another."
+        )
+    value = None
+    if choose == "custom":
+        value = field_plan.convert.local(_typed(batch, record_sync, field_plan, text))
+    seen = as_conflict(field_plan, field, "")
+    return FieldResolution(choose, value), PlannedResolution(KIND_FIELDS, resolution, seen, text)
+
+
+_SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
+
+
+def _of_lost(
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, resolution: Resolution
+) -> Pick:
+    """What was lost stays lost, or is written anew to both sides."""
+    shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
+    current = resolution.seen_npd or None
+    if resolution.choose == "npd":
+        _must_show(record_sync, field_plan, field, shown == {current})
+        record_sync.carried_out[KIND_LOST_UPDATE, field.key] = current
+        return None, None
+    if resolution.choose not in ("monday", "custom"):
+        raise _NotNow("There is no last agreed value to go back to.")
+    if field.way is not FieldDirection.BOTH:
+        raise _NotNow("The field flows one way only; change its direction first.")
+    text = (resolution.seen_monday if resolution.choose == "monday" else resolution.value) or ""
+    value = field_plan.convert.local(_typed(batch, record_sync, field_plan, text))
+    # Half of it may stand already, where the call's answer was lost.
+    _must_show(record_sync, field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
+    return FieldResolution("custom", value, anew=True), PlannedResolution(KIND_LOST_UPDATE, resolution, text=text)
+
+
+def _must_show(record_sync: RecordSync, field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
+    if not is_unchanged:
+        record_sync.lost_current[field.key] = field_plan.convert.display(field.local) or None
+        raise _NotNow(STALE_RESOLUTION)
+
+
+def _typed(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, text: str) -> dict[str, Any]:
+    """Return the raw values of what a person typed; raises ValueError, RelatedNotFound, both in words."""
+    return parse_input(field_plan.convert, record_sync.record, field_plan.mapping.fields, text, batch.related)
+
+
+def as_conflict(field_plan: FieldPlan, field: Field, reason: str) -> FieldConflict:
+    """Return the field's values as a conflict shows them."""
+    npd, base, monday = display_sides(field_plan, field)
+    return FieldConflict(key=field.key, npd=npd, base=base, monday=monday, reason=reason)
+
+
+def display_sides(field_plan: FieldPlan, field: Field) -> tuple[str | None, str | None, str | None]:
+    """Return NPD's, the last agreed and Monday's value as a person reads them, None where there is none.
+
+    Two related records of one name are told apart by their items.
+    """
+    values = (field.local, field.base.local if field.base else None, field.remote)
+    displayed = [field_plan.convert.display(value) or None for value in values]
+    ambiguous = {
+        text for text in displayed if text and len({v for v, s in zip(values, displayed, strict=True) if s == text}) > 1
+    }
+    if field_plan.convert.column_type == "board_relation":
+        displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
+    return displayed[0], displayed[1], displayed[2]
+
+
+# What a pass tells the store of conflicts about settled ones that were to be undone.
+
+
+_UNMAPPED = "The field is no longer mapped to a column, so nothing was put back."
+
+
+def undo_results(record_sync: RecordSync, kind: str) -> dict[str, str]:
+    """Return the wishes about conflicts of a kind that this pass ended: an empty text where one was carried out."""
+    found: dict[str, str] = {}
+    undos = [one for one in record_sync.conflicts if one.kind == KIND_UNDO and one.resolved_kind == kind]
+    rejected = record_sync.rejected_of(KIND_UNDO) if undos else {}
+    is_planned = bool(record_sync.field_plans) and record_sync.outcome is Outcome.SETTLED
+    for key in [key for one in undos for key in one.resolutions]:
+        unmapped = "" if key in record_sync.field_plans else _UNMAPPED
+        if (KIND_UNDO, key) in record_sync.carried_out:
+            found[key] = ""
+        elif is_planned and (reason := rejected.get(key, unmapped)):
+            found[key] = reason
+    return found
+
+
+def reopened_lost_updates(record_sync: RecordSync) -> list[FieldConflict]:
+    """Return overwritten edits that are in conflict again, and what a choice had overruled that can't be undone."""
+    kinds = {one.resolved_kind for one in record_sync.conflicts if one.kind == KIND_UNDO}
+    ended = {key for kind in kinds for key, reason in undo_results(record_sync, kind).items() if reason}
+    overruled = [field for field in overruled_values(record_sync) if field.key in ended]
+    return [*reopened_conflicts(record_sync, KIND_LOST_UPDATE), *overruled]
+
+
+def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
+    """Yield the end of all wishes to undo; of the single ones the reports of their conflict's kind tell."""
+    reason = ""
+    if not record_sync.record.may_sync:
+        reason = "Sync was turned off for this record, so nothing was put back."
+    elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
+        reason = "The item is gone, so nothing was put back. Settle first what becomes of the record."
+    if reason and any(one.kind == KIND_UNDO for one in record_sync.conflicts):
+        yield record_sync.conflict_report(KIND_UNDO, closing_reason=reason)

@@ -1,0 +1,352 @@
+"""Mutations without an answer: whether they took effect after all, creates above all, so that nothing is made twice."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.db.models import F, Q
+
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.clock import SyncNow, sync_now
+from sync.connectors.base.board_items import Item, WriteRequest
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.errors import AnswerWithoutData, ConnectorError, Scope
+from sync.kernel.db import retry_on_lock_timeout
+from sync.limits import breaker, metered_client
+from sync.limits.breaker import monday_account
+from sync.limits.pass_budget import call_cost
+from sync.models import FieldMapping, Intent, IntentState, SyncQueue, WebhookEvent
+from sync.outbox import finish
+from sync.outbox.claim import claim_records
+from sync.outbox.lease import Lease
+from sync.outbox.pauses import active_pause, locked_pauses
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.batch import Batch, RecordSync, change_events, is_of_mapping
+from sync.reconcile.duplicates import creator_of
+from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
+from sync.reconcile.field_values import BoardContext, stored_values
+from sync.reconcile.lost_updates import EVENT_WINDOW
+from sync.reconcile.monday_side import items_with_npd_ids, npd_id_of
+from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
+from sync.records.tombstones import set_late_item
+
+
+def find_late_writes(batch: Batch) -> None:
+    """Note on every record which values on Monday are writes of ours that were thought to have come to nothing."""
+    by_id = {record_sync.id: record_sync for record_sync in batch.open_records if record_sync.item is not None}
+    # Of unknown outcome, and found void by a pass; one known not to be carried out ended before its deadline.
+    void = Intent.objects.filter(
+        entity_id__in=list(by_id),
+        state=IntentState.VOID,
+        settled_at__gt=SyncNow() - EVENT_WINDOW,
+        settled_at__gte=F("deadline"),
+    )
+    for intent in void.exclude(item_id="").order_by("created_at"):
+        record_sync = by_id[intent.entity_id]
+        for mapping in batch.board.mappings:
+            entry = intent.values.get(mapping.key)
+            if entry and _is_late_write(batch, record_sync, intent, mapping, entry):
+                record_sync.late_writes[mapping.key] = entry
+
+
+def find_create_bases(batch: Batch) -> None:
+    """Note on every record what a create of ours without an answer gave its item, where a field has no base."""
+    mapped = [mapping for mapping in batch.board.mappings if mapping.column_id]
+    without_base = {
+        record_sync.id: record_sync
+        for record_sync in batch.open_records
+        if (item := record_sync.item) and any(base_of(record_sync.ledger, m, item.id) is None for m in mapped)
+    }
+    found = _unconfirmed_creates(without_base)
+    # Items that a change of ours met without any base: linked by their match or a person, they bear the NPD ID since.
+    # What a create had made had its base by then, so its NPD ID says nothing of who made one of these.
+    changes = Intent.objects.filter(entity_id__in=list(found)).exclude(item_id="")
+    adopted = {
+        (change.entity_id, change.item_id)
+        for change in (changes if found else ())
+        if not is_create(change) and not any(entry.get("base") for entry in change.values.values())
+    }
+    for entity_id, creates in found.items():
+        record_sync = without_base[entity_id]
+        item = record_sync.item
+        may_have_made = [intent for intent in creates if item and _may_be_created_by(batch, intent, item, adopted)]
+        for mapping in batch.board.mappings if item and may_have_made else ():
+            if item and (base := _base_from_creates(batch, record_sync, item, mapping, may_have_made)):
+                record_sync.create_bases[mapping.key] = base
+
+
+def _unconfirmed_creates(by_id: Mapping[UUID, RecordSync]) -> dict[UUID, list[Intent]]:
+    """Creates of unknown outcome: linked with an item since, given up, or found with another item than the record's."""
+    found = {
+        entity_id: [one for one in s.intents if one.item_id and not one.backfill_id] for entity_id, s in by_id.items()
+    }
+    given_up = Q(state=IntentState.VOID, looks__gt=0)
+    # A bulk import leaves out a value that it can't take, and says so nowhere: what is missing then was never there.
+    ended = Intent.objects.filter(
+        given_up | Q(state=IntentState.CONFIRMED),
+        backfill__isnull=True,
+        entity_id__in=list(by_id),
+        item_id="",
+        created_at__gt=SyncNow() - EVENT_WINDOW,
+    )
+    for intent in ended.order_by("created_at") if by_id else ():
+        found[intent.entity_id].append(intent)
+    creates = {entity_id: [one for one in rows if is_create(one)] for entity_id, rows in found.items()}
+    return {entity_id: rows for entity_id, rows in creates.items() if rows}
+
+
+def _may_be_created_by(batch: Batch, intent: Intent, item: Item, adopted: Collection[tuple[UUID, str]]) -> bool:
+    """Whether the item can be this create's: the one it was linked with, or one with its NPD ID that no other made."""
+    if intent.item_id:
+        return intent.item_id == item.id
+    # What our creates make bears its NPD ID from the beginning: it was not typed into it.
+    events = WebhookEvent.objects.filter(item_id=item.id, board_id=batch.link.board_id)
+    got_npd_id_later = events.filter(body__event__columnId=batch.link.npd_id_column)
+    if (intent.entity_id, item.id) in adopted or got_npd_id_later.exists():
+        return False
+    maker, us = creator_of(item.id), monday_account().user_id
+    ours = not maker or not us or maker == us
+    return ours and npd_id_of(batch.board, item) == str(intent.entity_id)
+
+
+def _base_from_creates(
+    batch: Batch, record_sync: RecordSync, item: Item, mapping: FieldMapping, creates: Sequence[Intent]
+) -> dict[str, Any] | None:
+    """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
+    convert = batch.board.converter(mapping, record_sync.record)
+    entries = [intent.values.get(mapping.key) for intent in creates]
+    if any(entry is not None and not is_of_mapping(entry, mapping) for entry in entries):
+        return None
+    try:
+        remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
+        current = convert.remote(remote_raw)
+        sent = [(entry["local"], convert.local(entry["local"])) if entry else (None, None) for entry in entries]
+    except UnknownValue:
+        return None
+    same = next((raw for raw, value in sent if raw and value == current), None)
+    if same is not None:
+        return new_base(mapping, item.id, same, remote_raw)
+    raw, value = sent[0]
+    is_unanimous = raw is not None and all(other == value for _, other in sent)
+    return new_base(mapping, item.id, raw, remote_raw) | {AS_SENT: True} if is_unanimous else None
+
+
+def _is_late_write(
+    batch: Batch, record_sync: RecordSync, intent: Intent, mapping: FieldMapping, entry: dict[str, Any]
+) -> bool:
+    """Whether the cell says what this intent sent, and neither the base nor NPD does.
+
+    A list that was united holds what somebody on Monday added, so it is merged as any other (mutations.py).
+    """
+    item, convert = record_sync.item, batch.board.converter(mapping, record_sync.record)
+    base = base_of(record_sync.ledger, mapping, item.id) if item is not None else None
+    is_same = is_of_mapping(entry, mapping) and not entry.get("united")
+    if item is None or base is None or intent.item_id != item.id or not is_same:
+        return False
+    cell, local_raw = cell_of(convert, mapping, item), stored_values(record_sync.record, mapping)
+    sides = sides_of(convert, base, local=local_raw, remote=cell)
+    sent = sides_of(convert, None, local=entry["local"], remote=cell)
+    if not (sent.equal and sides.remote_changed and sides.differ):
+        return False
+    # The newest event that tells this value may name another user than the token's.
+    rows = WebhookEvent.objects.filter(
+        item_id=record_sync.record.monday_id, board_id=batch.link.board_id, received_at__gt=SyncNow() - EVENT_WINDOW
+    )
+    changes = change_events(batch.board, record_sync.record, rows)
+    users = [event.user_id for event in changes if (event.key, event.value) == (mapping.key, sides.remote)]
+    user = monday_account().user_id
+    return not user or not users or users[-1] in ("", user)
+
+
+# Creates whose answer was lost: found by their NPD ID, or sent again under their own key, never
+# made twice blindly.
+#
+# An idempotency key lets Monday replay its answer for 30 minutes (developer.monday.com/api-
+# reference/docs/idempotency).
+#
+# Sending again is an attempt like any: it is made when the record's row is due, and where it fails
+# for the record's own sake it counts. What failed so twice under one key is made anew under
+# another, when its job is due the next time.
+
+
+log = structlog.get_logger(__name__)
+
+PAUSED_WAIT_SECONDS = 600
+"""Seconds between two look-ups while writing is paused: each costs a call of the day, and a pause may last for days."""
+
+
+def settle_unconfirmed_creates(lease: Lease) -> None:
+    """Find out about every create without an answer whose deadline is over; raises LeaseLost, ConnectorError."""
+    board = BoardContext.load(lease.link)
+    # The rows of a backfill are its own business (sync/operations/backfill).
+    unconfirmed = Intent.objects.filter(
+        entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow(), backfill=None
+    )
+    for key in unconfirmed.order_by().values_list("idempotency_key", flat=True).distinct():
+        intents = list(Intent.objects.filter(idempotency_key=key, state=IntentState.OPEN, item_id="").order_by("pk"))
+        if intents:
+            _settle_document(lease, board, intents)
+
+
+def _settle_document(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> None:
+    found = _find_created(board, intents)
+    if found is None:
+        _defer_intents(lease, intents)
+        return
+    log.info("create without answer", board=lease.link.entity_type, records=len(intents), found=len(found))
+    if found:
+        _link_found(lease, board, intents, found)
+        missing = [i for i in intents if str(i.entity_id) not in found]
+        _look_again(lease, [intent for intent in missing if intent.looks == 0])
+        _void_creates(lease, [intent for intent in missing if intent.looks > 0])
+    elif active_pause(lease.link.entity_type, QueueDirection.TO_MONDAY):
+        _defer_intents(lease, intents, PAUSED_WAIT_SECONDS)
+    elif _may_resend(board, intents) and _are_jobs_due(intents):
+        _resend(lease, board, intents)
+    else:
+        _void_creates(lease, intents)
+
+
+def _find_created(board: BoardContext, intents: Sequence[Intent]) -> dict[str, Item] | None:
+    """The items that bear the records' NPD IDs: record id → item; None where an NPD ID can't be read."""
+    return items_with_npd_ids(board, [str(intent.entity_id) for intent in intents])
+
+
+def _link_found(lease: Lease, board: BoardContext, intents: Sequence[Intent], found: dict[str, Item]) -> None:
+    """Link what was made; the next pass takes what the intent sent as the base, for the intent stays open till then."""
+    items, records = [item.id for item in found.values()], board.model._default_manager
+    owners = dict(records.filter(monday_id__in=items).values_list("monday_id", "pk"))
+    with lease.transaction():
+        for intent in intents:
+            item = found.get(str(intent.entity_id))
+            if item is not None:
+                link_created(board, intent, item, owners.get(item.id))
+        # Its pass settles the rest, whatever its job waits for or has ended as.
+        existing = sorted(records.filter(pk__in=list(found)).values_list("pk", flat=True))
+        enqueue_many(board.link.entity_type, existing, cause=Cause.DEPENDENCY, priority=Priority.EDIT)
+
+
+def link_created(board: BoardContext, intent: Intent, item: Item, owner: UUID | None) -> None:
+    """Link one record, if its webhook has not done it; of a record that is gone, the tombstone learns the item."""
+    records = board.model._default_manager.filter(pk=intent.entity_id)
+    linked = owner == intent.entity_id or (owner is None and records.filter(monday_id=None).update(monday_id=item.id))
+    if linked:
+        Intent.objects.filter(pk=intent.pk).update(item_id=item.id, deadline=SyncNow())
+        return
+    Intent.objects.filter(pk=intent.pk).update(state=IntentState.CONFIRMED, settled_at=SyncNow())
+    if owner is None:
+        set_late_item(intent.entity_type, intent.entity_id, item.id)
+
+
+def _look_again(lease: Lease, intents: Sequence[Intent]) -> None:
+    """Look for them once more after the time in which the call may land; then each is made anew, as its job says."""
+    with lease.transaction():
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
+            looks=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
+        )
+
+
+def _defer_intents(lease: Lease, intents: Sequence[Intent], seconds: float | None = None) -> None:
+    """Nothing can be told yet: the records stay unclaimed, and are looked for again."""
+    wait = settings.MONDAY_SETTLE_SECONDS if seconds is None else seconds
+    with lease.transaction():
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
+            deadline=SyncNow() + timedelta(seconds=wait)
+        )
+
+
+def _void_creates(lease: Lease, intents: Sequence[Intent]) -> None:
+    """Certainly not made: the next pass makes each anew, from what its record says then, under a key of its own."""
+    with lease.transaction():
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
+            state=IntentState.VOID, looks=1, settled_at=SyncNow()
+        )
+
+
+def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:
+    """Only within the replay time, and only while every record of the document may still be created."""
+    whole = Intent.objects.filter(idempotency_key=intents[0].idempotency_key).count() == len(intents)
+    young = intents[0].created_at + timedelta(minutes=IDEMPOTENCY_MINUTES) > sync_now()
+    records = board.model._default_manager.in_bulk([intent.entity_id for intent in intents])
+    creatable = all(
+        (record := records.get(intent.entity_id)) is not None
+        and record.may_sync
+        and record.monday_id is None
+        and record.sync_direction != "monday_to_npd"
+        for intent in intents
+    )
+    return whole and young and creatable and any(intent.body for intent in intents) and intents[0].looks == 0
+
+
+def _are_jobs_due(intents: Sequence[Intent]) -> bool:
+    """Whether each record has a row whose time has come, or that a worker which died has left."""
+    ids = {intent.entity_id for intent in intents}
+    due = Q(status=QueueStatus.PENDING, next_retry__lte=SyncNow()) | Q(status=QueueStatus.IN_PROGRESS)
+    return ids <= set(SyncQueue.objects.filter(due, entity_id__in=ids).values_list("entity_id", flat=True))
+
+
+def _resend(lease: Lease, board: BoardContext, intents: Sequence[Intent]) -> None:
+    body = next(intent.body for intent in intents if intent.body)
+    deadline_seconds = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
+    lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
+    with lease.transaction():
+        is_paused_now = QueueDirection.TO_MONDAY in locked_pauses(lease.link.entity_type)
+        wait = PAUSED_WAIT_SECONDS if is_paused_now else deadline_seconds
+        Intent.objects.filter(pk__in=[i.pk for i in intents]).update(deadline=SyncNow() + timedelta(seconds=wait))
+    if is_paused_now:
+        return
+    aliases = {intent.alias: intent for intent in intents}
+    try:
+        with call_cost(board.link, len(intents), writes=True):
+            request = WriteRequest(body, list(aliases), board.columns)
+            result = metered_client.connector(board.link.system).write(request, intents[0].idempotency_key)
+    except AnswerWithoutData as error:
+        _defer_failed_resend(lease, intents, error.sentence, counts_attempt=len(intents) == 1)
+        return
+    except ConnectorError as error:
+        _end_failed_resend(lease, board, intents, error)
+        raise
+    created = {str(aliases[a].entity_id): item for a, item in result.by_alias.items() if isinstance(item, Item)}
+    _link_found(lease, board, intents, created)
+    failed = {alias: error for alias, error in result.by_alias.items() if isinstance(error, ConnectorError)}
+    # A replay says what became of the first sending, and nothing was carried out for it.
+    known = [alias for alias, error in failed.items() if result.replayed or not error.outcome_unknown]
+    _void_creates(lease, [aliases[alias] for alias in known])
+    for alias in failed.keys() - known:
+        _defer_failed_resend(lease, [aliases[alias]], failed[alias].sentence, counts_attempt=True)
+
+
+def _end_failed_resend(lease: Lease, board: BoardContext, intents: Sequence[Intent], error: ConnectorError) -> None:
+    """The document as a whole failed: refused, not taken because of account or board, or with no known outcome."""
+    # A refused document says nothing of the first sending, but two look-ups have found nothing of it.
+    if error.scope is Scope.DOCUMENT:
+        _void_creates(lease, intents)
+    elif not error.outcome_unknown:
+        _defer_intents(lease, intents)
+    elif error.scope is Scope.TRANSPORT:
+        # This document fails and Monday doesn't: alone after a good probe, or while others are answered.
+        answered = Intent.objects.filter(
+            board_id=board.link.board_id, state=IntentState.APPLIED, settled_at__gt=intents[0].created_at
+        )
+        if (len(intents) == 1 and breaker.batch_size() == 1) or answered.exists():
+            _defer_failed_resend(lease, intents, error.sentence, counts_attempt=len(intents) == 1)
+        breaker.shrink_batches(min(len(intents), breaker.batch_size()))
+
+
+def _defer_failed_resend(lease: Lease, intents: Sequence[Intent], detail: str, *, counts_attempt: bool) -> None:
+    _look_again(lease, intents)
+    claims = claim_records(lease, [intent.entity_id for intent in intents]) if counts_attempt else []
+
+    def count_attempt() -> None:
+        with lease.transaction():
+            for claim in claims:
+                if claim.rows:
+                    finish.fail_unsettled(claim.rows, lease.token, detail)
+
+    if claims:
+        retry_on_lock_timeout(count_attempt)

@@ -1,0 +1,260 @@
+"""Approvals of deletes and clears over the limit: how many are too many, who approves or rejects them, when a
+request is obsolete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from sync import registry
+from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, TombstoneState
+from sync.clock import SyncNow
+from sync.models import BoardLink, Decision, FieldMapping, GuardedAct, SyncMetadata, Tombstone
+from sync.models.synced_model import unsynced
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many
+from sync.records.authors import log_action_many
+from sync.registry import EntitySpec, entity
+
+# The limit: it counts what was let through within the hour, what waits, and the size of the board.
+
+
+OPEN_REQUEST_STATES = (GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
+HOUR = timedelta(hours=1)
+
+SMALL_BOARD = 50
+"""Below so many linked records the percentage doesn't count: two of ten is a person tidying up."""
+
+_DONE_WITHIN_HOUR = Q(state=GuardState.DONE, decided_at=None, at__gt=SyncNow() - HOUR)
+"""What a person approved is not counted, because it was intended."""
+
+
+class RecordField(Protocol):
+    """Anything that names a record and one of its fields."""
+
+    @property
+    def entity_id(self) -> UUID:
+        """The record's id."""
+
+    @property
+    def key(self) -> str:
+        """The field, or an empty text for the record itself."""
+
+
+@dataclass(frozen=True)
+class ApprovalLimit:
+    """What one hour may delete or empty: `records`, and `percent` of `board_size` linked records.
+
+    None: no limit.
+    """
+
+    records: int | None
+    percent: int | None
+    board_size: int
+
+    def is_exceeded_by(self, number: int) -> bool:
+        """Whether so many records in an hour are more than is let through without a person."""
+        too_many = self.records is not None and number > self.records
+        share = self.percent is not None and self.board_size >= SMALL_BOARD
+        return too_many or (share and number * 100 > (self.percent or 0) * self.board_size)
+
+    @property
+    def text(self) -> str:
+        """The limit as a person reads it."""
+        parts = [f"more than {self.records}"] if self.records is not None else []
+        if self.percent is not None and self.board_size >= SMALL_BOARD:
+            parts.append(f"more than {self.percent} % of the board's {self.board_size:,}")
+        return " or ".join(parts)
+
+
+def approval_limit(link: BoardLink) -> ApprovalLimit:
+    """Return the limit of a board now; a setting of 0 switches its half off."""
+    linked = entity(link.entity_type).model._default_manager.exclude(monday_id=None).count()
+    # Those deleted within the hour count too: otherwise a mass delete would make its own board small.
+    deleted = Tombstone.objects.filter(entity_type=link.entity_type, deleted_at__gt=SyncNow() - HOUR)
+    size = linked + deleted.exclude(monday_id=None).count()
+    return ApprovalLimit(settings.GUARD_RECORDS or None, settings.GUARD_PERCENT or None, size)
+
+
+def is_over_limit(link: BoardLink, kind: GuardKind, entity_ids: set[UUID]) -> bool:
+    """Whether these records, with those counted already and those foreseen, are over the limit of an hour."""
+    counted = _requests(link, kind).filter(_DONE_WITHIN_HOUR | Q(state=GuardState.PENDING))
+    # A set of records: one that is asked for again after a crash counts once.
+    records = entity_ids.union(counted.values_list("entity_id", flat=True), foreseen_records(link, kind))
+    return approval_limit(link).is_exceeded_by(len(records))
+
+
+def states_by_field(link: BoardLink, kind: GuardKind, acts: Iterable[RecordField]) -> dict[tuple[UUID, str], str]:
+    """Return the state, by record and field, of requests that are open or were let through within the hour."""
+    found = _requests(link, kind).filter(
+        _DONE_WITHIN_HOUR | Q(state__in=OPEN_REQUEST_STATES), entity_id__in={a.entity_id for a in acts}
+    )
+    # An open request is stored after one that was done, so the later row wins.
+    return {(i, key): state for i, key, state in found.order_by("id").values_list("entity_id", "key", "state")}
+
+
+def _requests(link: BoardLink, kind: GuardKind) -> QuerySet[GuardedAct]:
+    return GuardedAct.objects.filter(entity_type=link.entity_type, kind=kind)
+
+
+def foreseen_records(link: BoardLink, kind: GuardKind) -> Iterable[UUID]:
+    """Return the records that are known to ask for the same soon, so that no half of a mass goes ahead."""
+    if kind == GuardKind.ITEMS:
+        # Each of these deleted records will ask for its item's deletion.
+        pending = Tombstone.objects.filter(
+            entity_type=link.entity_type, state=TombstoneState.WAITING, deleted_at__gt=SyncNow() - HOUR
+        )
+        return pending.exclude(monday_id=None).values_list("entity_id", flat=True)
+    if kind == GuardKind.RECORDS and link.item_gone == ItemGone.DELETE:
+        # Each of these records will be deleted by the board's policy.
+        removed = SyncMetadata.objects.filter(
+            entity_type=link.entity_type, system="monday", gone_since__gt=SyncNow() - HOUR
+        )
+        return [UUID(entity_id) for entity_id in removed.values_list("entity_id", flat=True)]
+    return []
+
+
+# A person's decision: approve, or reject, which keeps what would be lost.
+
+
+@dataclass(frozen=True)
+class PendingApprovals:
+    """The pending approvals of one board and kind: so many records, so many fields of them."""
+
+    entity_type: str
+    kind: GuardKind
+    records: int
+    acts: int
+
+
+def pending_approvals() -> list[PendingApprovals]:
+    """Return the pending approvals, by board and kind."""
+    groups = (
+        GuardedAct.objects.filter(state=GuardState.PENDING)
+        .values_list("entity_type", "kind")
+        .annotate(Count("entity_id", distinct=True), Count("id"))
+        .order_by("entity_type", "kind")
+    )
+    return [PendingApprovals(entity, GuardKind(kind), records, acts) for entity, kind, records, acts in groups]
+
+
+def approve(acts: QuerySet[GuardedAct], by: AbstractBaseUser) -> int:
+    """Approve these requests; returns how many, each carried out in its record's next pass."""
+    return _decide(acts, by, GuardState.APPROVED)
+
+
+def reject(acts: QuerySet[GuardedAct], by: AbstractBaseUser) -> int:
+    """Keep what these would delete or empty; returns how many requests that were.
+
+    An emptied field gets its value back from the other side; a deleted record's item stays as it is; a record
+    whose item was removed stays, and a person is asked what becomes of it.
+    """
+    return _decide(acts, by, GuardState.REJECTED)
+
+
+def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState) -> int:
+    name = by.get_username()
+    verb = "approved" if state is GuardState.APPROVED else "rejected"
+    with transaction.atomic():
+        # Only those still pending: somebody else may have decided others meanwhile.
+        rows = GuardedAct.objects.filter(pk__in=acts.values("pk"), state=GuardState.PENDING)
+        # In the order of ids, so that two decisions on the same rows lock them in the same order.
+        pending = list(rows.select_for_update().order_by("pk"))
+        GuardedAct.objects.filter(pk__in=[act.pk for act in pending]).update(
+            state=state, decided_at=SyncNow(), decided_by=by.pk
+        )
+        Decision.objects.bulk_create(
+            Decision(
+                entity_type=act.entity_type,
+                entity_id=act.entity_id,
+                remote_id=act.remote_id,
+                key=act.key,
+                kind="guard",
+                sentence=f"{name} {verb} what the guard held ({act.get_kind_display().lower()}): {act.label}.",
+                values=act.values,
+                actor=name,
+                cause={"by": name, "causes": ["person"]},
+            )
+            for act in pending
+        )
+        log_action_many(by, pending, f"{verb.capitalize()}.")
+        # Several fields of a record need one pass only.
+        ids: dict[str, dict[UUID, None]] = {}
+        for act in pending:
+            ids.setdefault(act.entity_type, {})[act.entity_id] = None
+        for entity_type, record_ids in ids.items():
+            enqueue_many(
+                entity_type, list(record_ids), cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": name}
+            )
+    # After the commit, so that the worker sees the rows.
+    for entity_type in ids:
+        notify.notify_now(entity_type)
+    return len(pending)
+
+
+# A request whose cause is gone is released, even where no pass comes to notice it.
+
+
+UNSETTLED_TOMBSTONES = (TombstoneState.WAITING, TombstoneState.PENDING_APPROVAL)
+CLEAR_KINDS = (GuardKind.CLEAR_MONDAY, GuardKind.CLEAR_NPD)
+
+
+def release_obsolete(entity_type: str | None = None) -> int:
+    """End every open request whose cause is gone; returns how many were released or turned out done."""
+    ended = 0
+    for spec in registry.entities():
+        if entity_type not in (None, spec.entity_type):
+            continue
+        acts = _open_requests(spec, GuardKind.ITEMS)
+        tombstones = Tombstone.objects.filter(entity_type=spec.entity_type, entity_id=OuterRef("entity_id"))
+        # The item has left the board, so an approved request was carried out.
+        removed = tombstones.filter(state__in=(TombstoneState.ARCHIVED, TombstoneState.DELETED))
+        ended += _close_requests(acts.filter(Exists(removed)), carried_out=True)
+        # A tombstone that is settled, or no longer exists, wants nothing deleted.
+        ended += _close_requests(acts.exclude(Exists(tombstones.filter(state__in=UNSETTLED_TOMBSTONES))))
+
+        acts = _open_requests(spec, GuardKind.RECORDS)
+        records = spec.model._default_manager.filter(pk=OuterRef("entity_id"))
+        # The record is deleted, so an approved request was carried out.
+        ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
+        # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
+        unlinked = records.filter(Q(monday_id=None) | unsynced())
+        ledgers = SyncMetadata.objects.filter(entity_type=spec.entity_type, system="monday", gone_since=None)
+        restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
+        ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
+
+        # A field can be emptied only while it is mapped and its record is synced and has an item.
+        synced = records.exclude(monday_id=None).exclude(unsynced())
+        mapped = FieldMapping.objects.filter(link__entity_type=spec.entity_type, key=OuterRef("key"))
+        syncable = Exists(synced) & Exists(mapped.exclude(column_id=""))
+        ended += _close_requests(_open_requests(spec, *CLEAR_KINDS).exclude(syncable))
+    return ended
+
+
+def _open_requests(spec: EntitySpec, *kinds: GuardKind) -> QuerySet[GuardedAct]:
+    return GuardedAct.objects.filter(entity_type=spec.entity_type, kind__in=kinds, state__in=OPEN_REQUEST_STATES)
+
+
+def _close_requests(acts: QuerySet[GuardedAct], *, carried_out: bool = False) -> int:
+    """An approved request whose aim is reached was carried out, a rejected one was kept.
+
+    All others are released.
+    """
+    ids = list(acts.values_list("pk", flat=True))
+    if not ids:
+        return 0
+    found = GuardedAct.objects.filter(pk__in=ids, state__in=OPEN_REQUEST_STATES)
+    decided, end = (GuardState.APPROVED, GuardState.DONE) if carried_out else (GuardState.REJECTED, GuardState.KEPT)
+    # Decided ones first; whatever is left open after that is released.
+    ended = found.filter(state=decided).update(state=end, at=SyncNow())
+    return ended + found.update(state=GuardState.RELEASED, at=SyncNow())

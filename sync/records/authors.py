@@ -1,0 +1,218 @@
+"""Who did what: who edited a value on either side, and lines in the admin's log for actions by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Model
+from pghistory.core import event_models
+
+from sync.models import MondayAccount, SyncedModel, SyncQueue
+
+SYNC_ACTOR = "Monday sync"
+MAX_ACTOR_LENGTH = 200
+
+RESTORED_KEY = "put_back"
+"""In the history context of a change by the sync: the columns, by record, that an undo restored."""
+
+MAX_EDITS = 20
+"""How many changes of a record's history are searched for the edit of a field that is being sent."""
+
+_LATEST_EVENTS = """
+    SELECT event.* FROM unnest(%s::uuid[]) AS wanted (id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM {table} WHERE pgh_obj_id = wanted.id ORDER BY pgh_id DESC LIMIT {edits}
+    ) AS event
+"""
+
+_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": "by the sync"}
+
+
+@dataclass(frozen=True)
+class Edit:
+    """Who gave a field its value in NPD, by which way (a phrase, as "by the API"), and when."""
+
+    who: str
+    way: str
+    at: datetime
+
+
+def latest_edits(model: type[SyncedModel], ids: Iterable[UUID], *, without_batch: str = "") -> dict[UUID, list[Any]]:
+    """Return the newest changes of these records, each record's newest first, in two queries.
+
+    `without_batch` is a pass whose own writes are left out.
+    """
+    models, wanted = event_models(tracks_model=model), list(ids)
+    if not models or not wanted:
+        return {}
+    events: Any = models[0]
+    sql = _LATEST_EVENTS.format(table=f'"{events._meta.db_table}"', edits=MAX_EDITS)
+    rows = list(events._default_manager.raw(sql, [wanted]))
+    contexts = events._meta.get_field("pgh_context").related_model._default_manager.in_bulk(
+        list({row.pgh_context_id for row in rows if row.pgh_context_id})
+    )
+    found: dict[UUID, list[Any]] = {}
+    for row in rows:
+        row.pgh_context = contexts.get(row.pgh_context_id)
+        metadata = row.pgh_context.metadata if row.pgh_context else {}
+        # The pass's own writes would otherwise count as the latest edit.
+        if without_batch and metadata.get("batch") == without_batch:
+            continue
+        found.setdefault(row.pgh_obj_id, []).append(row)
+    # `in_bulk` and the lateral join give no order.
+    return {key: sorted(rows, key=lambda row: -row.pgh_id) for key, rows in found.items()}
+
+
+def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[Any, Any]) -> Edit | None:
+    """Return the last edit in `history` (newest first) that gave these columns their values, or None.
+
+    A value that an undo restored is the work of whoever had given it before.
+    """
+    names = list(attnames)
+    restored_values: list[Any] | None = None
+    for event, before in zip(history, [*history[1:], None], strict=False):
+        metadata = event.pgh_context.metadata if event.pgh_context else {}
+        values = [getattr(event, name) for name in names]
+        # The history begins later than the record, so an earlier edit may be missing.
+        if before is None and event.pgh_label != "insert":
+            return None
+        # This change didn't touch these columns.
+        if before is not None and values == [getattr(before, name) for name in names]:
+            continue
+        if restored_values is not None and values != restored_values:
+            continue
+        # An undo put an earlier value back: search on for whoever gave it that value.
+        if set(names) & set(metadata.get(RESTORED_KEY, {}).get(str(event.pgh_obj_id), ())):
+            restored_values = values
+            continue
+        return Edit(actor_name(metadata, users), way_of(metadata), event.pgh_created_at)
+    return None
+
+
+def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
+    """Return the name of who made a change, from its history context."""
+    if context.get("cause") == "sync":
+        return SYNC_ACTOR
+    user = users.get(context.get("user"))
+    if user is not None:
+        return full_name(user)
+    if context.get("user"):
+        return "a user who is gone"
+    return str(context.get("cause") or "a script")
+
+
+def way_of(context: Mapping[str, Any]) -> str:
+    """Return the way in which a change was made, as a phrase; empty where unknown."""
+    cause = str(context.get("cause") or "")
+    if cause:
+        return _WAY_TEXTS.get(cause, f"by {cause}")
+    # The history's middleware stores the address of a request, which for a page is below /admin/.
+    return "in the admin" if "/admin/" in str(context.get("url", "")) else ""
+
+
+def users_of(events: Iterable[Any]) -> dict[Any, Any]:
+    """Return the NPD users that these changes refer to, by id."""
+    contexts = [event.pgh_context.metadata for event in events if event.pgh_context]
+    ids = {context["user"] for context in contexts if context.get("user")}
+    return dict(get_user_model()._default_manager.in_bulk(list(ids))) if ids else {}
+
+
+def monday_users() -> Mapping[str, Any]:
+    """Return the stored users of the Monday account, by id."""
+    found = MondayAccount.objects.filter(id=1).values_list("users", flat=True).first()
+    return found or {}
+
+
+def monday_editor_name(user_id: str, people: Mapping[str, Any]) -> str:
+    """Return a Monday user's name and where it is from: "Bea Board on Monday", else "Monday user 4711"."""
+    name = monday_user_name(user_id, people)
+    return f"{name} on Monday" if people.get(user_id, {}).get("name") else name
+
+
+def monday_user_name(user_id: str, people: Mapping[str, Any]) -> str:
+    """Return the name of a Monday user, or the id where the account's users don't include it."""
+    return str(people.get(user_id, {}).get("name") or "") or f"Monday user {user_id}"
+
+
+def actor_label(user: AbstractBaseUser) -> str:
+    """A person's name in a decision: the full name, else the username, cut to its column."""
+    return full_name(user)[:MAX_ACTOR_LENGTH]
+
+
+def full_name(user: AbstractBaseUser) -> str:
+    """Return a person's full name, else the username."""
+    return str(user.get_full_name() or user.get_username())  # type: ignore[attr-defined]
+
+
+# The admin's log of actions by hand on records and rows, from pages and API alike.
+
+
+MAX_NAME_LENGTH = 200
+
+
+def log_action(
+    user: AbstractBaseUser | AnonymousUser, about: Model, sentence: str, *, flag: int = CHANGE, name: str = ""
+) -> None:
+    """Log an action on one record or row; `name` where it isn't to be logged by its own name."""
+    log_action_many(user, [about], sentence, flag=flag, name=name)
+
+
+def log_action_many(
+    user: AbstractBaseUser | AnonymousUser, about: Iterable[Model], sentence: str, *, flag: int = CHANGE, name: str = ""
+) -> None:
+    """Log an action on each of these, in one statement, in the caller's transaction."""
+    log_action_each(user, [(one, sentence) for one in about], flag=flag, name=name)
+
+
+def log_action_each(
+    user: AbstractBaseUser | AnonymousUser, acts: Iterable[tuple[Model, str]], *, flag: int = CHANGE, name: str = ""
+) -> None:
+    """Log an action on each of these, each with a sentence of its own, in one statement."""
+    LogEntry.objects.bulk_create(
+        LogEntry(
+            user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
+            content_type=ContentType.objects.get_for_model(type(one)),
+            object_id=str(one.pk),
+            object_repr=(name or str(one))[:MAX_NAME_LENGTH],
+            action_flag=flag,
+            change_message=sentence,
+        )
+        for one, sentence in acts
+    )
+
+
+def log_kind_action(
+    user: AbstractBaseUser | AnonymousUser, kind: type[Model], sentence: str, *, name: str, key: object | None = None
+) -> None:
+    """Log an action on one thing of a kind, or without `key` on many of them, under this name."""
+    LogEntry.objects.create(
+        user_id=user.pk,  # type: ignore[misc]  # permissions let nobody anonymous in
+        content_type=ContentType.objects.get_for_model(kind),
+        object_id=None if key is None else str(key),
+        object_repr=name[:MAX_NAME_LENGTH],
+        action_flag=CHANGE,
+        change_message=sentence,
+    )
+
+
+# Actions on the queue: a line in the admin's log for each action of a person.
+
+
+QUEUE_NAME = "Sync queue"
+
+
+def log_queue_action(user: AbstractBaseUser | AnonymousUser, sentence: str, row: SyncQueue | None = None) -> None:
+    """Log an action on one row, or on the queue as a whole."""
+    if row is None:
+        log_kind_action(user, SyncQueue, sentence, name=QUEUE_NAME)
+    else:
+        log_kind_action(user, SyncQueue, sentence, key=row.pk, name=f"#{row.pk} {row}")

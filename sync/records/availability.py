@@ -1,0 +1,390 @@
+"""Whether a board can be worked now, and if not, why, until when, and what waits for it: one board or all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from functools import cache, cached_property
+from typing import Any
+
+from sync import registry
+from sync.choices import Priority, QueueStatus
+from sync.clock import sync_now
+from sync.kernel import humanize
+from sync.kernel.db import fetch_rows
+from sync.limits import metered_client, pass_budget, quota
+from sync.limits.pass_budget import BoardCosts, BudgetFacts, Demand
+from sync.limits.quota import LastHour
+from sync.models import BoardLease, BoardLink, MondayAccount, QueuePause
+from sync.models.jobs import IMPORT_RUNNING
+from sync.outbox.pauses import active_pauses, board_pause, pause_sentence, pauses_by_direction
+
+READY, BACKOFF, DEFERRED = "ready", "backoff", "deferred"
+
+# A UNION, for each part has a partial index of its own. Deferred is also what no worker may touch: what a bulk import
+# carries, items while it makes them, and a create without an answer of which nothing can be found out or done.
+_JOBS = f"""
+    WITH moment AS MATERIALIZED (SELECT sync_now() AS now),
+    untouchable AS (
+        SELECT DISTINCT intent.entity_id FROM sync_intents AS intent
+        LEFT JOIN sync_board_links AS link ON link.entity_type = intent.entity_type
+        WHERE intent.state = 'open' AND (intent.backfill_id IS NOT NULL OR (intent.item_id = '' AND (
+            link.npd_id_problem <> '' OR EXISTS (
+                SELECT 1 FROM sync_queue_pauses AS pause
+                WHERE pause.direction = 'to_monday' AND pause.entity_type IN ('', intent.entity_type)))))
+    ), imports AS (
+        SELECT entity_type, bool_or({IMPORT_RUNNING}) AS busy, max(finished_at) AS ended
+        FROM sync_backfills AS backfill WHERE put_at IS NOT NULL GROUP BY 1
+    ), pending AS (
+        SELECT row.entity_type, row.status, row.direction, row.attempts,
+            CASE WHEN row.next_retry > moment.now AND row.attempts > 0 AND row.reason = '' THEN '{BACKOFF}'
+                WHEN row.next_retry > moment.now OR untouchable.entity_id IS NOT NULL OR imports.busy THEN '{DEFERRED}'
+                ELSE '{READY}' END AS phase,
+            greatest(row.next_retry, imports.ended) AS since
+        FROM sync_queue AS row CROSS JOIN moment
+        LEFT JOIN untouchable ON untouchable.entity_id = row.entity_id
+        LEFT JOIN imports ON imports.entity_type = row.entity_type AND row.entity_id IS NULL
+        WHERE row.status = 'pending'
+    )
+    SELECT entity_type, status, direction, phase, attempts, count(*), min(since)
+    FROM pending GROUP BY 1, 2, 3, 4, 5
+    UNION ALL
+    SELECT entity_type, status, '', status, 0, count(*), min(last_attempt)
+    FROM sync_queue WHERE status = 'in_progress' GROUP BY 1, 2
+    UNION ALL
+    SELECT entity_type, status, '', status, 0, count(*), NULL::timestamptz
+    FROM sync_queue WHERE status = 'failed' GROUP BY 1, 2
+"""  # noqa: S608 - made of the constants above
+
+_FINISHED = """
+    UNION ALL
+    SELECT entity_type, status, '', status, 0, count(*),
+        date_bin('1 hour', finished_at, timestamptz '2001-01-01 00:00:00+00') AS hour
+    FROM sync_queue
+    WHERE status = 'completed' AND finished_at > %(now)s - interval '24 hours' AND finished_at <= %(now)s
+    GROUP BY 1, 2, hour
+"""
+
+
+@dataclass(frozen=True)
+class JobCount:
+    """Jobs of one board that are alike: their number, and the time of the first of them.
+
+    `phase` is what pending ones wait for: ready (their time has come), backoff, deferred; of others it is the status.
+    `first` is when the first could be worked, of those in progress when it was claimed, of completed ones the hour.
+    """
+
+    entity_type: str
+    status: str
+    direction: str
+    phase: str
+    attempts: int
+    number: int
+    first: datetime | None
+
+
+class BlockedKind(StrEnum):
+    """For what kind of reason a board is not worked; the values are those of a metric's label."""
+
+    NOT_CONFIGURED = "not_configured"
+    NO_BOARD = "no_board"
+    PAUSED = "paused"
+    ACCOUNT = "account"
+    BLOCKED = "blocked"
+    QUOTA = "allowance"
+    BATCHING = "gathering"
+
+
+@dataclass(frozen=True)
+class BoardAvailability:
+    """Whether a board can be worked, and if not, the kind of reason, and the reason as a sentence.
+
+    `until` is when it can be again at the earliest, None where that is when somebody acts; `since` when it could be
+    worked first, None: long since. `paused` has people's pauses by the direction that they stop.
+    """
+
+    entity_type: str
+    link: BoardLink | None
+    reason_code: BlockedKind | None = None
+    detail: str = ""
+    until: datetime | None = None
+    since: datetime | None = None
+    paused: Mapping[str, QueuePause] = field(default_factory=dict)
+
+    @property
+    def is_available(self) -> bool:
+        """Whether jobs of it can be worked."""
+        return self.reason_code is None
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether nothing is wrong: it gathers changes to save calls, or waits out a minute."""
+        return self.reason_code is BlockedKind.BATCHING
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether people have paused it as a whole."""
+        return self.reason_code is BlockedKind.PAUSED
+
+    @property
+    def is_set_up(self) -> bool:
+        """Whether Monday is connected, and the board is there."""
+        return self.reason_code not in (BlockedKind.NOT_CONFIGURED, BlockedKind.NO_BOARD)
+
+    @property
+    def may_be_probed(self) -> bool:
+        """Whether it is worth asking the breaker: nothing is in the way but the account and its quota."""
+        return self.is_set_up and self.reason_code not in (BlockedKind.PAUSED, BlockedKind.BLOCKED)
+
+    @property
+    def blocked_reason(self) -> str:
+        """Why it can't be worked, as a sentence; empty where it can, or will soon by itself."""
+        return "" if self.is_temporary else self.detail
+
+    @property
+    def waiting_reason(self) -> str:
+        """Why due jobs of it wait: `blocked_reason`, that changes are gathered, or a paused direction."""
+        one_way = [] if self.blocked_reason else [pause_sentence(one) for one in self.paused.values()]
+        return " ".join(filter(None, [self.detail, *one_way]))
+
+    def toward(self, direction: str) -> BoardAvailability:
+        """Return the same for jobs of one direction, whose pause outlasts what passes by itself."""
+        pause = self.paused.get(direction)
+        if pause is None or self.blocked_reason:
+            return self
+        sentence = pause_sentence(pause, direction)
+        return replace(self, reason_code=BlockedKind.PAUSED, detail=sentence, until=None)
+
+
+def of(board: BoardLink | str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
+    """Return how a board stands now; the tables are asked, for a link that was read before may be out of date.
+
+    `urgent`: for something that a person clicked, which beats batching and may use the reserve, but never a pause.
+    `unblocked`: for finding out whether what blocks the board itself is over.
+    """
+    entity_type = board if isinstance(board, str) else board.entity_type
+    return _read([entity_type]).of(entity_type, urgent=urgent, unblocked=unblocked)
+
+
+def overview(*, finished: bool = False) -> Overview:
+    """Read how every board stands now: at most five queries, and two more where the quota is tight.
+
+    `finished`: count the jobs that were completed in the last 24 hours, too.
+    """
+    return _read([spec.entity_type for spec in registry.entities()], finished=finished)
+
+
+def _read(types: Sequence[str], *, finished: bool = False) -> Overview:
+    rows = BoardLink.objects.filter(entity_type__in=types).select_related("lease")
+    return Overview(types, {row.entity_type: registry.with_configured_board(row) for row in rows}, finished)
+
+
+@dataclass
+class Overview:
+    """How these types' boards stand. What that rests on is read once, and where it is asked for."""
+
+    types: Sequence[str]
+    links: Mapping[str, BoardLink]
+    finished: bool = False
+
+    @cached_property
+    def now(self) -> datetime:
+        """The database's time of all that is told."""
+        return self._limited_state.now if self._limited_state else sync_now()
+
+    @cached_property
+    def account(self) -> MondayAccount:
+        """The account's row, or one that says nothing."""
+        row = MondayAccount.objects.filter(id=1).first()
+        return row or MondayAccount(id=1, paused_until=None, needs_probe=False, failures=0, batch_limit=None)
+
+    @cached_property
+    def pauses(self) -> Sequence[QueuePause]:
+        """People's pauses, the widest first."""
+        return active_pauses()
+
+    @cached_property
+    def budget_state(self) -> quota.BudgetState:
+        """What is spent and left of the quota."""
+        return self._limited_state or quota.read_budget()
+
+    @cached_property
+    def _limited_state(self) -> quota.BudgetState | None:
+        return quota.read_limited_budget()
+
+    @cached_property
+    def boards(self) -> list[BoardAvailability]:
+        """Every type's board, also where there is none yet."""
+        return [self.of(entity_type) for entity_type in self.types]
+
+    @cached_property
+    def by_type(self) -> Mapping[str, BoardAvailability]:
+        """The same by their types."""
+        return {board.entity_type: board for board in self.boards}
+
+    @cached_property
+    def last_hour(self) -> LastHour:
+        """What the last hour took of the quota; one query, made where it is asked for."""
+        return quota.last_hour()
+
+    @property
+    def batching_delay(self) -> float:
+        """For how many seconds boards gather changes now."""
+        return self._facts.delay(self.budget_state)
+
+    def of(self, entity_type: str, *, urgent: bool = False, unblocked: bool = False) -> BoardAvailability:
+        """Return how one of these boards stands; the arguments are those of the function of this name."""
+        link = self.links.get(entity_type)
+        found = BoardAvailability(entity_type, link, paused=pauses_by_direction(entity_type, self.pauses))
+        if not metered_client.is_configured():
+            detail = "Monday isn't configured: set MONDAY_API_KEY, then run `manage.py monday_setup`."
+            return replace(found, reason_code=BlockedKind.NOT_CONFIGURED, detail=detail)
+        if link is None or not link.board_id or not link.npd_id_column:
+            detail = f"There is no board for {entity_type} records yet: run `manage.py monday_setup`."
+            return replace(found, reason_code=BlockedKind.NO_BOARD, detail=detail)
+        if (pause := board_pause(found.paused)) is not None:
+            return replace(found, reason_code=BlockedKind.PAUSED, detail=pause_sentence(pause))
+        errors = [(self.account.paused_until, BlockedKind.ACCOUNT, self.account.pause_reason)]
+        if not unblocked:
+            errors.append((link.blocked_until, BlockedKind.BLOCKED, link.blocked_reason))
+        if stops := [(until, kind, reason) for until, kind, reason in errors if until and until > self.now]:
+            # Of two stops the one that lasts longer is what a person has to wait for, or to end.
+            until, kind, reason = max(stops)
+            detail = f"{reason} Tried again at {humanize.time_of_day(until, seconds=True)}."
+            return replace(found, reason_code=kind, detail=detail, until=until)
+        moments = [self.account.paused_until, link.blocked_until]
+        if self._limited_state is not None:
+            costs, demand = self._costs(link), self._demands[entity_type]
+            if urgent:
+                demand = Demand(max(1, demand.rows), int(Priority.PERSON), demand.oldest)
+            throttle = pass_budget.board_throttle(self._limited_state, costs, demand, self._facts)
+            if throttle is not None:
+                kind = BlockedKind.BATCHING if throttle.is_temporary else BlockedKind.QUOTA
+                return replace(found, reason_code=kind, detail=throttle.reason, until=throttle.until)
+            moments.append(pass_budget.quota_available_since(self._limited_state, costs, self._facts))
+        return replace(found, since=max((moment for moment in moments if moment is not None), default=None))
+
+    def _costs(self, link: BoardLink) -> BoardCosts:
+        return pass_budget.board_costs_from(link, self.account.batch_limit)
+
+    @cached_property
+    def _demands(self) -> dict[str, Demand]:
+        return pass_budget.demands_of({kind: self._costs(link).size for kind, link in self.links.items()})
+
+    @cached_property
+    def _facts(self) -> BudgetFacts:
+        points_before = cache(pass_budget.points_before_all)
+        delay = cache(lambda: pass_budget.batching_delay(self.budget_state, lambda: self.last_hour))
+        return BudgetFacts(lambda link_id: points_before().get(link_id, 0), lambda _: delay())
+
+    @cached_property
+    def all_jobs(self) -> Sequence[JobCount]:
+        """The jobs, counted, also of types that are registered no more; one query."""
+        sql = _JOBS + _FINISHED if self.finished else _JOBS
+        return [JobCount(*row) for row in fetch_rows(sql, {"now": self.now})]
+
+    def jobs(self, entity_type: str, *phases: str) -> list[JobCount]:
+        """Return a type's jobs; of these phases, where some are named."""
+        mine = [one for one in self.all_jobs if one.entity_type == entity_type]
+        return [one for one in mine if not phases or one.phase in phases]
+
+    def due(self, board: BoardAvailability) -> list[JobCount]:
+        """Return those that could be worked now: of a board that can, and of no direction that people paused."""
+        if not board.is_available:
+            return []
+        return [one for one in self.jobs(board.entity_type, READY) if one.direction not in board.paused]
+
+    def due_since(self, board: BoardAvailability) -> datetime | None:
+        """Return since when the oldest of them could have been worked: not while its board could not."""
+        return _not_before(board, first_of(self.due(board)))
+
+    def claimed_since(self, board: BoardAvailability) -> datetime | None:
+        """Return when the first of its jobs in progress was claimed."""
+        return first_of(self.jobs(board.entity_type, QueueStatus.IN_PROGRESS))
+
+
+def first_of(jobs: Sequence[JobCount]) -> datetime | None:
+    """Return the earliest time that is known of these jobs."""
+    return min((one.first for one in jobs if one.first is not None), default=None)
+
+
+def number_of(jobs: Sequence[JobCount]) -> int:
+    """Return how many jobs these are."""
+    return sum(one.number for one in jobs)
+
+
+def is_leased(link: BoardLink, now: datetime) -> bool:
+    """Whether a worker holds the board; one that died does until another takes it, or its lease ends."""
+    lease: BoardLease | None = getattr(link, "lease", None)
+    return lease is not None and lease.token is not None and lease.expires > now
+
+
+# What SyncQueueService, commands and probes say of the queue.
+
+
+NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
+WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
+WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: look into its log"
+WORKER_IDLE = "a worker holds the board, and has claimed nothing: look into its log"
+
+
+def queue_stats() -> dict[str, Any]:
+    """Count jobs by status; `pending` holds those in backoff or deferred too, `due` those that could be worked now."""
+    by_type: dict[str, dict[str, int]] = {}
+    for entity_type, status, number in fetch_rows("SELECT entity_type, status, count(*) FROM sync_queue GROUP BY 1, 2"):
+        by_type.setdefault(entity_type, {})[status] = number
+    now = overview()
+    return {
+        **{status: sum(counts.get(status, 0) for counts in by_type.values()) for status in QueueStatus.values},
+        "due": sum(number_of(now.due(board)) for board in now.boards),
+        "oldest_due_seconds": _oldest_due_seconds(now),
+        "by_type": by_type,
+    }
+
+
+def oldest_due_seconds() -> float:
+    """Return for how many seconds the job that is due longest has been due; 0 when none is."""
+    return _oldest_due_seconds(overview())
+
+
+def _oldest_due_seconds(now: Overview) -> float:
+    since = [moment for board in now.boards if (moment := now.due_since(board)) is not None]
+    return max(0.0, (now.now - min(since)).total_seconds()) if since else 0.0
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """A board whose oldest due job waits too long: for how many seconds, and what is known of the reason."""
+
+    entity_type: str
+    seconds: float
+    reason: str
+
+
+def overdue_boards(max_seconds: float) -> list[Overdue]:
+    """Return the boards whose oldest due job has waited for more than so many seconds, and why; seven queries or so.
+
+    So has a job whose worker died: nobody works on it, whatever it says, once the lease of its worker has ended.
+    """
+    now, found = overview(), []
+    for board in now.boards:
+        if board.link is None:
+            continue
+        leased, claimed, abandoned = is_leased(board.link, now.now), now.claimed_since(board), None
+        if claimed is not None and not leased and board.is_available:
+            lease: BoardLease | None = getattr(board.link, "lease", None)
+            abandoned = _not_before(board, max(claimed, lease.expires) if lease else claimed)
+        since = min((moment for moment in (now.due_since(board), abandoned) if moment is not None), default=None)
+        if since is None or (now.now - since).total_seconds() <= max_seconds:
+            continue
+        reason = NO_WORKER if abandoned is None else WORKER_ENDED
+        if leased:
+            reason = WORKER_BUSY.format(seconds=(now.now - claimed).total_seconds()) if claimed else WORKER_IDLE
+        found.append(Overdue(board.entity_type, (now.now - since).total_seconds(), reason))
+    return found
+
+
+def _not_before(board: BoardAvailability, moment: datetime | None) -> datetime | None:
+    return None if moment is None else max(moment, board.since or moment)

@@ -1,0 +1,253 @@
+"""Fields that are blocked until somebody acts, rejected by Monday or rewritten there again and again: which,
+and on which records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.db.models import OuterRef, Q, QuerySet, TextField
+from django.db.models.functions import Cast
+
+from sync import registry
+from sync.clock import SyncNow
+from sync.kernel.humanize import day_and_time
+from sync.models import FieldLoop, FieldMapping, SyncMetadata
+
+SIDE_MONDAY, SIDE_LIMIT = "monday", "limit"
+"""The sides of a field that is blocked by Monday: it rejected the value, or the value is over its limit."""
+
+LEFT_OUT = "left out"
+"""The side of a relation that is left out, which doesn't keep its record from being in sync."""
+
+KEPT_BY = "left_by"
+"""Marks a field that a person kept different: nobody is asked until its value or column changes."""
+
+KEPT_REMOTE = "remote"
+"""In that mark: Monday's stored value when the field was kept different; missing until a pass has read it."""
+
+KEPT_ENTRY = "left"
+"""In a field blocked for another reason: its kept-different entry, for when that reason ends."""
+
+# A deleted or unsynced record needs nobody, and a field in conflict is asked about by the conflict. Only the
+# index on rows with blocked fields is read.
+_REJECTED_VALUES = """
+    SELECT ledger.id, ledger.entity_type, ledger.entity_id::uuid, field.key, field.value ->> 'reason',
+        ledger.last_sync_attempt, record.name
+    FROM sync_metadata AS ledger
+    CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
+    JOIN ({records}) AS record ON record.entity_type = ledger.entity_type
+        AND record.id = CASE WHEN ledger.entity_type = ANY(%(types)s) THEN ledger.entity_id::uuid END
+    WHERE NOT (ledger.held = '{{}}'::jsonb) AND ledger.system = 'monday'
+        AND field.value ->> 'side' IN ('monday', 'limit') AND NOT jsonb_exists(field.value, 'left_by')
+        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'fields', '[]'), field.key)
+        AND NOT jsonb_exists(coalesce(ledger.conflicts -> 'overwritten', '[]'), field.key)
+"""
+
+_SYNCED_RECORDS = (
+    "SELECT '{type}'::text AS entity_type, id, {name}::text AS name FROM {table} WHERE sync_status <> 'disabled'"
+)
+
+_POSITION = """
+    WITH waiting AS MATERIALIZED ({waiting})
+    SELECT count(*), count(*) FILTER (WHERE (id, key) < (%(id)s, %(key)s)),
+        coalesce(bool_or((id, key) = (%(id)s, %(key)s)), false),
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) > (%(id)s, %(key)s)
+            ORDER BY id, key LIMIT 1),
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) < (%(id)s, %(key)s)
+            ORDER BY id DESC, key DESC LIMIT 1),
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) <> (%(id)s, %(key)s)
+            ORDER BY id, key LIMIT 1),
+        (SELECT ARRAY[entity_type, entity_id::text, key] FROM waiting WHERE (id, key) <> (%(id)s, %(key)s)
+            ORDER BY id DESC, key DESC LIMIT 1)
+    FROM waiting
+"""
+
+FieldRef = tuple[str, UUID, str]
+"""A field of a record: the kind, the record's id, the field's key."""
+
+
+@dataclass(frozen=True)
+class RejectedValue:
+    """A rejected value: its record, its field, the reason, and when a pass last found it so."""
+
+    ledger_id: int
+    entity_type: str
+    entity_id: UUID
+    key: str
+    reason: str
+    checked_at: datetime | None
+    name: str
+
+    @property
+    def field_ref(self) -> FieldRef:
+        """What an address refers to it by."""
+        return self.entity_type, self.entity_id, self.key
+
+
+@dataclass(frozen=True)
+class RejectedPosition:
+    """A value's place among the rejected ones: `number` of `total`, 0 if it isn't one; its neighbours.
+
+    `first` and `last` are the ends of the list.
+    """
+
+    number: int = 0
+    total: int = 0
+    following: FieldRef | None = None
+    preceding: FieldRef | None = None
+    first: FieldRef | None = None
+    last: FieldRef | None = None
+
+
+def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
+    """Return the rejected values, the oldest first; one query."""
+    sql = f"{rejected_values_sql()} ORDER BY ledger.id, field.key LIMIT %(limit)s OFFSET %(offset)s"
+    return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset)]
+
+
+def position_of(ledger_id: int = 0, key: str = "") -> RejectedPosition:
+    """Return one value's position; without arguments the total, the first and the last. One query."""
+    [row] = _fetch(_POSITION.format(waiting=rejected_values_sql()), id=ledger_id, key=key)
+    total, earlier, waits, *neighbours = row
+    refs = [(one[0], UUID(one[1]), one[2]) if one else None for one in neighbours]
+    return RejectedPosition(earlier + 1 if waits else 0, total, *refs)
+
+
+def is_rejected(entry: Mapping[str, Any] | None) -> bool:
+    """Whether an entry of the ledger's `held` is a value that Monday rejects."""
+    return bool(entry) and entry is not None and entry.get("side") in (SIDE_MONDAY, SIDE_LIMIT)
+
+
+def is_blocking(entry: Mapping[str, Any]) -> bool:
+    """Whether an entry of `held` keeps its record from being in sync: not one whose value a person left in NPD."""
+    return KEPT_BY not in entry and entry.get("side") != LEFT_OUT
+
+
+def blocked_field_reason(entry: Mapping[str, Any]) -> str:
+    """Why a field is blocked, and who has kept it different, where somebody has."""
+    reason = str(entry["reason"])
+    if kept := entry.get(KEPT_BY):
+        return f"{reason} {kept.get('who', '')} left it in NPD, so it isn’t sent before it or its column changes."
+    return reason
+
+
+def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """The entry that a person kept different, also where the field is blocked for another reason by now."""
+    if not entry:
+        return None
+    return dict(entry) if KEPT_BY in entry else entry.get(KEPT_ENTRY)
+
+
+def is_about(kept: Mapping[str, Any], local: Any, column: str, version: int) -> bool:
+    """Whether an entry that was kept different is about this value in this column."""
+    return (kept["local"], kept["column"], kept["version"]) == (local, column, version)
+
+
+def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
+    """Keep a blocked value different, or ask about it again where `by` is None.
+
+    The caller has locked the row.
+    """
+    # The old mark goes in both cases: a new one replaces it, or the person is asked again.
+    entry = {name: value for name, value in ledger.held[key].items() if name != KEPT_BY}
+    ledger.held = {**ledger.held, key: entry if by is None else {**entry, KEPT_BY: dict(by)}}
+    ledger.save(update_fields=["held"])
+
+
+def rejected_values_sql() -> str:
+    """The query of all rejected values, for a caller that counts them too.
+
+    `synced_types()` gives its parameter.
+    """
+    parts = []
+    for spec in registry.entities():
+        opts = spec.model._meta
+        name = opts.get_field(spec.name_field or "id").column  # type: ignore[union-attr]
+        parts.append(_SYNCED_RECORDS.format(type=spec.entity_type, name=name, table=opts.db_table))
+    return _REJECTED_VALUES.format(records=" UNION ALL ".join(parts))
+
+
+def synced_types() -> list[str]:
+    """The types of records that are synced."""
+    return [spec.entity_type for spec in registry.entities()]
+
+
+def _fetch(sql: str, **params: Any) -> Sequence[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, {"types": synced_types(), **params})
+        return list(cursor.fetchall())
+
+
+# Write loops: which fields are throttled because somebody on Monday rewrites them.
+
+
+MAX_RECORDS_SHOWN = 10
+MAX_FIELDS_SHOWN = 50
+
+
+@dataclass(frozen=True)
+class WriteLoop:
+    """One field with those of its records on which it is throttled now, of which it holds the first few."""
+
+    mapping: FieldMapping
+    records: int
+    loops: Sequence[FieldLoop]
+
+    @property
+    def by(self) -> str:
+        """Who rewrites it, as far as events say."""
+        return ", ".join(sorted({loop.by for loop in self.loops if loop.by})) or "somebody"
+
+    @property
+    def until(self) -> datetime | None:
+        """When the first of its records is sent again by itself."""
+        return min((loop.damped_until for loop in self.loops if loop.damped_until), default=None)
+
+
+def throttled_fields() -> QuerySet[FieldLoop]:
+    """Return the throttled fields, to which nothing is sent now."""
+    return FieldLoop.objects.annotate(record=Cast("entity_id", TextField())).filter(damped_until__gt=SyncNow())
+
+
+def ledger_record_condition() -> Q:
+    """Return the condition that finds the ledger entries of a throttled field's record."""
+    return Q(entity_type=OuterRef("entity_type"), record=OuterRef("entity_id"))
+
+
+def write_loops() -> list[WriteLoop]:
+    """Return the write loops by field, the one with the most records first; two queries."""
+    found: dict[tuple[str, str], list[FieldLoop]] = {}
+    # The first to end comes first, and `until` and the first few records are taken from there.
+    for loop in throttled_fields().order_by("damped_until", "id"):
+        found.setdefault((loop.entity_type, loop.key), []).append(loop)
+    rows = FieldMapping.objects.select_related("link").filter(key__in={key for _type, key in found})
+    mappings = {(row.link.entity_type, row.key): row for row in rows}
+    fields = [
+        WriteLoop(mappings[key], len(loops), loops[:MAX_RECORDS_SHOWN])
+        for key, loops in found.items()
+        if key in mappings
+    ]
+    return sorted(fields, key=lambda one: -one.records)[:MAX_FIELDS_SHOWN]
+
+
+def throttled_records(mapping: FieldMapping) -> list[UUID]:
+    """Return the records on which this field is throttled now."""
+    loops = throttled_fields().filter(entity_type=mapping.link.entity_type, key=mapping.key)
+    return list(loops.order_by("entity_id").values_list("entity_id", flat=True))
+
+
+def throttle_reason(loop: FieldLoop, label: str) -> str:
+    """Say who rewrites one record's field, and until when nothing is sent to it."""
+    times = len(loop.times)
+    often = f"{times} times within an hour" if times > 1 else "again"
+    until = day_and_time(loop.damped_until) if loop.damped_until else ""
+    return (
+        f"“{label}” was rewritten {often} by {loop.by or 'somebody'} on the board after our writes, so nothing is "
+        f"sent to it until {until}."
+    )

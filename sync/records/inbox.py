@@ -1,0 +1,338 @@
+"""Webhook deliveries from Monday: verified, answered, stored once and enqueued in one statement."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import math
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
+
+from sync import connectors, registry
+from sync.choices import Cause, Priority
+from sync.clock import sync_now
+from sync.connectors.base.events import EventKind, InvalidEvent, InvalidSignature, ItemEvent
+from sync.kernel import counters
+from sync.kernel.db import fetch_prepared
+from sync.models import SyncedModel, WebhookEvent
+from sync.outbox import notify
+from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
+from sync.registry import configured_board_id
+
+UNMATCHED_ITEM_WAIT_SECONDS = 10
+"""An unmatched item gets its pass after so many seconds without a change."""
+# One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is
+# known already (ON CONFLICT DO NOTHING) enqueues nothing.
+
+_DELIVER = """
+WITH link AS MATERIALIZED (
+    SELECT entity_type FROM sync_board_links
+    WHERE entity_type = ANY (%(types)s::text[]) AND CASE WHEN entity_type = ANY (%(set)s::text[])
+        THEN entity_type = ANY (%(named)s::text[]) ELSE board_id = %(board_id)s AND board_id <> '' END
+    ORDER BY array_position(%(types)s::text[], entity_type::text) LIMIT 1
+), stored AS (
+    INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)
+    SELECT %(trigger_id)s, %(board_id)s, %(item_id)s, %(column_id)s, %(type)s, %(body)s, outcome,
+        CASE WHEN outcome = '' THEN NULL ELSE sync_now() END
+    FROM (SELECT CASE WHEN EXISTS (SELECT FROM link) THEN %(outcome)s ELSE %(no_board)s END AS outcome) AS told
+    ON CONFLICT (trigger_id, item_id, column_id, type) DO NOTHING
+    RETURNING outcome
+), record AS MATERIALIZED (
+    {records}
+), meant AS (
+    SELECT link.entity_type FROM link CROSS JOIN stored WHERE stored.outcome = ''
+), woken AS (
+    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT meant.entity_type, record.id, 'to_npd', 'update', '{{}}', %(priority)s, %(cause)s, sync_now()
+    FROM meant CROSS JOIN record
+    {record_waits}
+    RETURNING entity_type
+), candidate AS (
+    INSERT INTO sync_queue (entity_type, remote_id, direction, operation, payload, priority, causes, next_retry)
+    SELECT meant.entity_type, %(item_id)s, 'to_npd', 'create', '{{}}', %(priority)s, %(cause)s,
+        sync_now() + make_interval(secs => %(wait)s)
+    FROM meant WHERE NOT EXISTS (SELECT FROM record)
+    {item_waits}
+)
+SELECT (SELECT outcome FROM stored), (SELECT entity_type FROM woken)
+"""
+
+_RECORD = """
+    SELECT id FROM {table} WHERE monday_id = %(item_id)s AND {entity_type} = (SELECT entity_type FROM link)
+"""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What is stored: `outcome` is empty where its item needs a pass, else it says why not."""
+
+    trigger_id: str
+    board_id: str
+    item_id: str | None
+    column_id: str | None
+    type: str
+    body: Any
+    outcome: str
+
+
+@dataclass(frozen=True)
+class DeliveryResult:
+    """`outcome` as stored, None where the delivery was known.
+
+    `notify_type` is the type whose board has new work.
+    """
+
+    outcome: str | None
+    notify_type: str | None
+
+
+def deliver(delivery: Delivery, no_board: str) -> DeliveryResult:
+    """Store it unless it is known, and the pending row of its record, or of its item while no record has it.
+
+    `no_board` is the outcome of a delivery whose board no type is linked to.
+    """
+    models = {spec.entity_type: spec.model for spec in registry.entities()}
+    # The environment's board id wins over the stored one, as in `registry.with_configured_board`.
+    set_ids = {kind: board_id for kind in models if (board_id := configured_board_id(kind))}
+    params = {
+        **vars(delivery),
+        "body": Jsonb(delivery.body),
+        "no_board": no_board,
+        "priority": int(Priority.EDIT),
+        "cause": int(Cause.WEBHOOK),
+        "wait": UNMATCHED_ITEM_WAIT_SECONDS,
+        "types": list(models),
+        "set": list(set_ids),
+        "named": [kind for kind, board_id in set_ids.items() if board_id == delivery.board_id],
+    }
+    return DeliveryResult(*fetch_prepared(_delivery_sql(tuple(models.items())), params)[0])
+
+
+@lru_cache(maxsize=8)
+def _delivery_sql(models: tuple[tuple[str, type[SyncedModel]], ...]) -> str:
+    """The statement for these types; it depends on their tables."""
+    quote = connection.ops.quote_name
+    records = " UNION ALL ".join(
+        _RECORD.format(table=quote(model._meta.db_table), entity_type=f"'{entity_type}'")
+        for entity_type, model in models
+    )
+    return _DELIVER.format(records=records, record_waits=RECORD_UPSERT, item_waits=ITEM_UPSERT)
+
+
+# Receiving: verified, stored and answered here; processed later, under the board's lease.
+#
+# Closed by default: without MONDAY_SIGNING_SECRET and MONDAY_WEBHOOK_TOKEN only the challenge is answered.
+# Monday repeats, every minute for half an hour, what isn't answered with 200
+# (developer.monday.com/api-reference/reference/webhooks), so a genuine event is stored and answered with 200
+# even where nothing can be done with it.
+
+
+log = structlog.get_logger(__name__)
+MAX_BODY_BYTES = 1_000_000
+MAX_CHALLENGE_CHARACTERS = 1_000
+MAX_ID_CHARACTERS = 50  # the inbox's columns; Monday's ids are far shorter
+STORED, DUPLICATE = "stored", "again"
+NO_BOARD = "no board link: no record type is linked to this board; see `manage.py monday_check`"
+NO_ITEM = "nothing that a record holds: neither an item nor one of its columns"
+
+
+@dataclass(frozen=True)
+class WebhookAnswer:
+    """The answer to a delivery: HTTP status and body; a refusal has `code` and `sentence` instead."""
+
+    status: int
+    body: dict[str, Any] = field(default_factory=dict)
+    code: str = ""
+    sentence: str = ""
+
+
+CLOSED = WebhookAnswer(
+    403,
+    code="closed",
+    sentence="Webhooks are closed: set MONDAY_SIGNING_SECRET (webhooks of an app) or MONDAY_WEBHOOK_TOKEN "
+    "(webhooks of a personal token), then run `manage.py monday_setup`.",
+)
+
+SIGNED_URL_CLOSED = WebhookAnswer(
+    403,
+    code="closed",
+    sentence="This address takes signed webhooks only, and MONDAY_SIGNING_SECRET is not set. Set it, or use "
+    "the address with the token, which `manage.py monday_setup` registers.",
+)
+
+TOKEN_URL_CLOSED = WebhookAnswer(
+    403,
+    code="closed",
+    sentence="This address needs MONDAY_WEBHOOK_TOKEN, which is not set. Set it, or send signed webhooks to "
+    "/webhooks/monday/.",
+)
+
+WRONG_TOKEN = WebhookAnswer(
+    401,
+    code="wrong_token",
+    sentence="The last part of this address is not MONDAY_WEBHOOK_TOKEN. Run `manage.py monday_setup`, which "
+    "registers the right address.",
+)
+
+UNSIGNED = WebhookAnswer(
+    401,
+    code="unsigned",
+    sentence="The webhook is not signed. Make it with an app's token; or set MONDAY_WEBHOOK_TOKEN, then run "
+    "`manage.py monday_setup`, which registers the address for a personal token.",
+)
+
+NOT_JSON = WebhookAnswer(400, code="not_json", sentence="The webhook's body is not JSON.")
+
+TOO_LARGE = WebhookAnswer(
+    413,
+    code="too_large",
+    sentence=f"A webhook has at most {MAX_BODY_BYTES:,} bytes; this one was refused by its length.",
+)
+
+
+class DeliveryRefused(Exception):
+    """The delivery is not taken; the answer's sentence holds no secret."""
+
+    def __init__(self, answer: WebhookAnswer) -> None:
+        super().__init__(answer.sentence)
+        self.answer = answer
+
+
+def receive(raw_body: bytes, *, authorization: str | None, path_token: str | None, path: str) -> WebhookAnswer:
+    """Take one delivery: store it and enqueue its record in one transaction, or say why it is refused.
+
+    `authorization` is the request's header, `path_token` the secret part of the address (None at the address
+    without one), `path` the address without the host, for which a signature must have been issued.
+    """
+    try:
+        # The size first: a larger body isn't even parsed.
+        if len(raw_body) > MAX_BODY_BYTES:
+            raise DeliveryRefused(TOO_LARGE)
+        challenge = _handshake_challenge(raw_body)
+        if challenge is not None:
+            # A handshake is unsigned; at the address with a token it has to know that token.
+            _check_path_token(path_token)
+            return WebhookAnswer(200, {"challenge": challenge})
+        _check_sender(authorization, path_token, path)  # before the body is read as an event
+        body, event = _parse_body(raw_body)
+    except DeliveryRefused as refusal:
+        log.warning("webhook refused", code=refusal.answer.code, reason=refusal.answer.sentence)
+        counters.count_webhook(counters.REFUSED)
+        return refusal.answer
+    outcome = _store_delivery(raw_body, body, event)
+    counters.count_webhook({STORED: counters.STORED, DUPLICATE: counters.DUPLICATE}.get(outcome, counters.IGNORED))
+    return WebhookAnswer(200, {"received": outcome})
+
+
+def _handshake_challenge(raw_body: bytes) -> str | None:
+    """The text of a handshake with nothing else in its body.
+
+    Before verification only a short body is read.
+    """
+    # Before any secret is checked nobody may make us parse a large body.
+    if len(raw_body) > 2 * MAX_CHALLENGE_CHARACTERS:
+        return None
+    try:
+        body = json.loads(raw_body)
+    except (ValueError, RecursionError):
+        return None
+    # A body with more than the challenge is an event, which must be verified.
+    if not isinstance(body, dict) or set(body) != {"challenge"}:
+        return None
+    challenge = connectors.get().parse_challenge(body)
+    return challenge if challenge and len(challenge) <= MAX_CHALLENGE_CHARACTERS else None
+
+
+def _check_path_token(path_token: str | None) -> None:
+    wanted = settings.MONDAY_WEBHOOK_TOKEN
+    if path_token is None or not wanted:
+        return
+    # In constant time, so that the token can't be guessed character by character.
+    if not hmac.compare_digest(path_token.encode(errors="replace"), wanted.encode()):
+        raise DeliveryRefused(WRONG_TOKEN)
+
+
+def _check_sender(authorization: str | None, path_token: str | None, path: str) -> None:
+    """Accept a delivery only at an address that is enabled by its secret, and from one who has that secret.
+
+    A signature is required at the address without a token; at the one with it, it is checked if there is one.
+    """
+    signed, tokened = bool(settings.MONDAY_SIGNING_SECRET), bool(settings.MONDAY_WEBHOOK_TOKEN)
+    if not signed and not tokened:
+        raise DeliveryRefused(CLOSED)
+    if path_token is None and not signed:
+        raise DeliveryRefused(SIGNED_URL_CLOSED)
+    if path_token is not None and not tokened:
+        raise DeliveryRefused(TOKEN_URL_CLOSED)
+    _check_path_token(path_token)
+    if not authorization and path_token is None:
+        raise DeliveryRefused(UNSIGNED)
+    if not authorization or not signed:
+        return  # where it can't be checked, the path's token is proof enough
+    try:
+        connectors.get().verify_signature(
+            authorization, settings.MONDAY_SIGNING_SECRET, settings.SITE_URL + path, sync_now()
+        )
+    except InvalidSignature as error:
+        raise DeliveryRefused(WebhookAnswer(401, code="bad_signature", sentence=str(error))) from error
+
+
+def _parse_body(raw_body: bytes) -> tuple[Any, ItemEvent]:
+    def finite(text: str) -> float:
+        # For NaN and Infinity, which are not JSON, and for numbers that are too large.
+        number = float(text)
+        if not math.isfinite(number):
+            raise ValueError(f"{text} is not JSON")
+        return number
+
+    try:
+        body = storable_json(json.loads(raw_body, parse_constant=finite, parse_float=finite))
+    except (ValueError, RecursionError) as error:
+        raise DeliveryRefused(NOT_JSON) from error
+    try:
+        event = connectors.get().parse_event(body)
+    except InvalidEvent as error:
+        raise _not_an_event(str(error)) from error
+    texts = (event.board_id, event.item_id, event.column_id, event.type)
+    if not event.type or any(len(text or "") > MAX_ID_CHARACTERS for text in texts):
+        raise _not_an_event(f"It has no type, or an id or type longer than {MAX_ID_CHARACTERS} characters.")
+    return body, event
+
+
+def _not_an_event(problem: str) -> DeliveryRefused:
+    sentence = f"The webhook's body is not an event. {problem}"
+    return DeliveryRefused(WebhookAnswer(400, code="not_an_event", sentence=sentence))
+
+
+def storable_json(value: Any) -> Any:
+    """The JSON value without what PostgreSQL can't store in jsonb: NUL and halves of surrogate pairs."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {storable_json(key): storable_json(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [storable_json(entry) for entry in value]
+    return value
+
+
+def _store_delivery(raw_body: bytes, body: Any, event: ItemEvent) -> str:
+    """Store the delivery and enqueue what it is about; return what was done, for the answer."""
+    # What is about no item is stored and answered with 200 all the same, or Monday would send it again.
+    outcome = NO_ITEM if event.kind is EventKind.OTHER or event.item_id is None else ""
+    # Without a usable id of its own, a hash of its content identifies the delivery.
+    max_length = WebhookEvent._meta.get_field("trigger_id").max_length or 0
+    trigger_id = event.trigger_id if event.trigger_id and len(event.trigger_id) <= max_length else ""
+    ids = (event.board_id, event.item_id, event.column_id, event.type)
+    delivery = Delivery(trigger_id or hashlib.sha256(raw_body).hexdigest(), *ids, body, outcome)
+    result = deliver(delivery, no_board=NO_BOARD)
+    if result.notify_type is not None:
+        # After the commit, so that the worker sees the row.
+        transaction.on_commit(partial(notify.notify_board, result.notify_type), robust=True)
+    return DUPLICATE if result.outcome is None else result.outcome or STORED

@@ -1,0 +1,164 @@
+"""Which item a record is linked with, as a person wants it: unlink, link again, and unmatched items."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from sync import registry
+from sync.choices import Cause, Priority, QueueStatus, SyncDirection
+from sync.kernel.action_errors import Conflict
+from sync.models import Decision, RefusedItem, SyncedModel, SyncQueue, WebhookEvent
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many, mark_many_pending
+
+UNLINK_KEY = "unlink"
+"""The key of a queue row's payload with the reason why its record is to be unlinked."""
+
+EXCLUDED_KIND = "excluded"
+"""The kind of decision by which set-up left a record out because its name is like an item's."""
+
+
+def ignore_item(entity_type: str, item_id: str, entity_id: UUID | None, reason: str) -> None:
+    """Store an item as ignored, after unlinking a record or by a person's word.
+
+    In the caller's transaction.
+    """
+    # Overwrites: an unlinking is the latest word about the item.
+    RefusedItem.objects.update_or_create(
+        entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "let_go": True, "entity_id": entity_id}
+    )
+
+
+def exclude_match(entity_type: str, item_id: str, entity_id: UUID, reason: str) -> None:
+    """Store that an item is not this record's, unless more is known of it already."""
+    # Doesn't overwrite: an ignored item must not become a mere exclusion.
+    RefusedItem.objects.get_or_create(
+        entity_type=entity_type, item_id=item_id, defaults={"reason": reason, "entity_id": entity_id}
+    )
+
+
+def request_unlink(record: SyncedModel, by: str) -> None:
+    """Let the record's next look unlink it; raises Conflict for one without an item."""
+    if not record.monday_id:
+        raise Conflict(f"“{record}” has no item on Monday, so there is nothing to unlink.")
+    request_unlink_many(record.entity_type(), [record.pk], by)
+
+
+def request_unlink_many(entity_type: str, ids: Sequence[UUID], by: str) -> None:
+    """Have the next passes of these records, each with an item, unlink them; a few statements for all."""
+    with transaction.atomic():
+        enqueue_many(
+            entity_type,
+            ids,
+            cause=Cause.PERSON,
+            priority=Priority.PERSON,
+            payload={UNLINK_KEY: f"{by} unlinked it", "by": by},
+        )
+        # In the same transaction as the row: nothing says `synced` while its unlinking is pending.
+        mark_many_pending(entity_type, ids)
+    # After the commit, so that the worker sees the rows.
+    notify.notify_now(entity_type)
+
+
+def unlinked_item(record: SyncedModel) -> RefusedItem | None:
+    """Return the item from which this record was last unlinked, if one is stored."""
+    return unlinked_items(record.entity_type(), [record.pk]).get(record.pk)
+
+
+def unlinked_items(entity_type: str, ids: Sequence[UUID]) -> dict[UUID, RefusedItem]:
+    """Return for each of these records the item from which it was last unlinked, where one is stored.
+
+    An item is stored for one record only. Where set-up left out several records that are like it, the others
+    are found by their own decisions.
+    """
+    rows = RefusedItem.objects.filter(entity_type=entity_type, let_go=True)
+    own = {row.entity_id: row for row in rows.filter(entity_id__in=ids).order_by("at", "id") if row.entity_id}
+    others = [one for one in ids if one not in own]
+    if not others:
+        return own
+    decisions = Decision.objects.filter(entity_id__in=others, kind=EXCLUDED_KIND).exclude(remote_id="")
+    items = dict(decisions.order_by("at", "id").values_list("entity_id", "remote_id"))
+    shared = {row.item_id: row for row in rows.filter(item_id__in=items.values())} if items else {}
+    return own | {record: shared[item] for record, item in items.items() if record and item in shared}
+
+
+def relink(record: SyncedModel, by: str) -> str:
+    """Link the record with its former item, turn its sync on, and return the item's id.
+
+    What both sides agreed on last is still known, so that what changed since flows, and only what both changed
+    differently is asked about. Raises Conflict.
+    """
+    model = type(record)
+    with transaction.atomic():
+        # NO KEY, so that rows pointing at this record can still be saved.
+        current = model._default_manager.select_for_update(no_key=True, of=("self",)).get(pk=record.pk)
+        item_id = _relinkable_item(current)
+        model._default_manager.filter(pk=current.pk).update(monday_id=item_id, sync_enabled=True)
+        # The item has a record again, so it is no longer ignored.
+        RefusedItem.objects.filter(entity_type=current.entity_type(), item_id=item_id).delete()
+        Decision.objects.create(
+            entity_type=current.entity_type(),
+            entity_id=current.pk,
+            remote_id=item_id,
+            kind="link",
+            sentence=f"{by} linked it again with its item; its sync is on.",
+            actor=by,
+            cause={"by": by, "causes": ["person"]},
+        )
+        # The trigger's row has the cause and priority of a save; this one those of a person.
+        enqueue_many(
+            current.entity_type(), [current.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
+        )
+    notify.notify_board(record.entity_type())  # not `notify_now`: a selection of thousands comes one by one
+    return item_id
+
+
+def _relinkable_item(record: SyncedModel) -> str:
+    row = unlinked_item(record)
+    if row is None:
+        raise Conflict(f"“{record}” was not unlinked from an item, so there is none to link it with again.")
+    if record.monday_id:
+        raise Conflict(f"“{record}” has another item by now ({record.monday_id}). Unlink that one first.")
+    if record.sync_direction == SyncDirection.NONE:
+        raise Conflict(f"The direction of “{record}” is “no sync”. Choose another direction, then link it again.")
+    owner = type(record)._default_manager.filter(monday_id=row.item_id).first()
+    if owner is not None:
+        raise Conflict(f"The item of “{record}” belongs to “{owner}” by now. Unlink that record first.")
+    return row.item_id
+
+
+# Unmatched items: the queue's rows about them, and their names.
+#
+# The webhook of our own create can arrive before the create's answer; its row then names an item that a
+# record has by now, which is no unmatched item.
+
+
+def unmatched_condition() -> Q:
+    """Return the condition that a queue row is about an unmatched item."""
+    condition = Q(entity_id=None)
+    for spec in registry.entities():
+        linked = spec.model._default_manager.filter(monday_id=OuterRef("remote_id"))
+        known = Q(Exists(linked.order_by()), entity_type=spec.entity_type)
+        condition &= ~known
+    return condition
+
+
+def pending_unmatched_items() -> QuerySet[SyncQueue]:
+    """Return the rows of unmatched items, the next to have its pass first."""
+    return SyncQueue.objects.filter(unmatched_condition(), status=QueueStatus.PENDING).order_by("next_retry", "id")
+
+
+def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:
+    """Return the items' names from their latest webhooks; one query, items without a webhook are missing."""
+    wanted = {item_id for item_id in item_ids if item_id}
+    if not wanted:
+        return {}
+    events = WebhookEvent.objects.filter(item_id__in=wanted, body__event__has_key="pulseName")
+    latest = events.order_by("item_id", "-received_at", "-id").distinct("item_id")
+    return {
+        str(item_id): str(name) for item_id, name in latest.values_list("item_id", "body__event__pulseName") if name
+    }

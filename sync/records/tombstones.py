@@ -1,0 +1,190 @@
+"""Tombstones: what is remembered of deleted records, restoring one, and removing old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, OperationalError, transaction
+from django.db.models import QuerySet
+
+from sync import registry
+from sync.choices import Cause, Operation, Priority, QueueDirection, RecordGone, TombstoneState
+from sync.clock import SyncNow
+from sync.kernel import process
+from sync.kernel.action_errors import RestoreError
+from sync.models import Decision, RefusedItem, SyncedModel, SyncMetadata, Tombstone
+from sync.outbox import notify
+from sync.outbox.queue_rows import enqueue_many
+from sync.registry import link_of
+
+REMOVED_STATES = (TombstoneState.ARCHIVED, TombstoneState.DELETED, TombstoneState.NOTHING_LEFT)
+"""States in which the item was removed from the board."""
+
+OPEN_TOMBSTONE_STATES = (TombstoneState.WAITING, TombstoneState.ASKED, TombstoneState.PENDING_APPROVAL)
+"""States in which something is still to be done."""
+
+NEW_ITEM = ""
+"""The item id with which a record is restored without an item, so that it gets a new one."""
+
+PRUNE_BATCH = 1000
+
+
+def rebuild_record(model: type[SyncedModel], tombstone: Tombstone) -> SyncedModel:
+    """Return the deleted record as an unsaved instance; a relation to a record deleted since is empty."""
+    record = model(id=tombstone.entity_id)
+    for field in model._meta.concrete_fields:
+        # By column, because the trigger stored the row's columns; a column added since has its default.
+        if field.column in tombstone.data and field.name != "id":
+            value, target = field.to_python(tombstone.data[field.column]), field.related_model
+            # A foreign key to a record deleted since would make the insert fail.
+            if value is not None and isinstance(target, type) and not target._default_manager.filter(pk=value).exists():
+                value = None
+            setattr(record, field.attname, value)
+    return record
+
+
+def set_late_item(entity_type: str, entity_id: UUID, item_id: str) -> None:
+    """A deleted record has an item after all, created meanwhile: its pass decides what becomes of it."""
+    tombstones = Tombstone.objects.filter(entity_type=entity_type, entity_id=entity_id, monday_id=None)
+    # Only a tombstone without an item is changed, so a repeated call enqueues nothing.
+    if tombstones.update(monday_id=item_id, state=TombstoneState.WAITING, settled_at=None):
+        enqueue_many(
+            entity_type, [entity_id], cause=Cause.DEPENDENCY, priority=Priority.EDIT, operation=Operation.DELETE
+        )
+
+
+def enqueue_tombstones(entity_type: str, item_ids: Iterable[str]) -> None:
+    """Enqueue open deletions of these items, which have been removed or linked with a record."""
+    tombstones = Tombstone.objects.filter(
+        entity_type=entity_type, monday_id__in=list(item_ids), state__in=OPEN_TOMBSTONE_STATES
+    )
+    if ids := list(tombstones.values_list("entity_id", flat=True)):
+        enqueue_many(entity_type, ids, cause=Cause.WEBHOOK, priority=Priority.EDIT, direction=QueueDirection.TO_NPD)
+
+
+def restore_record(
+    tombstone: Tombstone, *, by: str = "", item_id: str | None = None, sentence: str = ""
+) -> SyncedModel:
+    """Store the deleted record again under its own id, in the caller's transaction; raises RestoreError.
+
+    With `item_id`, or where its item is still on the board, it is linked with that item again, unless another
+    record has that item by now; else its next pass creates a new one.
+    """
+    model = registry.entity(tombstone.entity_type).model
+    # Its id would collide; somebody restored it already.
+    if model._default_manager.filter(pk=tombstone.entity_id).exists():
+        raise RestoreError(f"“{tombstone.data.get('name')}” is there again already. Look for it in the list.")
+    record = rebuild_record(model, tombstone)
+    wanted = None
+    if item_id != NEW_ITEM:
+        wanted = item_id or (tombstone.monday_id if tombstone.state not in REMOVED_STATES else None)
+    # An item can belong to one record only.
+    is_taken = wanted and model._default_manager.filter(monday_id=wanted).exists()
+    record.monday_id = None if is_taken else wanted
+    record.monday_last_synced = None
+    # A savepoint: after a failed insert the caller's transaction can still be used.
+    try:
+        with transaction.atomic():
+            record.save(force_insert=True)
+    # A lock timeout or a lost connection says nothing about the record.
+    except OperationalError:
+        raise
+    except DatabaseError as error:
+        message = str(error).strip().splitlines()[0]
+        raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
+    Tombstone.objects.filter(pk=tombstone.pk).update(
+        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Brought back by {by}.", reason_code=""
+    )
+    # The item is this record's again, so it is no longer ignored.
+    if record.monday_id:
+        ignored_items = RefusedItem.objects.filter(entity_type=tombstone.entity_type, item_id=record.monday_id)
+        ignored_items.delete()
+    return record
+
+
+def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
+    """Restore a record because a person asked for it, and log that; raises RestoreError."""
+    with transaction.atomic():
+        # Locked, so that two people who restore the same record don't both insert it.
+        locked = Tombstone.objects.select_for_update().get(pk=tombstone.pk)
+        record = restore_record(locked, by=by)
+        Decision.objects.create(
+            entity_type=tombstone.entity_type,
+            entity_id=record.pk,
+            remote_id=record.monday_id or "",
+            kind="restored",
+            sentence=f"{by} brought it back as it was when it was deleted.",
+            actor=by,
+            cause={"by": by, "causes": ["person"]},
+        )
+        enqueue_many(
+            tombstone.entity_type, [record.pk], cause=Cause.PERSON, priority=Priority.PERSON, payload={"by": by}
+        )
+    notify.notify_board(tombstone.entity_type)  # not `notify_now`: a selection of thousands comes one by one
+    return record
+
+
+def prune_tombstones() -> int:
+    """Remove settled tombstones older than TOMBSTONE_DAYS; return how many.
+
+    An item that stayed on the board becomes an ignored item, so that a late edit of it creates no new record.
+    Works in transactions of a thousand, and may be stopped between any two.
+    """
+    pruned = 0
+    while not process.is_shutting_down() and (rows := list(prunable_tombstones()[:PRUNE_BATCH])):
+        # Its item is still on the board and would otherwise create a new record at its next edit.
+        ignored_items = [
+            RefusedItem(
+                entity_type=row.entity_type,
+                item_id=row.monday_id,
+                reason=f"It belonged to “{row.data.get('name', 'a record')}”, which was deleted in NPD on "
+                f"{row.deleted_at:%d %B %Y}; its item stayed.",
+            )
+            for row in rows
+            if row.state == TombstoneState.KEPT and row.monday_id
+        ]
+        with transaction.atomic():
+            RefusedItem.objects.bulk_create(ignored_items, ignore_conflicts=True)
+            for row in rows:
+                # The ledger of a record that exists again is in use.
+                if not registry.entity(row.entity_type).model._default_manager.filter(pk=row.entity_id).exists():
+                    SyncMetadata.objects.filter(entity_type=row.entity_type, entity_id=str(row.entity_id)).delete()
+            Tombstone.objects.filter(pk__in=[row.pk for row in rows]).delete()
+        pruned += len(rows)
+    return pruned
+
+
+def prunable_tombstones() -> QuerySet[Tombstone]:
+    """Return the tombstones that are old enough to be removed, and settled."""
+    before = SyncNow() - timedelta(days=settings.TOMBSTONE_DAYS)
+    return Tombstone.objects.filter(deleted_at__lt=before).exclude(state__in=OPEN_TOMBSTONE_STATES).order_by("id")
+
+
+_CONSEQUENCES = {
+    RecordGone.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
+    RecordGone.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
+    RecordGone.UNLINK: ("Its item is let go and stays on Monday.", "Their items are let go and stay on Monday."),
+    RecordGone.ASK: ("A person is asked what becomes of its item.", "A person is asked what becomes of their items."),
+}
+
+_EXCEPTION = (
+    "An item that was edited there since, or whose record sends nothing to Monday, stays; see “Deleted records”."
+)
+
+
+def item_consequence(entity_type: str) -> str:
+    """Return what becomes of a deleted record's item, by its board link's policy."""
+    return f"{_CONSEQUENCES[_record_gone_policy(entity_type)][0]} {_EXCEPTION}"
+
+
+def items_consequence(entity_type: str) -> str:
+    """Return the same for several records."""
+    return f"{_CONSEQUENCES[_record_gone_policy(entity_type)][1]} {_EXCEPTION}"
+
+
+def _record_gone_policy(entity_type: str) -> RecordGone:
+    link = link_of(entity_type)
+    return RecordGone(link.record_gone) if link else RecordGone.ARCHIVE

@@ -1,0 +1,182 @@
+"""Signing in: guesses are slowed, told and counted; nobody is locked out from elsewhere; no login stops the site."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axes.models import AccessAttempt
+from django.contrib.auth.hashers import MD5PasswordHasher
+from django.contrib.auth.models import User
+from django.test import Client
+from rest_framework.authtoken.models import Token
+
+from sync.clock import sync_now
+from sync.operations.retention import prune
+from tests.metrics.conftest import scrape
+from tests.support.waiting import wait_for
+
+LOGIN = "/admin/login/"
+
+
+class HangingHasher(MD5PasswordHasher):
+    """Hashes when it is told to."""
+
+    go_on = threading.Event()
+    hashed = threading.Semaphore(0)
+
+    def verify(self, password: str, encoded: str) -> bool:
+        self.hashed.release()
+        assert self.go_on.wait(60)
+        return super().verify(password, encoded)
+
+
+@pytest.fixture(autouse=True)
+def quick(settings: Any) -> None:
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_superuser("ada", "ada@example.test", "right")
+
+
+def sign_in(password: str, name: str = "ada", address: str = "192.0.2.1", **headers: str) -> Any:
+    return Client().post(LOGIN, {"username": name, "password": password}, REMOTE_ADDR=address, headers=headers or None)
+
+
+def fail(times: int, **how: str) -> None:
+    assert {sign_in("wrong", **how).status_code for _ in range(times)} == {200}
+
+
+def test_after_ten_failures_even_the_right_password_waits(ada: User) -> None:
+    fail(9)
+    assert sign_in("wrong").status_code == 429
+    answer = sign_in("right")
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["Retry-After"]) <= 900
+    assert "sessionid" not in answer.cookies
+    html = answer.content.decode()
+    assert "15 minutes" in html
+    assert "ada" not in html
+
+
+def test_from_elsewhere_everybody_signs_in_as_before(ada: User) -> None:
+    fail(9)
+    sign_in("wrong")
+    assert sign_in("right", address="192.0.2.2").status_code == 302
+
+
+def test_an_address_that_is_only_said_opens_nothing(ada: User) -> None:
+    fail(9)
+    sign_in("wrong")
+    assert sign_in("right", **{"X-Forwarded-For": "198.51.100.7"}).status_code == 429
+
+
+def test_one_network_of_ipv6_is_one_address(ada: User) -> None:
+    fail(9, address="2001:db8:1:2::1")
+    sign_in("wrong", address="2001:db8:1:2::2")
+    assert sign_in("right", address="2001:db8:1:2::3").status_code == 429
+    assert sign_in("right", address="2001:db8:1:3::1").status_code == 302
+
+
+def test_the_wait_ends_by_itself_and_tries_meanwhile_do_not_prolong_it(ada: User) -> None:
+    fail(9)
+    sign_in("wrong")
+    AccessAttempt.objects.update(attempt_time=sync_now() - timedelta(minutes=14))
+    before = int(sign_in("wrong").headers["Retry-After"])
+    assert before <= 60
+    AccessAttempt.objects.update(attempt_time=sync_now() - timedelta(minutes=16))
+    assert sign_in("right").status_code == 302
+
+
+def test_an_address_that_tries_many_names_waits_for_all_of_them(ada: User, settings: Any) -> None:
+    settings.LOGIN_ADDRESS_FAILURES = 20
+    for number in range(19):
+        assert sign_in("wrong", name=f"name{number}").status_code == 200
+    assert sign_in("right").status_code == 302
+    assert sign_in("wrong", name="last").status_code == 429
+    assert sign_in("right").status_code == 429
+    assert sign_in("right", address="192.0.2.2").status_code == 302
+
+
+def test_a_name_longer_than_any_counts_as_another(ada: User) -> None:
+    fail(9, name="x" * 300)
+    assert sign_in("wrong", name="x" * 300).status_code == 429
+    assert sign_in("right").status_code == 302
+
+
+def test_a_login_forgets_ones_own_failures_and_no_others(ada: User) -> None:
+    fail(9)
+    User.objects.create_user("mallory", password="own", is_staff=True)
+    assert sign_in("own", name="mallory").status_code == 302
+    assert sign_in("wrong").status_code == 429
+    AccessAttempt.objects.all().delete()
+    fail(9)
+    assert sign_in("right").status_code == 302
+    fail(9)
+
+
+def test_each_try_leaves_a_line_and_a_count_but_never_what_is_no_name(
+    ada: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    sign_in("wrong")
+    sign_in("wrong", name="my-password-by-mistake")
+    sign_in("right")
+    lines = [record.msg for record in caplog.records if record.name == "config.logins"]
+    assert [(line["event"], line["result"], line["user"], line["address"]) for line in lines] == [
+        ("login", "failed", "ada", "192.0.2.1"),
+        ("login", "failed", None, "192.0.2.1"),
+    ]
+    assert not any("my-password" in str(record.msg) for record in caplog.records)
+    assert scrape().by("result", "logins_total") == {"done": 1, "failed": 2}
+
+
+def test_tokens_of_the_api_are_none_of_it(ada: User) -> None:
+    fail(9)
+    sign_in("wrong")
+    headers = {"Authorization": f"Token {Token.objects.create(user=ada).key}"}
+    answer = Client().get("/api/v1/contacts/", headers=headers, REMOTE_ADDR="192.0.2.1")
+    assert answer.status_code == 200
+
+
+def test_failures_are_forgotten_after_a_day(ada: User) -> None:
+    fail(1)
+    AccessAttempt.objects.update(attempt_time=sync_now() - timedelta(days=2))
+    prune()
+    assert not AccessAttempt.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logins_at_once_hold_few_threads_and_the_others_are_told_to_come_again(settings: Any) -> None:
+    User.objects.create_superuser("ada", "ada@example.test", "right")
+    settings.PASSWORD_HASHERS = [f"{__name__}.HangingHasher"]
+    HangingHasher.go_on.clear()
+    site = Client()
+    assert site.get(LOGIN).status_code == 200  # one gate for all: the first request loads it
+    codes: list[int] = []
+
+    def post() -> None:
+        from django.db import connection
+
+        codes.append(site.post(LOGIN, {"username": "ada", "password": "wrong"}).status_code)
+        connection.close()
+
+    threads = [threading.Thread(target=post) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        wait_for("those that found no seat are answered", lambda: len(codes) == 5)
+        assert codes == [503] * 5
+        assert HangingHasher.hashed.acquire(timeout=20)
+        assert not HangingHasher.hashed.acquire(blocking=False)
+        assert Client().get("/healthz").status_code == 200
+        busy = site.post(LOGIN, {"username": "ada", "password": "right"})
+        assert (busy.status_code, busy.headers["Retry-After"]) == (503, "2")
+    finally:
+        HangingHasher.go_on.set()
+        for thread in threads:
+            thread.join(60)
+    assert sorted(codes) == [200] * 3 + [503] * 5

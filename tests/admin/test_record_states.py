@@ -1,0 +1,159 @@
+"""The five states of a record: told of one record and asked of the database they are the same, and what each means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
+from sync.ledger import FieldReason, RecordView, SyncStateService
+from sync.models import BoardLink, FieldMapping, SyncMetadata, SyncQueue
+from sync.outbox import pauses
+from sync.records import availability
+from sync.records.availability import BlockedKind
+from sync.records.record_health import Part, RecordState, filter_by_health, health_counts
+from sync.registry import entity
+from tests.admin import states
+from tests.metrics.test_gauges import changes_are_gathered, noon
+
+__all__ = ["noon"]
+
+pytestmark = pytest.mark.django_db
+
+
+def described() -> dict[str, RecordView]:
+    records = list(Contact.objects.order_by("name"))
+    views = SyncStateService().describe_many(records)
+    return {record.name: views[record.pk] for record in records}
+
+
+def waits(name: str, *directions: str, **held: dict[str, Any]) -> Contact:
+    """A pending contact with a job in each of these directions, and blocked fields."""
+    made = states.contact(name)
+    for direction in directions:
+        SyncQueue.objects.create(entity_type="contact", entity_id=made.pk, direction=direction)
+    if held:
+        states.ledger(made, "pending", held=held)
+    return made
+
+
+REJECTED = {"reason": "Monday refused it.", "side": "monday"}
+BLOCKED = {"reason": "The column is gone.", "side": "npd"}
+KEPT = {"reason": "Monday refused it.", "side": "monday", "left_by": {"who": "Ada"}}
+LEFT_OUT = {"reason": "It has no item.", "side": "left out"}
+
+
+@pytest.fixture
+def everything() -> None:
+    """Contacts in every constellation of status, jobs and blocked fields."""
+    states.boards()
+    states.synced("Synced", "5001")
+    for number, direction in enumerate(SyncDirection.values):
+        made = states.contact(f"Direction {direction}", sync_direction=direction)
+        if direction != SyncDirection.NONE:
+            states.mark(made, RecordSyncStatus.SYNCED, f"51{number}")
+    states.contact("Off", sync_enabled=False)
+    states.conflicting("Conflict", "5004")
+    states.dead("Failed")
+    for entries, held in (
+        ("nothing", {}), ("rejected", {"email": REJECTED}), ("blocked", {"email": BLOCKED}),
+        ("kept", {"email": KEPT}), ("left out", {"organization": LEFT_OUT}),
+        ("both", {"email": KEPT, "phone": REJECTED}),
+    ):  # fmt: skip
+        waits(f"No job, {entries}", **held)
+        waits(f"To Monday, {entries}", "to_monday", **held)
+        waits(f"To NPD, {entries}", "to_npd", **held)
+        waits(f"Both ways, {entries}", "to_monday", "to_npd", **held)
+        working = waits(f"Working, {entries}", "to_monday", **held)
+        SyncQueue.objects.filter(entity_id=working.pk).update(status=QueueStatus.IN_PROGRESS)
+
+
+@pytest.mark.parametrize(
+    "paused",
+    [(), ("to_monday",), ("to_npd",), ("to_monday", "to_npd"), ("",)],
+    ids=["none", "up", "down", "one by one", "whole"],
+)
+def test_a_record_and_the_database_say_the_same(everything: None, paused: tuple[str, ...]) -> None:
+    for direction in paused:
+        pauses.pause("anna", entity_type="contact", direction=direction)
+    views = described()
+    counted = health_counts([entity("contact")], pauses.active_pauses())["contact"]
+    for part in Part:
+        listed = set(filter_by_health(Contact.objects.all(), part.value).values_list("name", flat=True))
+        assert listed == {name for name, view in views.items() if view.reason_code is part}, part
+        assert counted.get(part, 0) == len(listed)
+    for state in RecordState:
+        listed = set(filter_by_health(Contact.objects.all(), state.value).values_list("name", flat=True))
+        assert listed == {name for name, view in views.items() if view.state is state}, state
+
+
+def test_what_waits_for_a_pause_is_paused_and_what_needs_a_person_says_so(everything: None) -> None:
+    pauses.pause("anna", entity_type="contact", direction="to_monday")
+    found = {name: (view.state, view.reason_code) for name, view in described().items()}
+    paused, pending = (RecordState.PAUSED, Part.PAUSED), (RecordState.PENDING, Part.PENDING)
+    attention = RecordState.ATTENTION
+    assert found["Synced"] == (RecordState.SYNCED, Part.IN_SYNC)
+    assert found["Direction npd_to_monday"] == (RecordState.SYNCED, Part.TO_MONDAY)
+    assert found["Direction none"] == (RecordState.OFF, Part.NO_SYNC)
+    assert found["Off"] == (RecordState.OFF, Part.SYNC_OFF)
+    assert found["Conflict"] == (attention, Part.CONFLICT)
+    assert found["Failed"] == (attention, Part.FAILED)
+    assert found["To Monday, nothing"] == paused
+    assert found["Both ways, nothing"] == found["To NPD, nothing"] == pending
+    assert found["To Monday, blocked"] == paused  # the pause is what blocks it, as far as is known
+    assert found["To Monday, rejected"] == found["To NPD, blocked"] == (attention, Part.BLOCKED)
+    # What a person left in NPD, and a relation that is left out, keep no record from being in sync.
+    assert found["To NPD, kept"] == found["To NPD, left out"] == pending
+
+
+def test_each_field_says_its_state_and_why(everything: None) -> None:
+    record = Contact.objects.get(name="Synced")
+    Contact.objects.filter(pk=record.pk).update(role_title="Chief")
+    held = {"email": REJECTED, "phone": KEPT, "notes": BLOCKED}
+    SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held, conflicts={"fields": ["name"]})
+    FieldMapping.objects.filter(link__entity_type="contact", key="organization").update(direction="none")
+    record.refresh_from_db()
+    found = {one.key: one for one in SyncStateService().describe(record).fields}
+    assert (found["role_title"].reason_code, found["role_title"].local) == (FieldReason.NPD_CHANGED, "Chief")
+    expected = {
+        "name": (RecordState.ATTENTION, FieldReason.CONFLICT),
+        "email": (RecordState.ATTENTION, FieldReason.REJECTED),
+        "notes": (RecordState.ATTENTION, FieldReason.BLOCKED),
+        "phone": (RecordState.SYNCED, FieldReason.KEPT_DIFFERENT),
+        "role_title": (RecordState.PENDING, FieldReason.NPD_CHANGED),
+        "organization": (RecordState.OFF, FieldReason.NOT_SYNCED),
+    }
+    assert {key: (found[key].state, found[key].reason_code) for key in expected} == expected
+
+
+def test_a_base_of_another_item_is_no_base(everything: None) -> None:
+    record = Contact.objects.get(name="Synced")
+    FieldMapping.objects.filter(link__entity_type="contact", key="name").update(version=2)
+    found = {one.key: one for one in SyncStateService().describe(record).fields}
+    assert (found["name"].reason_code, found["name"].base_local) == (FieldReason.NO_BASE, "")
+    assert found["email"].reason_code is FieldReason.IN_SYNC
+
+
+def test_what_monday_shows_right_now_counts_where_it_was_read(everything: None) -> None:
+    record = Contact.objects.get(name="Synced")
+    found = {one.key: one for one in SyncStateService().describe(record, {"name": "Other"}).fields}
+    assert (found["name"].remote, found["name"].reason_code) == ("Other", FieldReason.MONDAY_CHANGED)
+
+
+def test_a_job_of_a_paused_direction_says_the_pause_where_its_board_only_gathers(noon: None, everything: None) -> None:
+    link = BoardLink.objects.get(entity_type="contact")
+    changes_are_gathered(link)
+    pauses.pause("anna", entity_type="contact", direction="to_monday")
+    assert availability.of(link).reason_code is BlockedKind.BATCHING
+    found = described()["To Monday, nothing"]
+    assert found.words.startswith("Writing to Monday is paused by anna")
+    assert found.next_try is None
+
+
+def test_addresses_of_former_groups_still_filter(everything: None) -> None:
+    names = set(filter_by_health(Contact.objects.all(), "excluded").values_list("name", flat=True))
+    assert {"Off", "Direction none", "Direction npd_to_monday"} <= names
+    assert "Synced" not in names
+    assert filter_by_health(Contact.objects.all(), "failing").filter(name="Failed").exists()

@@ -1,0 +1,143 @@
+"""What a caller may have meant otherwise is refused and named; and no refusal grows with its request."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from npd.models import Contact
+from sync.models import SyncQueue
+from tests.api.conftest import url_of
+
+CONTACTS = "/api/v1/contacts/"
+QUEUE = "/api/v1/sync/queue/"
+CONFLICTS = "/api/v1/sync/conflicts/"
+NOBODY = "00000000-0000-4000-8000-000000000000"
+GUARD = "/api/v1/sync/guard/"
+
+
+@pytest.mark.parametrize(
+    ("address", "parameter"),
+    [
+        (f"{CONTACTS}?email=abc", "email"),
+        (f"{CONTACTS}?emial=x&name=y", "emial"),
+        (f"{CONTACTS}?organization=", "organization"),
+        (f"{CONTACTS}?ordering=name&ordering=-name", "ordering"),
+        (f"{CONFLICTS}?resolved=banana", "resolved"),
+        (f"{CONFLICTS}?entity_type=contcat", "entity_type"),
+        (f"{CONFLICTS}?field=emial", "field"),
+        (f"{CONFLICTS}stats?resolved=true", "resolved"),
+        (f"{QUEUE}?candidates=abc", "candidates"),
+        (f"{QUEUE}?status=", "status"),
+        (f"{GUARD}?entity_type=contcat", "entity_type"),
+        ("/api/v1/sync/pauses/?entity_type=contact", "entity_type"),
+        ("/api/v1/sync/stats?board=contact", "board"),
+        *((f"{QUEUE}?page_size={size}", "page_size") for size in ("abc", "null", "-5", "0", "5.0", "٣", "9" * 5_000)),
+        *((f"{QUEUE}?page={page}", "page") for page in ("abc", "0", "-1", "1e3")),
+    ],
+)  # fmt: skip
+def test_a_parameter_that_would_be_passed_over_is_refused_by_name(api: APIClient, address: str, parameter: str) -> None:
+    answer = api.get(address)
+    problem = answer.json()
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+    assert problem["errors"][0]["parameter"] == parameter
+    assert parameter in problem["detail"]
+
+
+@pytest.mark.parametrize("address", [f"{CONTACTS}{{}}/?expand=organization", f"{CONTACTS}{{}}/history/?kind=push"])
+def test_one_record_takes_no_parameters_that_it_does_not_know(api: APIClient, contact: Contact, address: str) -> None:
+    assert api.get(address.format(contact.pk)).status_code == 400
+
+
+def test_what_is_known_is_taken_alone_and_together(api: APIClient, contact: Contact) -> None:
+    for query in ("search=", "page=last", "page_size=0500", "format=json", "sync_status=pending&sync_status=synced"):
+        answer = api.get(f"{CONTACTS}?{query}")
+        assert (answer.status_code, answer.json().get("count")) == (200, 1), query
+    assert api.get(f"{CONFLICTS}?resolved=False&field=email&entity_type=contact").status_code == 200
+
+
+@pytest.mark.parametrize("act", ["retry", "cancel", "discard"])
+@pytest.mark.parametrize(
+    ("query", "body"),
+    [
+        ("?entity_tpye=contact", {}),
+        ("?entity_type=", {}),
+        ("?entity_type=contact&entity_type=organization", {}),
+        ("?candidates=maybe", {}),
+        ("?page_size=1", {}),
+        ("", {"status": "failed"}),
+    ],
+)
+def test_a_bulk_act_by_a_filter_that_is_not_understood_touches_no_row(
+    api: APIClient, act: str, query: str, body: dict[str, Any]
+) -> None:
+    for status in ("pending", "failed"):
+        SyncQueue.objects.create(entity_type="organization", entity_id=uuid.uuid4(), status=status)
+    before = sorted(SyncQueue.objects.values_list("pk", "status"))
+    answer = api.post(f"{QUEUE}{act}{query}", {"expect": 2} | body)
+    assert answer.status_code == 400
+    assert sorted(SyncQueue.objects.values_list("pk", "status")) == before
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        (f"{QUEUE}pause", {"board": "contact"}),
+        (f"{QUEUE}resume", {"entity": "contact"}),
+        (f"{GUARD}approve", {"ids": [1], "id": 2}),
+    ],
+)
+def test_an_act_with_a_field_that_nobody_knows_is_refused_by_name(
+    api: APIClient, address: str, body: dict[str, Any]
+) -> None:
+    answer = api.post(address, body)
+    assert (answer.status_code, answer.json()["errors"][0]["code"]) == (400, "unknown_field")
+
+
+HALF = "\ud800"
+PLACES: list[tuple[str, str, Any]] = [
+    ("post", CONTACTS, {HALF: 1}),
+    ("post", CONTACTS, {"name": HALF}),
+    ("post", CONTACTS, {"name": "x", "organization": HALF}),
+    ("post", CONTACTS, [{"deep": {"in": [HALF]}}]),
+    ("post", "/api/v1/organizations/", {"name": "x", "billing_contact": HALF}),
+    ("post", "/api/v1/organizations/", {"name": "x", "sync_direction": HALF}),
+    ("post", f"{QUEUE}pause", {"direction": HALF}),
+    ("post", f"{GUARD}approve", {"kind": HALF}),
+    ("post", f"{CONFLICTS}{NOBODY}/resolve", {"resolution_type": HALF, "seen": {HALF: {}}}),
+]
+
+
+@pytest.mark.parametrize(("method", "address", "body"), PLACES)
+def test_half_of_a_surrogate_pair_is_the_senders_fault(api: APIClient, method: str, address: str, body: Any) -> None:
+    answer = getattr(api, method)(address, json.dumps(body), content_type="application/json")
+    assert (answer.status_code, answer.headers["Content-Type"]) in (
+        (400, "application/problem+json"),
+        (404, "application/problem+json"),
+    )
+    assert answer.status_code == 400 or address.endswith("resolve")
+
+
+def test_half_of_a_surrogate_pair_in_a_query_is_the_senders_fault(api: APIClient) -> None:
+    odd = {"Content-Type": "text/plain; charset=unicode_escape"}
+    answer = api.get(f"{CONTACTS}?search=%5Cud800", headers=odd)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {f"unknown{number}": 1 for number in range(2_000)},
+        {"x" * 200_000: 1},
+        {"name": "x", "sync_direction": "y" * 200_000},
+    ],
+)
+def test_a_refusal_is_short_however_long_the_request(api: APIClient, contact: Contact, body: dict[str, Any]) -> None:
+    answer = api.patch(url_of(contact), body)
+    assert answer.status_code == 400
+    assert len(answer.json()["errors"]) <= 20
+    assert len(answer.content) < 20_000

@@ -1,0 +1,84 @@
+"""The lock files say what requirements/*.in say, and nothing comes in that has no hash."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ASKED = ROOT / "requirements"
+LOCKS = {
+    "production": ROOT / "requirements.txt",
+    "embedded": ASKED / "embedded.txt",
+    "telemetry": ASKED / "telemetry.txt",
+    "development": ASKED / "development.txt",
+}
+FILES = {
+    "production": ["production"],
+    "embedded": ["production", "embedded"],
+    "telemetry": ["telemetry"],
+    "development": list(LOCKS),
+}
+"""Which .in files each lock is made of."""
+PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(?:\[(?P<extras>[^\]]+)\])?==(?P<version>[^\s;]+)")
+PACKAGE = re.compile(
+    rf"^{PIN.pattern}(?P<marker> ;[^\n]*)?(?P<hashes>(?: \\\n    --hash=sha256:[0-9a-f]{{64}})+)\n"
+    r"(?P<reasons>(?:    #[^\n]*\n)+)",
+    re.MULTILINE,
+)
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def asked_for(name: str) -> dict[str, tuple[str, set[str]]]:
+    """What one .in names: version and extras by package."""
+    found = {}
+    for line in (ASKED / f"{name}.in").read_text().splitlines():
+        wanted = line.partition("#")[0].strip()
+        if wanted and not wanted.startswith("-r "):
+            pin = PIN.fullmatch(wanted)
+            assert pin, f"requirements/{name}.in: “{wanted}” is not pinned as name==version"
+            found[canonical(pin["name"])] = (pin["version"], extras_of(pin))
+    return found
+
+
+def extras_of(pin: re.Match[str]) -> set[str]:
+    return {extra.strip() for extra in (pin["extras"] or "").split(",") if extra.strip()}
+
+
+def locked(name: str) -> list[re.Match[str]]:
+    return list(PACKAGE.finditer(LOCKS[name].read_text()))
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_holds_packages_with_hashes_and_nothing_else(name: str) -> None:
+    text = LOCKS[name].read_text()
+    left = [line for line in PACKAGE.sub("", text).splitlines() if not line.startswith("#")]
+    assert locked(name)
+    assert left == []
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_has_what_its_in_files_name_at_their_versions(name: str) -> None:
+    for source in FILES[name]:
+        reason = re.compile(rf"-r requirements/{source}\.in$", re.MULTILINE)
+        found = {pin["name"]: pin for pin in locked(name) if reason.search(pin["reasons"])}
+        wanted = asked_for(source)
+        assert found.keys() == wanted.keys(), f"requirements/{source}.in changed: run `make lock`"
+        for package, (version, extras) in wanted.items():
+            assert found[package]["version"] == version, f"{package} changed: run `make lock`"
+            assert extras_of(found[package]) >= extras, f"{package}'s extras changed: run `make lock`"
+
+
+@pytest.mark.parametrize(("larger", "smaller"), [("embedded", "production"), ("development", "embedded")])
+def test_a_larger_lock_installs_the_smaller_ones_files(larger: str, smaller: str) -> None:
+    packages = {(pin["name"], pin["version"], pin["marker"]): pin["hashes"] for pin in locked(larger)}
+    for pin in locked(smaller):
+        assert packages.get((pin["name"], pin["version"], pin["marker"])) == pin["hashes"], pin["name"]
+
+
+def test_celery_comes_with_what_its_transports_import() -> None:
+    assert "redis" in asked_for("production")["celery"][1]
+    assert "sqlalchemy" in asked_for("embedded")["celery"][1]

@@ -1,0 +1,53 @@
+"""The port: what callers get of a system without knowing which it is."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sync import connectors
+from sync.connectors.base.board_items import Item, ItemCreate
+from sync.connectors.base.errors import UnreadableAnswer
+from sync.connectors.monday.graphql import Answer
+from tests.connector.bodies import item
+
+
+class Sender:
+    """Remembers what it is to send, and answers one item under the first alias."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, Any, str | None]] = []
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        self.sent.append((document, variables, idempotency_key))
+        return Answer({"r0": item("11")}, request_id="req-1", replayed=len(self.sent) > 1)
+
+
+def test_a_write_that_was_stored_as_json_is_sent_again_as_it_was() -> None:
+    sender = Sender()
+    monday = connectors.get("monday")
+    request = monday.prepare_creates("1", None, [ItemCreate("r0", "Ann", {"email": {"email": "ann@example.com"}})], [])
+    first = monday(sender).write(request, "key")
+    again = monday(sender).write(replace(request, body=json.loads(json.dumps(request.body))), "key")
+    assert sender.sent[0] == sender.sent[1]
+    assert (first.replayed, again.replayed, again.request_id) == (False, True, "req-1")
+
+
+def test_a_write_tells_what_became_of_every_entry() -> None:
+    monday = connectors.get()
+    request = monday.prepare_creates("1", None, [ItemCreate("r0", "Ann", {}), ItemCreate("r1", "Bob", {})], [])
+    written = monday(Sender()).write(request, "key").by_alias
+    assert isinstance(written["r0"], Item)
+    assert isinstance(written["r1"], UnreadableAnswer)
+
+
+@pytest.mark.parametrize("kind", ["status", "text"])
+def test_a_column_has_labels_where_its_type_has_them(kind: str) -> None:
+    labels = connectors.get().selectable_labels(kind, {"labels": [{"id": 1, "label": "Done", "index": 1}]})
+    assert labels == (frozenset({"Done"}) if kind == "status" else None)
+
+
+def test_no_other_system_is_known() -> None:
+    with pytest.raises(KeyError):
+        connectors.get("jira")

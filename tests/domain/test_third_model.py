@@ -1,0 +1,117 @@
+"""What a further synced model needs: itself, its registration, and three thin classes for API and admin."""
+
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+from django.apps import AppConfig, apps
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission, User
+from django.db.migrations import CreateModel, Migration
+from django.test import Client, RequestFactory, override_settings
+from django.urls import include, path
+
+from config import urls
+from config.unfold import navigation
+from npd.apps import show_new_models
+from sync import registry
+from sync.admin.concurrent_edits import ConcurrentRecordForm
+from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
+from sync.api.record_endpoints import RecordSerializer, record_paths
+from sync.models import SyncQueue
+from tests.support import deals as support
+from tests.support.deals import SPEC, Deal, deals
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class DealSerializer(RecordSerializer):
+    class Meta:
+        model = Deal
+        fields = ["id", "name", "stage", *RecordSerializer.OWN_FIELDS]
+
+
+class DealForm(ConcurrentRecordForm):
+    class Meta:
+        model = Deal
+        fields = ("name", "stage", "sync_enabled", "sync_direction")
+
+
+class DealAdmin(SyncedModelAdmin):
+    form = DealForm
+    list_display = ("name", "sync", "item", "updated")
+    list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
+
+
+@pytest.fixture
+def site(transactional_db: None) -> Iterator[None]:
+    """The site with deals, as it is where their application is installed."""
+    application = AppConfig("tests.support.deals", support)
+    application.apps, application.models = apps, apps.all_models["deals"]
+    with deals():
+        apps.app_configs["deals"] = application
+        admin.site.register(Deal, DealAdmin)
+        module = ModuleType("tests.domain.third_model_urls")
+        theirs = path("admin/", admin.site.urls), path("api/v1/", include(record_paths(DealSerializer)))
+        module.urlpatterns = [*theirs, *urls.urlpatterns]  # type: ignore[attr-defined]
+        try:
+            with override_settings(ROOT_URLCONF=module):
+                yield
+        finally:
+            admin.site.unregister(Deal)
+            del apps.app_configs["deals"]
+
+
+@pytest.fixture
+def ada(client: Client, site: None) -> Client:
+    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
+    return client
+
+
+def test_it_stands_in_the_sidebar_among_the_records(ada: Client) -> None:
+    request = RequestFactory().get("/admin/")
+    request.user = User.objects.get()
+    [records] = [group for group in navigation(request) if group["title"] == "Records"]
+    lines = [(line["title"], line["icon"], line["link"]) for line in records["items"]]
+    assert lines == [
+        ("Contacts", "person", "/admin/npd/contact/"),
+        ("Deals", "table_rows", "/admin/deals/deal/"),
+        ("Organizations", "apartment", "/admin/npd/organization/"),
+    ]
+
+
+def test_its_records_are_made_listed_pushed_and_unlinked_by_the_api(ada: Client) -> None:
+    made = ada.post("/api/v1/deals/", {"name": "Boats"}, content_type="application/json")
+    assert made.status_code == 201, made.content
+    page = f"/api/v1/deals/{made.json()['id']}"
+    assert SyncQueue.objects.get().entity_type == "deal"
+    assert ada.get("/api/v1/deals/?search=boat").json()["count"] == 1
+    assert ada.get(f"{page}/history/").json()["count"] == 0
+    pushed = ada.post(f"{page}/sync-to-monday")
+    assert (pushed.status_code, "monday_setup" in pushed.json()["detail"]) == (400, True)  # no board is set up here
+    refused = ada.post(f"{page}/unlink")
+    assert (refused.status_code, "has no item on Monday" in refused.json()["detail"]) == (409, True)
+
+
+def test_its_list_opens_in_the_admin(ada: Client) -> None:
+    Deal.objects.create(name="Boats")
+    assert b"Boats" in ada.get("/admin/deals/deal/").content
+
+
+def test_a_variable_of_its_own_may_name_its_board(site: None) -> None:
+    assert SPEC.board_setting == "MONDAY_DEALS_BOARD_ID"
+    with override_settings(BOARD_IDS={"MONDAY_DEALS_BOARD_ID": "77"}):
+        assert registry.configured_board_id("deal") == "77"
+
+
+def test_our_groups_see_a_new_model_and_only_the_run_that_makes_its_table_says_so(db: None) -> None:
+    clerks, others = Group.objects.create(name="NPD Sync: clerks"), Group.objects.create(name="Others")
+    contact = Migration("0001", "npd")
+    contact.operations = [CreateModel("Contact", [])]
+    later = SimpleNamespace(app_label="npd", operations=[])
+    npd: Any = apps.get_app_config("npd")
+    for plan, seen in (([(later, False)], set()), ([(contact, True)], set()), ([(contact, False)], {"view_contact"})):
+        show_new_models(npd, using="default", plan=plan)
+        assert set(clerks.permissions.values_list("codename", flat=True)) == seen
+    assert not Permission.objects.filter(group=others).exists()

@@ -1,0 +1,220 @@
+"""What others rely on from outside, each door as a text beside this file; a change of one is seen in the diff.
+
+After a change that is meant: RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import current_app
+from celery.utils.imports import symbol_by_name
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group, Permission
+from django.core.management import BaseCommand, call_command, get_commands, load_command_class
+from django.db import connection
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import translation
+from django_celery_beat.models import PeriodicTask
+from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.renderers import OpenApiYamlRenderer
+from prometheus_client import Metric
+
+from sync.clock import SyncNow
+from sync.models import BoardLink, QueuePause
+from tests.docs.test_docs import ROOT, variables_read
+from tests.metrics.conftest import scrape
+from tests.metrics.test_page import everything_is_tight
+
+pytestmark = pytest.mark.django_db(transaction=True)  # a migration is undone and done again
+
+RECORDED = Path(__file__).parent / "recorded"
+OURS = ("config", "conflicts", "npd", "sync")
+MOST_LINES = 60
+ALTERNATIVES = re.compile(r"(?<=<app_label>)[\w|]+")
+
+
+def openapi() -> str:
+    """The schema, as /api/v1/schema/ gives it."""
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    text: bytes = OpenApiYamlRenderer().render(schema, renderer_context={})  # type: ignore[no-untyped-call]
+    return text.decode()
+
+
+def urls() -> str:
+    """Every address of the site, and its name."""
+    return lines(sorted(_addresses(get_resolver(), "/", "")))
+
+
+def _addresses(resolver: URLResolver, path: str, namespace: str) -> Iterator[str]:
+    for pattern in resolver.url_patterns:
+        here = path + ALTERNATIVES.sub(_sorted, str(pattern.pattern))
+        if isinstance(pattern, URLResolver):
+            inner = f"{namespace}{pattern.namespace}:" if pattern.namespace else namespace
+            yield from _addresses(pattern, here, inner)
+        elif isinstance(pattern, URLPattern):
+            yield f"{here}  {namespace + pattern.name if pattern.name else '-'}"
+
+
+def _sorted(alternatives: re.Match[str]) -> str:
+    """The admin's applications, in whichever order they were registered."""
+    return "|".join(sorted(alternatives[0].split("|")))
+
+
+def permissions() -> str:
+    """Every permission, and what each group holds, as migrations make them."""
+    # A flush takes groups away and leaves permissions; here they are as after an upgrade.
+    call_command("migrate", "npd", "0004", verbosity=0)
+    call_command("migrate", verbosity=0)
+    return lines(
+        [
+            *(named(one) for one in _in_order(Permission.objects.all())),
+            *(
+                f"{group.name}: {named(one)}"
+                for group in Group.objects.order_by("name")
+                for one in _in_order(group.permissions.all())
+            ),
+        ]
+    )
+
+
+def _in_order(found: Any) -> Any:
+    return found.select_related("content_type").order_by("content_type__app_label", "content_type__model", "codename")
+
+
+def named(permission: Permission) -> str:
+    """App, model and codename."""
+    kind = permission.content_type
+    return f"{kind.app_label}.{kind.model} {permission.codename}"
+
+
+def commands() -> str:
+    """What `--help` says of each of our commands, without its layout, which each Python has of its own."""
+    found = sorted((name, app) for name, app in get_commands().items() if app in OURS)
+    everybodys = {one.dest for one in BaseCommand().create_parser("manage.py", "none")._actions}
+    told = []
+    for name, app in found:
+        parser = load_command_class(app, name).create_parser("manage.py", name)
+        told += [f"{name}: {parser.description}"]
+        told += [_option(one) for one in parser._actions if one.dest not in everybodys]
+        told += [""]
+    return lines(told)
+
+
+def _option(option: argparse.Action) -> str:
+    """One argument; what is as usual is left out."""
+    choices = list(option.choices) if option.choices is not None else None
+    said = {"choices": choices, "metavar": option.metavar, "nargs": option.nargs, "default": option.default}
+    usual = (None, argparse.SUPPRESS, False)
+    words = [f"{key}={value!r}" for key, value in said.items() if value not in usual]
+    words += ["required"] if option.required and option.option_strings else []
+    name = ", ".join(option.option_strings) or option.dest
+    return f"  {name}" + (f" ({', '.join(words)})" if words else "") + f": {option.help}"
+
+
+def celery_tasks() -> str:
+    """The tasks that a worker knows, and what Beat's tables hold once it has begun on empty ones."""
+    current_app.loader.import_default_modules()
+    ours = {name: task for name, task in current_app.tasks.items() if name.split(".")[0] in OURS}
+    limits = {name: (task.soft_time_limit, task.time_limit) for name, task in ours.items()}
+    PeriodicTask.objects.all().delete()
+    symbol_by_name(settings.CELERY_BEAT_SCHEDULER)(app=current_app)
+    return lines(
+        [
+            *(f"task {name}" + (f" limits {limits[name]}" if any(limits[name]) else "") for name in sorted(ours)),
+            *(
+                f"beat “{one.name}”: {one.task}, {one.interval or one.crontab}"
+                for one in PeriodicTask.objects.order_by("name")
+            ),
+        ]
+    )
+
+
+def triggers() -> str:
+    """Every trigger on our tables with its function, and the clock, as the database has them."""
+    tables = [model._meta.db_table for model in apps.get_models() if model.__module__.split(".")[0] in OURS]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_get_triggerdef(oid), tgfoid FROM pg_trigger"
+            " WHERE NOT tgisinternal AND tgrelid = ANY (%s::regclass[])"
+            ' ORDER BY tgrelid::regclass::text COLLATE "C", tgname COLLATE "C"',
+            [tables],
+        )
+        found = cursor.fetchall()
+        cursor.execute("SELECT 'sync_now()'::regprocedure::oid")
+        functions = [cursor.fetchone()[0], *dict.fromkeys(function for _, function in found)]
+        cursor.execute(
+            'SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = ANY (%s) ORDER BY proname COLLATE "C"', [functions]
+        )
+        texts = [f"{text};\n" for text, _ in found] + [f"{text};\n" for (text,) in cursor.fetchall()]
+    return lines("\n".join(line.rstrip() for line in text.splitlines()) + "\n" for text in texts)
+
+
+def metrics() -> str:
+    """Name, kind and labels of each metric, where boards and rows give every metric something to say."""
+    everything_is_tight()
+    BoardLink.objects.update(swept_at=SyncNow())
+    QueuePause.objects.create(paused_by="somebody")
+    return lines(sorted(_metric(one) for one in scrape().families))
+
+
+def _metric(metric: Metric) -> str:
+    series = defaultdict(set)
+    for sample in metric.samples:
+        series[sample.name].add(f"{{{', '.join(sorted(sample.labels))}}}")
+    told = [f"{name}{'|'.join(sorted(labels))}" for name, labels in sorted(series.items())]
+    return f"{metric.name} {metric.type}: {' '.join(told) or 'nothing yet'}"
+
+
+def environment() -> str:
+    """Every variable that config/ reads."""
+    return lines(sorted({name for path in (ROOT / "config").rglob("*.py") for name in variables_read(path)}))
+
+
+def lines(texts: Any) -> str:
+    """One text of many."""
+    return "".join(f"{text}\n" for text in texts)
+
+
+DOORS: dict[str, Callable[[], str]] = {
+    "openapi.yaml": openapi,
+    "urls.txt": urls,
+    "permissions.txt": permissions,
+    "commands.txt": commands,
+    "celery_tasks.txt": celery_tasks,
+    "triggers.sql": triggers,
+    "metrics.txt": metrics,
+    "environment.txt": environment,
+}
+
+
+@pytest.mark.parametrize("file", DOORS)
+def test_a_door_is_as_it_was_recorded(file: str) -> None:
+    with translation.override(settings.LANGUAGE_CODE):
+        path, now = RECORDED / file, DOORS[file]()
+    before = path.read_text() if path.exists() else ""
+    if os.environ.get("RECORD") == "1":
+        path.write_text(now)
+        return
+    if before != now:
+        diff = list(difflib.unified_diff(before.splitlines(), now.splitlines(), "recorded", "now", lineterm="", n=1))
+        more = [f"… and {len(diff) - MOST_LINES} lines more"] if len(diff) > MOST_LINES else []
+        shown = "\n".join([*diff[:MOST_LINES], *more])
+        pytest.fail(
+            f"{path.relative_to(ROOT)} is no longer what others see:\n{shown}\n\nWhere that is meant, write it anew: "
+            'RECORD=1 make test ARGS="tests/doors/test_recorded_doors.py"',
+            pytrace=False,
+        )
+
+
+def test_every_recorded_text_is_a_doors() -> None:
+    assert {path.name for path in RECORDED.iterdir()} <= set(DOORS)

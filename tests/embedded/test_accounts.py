@@ -1,0 +1,139 @@
+"""Root starts PostgreSQL wherever it is: also below a folder that nobody else may enter, as /root is."""
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from config.embedded import accounts
+from tests.support.servers import ROOT
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this"),
+    pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's"),
+]
+UNSHARE = {"x86_64": 272, "aarch64": 97}.get(platform.machine(), 272)
+# As Docker's seccomp profile does: unshare is answered with "operation not permitted".
+WITHOUT_NAMESPACES = f"""
+import ctypes, struct
+steps = [(0x20, 0, 0, 0), (0x15, 0, 1, {UNSHARE}), (6, 0, 0, 0x50001), (6, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(steps), ctypes.addressof(code)))
+assert ctypes.CDLL(None).prctl(22, 2, program) == 0  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+"""
+START = """
+import pathlib, sys
+import psycopg
+from config.embedded.postgres import EmbeddedPostgres
+from config.embedded.processes import StartError
+server = EmbeddedPostgres(pathlib.Path(sys.argv[1]), fast=True)
+try:
+    server.start()
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS starts (at timestamptz DEFAULT now())")
+        connection.execute("INSERT INTO starts DEFAULT VALUES")
+        print(connection.execute("SELECT count(*) FROM starts").fetchone()[0])
+    server.stop()
+except StartError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def place(open_folder: Path) -> Iterator[Path]:
+    """Where the data of a project below a closed folder belongs."""
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    found = closed / "var" / "pg"
+    yield found
+    home = accounts.relocation_of(found)
+    if home:
+        subprocess.run(["rm", "-r", str(home)], check=True)
+
+
+def start(place: Path, before: str = "") -> str:
+    """Start PostgreSQL there in a process of its own; how many starts its data remembers, or the reason."""
+    command = [sys.executable, "-c", before + START, str(place)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def nowhere_else(place: Path, *command: str) -> str:
+    """What a command says where namespaces are refused and no folder elsewhere will do."""
+    mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=700 none /var/lib && exec "$@"', "sh"]
+    env = {"PATH": os.environ["PATH"], "TMPDIR": str(place.parent.parent)}
+    result = subprocess.run([*mounted, *command], cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    if "mount:" in result.stderr:
+        pytest.skip("this root may not mount")
+    return result.stdout + result.stderr
+
+
+def open_up(place: Path, mode: int) -> None:
+    place.parent.parent.chmod(mode)
+
+
+def owner(place: Path) -> int:
+    return place.stat().st_uid
+
+
+def test_below_a_folder_that_only_root_may_enter_it_starts_again_and_again(place: Path) -> None:
+    assert [start(place), start(place)] == ["1", "2"]
+    assert owner(place) == 0
+    assert not place.is_symlink()
+
+
+def test_a_folder_that_is_closed_or_opened_later_keeps_its_data(place: Path) -> None:
+    open_up(place, 0o755)
+    found = [start(place), owner(place) == accounts.nobody().uid]
+    open_up(place, 0o700)
+    found += [start(place), owner(place)]
+    open_up(place, 0o755)
+    assert [*found, start(place), owner(place)] == ["1", True, "2", 0, "3", 0]
+
+
+def test_where_namespaces_are_refused_it_runs_elsewhere_and_keeps_its_data_on_the_way(place: Path) -> None:
+    found = [start(place), start(place, WITHOUT_NAMESPACES)]
+    home = accounts.relocation_of(place)
+    assert home is not None
+    assert owner(home / "pg") == accounts.nobody().uid
+    found += [start(place, WITHOUT_NAMESPACES), start(place)]
+    assert found == ["1", "2", "3", "4"]
+
+
+def test_a_move_that_was_cut_off_is_taken_up(place: Path) -> None:
+    start(place)
+    place.rename(place.with_name("pg.moved"))
+    assert start(place, WITHOUT_NAMESPACES) == "2"
+    assert sorted(path.name for path in place.parent.iterdir()) == ["pg", "pg.log"]
+
+
+def test_data_whose_folder_elsewhere_is_gone_is_no_silent_new_start(place: Path) -> None:
+    start(place, WITHOUT_NAMESPACES)
+    home = accounts.relocation_of(place)
+    assert home is not None
+    gone = home.rename(home.with_name(home.name + "-gone"))
+    said = start(place, WITHOUT_NAMESPACES)
+    gone.rename(home)
+    assert str(home) in said
+    assert "make reset" in said
+
+
+def test_where_nothing_helps_a_sentence_names_the_folder_and_what_to_do(place: Path) -> None:
+    said = nowhere_else(place, sys.executable, "-c", WITHOUT_NAMESPACES + START, str(place))
+    assert f"may not enter {place.parent}" in said
+    assert "for example /srv" in said
+    assert not list(place.parent.glob("pg*"))
+
+
+def test_where_nothing_helps_no_package_is_installed_first(place: Path) -> None:
+    clone = place.parent.parent / "clone"
+    shutil.copytree(ROOT / "config" / "embedded", clone / "config" / "embedded")
+    launch = "import runpy, sys; runpy.run_path(sys.argv[0] + '/bootstrap.py', run_name='__main__')"
+    code = WITHOUT_NAMESPACES + launch.replace("sys.argv[0]", repr(str(clone / "config" / "embedded")))
+    said = nowhere_else(place, sys.executable, "-c", code, "embedded")
+    assert f"may not enter {clone}" in said
+    assert not (clone / ".venv").exists()

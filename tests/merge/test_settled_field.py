@@ -1,0 +1,96 @@
+"""What becomes of one field when a pass is settled: computed from values alone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from npd.models import Contact
+from sync.connectors.base.board_items import Item, Reading
+from sync.connectors.base.conversion import ConverterOptions
+from sync.connectors.monday.columns import make_converter
+from sync.merge import Action, FieldDecision
+from sync.models import FieldMapping, SyncMetadata
+from sync.outbox.claim import Claim
+from sync.reconcile.batch import FieldPlan, Outcome, RecordSync
+from sync.reconcile.settlement import FieldSettlement, settled_field
+
+MAPPING = FieldMapping(key="role_title", fields=["role_title"], column_id="role", version=1, label="Role")
+TEXT = make_converter("text", ConverterOptions())
+
+
+def item(value: str | None, *, known: bool = True) -> Item:
+    return Item("7", "Ann", "active", values={"role": Reading("role", "text", text=value, value=value, known=known)})
+
+
+def settled(action: Action, *, now: str = "Boss", answer: Item | None = None, **field_plan: Any) -> FieldSettlement:
+    record = Contact(role_title="Boss")
+    record_sync = RecordSync(Claim(record.pk, None, []), record, SyncMetadata(base={}, altered={}))
+    record_sync.item, record_sync.written_item = item("Chair"), answer
+    remote = TEXT.stored_value(item("Chair").reading("role"))
+    plan = FieldPlan(MAPPING, TEXT, FieldDecision("role_title", action), {"role_title": "Boss"}, remote)
+    return settled_field(record_sync, replace(plan, **field_plan), Contact(role_title=now))
+
+
+def pair(found: FieldSettlement) -> tuple[Any, Any]:
+    assert found.base is not None
+    return TEXT.local(found.base["local"]), TEXT.remote(found.base["remote"])
+
+
+SENT = {"send_raw": {"role_title": "Boss"}}
+TAKEN = {"write_raw": {"role_title": "Chair"}}
+
+
+def test_a_push_that_was_answered_moves_the_base_to_what_was_sent_and_answered() -> None:
+    found = settled(Action.PUSH, answer=item("Boss"), **SENT)
+    assert (pair(found), found.altered, found.values) == (("Boss", "Boss"), "", {})
+
+
+def test_what_monday_made_of_a_value_is_said() -> None:
+    found = settled(Action.PUSH, answer=item("BOSS"), **SENT)
+    assert pair(found) == ("Boss", "BOSS")
+    assert found.altered
+    assert "Monday made “BOSS” of “Boss”" in found.altered
+
+
+def test_an_answer_that_shows_no_value_leaves_base_and_intent_and_is_looked_at_again() -> None:
+    found = settled(Action.PUSH, answer=item(None, known=False), **SENT)
+    assert (found.base, found.keeps_intent, bool(found.recheck)) == (None, True, True)
+
+
+def test_a_push_without_an_answer_moves_nothing() -> None:
+    assert settled(Action.PUSH, **SENT) == FieldSettlement()
+
+
+def test_a_pull_writes_the_record_and_moves_the_base() -> None:
+    found = settled(Action.PULL, **TAKEN)
+    assert (found.values, pair(found)) == ({"role_title": "Chair"}, ("Chair", "Chair"))
+
+
+def test_a_pull_gives_way_to_a_save_that_came_meanwhile() -> None:
+    assert settled(Action.PULL, now="Saved meanwhile", **TAKEN) == FieldSettlement(overtaken=True)
+
+
+@pytest.mark.parametrize("why", [{"blocked_reason": "Monday refused it."}, {"conflict": object()}])
+def test_a_field_that_waits_keeps_the_base_that_its_intents_left(why: dict[str, Any]) -> None:
+    base = {"local": {"role_title": "Old"}, "remote": "Old"}
+    found = settled(Action.PULL, base=base, **TAKEN, **why)
+    assert found == FieldSettlement(base=base)
+
+
+def test_an_attempt_at_settling_changes_a_copy_and_nothing_that_was_decided() -> None:
+    record = Contact(role_title="Boss")
+    decided = RecordSync(Claim(record.pk, None, []), record, SyncMetadata(base={}, seen={}, remote_state=""))
+    attempt = decided.copy()
+    attempt.ledger.base["role_title"] = {"local": {}}
+    attempt.ledger.seen["role_title"] = [["Boss", "now"]]
+    attempt.ledger.remote_state = "archived"
+    attempt.paused_directions.add("to_npd")
+    attempt.carried_out["fields", "role_title"] = "Boss"
+    attempt.log_decision("push", "It was sent.")
+    attempt.drop(Outcome.RELEASED, "It changed.")
+    assert (decided.ledger.base, decided.ledger.seen, decided.ledger.remote_state) == ({}, {}, "")
+    assert (decided.paused_directions, decided.carried_out, decided.log) == (set(), {}, [])
+    assert decided.is_open

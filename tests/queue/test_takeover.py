@@ -1,0 +1,269 @@
+"""A holder whose database session is gone was killed: its board is taken over at once. One that lives keeps it."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+from celery import current_app
+from django.db import connection, connections
+
+from config.beat import Scheduler
+from npd.models import Contact
+from sync.clock import sync_now
+from sync.models import BoardLease, BoardLink, Intent, SyncQueue
+from sync.outbox import lease
+from sync.outbox.claim import claim
+from sync.outbox.lease import MAX_LOST_HOLDERS, Lease, LeaseLost
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+Found = TypeVar("Found")
+
+
+@pytest.fixture
+def link() -> BoardLink:
+    return BoardLink.objects.create(entity_type="contact", board_id="1", npd_id_column="npd_id", match_key="email")
+
+
+class Worker:
+    """A thread with a database session of its own: alive until it `dies`, which is all that a server sees of a kill."""
+
+    def __init__(self) -> None:
+        self.thread = ThreadPoolExecutor(max_workers=1)
+
+    def do(self, work: Callable[[], Found]) -> Found:
+        """Have something done in its session."""
+        return self.thread.submit(work).result(30)
+
+    def takes(self, link: BoardLink) -> Lease:
+        found = self.do(lambda: lease.acquire(link))
+        assert found is not None
+        return found
+
+    def dies(self) -> None:
+        """Until the server has noticed."""
+        pid = self.do(session)
+        self.do(connections.close_all)  # the thread's own
+        wait_for("the session has ended", lambda: not sessions(pid))
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.do(connections.close_all)
+        self.thread.shutdown()
+
+
+@pytest.fixture
+def worker() -> Iterator[Worker]:
+    with Worker() as found:
+        yield found
+
+
+def session() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        return int(cursor.fetchone()[0])
+
+
+def sessions(pid: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", [pid])
+        return int(cursor.fetchone()[0])
+
+
+def seconds_left() -> float:
+    return (BoardLease.objects.get().expires - sync_now()).total_seconds()
+
+
+def test_a_board_whose_holder_was_killed_is_taken_over_before_its_lease_ends(link: BoardLink, worker: Worker) -> None:
+    first = worker.takes(link)
+    worker.dies()
+    assert seconds_left() > 30
+    assert lease.acquire(link) is not None
+    with pytest.raises(LeaseLost):
+        first.renew()
+    with pytest.raises(LeaseLost), first.transaction():
+        pytest.fail("a holder whose board was taken over got in")
+
+
+def test_a_board_whose_holder_lives_in_another_session_is_left_to_it(link: BoardLink, worker: Worker) -> None:
+    worker.takes(link)
+    assert lease.acquire(link) is None
+    assert lease.orphaned_boards() == []
+
+
+def test_a_session_that_has_the_number_of_the_holders_is_told_by_when_it_began(link: BoardLink, worker: Worker) -> None:
+    worker.takes(link)
+    BoardLease.objects.update(session_start=sync_now() - timedelta(days=1))
+    assert lease.orphaned_boards() == ["contact"]
+    assert lease.acquire(link) is not None
+
+
+def test_a_holder_that_connects_anew_keeps_its_board_from_its_next_step_on(link: BoardLink, worker: Worker) -> None:
+    held = worker.takes(link)
+    worker.dies()
+
+    def step() -> None:
+        with held.transaction():
+            pass
+
+    worker.do(step)
+    assert BoardLease.objects.get().session_pid == worker.do(session)
+    assert lease.acquire(link) is None
+
+
+def test_behind_a_pooler_a_lease_is_waited_out(
+    link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tells every client a number of its own, and its sessions say nothing of whoever they serve."""
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.ConnectionInfo, "backend_pid", property(lambda info: 17))
+        held = worker.takes(link)
+        with held.transaction():
+            pass
+    worker.dies()
+    assert BoardLease.objects.get().session_pid is None
+    assert lease.acquire(link) is None
+
+
+@contextmanager
+def as_somebody_who_may_see_no_other_roles_sessions() -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE npd_test_other; GRANT ALL ON ALL TABLES IN SCHEMA public TO npd_test_other")
+        cursor.execute("SET ROLE npd_test_other")
+        try:
+            yield
+        finally:
+            cursor.execute("RESET ROLE; DROP OWNED BY npd_test_other; DROP ROLE npd_test_other")
+
+
+def test_a_holder_whose_session_another_role_may_not_see_is_taken_to_live(link: BoardLink, worker: Worker) -> None:
+    worker.takes(link)
+    BoardLease.objects.update(session_start=sync_now() - timedelta(days=1))  # which that role can't tell
+    with as_somebody_who_may_see_no_other_roles_sessions():
+        assert lease.acquire(link) is None
+        worker.dies()
+        assert lease.acquire(link) is not None
+
+
+def killed_again(link: BoardLink) -> None:
+    with Worker() as worker:
+        worker.takes(link)
+        worker.dies()
+
+
+def test_what_kills_every_worker_that_takes_the_board_soon_waits_for_each_lease(link: BoardLink) -> None:
+    for _ in range(MAX_LOST_HOLDERS + 1):
+        killed_again(link)
+    assert lease.acquire(link) is None
+    assert lease.orphaned_boards() == []
+    BoardLease.objects.update(expires=sync_now())
+    survivor = lease.acquire(link)
+    assert survivor is not None
+    survivor.release()
+    killed_again(link)
+    assert lease.acquire(link) is not None
+
+
+def test_who_takes_over_passes_over_what_may_be_in_the_air_and_goes_on_with_the_rest(
+    link: BoardLink, worker: Worker
+) -> None:
+    contacts = [Contact.objects.create(name=f"P{n}") for n in range(4)]
+    held = worker.takes(link)
+    assert len(worker.do(lambda: claim(held, 3))) == 3
+    for contact, item in ((contacts[0], "7"), (contacts[1], "")):
+        Intent.objects.create(
+            entity_type="contact", entity_id=contact.pk, board_id="1", item_id=item, lease_token=held.token,
+            idempotency_key=uuid.uuid4().hex, deadline=sync_now() + timedelta(seconds=90),
+        )  # fmt: skip
+    worker.dies()
+    successor, found = lease.acquire(link), []
+    assert successor is not None
+    while claimed := claim(successor, 100):
+        found += [[one.entity_id for one in claimed]]
+    assert found == [[contacts[2].pk], [contacts[3].pk]]
+    passed_over = SyncQueue.objects.filter(status="pending")
+    assert set(passed_over.values_list("entity_id", "attempts")) == {(c.pk, 0) for c in contacts[:2]}
+
+
+def test_records_that_come_alone_do_not_hold_up_the_others(link: BoardLink, worker: Worker) -> None:
+    contacts = [Contact.objects.create(name=f"P{n}") for n in range(9)]
+    held = worker.takes(link)
+    worker.do(lambda: claim(held, 5))
+    worker.dies()
+    successor = lease.acquire(link)
+    assert successor is not None
+    found = []
+    while claimed := claim(successor, 3):
+        found += [[contacts.index(Contact(pk=one.entity_id)) for one in claimed]]
+    assert found[:2] == [[0], [5, 6, 7]]
+    assert sorted(found) == [[0], [1], [2], [3], [4], [5, 6, 7], [8]]
+
+
+def test_a_record_that_kills_its_worker_alone_waits_longer_each_time(link: BoardLink) -> None:
+    Contact.objects.create(name="Poison")
+    for _ in range(2):
+        with Worker() as worker:
+            held = worker.takes(link)
+            worker.do(lambda held=held: claim(held, 100))  # type: ignore[misc]
+            worker.dies()
+    successor = lease.acquire(link)
+    assert successor is not None
+    assert claim(successor, 100) == []
+    row = SyncQueue.objects.get()
+    assert (row.status, row.attempts) == ("pending", 1)
+    assert (row.next_retry - sync_now()).total_seconds() > 45
+
+
+def test_beat_wakes_a_worker_for_a_board_whose_holder_was_killed_until_one_has_taken_it(
+    link: BoardLink, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[Any] = []
+    monkeypatch.setattr(current_app, "send_task", lambda name, args, **options: woken.append(args))
+
+    def ticks() -> list[Any]:
+        woken.clear()
+        assert 0 <= Scheduler(app=current_app).tick() <= 2
+        return woken
+
+    worker.takes(link)
+    assert ticks() == []
+    worker.dies()
+    assert ticks() == [("contact",)]
+    assert ticks() == [("contact",)]
+    assert lease.acquire(link) is not None
+    assert ticks() == []
+
+
+def test_a_board_that_was_given_back_wakes_nobody(link: BoardLink, worker: Worker) -> None:
+    held = worker.takes(link)
+    worker.do(held.release)
+    worker.dies()
+    assert lease.orphaned_boards() == []
+
+
+def test_of_many_that_would_take_over_one_does(link: BoardLink, worker: Worker) -> None:
+    worker.takes(link)
+    worker.dies()
+    start, took = threading.Barrier(4), []
+
+    def try_it() -> None:
+        connection.ensure_connection()
+        start.wait(20)
+        took.append(lease.acquire(link))
+
+    with ExitStack() as stack:
+        others = [stack.enter_context(Worker()) for _ in range(4)]
+        for one in [other.thread.submit(try_it) for other in others]:
+            one.result(30)
+    assert len([one for one in took if one]) == 1

@@ -1,0 +1,44 @@
+"""Between containers a browser and a program reach the same thing by different addresses."""
+
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from tests.sandbox.conftest import Receiver, Simulator
+
+BOARD = "query ($b: [ID!]) { boards(ids: $b) { url groups { id } } }"
+STARTED = "mutation ($b: ID!, $g: ID!) { ingest_items(board_id: $b, group_id: $g) { upload_url } }"
+
+
+def test_webhooks_go_by_the_inner_address_and_name_the_public_one(
+    receiver: Receiver, start: Callable[..., Simulator]
+) -> None:
+    inner = "http://" + urlsplit(receiver.url).netloc
+    one = start("--npd-url", "https://npd.invalid:8443", "--npd-via", inner, "--signing-secret", "s" * 40)
+    board = one.board()
+    one.subscribe(board, "https://npd.invalid:8443/hooks/", "create_item")
+    one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
+    receiver.wait()
+    for headers in (receiver.challenges[0], receiver.headers[0]):
+        assert (headers["Host"], headers["X-Forwarded-Proto"]) == ("npd.invalid:8443", "https")
+
+
+def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver, start: Callable[..., Simulator]) -> None:
+    one = start("--npd-url", "http://127.0.0.1", "--npd-via", "http://npd.invalid")
+    board = one.board()
+    one.subscribe(board, receiver.url, "create_item")
+    one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
+    receiver.wait()
+    assert "X-Forwarded-Proto" not in receiver.headers[0]
+
+
+def test_links_are_for_browsers_and_upload_addresses_for_callers(start: Callable[..., Simulator]) -> None:
+    one = start("--site-url", "http://sandbox.inner:8001", "--page-url", "http://boards.example:9000/")
+    board = one.board()
+    found = one.data(BOARD, b=[board])["boards"][0]
+    assert found["url"] == f"http://boards.example:9000/board/{board}"
+    job = one.data(STARTED, b=board, g=found["groups"][0]["id"])["ingest_items"]
+    assert job["upload_url"].startswith("http://sandbox.inner:8001/uploads/")
+    for address in ("http://sandbox.inner:8001", "http://boards.example:9000"):
+        headers = {"Host": urlsplit(address).netloc, "Origin": address}
+        answer = one.session.post(f"{one.url}/_control/reset", json={}, headers=headers, timeout=5)
+        assert answer.status_code == 200

@@ -1,0 +1,56 @@
+"""An HTTP server in this process, for what NPD or the sandbox calls."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer, ThreadingHTTPServer
+from typing import Any, TypeVar
+
+Server = TypeVar("Server", bound=HTTPServer)
+
+
+class Quiet(BaseHTTPRequestHandler):
+    """Logs nothing; what is asked is answered by `reply`."""
+
+    def do_GET(self) -> None:
+        """A question like any other."""
+        self.reply()
+
+    def do_POST(self) -> None:
+        """And so is this."""
+        self.reply()
+
+    def reply(self) -> None:
+        """Answer, by `answer`."""
+        raise NotImplementedError
+
+    def answer(self, body: bytes = b"", status: int = 200) -> None:
+        """The whole answer."""
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def body(self) -> bytes:
+        """What was sent."""
+        return self.rfile.read(int(self.headers["Content-Length"]))
+
+    def log_message(self, *args: Any) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """It answers for as long as the block lasts."""
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def local(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    """At a port of its own, with a thread for each request."""
+    return ThreadingHTTPServer(("127.0.0.1", 0), handler)

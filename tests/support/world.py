@@ -1,0 +1,259 @@
+"""A board and its records, worked in the test's own process, with the sandbox as Monday over HTTP: fixture `world`."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from django.db import connection
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+from npd.models import Contact
+from sync import connectors, reconcile, registry
+from sync.boards.board_setup import set_up
+from sync.choices import Cause, Priority, QueueDirection
+from sync.clock import CREATE_SYNC_NOW
+from sync.limits import breaker, metered_client
+from sync.models import Intent, MondayAccount, SyncMetadata, SyncQueue
+from sync.queue import SyncQueueService, WorkSummary
+from sync.records import inbox
+from tests.support.sandbox import Sandbox
+from tests.support.serving import Quiet, local, serving
+from tests.support.waiting import wait_for
+
+TOM = 67210012  # a person of the sandbox's account
+
+
+class _Keep(Quiet):
+    """Answers like NPD's webhook door, and keeps what was delivered until the test hands it in."""
+
+    def reply(self) -> None:
+        body = self.body()
+        if "challenge" not in json.loads(body):
+            self.server.kept.append((body, self.headers.get("Authorization"), self.path))  # type: ignore[attr-defined]
+        self.answer(body)
+
+
+class World:
+    """Both people and the worker. Webhooks arrive when the test says so (`deliver`)."""
+
+    def __init__(self, sandbox: Sandbox, hooks: ThreadingHTTPServer, patch: pytest.MonkeyPatch) -> None:
+        self.sandbox, self.hooks, self.patch = sandbox, hooks, patch
+        self.queue = SyncQueueService()
+        self.delivered: list[tuple[bytes, str | None, str]] = []
+
+    def contact(self, name: str = "Ann", **values: Any) -> Contact:
+        """A contact as it is saved in NPD."""
+        return Contact.objects.create(name=name, **values)
+
+    def linked(self, name: str = "Ann", **values: Any) -> Contact:
+        """A contact that has its item and is in sync; its own webhooks have come and gone."""
+        contact = self.contact(name, **values)
+        self.work()
+        self.hear(contact)
+        assert contact.sync_status == "synced", self.ledger(contact).note
+        return contact
+
+    def work(self, *records: Any, **passed: float) -> WorkSummary:
+        """So much time passes, and a worker does what is due; these records are read anew."""
+        if passed:
+            self.pass_time(**passed)
+        summary = self.queue.process(seconds=60)
+        for record in records:
+            record.refresh_from_db()
+        return summary
+
+    def save(self, record: Any, **values: Any) -> WorkSummary:
+        """Somebody saves these values in NPD, and a worker does what is due."""
+        type(record).objects.filter(pk=record.pk).update(**values)
+        return self.work()
+
+    def hear(self, *records: Any, times: int = 1, **passed: float) -> WorkSummary:
+        """The webhooks come in, and `work`."""
+        self.deliver(times=times)
+        return self.work(*records, **passed)
+
+    def settle(self, *records: Any) -> WorkSummary:
+        """Every wait passes, and `work`."""
+        self.wait_out()
+        return self.work(*records)
+
+    def give_up_on(self, record: Any) -> None:
+        """Attempt after attempt, until the record's row is a dead letter."""
+        for _ in range(6):
+            self.work()
+            self.pass_time(minutes=70)
+        assert self.row(record).status == "failed"
+
+    def look(self, record: Any, cause: Cause = Cause.SWEEP) -> None:
+        """Look at a record without a change of it, as a sweep does."""
+        self.queue.enqueue(
+            record.entity_type(), record.pk, direction=QueueDirection.TO_NPD, cause=cause, priority=Priority.SWEEP
+        )
+        self.work()
+
+    def deliver(self, *, times: int = 1) -> int:
+        """Hand in the webhooks that Monday has sent by now, in order; returns how many."""
+        wait_for("the sandbox has sent its webhooks", self._sent_all)
+        kept, self.hooks.kept[:] = list(self.hooks.kept), []  # type: ignore[attr-defined]
+        self.delivered += kept
+        for body, authorization, path in kept * times:
+            token = path.rstrip("/").rsplit("/", 1)[-1]
+            got = inbox.receive(body, authorization=authorization, path_token=token, path=path)
+            assert got.status == 200, got
+        return len(kept)
+
+    def _sent_all(self) -> bool:
+        deliveries = self.sandbox.control("webhooks", "GET")["deliveries"]
+        return all(delivery["state"] != "waiting" for delivery in deliveries)
+
+    def item(self, record: Any) -> dict[str, Any]:
+        """The record's item, whatever its state."""
+        record.refresh_from_db()
+        found = [i for b in self.sandbox.boards() for i in b["items"] if i["id"] == record.monday_id]
+        assert found, "the record has no item"
+        return found[0]
+
+    def values(self, record: Any) -> dict[str, str]:
+        """The texts of the item's cells, its name too."""
+        item = self.item(record)
+        return {"name": item["name"], **item["values"]}
+
+    def edit(self, record: Any, column: str, value: Any) -> None:
+        """A person edits a cell (or, with column "name", renames the item) on the board."""
+        record.refresh_from_db()
+        if column == "name":
+            self.sandbox.act("rename", item_id=record.monday_id, name=value)
+        else:
+            self.sandbox.act("edit", item_id=record.monday_id, column_id=column, value=value)
+
+    def meanwhile(self, act: Callable[[], Any], *, before: str = "", after: str = "") -> None:
+        """Have something happen once, as others do it: before or after the next call that reads items, or that writes.
+
+        So between a look's reading and its settling (`after="read"`), or between its decision and its `mutation`.
+        """
+        send, left = HTTPAdapter.send, [act]
+
+        def interrupted(adapter: HTTPAdapter, request: PreparedRequest, **how: Any) -> Response:
+            document = json.loads(request.body or b"{}").get("query", "") if request.url == self.sandbox.api_url else ""
+            kind = "mutation" if document.startswith("mutation") else "read" if "items" in document else ""
+            if left and kind and kind == before:
+                left.pop()()
+            answer = send(adapter, request, **how)
+            if left and kind and kind == after:
+                left.pop()()
+            return answer
+
+        self.patch.setattr(HTTPAdapter, "send", interrupted)
+
+    @contextmanager
+    def broken(self, record: Any = None) -> Iterator[None]:
+        """NPD's own code fails in every look meanwhile, or in those at one record."""
+        plan = reconcile.plan
+
+        def fails(board: Any, subject: Any, item: Any) -> None:
+            if record is None or subject.id == record.pk:
+                raise ValueError("boom")
+            plan(board, subject, item)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(reconcile, "plan", fails)
+            yield
+
+    def overwrite(self, record: Any, lost: str = "Theirs", column: str = "role_title") -> None:
+        """Tom writes into a cell while NPD's new value, “Ours”, is on its way to it."""
+        edit = {"item_id": record.monday_id, "column_id": column, "value": lost, "user_id": TOM}
+        self.meanwhile(lambda: self.sandbox.act("edit", **edit), before="mutation")
+        self.save(record, **{column: "Ours"})
+
+    def add(self, name: str, entity_type: str = "contact", **values: Any) -> str:
+        """A person adds an item on the board; returns its id."""
+        return str(self.sandbox.act("add", board_id=self.board_id(entity_type), name=name, values=values)["id"])
+
+    def delete_column(self, column: str, entity_type: str = "contact") -> None:
+        """A person deletes a column of the board."""
+        self.sandbox.query(
+            "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }",
+            b=self.board_id(entity_type), c=column,
+        )  # fmt: skip
+
+    def held(self, record: Any, key: str) -> str:
+        """Why a field of the record is not synced."""
+        return str(self.ledger(record).held.get(key, {}).get("reason", ""))
+
+    def board_id(self, entity_type: str = "contact") -> str:
+        """The id of the type's board."""
+        from sync.registry import link_of
+
+        link = link_of(entity_type)
+        assert link is not None
+        return link.board_id
+
+    def calls(self, kind: str | None = None) -> int:
+        """How many calls the sandbox has had, of one kind (query, mutation) or of all."""
+        return sum(kind in (None, call["kind"]) for call in self.sandbox.calls())
+
+    def ledger(self, record: Any) -> SyncMetadata:
+        """The record's row of the ledger."""
+        return SyncMetadata.objects.get(entity_type=record.entity_type(), entity_id=str(record.pk))
+
+    def row(self, record: Any) -> SyncQueue:
+        """The record's newest queue row."""
+        found = SyncQueue.objects.filter(entity_id=record.pk).order_by("-id").first()
+        assert found is not None
+        return found
+
+    def status(self, record: Any) -> str:
+        """What the record says of its sync."""
+        record.refresh_from_db()
+        return str(record.sync_status)
+
+    def pass_time(self, **delta: float) -> None:
+        """Move `sync_now()` and the sandbox's clock forward."""
+        seconds = timedelta(**delta).total_seconds()
+        self.offset = getattr(self, "offset", 0.0) + seconds
+        with connection.cursor() as cursor:
+            cursor.execute(
+                CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")
+            )
+        self.sandbox.control("clock", offset_seconds=self.offset)
+
+    def wait_out(self) -> None:
+        """Let every wait pass: pauses, backoff, the deadline of calls without an answer."""
+        self.pass_time(minutes=3)
+        assert not Intent.objects.filter(state="open", deadline__gt=_now()).exists()
+
+    def mon_pause(self) -> MondayAccount:
+        """The account's state."""
+        return breaker.monday_account()
+
+
+def mail(address: str) -> dict[str, str]:
+    """An e-mail address as it is written into a cell."""
+    return {"email": address, "text": address}
+
+
+def _now() -> Any:
+    from sync.clock import sync_now
+
+    return sync_now()
+
+
+@contextmanager
+def hooks_kept() -> Iterator[ThreadingHTTPServer]:
+    """An address of NPD's where Monday's webhooks arrive."""
+    with serving(local(_Keep)) as server:
+        server.kept = []  # type: ignore[attr-defined]
+        yield server
+
+
+def set_up_boards() -> None:
+    """Of every model that is registered now."""
+    # What the set-up spends is not what these tests look at.
+    unmetered = connectors.get()(metered_client.client().inner)
+    for spec in registry.entities():
+        set_up(spec, unmetered)

@@ -1,0 +1,271 @@
+"""Yesterday's database is restored beside today's board, by the steps of docs/howto/operate.md, and the engine runs.
+
+One day is played for a whole cast; each of them is one kind of difference in that page's table.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conflicts.models import SyncConflict
+from conflicts.resolution import resolve
+from npd.models import Contact
+from sync.models import FieldMapping, Intent
+from sync.operations.detect.full_sweep import run_full_sweep
+from sync.operations.detect.sweep import sweep_board
+from sync.operations.preview.sync_plan import plan_sync
+from sync.records.item_links import request_unlink
+from tests.lifecycle.conftest import asked, choose, pat, quiet_passes
+from tests.support.backups import Backups
+from tests.support.servers import ROOT
+from tests.support.world import World
+from tests.sweeps.conftest import Post
+
+__all__ = ["pat"]
+
+LINKED = [
+    "untouched",
+    "pushed",
+    "pulled",
+    "both",
+    "moved",
+    "emptied",
+    "there_again",
+    "deleted",
+    "archived",
+    "unlinked",
+    "kept_npd",
+    "kept_monday",
+    "made_again",
+    "made_again_and_edited",
+    "edit_waits",
+    "edit_waits_and_edited",
+]
+GONE = "yesterday (archived)"
+# NPD's value, then each item's, of the field that everybody edits.
+AFTER = {
+    "untouched": ("yesterday", "yesterday"),
+    "pushed": ("today", "today"),
+    "pulled": ("today", "today"),
+    "both": ("today", "today"),
+    "moved": ("third", "third"),
+    "emptied": ("", ""),
+    "there_again": ("yesterday", "yesterday"),
+    "deleted": ("yesterday", GONE),
+    "archived": ("yesterday", GONE),
+    "unlinked": ("yesterday", "yesterday"),
+    "kept_npd": ("in NPD", "in NPD"),
+    "kept_monday": ("in NPD", "on the board"),
+    "made_again": ("yesterday", GONE, "yesterday"),
+    "made_again_and_edited": ("yesterday", GONE, "today"),
+    "edit_waits": ("evening", "evening"),
+    "edit_waits_and_edited": ("evening", "today"),
+    "create_waits": ("evening", "evening"),
+    "create_waits_and_archived": ("evening", "evening (archived)", "evening"),
+    "create_lost": ("evening", "evening"),
+    "made_in_npd": ("today", "today"),
+    "made_on_board": ("today", "today"),
+}
+ASKED = {
+    "deleted": "delete",
+    "archived": "delete",
+    "kept_monday": "fields",
+    "made_again_and_edited": "fields",
+    "edit_waits_and_edited": "fields",
+}
+
+
+@pytest.fixture
+def backups(world: World, tmp_path: Path) -> Iterator[Backups]:
+    """A place for yesterday's file; in the end the test's own database is used again."""
+    found = Backups(tmp_path)
+    yield found
+    found.forget()
+
+
+class Day:
+    """What a cast of contacts went through, each known by its e-mail address."""
+
+    def __init__(self, world: World, post: Post, pat: Any) -> None:
+        self.world, self.post, self.pat = world, post, pat
+
+    def one(self, who: str) -> Contact:
+        return Contact.objects.get(email=f"{who}@x.test")
+
+    def npd(self, **roles: str) -> None:
+        """Edits in NPD, each saved."""
+        for who, role in roles.items():
+            Contact.objects.filter(email=f"{who}@x.test").update(role_title=role)
+
+    def board(self, **roles: str) -> None:
+        """Edits on the board."""
+        for who, role in roles.items():
+            self.world.edit(self.one(who), "role_title", role)
+
+    def settle(self, side: str) -> None:
+        """A person decides the conflict of the one who is called so."""
+        found = asked(self.one(side).pk, "fields")
+        values = {"npd": found.npd_data["role_title"], "monday": found.monday_data["role_title"]}
+        resolve(found.pk, by=self.pat, resolution_type=side.replace("kept", "keep"), seen={"role_title": values})
+
+    def flow(self) -> None:
+        """Webhooks come, the worker works, until it is quiet."""
+        for _ in range(2):
+            self.world.work()
+            self.world.deliver()
+        self.world.work()
+
+    def yesterday(self) -> None:
+        """All are linked and in sync; two are in conflict; some things are under way when the backup is taken."""
+        for who in LINKED:
+            self.world.contact(who, email=f"{who}@x.test", role_title="yesterday")
+        self.flow()
+        assert sweep_board(self.post.link()).problem == ""
+        self.npd(kept_npd="in NPD", kept_monday="in NPD")
+        self.board(kept_npd="on the board", kept_monday="on the board")
+        self.flow()
+        self.world.sandbox.faults({"timeout": "after", "on": "create_item"})
+        self.world.contact("create_lost", email="create_lost@x.test", role_title="evening")
+        self.world.work()
+        assert Intent.objects.filter(state="open").count() == 1
+        self.npd(edit_waits="evening", edit_waits_and_edited="evening")
+        for who in ("create_waits", "create_waits_and_archived"):
+            self.world.contact(who, email=f"{who}@x.test", role_title="evening")
+
+    def today(self) -> None:
+        """Both sides go on, and all of it flows."""
+        world = self.world
+        world.deliver()
+        world.pass_time(hours=14)
+        self.flow()
+        self.npd(pushed="today", both="today", moved="first", emptied="", there_again="meanwhile")
+        self.board(pulled="today", edit_waits_and_edited="today")
+        world.edit(self.one("both"), "name", "Both, renamed")
+        self.settle("kept_npd")
+        self.settle("kept_monday")
+        self.flow()
+        self.board(moved="second")
+        self.npd(there_again="yesterday")
+        request_unlink(self.one("unlinked"), "pat")
+        self.one("deleted").delete()
+        for who in ("archived", "made_again", "made_again_and_edited", "create_waits_and_archived"):
+            world.sandbox.act("archive", item_id=self.one(who).monday_id)
+        world.contact("made_in_npd", email="made_in_npd@x.test", role_title="today")
+        self._made_on_the_board()
+        self.flow()
+        quiet_passes(world)
+        choose(asked(self.one("archived").pk), self.pat, "monday")
+        for who in ("made_again", "made_again_and_edited"):
+            choose(asked(self.one(who).pk), self.pat, "npd")
+        self.npd(moved="third")
+        self.flow()
+        self.board(made_again_and_edited="today")
+        self.flow()
+        world.pass_time(hours=2)
+
+    def _made_on_the_board(self) -> None:
+        mail = {"email": "made_on_board@x.test", "text": "made_on_board@x.test"}
+        values = {"email": mail, "role_title": "today"}
+        self.world.add("made_on_board", **values)
+
+    def sides(self) -> dict[str, tuple[str, ...]]:
+        """By person what NPD says, and each item with its state where that isn't active; "-" where NPD has none."""
+        records = {contact.email.partition("@")[0]: contact.role_title for contact in Contact.objects.all()}
+        found = {who: [role] for who, role in records.items()}
+        for item in self._items():
+            state = "" if item["state"] == "active" else f" ({item['state']})"
+            who = item["values"]["email"].partition("@")[0]
+            found.setdefault(who, ["-"]).append(item["values"]["role_title"] + state)
+        return {who: tuple(roles) for who, roles in found.items()}
+
+    def _items(self) -> list[dict[str, Any]]:
+        (board,) = [b for b in self.world.sandbox.boards() if b["id"] == self.world.board_id()]
+        return list(board["items"])
+
+    def asked(self) -> dict[str, str]:
+        """Whom a person is asked about, and the kind of the question."""
+        names = {contact.pk: contact.email.partition("@")[0] for contact in Contact.objects.all()}
+        found = SyncConflict.objects.filter(resolved_at=None)
+        return {names[conflict.entity_id]: conflict.kind for conflict in found}
+
+
+def by_late_webhooks_and_a_sweep(day: Day, post: Post) -> None:
+    """Web, worker and beat were simply started."""
+    post.hand_in()
+    assert post.sweep().problem == ""
+
+
+def by_sync_reconcile(day: Day, post: Post) -> None:
+    """The page's steps: the plan, which writes nothing, then this, then everything is started."""
+    before = day.sides()
+    assert plan_sync().problems == []
+    assert day.sides() == before
+    assert run_full_sweep().problems == []
+    by_late_webhooks_and_a_sweep(day, post)
+
+
+def writes(calls: list[dict[str, Any]]) -> list[str]:
+    """What these calls wrote on the board, one a record."""
+    sent = [name for call in calls if call["kind"] == "mutation" for name in call["fields"]]
+    return [name for name in sent if name != "complexity"]
+
+
+@pytest.fixture
+def day(world: World, post: Post, pat: Any) -> Day:
+    return Day(world, post, pat)
+
+
+@pytest.mark.parametrize("way", [by_late_webhooks_and_a_sweep, by_sync_reconcile])
+def test_of_yesterdays_database_beside_todays_board_nothing_is_lost_and_nothing_made_twice(
+    world: World, day: Day, post: Post, backups: Backups, way: Callable[[Day, Post], None]
+) -> None:
+    day.yesterday()
+    backups.take()
+    day.today()
+    ids = dict(Contact.objects.values_list("email", "pk"))
+    backups.restore()
+    world.pass_time(minutes=1)
+    before = world.sandbox.calls()[-1]["id"]
+    way(day, post)
+    day.flow()
+    quiet_passes(world, 2)
+    assert day.sides() == AFTER
+    assert day.asked() == ASKED
+    assert day.one("both").name == "Both, renamed"
+    assert {email: pk for email, pk in Contact.objects.values_list("email", "pk") if email in ids} == ids
+    # The item that the backup waited for and nobody can find, and the NPD ID of the one that had been unlinked.
+    assert sorted(writes(world.sandbox.calls(since=before))) == ["change_multiple_column_values", "create_item"]
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`python manage.py shell < ops/restore/NAME`, in a folder of the operator's."""
+    monkeypatch.chdir(tmp_path)
+    return lambda name: exec((ROOT / "ops" / "restore" / name).read_text(), {})
+
+
+def test_what_flows_to_monday_only_is_taken_from_there_once_by_the_pages_steps(
+    world: World, post: Post, backups: Backups, typed: Callable[[str], None]
+) -> None:
+    mapped = FieldMapping.objects.filter(link__entity_type="contact", key="phone")
+    mapped.update(direction="npd_to_monday")
+    ann = world.linked("Ann", role_title="yesterday", sync_direction="npd_to_monday")
+    bo = world.linked("Bo", phone="+12025550169")
+    backups.take()
+    Contact.objects.filter(pk=ann.pk).update(role_title="today")
+    world.save(bo, phone="+12025550170")
+    backups.restore()
+    world.pass_time(minutes=1)
+    before = world.sandbox.calls()[-1]["id"]
+    typed("take_from_monday.py")
+    assert run_full_sweep().problems == []
+    typed("one_way_again.py")
+    assert post.sweep().problem == ""
+    ann.refresh_from_db()
+    bo.refresh_from_db()
+    assert (ann.role_title, world.values(ann)["role_title"]) == ("today", "today")
+    assert (bo.phone, world.status(bo)) == ("+12025550170", "synced")
+    assert (ann.sync_direction, mapped.get().direction) == ("npd_to_monday", "npd_to_monday")
+    assert writes(world.sandbox.calls(since=before)) == []

@@ -1,0 +1,150 @@
+"""A listing by last update on a board where people go on working while its pages are read."""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sync import connectors
+from sync.connectors.base.errors import ListingTruncated, UnreadableAnswer
+from sync.connectors.base.events import UpdatedItem, UpdatedItemsPage
+from sync.connectors.monday.activity import UPDATED_PAGE
+from sync.connectors.monday.graphql import Answer
+from sync.limits import metered_client
+from sync.limits.metered_client import MeteredClient
+from sync.operations.detect.sweep import SweepResult, sweep_board, updated_since
+from tests.support.world import World
+from tests.sweeps.conftest import Post
+
+NOON = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
+LONG_AGO = NOON - timedelta(days=1)
+
+
+class Between(MeteredClient):
+    """Monday over HTTP, where something happens before the second page of a listing is read."""
+
+    def __init__(self, happens: Callable[[], Any]) -> None:
+        super().__init__(metered_client.client().inner)
+        self.happens = happens
+        self.pages = 0
+
+    def execute(self, document: str, variables: Any, *, idempotency_key: str | None = None) -> Answer:
+        if "next_items_page" in document:
+            self.pages += 1
+            if self.pages == 1:
+                self.happens()
+        return super().execute(document, variables, idempotency_key=idempotency_key)
+
+
+def fill_a_page(world: World) -> None:
+    """So many newer items that the ones before stand on the second page."""
+    world.pass_time(seconds=30)
+    for number in range(UPDATED_PAGE):
+        world.sandbox.act("add", board_id=int(world.board_id()), name=f"n{number}")
+
+
+def sweep_while(post: Post, happens: Callable[[], Any]) -> SweepResult:
+    between = Between(happens)
+    with metered_client.client_override(between):
+        found = sweep_board(post.link())
+    assert between.pages == 1
+    return found
+
+
+def test_an_edit_between_two_pages_is_no_wrong_order_and_is_taken_over(world: World, post: Post) -> None:
+    contact = world.linked(role_title="Analyst")
+    fill_a_page(world)
+
+    def meanwhile() -> None:
+        world.pass_time(seconds=5)
+        world.edit(contact, "role_title", "Countess")
+        post.lose()
+
+    assert sweep_while(post, meanwhile).problem == ""
+    world.pass_time(minutes=3)
+    sweep_board(post.link())
+    world.queue.process("contact", seconds=60)
+    contact.refresh_from_db()
+    assert contact.role_title == "Countess"
+
+
+def test_what_is_edited_while_a_long_listing_is_read_is_within_the_next_sweep(world: World, post: Post) -> None:
+    seen, unseen = world.linked("Ann", role_title="Analyst"), world.linked("Bo", role_title="Boss")
+    fill_a_page(world)
+    world.pass_time(seconds=1)
+    world.edit(unseen, "role_title", "Boss of all")
+    post.lose()
+
+    def meanwhile() -> None:
+        world.edit(unseen, "role_title", "Chair")  # it stands on the page that was read before
+        world.pass_time(minutes=15)
+        world.edit(seen, "role_title", "Countess")
+        post.lose()
+
+    assert sweep_while(post, meanwhile).problem == ""
+    world.pass_time(minutes=3)
+    sweep_board(post.link())
+    world.queue.process("contact", seconds=60)
+    seen.refresh_from_db()
+    unseen.refresh_from_db()
+    assert (seen.role_title, unseen.role_title) == ("Countess", "Chair")
+
+
+def item(name: str, minutes_ago: float) -> UpdatedItem:
+    return UpdatedItem(name, NOON - timedelta(minutes=minutes_ago))
+
+
+class Pages:
+    """Monday's further pages; the last one ends the listing."""
+
+    def __init__(self, *pages: Sequence[UpdatedItem]) -> None:
+        self.left = list(pages)
+
+    def execute(self, *_: Any, **__: Any) -> Answer:
+        items = [{"id": one.item_id, "updated_at": one.at and one.at.isoformat()} for one in self.left.pop(0)]
+        return Answer({"next_items_page": {"cursor": "more" if self.left else None, "items": items}}, ())
+
+
+def walk(
+    first: Sequence[UpdatedItem], *pages: Sequence[UpdatedItem], begin: datetime = LONG_AGO, count: int = 0
+) -> list[str]:
+    """The items that the walk tells, page by page."""
+    told = updated_since(
+        connectors.get()(Pages(*pages)), UpdatedItemsPage(list(first), "more" if pages else None), begin, count or None
+    )
+    return [one.item_id for page in told for one in page]
+
+
+def test_an_item_that_moves_to_the_front_shifts_the_others_and_is_listed_twice() -> None:
+    assert walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=3) == ["a", "b", "b", "c"]
+
+
+def test_an_item_listed_twice_counts_once_towards_the_boards_items() -> None:
+    with pytest.raises(ListingTruncated):
+        walk([item("a", 1), item("b", 5)], [item("b", 5), item("c", 9)], count=4)
+
+
+def test_the_walk_ends_by_the_last_item_that_was_not_touched_meanwhile() -> None:
+    begin = NOON - timedelta(minutes=7)
+    found = walk([item("a", 3), item("b", 5)], [item("c", 9), item("d", 1)], [item("e", 10)], begin=begin)
+    assert found == ["a", "b", "d"]
+
+
+def test_the_walk_goes_on_behind_an_old_item_only_where_it_is_in_order() -> None:
+    begin = NOON - timedelta(minutes=7)
+    found = walk([item("a", 3), item("b", 5)], [item("c", 1), item("d", 6)], [item("e", 7)], begin=begin)
+    assert found == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [
+        pytest.param([[item("a", 5), item("b", 3)]], id="within one answer"),
+        pytest.param([[item("a", 3), item("b", 9)], [item("c", 5)]], id="older than what the first page showed"),
+        pytest.param([[item("a", 3)], [item("b", 9), item("c", 8)]], id="within a later answer"),
+    ],
+)
+def test_an_order_that_no_edit_meanwhile_explains_is_refused(pages: list[list[UpdatedItem]]) -> None:
+    with pytest.raises(UnreadableAnswer, match="order of their last update"):
+        walk(*pages)

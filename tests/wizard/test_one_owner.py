@@ -1,0 +1,341 @@
+"""One person works on a set-up: others see whose it is, and take it over before anything of theirs counts."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.db.migrations.executor import MigrationExecutor
+from django.test import Client
+
+from npd.models import Contact
+from sync.connectors.monday.monday_connector import MondayConnector
+from sync.models import FieldMapping, SetupDraft
+from sync.operations.setup import draft as drafts
+from sync.operations.setup import plan
+from tests.admin.forms import values_of
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, people, plans_shown
+from tests.wizard.test_changes import set_up
+from tests.wizard.test_open_set_ups import ask_on_the_boards_page
+
+pytestmark = [pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def other(wizard: Wizard) -> Wizard:
+    """A second administrator, otto."""
+    client = Client()
+    client.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
+    return Wizard(wizard.monday, client)
+
+
+def drafted(wizard: Wizard) -> str:
+    """A set-up of dora's, compared."""
+    people()
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    wizard.work()
+    assert draft().state == "compared", draft().problem
+    return board
+
+
+def question(page: str) -> tuple[str, dict[str, str]]:
+    """Where the page that asks sends its confirmation, and all that stands in it."""
+    found = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)">', page.partition("npd-wizard-owner")[2])
+    sent = {name: unescape(value) for name, value in found if name != "csrfmiddlewaretoken"}
+    (sent["take_over"],) = re.findall(r'name="take_over" value="([^"]+)"', page)
+    (action,) = re.findall(r'<form method="post" action="([^"]+)" class="npd-state-doors">', page)
+    return action, sent
+
+
+def asked(client: Client, end: str, **form: Any) -> tuple[str, dict[str, str]]:
+    """Send a form to dora's set-up."""
+    page = client.post(START + end, form).content.decode()
+    assert "dora works on this set-up" in page
+    return question(page)
+
+
+def taken_over(client: Client, end: str, **form: Any) -> str:
+    """Send a form, then confirm on the page that asks."""
+    return client.post(*asked(client, end, **form), follow=True).content.decode()
+
+
+@pytest.mark.parametrize("end", ["boards/", "map/contact/", "match/", "plan/"])
+def test_another_person_is_told_who_works_on_it_since_when_and_may_look(
+    wizard: Wizard, other: Wizard, end: str
+) -> None:
+    drafted(wizard)
+    page = other.get(end)
+    assert re.search(r"dora has worked on this set-up since \d+ \w+, \d\d:\d\d \w+; last change", page)
+    assert "To change it, take it over." in page
+    assert "has worked on this set-up" not in wizard.get(end)
+
+
+@pytest.mark.parametrize(
+    ("end", "form"),
+    [
+        ("boards/", {"contact": "new", "organization": "new"}),
+        ("map/contact/", {"column-email": "mail"}),
+        ("match/", {}),
+        ("match/contact/", {"threshold": "90", "first_match": "ask"}),
+        ("plan/", {}),
+        ("discard/contact/", {}),
+        ("change/contact/", {}),
+    ],
+)
+def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(
+    wizard: Wizard, other: Wizard, end: str, form: dict[str, str]
+) -> None:
+    drafted(wizard)
+    before = list(SetupDraft.objects.values())
+    page = other.post(end, **form)
+    assert "dora works on this set-up" in page
+    assert "No, go back" in page
+    assert list(SetupDraft.objects.values()) == before
+
+
+def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_there(
+    wizard: Wizard, other: Wizard
+) -> None:
+    drafted(wizard)
+    form = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
+    page = taken_over(other.client, "map/contact/", **form | {"rule-phone": "npd_wins"})
+    assert "The set-up is yours now, taken over from dora: what you choose replaces what was there." in page
+    assert draft().fields["phone"]["rule"] == "npd_wins"
+    assert draft().owner == User.objects.get(username="otto")
+    assert "Set-up taken over from dora." in LogEntry.objects.values_list("change_message", flat=True)
+
+
+def test_a_page_older_than_what_it_would_replace_names_that_after_the_question(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    older = values_of(other.client.get(START + "map/contact/"), "npd-wizard-map-form")
+    wizard.map("contact", rule_phone="npd_wins")
+    action, sent = asked(other.client, "map/contact/", **older)
+    answer = other.client.post(action, sent)
+    assert "Changed after this page was shown: Phone: Rule" in answer.content.decode()
+    assert draft().fields["phone"]["rule"] == "npd_wins"
+    other.client.post(action, values_of(answer, "npd-wizard-map-form"))
+    assert draft().fields["phone"]["rule"] == "ask"
+
+
+def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    taken_over(other.client, "owner/", back=START + "map/contact/")
+    form = {f"{name}-{key}": value for key, one in draft().fields.items() for name, value in one.items()}
+    page = wizard.client.post(START + "map/contact/", form | {"rule-phone": "monday_wins"}).content.decode()
+    assert "otto works on this set-up" in page
+    assert '<input type="hidden" name="rule-phone" value="monday_wins">' in page
+    assert draft().fields["phone"]["rule"] == "ask"
+
+
+@pytest.mark.parametrize(
+    ("end", "leads"),
+    [
+        ("match/", "match/"),
+        ("map/contact/", "map/contact/"),
+        ("", ""),
+        ("map/nothing/", "boards/"),
+        ("discard/contact/", "boards/"),
+        ("progress/run/", "boards/"),
+        ("../../../logout/", "boards/"),
+        ("match/?q=1", "boards/"),
+    ],
+)
+def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(
+    wizard: Wizard, other: Wizard, end: str, leads: str
+) -> None:
+    drafted(wizard)
+    assert other.client.post(*asked(other.client, "owner/", back=START + end))["Location"] == START + leads
+
+
+def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wizard, other: Wizard) -> None:
+    """Meanwhile dora has worked on: that would be deleted, and was never shown."""
+    drafted(wizard)
+    confirmation = asked(other.client, "discard/contact/")
+    wizard.map("contact", rule_phone="npd_wins")
+    answer = other.client.post(*confirmation)
+    page = answer.content.decode()
+    assert answer.status_code == 409
+    assert "The set-up was changed, or changed hands, after you were asked" in page
+    assert "dora works on this set-up" in page
+    assert (draft().owner, draft().fields["phone"]["rule"]) == (User.objects.get(username="dora"), "npd_wins")
+    other.client.post(*question(page))
+    assert not SetupDraft.objects.exists()
+
+
+def test_a_confirmation_about_one_owner_takes_nothing_from_the_next(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    confirmation = asked(other.client, "match/")
+    third = Client()
+    third.force_login(User.objects.create_superuser("max", "m@x.org", "x"))
+    taken_over(third, "match/")
+    answer = other.client.post(*confirmation)
+    assert answer.status_code == 409
+    assert "max works on this set-up" in answer.content.decode()
+    assert draft().owner == User.objects.get(username="max")
+
+
+def test_a_confirmation_is_checked_under_the_lock_too(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    with pytest.raises(drafts.Conflict, match="after you were asked"):
+        drafts.take_over(User.objects.get(username="otto"), "what was shown before")
+    assert draft().owner == User.objects.get(username="dora")
+
+
+def test_a_confirmation_that_comes_after_the_set_up_was_discarded_is_in_nobodys_way(
+    wizard: Wizard, other: Wizard
+) -> None:
+    drafted(wizard)
+    confirmation = asked(other.client, "boards/", contact="new")
+    wizard.post("discard/contact/")
+    other.client.post(*confirmation)
+    assert draft().owner == User.objects.get(username="otto")
+
+
+def test_a_search_is_no_way_around_the_question(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    before = list(SetupDraft.objects.values())
+    for end in ("discard/contact/", "match/", "map/contact/"):
+        assert "dora works on this set-up" in other.post(end, search="1"), end
+    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
+        plan.compare_again(User.objects.get(username="otto"))
+    assert list(SetupDraft.objects.values()) == before
+
+
+def test_a_colleagues_change_that_was_taken_over_is_shown_and_not_refused(wizard: Wizard, other: Wizard) -> None:
+    set_up(wizard)
+    wizard.post("change/contact/")
+    wizard.map("contact", direction_phone="none")
+    page = taken_over(other.client, "change/contact/")
+    assert "taken over from dora" in page
+    assert "Contacts: which field is which column?" in page
+    assert "nother change" not in page
+    assert "You have another change open: Phone: Sync" in other.post("change/contact/")
+
+
+@pytest.mark.parametrize("act", ["map", "answer"])
+def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard: Wizard, act: str) -> None:
+    record = Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Stone")
+    wizard.boards(contact=board)
+    wizard.map("contact")
+    wizard.work()
+    SetupDraft.objects.update(owner=None)
+    before = draft().owned_at
+    if act == "map":
+        wizard.map("contact")
+    else:
+        wizard.answer("contact", **{str(record.pk): "new"})
+    assert draft().owner == User.objects.get(username="dora")
+    assert draft().owned_at > before
+
+
+def test_a_plan_of_somebody_else_is_looked_at_before_it_is_begun(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    page = taken_over(other.client, "plan/", **plans_shown())
+    assert "taken over from dora: look at the plan." in page
+    assert (draft().state, draft().owner) == ("compared", User.objects.get(username="otto"))
+    assert "being applied" in other.confirm()
+
+
+def test_one_set_up_is_one_persons_whatever_kind_it_is_about(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    assert "dora works on this set-up" in other.post("boards/", contact=draft().board_id, organization="new")
+    assert not SetupDraft.objects.filter(entity_type="organization").exists()
+    taken_over(other.client, "boards/", contact=draft().board_id, organization="new")
+    assert {one.owner.username for one in SetupDraft.objects.all() if one.owner} == {"otto"}
+    assert draft().mapped
+
+
+def test_one_that_runs_or_is_done_or_whose_owner_is_gone_is_in_nobodys_way(wizard: Wizard, other: Wizard) -> None:
+    drafted(wizard)
+    wizard.confirm()
+    assert "It was confirmed or left out already" in other.post("plan/", **plans_shown())
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    other.post("change/contact/")
+    assert draft().owner == User.objects.get(username="otto")
+    User.objects.get(username="otto").delete()
+    assert "Both sides are being compared" in wizard.map("contact", rule_phone="npd_wins")
+    assert draft().owner == User.objects.get(username="dora")
+
+
+def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues(wizard: Wizard, other: Wizard) -> None:
+    link = set_up(wizard)
+    wizard.post("change/contact/")
+    before = draft().fields
+    page = ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
+    assert "dora works on this set-up. Nothing of yours was kept: take the set-up over, then choose again." in page
+    assert draft().fields == before
+    assert FieldMapping.objects.get(key="role_title").direction == "bidirectional"
+
+
+def test_the_boards_page_begins_nothing_beside_a_colleagues_set_up_of_another_kind(
+    wizard: Wizard, other: Wizard
+) -> None:
+    link = set_up(wizard)
+    wizard.boards(organization="new")
+    page = ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
+    assert "dora works on this set-up. Nothing of yours was kept" in page
+    assert "Organizations: which field is which column?" in page
+    assert draft().state == "done"
+
+
+def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
+    wizard: Wizard, other: Wizard, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = set_up(wizard)
+    read_boards = MondayConnector.read_boards
+
+    def read(*arguments: Any) -> Any:
+        SetupDraft.objects.get_or_create(entity_type="organization", defaults={"owner": person})
+        return read_boards(*arguments)
+
+    monkeypatch.setattr(MondayConnector, "read_boards", read)
+    assert "dora works on this set-up" in ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
+    assert draft().state == "done"
+
+
+def test_a_save_that_comes_after_another_took_over_is_refused_in_words(wizard: Wizard, other: Wizard) -> None:
+    """Between the question and the save: the row itself is asked, under its lock."""
+    drafted(wizard)
+    otto = User.objects.get(username="otto")
+    with pytest.raises(drafts.Conflict, match="Nothing of yours was kept"):
+        drafts.answer_pairs(otto, "contact", {})
+    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
+        plan.confirm_setup(otto, {"contact": "as it was shown"})
+
+
+def test_a_draft_and_a_run_of_before_go_on_after_the_migration(wizard: Wizard, person: User) -> None:
+    """Both are stored as the release before wrote them, with a revision and without an owner of their own."""
+    wizard.boards(contact="new", organization="new")
+    wizard.map("organization")
+    wizard.map("contact")
+    wizard.work()
+    executor = MigrationExecutor(connection)
+    name = next(name for app, name in executor.loader.disk_migrations if name.endswith("_setup_owner"))
+    before = executor.loader.disk_migrations["sync", name].dependencies
+    executor.migrate([one for one in before if one[0] == "sync"])
+    with connection.cursor() as cursor:
+        old = "UPDATE sync_setup_drafts SET revision = 7, state = %s, changed_at = %s WHERE entity_type = %s"
+        cursor.execute(old, ["running", "2026-11-01 10:00+00", "organization"])
+        cursor.execute(old, ["compared", "2026-11-01 11:00+00", "contact"])
+    executor = MigrationExecutor(connection)
+    executor.migrate(executor.loader.graph.leaf_nodes())
+    running, open_one = draft("organization"), draft("contact")
+    assert (running.owner, running.owned_at.isoformat()) == (person, "2026-11-01T10:00:00+00:00")
+    assert (open_one.owner, open_one.mapped) == (person, True)
+    wizard.work()
+    assert draft("organization").state == "done", draft("organization").problem
+    wizard.confirm()
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    wizard.drain()
+    assert set(Contact.objects.values_list("sync_status", flat=True)) <= {"synced"}
