@@ -126,7 +126,10 @@ class Processes:
         child = self.children.pop(name, None)
         if child is None:
             return
-        os.killpg(child.pid, number)
+        if child.ended is None:
+            os.killpg(child.pid, number)
+        else:
+            print(f"{name} had ended by itself ({child.ended}):", *child.last_lines(20), sep="\n", file=sys.stderr)
         child.finish(time.monotonic() + 15)
 
     def restart(self, name: str) -> None:
@@ -147,7 +150,9 @@ class Processes:
 
     def _ensure(self, name: str, command: list[str], url: str | None = None) -> None:
         child = self.children.get(name)
-        if child is None or child.ended is not None:
+        if child is not None and child.ended is not None:
+            self.end(name)
+        if name not in self.children:
             self.children[name] = started(name, command, self.env, url)
 
     def _signal(self, number: int, *names: str) -> None:
