@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("processes")
         if "chromium" in names:
             item.add_marker("browser")
+        if item.get_closest_marker("processes") or item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.flaky(reruns=1))  # the summary names each that needed it
     # What takes long begins first and in one process, or the end of the run is that process alone.
     items.sort(key=lambda item: not any(map(item.get_closest_marker, ("processes", "browser", "slow"))))
 

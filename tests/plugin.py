@@ -128,7 +128,7 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The servers and what was skipped, in the last lines."""
+    """The servers, what was skipped and what was tried twice, in the last lines."""
     reasons = Counter(_reason(report) for report in terminalreporter.stats.get("skipped", []))
     terminalreporter.section("what this run tested on")
     found = config.stash.get(SERVERS, None)
@@ -139,6 +139,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"skipped {count}: {reason}")
     if not reasons:
         terminalreporter.write_line("skipped: nothing")
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_line(f"tried twice: {report.nodeid}")
     if left_out:
         terminalreporter.write_line(f"left out {left_out} that are the same on both; `make test` runs them")
 
