@@ -30,17 +30,22 @@ from sync.reconcile.batch import (
     change_events,
     end_jobs,
     is_of_mapping,
-    ledgers_of,
     new_ledger,
 )
 from sync.reconcile.conflict_reports import decisions_with_cause
-from sync.reconcile.destructive import DestructiveChange, allowed_changes, rejected_records
-from sync.reconcile.direction_pauses import defer_deleted_records, enqueue_paused, unpaused_records
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
-from sync.reconcile.monday_side import record_of_npd_id
 from sync.reconcile.mutations import Mutation
+from sync.reconcile.restraints import (
+    DestructiveChange,
+    allowed_changes,
+    defer_deleted_records,
+    enqueue_paused,
+    rejected_records,
+    unpaused_records,
+)
 from sync.reconcile.settlement import end_intents
+from sync.reconcile.sides import record_of_npd_id
 from sync.records.authors import monday_user_name, monday_users
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, rebuild_record, restore_record
@@ -421,7 +426,7 @@ def load_deleted_records(batch: Batch) -> None:
     entity_type = batch.entity_type
     ids = [claim.entity_id for claim in batch.deleted_claims if claim.entity_id]
     tombstone_by_id = {s.entity_id: s for s in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
-    ledgers = {row.entity_id: row for row in ledgers_of(entity_type, tombstone_by_id)}
+    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstone_by_id)}
     conflicts = current_store().open_conflicts(entity_type, tombstone_by_id)
     intents: dict[UUID, list[Intent]] = {}
     open_intents = Intent.objects.filter(entity_id__in=list(tombstone_by_id), state=IntentState.OPEN)

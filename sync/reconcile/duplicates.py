@@ -16,24 +16,16 @@ from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, Writ
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.connectors.base.events import InvalidEvent
-from sync.kernel.conflict_store import (
-    KIND_IDENTITY,
-    RECORD_KEY,
-    ConflictReport,
-    OpenConflict,
-    Option,
-    Resolution,
-    current_store,
-)
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.limits.breaker import monday_account
+from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs, is_of_mapping
-from sync.reconcile.destructive import DestructiveChange, count_without_asking
-from sync.reconcile.direction_pauses import defer_item_if_paused
 from sync.reconcile.field_values import ACTIVE, item_data
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
-from sync.reconcile.monday_side import owner_of_other_type, read_by_id
 from sync.reconcile.mutations import Mutation, close_intent, is_create
+from sync.reconcile.restraints import DestructiveChange, count_without_asking, defer_item_if_paused
+from sync.reconcile.sides import owner_of_other_type, read_by_id
 from sync.records.approvals import is_over_limit
 
 ARCHIVE_OPTION = "archive"

@@ -31,8 +31,8 @@ from sync.reconcile.duplicates import creator_of
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.lost_updates import EVENT_WINDOW
-from sync.reconcile.monday_side import items_with_npd_ids, npd_id_of
 from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
+from sync.reconcile.sides import items_with_npd_ids, npd_id_of
 from sync.records.tombstones import set_late_item
 
 

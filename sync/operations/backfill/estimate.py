@@ -24,8 +24,7 @@ from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import identify
-from sync.reconcile.monday_side import match_text, match_text_of_item, npd_id_of
-from sync.reconcile.npd_side import load
+from sync.reconcile.sides import load, match_text, match_text_of_item, npd_id_of
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
