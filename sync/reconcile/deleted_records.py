@@ -280,7 +280,7 @@ def send_removals(batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedReco
 def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[DeletedRecord]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     unresolved = [deleted for deleted in deleted_records if deleted.resolution is None]
-    rejected_ids = rejected_records(batch, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
+    rejected_ids = rejected_records(batch.link, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
     changes = {
         deleted.id: DestructiveChange(
             deleted.id,
@@ -292,7 +292,7 @@ def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[De
         for deleted in unresolved
         if deleted.id not in rejected_ids
     }
-    approved = allowed_changes(batch, GuardKind.ITEMS, list(changes.values()))
+    approved = allowed_changes(batch.link, GuardKind.ITEMS, list(changes.values()))
     for deleted in unresolved:
         if deleted.id in rejected_ids:
             deleted.settle(TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)

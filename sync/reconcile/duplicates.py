@@ -128,7 +128,7 @@ def mark_own_duplicates(batch: Batch) -> None:
         label = f"The second item of “{duplicate.record}”, made by a call of ours whose answer was lost"
         values = {"record": str(duplicate.record)}
         changes.append(DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, values))
-    count_without_asking(batch, GuardKind.ITEMS, changes)
+    count_without_asking(batch.link, GuardKind.ITEMS, changes)
 
 
 def _is_own_create(batch: Batch, duplicate: DuplicateItem) -> bool:

@@ -47,10 +47,7 @@ from sync.records.blocked_fields import (
 )
 from sync.registry import relation_of
 
-
-def edit_times(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> EditTimes:
-    """Return when the field was edited on each side, as far as NPD's history and Monday's own times tell."""
-    return EditTimes(_npd_edit_time(record_sync, field_plan), _monday_edit_time(batch, record_sync, field_plan, field))
+# When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
 def _npd_edit_time(record_sync: RecordSync, field_plan: FieldPlan) -> datetime | None:
@@ -526,7 +523,8 @@ def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    return replace(field, edited=edit_times(batch, record_sync, field_plan, field))
+    there = _monday_edit_time(batch, record_sync, field_plan, field)
+    return replace(field, edited=EditTimes(_npd_edit_time(record_sync, field_plan), there))
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

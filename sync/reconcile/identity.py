@@ -26,7 +26,14 @@ from sync.reconcile.conflict_reports import cause_of_claim, identity_report
 from sync.reconcile.field_values import ACTIVE, item_values
 from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
 from sync.reconcile.restraints import end_if_paused
-from sync.reconcile.sides import as_uuid, match_text, match_text_of_item, npd_id_of, read_by_id, records_by_match_key
+from sync.reconcile.sides import (
+    as_uuid,
+    match_text_of_item,
+    match_text_of_record,
+    npd_id_of,
+    read_by_id,
+    records_by_match_key,
+)
 from sync.records.item_links import exclude_match, ignore_item, unlinked_items
 
 
@@ -395,7 +402,7 @@ def _identify_unlinked(
     batch: Batch, record_sync: RecordSync, found: BatchItems, owner_by_item: dict[str, str], exclusions: MatchExclusions
 ) -> None:
     hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(record_sync.id)]
-    if not hits and (key := match_text(batch, record_sync)):
+    if not hits and (key := match_text_of_record(batch, record_sync.record)):
         free = [i for i in found.by_match if i.state == ACTIVE and exclusions.may_match(i.id, record_sync.id)]
         hits = [item for item in free if match_text_of_item(batch, item) == key]
         unreadable = [i for i in free if i.id not in owner_by_item and match_text_of_item(batch, i) is None]

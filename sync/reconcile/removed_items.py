@@ -251,7 +251,7 @@ def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         for s in record_syncs
     }
     changes = list(wanted.values())
-    allowed = batch.in_transaction(lambda: allowed_changes(batch, GuardKind.RECORDS, changes))
+    allowed = batch.in_transaction(lambda: allowed_changes(batch.link, GuardKind.RECORDS, changes))
     for record_sync in record_syncs:
         removed_item = record_sync.removed_item
         if removed_item is None or wanted[record_sync.id] in allowed:
@@ -336,7 +336,7 @@ def plan_removed_items(batch: Batch) -> None:
     # Deletions that wait for approval are over where by now it is to be something else, or is asked.
     asked = [s.id for s, removed in found if removed.needs_answer and removed.act is not RecordAction.DELETE]
     if asked:
-        retry_on_lock_timeout(lambda: release_approvals(batch, GuardKind.RECORDS, asked))
+        retry_on_lock_timeout(lambda: release_approvals(batch.link, GuardKind.RECORDS, asked))
     if deletions := [s for s, removed in found if removed.act is RecordAction.DELETE]:
         request_deletions(batch, deletions)
 

@@ -305,9 +305,7 @@ class DestructiveChange:
     values: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
-def allowed_changes(
-    where: Batch | BoardLink, kind: GuardKind, wanted: Sequence[DestructiveChange]
-) -> set[DestructiveChange]:
+def allowed_changes(link: BoardLink, kind: GuardKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
     """Return those acts that may go now, and hold the others for approval.
 
     Call it under the board's lease, once a pass and kind, right before the acts are announced. What goes is counted
@@ -316,7 +314,6 @@ def allowed_changes(
     """
     if not wanted:
         return set()
-    link = _board_link(where)
     state = states_by_field(link, kind, wanted)
     allowed = {act for act in wanted if state.get((act.entity_id, act.key)) in (GuardState.APPROVED, GuardState.DONE)}
     unknown = [act for act in wanted if (act.entity_id, act.key) not in state]
@@ -327,35 +324,28 @@ def allowed_changes(
     return allowed | set(unknown)
 
 
-def count_without_asking(where: Batch | BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange]) -> None:
+def count_without_asking(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange]) -> None:
     """Count acts that go without asking, because the caller asked `is_over_limit` itself; in the caller's pass."""
     if not acts:
         return
-    link = _board_link(where)
     state = states_by_field(link, kind, acts)
     _store_approvals(link, kind, [act for act in acts if (act.entity_id, act.key) not in state], GuardState.DONE)
 
 
-def rejected_records(where: Batch | BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> set[UUID]:
+def rejected_records(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> set[UUID]:
     """Return those records whose act of this kind a person rejected: it is not to be carried out."""
-    link = _board_link(where)
     acts = GuardedAct.objects.filter(
         entity_type=link.entity_type, kind=kind, entity_id__in=ids, state=GuardState.REJECTED
     )
     return set(acts.values_list("entity_id", flat=True))
 
 
-def release_approvals(where: Batch | BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> None:
+def release_approvals(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> None:
     """End what is open of these records: a pass found that it wants none of this kind any more."""
-    link = _board_link(where)
     acts = GuardedAct.objects.filter(
         entity_type=link.entity_type, kind=kind, entity_id__in=ids, state__in=OPEN_REQUEST_STATES
     )
     acts.update(state=GuardState.RELEASED, at=SyncNow())
-
-
-def _board_link(where: Batch | BoardLink) -> BoardLink:
-    return where.board.link if isinstance(where, Batch) else where
 
 
 def _store_approvals(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange], state: GuardState) -> None:
@@ -437,7 +427,7 @@ def request_approvals(batch: Batch) -> None:
                 _restore_cleared(batch, clear)
             else:
                 wanted.append(clear)
-        allowed = allowed_changes(batch, kind, [clear.as_change for clear in wanted])
+        allowed = allowed_changes(batch.link, kind, [clear.as_change for clear in wanted])
         for clear in wanted:
             if clear.as_change not in allowed:
                 _block_clear(batch, clear)

@@ -198,7 +198,7 @@ def read(batch: Batch) -> BatchItems:
     linked += [str(deleted_record.tombstone.monday_id) for deleted_record in batch.open_deleted]
     unlinked = [s for s in batch.open_records if not s.record.monday_id]
     match = board.match_mapping
-    values = [text for s in unlinked if (text := match_text(batch, s))]
+    values = [text for s in unlinked if (text := match_text_of_record(batch, s.record))]
     if not linked and not unlinked:
         return BatchItems()
     batch.calls += 1
@@ -231,13 +231,8 @@ def read_by_id(batch: Batch, ids: Sequence[str]) -> dict[str, Item]:
     return found
 
 
-def match_text(batch: Batch, record_sync: RecordSync) -> str:
-    """Return the record's match key in canonical form, or an empty text."""
-    return match_text_of_record(batch, record_sync.record)
-
-
 def match_text_of_record(batch: Batch, record: SyncedModel) -> str:
-    """Return the match key of any record of the board's type, as `match_text` does."""
+    """Return the record's match key in canonical form, or an empty text."""
     match = batch.board.match_mapping
     if match is None:
         return ""
