@@ -312,9 +312,8 @@ class Removals(Mutation[DeletedRecord]):
         board = self.batch.board
         ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
         if self.act is RecordGone.UNLINK:
-            changes = [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
-            return connectors.get(board.link.system).prepare_changes(
-                board.link.board_id, changes, board.columns, board.types
+            return self.changes(
+                [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
             )
         removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
         connector = connectors.get(board.link.system)

@@ -317,11 +317,8 @@ class ClearNpdIds(_OfDuplicate):
     """The NPD ID is taken off duplicates."""
 
     def request(self, units: Sequence[DuplicateItem]) -> WriteRequest:
-        board = self.batch.board
-        changes = [ItemChange(f"r{n}", c.item.id, {board.link.npd_id_column: None}) for n, c in enumerate(units)]
-        return connectors.get(board.link.system).prepare_changes(
-            board.link.board_id, changes, board.columns, board.types
-        )
+        column = self.batch.link.npd_id_column
+        return self.changes([ItemChange(f"r{n}", c.item.id, {column: None}) for n, c in enumerate(units)])
 
     def done(self, unit: DuplicateItem, item: Item) -> None:
         super().done(unit, item)
