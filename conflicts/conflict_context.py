@@ -210,8 +210,7 @@ class ConflictContext:
     @cached_property
     def ledger(self) -> SyncMetadata | None:
         """What the last pass found, or None before the first one."""
-        rows = SyncMetadata.objects.filter(entity_type=self.entity_type, entity_id=str(self.entity_id))
-        return rows.filter(system="monday").first()
+        return SyncMetadata.objects.of(self.entity_type, [self.entity_id]).first()
 
     def item_url(self, item_id: str) -> str:
         """Return the item's page on Monday; empty where there is no board or item."""

@@ -169,7 +169,7 @@ def _as_open(row: SyncConflict) -> OpenConflict:
         kind=row.kind,
         monday_item_id=row.monday_item_id,
         fields=tuple(row.conflict_fields),
-        resolutions={key: selection.to_resolution() for key, selection in row.stored_choice.fields.items()},
+        resolutions=row.stored_choice.fields,
         seeks_item=row.kind == ConflictKind.IDENTITY and "item" not in row.about,
     )
 
@@ -180,10 +180,9 @@ def _as_undo_request(row: SyncConflict) -> OpenConflict:
         kind=KIND_UNDO,
         monday_item_id=row.monday_item_id,
         fields=(),
-        resolutions={
-            key: selection.to_resolution(row.inverse.get(key)) for key, selection in row.stored_choice.fields.items()
-        },
+        resolutions=row.stored_choice.fields,
         resolved_kind=row.kind,
+        inverse=row.inverse,
     )
 
 

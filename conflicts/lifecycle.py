@@ -13,9 +13,10 @@ from django.contrib.auth.models import AnonymousUser
 
 from conflicts.conflict_context import conflict_record, conflict_record_name, default_label
 from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
-from conflicts.models import AUTO, ConflictKind, ResolutionType, Selection, StoredResolution, SyncConflict
+from conflicts.models import AUTO, ConflictKind, ResolutionType, StoredResolution, SyncConflict
 from conflicts.validation import effect_of, quote_value, selection_effect
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from sync.merge import Resolution
 from sync.models import Decision, SyncedModel
 from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
@@ -58,7 +59,7 @@ def keep_applied(
         conflict.inverse = {**conflict.inverse, key: dict(inverse)}
 
 
-def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: Selection | None = None) -> None:
+def drop_field(conflict: SyncConflict, key: str, now: datetime, unused: Resolution | None = None) -> None:
     """Keep the values of a field that left its conflict by itself, and a resolution that was not needed."""
     entry = _new_entry(field_conflict(conflict, key), now, choose=AUTO)
     if unused is not None:

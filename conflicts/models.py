@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -13,7 +13,8 @@ from django.db import models
 from django.db.models import Q
 
 from sync.clock import SyncNow
-from sync.kernel.conflict_store import RECORD_KEY, Resolution
+from sync.kernel.conflict_store import RECORD_KEY
+from sync.merge import Resolution
 
 NPD, BASE, MONDAY, CUSTOM = "npd", "base", "monday", "custom"
 CHOICES = (NPD, BASE, MONDAY, CUSTOM)
@@ -24,40 +25,6 @@ AUTO = "auto"
 UNDO = "undo"
 """The type of a stored resolution on a resolved conflict: what it names is to be undone."""
 
-SeenPairs = Mapping[str, Sequence[str | None]]
-"""The field values on the screen, each as (NPD's, Monday's)."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """One field's choice, for exactly the values seen (`npd`, `monday`); `value` is a custom text.
-
-    About the record itself `value` names the option, `npd` is the sentence that said what happened, and
-    `seen` has the values of the edited fields.
-    """
-
-    choose: str
-    value: str | None = None
-    npd: str | None = None
-    monday: str | None = None
-    seen: SeenPairs = field(default_factory=dict)
-
-    @property
-    def seen_sides(self) -> dict[str, str | None]:
-        """Return the values that it was made for, by side."""
-        return {NPD: self.npd, MONDAY: self.monday}
-
-    def to_resolution(self, inverse: Mapping[str, Any] | None = None) -> Resolution:
-        """Return it as reconcile's `Resolution`; `inverse` is what undoes it, where that is wanted."""
-        return Resolution(
-            choose=self.choose,
-            value=self.value,
-            seen_npd=self.npd,
-            seen_monday=self.monday,
-            seen={key: (npd, monday) for key, (npd, monday) in self.seen.items()},
-            inverse=inverse or {},
-        )
-
 
 @dataclass(frozen=True)
 class StoredResolution:
@@ -67,8 +34,8 @@ class StoredResolution:
     by_id: int | None = None
     by: str = ""
     at: str = ""
-    fields: Mapping[str, Selection] = field(default_factory=dict)
-    handed_back: Mapping[str, Selection] = field(default_factory=dict)
+    fields: Mapping[str, Resolution] = field(default_factory=dict)
+    handed_back: Mapping[str, Resolution] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
@@ -77,7 +44,7 @@ class StoredResolution:
         if not stored:
             return cls()
         picks = {
-            name: {key: Selection(**selection) for key, selection in stored[name].items()}
+            name: {key: Resolution(**selection) for key, selection in stored[name].items()}
             for name in ("fields", "handed_back")
         }
         return cls(**{**stored, **picks})

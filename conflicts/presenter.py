@@ -12,11 +12,12 @@ from conflicts import conflict_queries
 from conflicts.conflict_context import ConflictContext, MappedField, default_label
 from conflicts.conflict_queries import FieldEditor
 from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
-from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, Selection, SyncConflict
+from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.merge import Resolution
 from sync.models import SyncedModel
 from sync.reconcile.field_values import FieldDisplay
 from sync.records import availability
@@ -304,7 +305,7 @@ class SubmittedForm:
     """What a person sent: the values seen, and a choice by field."""
 
     seen: Mapping[str, Sides] = field(default_factory=dict)
-    chosen: Mapping[str, Selection] = field(default_factory=dict)
+    chosen: Mapping[str, Resolution] = field(default_factory=dict)
 
     @property
     def selections(self) -> dict[str, dict[str, Any]]:
@@ -322,10 +323,12 @@ def open_rows(
     mapped, with_base = context.mapped, fields_with_base(conflict, context)
     resolution = conflict.stored_choice
     chosen = form.chosen if form else {**resolution.handed_back, **resolution.fields}
-    seen = form.seen if form else {key: one.seen_sides for key, one in resolution.handed_back.items()}
+    seen = (
+        form.seen if form else {key: {NPD: one.npd, MONDAY: one.monday} for key, one in resolution.handed_back.items()}
+    )
     rows = []
     for key in conflict.conflict_fields:
-        selection = chosen.get(key, Selection(""))
+        selection = chosen.get(key, Resolution(""))
         row = _row(conflict, key, mapped, selection)
         row.has_base = key in with_base
         row.problem = (problems or {}).get(key, "" if form else resolution.reasons.get(key, ""))
@@ -343,7 +346,7 @@ def name_editors(rows: Sequence[FieldRow], conflict: SyncConflict, context: Conf
         row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
 
 
-def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], selection: Selection) -> FieldRow:
+def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], selection: Resolution) -> FieldRow:
     known = mapped.get(key)
     npd, base, monday = (data.get(key) for data in (conflict.npd_data, conflict.base_data, conflict.monday_data))
     return FieldRow(
@@ -377,7 +380,7 @@ def resolved_rows(conflict: SyncConflict, context: ConflictContext) -> list[Fiel
     for key, entry in conflict.merge_selections.items():
         if conflict.is_open and key in conflict.conflict_fields:
             continue
-        row = _row(conflict, key, mapped, Selection(entry["choose"]))
+        row = _row(conflict, key, mapped, Resolution(entry["choose"]))
         row.npd, row.base, row.monday = entry["npd"], entry["base"], entry["monday"]
         row.value = conflict.resolved_data.get(key) or ""
         row.has_base = row.base is not None
@@ -389,7 +392,7 @@ def resolved_rows(conflict: SyncConflict, context: ConflictContext) -> list[Fiel
 def edited_rows(conflict: SyncConflict, context: ConflictContext) -> list[FieldRow]:
     """Of a delete, the fields that were edited on the side that still exists."""
     removed_side = NPD if context.record is None else MONDAY
-    rows = [_row(conflict, key, context.mapped, Selection("")) for key in conflict.conflict_fields]
+    rows = [_row(conflict, key, context.mapped, Resolution("")) for key in conflict.conflict_fields]
     for row in rows:
         row.removed_side, row.has_base = removed_side, row.base is not None
     return rows
@@ -457,11 +460,11 @@ class ComparisonLine:
     cells: Sequence[tuple[str, bool]]
 
 
-def screen_options(conflict: SyncConflict, form: Mapping[str, Selection] | None = None) -> list[ScreenOption]:
+def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None = None) -> list[ScreenOption]:
     """The options; what was posted, chosen, or handed back by a pass stays chosen."""
     resolution = conflict.stored_choice
     chosen = form if form is not None else {**resolution.handed_back, **resolution.fields}
-    selection = chosen.get(RECORD_KEY, Selection(""))
+    selection = chosen.get(RECORD_KEY, Resolution(""))
     wanted = selection.choose, selection.value or ""
     return [
         ScreenOption(

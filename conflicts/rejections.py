@@ -13,7 +13,7 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import DataError, IntegrityError, transaction
 
 from conflicts.conflict_context import ConflictContext, check_may_type
-from conflicts.models import CUSTOM, MONDAY, NPD, Selection
+from conflicts.models import CUSTOM, MONDAY, NPD
 from conflicts.presenter import (
     APPLYING,
     HANDED_BACK,
@@ -39,6 +39,7 @@ from sync.choices import Cause, Priority, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.action_errors import ActionError
+from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
 from sync.outbox import notify
@@ -259,7 +260,7 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
 
 def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
     """The row; what was posted stays chosen, and what changed meanwhile is marked."""
-    selection = form.chosen.get(rejection.key, Selection("")) if form else Selection("")
+    selection = form.chosen.get(rejection.key, Resolution("")) if form else Resolution("")
     row = FieldRow(
         rejection.key,
         rejection.field.label,
@@ -357,7 +358,7 @@ def _lock_rejection(field_key: FieldRef) -> RejectionCase:
     except registry.UnknownEntity as unknown:
         raise NotOpen(str(unknown), {}) from unknown
     list(model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk=entity_id).values("pk"))
-    rows = SyncMetadata.objects.filter(entity_type=entity_type, entity_id=str(entity_id), system="monday")
+    rows = SyncMetadata.objects.of(entity_type, [entity_id])
     list(rows.select_for_update().values("pk"))
     rejection = RejectionCase.of(entity_type, entity_id, key)
     if rejection is None:

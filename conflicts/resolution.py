@@ -28,7 +28,6 @@ from conflicts.models import (
     NPD,
     ConflictKind,
     ResolutionType,
-    Selection,
     StoredResolution,
     SyncConflict,
 )
@@ -45,6 +44,7 @@ from conflicts.validation import (
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.merge import Resolution
 from sync.models import SyncedModel
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
@@ -84,7 +84,7 @@ def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
 
 def _field_selections(
     conflict: SyncConflict, record: SyncedModel, resolution_type: str, selections: Selections, seen: SeenValues
-) -> dict[str, Selection]:
+) -> dict[str, Resolution]:
     """Return the choice of each field; raises StaleResolution or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
     known = {*conflict.conflict_fields, *mapped_fields(conflict.entity_type, link_of(conflict.entity_type))}
@@ -101,7 +101,7 @@ def _field_selections(
         raise InvalidResolution("Some choices are not complete.", problems)
     # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
     chosen = {
-        key: Selection(
+        key: Resolution(
             choose=one["choose"],
             value=normalize_text(one.get("value")) if one["choose"] == CUSTOM else None,
             npd=conflict.npd_data.get(key),
@@ -157,7 +157,7 @@ def _label(conflict: SyncConflict, key: str) -> str:
 
 def _record_selection(
     conflict: SyncConflict, resolution_type: str, selections: Selections, seen: SeenValues
-) -> dict[str, Selection]:
+) -> dict[str, Resolution]:
     """Return the choice of an option that is offered; raises StaleResolution or InvalidResolution."""
     if side := SIDE_OF_TYPE.get(resolution_type):
         option, requested = side_option(conflict, side), resolution_type
@@ -180,7 +180,7 @@ def _record_selection(
     if changed := [key for key in sorted(required | set(seen)) if not _is_fresh(conflict, key, seen)]:
         raise stale_resolution(conflict, changed)
     return {
-        RECORD_KEY: Selection(
+        RECORD_KEY: Resolution(
             choose=option.choose,
             value=option.value or None,
             npd=conflict.what,
@@ -254,7 +254,7 @@ def resolve(
     return conflict
 
 
-def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Selection]) -> StoredResolution:
+def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, Resolution]) -> StoredResolution:
     """Return what a person chose, with their name as screens show it."""
     full_name = getattr(by, "get_full_name", str)()
     return StoredResolution(

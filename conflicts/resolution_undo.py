@@ -13,10 +13,11 @@ from conflicts import lifecycle
 from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, mapped_fields
 from conflicts.lifecycle import ResolutionHistory, resolved_by_people
 from conflicts.messages import JOINED_ANOTHER, JOINED_ANOTHER_CODE
-from conflicts.models import MONDAY, NPD, UNDO, ConflictKind, Selection, SyncConflict
+from conflicts.models import MONDAY, NPD, UNDO, ConflictKind, SyncConflict
 from conflicts.resolution import current_values, request_pass, resolution_by
 from conflicts.validation import InvalidResolution, NotOpen
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.merge import Resolution
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
 from sync.registry import link_of
 
@@ -97,7 +98,7 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             raise InvalidResolution(reason)
         entries = resolved_by_people(conflict)
         picks = {
-            key: Selection(entry["choose"], entry["value"], entry["npd"], entry["monday"])
+            key: Resolution(entry["choose"], entry["value"], entry["npd"], entry["monday"])
             for key, entry in entries.items()
             if key in conflict.inverse
         }

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from django.core.exceptions import ValidationError
 
 from conflicts.conflict_context import ConflictContext, MappedField, mapped_fields
-from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, Selection, SyncConflict
+from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
+from sync.merge import Resolution
 from sync.models import SyncedModel
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 from sync.registry import link_of
@@ -105,7 +106,7 @@ def effect_of(
     )
 
 
-def selection_effect(conflict: SyncConflict, key: str, selection: Selection) -> Effect:
+def selection_effect(conflict: SyncConflict, key: str, selection: Resolution) -> Effect:
     """Return what a field's choice leads to, from the values that it was made for."""
     return effect_of(
         selection.choose,
@@ -145,7 +146,7 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     return known
 
 
-def selection_problem(conflict: SyncConflict, record: SyncedModel, key: str, selection: Selection) -> str:
+def selection_problem(conflict: SyncConflict, record: SyncedModel, key: str, selection: Resolution) -> str:
     """Return why this choice can't be stored, as a sentence; empty when it can.
 
     A value that a side has already is checked only for being required; the pass that applies it says what the

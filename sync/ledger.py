@@ -294,10 +294,7 @@ class _Page:
         self.board = availability.of(entity_type)
         self.link = self.board.link
         self.mappings: Sequence[FieldMapping] = mappings_of(self.link) if self.link else []
-        ledgers = SyncMetadata.objects.filter(
-            entity_type=entity_type, system="monday", entity_id__in=[str(pk) for pk in ids]
-        )
-        self.ledgers = {ledger.entity_id: ledger for ledger in ledgers}
+        self.ledgers = {ledger.entity_id: ledger for ledger in SyncMetadata.objects.of(entity_type, ids)}
         self.jobs: dict[UUID, list[SyncQueue]] = {}
         unfinished = SyncQueue.objects.filter(entity_type=entity_type, entity_id__in=ids).exclude(
             status=QueueStatus.COMPLETED

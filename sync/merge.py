@@ -4,7 +4,8 @@ Django, no I/O.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -170,15 +171,20 @@ class Base:
 
 
 @dataclass(frozen=True)
-class FieldResolution:
-    """A person's resolution that is still valid for the present values: npd, monday, base or custom.
+class Resolution:
+    """A person's decision on one field, for exactly the values that they saw: one value from the screen to the merge.
 
-    `anew` is a value for both sides whatever the base says: an overwritten edit that is restored.
+    `choose` is npd, base, monday or custom, `value` the text typed for custom; `npd` and `monday` are the values as
+    displayed when the person decided. About a record itself it is one of the conflict's options, which `value`
+    specifies: `npd` is then the sentence on what happened, and `seen` has, for a delete, the values of the edited
+    fields as the person saw them, each as (NPD's, Monday's).
     """
 
     choose: str
-    value: Canonical = None
-    anew: bool = False
+    value: str | None = None
+    npd: str | None = None
+    monday: str | None = None
+    seen: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,9 @@ class Field:
     earlier base that no longer counts, where there was one: a local value that differs from it was edited by
     a person while the field was blocked, and is never overwritten silently. `edited` is for the rule
     “newest”.
+
+    `resolution` is a person's, still valid for these values, and `typed` the value that they gave; `anew` sends it
+    to both sides whatever the base says: an overwritten edit that is restored.
     """
 
     key: str
@@ -209,7 +218,9 @@ class Field:
     required: bool = False
     unknown: str = ""
     left_base: Base | None = None
-    picked: FieldResolution | None = None
+    resolution: Resolution | None = None
+    typed: Canonical = None
+    anew: bool = False
     edited: EditTimes = EditTimes()
 
     @property
@@ -247,10 +258,10 @@ def decide_field(field: Field) -> FieldDecision:
 
 def _decide_known_field(field: Field) -> FieldDecision:
     # Before the base is compared: both sides may be unchanged, and the overwritten value is missing on both.
-    if field.picked and field.picked.anew and field.way is FieldDirection.BOTH:
-        if field.picked.value == field.local == field.remote:
+    if field.anew and field.way is FieldDirection.BOTH:
+        if field.typed == field.local == field.remote:
             return FieldDecision(field.key, Action.AGREED, "a person took back a value that stands there again")
-        return _decide_same_value(field, field.picked.value, "a person took back an overwritten value")
+        return _decide_same_value(field, field.typed, "a person took back an overwritten value")
     if field.sides.stand:
         return FieldDecision(field.key, Action.NOTHING)
     # Both sides made the same edit: only the base has to follow.
@@ -259,7 +270,7 @@ def _decide_known_field(field: Field) -> FieldDecision:
     # One way before a person's resolution: the source wins whatever was chosen.
     if field.way is not FieldDirection.BOTH:
         return _decide_one_way(field, Action.PUSH if field.way is FieldDirection.TO_MONDAY else Action.PULL)
-    return _apply_resolution(field, field.picked) if field.picked else _decide_both_ways(field)
+    return _apply_resolution(field, field.resolution.choose) if field.resolution else _decide_both_ways(field)
 
 
 def _decide_one_way(field: Field, action: Action) -> FieldDecision:
@@ -322,16 +333,16 @@ def _decide_by_time(field: Field, reason: str) -> FieldDecision:
     return FieldDecision(field.key, Action.PULL, f"{reason}; Monday's edit is the newer one", overrides=True)
 
 
-def _apply_resolution(field: Field, picked: FieldResolution) -> FieldDecision:
-    if picked.choose == "npd":
+def _apply_resolution(field: Field, choose: str) -> FieldDecision:
+    if choose == "npd":
         return FieldDecision(field.key, Action.PUSH, "a person chose NPD's value", overrides=True)
-    if picked.choose == "monday":
+    if choose == "monday":
         return FieldDecision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
-    if picked.choose == "base":
+    if choose == "base":
         if field.base is None:
             return FieldDecision(field.key, Action.CONFLICT, "no value was ever agreed on")
         return _decide_same_value(field, field.base.local, "a person chose the last agreed value")
-    return _decide_same_value(field, picked.value, "a person typed a value")
+    return _decide_same_value(field, field.typed, "a person typed a value")
 
 
 def _decide_same_value(field: Field, value: Canonical, reason: str, *, overrides: bool = True) -> FieldDecision:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sync.kernel.action_errors import Conflict, CountChanged
@@ -18,6 +18,8 @@ from sync.outbox.queue_rows import enqueue_item, enqueue_many
 from sync.records import availability
 
 __all__ = ["BulkResult", "Conflict", "CountChanged", "SyncQueueService", "WorkSummary"]
+
+T = TypeVar("T")
 
 
 class SyncQueueService:
@@ -57,31 +59,26 @@ class SyncQueueService:
     def complete(self, lease: Lease, rows: Iterable[SyncQueue], words: str = "") -> int:
         """End claimed rows; return how many were still this lease's. Raises LeaseLost."""
         ended = list(rows)
-
-        def end() -> int:
-            with lease.transaction():
-                return finish.complete(ended, lease.token, words)
-
-        return retry_on_lock_timeout(end)
+        return _under(lease, lambda: finish.complete(ended, lease.token, words))
 
     def fail(self, lease: Lease, rows: Sequence[SyncQueue], error: str) -> bool:
         """Count a failure of one record, whose claimed rows these are; return whether it was the last one.
 
         Raises LeaseLost.
         """
-
-        def end() -> bool:
-            with lease.transaction():
-                return finish.fail_unsettled(rows, lease.token, error)
-
-        return retry_on_lock_timeout(end)
+        return _under(lease, lambda: finish.fail_unsettled(rows, lease.token, error))
 
     def snooze(self, lease: Lease, rows: Iterable[SyncQueue], seconds: float, reason: str) -> None:
         """Return claimed rows with their attempts, to be looked at after a wait; raises LeaseLost."""
         returned = list(rows)
+        _under(lease, lambda: finish.defer(returned, lease.token, seconds, reason))
 
-        def end() -> None:
-            with lease.transaction():
-                finish.defer(returned, lease.token, seconds, reason)
 
-        retry_on_lock_timeout(end)
+def _under(lease: Lease, end: Callable[[], T]) -> T:
+    """Do it in a transaction that proves the lease; again after a lock timeout."""
+
+    def attempt() -> T:
+        with lease.transaction():
+            return end()
+
+    return retry_on_lock_timeout(attempt)

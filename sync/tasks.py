@@ -13,20 +13,20 @@ from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.detect.verification import verify_if_due
 from sync.operations.retention import prune
 from sync.operations.setup.run import advance_drafts
-from sync.queue import SyncQueueService
+from sync.operations.worker import work
 from sync.records.approvals import release_obsolete
 
 
 @shared_task(name="sync.work_board", ignore_result=True)
 def work_board(entity_type: str) -> None:
     """Work one board's due rows; ends at once where another worker holds the board."""
-    SyncQueueService().process(entity_type, linger=True)
+    work(entity_type, linger=True)
 
 
 @shared_task(name="sync.sweep", ignore_result=True)
 def sweep() -> None:
     """Work every board that has due rows, also those whose wake-up was lost."""
-    SyncQueueService().process(linger=True)
+    work(linger=True)
 
 
 @shared_task(name="sync.refresh_allowance", ignore_result=True)

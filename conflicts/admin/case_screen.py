@@ -25,7 +25,7 @@ from conflicts import conflict_queries, presenter, rejections
 from conflicts.admin.rule_page import suggestion_items
 from conflicts.conflict_context import ConflictContext, may_type
 from conflicts.lifecycle import side_option
-from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, Selection, SyncConflict
+from conflicts.models import CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, ResolutionType, SyncConflict
 from conflicts.presenter import FieldRow, Progress, SubmittedForm
 from conflicts.rejections import DECISION_KIND, RejectionCase, answer_rejection, last_answer, undo_answer
 from conflicts.resolution import resolve
@@ -38,6 +38,7 @@ from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.kernel.humanize import plural
+from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
 from sync.records.blocked_fields import FieldRef
@@ -120,10 +121,10 @@ def parse_form(request: HttpRequest) -> SubmittedForm:
             seen[key] = parse_seen(str(raw))
         elif prefix == "pick" and raw in CHOICES:
             typed = request.POST.get(f"value-{key}", "") if raw == CUSTOM else None
-            chosen[key] = Selection(choose=str(raw), value=typed)
+            chosen[key] = Resolution(choose=str(raw), value=typed)
         elif name == "option":
             choose, _, value = str(raw).partition(" ")
-            chosen[RECORD_KEY] = Selection(choose=choose, value=value or None)
+            chosen[RECORD_KEY] = Resolution(choose=choose, value=value or None)
     return SubmittedForm(seen=seen, chosen=chosen)
 
 
@@ -140,7 +141,7 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
     """One side for all fields is stored as that side, and not as a merge."""
     sides = ((NPD, ResolutionType.KEEP_NPD), (MONDAY, ResolutionType.KEEP_MONDAY))
     if conflict.is_about_record:
-        chosen = form.chosen.get(RECORD_KEY, Selection(""))
+        chosen = form.chosen.get(RECORD_KEY, Resolution(""))
         offered = [(side_option(conflict, side), kind) for side, kind in sides]
         wanted = chosen.choose, chosen.value or ""
         named = [kind for one, kind in offered if one and (one.choose, one.value) == wanted]
@@ -297,7 +298,7 @@ class RejectedCase:
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         next_url, key = self.neighbours().next_url if to_next else "", self.rejection.key
-        chosen = form.chosen.get(key, Selection(""))
+        chosen = form.chosen.get(key, Resolution(""))
         decision = answer_rejection(
             self.field_ref, by=by, choose=chosen.choose, value=chosen.value or "", seen=form.seen.get(key, {})
         )

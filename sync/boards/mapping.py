@@ -232,7 +232,7 @@ def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
 
 
 def _ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    return SyncMetadata.objects.filter(entity_type=mapping.link.entity_type, system="monday")
+    return SyncMetadata.objects.of(mapping.link.entity_type)
 
 
 def _blocked_ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:

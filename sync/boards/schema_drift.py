@@ -317,7 +317,7 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
 
 
 def _blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    return SyncMetadata.objects.filter(entity_type=link.entity_type, system="monday", held__has_key=mapping.key)
+    return SyncMetadata.objects.of(link.entity_type).filter(held__has_key=mapping.key)
 
 
 def set_npd_id_problem(link: BoardLink, problem: str) -> None:

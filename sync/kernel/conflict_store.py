@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 from uuid import UUID
 
+from sync.merge import Resolution
+
 KIND_FIELDS = "fields"
 KIND_IDENTITY = "identity"
 KIND_DELETE = "delete"
@@ -38,33 +40,13 @@ class Option:
 
 
 @dataclass(frozen=True)
-class Resolution:
-    """A person's decision on one field, valid for exactly the values seen.
-
-    `choose` is npd, base, monday or custom; `value` is the text typed for custom. `seen_npd` and
-    `seen_monday` are the values as displayed when the person decided. Under RECORD_KEY it is one of the
-    conflict's options: `seen_npd` is then the sentence on what happened, and `seen` has, for a delete, the
-    values of the edited fields as the person saw them, each as (NPD's, Monday's).
-
-    Of a KIND_UNDO, `choose` is the decision to be undone, the values are those of the resolved conflict, and
-    `inverse` is what `ConflictReport.inverse` said of the field when it was resolved.
-    """
-
-    choose: str
-    value: str | None
-    seen_npd: str | None
-    seen_monday: str | None
-    seen: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
-    inverse: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class OpenConflict:
     """An open conflict of a record, with the stored resolutions by field (empty where none).
 
-    Of KIND_UNDO it is a resolved conflict without fields in conflict, `resolved_kind` is its own kind, and
-    its resolutions are those to be undone. `seeks_item`: this identity conflict asks which item is the
-    record's, and not which record an item belongs to.
+    Of KIND_UNDO it is a resolved conflict without fields in conflict, `resolved_kind` is its own kind, its
+    resolutions are those to be undone, and `inverse` is what `ConflictReport.inverse` said of each field when it
+    was resolved. `seeks_item`: this identity conflict asks which item is the record's, and not which record an
+    item belongs to.
     """
 
     conflict_id: UUID
@@ -73,6 +55,7 @@ class OpenConflict:
     fields: tuple[str, ...]
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     resolved_kind: str = ""
+    inverse: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     seeks_item: bool = False
 
 

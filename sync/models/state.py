@@ -5,6 +5,7 @@ crash.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -17,6 +18,15 @@ from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrat
 from sync.clock import SyncNow
 
 EMPTY = models.Value({}, models.JSONField())
+
+
+class SyncMetadataManager(models.Manager["SyncMetadata"]):
+    """Finds sync states."""
+
+    def of(self, entity_type: str, ids: Iterable[uuid.UUID | str] | None = None) -> models.QuerySet[SyncMetadata]:
+        """Return those of a type's records towards Monday: of all, or of these, as far as they are stored."""
+        found = self.filter(entity_type=entity_type, system="monday")
+        return found if ids is None else found.filter(entity_id__in=[str(entity_id) for entity_id in ids])
 
 
 class SyncMetadata(models.Model):
@@ -64,6 +74,8 @@ class SyncMetadata(models.Model):
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
     asked_items = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
+
+    objects = SyncMetadataManager()
 
     class Meta:
         db_table = "sync_metadata"

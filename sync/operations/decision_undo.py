@@ -148,10 +148,9 @@ class _UndoContext:
 
     def prefetch(self, rows: Iterable[Decision], records: Sequence[SyncedModel]) -> None:
         """Read in few queries the records that these point at now and those that the earlier values name."""
-        try:
-            model = registry.entity(self.entity_type).model
-        except registry.UnknownEntity:
+        if not records:
             return
+        model = type(records[0])
         fields = {field.name: field for field in model._meta.concrete_fields}
         raws = [raw for row in rows if isinstance(raw := row.values.get("raw_before"), dict)]
         raws = [raw for raw in raws if set(raw) <= set(fields)]

@@ -81,9 +81,8 @@ def last_manual_push(record: SyncedModel) -> Decision | None:
 
 def _removed_item_reason(record: SyncedModel) -> str:
     """Return why nothing can be written to the record's item, as its last pass found; empty where it can."""
-    entry = SyncMetadata.objects.filter(
-        entity_type=record.entity_type(), system="monday", entity_id=str(record.pk), remote_state__in=UNWRITABLE_STATES
-    ).first()
+    ledgers = SyncMetadata.objects.of(record.entity_type(), [record.pk])
+    entry = ledgers.filter(remote_state__in=UNWRITABLE_STATES).first()
     if entry is None:
         return ""
     return entry.note or f"its item on Monday is {entry.remote_state}, so nothing can be written there."

@@ -268,9 +268,5 @@ def _clear_failed(ids: Sequence[int]) -> None:
             entity_type=entity_type, entity_id__in=records, status=QueueStatus.FAILED
         )
         cleared = set(records) - set(still_failed.values_list("entity_id", flat=True))
-        SyncMetadata.objects.filter(
-            entity_type=entity_type,
-            system="monday",
-            sync_status=SyncStatus.FAILED,
-            entity_id__in=[str(record) for record in cleared],
-        ).update(sync_status=SyncStatus.PENDING)
+        failed = SyncMetadata.objects.of(entity_type, cleared).filter(sync_status=SyncStatus.FAILED)
+        failed.update(sync_status=SyncStatus.PENDING)

@@ -111,7 +111,7 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_fina
     # A resolution that no pass will apply any more is returned to the person.
     if is_final:
         current_store().reject_resolutions(entity_type, [entity_id], f"Your choice could not be carried out: {error}")
-    SyncMetadata.objects.filter(entity_type=entity_type, system="monday", entity_id=str(entity_id)).update(
+    SyncMetadata.objects.of(entity_type, [entity_id]).update(
         sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
         last_error=error,
         error_count=F("error_count") + 1,

@@ -17,29 +17,28 @@ from sync.outbox.pauses import pauses_by_direction
 from sync.reconcile import deleted_records
 from sync.reconcile.batch import Batch, Outcome, PassResult, end_jobs, pass_result
 from sync.reconcile.deleted_records import settle_deleted
-from sync.reconcile.destructive import request_approvals
-from sync.reconcile.direction_pauses import defer_paused
 from sync.reconcile.duplicates import split_duplicates
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import apply_identity_choices, find_possible_duplicates, identify
 from sync.reconcile.lost_updates import detect_lost_updates, report_lost_updates
-from sync.reconcile.monday_side import (
+from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
+from sync.reconcile.new_items import settle_unmatched_items
+from sync.reconcile.removed_items import find_replacements
+from sync.reconcile.restraints import defer_paused, request_approvals, throttle_write_loops
+from sync.reconcile.settlement import settle
+from sync.reconcile.sides import (
     apply_unlinks,
     check_columns,
     end_unmatchable,
     is_missing_column_error,
+    load,
     load_related,
     read,
     reread_stale,
+    skip_unchanged,
 )
-from sync.reconcile.mutations import create_missing_tags, end_failed_call, send
-from sync.reconcile.new_items import settle_unmatched_items
-from sync.reconcile.npd_side import load, skip_unchanged
-from sync.reconcile.removed_items import find_replacements
-from sync.reconcile.settlement import settle
 from sync.reconcile.unconfirmed import find_create_bases, find_late_writes
-from sync.reconcile.write_loops import throttle_write_loops
 
 log = structlog.get_logger(__name__)
 

@@ -23,18 +23,19 @@ from sync.connectors.base.conversion import Converter, UnknownValue
 from sync.connectors.base.events import EventKind, InvalidEvent
 from sync.kernel.conflict_store import (
     KIND_DELETE,
+    KIND_LOST_UPDATE,
+    KIND_UNDO,
     RECORD_KEY,
     ConflictReport,
     FieldConflict,
     OpenConflict,
     Option,
-    Resolution,
     current_store,
 )
 from sync.kernel.counters import PASSES, RECORDS_PROCESSED, Increment, Latency, increment, observe_latency
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.messages import TombstoneReason, tombstone_sentence
-from sync.merge import Canonical, FieldDecision
+from sync.merge import Canonical, FieldDecision, Resolution
 from sync.models import (
     BoardLink,
     FieldLoop,
@@ -58,7 +59,6 @@ from sync.reconcile.field_values import BoardContext, RelatedRecords, related_na
 if TYPE_CHECKING:
     from sync.reconcile.duplicates import DuplicateItem
     from sync.reconcile.lost_updates import LostUpdateReport
-    from sync.reconcile.resolutions import PlannedResolution
 
 
 T = TypeVar("T")
@@ -119,13 +119,6 @@ def change_events(board: BoardContext, record: SyncedModel, events: Iterable[Web
     return sorted(changes, key=lambda change: change.at)
 
 
-def ledgers_of(entity_type: str, ids: Iterable[UUID | str]) -> models.QuerySet[SyncMetadata]:
-    """Return the sync states of these records, as far as they are stored."""
-    return SyncMetadata.objects.filter(
-        entity_type=entity_type, system="monday", entity_id__in=[str(entity_id) for entity_id in ids]
-    )
-
-
 def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     """Return a sync state that is not stored yet, with plain values where it would hold database defaults."""
     empty: dict[str, Any] = {name: {} for name in ("base", "held", "altered", "conflicts", "seen")}
@@ -147,7 +140,8 @@ def is_of_mapping(entry: Mapping[str, Any], mapping: FieldMapping) -> bool:
 class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on.
 
-    `conflict` is there when a person has to decide; `resolution` when one has, and this pass carries it out.
+    `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
+    conflict in which they did, or, of an undo, the one that was settled.
     `blocked_reason` is why nothing is done with it, in words: rejected by Monday, or over its column's limit; or left
     out, which doesn't keep the record from being in sync. `confirmed_entry` is the entry of an intent without an answer
     whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to
@@ -169,16 +163,25 @@ class FieldPlan:
     awaits: str = ""
     conflict: FieldConflict | None = None
     confirmed_entry: dict[str, Any] | None = None
-    resolution: PlannedResolution | None = None
+    resolves: OpenConflict | None = None
+
+    @property
+    def resolution(self) -> Resolution:
+        """What a person decided, where it `resolves` a conflict."""
+        assert self.resolves is not None
+        return self.resolves.resolutions[self.mapping.key]
+
+    @property
+    def resolved_kind(self) -> str:
+        """Of what kind the conflict is that it resolves; mostly empty."""
+        return self.resolves.kind if self.resolves else ""
 
     @property
     def choose(self) -> str:
-        """What a person chose that is carried out, as npd, monday, base, custom or undo; mostly empty."""
-        return self.resolution.choose if self.resolution else ""
-
-    def resolves(self, kind: str) -> bool:
-        """Whether it carries out a person's decision about a conflict of this kind."""
-        return self.resolution is not None and self.resolution.kind == kind
+        """What a person chose: npd, monday, base, undo, or custom, as which also counts what is taken back."""
+        if self.resolved_kind in (KIND_UNDO, KIND_LOST_UPDATE):
+            return "undo" if self.resolved_kind == KIND_UNDO else "custom"
+        return self.resolution.choose if self.resolves else ""
 
     def display_local(self, raw_local: dict[str, Any] | None) -> str:
         """Return NPD's raw values for people."""
@@ -436,9 +439,14 @@ class RecordSync(WorkUnit):
         """Let a pass of its own follow."""
         enqueue_many(self.record.entity_type(), [self.id], cause=cause, priority=priority, **more)
 
+    def resolved_conflict(self, kind: str, key: str) -> OpenConflict | None:
+        """Return the conflict of this kind in which a person decided on a field, or on the record itself."""
+        return next((c for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+
     def choice_for(self, kind: str, key: str) -> Resolution | None:
         """Return what a person chose for a field, or for the record itself, in a conflict of this kind."""
-        return next((c.resolutions[key] for c in self.conflicts if c.kind == kind and key in c.resolutions), None)
+        conflict = self.resolved_conflict(kind, key)
+        return conflict.resolutions[key] if conflict else None
 
     def carried_out_of(self, kind: str) -> dict[str, str | None]:
         """Return the fields of which a person's decision was carried out, with the value that stands now."""
@@ -446,7 +454,8 @@ class RecordSync(WorkUnit):
 
     def rejected_of(self, kind: str) -> dict[str, str]:
         """Return the fields of which a person's decision is handed back, or can't be written, with the reason."""
-        blocked = {k: p.blocked_reason for k, p in self.field_plans.items() if p.resolves(kind) and p.blocked_reason}
+        plans = self.field_plans.items()
+        blocked = {k: p.blocked_reason for k, p in plans if p.resolved_kind == kind and p.blocked_reason}
         return {key: reason for (of, key), reason in self.handed_back.items() if of == kind} | blocked
 
     def open_fields(self, *kinds: str) -> list[str]:
@@ -557,7 +566,7 @@ class DeletedRecord(RecordSync):
 class Batch:
     """All records of one pass over one board, under one lease; `is_preview`: a dry run, in which nothing is sent.
 
-    `pauses` are the directions that were paused when the pass began, each with its pause (direction_pauses.py).
+    `pauses` are the directions that were paused when the pass began, each with its pause (restraints.py).
     `unknown_jobs` are jobs of what is no record, nor remembered as one. `successors` are the unmatched items that take
     a removed item's place: item → the removed one (removed_items.py).
     """

@@ -29,7 +29,7 @@ from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
 from sync.reconcile.field_plan import is_kept_different
 from sync.reconcile.field_values import ACTIVE, field_of
 from sync.reconcile.lost_updates import lost_update_reports
-from sync.reconcile.resolutions import inverse_of, reopened_conflicts, undo_reports, undo_results
+from sync.reconcile.resolutions import as_conflict, inverse_of, reopened_conflicts, undo_reports, undo_results
 from sync.records.authors import (
     MAX_ACTOR_LENGTH,
     SYNC_ACTOR,
@@ -215,8 +215,8 @@ def fields_in_conflict(record_sync: RecordSync) -> tuple[FieldConflict, ...]:
     for key, field_plan in record_sync.field_plans.items():
         if field_plan.conflict:
             found.append(field_plan.conflict)
-        elif field_plan.resolution and field_plan.resolution.seen and (KIND_FIELDS, key) not in record_sync.carried_out:
-            found.append(field_plan.resolution.seen)
+        elif field_plan.resolved_kind == KIND_FIELDS and (KIND_FIELDS, key) not in record_sync.carried_out:
+            found.append(as_conflict(field_plan))
     return (*found, *reopened_conflicts(record_sync, KIND_FIELDS))
 
 

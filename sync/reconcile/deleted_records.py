@@ -30,17 +30,22 @@ from sync.reconcile.batch import (
     change_events,
     end_jobs,
     is_of_mapping,
-    ledgers_of,
     new_ledger,
 )
 from sync.reconcile.conflict_reports import decisions_with_cause
-from sync.reconcile.destructive import DestructiveChange, allowed_changes, rejected_records
-from sync.reconcile.direction_pauses import defer_deleted_records, enqueue_paused, unpaused_records
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, BoardContext, stored_values
-from sync.reconcile.monday_side import record_of_npd_id
 from sync.reconcile.mutations import Mutation
+from sync.reconcile.restraints import (
+    DestructiveChange,
+    allowed_changes,
+    defer_deleted_records,
+    enqueue_paused,
+    rejected_records,
+    unpaused_records,
+)
 from sync.reconcile.settlement import end_intents
+from sync.reconcile.sides import record_of_npd_id
 from sync.records.authors import monday_user_name, monday_users
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, rebuild_record, restore_record
@@ -275,7 +280,7 @@ def send_removals(batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedReco
 def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[DeletedRecord]:
     """What a person chose for one record goes; the rest only as long as it isn't more than is plausible."""
     unresolved = [deleted for deleted in deleted_records if deleted.resolution is None]
-    rejected_ids = rejected_records(batch, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
+    rejected_ids = rejected_records(batch.link, GuardKind.ITEMS, [deleted.id for deleted in unresolved])
     changes = {
         deleted.id: DestructiveChange(
             deleted.id,
@@ -287,7 +292,7 @@ def _approved(batch: Batch, deleted_records: Sequence[DeletedRecord]) -> list[De
         for deleted in unresolved
         if deleted.id not in rejected_ids
     }
-    approved = allowed_changes(batch, GuardKind.ITEMS, list(changes.values()))
+    approved = allowed_changes(batch.link, GuardKind.ITEMS, list(changes.values()))
     for deleted in unresolved:
         if deleted.id in rejected_ids:
             deleted.settle(TombstoneState.KEPT, TombstoneReason.REMOVAL_REJECTED)
@@ -307,9 +312,8 @@ class Removals(Mutation[DeletedRecord]):
         board = self.batch.board
         ids = [(f"r{n}", str(deleted_record.tombstone.monday_id)) for n, deleted_record in enumerate(units)]
         if self.act is RecordGone.UNLINK:
-            changes = [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
-            return connectors.get(board.link.system).prepare_changes(
-                board.link.board_id, changes, board.columns, board.types
+            return self.changes(
+                [ItemChange(alias, item_id, {board.link.npd_id_column: None}) for alias, item_id in ids]
             )
         removals = [ItemRemoval(alias, item_id) for alias, item_id in ids]
         connector = connectors.get(board.link.system)
@@ -421,7 +425,7 @@ def load_deleted_records(batch: Batch) -> None:
     entity_type = batch.entity_type
     ids = [claim.entity_id for claim in batch.deleted_claims if claim.entity_id]
     tombstone_by_id = {s.entity_id: s for s in Tombstone.objects.filter(entity_type=entity_type, entity_id__in=ids)}
-    ledgers = {row.entity_id: row for row in ledgers_of(entity_type, tombstone_by_id)}
+    ledgers = {row.entity_id: row for row in SyncMetadata.objects.of(entity_type, tombstone_by_id)}
     conflicts = current_store().open_conflicts(entity_type, tombstone_by_id)
     intents: dict[UUID, list[Intent]] = {}
     open_intents = Intent.objects.filter(entity_id__in=list(tombstone_by_id), state=IntentState.OPEN)

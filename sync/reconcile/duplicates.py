@@ -16,24 +16,16 @@ from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, Writ
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.connectors.base.events import InvalidEvent
-from sync.kernel.conflict_store import (
-    KIND_IDENTITY,
-    RECORD_KEY,
-    ConflictReport,
-    OpenConflict,
-    Option,
-    Resolution,
-    current_store,
-)
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.limits.breaker import monday_account
+from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
 from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs, is_of_mapping
-from sync.reconcile.destructive import DestructiveChange, count_without_asking
-from sync.reconcile.direction_pauses import defer_item_if_paused
 from sync.reconcile.field_values import ACTIVE, item_data
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
-from sync.reconcile.monday_side import owner_of_other_type, read_by_id
 from sync.reconcile.mutations import Mutation, close_intent, is_create
+from sync.reconcile.restraints import DestructiveChange, count_without_asking, defer_item_if_paused
+from sync.reconcile.sides import owner_of_other_type, read_by_id
 from sync.records.approvals import is_over_limit
 
 ARCHIVE_OPTION = "archive"
@@ -136,7 +128,7 @@ def mark_own_duplicates(batch: Batch) -> None:
         label = f"The second item of “{duplicate.record}”, made by a call of ours whose answer was lost"
         values = {"record": str(duplicate.record)}
         changes.append(DestructiveChange(duplicate.record.pk, duplicate.item.id, "copy", label, values))
-    count_without_asking(batch, GuardKind.ITEMS, changes)
+    count_without_asking(batch.link, GuardKind.ITEMS, changes)
 
 
 def _is_own_create(batch: Batch, duplicate: DuplicateItem) -> bool:
@@ -325,11 +317,8 @@ class ClearNpdIds(_OfDuplicate):
     """The NPD ID is taken off duplicates."""
 
     def request(self, units: Sequence[DuplicateItem]) -> WriteRequest:
-        board = self.batch.board
-        changes = [ItemChange(f"r{n}", c.item.id, {board.link.npd_id_column: None}) for n, c in enumerate(units)]
-        return connectors.get(board.link.system).prepare_changes(
-            board.link.board_id, changes, board.columns, board.types
-        )
+        column = self.batch.link.npd_id_column
+        return self.changes([ItemChange(f"r{n}", c.item.id, {column: None}) for n, c in enumerate(units)])
 
     def done(self, unit: DuplicateItem, item: Item) -> None:
         super().done(unit, item)

@@ -32,8 +32,8 @@ from sync.merge import (
 )
 from sync.models import FieldMapping, SyncMetadata, WebhookEvent
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync, change_events, is_of_mapping
-from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input, stored_values
-from sync.reconcile.resolutions import as_conflict, plan_undo, resolution_of
+from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, stored_values
+from sync.reconcile.resolutions import as_conflict, plan_undo, typed_values, with_resolution
 from sync.records.authors import latest_edits
 from sync.records.blocked_fields import (
     KEPT_BY,
@@ -47,10 +47,7 @@ from sync.records.blocked_fields import (
 )
 from sync.registry import relation_of
 
-
-def edit_times(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> EditTimes:
-    """Return when the field was edited on each side, as far as NPD's history and Monday's own times tell."""
-    return EditTimes(_npd_edit_time(record_sync, field_plan), _monday_edit_time(batch, record_sync, field_plan, field))
+# When a field was edited on each side, as far as NPD's history and Monday's own times tell.
 
 
 def _npd_edit_time(record_sync: RecordSync, field_plan: FieldPlan) -> datetime | None:
@@ -174,10 +171,10 @@ def apply_decision(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan,
     """Give the decision its raw values, and block what can't be written on the side it should go to."""
     action = field_plan.decision.action
     if not record_sync.record.may_sync:
-        return _plan_push_by_name(replace(field_plan, resolution=None))
-    if field_plan.resolves(KIND_FIELDS):
+        return _plan_push_by_name(replace(field_plan, resolves=None))
+    if field_plan.resolved_kind == KIND_FIELDS:
         is_carried_out = action in (Action.PUSH, Action.PULL, Action.BOTH) or field_plan.confirmed_entry is not None
-        field_plan = field_plan if is_carried_out else replace(field_plan, resolution=None)
+        field_plan = field_plan if is_carried_out else replace(field_plan, resolves=None)
     match action:
         case Action.PUSH:
             return _plan_push(record_sync, field_plan, field_plan.local_raw)
@@ -192,7 +189,7 @@ def apply_decision(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan,
             written = _plan_local_write(batch, record_sync, field_plan, raw)
             return written if written.blocked_reason else _plan_push(record_sync, written, written.write_raw or {})
         case Action.CONFLICT:
-            return _plan_conflict(batch, field_plan, field)
+            return _plan_conflict(batch, field_plan)
         case Action.HOLD | Action.UNDECIDED:
             return field_plan.block(field_plan.decision.reason)
         case _:
@@ -223,7 +220,7 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
     except AmbiguousSplit as unsplit:
         if field_plan.choose != "monday":
-            return _set_conflict(field_plan, field, str(unsplit))
+            return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
     except UnknownValue as unknown:
         return field_plan.block(f"NPD can't take Monday's value: {unknown}. Correct it on the board.")
@@ -231,15 +228,13 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
 
 
 def _resolved_raw(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Mapping[str, Any]:
-    if not field.picked and isinstance(field_plan.convert, ListConverter):
+    if not field.resolution and isinstance(field_plan.convert, ListConverter):
         return field_plan.convert.merge_elements(field_plan.decision.value, field_plan.remote_raw, field_plan.local_raw)
-    if field_plan.resolution is None:
+    if field_plan.resolves is None:
         return field_plan.local_raw
     if field_plan.choose == "base" and field_plan.base is not None:
         return dict(field_plan.base["local"])
-    return parse_input(
-        field_plan.convert, record_sync.record, field_plan.mapping.fields, field_plan.resolution.text, batch.related
-    )
+    return typed_values(batch, record_sync, field_plan)
 
 
 def _plan_local_write(
@@ -260,7 +255,7 @@ def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan
     return replace(_block_undecided(field_plan, str(unknown)), awaits=unknown.awaits)
 
 
-def _plan_conflict(batch: Batch, field_plan: FieldPlan, field: Field) -> FieldPlan:
+def _plan_conflict(batch: Batch, field_plan: FieldPlan) -> FieldPlan:
     """A conflict needs two known sides: whom Monday's relation names has to be known."""
     if relation_of(batch.board.model, field_plan.mapping.fields) is not None:
         try:
@@ -270,12 +265,12 @@ def _plan_conflict(batch: Batch, field_plan: FieldPlan, field: Field) -> FieldPl
             return field_plan.block(f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
             return _await_related(field_plan, unknown)
-    return _set_conflict(field_plan, field, field_plan.decision.reason)
+    return _set_conflict(field_plan, field_plan.decision.reason)
 
 
-def _set_conflict(field_plan: FieldPlan, field: Field, reason: str) -> FieldPlan:
-    decision = FieldDecision(field.key, Action.CONFLICT, reason)
-    return replace(field_plan, decision=decision, conflict=as_conflict(field_plan, field, reason))
+def _set_conflict(field_plan: FieldPlan, reason: str) -> FieldPlan:
+    decision = FieldDecision(field_plan.mapping.key, Action.CONFLICT, reason)
+    return replace(field_plan, decision=decision, conflict=as_conflict(field_plan, reason))
 
 
 def _plan_push_by_name(field_plan: FieldPlan) -> FieldPlan:
@@ -419,15 +414,12 @@ def _plan_merged(
         )
         field_plan = replace(field_plan, base=base, confirmed_entry=confirmed_entry)
         field = _merge_field(batch, record_sync, field_plan, way)
-        picked, resolution = resolution_of(batch, record_sync, field_plan, field)
+        resolved, field = with_resolution(batch, record_sync, field_plan, field)
     except UnknownValue as unknown:
         return _plan_unknown(field_plan, way, f"The value last agreed on is not known any more: {unknown}.")
     if (undone := plan_undo(batch, record_sync, field_plan, field, item)) is not None:
         return undone
-    field = replace(field, picked=picked)
-    return apply_decision(
-        batch, record_sync, replace(field_plan, decision=decide_field(field), resolution=resolution), field
-    )
+    return apply_decision(batch, record_sync, replace(resolved, decision=decide_field(field)), field)
 
 
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, detail: str) -> FieldPlan:
@@ -531,7 +523,8 @@ def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
         return field
     if base is not None and not (field.sides.local_changed and field.sides.remote_changed):
         return field
-    return replace(field, edited=edit_times(batch, record_sync, field_plan, field))
+    there = _monday_edit_time(batch, record_sync, field_plan, field)
+    return replace(field, edited=EditTimes(_npd_edit_time(record_sync, field_plan), there))
 
 
 def _canonical_base(convert: Converter, entry: dict[str, Any] | None) -> Base | None:

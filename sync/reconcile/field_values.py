@@ -376,9 +376,7 @@ class RelatedRecords:
     def has_removed_item(self, record: SyncedModel) -> bool:
         """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
         if record.pk not in self._removed_by_id:
-            ledger = SyncMetadata.objects.filter(
-                entity_type=record.entity_type(), entity_id=str(record.pk), system="monday"
-            )
+            ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk])
             removals = WebhookEvent.objects.filter(
                 item_id=record.monday_id, weighed_at=None, type__in=("archive_pulse", "delete_pulse")
             )

@@ -16,31 +16,24 @@ from pghistory.core import event_models
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
-from sync.kernel.conflict_store import (
-    KIND_IDENTITY,
-    RECORD_KEY,
-    ConflictReport,
-    OpenConflict,
-    Option,
-    Resolution,
-    current_store,
-)
+from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
+from sync.merge import Resolution
 from sync.models import Decision, Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, WebhookEvent
 from sync.outbox.pauses import locked_pauses
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
-from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem, ledgers_of
+from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem
 from sync.reconcile.conflict_reports import cause_of_claim, identity_report
-from sync.reconcile.direction_pauses import end_if_paused
 from sync.reconcile.field_values import ACTIVE, item_values
-from sync.reconcile.monday_side import (
+from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
+from sync.reconcile.restraints import end_if_paused
+from sync.reconcile.sides import (
     as_uuid,
-    match_text,
     match_text_of_item,
+    match_text_of_record,
     npd_id_of,
     read_by_id,
     records_by_match_key,
 )
-from sync.reconcile.removed_items import clear_removed_state, plan_removed_items, removed_state
 from sync.records.item_links import exclude_match, ignore_item, unlinked_items
 
 
@@ -207,7 +200,7 @@ def close_identity_conflicts(entity_type: str, item: Item) -> None:
 
 def _records_asking(entity_type: str, items: Sequence[str]) -> set[UUID]:
     """Return the records that wait for an answer about one of these items."""
-    ledgers = SyncMetadata.objects.filter(entity_type=entity_type, system="monday", asked_items__overlap=list(items))
+    ledgers = SyncMetadata.objects.of(entity_type).filter(asked_items__overlap=list(items))
     return {UUID(entity_id) for entity_id in ledgers.values_list("entity_id", flat=True)}
 
 
@@ -329,7 +322,7 @@ def is_unedited(record: SyncedModel) -> bool:
 
 def unedited_records_from_items(batch: Batch, ids: Iterable[str]) -> list[SyncedModel]:
     """Return those of these records that were made from an item, and that nobody touched in NPD."""
-    made = ledgers_of(batch.entity_type, ids).filter(made_from_item=True)
+    made = SyncMetadata.objects.of(batch.entity_type, ids).filter(made_from_item=True)
     keys = list(made.values_list("entity_id", flat=True))
     return [record for record in batch.records.filter(pk__in=keys).order_by("pk") if is_unedited(record)]
 
@@ -409,7 +402,7 @@ def _identify_unlinked(
     batch: Batch, record_sync: RecordSync, found: BatchItems, owner_by_item: dict[str, str], exclusions: MatchExclusions
 ) -> None:
     hits = [item for item in found.by_npd_id if npd_id_of(batch.board, item) == str(record_sync.id)]
-    if not hits and (key := match_text(batch, record_sync)):
+    if not hits and (key := match_text_of_record(batch, record_sync.record)):
         free = [i for i in found.by_match if i.state == ACTIVE and exclusions.may_match(i.id, record_sync.id)]
         hits = [item for item in free if match_text_of_item(batch, item) == key]
         unreadable = [i for i in free if i.id not in owner_by_item and match_text_of_item(batch, i) is None]
@@ -519,7 +512,7 @@ def _apply_answer(batch: Batch, record_sync: RecordSync, conflict: OpenConflict,
             record_sync.end(Outcome.SETTLED, done)
     elif value == DIFFERENT_RECORDS:
         record_sync.ledger.made_from_item = False
-        ledgers_of(batch.entity_type, [record_sync.id]).update(made_from_item=False)
+        SyncMetadata.objects.of(batch.entity_type, [record_sync.id]).update(made_from_item=False)
         done = "They are two; both stay."
     elif value == NEW_RECORD:
         _check_unlinked(batch, item_id)

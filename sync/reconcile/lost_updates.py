@@ -20,8 +20,8 @@ from sync.models import FieldMapping, Intent, IntentState, MondayAccount, SyncMe
 from sync.reconcile.batch import Batch, ChangeEvent, LostUpdate, Outcome, RecordSync, change_events, is_of_mapping
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.monday_side import STALE_READ_WINDOW
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
+from sync.reconcile.sides import STALE_READ_WINDOW
 from sync.records.authors import monday_editor_name, monday_users
 
 MAX_ENTRIES = 10
@@ -441,7 +441,7 @@ def lost_update_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     ]
     for key, shown in record_sync.lost_current.items():
         resolution = record_sync.choice_for(KIND_LOST_UPDATE, key)
-        fields.append(FieldConflict(key, shown, None, resolution.seen_monday if resolution else None))
+        fields.append(FieldConflict(key, shown, None, resolution.monday if resolution else None))
     new = {field.key for field in fields}
     fields += [field for field in reopened_lost_updates(record_sync) if field.key not in new]
     undone = undo_results(record_sync, KIND_LOST_UPDATE)
@@ -490,6 +490,6 @@ def _applied_resolutions(record_sync: RecordSync) -> dict[str, str | None]:
     restored = {
         key: p.convert.display(p.convert.local(p.local_raw)) or None
         for key, p in record_sync.field_plans.items()
-        if p.resolves(KIND_LOST_UPDATE) and p.decision.action is Action.AGREED and not p.blocked_reason
+        if p.resolved_kind == KIND_LOST_UPDATE and p.decision.action is Action.AGREED and not p.blocked_reason
     }
     return record_sync.carried_out_of(KIND_LOST_UPDATE) | restored

@@ -35,8 +35,8 @@ from sync.models import FieldMapping, Intent, IntentState
 from sync.outbox.lease import LeaseLost
 from sync.outbox.pauses import active_pause
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, WorkUnit, may_create_labels, value_to_send
-from sync.reconcile.direction_pauses import unpaused_records
-from sync.reconcile.monday_side import cleared_columns, items_with_npd_ids
+from sync.reconcile.restraints import unpaused_records
+from sync.reconcile.sides import cleared_columns, items_with_npd_ids
 
 INTENT_SECONDS = 10
 """A call is sent within milliseconds of its announcement, or not at all."""
@@ -60,6 +60,13 @@ class Mutation(ABC, Generic[U]):
     @abstractmethod
     def request(self, units: Sequence[U]) -> WriteRequest:
         """Return what is sent; the n-th unit has the alias rn."""
+
+    def changes(self, changes: Sequence[ItemChange], *, create_labels: bool = False) -> WriteRequest:
+        """Return the request that changes these items."""
+        board = self.batch.board
+        return connectors.get(board.link.system).prepare_changes(
+            board.link.board_id, changes, board.columns, board.types, create_labels=create_labels
+        )
 
     @abstractmethod
     def target(self, unit: U) -> tuple[uuid.UUID, str]:
@@ -349,11 +356,8 @@ class Changes(_OfRecord):
     """The values of items that are there."""
 
     def request(self, units: Sequence[RecordSync]) -> WriteRequest:
-        board = self.batch.board
         entries = [ItemChange(f"r{n}", s.item.id, _column_values(self.batch, s)) for n, s in enumerate(units) if s.item]
-        return connectors.get(board.link.system).prepare_changes(
-            board.link.board_id, entries, board.columns, board.types, create_labels=_may_create_labels(units)
-        )
+        return self.changes(entries, create_labels=_may_create_labels(units))
 
 
 class Creates(_OfRecord):
@@ -387,7 +391,6 @@ class SingleValues(_OfRecord):
         self.rest, self.others_done = rest, others_done
 
     def request(self, units: Sequence[RecordSync]) -> WriteRequest:
-        board = self.batch.board
         entries = [
             ItemChange(f"v{n}", record_sync.item.id, {p.mapping.column_id: value_to_send(p)})
             for record_sync in units
@@ -395,13 +398,11 @@ class SingleValues(_OfRecord):
             for n, p in enumerate(self.rest)
         ]
         entries += [
-            ItemChange("npdid", record_sync.item.id, {board.link.npd_id_column: str(record_sync.id)})
+            ItemChange("npdid", record_sync.item.id, {self.batch.link.npd_id_column: str(record_sync.id)})
             for record_sync in units
             if record_sync.item and record_sync.write_npd_id
         ]
-        return connectors.get(board.link.system).prepare_changes(
-            board.link.board_id, entries, board.columns, board.types, create_labels=may_create_labels(self.rest)
-        )
+        return self.changes(entries, create_labels=may_create_labels(self.rest))
 
     def value_refused(self, unit: RecordSync, error: ConnectorError, *, others_done: bool) -> bool:
         return False

@@ -23,11 +23,12 @@ from sync.models import Intent, IntentState, RefusedItem, SyncedModel, SyncMetad
 from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import REPORTED_STATES, Batch, Outcome, WorkUnit, end_jobs
 from sync.reconcile.conflict_reports import cause_of_item
-from sync.reconcile.direction_pauses import defer_item_if_paused
 from sync.reconcile.duplicates import add_duplicate
 from sync.reconcile.field_values import RelatedNotFound, clean_values, item_data, stored_values, update_values
 from sync.reconcile.identity import AS_NEW, ask_item_owner, close_identity_conflicts
-from sync.reconcile.monday_side import (
+from sync.reconcile.removed_items import relink_to_replacement
+from sync.reconcile.restraints import defer_item_if_paused
+from sync.reconcile.sides import (
     STALE_READ_WINDOW,
     as_uuid,
     is_npd_id_known,
@@ -38,7 +39,6 @@ from sync.reconcile.monday_side import (
     records_matching,
     tombstone_of,
 )
-from sync.reconcile.removed_items import relink_to_replacement
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES, enqueue_tombstones
 
 

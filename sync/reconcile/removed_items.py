@@ -38,7 +38,6 @@ from sync.models import (
     WebhookEvent,
 )
 from sync.models import Decision as LoggedDecision
-from sync.reconcile import destructive
 from sync.reconcile.batch import (
     ARCHIVED,
     DELETED,
@@ -53,10 +52,10 @@ from sync.reconcile.batch import (
     RemovedItem,
     shown_of,
 )
-from sync.reconcile.direction_pauses import defer_removed_items
 from sync.reconcile.field_plan import UNREAD, base_after_intents, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import ACTIVE, record_name, stored_values
-from sync.reconcile.monday_side import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
+from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
+from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
 from sync.records.authors import monday_editor_name, monday_users
 
 UNLINK_OPTION = "unlink"
@@ -243,7 +242,7 @@ def rejected_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> dict
 def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """Request approval of these deletions in NPD, and block those that have to wait for it."""
     wanted = {
-        s.id: destructive.DestructiveChange(
+        s.id: DestructiveChange(
             s.id,
             s.record.monday_id or "",
             label=record_name(s.record),
@@ -252,7 +251,7 @@ def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         for s in record_syncs
     }
     changes = list(wanted.values())
-    allowed = batch.in_transaction(lambda: destructive.allowed_changes(batch, GuardKind.RECORDS, changes))
+    allowed = batch.in_transaction(lambda: allowed_changes(batch.link, GuardKind.RECORDS, changes))
     for record_sync in record_syncs:
         removed_item = record_sync.removed_item
         if removed_item is None or wanted[record_sync.id] in allowed:
@@ -337,7 +336,7 @@ def plan_removed_items(batch: Batch) -> None:
     # Deletions that wait for approval are over where by now it is to be something else, or is asked.
     asked = [s.id for s, removed in found if removed.needs_answer and removed.act is not RecordAction.DELETE]
     if asked:
-        retry_on_lock_timeout(lambda: destructive.release_approvals(batch, GuardKind.RECORDS, asked))
+        retry_on_lock_timeout(lambda: release_approvals(batch.link, GuardKind.RECORDS, asked))
     if deletions := [s for s, removed in found if removed.act is RecordAction.DELETE]:
         request_deletions(batch, deletions)
 
@@ -437,7 +436,7 @@ def _action_by_policy(batch: Batch, record_sync: RecordSync, removed_item: Remov
 
 # What settling does with a record whose item is gone: let it make a new item, or delete it in NPD.
 #
-# Unlinking (monday_side.py) goes its own way; here it is only said that it was
+# Unlinking (sides.py) goes its own way; here it is only said that it was
 # done.
 
 

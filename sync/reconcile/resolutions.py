@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,9 +17,9 @@ from sync.kernel.conflict_store import (
     KIND_UNDO,
     ConflictReport,
     FieldConflict,
-    Resolution,
+    OpenConflict,
 )
-from sync.merge import Action, Field, FieldDecision, FieldDirection, FieldResolution
+from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, is_of_mapping
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
 from sync.records.authors import RESTORED_KEY
@@ -30,48 +30,14 @@ _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 _UNDO_REASON = "put back as it was before the conflict was settled"
 
 
-@dataclass(frozen=True)
-class PlannedResolution:
-    """A person's decision on a field that a pass carries out, of a conflict of this `kind`.
-
-    Of an undo `resolved_kind` is the kind of the conflict that is to be open again. `seen` is what the person saw,
-    `text` what they typed, or what was lost and is taken back.
-    """
-
-    kind: str
-    resolution: Resolution
-    seen: FieldConflict | None = None
-    text: str = ""
-    resolved_kind: str = ""
-
-    @property
-    def choose(self) -> str:
-        """What was chosen: npd, monday, base or custom; what is taken back counts as typed."""
-        return {KIND_UNDO: "undo", KIND_LOST_UPDATE: "custom"}.get(self.kind, self.resolution.choose)
-
-    @property
-    def before(self) -> Mapping[str, Any]:
-        """Of an undo: the raw values that stood on each side, and the base."""
-        before: Mapping[str, Any] = self.resolution.inverse["before"]
-        return before
-
-    @property
-    def after(self) -> Mapping[str, Any]:
-        """Of an undo: the base pair that settling left."""
-        after: Mapping[str, Any] = self.resolution.inverse["after"]
-        return after
-
-
 class _CannotUndo(Exception):
     """The inverse can't be carried out; the message says why."""
 
 
-def undo_request_of(record_sync: RecordSync, key: str) -> PlannedResolution | None:
-    """Return the wish to undo how this field was settled, if anybody has it."""
-    for one in record_sync.conflicts:
-        if one.kind == KIND_UNDO and key in one.resolutions and one.resolutions[key].inverse:
-            return PlannedResolution(KIND_UNDO, one.resolutions[key], resolved_kind=one.resolved_kind)
-    return None
+def undo_request_of(record_sync: RecordSync, key: str) -> OpenConflict | None:
+    """Return the settled conflict in which this field is to be put back, if anybody wants that."""
+    requests = [one for one in record_sync.conflicts if one.kind == KIND_UNDO and key in one.resolutions]
+    return next((one for one in requests if one.inverse.get(key)), None)
 
 
 def inverse_of(record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
@@ -89,7 +55,7 @@ def plan_undo(
     if request is None:
         return None
     try:
-        _check_unchanged(record_sync, field_plan, field, request, item)
+        _check_unchanged(record_sync, field_plan, field, request.inverse[field.key], item)
         return _plan_inverse(batch, record_sync, field_plan, field, request)
     except UnknownValue as unknown:
         reason = f"A value of then is not known any more: {unknown}."
@@ -100,9 +66,9 @@ def plan_undo(
 
 
 def _check_unchanged(
-    record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: PlannedResolution, item: Item
+    record_sync: RecordSync, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
 ) -> None:
-    mapping, convert, after = field_plan.mapping, field_plan.convert, request.after
+    mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
     if not after or after["item"] != item.id or not is_of_mapping(after, mapping):
         raise _CannotUndo("It is another item or column since, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
@@ -114,16 +80,16 @@ def _check_unchanged(
     if field.remote != convert.remote(after["remote"]):
         # Our own call, whose answer was lost, may have put back Monday's half already.
         sent = [entry for intent in record_sync.intents if (entry := intent.values.get(field.key))]
-        is_half_undone = field.remote == convert.remote(request.before["remote"])
+        is_half_undone = field.remote == convert.remote(inverse["before"]["remote"])
         if not is_half_undone or all(convert.local(entry["local"]) != field.remote for entry in sent):
             raise _CannotUndo("Monday's value has changed since, so nothing was put back.")
 
 
 def _plan_inverse(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: PlannedResolution
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, request: OpenConflict
 ) -> FieldPlan:
     """Give the field the raw values that go to either side; raises _CannotUndo, RelatedNotFound, UnknownValue, …"""
-    convert, record, before = field_plan.convert, record_sync.record, request.before
+    convert, record, before = field_plan.convert, record_sync.record, request.inverse[field.key]["before"]
     local, remote = convert.local(before["local"]), convert.remote(before["remote"])
     write_raw = send_raw = None
     if local != field.local:
@@ -147,7 +113,7 @@ def _plan_inverse(
     else:
         action = Action.NOTHING if write_raw is None else Action.PULL
     decision = FieldDecision(field.key, action, _UNDO_REASON, overrides=True)
-    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolution=request)
+    return replace(field_plan, decision=decision, send_raw=send_raw, write_raw=write_raw, resolves=request)
 
 
 def undo_context(record_syncs: Iterable[RecordSync]) -> dict[str, Any]:
@@ -156,7 +122,7 @@ def undo_context(record_syncs: Iterable[RecordSync]) -> dict[str, Any]:
         str(record_sync.id): [
             field_of(record_sync.record, name).attname
             for field_plan in record_sync.field_plans.values()
-            if field_plan.resolves(KIND_UNDO) and field_plan.write_raw is not None
+            if field_plan.resolved_kind == KIND_UNDO and field_plan.write_raw is not None
             for name in field_plan.mapping.fields
         ]
         for record_sync in record_syncs
@@ -169,13 +135,13 @@ def reopened_conflicts(record_sync: RecordSync, kind: str) -> list[FieldConflict
     """Return the fields of this kind that this pass has put back: they are in conflict again."""
     found = []
     for key, field_plan in record_sync.field_plans.items():
-        request, shown = field_plan.resolution, None
+        request, shown = field_plan.resolves, None
         if request and request.resolved_kind == kind and (KIND_UNDO, key) in record_sync.carried_out:
-            base, choice = request.before["base"] if kind == KIND_FIELDS else None, request.resolution
+            base = request.inverse[key]["before"]["base"] if kind == KIND_FIELDS else None
             with suppress(UnknownValue):
                 shown = field_plan.convert.display(field_plan.convert.local(base["local"])) if base else None
-            why = "Its resolution was undone."
-            found.append(FieldConflict(key, choice.seen_npd, shown or None, choice.seen_monday, why))
+            choice = request.resolutions[key]
+            found.append(FieldConflict(key, choice.npd, shown or None, choice.monday, "Its resolution was undone."))
     return found
 
 
@@ -187,8 +153,8 @@ def overruled_values(record_sync: RecordSync) -> Iterator[FieldConflict]:
         if (KIND_UNDO, key) not in record_sync.handed_back or request is None or not is_agreed:
             continue
         current = p.display_local(p.write_raw if p.decision.action is Action.PULL else p.local_raw) or None
-        choice = request.resolution
-        seen_values = {"monday": ("Monday's", choice.seen_monday), "npd": ("NPD's", choice.seen_npd)}
+        choice = request.resolutions[key]
+        seen_values = {"monday": ("Monday's", choice.monday), "npd": ("NPD's", choice.npd)}
         seen_values.pop(choice.choose, None)
         overruled = [(whose, value) for whose, value in seen_values.values() if (value or None) != current]
         if overruled:
@@ -208,74 +174,69 @@ class _NotNow(Exception):
     """A choice can't be carried out; the message says why."""
 
 
-Pick = tuple[FieldResolution | None, PlannedResolution | None]
-
-
-def resolution_of(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Pick:
-    """Return what a person picked for the field, if anybody has and what they saw still stands."""
-    for kind, pick in ((KIND_LOST_UPDATE, _of_lost), (KIND_FIELDS, _of_conflict)):
-        resolution = record_sync.choice_for(kind, field.key)
-        if resolution is None:
+def with_resolution(
+    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field
+) -> tuple[FieldPlan, Field]:
+    """Give the field what a person decided of it, if anybody has and what they saw still stands."""
+    for kind, check in ((KIND_LOST_UPDATE, _check_lost), (KIND_FIELDS, _check_conflict)):
+        conflict = record_sync.resolved_conflict(kind, field.key)
+        if conflict is None:
             continue
+        resolved, resolution = replace(field_plan, resolves=conflict), conflict.resolutions[field.key]
         try:
-            picked, planned = pick(batch, record_sync, field_plan, field, resolution)
+            typed = check(batch, record_sync, resolved, field)
         except (_NotNow, ValueError, RelatedNotFound) as reason:
             record_sync.handed_back[kind, field.key] = str(reason)
             continue
-        if picked is not None:
-            return picked, planned
-    return None, None
+        if (kind, field.key) not in record_sync.carried_out:
+            is_lost = kind == KIND_LOST_UPDATE
+            return resolved, replace(field, resolution=resolution, typed=typed, anew=is_lost)
+    return field_plan, field
 
 
-def _of_conflict(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, resolution: Resolution
-) -> Pick:
-    """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's."""
-    choose, text = resolution.choose, resolution.value or ""
+def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Canonical:
+    """A choice holds for exactly the values that its author saw, or for what our own call has made of Monday's.
+
+    Return the value that was typed; raises _NotNow, ValueError, RelatedNotFound.
+    """
+    resolution, choose = field_plan.resolution, field_plan.choose
     chosen, source = _SOURCE.get(field.way, (choose, ""))
     if chosen != choose:
         raise _NotNow(
             f"“{field_plan.mapping.label}” comes from {source} only by now, so only {source}'s value can be chosen. "
             "Change the direction first."
         )
-    npd, _, monday = display_sides(field_plan, field)
-    if field_plan.confirmed_entry is not None:
-        monday = resolution.seen_monday or None
-    if (npd, monday) != (resolution.seen_npd or None, resolution.seen_monday or None):
+    shown = as_conflict(field_plan)
+    monday = shown.monday if field_plan.confirmed_entry is None else resolution.monday or None
+    if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
         raise _NotNow("The values changed after you chose. Look at them again and choose anew.")
     if choose == "base" and field.base is None:
         raise _NotNow(
             "Both sides never agreed on a value in this column, so there is no value to go back to. Choose another."
         )
-    value = None
-    if choose == "custom":
-        value = field_plan.convert.local(_typed(batch, record_sync, field_plan, text))
-    seen = as_conflict(field_plan, field, "")
-    return FieldResolution(choose, value), PlannedResolution(KIND_FIELDS, resolution, seen, text)
+    return field_plan.convert.local(typed_values(batch, record_sync, field_plan)) if choose == "custom" else None
 
 
 _SOURCE = {FieldDirection.TO_MONDAY: ("npd", "NPD"), FieldDirection.TO_NPD: ("monday", "Monday")}
 
 
-def _of_lost(
-    batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field, resolution: Resolution
-) -> Pick:
-    """What was lost stays lost, or is written anew to both sides."""
+def _check_lost(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> Canonical:
+    """What was lost stays lost, or is written anew to both sides: return that value; raises as above."""
+    resolution = field_plan.resolution
     shown = {field_plan.convert.display(value) or None for value in (field.local, field.remote)}
-    current = resolution.seen_npd or None
+    current = resolution.npd or None
     if resolution.choose == "npd":
         _must_show(record_sync, field_plan, field, shown == {current})
         record_sync.carried_out[KIND_LOST_UPDATE, field.key] = current
-        return None, None
+        return None
     if resolution.choose not in ("monday", "custom"):
         raise _NotNow("There is no last agreed value to go back to.")
     if field.way is not FieldDirection.BOTH:
         raise _NotNow("The field flows one way only; change its direction first.")
-    text = (resolution.seen_monday if resolution.choose == "monday" else resolution.value) or ""
-    value = field_plan.convert.local(_typed(batch, record_sync, field_plan, text))
+    value = field_plan.convert.local(typed_values(batch, record_sync, field_plan))
     # Half of it may stand already, where the call's answer was lost.
     _must_show(record_sync, field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
-    return FieldResolution("custom", value, anew=True), PlannedResolution(KIND_LOST_UPDATE, resolution, text=text)
+    return value
 
 
 def _must_show(record_sync: RecordSync, field_plan: FieldPlan, field: Field, is_unchanged: bool) -> None:
@@ -284,30 +245,32 @@ def _must_show(record_sync: RecordSync, field_plan: FieldPlan, field: Field, is_
         raise _NotNow(STALE_RESOLUTION)
 
 
-def _typed(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, text: str) -> dict[str, Any]:
-    """Return the raw values of what a person typed; raises ValueError, RelatedNotFound, both in words."""
-    return parse_input(field_plan.convert, record_sync.record, field_plan.mapping.fields, text, batch.related)
+def typed_values(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan) -> dict[str, Any]:
+    """Return the raw values of what a person typed, or takes back; raises ValueError, RelatedNotFound, in words."""
+    resolution, mapping = field_plan.resolution, field_plan.mapping
+    text = (resolution.monday if resolution.choose == "monday" else resolution.value) or ""
+    return parse_input(field_plan.convert, record_sync.record, mapping.fields, text, batch.related)
 
 
-def as_conflict(field_plan: FieldPlan, field: Field, reason: str) -> FieldConflict:
-    """Return the field's values as a conflict shows them."""
-    npd, base, monday = display_sides(field_plan, field)
-    return FieldConflict(key=field.key, npd=npd, base=base, monday=monday, reason=reason)
-
-
-def display_sides(field_plan: FieldPlan, field: Field) -> tuple[str | None, str | None, str | None]:
+def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
     """Return NPD's, the last agreed and Monday's value as a person reads them, None where there is none.
 
     Two related records of one name are told apart by their items.
     """
-    values = (field.local, field.base.local if field.base else None, field.remote)
-    displayed = [field_plan.convert.display(value) or None for value in values]
+    convert, base = field_plan.convert, field_plan.base
+    values = (
+        convert.local(field_plan.local_raw),
+        convert.local(base["local"]) if base else None,
+        convert.remote(field_plan.remote_raw),
+    )
+    displayed = [convert.display(value) or None for value in values]
     ambiguous = {
         text for text in displayed if text and len({v for v, s in zip(values, displayed, strict=True) if s == text}) > 1
     }
-    if field_plan.convert.column_type == "board_relation":
+    if convert.column_type == "board_relation":
         displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
-    return displayed[0], displayed[1], displayed[2]
+    npd, agreed, monday = displayed
+    return FieldConflict(field_plan.mapping.key, npd, agreed, monday, reason)
 
 
 # What a pass tells the store of conflicts about settled ones that were to be undone.

@@ -23,18 +23,22 @@ from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, KIND_UNDO,
 from sync.kernel.db import retry_on_lock_timeout
 from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs, ledgers_of
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
 from sync.reconcile.conflict_reports import conflict_reports, decisions_with_cause, fields_in_conflict, undecided_fields
-from sync.reconcile.destructive import finish_approvals
-from sync.reconcile.direction_pauses import enqueue_paused, has_local_writes, unpaused_records
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
 from sync.reconcile.field_values import ACTIVE, still_holds, update_values
 from sync.reconcile.identity import exclude_matches
 from sync.reconcile.lost_updates import open_lost_updates, store_lost_updates
-from sync.reconcile.monday_side import enqueue_pointing, settle_unlink, store_awaited
 from sync.reconcile.removed_items import apply_removed_item, finish_deleted, note_unlinked
-from sync.reconcile.resolutions import PlannedResolution, reopened_lost_updates, undo_context
-from sync.reconcile.write_loops import store_write_loops
+from sync.reconcile.resolutions import reopened_lost_updates, undo_context
+from sync.reconcile.restraints import (
+    enqueue_paused,
+    finish_approvals,
+    has_local_writes,
+    store_write_loops,
+    unpaused_records,
+)
+from sync.reconcile.sides import enqueue_pointing, settle_unlink, store_awaited
 from sync.records.blocked_fields import KEPT_BY, LEFT_OUT, SIDE_LIMIT, SIDE_MONDAY, is_blocking
 from sync.records.tombstones import enqueue_tombstones, set_late_item
 
@@ -98,7 +102,7 @@ def lock_ledgers(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
     """Lock the records' sync state rows in the order of their ids, made where they are missing."""
     missing = [SyncMetadata(entity_type=batch.entity_type, entity_id=str(i), system="monday") for i in ids]
     SyncMetadata.objects.bulk_create(missing, ignore_conflicts=True)
-    rows = ledgers_of(batch.entity_type, ids).select_for_update().order_by("entity_id")
+    rows = SyncMetadata.objects.of(batch.entity_type, ids).select_for_update().order_by("entity_id")
     return {row.entity_id: row for row in rows}
 
 
@@ -159,11 +163,6 @@ def blocked_fields(record_sync: RecordSync) -> dict[str, Any]:
     return found
 
 
-def has_blocked_field(blocked: Mapping[str, Any]) -> bool:
-    """Whether a field is blocked that should flow."""
-    return any(entry.get("side") != LEFT_OUT for entry in blocked.values())
-
-
 def _ledger_conflicts(record_sync: RecordSync, before: dict[str, Any]) -> dict[str, Any]:
     if not record_sync.record.may_sync:
         return {}
@@ -214,9 +213,9 @@ def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         batch.records.filter(pk__in=found).update(sync_status=status, **synced_at)
         settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
-        ledgers_of(batch.entity_type, found).update(sync_status=_LEDGER_STATUS[status], **settled_at)
+        SyncMetadata.objects.of(batch.entity_type, found).update(sync_status=_LEDGER_STATUS[status], **settled_at)
     if failed:
-        ledgers_of(batch.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)
+        SyncMetadata.objects.of(batch.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)
 
 
 def _sync_status(record_sync: RecordSync, has_open_work: bool) -> RecordSyncStatus:
@@ -443,8 +442,9 @@ def settled_field(  # noqa: PLR0911 - a table
         return FieldSettlement(base=field_plan.base if record_sync.item is not None else None)
     action = field_plan.decision.action
     sent = field_plan.send_raw is not None and record_sync.written_item is not None
-    if field_plan.resolution is not None and field_plan.resolves(KIND_UNDO):
-        return _settle_undo(field_plan, field_plan.resolution, record, item, sent=sent)
+    if field_plan.resolves is not None and field_plan.resolved_kind == KIND_UNDO:
+        inverse = field_plan.resolves.inverse[field_plan.mapping.key]
+        return _settle_undo(field_plan, inverse["before"]["base"], record, item, sent=sent)
     if action is Action.PUSH and sent:
         return _settle_push(field_plan, item)
     if action is Action.PULL or (action is Action.BOTH and sent):
@@ -459,7 +459,7 @@ def settled_field(  # noqa: PLR0911 - a table
 
 
 def _settle_undo(
-    field_plan: FieldPlan, request: PlannedResolution, record: SyncedModel, item: Item, *, sent: bool
+    field_plan: FieldPlan, base: Mapping[str, Any] | None, record: SyncedModel, item: Item, *, sent: bool
 ) -> FieldSettlement:
     """Undo how the field was settled, only where both sides still are as they were when that was planned.
 
@@ -472,7 +472,7 @@ def _settle_undo(
     if field_plan.write_raw is not None and not still_holds(record, field_plan.local_raw):
         return _OVERTAKEN
     values = update_values(type(record), field_plan.write_raw) if field_plan.write_raw is not None else {}
-    return FieldSettlement(values, base=dict(request.before["base"] or {}), altered="", resolved=True)
+    return FieldSettlement(values, base=base or {}, altered="", resolved=True)
 
 
 def _settle_push(field_plan: FieldPlan, item: Item) -> FieldSettlement:
@@ -529,14 +529,14 @@ def _answered_value(field_plan: FieldPlan, item: Item) -> Any:
 
 def _write_field(record_sync: RecordSync, field_plan: FieldPlan, found: FieldSettlement) -> Mapping[str, Any]:
     """Write what was computed of a field, but for the record's own values: these are returned."""
-    key, ledger, resolution = field_plan.mapping.key, record_sync.ledger, field_plan.resolution
+    key, ledger = field_plan.mapping.key, record_sync.ledger
     if found.base is not None:
         _move_base(ledger, key, found.base)
     if found.altered is not None:
         ledger.altered.pop(key, None)
         if found.altered:
             ledger.altered[key] = {"reason": found.altered}
-    if resolution is None and found.moved is not None:
+    if not field_plan.resolves and found.moved is not None:
         # What a person chose stands in the history of its conflict already.
         kind, how, before, after = found.moved
         was = f" (was “{before}”)" if before else ""
@@ -549,8 +549,8 @@ def _write_field(record_sync: RecordSync, field_plan: FieldPlan, found: FieldSet
             overridden=field_plan.decision.overrides,
             **(values_of_pull(field_plan) if kind == "pull" else values_of_push(field_plan)),
         )
-    if resolution is not None and found.resolved:
-        record_sync.carried_out[resolution.kind, key] = found.result or None
+    if field_plan.resolves and found.resolved:
+        record_sync.carried_out[field_plan.resolved_kind, key] = found.result or None
     if found.overtaken:
         record_sync.enqueue()
     record_sync.unconfirmed = record_sync.unconfirmed or found.keeps_intent

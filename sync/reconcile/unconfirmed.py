@@ -31,8 +31,8 @@ from sync.reconcile.duplicates import creator_of
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.lost_updates import EVENT_WINDOW
-from sync.reconcile.monday_side import items_with_npd_ids, npd_id_of
 from sync.reconcile.mutations import IDEMPOTENCY_MINUTES, is_create
+from sync.reconcile.sides import items_with_npd_ids, npd_id_of
 from sync.records.tombstones import set_late_item
 
 
@@ -245,27 +245,23 @@ def link_created(board: BoardContext, intent: Intent, item: Item, owner: UUID | 
 
 def _look_again(lease: Lease, intents: Sequence[Intent]) -> None:
     """Look for them once more after the time in which the call may land; then each is made anew, as its job says."""
-    with lease.transaction():
-        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
-            looks=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS)
-        )
+    _update_intents(lease, intents, looks=1, deadline=SyncNow() + timedelta(seconds=settings.MONDAY_SETTLE_SECONDS))
 
 
 def _defer_intents(lease: Lease, intents: Sequence[Intent], seconds: float | None = None) -> None:
     """Nothing can be told yet: the records stay unclaimed, and are looked for again."""
     wait = settings.MONDAY_SETTLE_SECONDS if seconds is None else seconds
-    with lease.transaction():
-        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
-            deadline=SyncNow() + timedelta(seconds=wait)
-        )
+    _update_intents(lease, intents, deadline=SyncNow() + timedelta(seconds=wait))
 
 
 def _void_creates(lease: Lease, intents: Sequence[Intent]) -> None:
     """Certainly not made: the next pass makes each anew, from what its record says then, under a key of its own."""
+    _update_intents(lease, intents, state=IntentState.VOID, looks=1, settled_at=SyncNow())
+
+
+def _update_intents(lease: Lease, intents: Sequence[Intent], **values: Any) -> None:
     with lease.transaction():
-        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(
-            state=IntentState.VOID, looks=1, settled_at=SyncNow()
-        )
+        Intent.objects.filter(pk__in=[intent.pk for intent in intents]).update(**values)
 
 
 def _may_resend(board: BoardContext, intents: Sequence[Intent]) -> bool:

@@ -117,9 +117,7 @@ def foreseen_records(link: BoardLink, kind: GuardKind) -> Iterable[UUID]:
         return pending.exclude(monday_id=None).values_list("entity_id", flat=True)
     if kind == GuardKind.RECORDS and link.item_gone == ItemGone.DELETE:
         # Each of these records will be deleted by the board's policy.
-        removed = SyncMetadata.objects.filter(
-            entity_type=link.entity_type, system="monday", gone_since__gt=SyncNow() - HOUR
-        )
+        removed = SyncMetadata.objects.of(link.entity_type).filter(gone_since__gt=SyncNow() - HOUR)
         return [UUID(entity_id) for entity_id in removed.values_list("entity_id", flat=True)]
     return []
 
@@ -229,7 +227,7 @@ def release_obsolete(entity_type: str | None = None) -> int:
         ended += _close_requests(acts.exclude(Exists(records)), carried_out=True)
         # A record that is unlinked, unsynced, or whose item was restored needs no deletion.
         unlinked = records.filter(Q(monday_id=None) | unsynced())
-        ledgers = SyncMetadata.objects.filter(entity_type=spec.entity_type, system="monday", gone_since=None)
+        ledgers = SyncMetadata.objects.of(spec.entity_type).filter(gone_since=None)
         restored = ledgers.filter(entity_id=Cast(OuterRef("entity_id"), TextField()))
         ended += _close_requests(acts.filter(Exists(unlinked) | Exists(restored)))
 

@@ -192,6 +192,6 @@ def _with_blocked(entity_type: str, more: str = "") -> Q:
     """The records with a field that keeps them from being in sync (`is_blocking` says the same of one entry)."""
     path = Value(f'$.* ? (!exists(@.left_by) && !(@.side == "left out") {more})')
     blocks = Func(F("held"), path, template="jsonb_path_exists(%(expressions)s::jsonpath)", output_field=BooleanField())
-    rows = SyncMetadata.objects.filter(entity_type=entity_type, system="monday").exclude(held={}).filter(blocks)
+    rows = SyncMetadata.objects.of(entity_type).exclude(held={}).filter(blocks)
     # The ledger names records as text; asked so, all of them are read once, by their index.
     return Q(In(Cast(F("pk"), TextField()), rows.values("entity_id")))

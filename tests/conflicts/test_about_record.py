@@ -86,8 +86,8 @@ def test_a_chosen_option_is_stored_and_reaches_the_engine_with_what_was_seen(
     assert pick(conflict, ada, "custom", "unlink").is_being_applied
     (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
     choice = found.resolutions[RECORD_KEY]
-    assert (choice.choose, choice.value, choice.seen_npd) == ("custom", "unlink", WHAT)
-    assert choice.seen == {"role_title": ("Admiral", None)}
+    assert (choice.choose, choice.value, choice.npd) == ("custom", "unlink", WHAT)
+    assert choice.seen == {"role_title": ["Admiral", None]}
     row = SyncQueue.objects.get()
     assert (row.entity_id, row.priority, row.causes) == (contact.pk, Priority.PERSON, Cause.PERSON)
     assert "Chose “Unlink”" in Decision.objects.get(kind="conflict_chosen").sentence

@@ -13,8 +13,8 @@ from conflicts.presenter import conflict_progress
 from conflicts.resolution import resolve
 from npd.models import Contact
 from sync.clock import sync_now
-from sync.kernel import conflict_store
-from sync.kernel.conflict_store import ConflictReport, FieldConflict
+from sync.kernel.conflict_store import ConflictReport, FieldConflict, current_store
+from sync.merge import Resolution
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
 
@@ -29,7 +29,7 @@ def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[st
 
 
 def test_the_engine_meets_this_desk() -> None:
-    assert isinstance(conflict_store.current_store(), DatabaseConflictStore)
+    assert isinstance(current_store(), DatabaseConflictStore)
 
 
 def test_a_finding_opens_a_conflict_keyed_by_field(contact: Contact) -> None:
@@ -68,9 +68,7 @@ def test_a_stored_choice_reaches_the_engine_with_the_values_seen(contact: Contac
     record(finding(contact, PHONE, ROLE))
     choose(contact, ada, PHONE, phone={"choose": "custom", "value": "+44 20 7946 0001"})
     (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
-    assert dict(found.resolutions) == {
-        "phone": conflict_store.Resolution("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)
-    }
+    assert dict(found.resolutions) == {"phone": Resolution("custom", "+44 20 7946 0001", PHONE.npd, PHONE.monday)}
 
 
 def test_values_are_brought_up_to_date_and_fields_join_and_leave(contact: Contact) -> None:
@@ -216,7 +214,7 @@ def test_values_that_move_without_a_rejection_leave_the_choice_to_the_engine(con
     choose(contact, ada, PHONE, phone={"choose": "npd"})
     record(finding(contact, replace(PHONE, monday="+44 20 7946 1111")))
     (found,) = DatabaseConflictStore().open_conflicts("contact", [contact.pk])[contact.pk]
-    assert found.resolutions["phone"].seen_monday == PHONE.monday
+    assert found.resolutions["phone"].monday == PHONE.monday
 
 
 def test_the_author_may_be_gone_by_the_time_the_choice_is_applied(contact: Contact, ada: User) -> None:

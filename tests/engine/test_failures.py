@@ -166,18 +166,11 @@ def test_a_create_whose_answer_was_lost_makes_one_item(world: World, moment: str
     world.work()
     world.settle()
     assert sorted(item["name"] for item in world.sandbox.items()) == [f"P{n}" for n in range(5)]
-    assert {world.status(c) for c in contacts} == {"synced"}
-    assert not Intent.objects.filter(state="open").exists()
-
-
-def test_a_create_is_sent_again_under_its_own_key(world: World) -> None:
-    world.contact("Ann")
-    world.sandbox.faults({"timeout": "before"})
-    world.work()
-    world.settle()
     creates = [c for c in world.sandbox.calls() if "create_item" in c["fields"]]
     assert len({c["idempotency_key"] for c in creates}) == 1
     assert not any(c["different_body"] for c in creates)
+    assert {world.status(c) for c in contacts} == {"synced"}
+    assert not Intent.objects.filter(state="open").exists()
 
 
 def test_a_lost_create_of_a_record_that_changed_meanwhile_is_brought_up_to_date(world: World) -> None:

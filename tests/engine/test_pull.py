@@ -7,7 +7,7 @@ import pytest
 from npd.models import Contact, ContactEvent, Organization
 from sync import reconcile
 from sync.models import Decision, FieldMapping
-from sync.reconcile import npd_side
+from sync.reconcile import sides
 from tests.support.world import World, mail
 
 
@@ -176,7 +176,7 @@ def test_a_save_of_an_unmapped_field_does_not_swallow_a_webhook_that_comes_betwe
     organization = Organization.objects.create(name="O", sync_enabled=False)
     Contact.objects.filter(pk=contact.pk).update(organization=organization)
     world.edit(contact, "role_title", "Edited")
-    original = npd_side.load
+    original = sides.load
 
     def late(*args: Any) -> None:
         monkeypatch.setattr(reconcile, "load", original)

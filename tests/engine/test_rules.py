@@ -1,6 +1,6 @@
 """The rules that decide without asking: NPD wins, Monday wins, the newer edit, lists united."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from npd.models import Contact, Organization
 from sync import connectors, registry
 from sync.boards.board_setup import set_up
 from sync.limits import metered_client
-from sync.models import Decision, FieldMapping
+from sync.models import Decision, FieldMapping, WebhookEvent
 from tests.engine.test_lost_updates import take
 from tests.engine.test_relations import add_column, adopt
 from tests.support.world import World
@@ -23,12 +23,12 @@ def rule(key: str, which: str, *, column: str = "rule") -> None:
     FieldMapping.objects.filter(key=key).update(**{column: which})
 
 
-def edited_in_npd(contact: Contact, *, seconds_ago: int, **values: str) -> None:
+def edited_in_npd(contact: Contact, *, seconds_ago: int = 0, at: datetime | None = None, **values: str) -> None:
     """An edit as NPD's history would tell of it by now; the database's own clock can't be moved."""
     Contact.objects.filter(pk=contact.pk).update(**values)
     [history] = event_models(tracks_model=Contact)
     newest = history._default_manager.filter(pgh_obj_id=contact.pk).latest("pgh_id")
-    at = newest.pgh_created_at - timedelta(seconds=seconds_ago)
+    at = at or newest.pgh_created_at - timedelta(seconds=seconds_ago)
     history._default_manager.filter(pk=newest.pk).update(pgh_created_at=at)
 
 
@@ -91,7 +91,12 @@ def test_edits_within_five_seconds_are_asked_about(world: World) -> None:
     rule("role_title", "newest")
     world.edit(contact, "role_title", "Theirs")
     world.deliver()
-    world.save(contact, role_title="Ours")
+    told = connectors.get().parse_event(WebhookEvent.objects.latest("id").body)
+    theirs = told.changed_at or told.happened_at
+    assert theirs is not None
+    # However long the machine took from the one edit to the other.
+    edited_in_npd(contact, at=theirs + timedelta(seconds=4), role_title="Ours")
+    world.work()
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
     assert "within 5 seconds" in conflict.notes["role_title"]
 

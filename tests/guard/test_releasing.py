@@ -12,7 +12,7 @@ from npd.models import Contact
 from sync.choices import GuardKind, GuardState, ItemGone
 from sync.clock import SyncNow
 from sync.models import BoardLink, GuardedAct, SyncMetadata, Tombstone
-from sync.reconcile.destructive import DestructiveChange, allowed_changes, rejected_records, release_approvals
+from sync.reconcile.restraints import DestructiveChange, allowed_changes, rejected_records, release_approvals
 from sync.records.approvals import ApprovalLimit, release_obsolete
 
 pytestmark = pytest.mark.django_db

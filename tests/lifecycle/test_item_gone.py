@@ -40,9 +40,8 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
 # --- the quiet time ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "delete"])
-def test_nothing_is_done_before_the_quiet_time_is_over(world: World, policy: str) -> None:
-    set_policy(policy)
+def test_nothing_is_done_before_the_quiet_time_is_over(world: World) -> None:
+    set_policy("delete")
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
     mutations = world.calls("mutation")
@@ -56,11 +55,10 @@ def test_nothing_is_done_before_the_quiet_time_is_over(world: World, policy: str
     assert "restore it" in note
 
 
-@pytest.mark.parametrize("how", ["archive", "delete"])
-def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World, how: str) -> None:
+def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> None:
     set_policy("delete")
     contact = world.linked(role_title="Boss")
-    item = take_away(world, contact, how)
+    item = take_away(world, contact)
     set_fields(contact, role_title="Chair")
     world.work()
     world.sandbox.act("restore", item_id=item)
@@ -244,9 +242,8 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 # --- there, changed since the base | archived or deleted --------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["ask", "delete"])
-def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World, policy: str) -> None:
-    set_policy(policy)
+def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World) -> None:
+    set_policy("delete")
     contact = world.linked(role_title="Boss")
     take_away(world, contact)
     set_fields(contact, role_title="Chair")
@@ -425,11 +422,10 @@ def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them
 # --- there | not returned when asked by id ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["delete", "create"])
 def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_deleted(
-    world: World, monkeypatch: pytest.MonkeyPatch, policy: str
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_policy(policy)
+    set_policy("delete")
     contact = world.linked(role_title="Boss")
     hide(world, monkeypatch, contact.monday_id)
     world.look(contact)
@@ -470,9 +466,8 @@ def test_a_deleted_item_that_monday_forgets_stays_deleted(world: World, monkeypa
 # --- there | on another board -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("policy", ["delete", "create"])
-def test_there_on_another_board_is_said_and_asked(world: World, policy: str) -> None:
-    set_policy(policy)
+def test_there_on_another_board_is_said_and_asked(world: World) -> None:
+    set_policy("delete")
     contact = world.linked(role_title="Boss")
     item, home = contact.monday_id, world.board_id()
     other = next(b for b in world.sandbox.boards() if b["id"] != home)
@@ -544,11 +539,10 @@ def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) 
     assert Contact.objects.filter(pk=contact.pk).exists()
 
 
-@pytest.mark.parametrize("off", [{"sync_enabled": False}, {"sync_direction": "none"}])
-def test_a_record_without_sync_is_not_looked_at(world: World, off: dict[str, Any]) -> None:
+def test_a_record_without_sync_is_not_looked_at(world: World) -> None:
     set_policy("delete")
     contact = world.linked()
-    set_fields(contact, **off)
+    set_fields(contact, sync_enabled=False)
     world.work()
     calls = world.calls()
     take_away(world, contact)

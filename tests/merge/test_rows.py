@@ -2,7 +2,7 @@
 
 import pytest
 
-from sync.merge import Action, Base, Field, FieldDirection, FieldResolution, Rule, decide_field
+from sync.merge import Action, Base, Field, FieldDirection, Resolution, Rule, decide_field
 
 B = Base("old", "old")
 
@@ -84,32 +84,33 @@ def test_a_field_without_direction_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("picked", "action", "value"),
+    ("choose", "typed", "action", "value"),
     [
-        (FieldResolution("npd"), Action.PUSH, None),
-        (FieldResolution("monday"), Action.PULL, None),
-        (FieldResolution("base"), Action.BOTH, "old"),
-        (FieldResolution("custom", "typed"), Action.BOTH, "typed"),
-        (FieldResolution("custom", "mine"), Action.PUSH, None),
-        (FieldResolution("custom", "theirs"), Action.PULL, None),
+        ("npd", None, Action.PUSH, None),
+        ("monday", None, Action.PULL, None),
+        ("base", None, Action.BOTH, "old"),
+        ("custom", "typed", Action.BOTH, "typed"),
+        ("custom", "mine", Action.PUSH, None),
+        ("custom", "theirs", Action.PULL, None),
     ],
 )
-def test_a_persons_choice_is_carried_out(picked: FieldResolution, action: Action, value: str | None) -> None:
-    decision = decide_field(field("mine", "theirs", picked=picked))
+def test_a_persons_choice_is_carried_out(choose: str, typed: str | None, action: Action, value: str | None) -> None:
+    decision = decide_field(field("mine", "theirs", resolution=Resolution(choose), typed=typed))
     assert (decision.action, decision.value) == (action, value)
 
 
 def test_a_choice_counts_also_where_only_one_side_moved() -> None:
     """As with an address that was edited on the board and can't be split."""
-    assert decide_field(field("old", "theirs", picked=FieldResolution("npd"))).action is Action.PUSH
-    assert decide_field(field("mine", "old", picked=FieldResolution("monday"))).action is Action.PULL
+    assert decide_field(field("old", "theirs", resolution=Resolution("npd"))).action is Action.PUSH
+    assert decide_field(field("mine", "old", resolution=Resolution("monday"))).action is Action.PULL
 
 
 @pytest.mark.parametrize("way", [FieldDirection.TO_MONDAY, FieldDirection.TO_NPD])
 def test_a_choice_writes_nothing_against_a_direction(way: FieldDirection) -> None:
     mirrored = decide_field(field("mine", "theirs", way=way)).action
-    assert decide_field(field("mine", "theirs", way=way, picked=FieldResolution("custom", "typed"))).action is mirrored
+    chosen = field("mine", "theirs", way=way, resolution=Resolution("custom"), typed="typed")
+    assert decide_field(chosen).action is mirrored
 
 
 def test_choosing_the_last_agreed_value_where_there_was_none_asks_again() -> None:
-    assert decide_field(field("mine", "theirs", None, picked=FieldResolution("base"))).action is Action.CONFLICT
+    assert decide_field(field("mine", "theirs", None, resolution=Resolution("base"))).action is Action.CONFLICT

@@ -24,8 +24,7 @@ from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_values import BoardContext
 from sync.reconcile.identity import identify
-from sync.reconcile.monday_side import match_text, match_text_of_item, npd_id_of
-from sync.reconcile.npd_side import load
+from sync.reconcile.sides import load, match_text_of_item, match_text_of_record, npd_id_of
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
@@ -67,7 +66,7 @@ class ItemIndex:
     def find_matches(self, record_syncs: Sequence[RecordSync]) -> BatchItems:
         """Return what a pass over these records would find: by NPD ID, and by the match rule."""
         named = [item for s in record_syncs for item in self._by_npd_id.get(str(s.id), ())]
-        keys = dict.fromkeys(match_text(self.batch, s) for s in record_syncs)
+        keys = dict.fromkeys(match_text_of_record(self.batch, s.record) for s in record_syncs)
         matched = [item for key in keys if key for item in self._by_match.get(key, ())]
         return BatchItems(by_npd_id=named, by_match=matched)
 
@@ -227,7 +226,7 @@ class _RecordSorter:
                 estimate.ambiguous.add(record_sync, record_sync.reason)
             return
         row = plan_row(batch, record_sync)
-        key = match_text(batch, record_sync)
+        key = match_text_of_record(batch, record_sync.record)
         if row.invalid:
             estimate.invalid.add(record_sync, row.invalid)
         elif key and key in self.match_keys:

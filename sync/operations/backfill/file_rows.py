@@ -24,7 +24,7 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import Batch, FieldPlan, RecordSync, value_to_send
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.npd_side import load
+from sync.reconcile.sides import load
 
 CHUNK_SIZE = 500
 

@@ -48,10 +48,9 @@ from sync.reconcile import settlement
 from sync.reconcile.batch import Batch, Outcome, RecordSync, end_jobs
 from sync.reconcile.field_plan import new_base, plan
 from sync.reconcile.field_values import BoardContext
-from sync.reconcile.monday_side import as_uuid, load_related, npd_id_of
 from sync.reconcile.mutations import INTENT_SECONDS
-from sync.reconcile.npd_side import load
 from sync.reconcile.settlement import settle
+from sync.reconcile.sides import as_uuid, load, load_related, npd_id_of
 from sync.reconcile.unconfirmed import link_created
 from sync.registry import link_of
 

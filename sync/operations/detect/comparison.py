@@ -26,7 +26,7 @@ from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.batch import RecordSync
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.monday_side import clear_column_problems
+from sync.reconcile.sides import clear_column_problems
 
 log = structlog.get_logger(__name__)
 
@@ -111,9 +111,7 @@ class _BoardComparison:
         records = self.board.model._default_manager.filter(monday_id__in=fresh)
         if joined := self.board.joined_relations:
             records = records.select_related(*joined)
-        rows = SyncMetadata.objects.filter(
-            entity_type=self.link.entity_type, system="monday", entity_id__in=[str(record.pk) for record in records]
-        )
+        rows = SyncMetadata.objects.of(self.link.entity_type, [record.pk for record in records])
         ledgers = {row.entity_id: row for row in rows}
         differing = [
             record.pk

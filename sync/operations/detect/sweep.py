@@ -82,8 +82,8 @@ def enqueue_unexplained(link: BoardLink, items: Iterable[UpdatedItem]) -> int:
     if not updated_at:
         return 0
     event_times = _newest_events(link, updated_at)
-    ledgers = SyncMetadata.objects.filter(
-        entity_type=link.entity_type, system="monday", remote_id__in=updated_at, last_sync_attempt__isnull=False
+    ledgers = SyncMetadata.objects.of(link.entity_type).filter(
+        remote_id__in=updated_at, last_sync_attempt__isnull=False
     )
     attempt_times = dict(ledgers.values_list("remote_id", "last_sync_attempt"))
     unexplained = []

@@ -225,9 +225,7 @@ def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, Rec
         records = records.select_related(*board.joined_relations)
     by_id = {record.pk: record for record in records}
     busy = _busy_records(entity_type, by_id.values())
-    ledgers = SyncMetadata.objects.filter(
-        entity_type=entity_type, system="monday", entity_id__in=[str(key) for key in by_id if key not in busy]
-    )
+    ledgers = SyncMetadata.objects.of(entity_type, [key for key in by_id if key not in busy])
     return {key: RecordSample(by_id[key], ledger) for ledger in ledgers if (key := UUID(ledger.entity_id)) in by_id}
 
 

@@ -28,8 +28,7 @@ from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
 from sync.reconcile.identity import identify
-from sync.reconcile.monday_side import as_uuid, load_related, match_text, npd_id_of
-from sync.reconcile.npd_side import load
+from sync.reconcile.sides import as_uuid, load, load_related, match_text_of_record, npd_id_of
 from sync.registry import link_of
 
 SAMPLES_PER_OUTCOME = 5
@@ -227,7 +226,7 @@ class _DraftComparison:
         if record_sync.record.sync_direction == SyncDirection.MONDAY_TO_NPD:
             return
         row = plan_row(batch, record_sync)
-        key = match_text(batch, record_sync)
+        key = match_text_of_record(batch, record_sync.record)
         if row.invalid:
             self.result.add("invalid", str(record_sync.record), row.invalid)
         elif key and key in self.match_keys:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sync.connectors.base.board_items import Item
 from sync.reconcile.batch import Outcome
-from sync.reconcile.monday_side import records_matching
 from sync.reconcile.new_items import UnmatchedItem
+from sync.reconcile.sides import records_matching
 from tests.chaos.planted import Wrong, bug, instead_of
 
 delete_on_absence = bug(
@@ -27,7 +27,7 @@ def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
 guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act="deletes_in_bulk")
 
 
-@instead_of(guard_off, "sync.reconcile.destructive:is_over_limit")
+@instead_of(guard_off, "sync.reconcile.restraints:is_over_limit")
 def _never_too_many(right: Wrong, *args: Any) -> bool:
     return False
 

@@ -19,7 +19,7 @@ intents_ignored = bug(
 )
 
 
-@instead_of(intents_ignored, "sync.reconcile.npd_side:_attach_details")
+@instead_of(intents_ignored, "sync.reconcile.sides:_attach_details")
 def _forgets_intents(right: Wrong, batch: Any) -> None:
     right(batch)
     for subject in batch.record_syncs:

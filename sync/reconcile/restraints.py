@@ -1,0 +1,519 @@
+"""What a plan may not write yet: in a paused direction, into a field that somebody rewrites again and again, or what
+would delete or empty too much.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.conf import settings
+
+from sync import connectors
+from sync.choices import Cause, GuardKind, GuardState, Priority, QueueDirection, QueueStatus, RecordGone
+from sync.clock import SyncNow
+from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.events import InvalidEvent
+from sync.kernel.conflict_store import KIND_DELETE
+from sync.merge import Action, Field, FieldDecision, FieldDirection
+from sync.models import BoardLink, FieldLoop, GuardedAct, Intent, IntentState, SyncQueue
+from sync.outbox.pauses import locked_pauses, pause_sentence
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync, WorkUnit, end_jobs
+from sync.reconcile.field_plan import apply_decision, sides_of, way_of
+from sync.reconcile.field_values import stored_values
+from sync.records.approvals import OPEN_REQUEST_STATES, is_over_limit, states_by_field
+from sync.records.authors import monday_editor_name, monday_users
+
+# Paused directions: what would be written that way waits, the rest goes on.
+
+
+S = TypeVar("S", bound=WorkUnit)
+BOTH_DIRECTIONS = (QueueDirection.TO_MONDAY, QueueDirection.TO_NPD)
+_NEEDED_DIRECTIONS = {
+    RecordAction.CREATE: (QueueDirection.TO_MONDAY,),
+    RecordAction.DELETE: (QueueDirection.TO_NPD,),
+    RecordAction.UNLINK: BOTH_DIRECTIONS,
+}
+_UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP | Cause.FAILURE
+
+
+def defer_paused(batch: Batch) -> None:
+    """Block what the plans would write in a paused direction."""
+    if not batch.pauses:
+        return
+    for record_sync in batch.open_records:
+        if record_sync.unlink_reason and end_if_paused(batch, record_sync, *BOTH_DIRECTIONS):
+            record_sync.unlink_reason = record_sync.unlink_actor = ""
+        elif record_sync.creates:
+            end_if_paused(batch, record_sync, QueueDirection.TO_MONDAY)
+        else:
+            for key, field_plan in record_sync.field_plans.items():
+                written = {QueueDirection.TO_MONDAY: field_plan.send_raw, QueueDirection.TO_NPD: field_plan.write_raw}
+                for direction in BOTH_DIRECTIONS:
+                    if direction in batch.pauses and written[direction] is not None:
+                        # Neither applied nor handed back: what a person chose for it is planned again by a later pass.
+                        held = field_plan.block(pause_sentence(batch.pauses[direction], direction))
+                        record_sync.field_plans[key] = replace(held, resolves=None)
+                        record_sync.paused_directions.add(direction)
+            if record_sync.write_npd_id and QueueDirection.TO_MONDAY in batch.pauses:
+                record_sync.write_npd_id = False
+                record_sync.paused_directions.add(QueueDirection.TO_MONDAY)
+
+
+def defer_removed_items(batch: Batch, record_syncs: Iterable[RecordSync]) -> None:
+    """Leave undone what becomes of records whose items are gone; a choice that led to it stays with its conflict."""
+    for record_sync in record_syncs:
+        removed = record_sync.removed_item
+        if removed and removed.act and end_if_paused(batch, record_sync, *_NEEDED_DIRECTIONS[removed.act]):
+            is_asked = any(conflict.kind == KIND_DELETE for conflict in record_sync.conflicts)
+            options = removed.options if is_asked else ()
+            record_sync.removed_item = replace(removed, act=RecordAction.NOTHING, options=options)
+            record_sync.unlink_reason = record_sync.unlink_actor = ""
+
+
+def end_if_paused(batch: Batch, record_sync: RecordSync, *directions: QueueDirection) -> bool:
+    """Leave the record as it is where one of these directions is paused; return whether it is."""
+    paused = [direction for direction in directions if direction in batch.pauses]
+    if not paused:
+        return False
+    record_sync.paused_directions |= set(paused)
+    why = pause_sentence(batch.pauses[paused[0]], paused[0])
+    record_sync.end(Outcome.PAUSED, why, reason=why)
+    return True
+
+
+def enqueue_paused(entity_type: str, record_syncs: Sequence[RecordSync]) -> None:
+    """In settle: put a row into each direction in which something was left to be done, with what its own rows said.
+
+    As urgent as the pass was, and never of webhooks or sweeps alone: it is known that something is to be done.
+    """
+    for record_sync in record_syncs:
+        for direction in sorted(record_sync.paused_directions):
+            enqueue_many(
+                entity_type,
+                [record_sync.id],
+                direction=QueueDirection(direction),
+                cause=(record_sync.causes & ~_UNCERTAIN_CAUSES) | Cause.DEPENDENCY,
+                priority=Priority(min((row.priority for row in record_sync.claim.rows), default=Priority.SWEEP)),
+                payload=record_sync.claim.payload,
+            )
+
+
+def unpaused_records(batch: Batch, units: Sequence[S], direction: QueueDirection) -> list[S]:
+    """Return the units where this direction wasn't paused since the pass began; else release them all.
+
+    In a transaction under the lease, right before something is written that way: `pause` waits for its end.
+    """
+    if not units:
+        return []
+    found_pause = locked_pauses(batch.entity_type).get(direction)
+    if found_pause is None:
+        return list(units)
+    for unit in units:
+        unit.drop(Outcome.RELEASED, pause_sentence(found_pause, direction))
+    return []
+
+
+def has_local_writes(record_sync: RecordSync) -> bool:
+    """Whether settling would write more of the record than its bookkeeping."""
+    pulls = any(field_plan.write_raw is not None for field_plan in record_sync.field_plans.values())
+    act = record_sync.removed_item.act if record_sync.removed_item else RecordAction.NOTHING
+    acts = act in (RecordAction.DELETE, RecordAction.UNLINK) or bool(record_sync.unlink_reason)
+    return record_sync.outcome is Outcome.SETTLED and (pulls or acts)
+
+
+# Paused directions in a pass over deleted records and at items without a record: they wait as they
+# are.
+
+
+def defer_deleted_records(
+    batch: Batch, wanted: Mapping[RecordGone, Sequence[DeletedRecord]]
+) -> Mapping[RecordGone, Sequence[DeletedRecord]]:
+    """Return what may be done with the items of deleted records; the tombstones of the others wait."""
+    for deleted in batch.deleted_records:
+        if deleted.restores and end_if_paused(batch, deleted, QueueDirection.TO_NPD):
+            deleted.restores = False
+    if QueueDirection.TO_MONDAY not in batch.pauses:
+        return wanted
+    for deleted in [deleted for deleted_records in wanted.values() for deleted in deleted_records]:
+        end_if_paused(batch, deleted, QueueDirection.TO_MONDAY)
+    return {}
+
+
+def defer_item_if_paused(batch: Batch, item: WorkUnit, direction: QueueDirection) -> bool:
+    """Let the row of an item without a record wait in a direction that is paused now; return whether it does.
+
+    In a transaction under the lease. Its direction says which pause holds it: the claim goes by that.
+    """
+    found_pause = locked_pauses(batch.entity_type).get(direction)
+    if found_pause is None:
+        return False
+    item.end(Outcome.RELEASED, pause_sentence(found_pause, direction))
+    end_jobs(batch, [item])
+    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id=None, remote_id=item.claim.remote_id)
+    rows.filter(status=QueueStatus.PENDING).update(direction=direction)
+    return True
+
+
+# Fields that something on the board rewrites again and again are slowed down.
+
+
+LOOP_WINDOW = timedelta(hours=1)
+MAX_THROTTLE = timedelta(days=1)
+_EFFECTIVE_STATES = (IntentState.APPLIED, IntentState.CONFIRMED)
+
+
+def throttle_write_loops(batch: Batch) -> None:
+    """Count the fields that were rewritten since our last write, and block those for which it was too often."""
+    record_syncs = [s for s in batch.open_records if s.item is not None and not s.creates]
+    if not record_syncs or batch.read_at is None:
+        return
+    rows = FieldLoop.objects.filter(entity_type=batch.entity_type, entity_id__in=[s.id for s in record_syncs])
+    known_loops = {(row.entity_id, row.key): row for row in rows}
+    writes = _last_writes({s.id for s in record_syncs if any(_is_rewritten(p) for p in s.field_plans.values())})
+    for record_sync in record_syncs:
+        for key, field_plan in list(record_sync.field_plans.items()):
+            loop = known_loops.get((record_sync.id, key))
+            if loop is None:
+                names = {"entity_type": batch.entity_type, "entity_id": record_sync.id, "key": key}
+                loop = FieldLoop(**names, times=[], by="", damped=0)
+            check = _LoopCheck(record_sync, field_plan, loop, batch.read_at)
+            check.check(writes.get((record_sync.id, key)))
+
+
+def _is_rewritten(field_plan: FieldPlan) -> bool:
+    """Whether Monday's side left its half of the base."""
+    sides = sides_of(field_plan.convert, field_plan.base, remote=field_plan.remote_raw)
+    return sides.base is not None and sides.remote_changed
+
+
+def _last_writes(ids: Iterable[UUID]) -> dict[tuple[UUID, str], Intent]:
+    """Our last write of each field within the hour."""
+    wanted = list(ids)
+    if not wanted:
+        return {}
+    rows = Intent.objects.filter(
+        entity_id__in=wanted, state__in=_EFFECTIVE_STATES, created_at__gt=SyncNow() - LOOP_WINDOW
+    ).order_by("created_at")
+    return {(row.entity_id, key): row for row in rows for key in row.values}
+
+
+class _LoopCheck:
+    """One field of one record in a pass, with what is known of its rewriting."""
+
+    def __init__(self, record_sync: RecordSync, field_plan: FieldPlan, loop: FieldLoop, now: datetime) -> None:
+        self.record_sync, self.field_plan, self.loop, self.now = record_sync, field_plan, loop, now
+        self.key, self.label = field_plan.mapping.key, field_plan.mapping.label
+
+    def check(self, write: Intent | None) -> None:
+        """Count, throttle, or end."""
+        loop, plan = self.loop, self.field_plan
+        is_stored, is_rewritten = loop.pk is not None, _is_rewritten(plan)
+        if is_stored and (self.record_sync.causes & Cause.PERSON or plan.resolves):
+            self._end_loop("a person acted")
+        elif is_rewritten and write is not None and self._is_uncounted(write):
+            self._count_rewrite(write)
+        elif is_stored and not is_rewritten:
+            # Nobody may have rewritten it for an hour since we were last free to write.
+            newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=self.now)
+            if self.now - max(newest, loop.damped_until or newest) > LOOP_WINDOW:
+                self._end_loop("it stayed as it was for an hour")
+        until = loop.damped_until
+        if until is not None and until > self.now and plan.send_raw is not None:
+            self.record_sync.field_plans[self.key] = plan.block(self._throttle_reason(until))
+            self.record_sync.write_loops[self.key] = loop
+
+    def _is_uncounted(self, write: Intent) -> bool:
+        """Each of our writes counts once, and only while the base is what it left behind."""
+        entry, base = write.values[self.key], self.field_plan.base
+        counted = {rewrite["write"] for rewrite in self.loop.times}
+        return base is not None and base["local"] == entry["local"] and str(write.pk) not in counted
+
+    def _count_rewrite(self, write: Intent) -> None:
+        loop, oldest = self.loop, self.now - LOOP_WINDOW
+        recent = [rewrite for rewrite in loop.times if datetime.fromisoformat(rewrite["at"]) > oldest]
+        loop.times = [*recent, {"at": self.now.isoformat(), "write": str(write.pk)}]
+        loop.by = self._rewriter() or loop.by
+        self.record_sync.write_loops[self.key] = loop
+        if settings.LOOP_TIMES > 0 and (loop.damped or len(loop.times) >= settings.LOOP_TIMES):
+            # Longer each time: a field that is rewritten once more after its pause is blocked twice as long.
+            loop.damped_until = self.now + min(LOOP_WINDOW * 2**loop.damped, MAX_THROTTLE)
+            loop.damped = min(loop.damped + 1, 10)
+            self.record_sync.log_decision("loop", self._throttle_reason(loop.damped_until), self.key)
+
+    def _throttle_reason(self, until: datetime) -> str:
+        times = len(self.loop.times)
+        often = f"{times} times within an hour" if times > 1 else "again"
+        return (
+            f"“{self.label}” was rewritten {often} by {self.loop.by or 'somebody'} on the board after our writes, so "
+            f"nothing is sent to it until {until:%Y-%m-%d %H:%M} UTC. Stop the automation that rewrites it, or change "
+            "the field's direction; then press “Sync now”."
+        )
+
+    def _end_loop(self, why: str) -> None:
+        if self.loop.damped:
+            detail = f"{self.label}: what is written there counts as no loop any more; {why}."
+            self.record_sync.log_decision("loop", detail, self.key)
+        self.loop.times, self.loop.damped, self.loop.damped_until = [], 0, None
+        self.record_sync.write_loops[self.key] = self.loop
+
+    def _rewriter(self) -> str:
+        for stored in reversed(self.record_sync.events):
+            with suppress(InvalidEvent):
+                event = connectors.get().parse_event(stored.body)
+                if event.column_id == self.field_plan.mapping.column_id and event.user_id:
+                    return monday_editor_name(event.user_id, monday_users())
+        return ""
+
+
+def store_write_loops(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
+    """In settle: store what was counted, forget what is over, and come back when a pause ends."""
+    for record_sync in record_syncs:
+        for loop in record_sync.write_loops.values() if record_sync.outcome is Outcome.SETTLED else ():
+            which: dict[str, Any] = {"entity_type": loop.entity_type, "entity_id": loop.entity_id, "key": loop.key}
+            if loop.times or loop.damped_until is not None:
+                values = {name: getattr(loop, name) for name in ("times", "by", "damped", "damped_until")}
+                FieldLoop.objects.update_or_create(**which, defaults=values)
+            else:
+                FieldLoop.objects.filter(**which).delete()
+            if loop.damped_until is not None and batch.read_at is not None:
+                wait = max((loop.damped_until - batch.read_at).total_seconds(), 0) + 1
+                direction = QueueDirection.TO_NPD
+                record_sync.enqueue(Cause.SWEEP, Priority.SWEEP, direction=direction, due_in_seconds=wait)
+
+
+# Deletes and clears over the limit wait for a person's approval.
+
+
+@dataclass(frozen=True)
+class DestructiveChange:
+    """One delete or clear that a pass wants to carry out.
+
+    `key` is the field of a clear, else empty; `label` what would be deleted or emptied, for people; `values` what
+    would be lost, as displayed. Two acts on the same record and field are equal.
+    """
+
+    entity_id: UUID
+    remote_id: str = ""
+    key: str = ""
+    label: str = field(default="", compare=False)
+    values: dict[str, Any] = field(default_factory=dict, compare=False)
+
+
+def allowed_changes(link: BoardLink, kind: GuardKind, wanted: Sequence[DestructiveChange]) -> set[DestructiveChange]:
+    """Return those acts that may go now, and hold the others for approval.
+
+    Call it under the board's lease, once a pass and kind, right before the acts are announced. What goes is counted
+    before it is sent, so a crash leaves it counted; asked again within the hour it goes, and counts once. An approved
+    act goes without counting. Of acts that a person rejected, `rejected_records` tells.
+    """
+    if not wanted:
+        return set()
+    state = states_by_field(link, kind, wanted)
+    allowed = {act for act in wanted if state.get((act.entity_id, act.key)) in (GuardState.APPROVED, GuardState.DONE)}
+    unknown = [act for act in wanted if (act.entity_id, act.key) not in state]
+    if unknown and is_over_limit(link, kind, {act.entity_id for act in unknown}):
+        _store_approvals(link, kind, unknown, GuardState.PENDING)
+        return allowed
+    _store_approvals(link, kind, unknown, GuardState.DONE)
+    return allowed | set(unknown)
+
+
+def count_without_asking(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange]) -> None:
+    """Count acts that go without asking, because the caller asked `is_over_limit` itself; in the caller's pass."""
+    if not acts:
+        return
+    state = states_by_field(link, kind, acts)
+    _store_approvals(link, kind, [act for act in acts if (act.entity_id, act.key) not in state], GuardState.DONE)
+
+
+def rejected_records(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> set[UUID]:
+    """Return those records whose act of this kind a person rejected: it is not to be carried out."""
+    acts = GuardedAct.objects.filter(
+        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state=GuardState.REJECTED
+    )
+    return set(acts.values_list("entity_id", flat=True))
+
+
+def release_approvals(link: BoardLink, kind: GuardKind, ids: Sequence[UUID]) -> None:
+    """End what is open of these records: a pass found that it wants none of this kind any more."""
+    acts = GuardedAct.objects.filter(
+        entity_type=link.entity_type, kind=kind, entity_id__in=ids, state__in=OPEN_REQUEST_STATES
+    )
+    acts.update(state=GuardState.RELEASED, at=SyncNow())
+
+
+def _store_approvals(link: BoardLink, kind: GuardKind, acts: Sequence[DestructiveChange], state: GuardState) -> None:
+    GuardedAct.objects.bulk_create(
+        GuardedAct(
+            entity_type=link.entity_type,
+            entity_id=act.entity_id,
+            remote_id=act.remote_id,
+            kind=kind,
+            key=act.key,
+            label=act.label,
+            values=act.values,
+            state=state,
+        )
+        for act in acts
+    )
+
+
+# Fields that a pass would empty need approval where they are too many; what it holds stays on the side where it still
+# stands.
+#
+# A person's choice between two values, and a push that a person asked for by name, have been
+# approved by being made.
+
+
+CLEARS = (GuardKind.CLEAR_MONDAY, GuardKind.CLEAR_NPD)
+_EMPTIED_SIDE = {GuardKind.CLEAR_MONDAY: "in NPD", GuardKind.CLEAR_NPD: "on Monday"}
+_SIDE_TO_EMPTY = {GuardKind.CLEAR_MONDAY: "on Monday", GuardKind.CLEAR_NPD: "in NPD"}
+ApprovalKey = tuple[UUID, str, str]
+
+
+@dataclass(frozen=True)
+class FieldClear:
+    """A field that this pass would empty on one side, with what stands there."""
+
+    record_sync: RecordSync
+    field_plan: FieldPlan
+    kind: GuardKind
+    value: str
+
+    @property
+    def key(self) -> ApprovalKey:
+        """What names its act among all."""
+        return self.record_sync.id, self.kind, self.field_plan.mapping.key
+
+    @property
+    def as_change(self) -> DestructiveChange:
+        """As approvals keep it."""
+        label = self.field_plan.mapping.label
+        return DestructiveChange(
+            self.record_sync.id,
+            self.record_sync.item_id,
+            self.field_plan.mapping.key,
+            f"{label} “{self.value}” of {self.record_sync.record}",
+            {"record": str(self.record_sync.record), "label": label, "value": self.value},
+        )
+
+
+def request_approvals(batch: Batch) -> None:
+    """Block the fields that would be emptied where they are too many; carry out what a person rejected."""
+    clears = [clear for record_sync in batch.open_records for clear in _field_clears(record_sync)]
+    ids = {s.id for s in batch.open_records if s.ledger.held} | {clear.record_sync.id for clear in clears}
+    if not ids:
+        return
+    acts = GuardedAct.objects.filter(
+        entity_type=batch.entity_type, entity_id__in=ids, kind__in=CLEARS, state__in=OPEN_REQUEST_STATES
+    )
+    batch.approvals = {(act.entity_id, act.kind, act.key): act for act in acts}
+    for kind in CLEARS:
+        wanted = []
+        for clear in [clear for clear in clears if clear.kind == kind]:
+            act = batch.approvals.get(clear.key)
+            if act is not None and act.values.get("value") != clear.value:
+                # What a person sees, approves or rejects is one value: another one is another act.
+                GuardedAct.objects.filter(pk=act.pk).update(state=GuardState.RELEASED, at=SyncNow())
+                del batch.approvals[clear.key]
+                act = None
+            if act is not None and act.state == GuardState.REJECTED:
+                _restore_cleared(batch, clear)
+            else:
+                wanted.append(clear)
+        allowed = allowed_changes(batch.link, kind, [clear.as_change for clear in wanted])
+        for clear in wanted:
+            if clear.as_change not in allowed:
+                _block_clear(batch, clear)
+
+
+def _field_clears(record_sync: RecordSync) -> Iterator[FieldClear]:
+    if record_sync.is_push_by_name or record_sync.item is None:
+        return
+    for p in record_sync.field_plans.values():
+        if p.choose or (p.send_raw is None and p.write_raw is None):
+            continue
+        # Where nothing that is known stands there, nothing is emptied.
+        with suppress(UnknownValue):
+            local, remote = p.convert.local(p.local_raw), p.convert.remote(p.remote_raw)
+            if p.send_raw is not None and p.convert.local(p.send_raw) is None and remote is not None:
+                yield FieldClear(record_sync, p, GuardKind.CLEAR_MONDAY, p.convert.display(remote))
+            if p.write_raw is not None and p.convert.local(p.write_raw) is None and local is not None:
+                yield FieldClear(record_sync, p, GuardKind.CLEAR_NPD, p.convert.display(local))
+
+
+def _block_clear(batch: Batch, clear: FieldClear) -> None:
+    record_sync, field_plan, value = clear.record_sync, clear.field_plan, clear.value
+    key, label = field_plan.mapping.key, field_plan.mapping.label
+    emptied, to_empty = _EMPTIED_SIDE[clear.kind], _SIDE_TO_EMPTY[clear.kind]
+    record_sync.field_plans[key] = field_plan.block(
+        f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
+        f"{to_empty}, and is emptied there when somebody approves it under “Waiting for approval”. Or fill it in again."
+    )
+    if clear.key not in batch.approvals:
+        waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
+        record_sync.log_decision("guard", f"{label} was emptied {emptied}; {waits}", key, before=value)
+
+
+def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
+    """A person said that this field is not to be emptied: the side where it was gets the value back."""
+    field_plan, record_sync, key = clear.field_plan, clear.record_sync, clear.field_plan.mapping.key
+    way, convert = way_of(record_sync, field_plan.mapping), field_plan.convert
+    is_pull = clear.kind == GuardKind.CLEAR_MONDAY
+    if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
+        record_sync.field_plans[key] = field_plan.block(
+            f"Somebody decided that “{clear.value}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets nothing be "
+            f"put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction."
+        )
+        return
+    action = Action.PULL if is_pull else Action.PUSH
+    decision = FieldDecision(key, action, "a person decided that it is not emptied")
+    field_plan = replace(field_plan, send_raw=None, write_raw=None, decision=decision)
+    field = Field(key, convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw), way=way)
+    record_sync.field_plans[key] = apply_decision(batch, record_sync, field_plan, field)
+
+
+def finish_approvals(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
+    """In the settle transaction: acts that were carried out, or whose cause is gone, are over."""
+    by_id = {record_sync.id: record_sync for record_sync in record_syncs if record_sync.field_plans}
+    finished: dict[GuardState, list[GuardedAct]] = {}
+    for act in batch.approvals.values():
+        record_sync = by_id.get(act.entity_id)
+        state = _final_state(record_sync, act) if record_sync else None
+        if record_sync and state:
+            finished.setdefault(state, []).append(act)
+            if state is GuardState.RELEASED:
+                record_sync.log_decision("guard", f"Nothing waits for approval any more: {act.label}.", act.key)
+    for state, acts in finished.items():
+        # Only those that nobody decided meanwhile: the next pass ends the others.
+        remaining = GuardedAct.objects.filter(pk__in=[act.pk for act in acts], state__in={act.state for act in acts})
+        remaining.update(state=state, at=SyncNow())
+
+
+def _final_state(record_sync: RecordSync, act: GuardedAct) -> GuardState | None:
+    """What became of an act by this pass; None where it stands as it did, or both sides don't stand on the base."""
+    p = record_sync.field_plans.get(act.key)
+    if p is None or p.conflict:
+        return GuardState.RELEASED
+    base = record_sync.ledger.base.get(act.key)
+    if p.blocked_reason or base is None:
+        return None
+    try:
+        local, remote = p.convert.local(base["local"]), p.convert.remote(base["remote"])
+        is_on_monday = record_sync.written_item is not None
+        if p.send_raw is None:
+            is_on_monday = p.convert.remote(p.remote_raw) == remote
+        is_in_npd = p.convert.local(stored_values(record_sync.record, p.mapping)) == local
+    except UnknownValue:
+        return None
+    if not is_on_monday or not is_in_npd or (local is None) is not (remote is None):
+        return None
+    if local is None:
+        return GuardState.DONE if act.state == GuardState.APPROVED else GuardState.RELEASED
+    return GuardState.KEPT if act.state == GuardState.REJECTED else GuardState.RELEASED
