@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from npd.models import Contact, Organization
 from sync.models import Decision, RefusedItem
 from sync.operations.setup.matches import match_names
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, mail
 
 
 def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
@@ -130,6 +132,24 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     assert draft().found["fields"] == {"by key": 1, "to_monday Name": 1, "to_monday Role": 1}
     form = {"first_match": "union", "threshold": "95"}
     assert "Choose a likeness between 60 and 100 per cent" in wizard.post("match/contact/", **form)
+
+
+def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> None:
+    """Two tabs of one person: each sends likeness, rule and what becomes of items."""
+    compared(wizard, a_board(wizard.monday, "CRM", *PEOPLE))
+    older, newer = (
+        {"seen": seen_matching(wizard), "threshold": "90", "first_match": rule} for rule in ("ask", "npd_wins")
+    )
+    assert "being compared" in wizard.post("match/contact/", **newer)
+    assert "was changed after this page was shown" in wizard.post("match/contact/", **older)
+    assert draft().first_match == "npd_wins"
+    wizard.post("match/contact/", **older | {"seen": seen_matching(wizard)})
+    assert draft().first_match == "ask"
+
+
+def seen_matching(wizard: Wizard) -> str:
+    [seen] = re.findall(r'name="seen" value="([^"]+)"', wizard.client.get(START + "match/").content.decode())
+    return str(seen)
 
 
 def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:

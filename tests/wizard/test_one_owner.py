@@ -267,6 +267,19 @@ def test_one_that_runs_or_is_done_or_whose_owner_is_gone_is_in_nobodys_way(wizar
     assert draft().owner == User.objects.get(username="dora")
 
 
+def test_a_run_that_fails_leaves_no_second_owner(wizard: Wizard, other: Wizard) -> None:
+    """Begun beside a run, a set-up is another person's: once the run has failed, both are open."""
+    board = drafted(wizard)
+    wizard.confirm()
+    other.boards(organization="new", contact=board)
+    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    wizard.work()
+    assert (draft().state, draft("organization").state) == ("drawn", "drawn")
+    assert {one.owner for one in SetupDraft.objects.all()} == {User.objects.get(username="otto")}
+    other.post("discard/contact/")
+    assert not SetupDraft.objects.filter(entity_type="contact").exists()
+
+
 def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues(wizard: Wizard, other: Wizard) -> None:
     link = set_up(wizard)
     wizard.post("change/contact/")

@@ -36,6 +36,7 @@ from sync.operations.detect.activity_replay import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,
+    join_open_drafts,
     link_of_draft,
     log_setup,
     npd_id_column_of,
@@ -314,9 +315,12 @@ def _update_draft(draft: SetupDraft, **values: Any) -> None:
 
 
 def _release_draft(draft: SetupDraft, state: SetupState, **values: Any) -> None:
-    """Release the draft in another state."""
+    """Release the draft in another state; one that is open again has the owner of the other open ones."""
     own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
-    own_draft.update(state=state, token=None, held_until=None, progress="", **values)
+    with transaction.atomic():
+        if state == SetupState.DRAFT:
+            join_open_drafts(draft)
+        own_draft.update(state=state, token=None, held_until=None, progress="", **values)
 
 
 def _advance_draft(draft: SetupDraft) -> None:
