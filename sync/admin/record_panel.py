@@ -15,6 +15,7 @@ from django.contrib.auth.models import AnonymousUser, PermissionsMixin
 from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 
 from sync import registry
 from sync.admin import admin_base
@@ -28,8 +29,7 @@ from sync.kernel.conflict_store import OpenConflict, current_store
 from sync.ledger import FieldReason, RecordView, SyncStateService
 from sync.models import GuardedAct, SyncedModel
 from sync.operations.preview.explanation import LiveReading
-from sync.operations.preview.planned_changes import ChangeKind
-from sync.operations.preview.sync_plan import change_line
+from sync.operations.preview.planned_changes import change_act
 from sync.records.blocked_fields import throttle_reason, throttled_fields
 from sync.records.record_health import Part, RecordState
 from sync.registry import link_of
@@ -232,22 +232,6 @@ DIRECTION_EFFECTS = {
 
 _OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY_TO_NPD: "npd"}
 
-_CHANGE_LABELS = {
-    ChangeKind.PUSH: "Send to Monday",
-    ChangeKind.PULL: "Take over from Monday",
-    ChangeKind.CREATE: "Make an item",
-    ChangeKind.LINK: "Link",
-    ChangeKind.CONFLICT: "Ask a person",
-    ChangeKind.ASK: "Ask a person",
-    ChangeKind.BLOCKED: "Hold",
-    ChangeKind.LEFT: "Leave as it is",
-    ChangeKind.UNLINK: "Unlink",
-    ChangeKind.ARCHIVE: "Archive the item",
-    ChangeKind.DELETE_ITEM: "Delete the item",
-    ChangeKind.DELETE_RECORD: "Delete the record",
-    ChangeKind.FAILED: "Fail",
-}
-
 
 @dataclass(frozen=True)
 class OpenItem:
@@ -280,7 +264,7 @@ def overwritten_values(record: SyncedModel, direction: SyncDirection) -> RecordT
 
 def next_change_lines(reading: LiveReading) -> list[str]:
     """Return what the next look would do, a line for each act."""
-    return [f"{_CHANGE_LABELS.get(entry.kind, entry.kind)}: {change_line(entry)}" for entry in reading.next_changes]
+    return [capfirst(change_act(entry)) for entry in reading.next_changes]
 
 
 def missing_item_text(record: SyncedModel) -> str:

@@ -253,6 +253,7 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
             "rules": [(rule.value, rule.label) for rule in drafts.FIRST_MATCH_RULES],
             "least": drafts.MIN_NAME_SCORE,
             "most": drafts.MAX_NAME_SCORE,
+            "seen": drafts.matching_token(draft),
             "NEW": drafts.ANSWER_NEW,
             "OUT": drafts.ANSWER_OUT,
         })  # fmt: skip
@@ -620,6 +621,7 @@ class SetupWizardMixin:
                     threshold=int(threshold) if threshold.isdecimal() and len(threshold) < 10 else -1,
                     first_match=form.get("first_match", ""),
                     creates_records="creates_records" in form,
+                    shown=form.get("seen"),
                 )
                 plan.compare_if_due()
             else:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from django.contrib.auth.models import User
-from drf_spectacular.utils import OpenApiResponse, extend_schema, extend_schema_field
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
@@ -57,23 +57,11 @@ class DecisionSerializer(serializers.Serializer[Any]):
     batch = serializers.UUIDField(allow_null=True, help_text="The look, or the undo, that it belongs to.")
     request = serializers.CharField(allow_null=True, help_text="The id of Monday's request.")
     undoes = serializers.IntegerField(allow_null=True, help_text="The decision that this one took back.")
-    values = serializers.SerializerMethodField()
-    cause = serializers.SerializerMethodField()
-    undoable = serializers.SerializerMethodField()
-
-    @extend_schema_field(DecisionValuesSerializer)
-    def get_values(self, decision: dict[str, Any]) -> Any:
-        """As stored."""
-        return decision["values"]
-
-    @extend_schema_field(CauseSerializer(many=True))
-    def get_cause(self, decision: dict[str, Any]) -> Any:
-        """First things first."""
-        return decision["cause"]
-
-    def get_undoable(self, decision: dict[str, Any]) -> bool:
-        """Whether it moved a value; whether that is stale by now, an undo finds out."""
-        return bool(decision["undoable"])
+    values = DecisionValuesSerializer(read_only=True)
+    cause = CauseSerializer(many=True, read_only=True)
+    undoable = serializers.BooleanField(
+        read_only=True, help_text="Whether it moved a value; whether that is stale by now, an undo finds out."
+    )
 
 
 class StepSerializer(serializers.Serializer[UndoStep]):

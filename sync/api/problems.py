@@ -19,6 +19,7 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.response import Response
 
 from sync.kernel.action_errors import ActionError, Conflict, NotAllowed
+from sync.kernel.humanize import shorten
 
 MEDIA_TYPE = "application/problem+json"
 MAX_ERRORS = 20
@@ -125,8 +126,8 @@ class ProblemFormatter(ExceptionFormatter):
         errors = [
             replace(
                 error,
-                attr=None if error.attr is None else shorten_text(str(error.attr), MAX_ATTR_LENGTH),
-                detail=shorten_text(str(error.detail), MAX_DETAIL_LENGTH),
+                attr=None if error.attr is None else shorten(str(error.attr), MAX_ATTR_LENGTH),
+                detail=shorten(str(error.detail), MAX_DETAIL_LENGTH),
             )
             for error in error_response.errors[:MAX_ERRORS]
         ]
@@ -145,11 +146,6 @@ class ProblemFormatter(ExceptionFormatter):
                 parameter = {"parameter": str(error.attr)} if isinstance(self.exc, BadQuery) else {}
                 body["errors"].append({"pointer": pointer, "code": error.code, "detail": error.detail} | parameter)
         return body
-
-
-def shorten_text(text: str, characters: int) -> str:
-    """The text, cut to so many characters with a sign that there were more."""
-    return text if len(text) <= characters else f"{text[: characters - 1]}…"
 
 
 class ProblemHandler(ExceptionHandler):

@@ -32,8 +32,9 @@ from rest_framework.throttling import UserRateThrottle
 from rest_framework.views import APIView
 
 from sync import registry
-from sync.api.problems import BadQuery, shorten_text
+from sync.api.problems import BadQuery
 from sync.choices import RecordSyncStatus
+from sync.kernel.humanize import shorten
 from sync.models.outbox_row import QueueAction, is_allowed
 
 
@@ -159,7 +160,7 @@ def check_query(request: Request, known: Mapping[str, bool]) -> None:
     `known` names the endpoint's parameters, and whether one may be given several times.
     """
     errors = {
-        shorten_text(name, 100): [problem]
+        shorten(name, 100): [problem]
         for name, values in request.query_params.lists()
         if (problem := _parameter_problem(name, values, known))
     }

@@ -34,6 +34,19 @@ from sync.records.metrics import REGISTRY
 
 log = structlog.get_logger(__name__)
 BROKER_SECONDS = 1
+DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
+
+
+def _refuse_stranger(request: HttpRequest, setting: str, code: str) -> JsonResponse | None:
+    """The problem of a request without the secret of this setting, or of an address whose secret isn't set."""
+    secret = getattr(settings, setting)
+    if not secret:
+        return problem(403, "closed", f"This address is closed: set {setting}, then send it as Bearer.")
+    if has_bearer_token(request, secret):
+        return None
+    answer = problem(401, code, f"Send “Authorization: Bearer …” with the value of {setting}.")
+    answer.headers["WWW-Authenticate"] = "Bearer"
+    return answer
 
 
 @never_cache
@@ -58,7 +71,7 @@ def database_problems() -> list[str]:
         late_boards = overdue_boards(longest)
     except Error as error:
         log.warning("database not reachable", error=type(error).__name__)
-        return ["The database doesn't answer: check DATABASE_URL and the server."]
+        return [DATABASE_DOWN]
     return [
         f"The oldest due row of the {one.entity_type} board has waited for {one.seconds:,.0f} s "
         f"(at most {longest:,.0f} is well): {one.reason}."
@@ -90,21 +103,12 @@ def _connect_to_broker() -> None:
 # `GET /metrics`: how everything stands, for Prometheus.
 
 
-DATABASE_DOWN = "The database doesn't answer: check DATABASE_URL and the server."
-METRICS_CLOSED = "This address is closed: set METRICS_TOKEN, then send it as Bearer."
-METRICS_WRONG_TOKEN = "Send “Authorization: Bearer …” with the value of METRICS_TOKEN."  # noqa: S105 - a sentence
-
-
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
     """The installation's figures, from whichever process answers; needs METRICS_TOKEN."""
-    if not settings.METRICS_TOKEN:
-        return problem(403, "closed", METRICS_CLOSED)
-    if not has_bearer_token(request, settings.METRICS_TOKEN):
-        answer = problem(401, "metrics_token", METRICS_WRONG_TOKEN)
-        answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
+    if refused := _refuse_stranger(request, "METRICS_TOKEN", "metrics_token"):
+        return refused
     counters.flush_webhook_counts()
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
@@ -124,12 +128,8 @@ CRON_SECONDS = 25  # after which no pass begins: schedulers give up after 30
 @post_only
 def work_queue(request: HttpRequest) -> JsonResponse:
     """Work what is due and answer how much it was."""
-    if not settings.CRON_SECRET:
-        return problem(403, "closed", "This address is closed: set CRON_SECRET, then send it as Bearer.")
-    if not has_bearer_token(request, settings.CRON_SECRET):
-        answer = problem(401, "wrong_secret", "Send “Authorization: Bearer …” with the value of CRON_SECRET.")
-        answer.headers["WWW-Authenticate"] = "Bearer"
-        return answer
+    if refused := _refuse_stranger(request, "CRON_SECRET", "wrong_secret"):
+        return refused
     summary = SyncQueueService().process(seconds=CRON_SECONDS)
     figures = ("claimed", "completed", "failed", "waiting")
     return JsonResponse({name: getattr(summary, name) for name in figures})

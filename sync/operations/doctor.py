@@ -16,6 +16,7 @@ from sync.choices import SyncDirection
 from sync.clock import sync_now
 from sync.connectors.base.board_shape import BoardCheck, CheckResult, ColumnCheck, url_fingerprint
 from sync.connectors.base.errors import ConnectorError, Scope, WrongVersion
+from sync.kernel.humanize import count_with_noun
 from sync.limits import breaker, metered_client, quota
 from sync.models import FieldMapping, Intent, IntentState
 from sync.operations.detect import sweep_schedule
@@ -190,16 +191,13 @@ def _delivery_findings() -> Iterator[CheckResult]:
 def _queue_findings() -> Iterator[CheckResult]:
     stats = queue_stats()
     age = timedelta(seconds=int(stats["oldest_due_seconds"]))
+    due, failed = (count_with_noun(stats[name], "queue row is", "queue rows are") for name in ("due", "failed"))
     if age > QUEUE_STALLED_AFTER:
-        what = f"{_rows_text(stats['due'])} due, the oldest since {age}: nobody works on the queue."
+        what = f"{due} due, the oldest since {age}: nobody works on the queue."
         yield CheckResult(False, what, "Start the worker and beat, or look into the worker's log.", "queue")
     else:
-        yield CheckResult(True, f"{_rows_text(stats['due'])} due now.", subject="queue")
+        yield CheckResult(True, f"{due} due now.", subject="queue")
     if stats["failed"]:
-        what = f"{_rows_text(stats['failed'])} given up after several failures."
+        what = f"{failed} given up after several failures."
         fix = "Open the queue in the admin: each row says why; mend that, then choose Retry."
         yield CheckResult(True, what, fix, "queue", is_warning=True)
-
-
-def _rows_text(count: int) -> str:
-    return "1 queue row is" if count == 1 else f"{count:,} queue rows are"

@@ -1,5 +1,6 @@
 """Who calls the API, and what there is to call it for."""
 
+import uuid
 from typing import Any
 
 import pytest
@@ -9,6 +10,9 @@ from rest_framework.authtoken.models import Token
 from rest_framework.test import APIClient
 
 from npd.models import Contact, Organization
+from sync.models import SyncQueue
+
+QUEUE = "/api/v1/sync/queue/"
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +54,11 @@ def contact(db: None) -> Contact:
 @pytest.fixture
 def organization(db: None) -> Organization:
     return Organization.objects.create(name="Navy")
+
+
+def row(**values: Any) -> SyncQueue:
+    """A job of the queue, by default a contact's that waits."""
+    return SyncQueue.objects.create(**{"entity_type": "contact", "entity_id": uuid.uuid4(), **values})
 
 
 def url_of(record: Any, after: str = "") -> str:

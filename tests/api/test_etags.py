@@ -99,7 +99,7 @@ def test_if_match_is_compared_with_what_a_save_in_progress_commits(
         Contact.objects.filter(pk=contact.pk).update(notes="theirs")
         writer.start()
         wait_for("the API waits for the row", somebody_waits_for_us)
-    writer.join(10)
+    writer.join(60)
     assert [answer.status_code for answer in answers] == [412]
     assert Contact.objects.get(pk=contact.pk).notes == "theirs"
 

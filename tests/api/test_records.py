@@ -59,11 +59,6 @@ def test_a_new_record_waits_for_its_board_and_says_why_and_until_when(api: APICl
     assert created["sync"]["next_try"]
 
 
-def test_a_record_made_with_sync_off_answers_that_it_is_disabled(api: APIClient) -> None:
-    created = api.post(CONTACTS, {"name": "Ada", "sync_enabled": False})
-    assert created.json()["sync_status"] == "disabled"
-
-
 def test_sync_can_be_switched_off_and_its_direction_set(api: APIClient, contact: Contact) -> None:
     answer = api.patch(url_of(contact), {"sync_enabled": False, "sync_direction": "npd_to_monday"}).json()
     assert (answer["sync_enabled"], answer["sync_direction"], answer["sync_status"]) == (

@@ -1,20 +1,36 @@
 """An undisturbed backfill: many records, few calls, and nothing that looks different afterwards."""
 
+import pytest
+
 from npd.models import Contact
 from sync.models import Decision, Intent, SyncMetadata, SyncQueue
+from sync.operations import backfill
+from sync.operations.backfill import deferral, run_backfill
+from sync.operations.worker import remaining_lines
 from tests.backfill.conftest import Import
 
 
-def test_every_record_gets_its_item_and_is_in_sync(bulk: Import) -> None:
-    bulk.contacts(30)
+def test_every_record_gets_its_item_and_nothing_is_called_or_rewritten_afterwards(bulk: Import) -> None:
+    contact, *_ = bulk.contacts(20)
     done = bulk.run()
     assert [backfill.state for backfill in done] == ["done"]
-    assert (done[0].counts["created"], done[0].counts["linked"]) == (30, 30)
-    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 30
-    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 30
+    assert (done[0].counts["created"], done[0].counts["linked"]) == (20, 20)
+    assert len(bulk.on_board()) == len(set(bulk.on_board())) == 20
+    assert Contact.objects.filter(sync_status="synced").exclude(monday_id=None).count() == 20
     assert not SyncQueue.objects.exclude(status="completed").exists()
     assert set(Intent.objects.values_list("state", flat=True)) == {"landed"}
     assert not Intent.objects.filter(item_id="").exists()
+    assert Decision.objects.filter(entity_id=contact.pk, kind="create").count() == 1
+    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).remote_state == "active"
+    before = bulk.world.calls("mutation")
+    bulk.world.deliver()
+    bulk.world.pass_time(seconds=20)
+    reads = bulk.world.calls()
+    bulk.world.work()
+    assert bulk.world.calls() == reads  # its own webhooks are known as echoes
+    bulk.world.look(contact)
+    assert bulk.world.calls("mutation") == before
+    assert bulk.world.status(contact) == "synced"
 
 
 def test_more_records_than_a_page_holds_take_few_calls(bulk: Import) -> None:
@@ -42,20 +58,6 @@ def test_the_values_on_the_board_are_those_that_a_create_writes(bulk: Import) ->
     }
     assert first["email"] == "Ann.O'Neil@Example.COM"
     assert bulk.world.status(one) == "synced"
-
-
-def test_nothing_is_called_or_rewritten_after_a_backfill(bulk: Import) -> None:
-    contacts = bulk.contacts(20)
-    bulk.run()
-    before = bulk.world.calls("mutation")
-    bulk.world.deliver()
-    bulk.world.pass_time(seconds=20)
-    reads = bulk.world.calls()
-    bulk.world.work()
-    assert bulk.world.calls() == reads  # its own webhooks are known as echoes
-    bulk.world.look(contacts[0])
-    assert bulk.world.calls("mutation") == before
-    assert bulk.world.status(contacts[0]) == "synced"
 
 
 def test_the_base_is_what_was_sent_so_a_later_edit_on_the_board_is_taken_over(bulk: Import) -> None:
@@ -132,8 +134,6 @@ def test_a_rejected_import_fails_with_its_reason_and_the_records_go_one_by_one(b
     seen = bulk.preview()
     board = int(bulk.world.board_id())
     bulk.world.sandbox.control("boards", board_id=board, items_limit=1)
-    from sync.operations.backfill import run_backfill
-
     done = run_backfill(seen, by="tester", wait=bulk.wait)
     assert done[0].state == "failed"
     assert "holds 1 items at most" in done[0].problem
@@ -154,28 +154,16 @@ def test_an_import_that_fails_half_way_is_finished_one_by_one(bulk: Import) -> N
     assert Contact.objects.filter(sync_status="synced").count() == 255
 
 
-def test_more_records_than_a_file_holds_are_several_imports(bulk: Import, monkeypatch: object) -> None:
-    from sync.operations import backfill
-
-    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
+def test_more_records_than_a_file_holds_are_several_imports_within_the_hour_s_allowance(
+    bulk: Import, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferral, "ITEMS_PER_HOUR", 5)
+    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)
     bulk.contacts(10)
-    done = bulk.run()
-    assert [backfill.rows for backfill in done] == [4, 4, 2]
-    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 10
-
-
-def test_the_hour_s_allowance_of_imported_items_is_waited_out_and_said(bulk: Import, monkeypatch: object) -> None:
-    from sync.operations.backfill import deferral
-
-    monkeypatch.setattr(deferral, "ITEMS_PER_HOUR", 5)  # type: ignore[attr-defined]
-    from sync.operations import backfill
-
-    monkeypatch.setattr(backfill, "ROWS_PER_JOB", 4)  # type: ignore[attr-defined]
-    bulk.contacts(8)
-    bulk.run()
+    assert [done.rows for done in bulk.run()] == [4, 4, 2]
     said = [words for _, words in bulk.waited if "an hour" in words]
     assert said[0] == "Monday takes 5 imported items an hour."
-    assert len(bulk.on_board()) == 8
+    assert len(set(bulk.on_board())) == len(bulk.on_board()) == 10
 
 
 def test_a_record_that_was_switched_off_or_deleted_meanwhile_gets_no_item(bulk: Import) -> None:
@@ -183,18 +171,8 @@ def test_a_record_that_was_switched_off_or_deleted_meanwhile_gets_no_item(bulk: 
     seen = bulk.preview()
     Contact.objects.filter(pk=off.pk).update(sync_enabled=False)
     gone.delete()
-    from sync.operations.backfill import run_backfill
-
     run_backfill(seen, by="tester", wait=bulk.wait)
     assert bulk.on_board() == [stays.name]
-
-
-def test_the_record_s_log_says_where_its_item_comes_from(bulk: Import) -> None:
-    contact = bulk.contacts(1)[0]
-    bulk.run()
-    sentences = Decision.objects.filter(entity_id=contact.pk, kind="create").values_list("sentence", flat=True)
-    assert list(sentences) == ["Made the item “Person 0” on the board, in bulk."]
-    assert SyncMetadata.objects.get(entity_id=str(contact.pk)).remote_state == "active"
 
 
 def test_webhooks_of_imported_items_cost_no_calls_while_the_import_is_at_work(bulk: Import) -> None:
@@ -229,8 +207,6 @@ def test_an_item_that_a_person_adds_meanwhile_becomes_a_record_afterwards(bulk: 
 
 
 def test_what_is_left_in_the_queue_is_explained_by_the_backfill(bulk: Import) -> None:
-    from sync.operations.worker import remaining_lines
-
     bulk.contacts(3)
     said: list[str] = []
 

@@ -125,7 +125,7 @@ def test_what_is_open_is_listed(world: World) -> None:
     world.work()
     text = told(str(contact.pk))
     assert "An open conflict (fields) on role_title" in text
-    assert "conflict: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
+    assert "ask a person: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
     Contact.objects.filter(pk=contact.pk).update(notes="new")
     assert "waits until" in told(str(contact.pk))
 

@@ -42,14 +42,6 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     assert words[3] == f"written [Monday request {line.request_id}, alias r0]"
 
 
-def test_an_import_is_named_as_one(world: World) -> None:
-    contact = world.linked(role_title="Boss")
-    with pghistory.context(cause="import"):
-        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
-    world.work()
-    assert last(contact, "push").cause["npd"]["way"] == "by an import"
-
-
 def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
     contact = world.linked(role_title="Boss", notes="old")
     with pghistory.context(cause="import"):

@@ -9,7 +9,7 @@ def overwritten() -> list[SyncConflict]:
     return list(SyncConflict.objects.filter(kind="overwritten", resolved_at=None))
 
 
-def test_the_log_alone_shows_a_value_that_we_overwrote(world: World, post: Post) -> None:
+def test_the_log_shows_what_we_overwrote_and_late_webhooks_open_no_second_conflict(world: World, post: Post) -> None:
     contact = world.linked(role_title="Analyst")
     post.swept()
     world.overwrite(contact)
@@ -17,14 +17,6 @@ def test_the_log_alone_shows_a_value_that_we_overwrote(world: World, post: Post)
     post.sweep()
     (conflict,) = overwritten()
     assert (conflict.npd_data, conflict.monday_data) == ({"role_title": "Ours"}, {"role_title": "Theirs"})
-
-
-def test_its_webhooks_that_come_an_hour_later_open_no_second_conflict(world: World, post: Post) -> None:
-    contact = world.linked(role_title="Analyst")
-    post.swept()
-    world.overwrite(contact)
-    assert post.lose() == 2
-    post.sweep()
     world.pass_time(hours=1)
     post.hand_in()
     post.sweep()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from html import unescape
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -16,7 +18,9 @@ from django.test import Client
 from npd.models import Contact, Organization
 from sync.clock import CREATE_SYNC_NOW
 from sync.models import SetupDraft
+from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
+from sync.operations.setup.fields import parse_choices
 from sync.operations.setup.run import advance_drafts
 from sync.outbox import notify
 from sync.queue import SyncQueueService
@@ -51,15 +55,14 @@ def monday(sandbox: Sandbox, settings: Any, receiver: ThreadingHTTPServer) -> Sa
     settings.MONDAY_API_URL = sandbox.api_url
     settings.SITE_URL = f"http://127.0.0.1:{receiver.server_address[1]}"
     settings.MONDAY_CONTACTS_BOARD_ID = settings.MONDAY_ORGANIZATIONS_BOARD_ID = ""
-    settings.MONDAY_TIMEOUT_SECONDS = 5.0
     return sandbox
 
 
 class Wizard:
     """What a person clicks, and what a worker does between two clicks."""
 
-    def __init__(self, monday: Sandbox, client: Client) -> None:
-        self.monday, self.client = monday, client
+    def __init__(self, monday: Sandbox, client: Client, person: User) -> None:
+        self.monday, self.client, self.person = monday, client, person
         self.mark = self.last_call()
 
     def last_call(self) -> int:
@@ -109,15 +112,30 @@ class Wizard:
         given = {f"answer-{record}": value for record, value in answers.items()}
         return self.post(f"match/{kind}/", **given)
 
-    def all_the_way(self, **choices: str) -> None:
-        """Boards, mapping as suggested, comparison, confirmation, run, and the queue."""
-        self.boards(**choices)
-        for kind in ("organization", "contact"):
-            if kind in choices:
-                self.map(kind)
+    def compared(self, board: str, kind: str = "contact", **mapped: str) -> None:
+        """A set-up with this board, mapped as suggested but for these changes, and compared: no page is shown."""
+        drafts.choose_boards(self.person, {kind: board})
+        self.choose(kind, **mapped)
         self.work()
-        self.confirm()
+        assert draft(kind).state == "compared", draft(kind).problem
+        self.mark = self.last_call()
+
+    def choose(self, kind: str, **changes: str) -> None:
+        """What `map` sends, without its pages."""
+        fields = draft(kind).fields
+        for name, value in changes.items():
+            what, key = name.split("_", 1)
+            fields[key][what] = value
+        assert drafts.choose_fields(self.person, kind, parse_choices(fields)) == {}
+        plan.compare_if_due()
+
+    def apply(self) -> None:
+        """Confirm the plan, carry it out, and work on the queue: no page is shown."""
+        shown = {name.removeprefix("plan-"): token for name, token in plans_shown().items()}
+        plan.confirm_setup(self.person, shown)
         self.work()
+        for kind in shown:
+            assert draft(kind).state == "done", draft(kind).problem
         self.drain()
 
 
@@ -133,8 +151,6 @@ def draft(kind: str = "contact") -> SetupDraft:
 
 def words_of(html: str) -> str:
     """The page's words, without the tags."""
-    from html import unescape
-
     text = re.sub(r"<(script|style).*?</\1>", " ", html, flags=re.DOTALL)
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", text)).split())
 
@@ -142,7 +158,7 @@ def words_of(html: str) -> str:
 @pytest.fixture
 def wizard(person: User, monday: Sandbox, client: Client) -> Any:
     client.force_login(person)
-    yield Wizard(monday, client)
+    yield Wizard(monday, client, person)
     with connection.cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 
@@ -176,8 +192,6 @@ def a_board(monday: Sandbox, name: str, *columns: tuple[str, str, str], items: S
 
 
 def an_item(monday: Sandbox, board_id: str, name: str, **values: Any) -> str:
-    import json
-
     answer = monday.query(
         "mutation ($b: ID!, $n: String!, $v: JSON)"
         " { create_item(board_id: $b, item_name: $n, column_values: $v) { id } }",

@@ -7,28 +7,23 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.utils import timezone
 
 from npd.models import Contact
+from sync import registry
 from sync.boards.board_setup import set_up_all
 from sync.choices import Cause, Priority
 from sync.connectors.monday import board_structure
 from sync.kernel.action_errors import Conflict
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
+from sync.operations.backfill import estimate
 from sync.operations.setup import plan, run
 from sync.outbox.queue_rows import enqueue_many
 from sync.records.item_links import relink, unlinked_item
 from sync.records.record_settings import resume_record
 from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, people
-
-pytestmark = [pytest.mark.django_db(transaction=True)]
-
-
-def compared(wizard: Wizard, board: str, **mapped: str) -> None:
-    wizard.boards(contact=board)
-    wizard.map("contact", **mapped)
-    wizard.work()
-    assert draft().state == "compared", draft().problem
+from tests.wizard.test_changes import change, set_up
 
 
 def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(wizard: Wizard) -> None:
@@ -36,10 +31,8 @@ def test_a_column_to_be_made_never_takes_over_one_with_its_id_and_another_title(
     people()
     board = a_board(wizard.monday, "CRM", ("mail", "Email", "email"), ("phone", "Fax", "phone"))
     an_item(wizard.monday, board, "Zoe", phone={"phone": "+12025550123", "countryShortName": "US"})
-    compared(wizard, board, column_phone="+")
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "done", draft().problem
+    wizard.compared(board, column_phone="+")
+    wizard.apply()
     columns = {column["id"]: column["title"] for column in wizard.monday.boards()[0]["columns"]}
     made = FieldMapping.objects.get(key="phone").column_id
     assert (columns["phone"], columns[made]) == ("Fax", "Phone")
@@ -55,37 +48,16 @@ def test_a_field_left_out_is_not_synced_again_by_the_set_up_command(wizard: Wiza
     wizard.map("organization")
     wizard.map("contact", column_organization="")
     wizard.work()
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "done", draft().problem
+    wizard.apply()
     list(set_up_all())
     assert FieldMapping.objects.get(link__entity_type="contact", key="organization").direction == "none"
 
 
 def changing(wizard: Wizard) -> None:
     """Set up, and a change of one field's rule compared."""
-    people()
-    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
-    wizard.post("change/contact/")
-    wizard.map("contact", rule_phone="npd_wins")
-    wizard.work()
+    set_up(wizard)
+    change(wizard, rule_phone="npd_wins")
     assert draft().state == "compared", draft().problem
-
-
-def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_unasked(wizard: Wizard) -> None:
-    changing(wizard)
-    FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
-    BoardLink.objects.update(creates_records=True)
-    page = wizard.confirm()
-    assert "Role: Rule Ask a person → Monday wins" in page
-    assert "Items become records: yes" in page
-    assert "Nothing was begun" in page
-    assert draft().state == "compared"
-    assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "done", draft().problem
-    assert FieldMapping.objects.get(key="phone").rule == "npd_wins"
 
 
 def plan_page(wizard: Wizard) -> dict[str, str]:
@@ -94,28 +66,45 @@ def plan_page(wizard: Wizard) -> dict[str, str]:
     return dict(re.findall(r'name="(plan-\w+)"\s+value="([^"]*)"', page))
 
 
-def test_the_page_that_was_refused_for_changed_settings_does_not_confirm_them(wizard: Wizard) -> None:
+def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_before_they_are_shown(wizard: Wizard) -> None:
     """To look again is to load the page again: sent once more, it would confirm what it never showed."""
     changing(wizard)
     seen = plan_page(wizard)
     FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
-    assert "settings were changed elsewhere" in wizard.post("plan/", **seen)
+    BoardLink.objects.update(creates_records=True)
+    page = wizard.post("plan/", **seen)
+    assert "Role: Rule Ask a person → Monday wins" in page
+    assert "Items become records: yes" in page
     assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
     assert draft().state == "compared"
+    assert FieldMapping.objects.get(key="role_title").rule == "monday_wins"
     assert "being applied" in wizard.post("plan/", **plan_page(wizard))
+    wizard.work()
+    assert draft().state == "done", draft().problem
+    assert FieldMapping.objects.get(key="phone").rule == "npd_wins"
 
 
-def test_answers_given_after_the_plan_was_shown_are_not_applied_with_it(wizard: Wizard) -> None:
-    record = Contact.objects.create(name="Jon Stone")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "John Stone")
-    compared(wizard, board)
+def test_answers_and_comparisons_after_the_plan_was_shown_are_not_applied_with_it(wizard: Wizard) -> None:
+    record = like_an_item(wizard)
     seen, before = plan_page(wizard), draft().changed_at
     wizard.answer("contact", **{str(record.pk): "new"})
     assert draft().changed_at > before
     assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
+    seen = plan_page(wizard)
+    wizard.map("contact", rule_phone="npd_wins")
+    wizard.work()
+    assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
     assert draft().state == "compared"
     assert "being applied" in wizard.post("plan/", **plan_page(wizard))
+
+
+def like_an_item(wizard: Wizard) -> Contact:
+    """A record whose name is like that of an item, compared."""
+    record = Contact.objects.create(name="Jon Stone")
+    board = a_board(wizard.monday, "CRM", *PEOPLE)
+    an_item(wizard.monday, board, "John Stone", job="Head of secrets")
+    wizard.compared(board)
+    return record
 
 
 def test_settings_changed_between_confirmation_and_run_stop_it(wizard: Wizard) -> None:
@@ -137,7 +126,9 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
     wizard.work()
     wizard.confirm()
     assert run._lock_draft("organization") is not None
+    wizard.mark = wizard.last_call()
     wizard.work()
+    assert not wizard.mutations()
     assert (draft().state, draft().problem) == ("running", "")
     assert "Waits for the board of the organization records" in wizard.get("run/")
     SetupDraft.objects.filter(pk="organization").update(held_until=None)
@@ -149,9 +140,7 @@ def test_a_relation_waits_for_the_board_that_another_worker_is_making(wizard: Wi
 def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     """A long run is not taken for one whose worker died."""
     people()
-    wizard.boards(contact="new")
-    wizard.map("contact")
-    wizard.work()
+    wizard.compared("new")
     wizard.confirm()
     taken: list[Any] = []
     keep = run._update_draft
@@ -172,13 +161,8 @@ def test_each_call_to_monday_holds_the_draft_on(wizard: Wizard, monkeypatch: pyt
 
 
 def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> None:
-    from sync import registry
-    from sync.operations.backfill import estimate
-
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    compared(wizard, board)
-    wizard.confirm()
-    wizard.work()
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE))
+    wizard.apply()
     Contact.objects.create(name="Late", email="late@x.org")
     told: list[tuple[int, int]] = []
     estimate.estimate_backfill(registry.entity("contact"), lambda done, of: told.append((done, of)))
@@ -186,10 +170,7 @@ def test_a_preview_of_a_long_board_tells_that_it_is_alive(wizard: Wizard) -> Non
 
 
 def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard: Wizard) -> None:
-    record = Contact.objects.create(name="Jon Stone")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "John Stone")
-    compared(wizard, board)
+    record = like_an_item(wizard)
     SetupDraft.objects.update(answers={str(record.pk): "an item that went"})
     assert plan.unanswered_pairs(draft())
     assert "1 is not answered and stays out" in wizard.get("match/")
@@ -199,24 +180,28 @@ def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard
 
 
 def test_a_name_like_several_items_is_counted_once_and_lost_items_are_in_the_plan(wizard: Wizard) -> None:
-    Contact.objects.create(name="Jon Smith")
+    record = Contact.objects.create(name="Jon Smith")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "John Smith")
     an_item(wizard.monday, board, "Jon Smyth")
     Contact.objects.create(name="Lost", email="lost@x.org", monday_id="4711")
-    compared(wizard, board)
+    wizard.compared(board)
+    assert "“Jon Smyth” (89 %)" in wizard.get("match/")
     page = wizard.get("plan/")
     assert "Ambiguous, left to a person 1" in page
     assert "Left out:" not in page
     assert "Item not on the board 1 Lost" in page
     assert "1 left out" in plan.plan_summary(draft())
+    wizard.apply()
+    record.refresh_from_db()
+    assert (record.monday_id, record.sync_status) == (None, "disabled")
+    assert len(wizard.monday.items()) == 2
 
 
 def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
-    ann, *_ = people()
-    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    set_up(wizard)
     later(wizard.monday, 600)
-    enqueue_many("contact", [ann.pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
+    enqueue_many("contact", [Contact.objects.get(email="ann@x.org").pk], cause=Cause.SWEEP, priority=Priority.SWEEP)
     assert SyncQueue.objects.exists()
     page = wizard.get("run/")
     assert "The set-up is done" in page
@@ -226,10 +211,7 @@ def test_everyday_work_later_is_no_part_of_the_run(wizard: Wizard) -> None:
 def test_many_records_are_not_counted_for_each_question(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
 ) -> None:
-    from django.core.cache import cache
-
-    people()
-    wizard.all_the_way(contact=a_board(wizard.monday, "CRM", *PEOPLE))
+    set_up(wizard)
     monkeypatch.setattr(plan, "CACHE_THRESHOLD", 2)
     try:
         first = plan.setup_progress(draft())
@@ -241,14 +223,9 @@ def test_many_records_are_not_counted_for_each_question(
 
 
 def test_nothing_of_people_stays_in_a_set_up_that_is_done_and_its_board_is_free(wizard: Wizard) -> None:
-    Contact.objects.create(name="Jon Stone")
-    board = a_board(wizard.monday, "CRM", *PEOPLE, ("name_of", "Called", "text"))
-    an_item(wizard.monday, board, "John Stone", job="Head of secrets")
-    compared(wizard, board)
-    wizard.confirm()
-    wizard.work()
+    like_an_item(wizard)
+    wizard.apply()
     done = draft()
-    assert done.state == "done", done.problem
     assert (done.found, done.answers, done.columns, done.board_id) == ({}, {}, {}, "")
     assert "Stone" not in str(SetupDraft.objects.values())
 
@@ -271,16 +248,15 @@ def test_a_search_keeps_what_was_chosen_for_the_other_kind(wizard: Wizard) -> No
     assert not SetupDraft.objects.exists()
 
 
+@pytest.mark.django_db(transaction=True)  # what a save leaves to the queue is told apart by its transaction
 def test_two_records_that_are_like_one_item_both_stay_safe(wizard: Wizard) -> None:
     """Turned on again, each asks whose the item is; neither gets a second one by itself."""
     both = [Contact.objects.create(name=name) for name in ("Ann Berg", "Anne Berg")]
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     item = an_item(wizard.monday, board, "Ann Berg")
-    compared(wizard, board)
+    wizard.compared(board)
     assert set(draft().found["unsure_of"]) == {str(one.pk) for one in both}
-    wizard.confirm()
-    wizard.work()
-    wizard.drain()
+    wizard.apply()
     for record in both:
         record.refresh_from_db()
         assert (record.sync_enabled, record.monday_id) == (False, None)

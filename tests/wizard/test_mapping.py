@@ -26,57 +26,42 @@ def test_columns_are_suggested_by_title_and_type(wizard: Wizard, board: str) -> 
     }  # fmt: skip
 
 
-def test_samples_of_both_sides_stand_beside_the_field(wizard: Wizard, board: str) -> None:
+def test_samples_of_both_sides_stand_beside_the_field_and_an_unfit_column_says_why(wizard: Wizard, board: str) -> None:
     people()
     wizard.boards(contact=board)
     page = wizard.client.get(START + "map/contact/").content.decode()
     assert 'data-samples="Head"' in page
     assert "Bob Stone · Ann Ångström" in page
     assert '<bdi id="npd-wizard-says-email">ann@x.org</bdi>' in page
-
-
-def test_a_column_that_nothing_can_have_says_why(wizard: Wizard, board: str) -> None:
-    wizard.boards(contact=board)
-    page = wizard.get("map/contact/")
+    page = words_of(page)
     assert "“Span” : NPD Sync doesn't read columns of the type timeline." in page
     assert "“Rank” : No field takes columns of the type numbers." in page
     assert "“Long notes” : it fits a field, and isn't chosen." in page
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"column_role-title": "tel"}, "is of the type phone; Role needs text"),
-        ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
-        ({"direction_email": "none"}, "Email must be synced"),
-        ({"direction_name": "none"}, "Name must be synced, for NPD needs a value for it"),
-        ({"column_phone": "gone_column"}, "The column gone_column is not on the board any more"),
-        ({"column_phone": "+"}, "The board has a column “Phone” that fits"),
-        ({"column_organization": "+"}, "Organization needs the other board first"),
-        ({"direction_phone": "sideways"}, "Choose one of the directions and rules that are offered"),
-        ({"rule_phone": "union"}, "Choose one of the directions and rules that are offered"),
-    ],
+REFUSED = (
+    ({"column_role_title": "tel"}, "is of the type phone; Role needs text"),
+    ({"column_email": ""}, "Email must be synced, for records and items are matched by it"),
+    ({"direction_email": "none"}, "Email must be synced"),
+    ({"direction_name": "none"}, "Name must be synced, for NPD needs a value for it"),
+    ({"column_phone": "gone_column"}, "The column gone_column is not on the board any more"),
+    ({"column_phone": "+"}, "The board has a column “Phone” that fits"),
+    ({"column_organization": "+"}, "Organization needs the other board first"),
+    ({"direction_phone": "sideways"}, "Choose one of the directions and rules that are offered"),
+    ({"rule_phone": "union"}, "Choose one of the directions and rules that are offered"),
+    ({"column_role_title": "job", "column_organization": "job"}, "is the column of"),
 )
-def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(
-    wizard: Wizard, board: str, changes: dict[str, str], words: str
-) -> None:
+
+
+def test_what_can_not_be_mapped_is_said_beside_its_field_and_nothing_is_kept(wizard: Wizard, board: str) -> None:
     wizard.boards(contact=board)
     before = draft().fields
-    page = wizard.map("contact", **{key.replace("role-title", "role_title"): one for key, one in changes.items()})
-    assert "Nothing was kept yet" in page
-    assert words in page
-    assert draft().fields == before
-    assert not draft().mapped
-
-
-def test_one_column_for_two_fields_is_refused(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *PEOPLE, ("note", "Notes", "long_text"), ("more", "Aliases", "text"))
-    wizard.boards(organization=board)
-    page = wizard.map("organization", column_aliases="more", column_address="more")
-    assert "“Aliases” is of the type text" in page or "is the column of" in page
-    wizard.boards(contact=board, organization="")
-    wizard.map("contact", column_role_title="job")
-    assert "is the column of" not in wizard.get("map/contact/")
+    for changes, words in REFUSED:
+        page = wizard.map("contact", **changes)
+        assert "Nothing was kept yet" in page
+        assert words in page
+        assert draft().fields == before
+        assert not draft().mapped
 
 
 def test_a_renamed_column_is_followed_by_its_id(wizard: Wizard, board: str) -> None:

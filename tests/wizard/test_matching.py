@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from npd.models import Contact, Organization
 from sync.models import Decision, RefusedItem
 from sync.operations.setup.matches import match_names
-from tests.wizard.conftest import PEOPLE, Wizard, a_board, an_item, draft, mail
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail
 
 
 def test_names_that_are_nearly_alike_are_pairs_and_near_rivals_make_them_ambiguous() -> None:
@@ -29,13 +31,6 @@ def test_many_names_are_compared_by_how_their_words_begin() -> None:
     assert [(one.record, one.items[0][0]) for one in found.pairs] == [("x", "y")]
 
 
-def compared(wizard: Wizard, board: str, kind: str = "contact") -> None:
-    wizard.boards(**{kind: board})
-    wizard.map(kind)
-    wizard.work()
-    assert draft(kind).state == "compared", draft(kind).problem
-
-
 def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
     by_id = Contact.objects.create(name="Moved Away", email="old@x.org")
     Contact.objects.create(name="Ann Berg", email="ann@x.org")
@@ -44,8 +39,7 @@ def test_found_by_npd_id_by_mail_and_not_by_name(wizard: Wizard) -> None:
     an_item(wizard.monday, board, "Somebody", npd_id=str(by_id.pk), mail=mail("new@x.org"))
     an_item(wizard.monday, board, "A. Berg", mail=mail("ann@x.org"))
     an_item(wizard.monday, board, "John Stone")
-    wizard.mark = wizard.last_call()
-    compared(wizard, board)
+    wizard.compared(board)
     found = draft().found
     assert found["counts"]["link"] == 2
     assert [one["record"] for one in found["near"]] == [str(named.pk)]
@@ -62,16 +56,13 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     stone = an_item(wizard.monday, board, "John Stone", job="Head")
     an_item(wizard.monday, board, "Ann Berg")
     roth = an_item(wizard.monday, board, "Karl Roth")
-    compared(wizard, board)
+    wizard.compared(board)
     wizard.answer("contact", **{str(same.pk): stone, str(other.pk): "new"})
     assert "1 is not answered and stays out" in wizard.get("match/")
     plan = wizard.get("plan/")
     assert "Left out: a name like an item's, not confirmed 1" in plan
     assert "Linked with an item 1" in plan
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "done", draft().problem
-    wizard.drain()
+    wizard.apply()
     for one in (same, other, unsure):
         one.refresh_from_db()
     # Their spellings differ, and neither side is right by itself: that is asked, on the record that was linked.
@@ -84,33 +75,14 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     assert "sync off: 1" in wizard.get("run/")
 
 
-def test_ambiguous_names_stay_out_and_are_listed(wizard: Wizard) -> None:
-    record = Contact.objects.create(name="Jon Smith")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "John Smith")
-    an_item(wizard.monday, board, "Jon Smyth")
-    compared(wizard, board)
-    page = wizard.get("match/")
-    assert "Ambiguous 1" in page
-    assert "“Jon Smyth” (89 %)" in page
-    wizard.confirm()
-    wizard.work()
-    wizard.drain()
-    record.refresh_from_db()
-    assert (record.monday_id, record.sync_status) == (None, "disabled")
-    assert len(wizard.monday.items()) == 2
-
-
 def test_two_items_with_one_mail_are_asked_about_by_the_engine(wizard: Wizard) -> None:
     record = Contact.objects.create(name="Ann", email="ann@x.org")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     for name in ("Ann One", "Ann Two"):
         an_item(wizard.monday, board, name, mail=mail("ann@x.org"))
-    compared(wizard, board)
+    wizard.compared(board)
     assert draft().found["counts"]["ambiguous"] == 1
-    wizard.confirm()
-    wizard.work()
-    wizard.drain()
+    wizard.apply()
     record.refresh_from_db()
     assert (record.monday_id, record.sync_status) == (None, "conflict")
     assert "Conflicts wait for a person: 1" in wizard.get("run/")
@@ -120,7 +92,7 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     Contact.objects.create(name="Jon Stone", email="jon@x.org", role_title="Head")
     board = a_board(wizard.monday, "CRM", *PEOPLE)
     an_item(wizard.monday, board, "Johnny Stone", mail=mail("jon@x.org"), job="Boss")
-    compared(wizard, board)
+    wizard.compared(board)
     assert draft().found["counts"]["conflicts"] == 1
     form = {"first_match": "npd_wins", "threshold": "95"}
     assert "being compared" in wizard.post("match/contact/", **form)
@@ -132,20 +104,32 @@ def test_another_likeness_and_rule_compare_again(wizard: Wizard) -> None:
     assert "Choose a likeness between 60 and 100 per cent" in wizard.post("match/contact/", **form)
 
 
+def test_an_older_page_takes_no_rule_of_matching_back_unsaid(wizard: Wizard) -> None:
+    """Two tabs of one person: each sends likeness, rule and what becomes of items."""
+    wizard.compared(a_board(wizard.monday, "CRM", *PEOPLE))
+    older = {"seen": seen_matching(wizard), "threshold": "90", "first_match": "ask"}
+    assert "being compared" in wizard.post("match/contact/", **older | {"first_match": "npd_wins"})
+    assert "was changed after this page was shown" in wizard.post("match/contact/", **older)
+    assert draft().first_match == "npd_wins"
+    wizard.post("match/contact/", **older | {"seen": seen_matching(wizard)})
+    assert draft().first_match == "ask"
+
+
+def seen_matching(wizard: Wizard) -> str:
+    [seen] = re.findall(r'name="seen" value="([^"]+)"', wizard.client.get(START + "match/").content.decode())
+    return str(seen)
+
+
 def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     board = a_board(wizard.monday, "Firms", items=[{"name": "Nova Labs"}, {"name": "Orion"}])
     Organization.objects.create(name="Orion")
-    compared(wizard, board, "organization")
+    wizard.compared(board, "organization")
     form = {"first_match": "ask", "threshold": "88"}
     assert "Items that no record has become records in NPD (now: 1)" in wizard.get("match/")
     wizard.post("match/organization/", creates_records="on", **form)
     wizard.work()
-    assert "Created in NPD, of items 1" in wizard.get("plan/")
-    wizard.confirm()
-    wizard.work()
-    wizard.drain()
-    from tests.wizard.conftest import later
-
+    assert "Created in NPD, of items 1 Nova Labs" in wizard.get("plan/")
+    wizard.apply()
     later(wizard.monday, 400)
     wizard.drain()
     assert sorted(Organization.objects.values_list("name", "sync_status")) == [

@@ -18,30 +18,29 @@ from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import FieldMapping, SetupDraft
 from sync.operations.setup import draft as drafts
 from sync.operations.setup import plan
-from tests.admin.forms import values_of
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, people, plans_shown
-from tests.wizard.test_changes import set_up
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, people, plans_shown
+from tests.wizard.test_changes import change, set_up
+from tests.wizard.test_held_to_the_plan import like_an_item
 from tests.wizard.test_open_set_ups import ask_on_the_boards_page
-
-pytestmark = [pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
 def other(wizard: Wizard) -> Wizard:
     """A second administrator, otto."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("otto", "o@x.org", "x"))
-    return Wizard(wizard.monday, client)
+    return another(wizard, "otto")
+
+
+def another(wizard: Wizard, name: str) -> Wizard:
+    client, person = Client(), User.objects.create_superuser(name, f"{name}@x.org", "x")
+    client.force_login(person)
+    return Wizard(wizard.monday, client, person)
 
 
 def drafted(wizard: Wizard) -> str:
     """A set-up of dora's, compared."""
     people()
     board = a_board(wizard.monday, "CRM", *PEOPLE)
-    wizard.boards(contact=board)
-    wizard.map("contact")
-    wizard.work()
-    assert draft().state == "compared", draft().problem
+    wizard.compared(board)
     return board
 
 
@@ -66,38 +65,37 @@ def taken_over(client: Client, end: str, **form: Any) -> str:
     return client.post(*asked(client, end, **form), follow=True).content.decode()
 
 
-@pytest.mark.parametrize("end", ["boards/", "map/contact/", "match/", "plan/"])
-def test_another_person_is_told_who_works_on_it_since_when_and_may_look(
-    wizard: Wizard, other: Wizard, end: str
-) -> None:
+def test_another_person_is_told_who_works_on_it_since_when_and_may_look(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
-    page = other.get(end)
-    assert re.search(r"dora has worked on this set-up since \d+ \w+, \d\d:\d\d \w+; last change", page)
-    assert "To change it, take it over." in page
-    assert "has worked on this set-up" not in wizard.get(end)
+    for end in ("boards/", "map/contact/", "match/", "plan/"):
+        page = other.get(end)
+        assert re.search(r"dora has worked on this set-up since \d+ \w+, \d\d:\d\d \w+; last change", page)
+        assert "To change it, take it over." in page
+        assert "has worked on this set-up" not in wizard.get(end)
 
 
-@pytest.mark.parametrize(
-    ("end", "form"),
-    [
-        ("boards/", {"contact": "new", "organization": "new"}),
-        ("map/contact/", {"column-email": "mail"}),
-        ("match/", {}),
-        ("match/contact/", {"threshold": "90", "first_match": "ask"}),
-        ("plan/", {}),
-        ("discard/contact/", {}),
-        ("change/contact/", {}),
-    ],
+SENT: tuple[tuple[str, dict[str, str]], ...] = (
+    ("boards/", {"contact": "new", "organization": "new"}),
+    ("map/contact/", {"column-email": "mail"}),
+    ("map/contact/", {"search": "1"}),  # a search is no way around the question
+    ("match/", {}),
+    ("match/", {"search": "1"}),
+    ("match/contact/", {"threshold": "90", "first_match": "ask"}),
+    ("plan/", {}),
+    ("discard/contact/", {}),
+    ("discard/contact/", {"search": "1"}),
+    ("change/contact/", {}),
 )
-def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(
-    wizard: Wizard, other: Wizard, end: str, form: dict[str, str]
-) -> None:
+
+
+def test_nothing_that_another_person_sends_counts_before_it_is_taken_over(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     before = list(SetupDraft.objects.values())
-    page = other.post(end, **form)
-    assert "dora works on this set-up" in page
-    assert "No, go back" in page
-    assert list(SetupDraft.objects.values()) == before
+    for end, form in SENT:
+        page = other.post(end, **form)
+        assert "dora works on this set-up" in page, end
+        assert "No, go back" in page
+        assert list(SetupDraft.objects.values()) == before
 
 
 def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_there(
@@ -112,18 +110,6 @@ def test_what_was_chosen_is_kept_through_the_question_and_replaces_what_was_ther
     assert "Set-up taken over from dora." in LogEntry.objects.values_list("change_message", flat=True)
 
 
-def test_a_page_older_than_what_it_would_replace_names_that_after_the_question(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    older = values_of(other.client.get(START + "map/contact/"), "npd-wizard-map-form")
-    wizard.map("contact", rule_phone="npd_wins")
-    action, sent = asked(other.client, "map/contact/", **older)
-    answer = other.client.post(action, sent)
-    assert "Changed after this page was shown: Phone: Rule" in answer.content.decode()
-    assert draft().fields["phone"]["rule"] == "npd_wins"
-    other.client.post(action, values_of(answer, "npd-wizard-map-form"))
-    assert draft().fields["phone"]["rule"] == "ask"
-
-
 def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     taken_over(other.client, "owner/", back=START + "map/contact/")
@@ -134,24 +120,13 @@ def test_the_earlier_owner_is_told_and_loses_nothing_that_is_typed(wizard: Wizar
     assert draft().fields["phone"]["rule"] == "ask"
 
 
-@pytest.mark.parametrize(
-    ("end", "leads"),
-    [
-        ("match/", "match/"),
-        ("map/contact/", "map/contact/"),
-        ("", ""),
-        ("map/nothing/", "boards/"),
-        ("discard/contact/", "boards/"),
-        ("progress/run/", "boards/"),
-        ("../../../logout/", "boards/"),
-        ("match/?q=1", "boards/"),
-    ],
-)
-def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(
-    wizard: Wizard, other: Wizard, end: str, leads: str
-) -> None:
+def test_taking_over_leads_back_to_a_page_of_the_wizard_and_nowhere_else(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
-    assert other.client.post(*asked(other.client, "owner/", back=START + end))["Location"] == START + leads
+    assert other.client.post(*asked(other.client, "owner/", back=START + "match/"))["Location"] == START + "match/"
+    for end in ("", "map/contact/"):
+        assert other.client.post(START + "owner/", {"back": START + end})["Location"] == START + end
+    for end in ("map/nothing/", "discard/contact/", "progress/run/", "../../../logout/", "match/?q=1"):
+        assert other.client.post(START + "owner/", {"back": START + end})["Location"] == START + "boards/", end
 
 
 def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wizard, other: Wizard) -> None:
@@ -165,27 +140,14 @@ def test_a_confirmation_takes_over_only_what_the_question_was_about(wizard: Wiza
     assert "The set-up was changed, or changed hands, after you were asked" in page
     assert "dora works on this set-up" in page
     assert (draft().owner, draft().fields["phone"]["rule"]) == (User.objects.get(username="dora"), "npd_wins")
+    third = another(wizard, "max")
+    taken_over(third.client, "match/")
+    answer = other.client.post(*question(page))
+    page = answer.content.decode()
+    assert (answer.status_code, draft().owner) == (409, third.person)
+    assert "max works on this set-up" in page
     other.client.post(*question(page))
     assert not SetupDraft.objects.exists()
-
-
-def test_a_confirmation_about_one_owner_takes_nothing_from_the_next(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    confirmation = asked(other.client, "match/")
-    third = Client()
-    third.force_login(User.objects.create_superuser("max", "m@x.org", "x"))
-    taken_over(third, "match/")
-    answer = other.client.post(*confirmation)
-    assert answer.status_code == 409
-    assert "max works on this set-up" in answer.content.decode()
-    assert draft().owner == User.objects.get(username="max")
-
-
-def test_a_confirmation_is_checked_under_the_lock_too(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    with pytest.raises(drafts.Conflict, match="after you were asked"):
-        drafts.take_over(User.objects.get(username="otto"), "what was shown before")
-    assert draft().owner == User.objects.get(username="dora")
 
 
 def test_a_confirmation_that_comes_after_the_set_up_was_discarded_is_in_nobodys_way(
@@ -198,20 +160,9 @@ def test_a_confirmation_that_comes_after_the_set_up_was_discarded_is_in_nobodys_
     assert draft().owner == User.objects.get(username="otto")
 
 
-def test_a_search_is_no_way_around_the_question(wizard: Wizard, other: Wizard) -> None:
-    drafted(wizard)
-    before = list(SetupDraft.objects.values())
-    for end in ("discard/contact/", "match/", "map/contact/"):
-        assert "dora works on this set-up" in other.post(end, search="1"), end
-    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
-        plan.compare_again(User.objects.get(username="otto"))
-    assert list(SetupDraft.objects.values()) == before
-
-
 def test_a_colleagues_change_that_was_taken_over_is_shown_and_not_refused(wizard: Wizard, other: Wizard) -> None:
     set_up(wizard)
-    wizard.post("change/contact/")
-    wizard.map("contact", direction_phone="none")
+    change(wizard, direction_phone="none")
     page = taken_over(other.client, "change/contact/")
     assert "taken over from dora" in page
     assert "Contacts: which field is which column?" in page
@@ -219,22 +170,14 @@ def test_a_colleagues_change_that_was_taken_over_is_shown_and_not_refused(wizard
     assert "You have another change open: Phone: Sync" in other.post("change/contact/")
 
 
-@pytest.mark.parametrize("act", ["map", "answer"])
-def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard: Wizard, act: str) -> None:
-    record = Contact.objects.create(name="Jon Stone")
-    board = a_board(wizard.monday, "CRM", *PEOPLE)
-    an_item(wizard.monday, board, "John Stone")
-    wizard.boards(contact=board)
-    wizard.map("contact")
-    wizard.work()
-    SetupDraft.objects.update(owner=None)
-    before = draft().owned_at
-    if act == "map":
-        wizard.map("contact")
-    else:
-        wizard.answer("contact", **{str(record.pk): "new"})
-    assert draft().owner == User.objects.get(username="dora")
-    assert draft().owned_at > before
+def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard: Wizard) -> None:
+    record = like_an_item(wizard)
+    for act in (lambda: wizard.answer("contact", **{str(record.pk): "new"}), lambda: wizard.map("contact")):
+        SetupDraft.objects.update(owner=None)
+        before = draft().owned_at
+        act()
+        assert draft().owner == User.objects.get(username="dora")
+        assert draft().owned_at > before
 
 
 def test_a_plan_of_somebody_else_is_looked_at_before_it_is_begun(wizard: Wizard, other: Wizard) -> None:
@@ -267,7 +210,22 @@ def test_one_that_runs_or_is_done_or_whose_owner_is_gone_is_in_nobodys_way(wizar
     assert draft().owner == User.objects.get(username="dora")
 
 
-def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues(wizard: Wizard, other: Wizard) -> None:
+def test_a_run_that_fails_leaves_no_second_owner(wizard: Wizard, other: Wizard) -> None:
+    """Begun beside a run, a set-up is another person's: once the run has failed, both are open."""
+    board = drafted(wizard)
+    wizard.confirm()
+    other.boards(organization="new", contact=board)
+    wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
+    wizard.work()
+    assert (draft().state, draft("organization").state) == ("drawn", "drawn")
+    assert {one.owner for one in SetupDraft.objects.all()} == {User.objects.get(username="otto")}
+    other.post("discard/contact/")
+    assert not SetupDraft.objects.filter(entity_type="contact").exists()
+
+
+def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues_nor_begun_beside_it(
+    wizard: Wizard, other: Wizard
+) -> None:
     link = set_up(wizard)
     wizard.post("change/contact/")
     before = draft().fields
@@ -275,17 +233,12 @@ def test_a_change_asked_on_the_boards_page_is_not_added_to_a_colleagues(wizard: 
     assert "dora works on this set-up. Nothing of yours was kept: take the set-up over, then choose again." in page
     assert draft().fields == before
     assert FieldMapping.objects.get(key="role_title").direction == "bidirectional"
-
-
-def test_the_boards_page_begins_nothing_beside_a_colleagues_set_up_of_another_kind(
-    wizard: Wizard, other: Wizard
-) -> None:
-    link = set_up(wizard)
+    wizard.post("discard/contact/")
     wizard.boards(organization="new")
     page = ask_on_the_boards_page(other, link, "job", direction="npd_to_monday")
     assert "dora works on this set-up. Nothing of yours was kept" in page
     assert "Organizations: which field is which column?" in page
-    assert draft().state == "done"
+    assert not SetupDraft.objects.filter(entity_type="contact").exists()
 
 
 def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
@@ -306,13 +259,19 @@ def test_one_begun_while_monday_is_asked_is_seen_before_another_begins(
 def test_a_save_that_comes_after_another_took_over_is_refused_in_words(wizard: Wizard, other: Wizard) -> None:
     """Between the question and the save: the row itself is asked, under its lock."""
     drafted(wizard)
-    otto = User.objects.get(username="otto")
+    otto, before = User.objects.get(username="otto"), list(SetupDraft.objects.values())
+    with pytest.raises(drafts.Conflict, match="after you were asked"):
+        drafts.take_over(otto, "what was shown before")
+    with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
+        plan.compare_again(otto)
     with pytest.raises(drafts.Conflict, match="Nothing of yours was kept"):
         drafts.answer_pairs(otto, "contact", {})
     with pytest.raises(drafts.Conflict, match="dora works on this set-up"):
         plan.confirm_setup(otto, {"contact": "as it was shown"})
+    assert list(SetupDraft.objects.values()) == before
 
 
+@pytest.mark.django_db(transaction=True)
 def test_a_draft_and_a_run_of_before_go_on_after_the_migration(wizard: Wizard, person: User) -> None:
     """Both are stored as the release before wrote them, with a revision and without an owner of their own."""
     wizard.boards(contact="new", organization="new")
@@ -334,8 +293,5 @@ def test_a_draft_and_a_run_of_before_go_on_after_the_migration(wizard: Wizard, p
     assert (open_one.owner, open_one.mapped) == (person, True)
     wizard.work()
     assert draft("organization").state == "done", draft("organization").problem
-    wizard.confirm()
-    wizard.work()
-    assert draft().state == "done", draft().problem
-    wizard.drain()
+    wizard.apply()
     assert set(Contact.objects.values_list("sync_status", flat=True)) <= {"synced"}

@@ -13,10 +13,7 @@ from sync.connectors.monday.monday_connector import MondayConnector
 from sync.models import BoardLink, FieldMapping, SetupDraft
 from tests.admin.forms import values_of
 from tests.wizard.conftest import PEOPLE, Wizard, a_board, draft, people, plans_shown, words_of
-from tests.wizard.test_changes import page_of, set_up
-
-# What the board's page asks for is drawn up after its transaction.
-pytestmark = [pytest.mark.django_db(transaction=True)]
+from tests.wizard.test_changes import change, page_of, set_up
 
 
 def ask_on_the_boards_page(wizard: Wizard, link: BoardLink, column: str, **changes: str) -> str:
@@ -36,8 +33,7 @@ def said() -> list[str]:
 
 def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wizard: Wizard) -> None:
     link = set_up(wizard)
-    wizard.post("change/contact/")
-    wizard.map("contact", direction_phone="none")
+    change(wizard, direction_phone="none")
     before = draft().fields
     page = ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
     assert "You have another change open: Phone: Sync “Phone” (tel)" in page
@@ -53,15 +49,8 @@ def test_a_change_asked_on_the_boards_page_carries_no_other_open_change_along(wi
 
 def test_plan_and_log_say_what_changes_in_the_mapping(wizard: Wizard) -> None:
     set_up(wizard)
-    wizard.post("change/contact/")
-    changes = {
-        "column_role_title": "position",
-        "direction_email": "npd_to_monday",
-        "rule_email": "npd_wins",
-        "direction_phone": "none",
-    }
-    wizard.map("contact", **changes)
-    wizard.work()
+    changes = {"direction_email": "npd_to_monday", "rule_email": "npd_wins", "direction_phone": "none"}
+    change(wizard, column_role_title="position", **changes)
     page = wizard.get("plan/")
     assert "Role Column “Role” (job) “Position” (position)" in page
     assert "Email Direction" in page
@@ -77,6 +66,7 @@ def test_plan_and_log_say_what_changes_in_the_mapping(wizard: Wizard) -> None:
         assert "not synced" in line
 
 
+@pytest.mark.django_db(transaction=True)  # what the board's page asks for is drawn up after its transaction
 def test_the_boards_page_calls_monday_after_its_save_and_logs_only_what_it_wrote(
     wizard: Wizard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +93,12 @@ def test_the_boards_page_calls_monday_after_its_save_and_logs_only_what_it_wrote
     ask_on_the_boards_page(wizard, link, "job", direction="npd_to_monday")
     assert said()[first] == "Asked for other columns or directions; not written yet."
     assert "Role: Direction" in said()[-1]
+    wizard.work()
+    wizard.mark = wizard.last_call()
+    wizard.apply()
+    assert FieldMapping.objects.get(key="role_title").direction == "npd_to_monday"
+    assert {one.version for one in FieldMapping.objects.all()} == {1}
+    assert not [name for name in wizard.mutations() if "item" in name or "column" in name]
 
 
 def test_an_abandoned_set_up_of_the_other_kind_neither_blocks_nor_joins(wizard: Wizard) -> None:
@@ -140,9 +136,7 @@ def test_a_field_that_points_at_a_set_up_not_chosen_is_refused(wizard: Wizard) -
 
 def test_one_that_is_being_applied_is_not_said_to_be_discarded(wizard: Wizard) -> None:
     people()
-    wizard.boards(contact="new")
-    wizard.map("contact")
-    wizard.work()
+    wizard.compared("new")
     wizard.confirm()
     page = wizard.post("discard/contact/")
     assert "This set-up was confirmed meanwhile, and is being applied." in page

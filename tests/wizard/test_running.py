@@ -14,7 +14,7 @@ from npd.models import Contact
 from sync.connectors.monday.webhooks import WEBHOOK_EVENTS
 from sync.models import BoardLink, FieldMapping, SetupDraft, SyncQueue
 from sync.operations.setup.draft import REQUIRED_PERMISSIONS
-from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, draft, later, mail, people, plans_shown
+from tests.wizard.conftest import PEOPLE, START, Wizard, a_board, an_item, draft, later, mail, people, plans_shown
 
 ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/"]
 
@@ -22,18 +22,19 @@ ENDS = ["", "boards/", "map/contact/", "match/", "plan/", "run/", "progress/run/
 def planned(wizard: Wizard) -> str:
     people()
     board = a_board(wizard.monday, "CRM", *PEOPLE)
-    wizard.boards(contact=board)
-    wizard.map("contact")
-    wizard.work()
-    assert draft().state == "compared", draft().problem
-    wizard.mark = wizard.last_call()
+    wizard.compared(board)
     return board
 
 
-def test_nothing_is_written_anywhere_before_the_plan_is_confirmed(wizard: Wizard) -> None:
+def test_nothing_is_written_anywhere_before_the_plan_is_confirmed_and_pages_ask_few_queries(
+    wizard: Wizard, django_assert_max_num_queries: Any
+) -> None:
     planned(wizard)
     for end in ENDS:
         wizard.get(end)
+    for end in ("match/", "plan/", "run/"):
+        with django_assert_max_num_queries(25):
+            wizard.client.get(START + end)
     wizard.work()
     wizard.drain()
     assert not wizard.mutations()
@@ -57,17 +58,6 @@ def test_a_plan_is_confirmed_by_one_of_two_administrators(wizard: Wizard) -> Non
 
 def wizard_user() -> User:
     return User.objects.get(username="dora")
-
-
-def test_a_plan_that_was_made_anew_meanwhile_is_not_begun(wizard: Wizard) -> None:
-    planned(wizard)
-    stale = plans_shown()
-    wizard.map("contact", rule_phone="npd_wins")
-    wizard.work()
-    assert "The plan has changed since your page was opened" in wizard.confirm(**stale)
-    wizard.work()
-    assert not wizard.mutations()
-    assert draft().state == "compared"
 
 
 def test_an_old_plan_is_made_anew_before_it_can_be_confirmed(wizard: Wizard) -> None:
@@ -107,42 +97,27 @@ def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard:
     assert not wizard.mutations()
 
 
-@pytest.mark.parametrize("end", ["boards/", "map/contact/"])
-def test_monday_away_is_said_on_the_page(wizard: Wizard, settings: Any, end: str) -> None:
+def test_monday_away_is_said_on_the_page(wizard: Wizard, settings: Any) -> None:
     planned(wizard)
     settings.MONDAY_API_URL = "http://127.0.0.1:9/v2"
-    page = wizard.get(end)
-    assert "No connection to Monday could be made" in page
+    for end in ("boards/", "map/contact/"):
+        assert "No connection to Monday could be made" in wizard.get(end), end
     assert draft().state == "compared"
     assert "Not connected" in wizard.post()
 
 
-def test_monday_away_while_comparing_is_waited_out(wizard: Wizard, settings: Any) -> None:
-    planned(wizard)
-    wizard.post("match/")
-    url, settings.MONDAY_API_URL = settings.MONDAY_API_URL, "http://127.0.0.1:9/v2"
-    wizard.work()
-    assert draft().state == "comparing"
-    assert "The set-up goes on by itself." in wizard.get("match/")
-    settings.MONDAY_API_URL = url
-    wizard.work()
-    assert draft().state == "comparing", "it was asked again before its time"
-    later(wizard.monday, 120)
-    wizard.work()
-    assert (draft().state, draft().problem) == ("compared", "")
-
-
 def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizard: Wizard) -> None:
     people()
-    wizard.boards(contact="new")
-    wizard.map("contact")
-    wizard.work()
+    wizard.compared("new")
     wizard.confirm()
     wizard.monday.faults({"status": 503, "on": "create_column", "count": 50})
     wizard.work()
     assert draft().state == "running"
     assert "The set-up goes on by itself." in wizard.get("run/")
     wizard.monday.control("faults", "DELETE")
+    mark = wizard.last_call()
+    wizard.work()
+    assert wizard.last_call() == mark, "it was asked again before its time"
     later(wizard.monday, 400)
     wizard.work()
     wizard.work()
@@ -153,9 +128,7 @@ def test_monday_away_while_running_is_waited_out_and_nothing_is_made_twice(wizar
 
 def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: pytest.MonkeyPatch) -> None:
     people()
-    wizard.boards(contact="new")
-    wizard.map("contact")
-    wizard.work()
+    wizard.compared("new")
     wizard.confirm()
 
     class Died(BaseException):
@@ -187,49 +160,26 @@ def test_a_worker_that_died_is_followed_by_another(wizard: Wizard, monkeypatch: 
     assert sorted(item["name"] for item in wizard.monday.items()) == ["Ann Ångström", "Bob Stone"]
 
 
-def test_two_workers_at_once_carry_it_out_once(wizard: Wizard) -> None:
-    planned(wizard)
-    wizard.confirm()
-    from sync.operations.setup.run import _lock_draft
-
-    held = _lock_draft("contact")
-    assert held is not None
-    wizard.work()
-    assert draft().state == "running"
-    assert not wizard.mutations()
-
-
 def test_webhooks_that_can_not_be_made_are_told_and_the_rest_is_done(wizard: Wizard, settings: Any) -> None:
     planned(wizard)
     settings.SITE_URL = "http://127.0.0.1:9"
-    wizard.confirm()
-    wizard.work()
-    wizard.drain()
-    assert draft().state == "done"
+    wizard.apply()
     assert "the webhooks could not be registered" in wizard.get("run/")
     assert set(Contact.objects.values_list("sync_status", flat=True)) == {"synced"}
 
 
-def test_the_price_counts_calls_and_minutes(wizard: Wizard) -> None:
-    planned(wizard)
-    page = wizard.get("plan/")
-    assert "API calls" in page
-    assert "about 1 minute" in page
-
-
-@pytest.mark.parametrize("end", ENDS)
-def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard, end: str) -> None:
+def test_only_who_may_change_boards_and_mappings_comes_in(wizard: Wizard) -> None:
     planned(wizard)
     user = User.objects.create_user("member", is_staff=True)
     client = Client()
     client.force_login(user)
     names = [name.split(".")[1] for name in REQUIRED_PERMISSIONS]
     user.user_permissions.set(Permission.objects.filter(codename=names[0]))
-    assert client.get(START + end).status_code == 403
+    assert {client.get(START + end).status_code for end in ENDS} == {403}
     assert client.post(START + "plan/", plans_shown()).status_code == 403
     assert draft().state == "compared"
     user.user_permissions.set(Permission.objects.filter(codename__in=names))
-    assert client.get(START + end).status_code == 200
+    assert {client.get(START + end).status_code for end in ENDS} == {200}
 
 
 def test_every_step_by_post_wants_the_csrf_token(wizard: Wizard) -> None:
@@ -249,14 +199,6 @@ def test_the_list_of_boards_and_the_first_page_lead_here(wizard: Wizard) -> None
     assert START in wizard.client.get("/admin/sync/mondayaccount/connect/").content.decode()
 
 
-def test_pages_ask_few_queries(wizard: Wizard, django_assert_max_num_queries: Any) -> None:
-    planned(wizard)
-    for end in ("match/", "plan/", "run/"):
-        wizard.client.get(START + end)
-        with django_assert_max_num_queries(25):
-            wizard.client.get(START + end)
-
-
 def test_unknown_kinds_are_no_page(wizard: Wizard) -> None:
     assert wizard.client.get(START + "map/nothing/").status_code == 404
 
@@ -264,8 +206,6 @@ def test_unknown_kinds_are_no_page(wizard: Wizard) -> None:
 def test_a_mail_told_meanwhile_is_seen_by_the_run(wizard: Wizard) -> None:
     board = planned(wizard)
     wizard.confirm()
-    from tests.wizard.conftest import an_item
-
     item = an_item(wizard.monday, board, "Ann, made meanwhile", mail=mail("ann@x.org"))
     wizard.work()
     wizard.drain()
@@ -289,14 +229,3 @@ def test_a_set_up_that_is_done_says_so_everywhere_while_its_first_changes_are_on
     again = re.search(r'hx-get="([^"]+)"', wizard.client.get(START + "run/").content.decode())
     assert again, "it goes on asking"
     assert "HX-Refresh" not in wizard.client.get(again[1]).headers
-
-
-def test_the_plan_names_items_that_become_records(wizard: Wizard) -> None:
-    board = a_board(wizard.monday, "CRM", *PEOPLE, items=[{"name": "Zoe Free"}])
-    wizard.boards(contact=board)
-    wizard.map("contact")
-    form = {"threshold": "90", "first_match": "ask", "creates_records": "on"}
-    wizard.post("match/contact/", **form)
-    wizard.work()
-    row = wizard.get("plan/").partition("Created in NPD, of items")[2]
-    assert "1 Zoe Free" in row.partition("Conflicts for a person")[0]

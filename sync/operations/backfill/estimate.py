@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from uuid import UUID
 
 from sync import connectors
@@ -15,6 +16,7 @@ from sync.choices import QueueDirection
 from sync.clock import sync_now
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.board_shape import BoardCapacity
+from sync.kernel.humanize import count_with_noun
 from sync.limits import metered_client
 from sync.models import ApiBudget, Backfill, BackfillState, Intent, IntentState
 from sync.operations.backfill.deferral import hours_to_wait
@@ -35,7 +37,6 @@ class ItemIndex:
 
     batch: Batch
     items: dict[str, Item] = field(default_factory=dict)
-    calls: int = 0
     _by_npd_id: dict[str, list[Item]] = field(default_factory=dict)
     _by_match: dict[str, list[Item]] = field(default_factory=dict)
 
@@ -47,7 +48,6 @@ class ItemIndex:
         if match is not None and match.column_id != "name":
             columns.append(match.column_id)
         for items in item_pages(batch.link, columns, batch.board.types):
-            index.calls += 1
             for item in items:
                 index.add(item)
             on_progress(len(index.items))
@@ -79,6 +79,25 @@ ROWS_PER_JOB = connectors.get().import_rows
 CALLS_PER_JOB = 7  # its start, four polls, and what a listing may need besides its pages
 SECONDS_PER_JOB = 130  # the waits between these polls
 SECONDS_PER_CALL = 2
+
+
+@dataclass(frozen=True)
+class WorkCost:
+    """About how many API calls a work takes, and for how many seconds it only waits."""
+
+    calls: int = 0
+    waits: int = 0
+
+    @property
+    def minutes(self) -> int:
+        """Return about how many minutes it takes."""
+        return math.ceil((self.waits + self.calls * SECONDS_PER_CALL) / 60)
+
+    @cached_property
+    def share_of_day(self) -> float | None:
+        """Return the calls as a share of the day's quota; None where that isn't known."""
+        limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
+        return self.calls / limit if limit else None
 
 
 class BackfillError(RuntimeError):
@@ -113,7 +132,6 @@ class BackfillEstimate:
     spec: EntitySpec
     estimated_at: datetime
     room: BoardCapacity
-    calls_made: int = 0
     create: RecordGroup = field(default_factory=RecordGroup)
     one_by_one: RecordGroup = field(default_factory=RecordGroup)
     link: RecordGroup = field(default_factory=RecordGroup)
@@ -140,28 +158,17 @@ class BackfillEstimate:
         return math.ceil(len(self.create.ids) / ROWS_PER_JOB)
 
     @property
-    def calls(self) -> int:
-        """Return about how many API calls are still to come."""
+    def cost(self) -> WorkCost:
+        """Return what is still to come, waits for the hourly limit of imported items included."""
         listings = sum(
             math.ceil((self.items + min(done * ROWS_PER_JOB, len(self.create.ids))) / connectors.get().items_per_page)
             for done in range(1, self.jobs + 1)
         )
         # A pass reads, then writes; one that asks a person only reads.
         passes = 2 * (len(self.one_by_one.ids) + len(self.link.ids)) + len(self.ambiguous.ids)
-        return self.jobs * CALLS_PER_JOB + listings + math.ceil(passes / connectors.get().items_per_read)
-
-    @property
-    def minutes(self) -> int:
-        """Return about how many minutes it takes, waits for the hourly limit of imported items included."""
+        calls = self.jobs * CALLS_PER_JOB + listings + math.ceil(passes / connectors.get().items_per_read)
         hours = hours_to_wait(len(ids) for ids in id_chunks(self.create.ids, ROWS_PER_JOB))
-        seconds = self.jobs * SECONDS_PER_JOB + self.calls * SECONDS_PER_CALL + hours * 3600
-        return max(1, math.ceil(seconds / 60)) if self.record_count else 0
-
-    @property
-    def quota_share(self) -> float | None:
-        """Return the calls as a share of the day's quota; None where that isn't known."""
-        limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
-        return self.calls / limit if limit else None
+        return WorkCost(calls, self.jobs * SECONDS_PER_JOB + hours * 3600)
 
     @property
     def items_over_limit(self) -> int:
@@ -185,14 +192,14 @@ def estimate_backfill(
     board = BoardContext.load(link)
     room = metered_client.connector(link.system).board_capacity(link.board_id)
     ids = list(records_to_import(board).values_list("pk", flat=True))
-    estimate = BackfillEstimate(spec, sync_now(), room, calls_made=1)
+    estimate = BackfillEstimate(spec, sync_now(), room)
     if not ids:
         return estimate
-    index = ItemIndex.of(_batch(board), lambda items: on_progress(0, len(ids)))
-    estimate.items, estimate.calls_made = len(index.items), 1 + index.calls
+    index = ItemIndex.of(unclaimed_batch(board), lambda items: on_progress(0, len(ids)))
+    estimate.items = len(index.items)
     sorter = _RecordSorter(estimate, index)
     for done, chunk in enumerate(id_chunks(ids)):
-        batch = _batch(board)
+        batch = unclaimed_batch(board)
         load(batch, [Claim(entity_id, None, []) for entity_id in chunk])
         identify(batch, index.find_matches(batch.record_syncs))
         for record_sync in batch.record_syncs:
@@ -201,9 +208,9 @@ def estimate_backfill(
     return estimate
 
 
-def _batch(board: BoardContext) -> Batch:
-    # Never claimed: it takes no lease and writes nothing.
-    return Batch(Lease(board.link), board, uuid.uuid4())
+def unclaimed_batch(board: BoardContext) -> Batch:
+    """Return a batch that is only looked at: it takes no lease and writes nothing."""
+    return Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
 
 
 @dataclass
@@ -273,10 +280,11 @@ def estimate_lines(estimate: BackfillEstimate) -> Iterator[str]:
 
 def cost_text(estimate: BackfillEstimate) -> str:
     """Return the cost in calls and minutes, as a clause."""
-    share = estimate.quota_share
+    cost = estimate.cost
+    share = cost.share_of_day
     of_day = f" ({share:.1%} of the day's allowance)" if share is not None else ""
-    calls = f"{estimate.calls:,} API {'call' if estimate.calls == 1 else 'calls'}"
-    return f"about {calls}{of_day} and {estimate.minutes} {'minute' if estimate.minutes == 1 else 'minutes'}"
+    minutes = count_with_noun(max(1, cost.minutes), "minute")
+    return f"about {count_with_noun(cost.calls, 'API call')}{of_day} and {minutes}"
 
 
 def _group_lines(group: RecordGroup, description: str) -> Iterator[str]:

@@ -40,7 +40,7 @@ from sync.operations.backfill.deferral import (
     shared_delay,
 )
 from sync.operations.backfill.estimate import BackfillError
-from sync.operations.backfill.file_rows import build_file, open_intents, void_rows
+from sync.operations.backfill.file_rows import build_file, id_chunks, open_intents, void_rows
 from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease, LeaseLost
 from sync.outbox.queue_rows import enqueue_many
@@ -71,11 +71,9 @@ def link_items(backfill: Backfill, board: BoardContext, take_lease: LeaseFactory
             if npd_id := as_uuid(npd_id_of(board, item) or ""):
                 named.setdefault(npd_id, item)
         unsettled = Intent.objects.filter(backfill=backfill, state=IntentState.OPEN, item_id="", entity_id__in=named)
-        entity_ids = list(unsettled.values_list("entity_id", flat=True))
-        for start in range(0, len(entity_ids), RECORDS_PER_SETTLE):
-            part = {entity_id: named[entity_id] for entity_id in entity_ids[start : start + RECORDS_PER_SETTLE]}
+        for ids in id_chunks(unsettled.values_list("entity_id", flat=True), RECORDS_PER_SETTLE):
             with take_lease() as lease:
-                _link_chunk(lease, backfill, BoardContext.load(lease.link), part)
+                _link_chunk(lease, backfill, BoardContext.load(lease.link), {one: named[one] for one in ids})
         record_heartbeat(backfill)
     return Intent.objects.filter(backfill=backfill).filter(~Q(item_id="") | Q(state=IntentState.CONFIRMED)).count()
 

@@ -14,19 +14,21 @@ from django.db.models import Max, Sum
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus, SyncDirection
+from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.errors import BudgetExhausted, ConnectorError
 from sync.kernel import humanize
 from sync.limits import metered_client, quota
 from sync.limits.pass_budget import board_costs, call_cost
-from sync.merge import Unknown
-from sync.models import BoardLink, Intent, IntentState, SyncAudit, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.merge import FieldDirection, Unknown
+from sync.models import BoardLink, Intent, IntentState, SyncAudit, SyncMetadata, SyncQueue, WebhookEvent
 from sync.models.state import VERIFICATION_WINDOW
 from sync.operations.detect.webhook_health import LONGEST_DELAY
+from sync.outbox.claim import Claim
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.field_plan import base_of, cell_of, sides_of
+from sync.reconcile.batch import RecordSync
+from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
 from sync.records import availability
 from sync.registry import link_of
@@ -90,20 +92,6 @@ def verification_summary(entity_type: str | None = None) -> str:
 
 
 @dataclass(frozen=True)
-class RecordSample:
-    """A record with its sync state as NPD had them when the sample was drawn."""
-
-    record: SyncedModel
-    ledger: SyncMetadata
-
-    def is_unchanged(self, board: BoardContext, later: RecordSample) -> bool:
-        """Whether NPD still had the same values when it was read again."""
-        same = all(still_holds(later.record, stored_values(self.record, m)) for m in board.mappings)
-        link = later.record.monday_id == self.record.monday_id
-        return same and link and later.ledger.base == self.ledger.base
-
-
-@dataclass(frozen=True)
 class Divergence:
     """A difference without a cause: a field's values as displayed, or what is wrong with the item."""
 
@@ -120,7 +108,7 @@ class UnreadableValue(LookupError):
     """A value can't be read now, so nothing can be said of the record."""
 
 
-def divergences(board: BoardContext, sample: RecordSample, item: Item | None) -> list[Divergence]:
+def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> list[Divergence]:
     """Return what differs between base, NPD and Monday; raises UnreadableValue."""
     if item is None:
         return [Divergence("Monday doesn't show its item.")]
@@ -128,13 +116,11 @@ def divergences(board: BoardContext, sample: RecordSample, item: Item | None) ->
         return [Divergence(f"Its item is {item.state}.")]
     if item.board_id is not None and item.board_id != board.link.board_id:
         return [Divergence("Its item is on another board.")]
-    one_way = {SyncDirection.NPD_TO_MONDAY, SyncDirection.MONDAY_TO_NPD}
     found = []
     for mapping in board.mappings:
-        # Record and mapping may allow opposite directions: then nothing flows.
-        flows = mapping.direction != SyncDirection.NONE and {sample.record.sync_direction, mapping.direction} != one_way
         # A relation that is left out of the sync has its own note on the record, and is not compared.
-        if not mapping.column_id or not flows or mapping.key in sample.ledger.held:
+        is_compared = mapping.column_id and mapping.key not in sample.ledger.held
+        if not is_compared or way_of(sample, mapping) is FieldDirection.NONE:
             continue
         convert = board.converter(mapping, sample.record)
         base = base_of(sample.ledger, mapping, item.id)
@@ -216,7 +202,7 @@ def verify_board(link: BoardLink) -> SyncAudit | None:
     )
 
 
-def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordSample]:
+def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordSync]:
     """Return those of these records that say `synced` now and have no job, intent or event under way."""
     entity_type = board.link.entity_type
     records = board.model._default_manager.filter(pk__in=list(ids), sync_status=RecordSyncStatus.SYNCED)
@@ -226,7 +212,11 @@ def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, Rec
     by_id = {record.pk: record for record in records}
     busy = _busy_records(entity_type, by_id.values())
     ledgers = SyncMetadata.objects.of(entity_type, [key for key in by_id if key not in busy])
-    return {key: RecordSample(by_id[key], ledger) for ledger in ledgers if (key := UUID(ledger.entity_id)) in by_id}
+    return {
+        key: RecordSync(Claim(key, None, []), by_id[key], ledger)
+        for ledger in ledgers
+        if (key := UUID(ledger.entity_id)) in by_id
+    }
 
 
 def _busy_records(entity_type: str, records: Iterable[Any]) -> set[UUID]:
@@ -252,7 +242,7 @@ def _read_items(board: BoardContext, item_ids: Sequence[str]) -> dict[str, Item]
 
 
 def _compare_samples(
-    board: BoardContext, samples: dict[UUID, RecordSample], items: dict[str, Item]
+    board: BoardContext, samples: dict[UUID, RecordSync], items: dict[str, Item]
 ) -> tuple[int, dict[UUID, list[Divergence]], list[UUID]]:
     """Return how many records were compared, what differs, and the records that can't be judged."""
     later, now = _settled_samples(board, samples), sync_now()
@@ -268,9 +258,15 @@ def _compare_samples(
         moments = (edited, sample.ledger.last_sync_attempt)
         is_fresh = any(moment is not None and now - moment < LONGEST_DELAY for moment in moments)
         # The change, or its webhook, may be on its way on either side, so it proves no divergence.
-        if found and (is_fresh or key not in later or not sample.is_unchanged(board, later[key])):
+        if found and (is_fresh or key not in later or not _is_unchanged(board, sample, later[key])):
             continue
         compared += 1
         if found:
             differing[key] = found
     return compared, differing, unread
+
+
+def _is_unchanged(board: BoardContext, sample: RecordSync, later: RecordSync) -> bool:
+    """Whether NPD still had the same values when it was read again."""
+    same = all(still_holds(later.record, stored_values(sample.record, m)) for m in board.mappings)
+    return same and later.record.monday_id == sample.record.monday_id and later.ledger.base == sample.ledger.base

@@ -33,9 +33,8 @@ from sync.models import (
     Tombstone,
 )
 from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, causes_text
-from sync.operations.preview.planned_changes import PlannedChange
+from sync.operations.preview.planned_changes import PlannedChange, change_act, change_json
 from sync.operations.preview.planned_pass import plan_record, read_only_client
-from sync.operations.preview.sync_plan import change_json, change_line
 from sync.outbox.pauses import direction_pause_reason
 from sync.reconcile.batch import RecordSync
 from sync.records import availability
@@ -237,16 +236,6 @@ def _job_sentence(row: SyncQueue) -> str:
 # The explanation as lines for a person, and as JSON for a program.
 
 
-_CHANGE_LABELS = {
-    "push": "send to Monday",
-    "pull": "take over from Monday",
-    "create": "make an item",
-    "new record": "make a record",
-    "ask": "ask a person",
-    "left": "leave it",
-    "failed": "fail",
-}
-
 CELL_WIDTH = 28
 
 
@@ -273,7 +262,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
     else:
         yield "The next look would:"
         for change in explanation.next_changes:
-            yield f"  {_CHANGE_LABELS.get(change.kind, change.kind)}: {change_line(change)}"
+            yield f"  {change_act(change)}"
     yield ""
     yield "Open:" if explanation.open_items else "Nothing is open."
     yield from (f"  {line}" for line in explanation.open_items)

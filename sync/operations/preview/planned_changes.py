@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from sync.choices import QueueStatus, RecordGone, TombstoneState
 from sync.connectors.base.conversion import UnknownValue
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
+from sync.kernel.humanize import quote
 from sync.models import Decision, SyncQueue
 from sync.reconcile.batch import Batch, DeletedRecord, FieldPlan, Outcome, RecordAction, RecordSync
 from sync.reconcile.conflict_reports import conflict_reports
@@ -72,13 +73,13 @@ class PlannedChange:
 def batch_changes(batch: Batch) -> Iterator[PlannedChange]:
     """Yield what the batch decided; to be called in the transaction in which it was decided."""
     for record_sync in batch.record_syncs:
-        yield from record_changes(record_sync)
+        yield from _record_changes(record_sync)
     for deleted_record in batch.deleted_records:
         yield from _deletion_changes(deleted_record)
     yield from _new_item_changes(batch)
 
 
-def record_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
+def _record_changes(record_sync: RecordSync) -> Iterator[PlannedChange]:
     """Yield what the pass would do with one record; nothing where both sides equal their base."""
     changes = [*_lifecycle_changes(record_sync), *_conflict_changes(record_sync)]
     if record_sync.is_open:
@@ -202,3 +203,68 @@ def _new_item_changes(batch: Batch) -> Iterator[PlannedChange]:
         else:
             reason = row.error_message if row.status == QueueStatus.COMPLETED else row.reason or row.error_message
             yield PlannedChange(ChangeKind.LEFT, entity_type, f"item {item}", None, item, reason=reason)
+
+
+# How a change reads: counted in a plan, and by itself as an act, for people and for programs.
+
+
+VALUE_LENGTH = 60
+
+
+class _ChangeText(NamedTuple):
+    """The sign and the words of one kind of change: of many that are counted, and of a single one."""
+
+    sign: str
+    counted: str
+    act: str
+
+
+CHANGE_TEXTS = {
+    ChangeKind.PUSH: _ChangeText("→", "to send to Monday", "send to Monday"),
+    ChangeKind.PULL: _ChangeText("←", "to take over from Monday", "take over from Monday"),
+    ChangeKind.CREATE: _ChangeText("+", "items to make on the board", "make an item"),
+    ChangeKind.LINK: _ChangeText("=", "to link with an item", "link"),
+    ChangeKind.NEW_RECORD: _ChangeText("+", "records to make in NPD", "make a record"),
+    ChangeKind.CONFLICT: _ChangeText("!", "fields in conflict", "ask a person"),
+    ChangeKind.ASK: _ChangeText("?", "questions to a person", "ask a person"),
+    ChangeKind.ARCHIVE: _ChangeText("-", "items to archive", "archive the item"),
+    ChangeKind.DELETE_ITEM: _ChangeText("-", "items to delete", "delete the item"),
+    ChangeKind.DELETE_RECORD: _ChangeText("-", "records to delete in NPD", "delete the record"),
+    ChangeKind.UNLINK: _ChangeText("~", "to unlink", "unlink"),
+    ChangeKind.BLOCKED: _ChangeText("·", "held", "hold"),
+    ChangeKind.LEFT: _ChangeText("·", "left as they are", "leave as it is"),
+    ChangeKind.FAILED: _ChangeText("x", "that could not be looked at", "fail"),
+}
+
+
+def change_act(change: PlannedChange) -> str:
+    """Return what the next pass would do, as an act: “send to Monday: …”."""
+    return f"{CHANGE_TEXTS[change.kind].act}: {change_line(change)}"
+
+
+def change_line(change: PlannedChange) -> str:
+    """Return a change as a person reads it: the record, the field, from what to what, and why."""
+    name = f"{change.name} · {change.field}" if change.field else change.name
+    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
+    before, after = quote(change.before, VALUE_LENGTH), quote(change.after, VALUE_LENGTH)
+    if change.kind is ChangeKind.CONFLICT:
+        return f"{name}: NPD {before}, Monday {after}{reason}"
+    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
+        return f"{name}: {before} → {after}{reason}"
+    if change.after:
+        return f"{name}: {after}{reason}"
+    return f"{name}: {change.reason}" if change.reason else name
+
+
+def change_json(change: PlannedChange) -> dict[str, Any]:
+    """Return one change for a program."""
+    return {
+        "what": str(change.kind),
+        "record": change.name,
+        "entity_id": str(change.entity_id) if change.entity_id else None,
+        "item_id": change.item_id or None,
+        "field": change.field or None,
+        "before": change.before,
+        "after": change.after,
+        "reason": change.reason,
+    }

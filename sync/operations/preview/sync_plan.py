@@ -16,11 +16,12 @@ from sync.boards.board_listing import listed_ids, unmatched_items
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
+from sync.kernel.humanize import count_with_noun
 from sync.limits.pass_budget import board_costs
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.operations.backfill import open_backfill
-from sync.operations.preview.planned_changes import ChangeKind, PlannedChange
+from sync.operations.preview.planned_changes import CHANGE_TEXTS, ChangeKind, PlannedChange, change_json, change_line
 from sync.operations.preview.planned_pass import (
     DryRunState,
     ReadOnlyClient,
@@ -201,31 +202,13 @@ def _plan_chunk(
 # The plan as lines for a person, and as JSON for a program.
 
 
-_SIGNS = {
-    ChangeKind.PUSH: ("→", "to send to Monday"),
-    ChangeKind.PULL: ("←", "to take over from Monday"),
-    ChangeKind.CREATE: ("+", "items to make on the board"),
-    ChangeKind.LINK: ("=", "to link with an item"),
-    ChangeKind.NEW_RECORD: ("+", "records to make in NPD"),
-    ChangeKind.CONFLICT: ("!", "fields in conflict"),
-    ChangeKind.ASK: ("?", "questions to a person"),
-    ChangeKind.ARCHIVE: ("-", "items to archive"),
-    ChangeKind.DELETE_ITEM: ("-", "items to delete"),
-    ChangeKind.DELETE_RECORD: ("-", "records to delete in NPD"),
-    ChangeKind.UNLINK: ("~", "to unlink"),
-    ChangeKind.BLOCKED: ("·", "held"),
-    ChangeKind.LEFT: ("·", "left as they are"),
-    ChangeKind.FAILED: ("x", "that could not be looked at"),
-}
-
-
 def plan_lines(plan: SyncPlan) -> Iterator[str]:
     """Yield the plan as a person reads it."""
     for board in plan.boards:
         yield from _board_lines(board)
         yield ""
     total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
-    changes = [f"{number:,} {_SIGNS[kind][1]}" for kind, number in total.items() if number]
+    changes = [f"{number:,} {CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
     yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides agree."
     yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
     yield f"Carrying it out takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
@@ -236,8 +219,8 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
     for kind in ChangeKind:
         if not board.counts[kind]:
             continue
-        sign, label = _SIGNS[kind]
-        yield f"  {sign} {board.counts[kind]:,} {label}"
+        text = CHANGE_TEXTS[kind]
+        yield f"  {text.sign} {board.counts[kind]:,} {text.counted}"
         listed = [change for change in board.changes if change.kind is kind]
         yield from (f"      {change_line(change)}" for change in listed)
         if rest := board.counts[kind] - len(listed):
@@ -249,19 +232,6 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
         yield f"  Not looked at: {board.problem}"
     elif board.cost.calls:
         yield f"  Carrying it out takes about {_cost_text(board.cost)}."
-
-
-def change_line(change: PlannedChange) -> str:
-    """Return a change as a person reads it: the record, the field, from what to what, and why."""
-    name = f"{change.name} · {change.field}" if change.field else change.name
-    reason = f" ({change.reason.rstrip('.')})" if change.reason else ""
-    if change.kind is ChangeKind.CONFLICT:
-        return f"{name}: NPD {_quote(change.before)}, Monday {_quote(change.after)}{reason}"
-    if change.kind in (ChangeKind.PUSH, ChangeKind.PULL):
-        return f"{name}: {_quote(change.before)} → {_quote(change.after)}{reason}"
-    if change.after:
-        return f"{name}: {_quote(change.after)}{reason}"
-    return f"{name}: {change.reason}" if change.reason else name
 
 
 def plan_json(plan: SyncPlan) -> dict[str, Any]:
@@ -287,29 +257,10 @@ def plan_json(plan: SyncPlan) -> dict[str, Any]:
     }
 
 
-def change_json(change: PlannedChange) -> dict[str, Any]:
-    """Return one change for a program."""
-    return {
-        "what": str(change.kind),
-        "record": change.name,
-        "entity_id": str(change.entity_id) if change.entity_id else None,
-        "item_id": change.item_id or None,
-        "field": change.field or None,
-        "before": change.before,
-        "after": change.after,
-        "reason": change.reason,
-    }
-
-
 def _cost_as_json(cost: RunCost) -> dict[str, Any]:
     return {"calls": cost.calls, "complexity": round(cost.points)}
 
 
 def _cost_text(cost: RunCost) -> str:
     points = f" and {round(cost.points):,} points of complexity" if cost.points else ""
-    return f"{cost.calls:,} call{'' if cost.calls == 1 else 's'}{points}"
-
-
-def _quote(text: str) -> str:
-    short = text if len(text) <= 60 else f"{text[:59].rstrip()}…"
-    return f"“{short}”" if text else "(empty)"
+    return f"{count_with_noun(cost.calls, 'call')}{points}"

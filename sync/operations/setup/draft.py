@@ -114,6 +114,17 @@ def _lock_owners() -> None:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [OWNER_LOCK])
 
 
+def join_open_drafts(draft: SetupDraft) -> None:
+    """Give a worker's draft, before it is open again, to whoever began another meanwhile; in a transaction."""
+    _lock_owners()
+    other = drafts_of_others(draft.owner).exclude(pk=draft.pk).first() if draft.owner is not None else None
+    if other is None or other.owner is None:
+        return
+    own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
+    if own_draft.update(owner=other.owner, owned_at=SyncNow()):
+        log_setup(other.owner, draft.entity_type, f"Set-up of {draft.owner} stopped, and joined the open one.")
+
+
 def _check_others(user: User) -> None:
     """Raise Conflict where somebody else works on any open draft: all have one owner."""
     if (other := drafts_of_others(user).first()) is not None:
@@ -429,14 +440,29 @@ def choose_fields(
     return {}
 
 
-def choose_matching(user: User, entity_type: str, *, threshold: int, first_match: str, creates_records: bool) -> None:
-    """Store how records and items are matched, which makes a new comparison necessary; raises ActionError."""
+def matching_token(draft: SetupDraft) -> str:
+    """Return a token of how records and items are matched, as a page shows it."""
+    return digest(draft.threshold, draft.first_match, draft.creates_records)
+
+
+def choose_matching(
+    user: User, entity_type: str, *, threshold: int, first_match: str, creates_records: bool, shown: str | None = None
+) -> None:
+    """Store how records and items are matched, which makes a new comparison necessary; raises ActionError.
+
+    `shown` is the `matching_token` of what the page showed: raises Conflict where it is another by now.
+    """
     if not MIN_NAME_SCORE <= threshold <= MAX_NAME_SCORE or first_match not in FIRST_MATCH_RULES:
         raise ActionError(
             f"Choose a likeness between {MIN_NAME_SCORE:d} and {MAX_NAME_SCORE:d} per cent, and one of the rules."
         )
     with transaction.atomic():
         draft = _lock_draft(user, entity_type)
+        if shown is not None and shown != matching_token(draft):
+            raise Conflict(
+                "How records and items are matched was changed after this page was shown. Nothing of yours was kept: "
+                "look at it, then choose again."
+            )
         draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
         _save_change(draft, user)
         log_setup(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,11 @@ from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
 from sync.models.synced_model import unsynced
-from sync.operations.backfill.estimate import ItemIndex
+from sync.operations.backfill.estimate import ItemIndex, unclaimed_batch
 from sync.operations.backfill.file_rows import CHUNK_SIZE, id_chunks, plan_row
 from sync.operations.setup.draft import link_of_draft, npd_id_column_of
 from sync.operations.setup.fields import NEW_COLUMN, mappable_fields, parse_choices
 from sync.outbox.claim import Claim
-from sync.outbox.lease import Lease
 from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_plan import plan
 from sync.reconcile.field_values import BoardContext, Directory, record_name
@@ -126,7 +124,6 @@ class MatchResult:
     unsure_of: dict[str, list[str]] = field(default_factory=dict)
     free: list[str] = field(default_factory=list)
     items: int = 0
-    calls: int = 0
 
     def add(self, group: str, name: str, reason: str = "") -> None:
         """Add one."""
@@ -134,13 +131,6 @@ class MatchResult:
         samples = self.samples.setdefault(group, [])
         if len(samples) < SAMPLES_PER_OUTCOME:
             samples.append([name[:120], reason[:300]])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as a draft stores it."""
-        return {
-            **{name: dict(getattr(self, name)) for name in ("counts", "samples", "fields", "unsure_of")},
-            **{name: getattr(self, name) for name in ("near", "free", "items", "calls")},
-        }
 
 
 def compare_draft(draft: SetupDraft, on_progress: CompareCallback = lambda done, of: None) -> MatchResult:
@@ -158,20 +148,15 @@ class _DraftComparison:
     def __init__(self, board: BoardContext, threshold: int, on_progress: CompareCallback) -> None:
         self.board, self.threshold, self.on_progress = board, threshold, on_progress
         self.result = MatchResult()
-        self.index = ItemIndex(self._batch())
+        self.index = ItemIndex(unclaimed_batch(board))
         self.taken_items: set[str] = set()
         self.match_keys: set[str] = set()
         self.created: dict[str, str] = {}
-
-    def _batch(self) -> Batch:
-        # Never claimed, and writes nothing.
-        return Batch(Lease(self.board.link), self.board, uuid.uuid4(), is_preview=True)
 
     def list_items(self) -> None:
         """List the whole board."""
         columns = [column for column in self.board.columns if not column.startswith(NEW_COLUMN)]
         for items in item_pages(self.board.link, columns, self.board.types):
-            self.result.calls += 1
             for item in items:
                 self.index.add(_fill_new_columns(self.board, item))
             self.on_progress(0, len(self.index.items))
@@ -186,7 +171,7 @@ class _DraftComparison:
             self.on_progress(min((done + 1) * CHUNK_SIZE, len(ids)), len(ids))
 
     def _plan_chunk(self, ids: Iterable[UUID]) -> None:
-        batch = self._batch()
+        batch = unclaimed_batch(self.board)
         load(batch, [Claim(entity_id, None, []) for entity_id in ids])
         linked = [record_sync for record_sync in batch.record_syncs if record_sync.record.monday_id]
         unlinked = [record_sync for record_sync in batch.record_syncs if not record_sync.record.monday_id]

@@ -17,8 +17,8 @@ from sync import connectors, registry
 from sync.choices import QueueStatus, RecordSyncStatus, Rule
 from sync.clock import SyncNow, sync_now
 from sync.kernel.action_errors import ActionError, Conflict
-from sync.models import ApiBudget, SetupDraft, SetupState, SyncQueue
-from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_CALL, SECONDS_PER_JOB
+from sync.models import SetupDraft, SetupState, SyncQueue
+from sync.operations.backfill.estimate import CALLS_PER_JOB, SECONDS_PER_JOB, WorkCost
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     ANSWER_OUT,
@@ -49,15 +49,6 @@ COUNT_KEYS = ("linked", "to_monday", "to_npd", "conflicts", "held", "invalid", "
 
 BULK_THRESHOLD = 500
 """From this many records on Monday's bulk import creates them: it takes minutes, and few calls."""
-
-
-@dataclass(frozen=True)
-class PlanCost:
-    """About how many calls a plan takes, how many minutes, and which share of the day's calls."""
-
-    calls: int = 0
-    minutes: int = 0
-    share_of_day: float | None = None
 
 
 def compare_again(user: User) -> None:
@@ -213,7 +204,7 @@ def answer_of(draft: SetupDraft, pair: Mapping[str, Any]) -> str:
     return answer if answer in (pair["item"], ANSWER_NEW, ANSWER_OUT) else ""
 
 
-def plan_cost(plans: Sequence[SetupDraft]) -> PlanCost:
+def plan_cost(plans: Sequence[SetupDraft]) -> WorkCost:
     """Return about what it takes to carry these out."""
     calls = seconds = 0
     connector = connectors.get()
@@ -234,9 +225,7 @@ def plan_cost(plans: Sequence[SetupDraft]) -> PlanCost:
         )
         calls += board + jobs * CALLS_PER_JOB + listings + passes
         seconds += jobs * SECONDS_PER_JOB
-    limit = ApiBudget.objects.filter(id=1).values_list("day_limit", flat=True).first()
-    minutes = max(1, math.ceil((seconds + calls * SECONDS_PER_CALL) / 60)) if plans else 0
-    return PlanCost(calls, minutes, calls / limit if limit else None)
+    return WorkCost(calls, seconds)
 
 
 # Progress of a confirmed set-up, and what is left for a person afterwards.

@@ -36,6 +36,7 @@ from sync.operations.detect.activity_replay import enqueue_items
 from sync.operations.setup.draft import (
     ANSWER_NEW,
     has_column_changes,
+    join_open_drafts,
     link_of_draft,
     log_setup,
     npd_id_column_of,
@@ -313,10 +314,13 @@ def _update_draft(draft: SetupDraft, **values: Any) -> None:
         draft.refresh_from_db(fields=list(values))
 
 
-def _release_draft(draft: SetupDraft, state: SetupState, **values: Any) -> None:
-    """Release the draft in another state."""
+def _release_draft(draft: SetupDraft, state: str, **values: Any) -> None:
+    """Release the draft in this state; one that is open again has the owner of the other open ones."""
     own_draft = SetupDraft.objects.filter(pk=draft.pk, token=draft.token)
-    own_draft.update(state=state, token=None, held_until=None, progress="", **values)
+    with transaction.atomic():
+        if state == SetupState.DRAFT:
+            join_open_drafts(draft)
+        own_draft.update(**{"state": state, "token": None, "held_until": None, "progress": ""} | values)
 
 
 def _advance_draft(draft: SetupDraft) -> None:
@@ -333,9 +337,10 @@ def _advance_draft(draft: SetupDraft) -> None:
             return
         # A passing error is tried again by a later run; any other one is shown to the person.
         breaker.trip_account(error)
-        SetupDraft.objects.filter(pk=draft.pk, token=draft.token).update(
+        _release_draft(
+            draft,
+            draft.state,
             problem=f"{error.sentence} The set-up goes on by itself.",
-            token=None,
             held_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
         )
 
@@ -352,7 +357,7 @@ def _compare_draft(draft: SetupDraft) -> None:
                 "The board has changed: a column that was chosen is gone or of another type. Choose again."
             )
     found = compare_draft(draft, lambda done, of: _update_draft(draft, progress=f"{done:,} of {of:,} compared"))
-    _release_draft(draft, SetupState.COMPARED, found=found.to_json(), found_at=SyncNow(), problem="")
+    _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=SyncNow(), problem="")
 
 
 def _apply_draft(draft: SetupDraft) -> None:
@@ -365,9 +370,8 @@ def _apply_draft(draft: SetupDraft) -> None:
             raise DraftLost  # the next worker goes on where this one ended
 
     if target := _target_in_making(draft):
-        SetupDraft.objects.filter(pk=draft.pk, token=draft.token).update(
-            progress=f"Waits for the board of the {target} records, which is being made.", token=None, held_until=None
-        )
+        waits = f"Waits for the board of the {target} records, which is being made."
+        _release_draft(draft, draft.state, progress=waits)
         return
     outcome = apply_setup(draft, save, wait)
     outcome.pop(SETTINGS_KEY, None)
