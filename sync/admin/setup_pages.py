@@ -323,7 +323,7 @@ def _plan_context() -> dict[str, Any]:
         "several": len(found) > 1,
         "plans": plans,
         "price": cost,
-        "share": f"{cost.share_of_day:.1%}" if cost.share_of_day is not None else "",
+        "share": f" ({cost.share_of_day:.1%} of the day's API quota)" if cost.share_of_day is not None else "",
     }
 
 
