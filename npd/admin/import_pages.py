@@ -34,7 +34,7 @@ from npd.importing.import_jobs import (
     start_undo,
     upload,
 )
-from npd.importing.import_lookup import MODELS, labels_of
+from npd.importing.import_lookup import labels_of
 from npd.importing.import_plan import ImportOptions
 from npd.importing.import_undo import undo_preview
 from npd.importing.messages import (
@@ -52,6 +52,7 @@ from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.action_errors import Conflict
+from sync.registry import record_url
 
 LISTED_ROWS = 100
 """Rows of each kind that a page lists; the counts are of all."""
@@ -83,16 +84,6 @@ STATE_BADGES = {
 JobUrl = Callable[[str, ImportJob], str]
 
 
-def import_list_context(entity_type: str, url: JobUrl) -> dict[str, Any]:
-    """The fields that a column can be, and the latest imports."""
-    jobs = ImportJob.objects.filter(entity_type=entity_type).select_related("by").order_by("-made_at")[:LATEST_JOBS]
-    return {
-        "labels": ", ".join(labels_of(entity_type).values()),
-        "jobs": [(url("job", job), job) for job in jobs],
-        "kept_days": RETENTION_DAYS,
-    }
-
-
 def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
     """Everything that the page of one import shows, whatever its state."""
     bad = rejected_rows(job).order_by("number")
@@ -120,10 +111,7 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
         "bad": [(row, Outcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
         "count_bad": count_bad,
         "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the CSV file holds all.",
-        "changes": _listed_rows(job, Outcome.CHANGED),
-        "count_changed": job.counts.get(Outcome.CHANGED, 0),
-        "news": _listed_rows(job, Outcome.NEW),
-        "count_new": job.counts.get(Outcome.NEW, 0),
+        "row_tables": [_row_table(job, outcome) for outcome in (Outcome.CHANGED, Outcome.NEW)],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),
@@ -137,25 +125,29 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
     }
 
 
-def _listed_rows(job: ImportJob, outcome: Outcome) -> list[dict[str, Any]]:
-    """The first rows of a kind: `fields` are label, old and new value, `values` the new ones beside the name."""
-    labels, opts, listed = labels_of(job.entity_type), MODELS[job.entity_type]._meta, []
+def _row_table(job: ImportJob, outcome: Outcome) -> dict[str, Any]:
+    """The first rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
+    labels, is_change, rows = labels_of(job.entity_type), outcome == Outcome.CHANGED, []
     for row in job.rows.filter(outcome=outcome).order_by("number")[:LISTED_ROWS]:
-        has_record = row.record_id and (outcome == Outcome.CHANGED or row.result == Result.WRITTEN)
-        page = f"admin:{opts.app_label}_{opts.model_name}_change"
-        fields = [
-            (labels[name], _short_value(row.before.get(name)), _short_value(raw)) for name, raw in row.after.items()
-        ]
-        listed.append(
+        has_record = row.record_id and (is_change or row.result == Result.WRITTEN)
+        rows.append(
             {
                 "row": row,
-                "url": reverse(page, args=[row.record_id]) if has_record else "",
-                "fields": fields,
-                "values": [(labels[name], _short_value(raw)) for name, raw in row.after.items() if name != "name"],
+                "url": record_url(job.entity_type, str(row.record_id)) if has_record else "",
+                "fields": [
+                    (labels[name], _short_value(row.before.get(name)) if is_change else None, _short_value(raw))
+                    for name, raw in row.after.items()
+                    if is_change or name != "name"
+                ],
                 "result": f"{Result(row.result).label}. {row.note}".strip() if row.result else "Not written",
             }
         )
-    return listed
+    return {
+        "outcome": outcome,
+        "what": "What changes" if is_change else "Values",
+        "rows": rows,
+        "count": job.counts.get(outcome, 0),
+    }
 
 
 def _short_value(raw: Any) -> str:
@@ -221,13 +213,13 @@ class ImportMixin:
     )
     def import_file(self, request: HttpRequest) -> HttpResponse:
         """Choose a file; on POST, store it for a worker to read."""
-        form = self._form(request, request.POST or None, request.FILES or None)
+        form, entity_type = self._form(request, request.POST or None, request.FILES or None), self.model.entity_type()
         if request.method == "POST" and form.is_valid():
             data = form.cleaned_data
             options = ImportOptions(data["clear_empty"], bool(data.get("make_organizations")))
             try:
                 job = upload(
-                    self.model.entity_type(),
+                    entity_type,
                     data["file"].name,
                     data["file"].file,
                     options=options,
@@ -237,10 +229,13 @@ class ImportMixin:
                 return HttpResponseRedirect(self._url("job", job))
             except ImportFileError as error:
                 form.add_error("file", rejection_of_error(clean_file_name(data["file"].name), error))
+        jobs = ImportJob.objects.filter(entity_type=entity_type).select_related("by").order_by("-made_at")
         context = {
             **self._context(request, self._title()),
             "form": form,
-            **import_list_context(self.model.entity_type(), self._url),
+            "labels": ", ".join(labels_of(entity_type).values()),
+            "jobs": [(self._url("job", job), job) for job in jobs[:LATEST_JOBS]],
+            "kept_days": RETENTION_DAYS,
         }
         return TemplateResponse(request, "npd/import.html", context)
 

@@ -21,7 +21,6 @@ from django.db import DataError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils import timezone
-from django.utils.functional import lazy
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
@@ -184,6 +183,15 @@ def is_valid_key(model: type[Model], text: str) -> bool:
     return "\0" not in text
 
 
+def may_act(request: HttpRequest, entity_type: str, act: str) -> bool:
+    """Whether this user may view, add, change or delete records of a type; none of a type that nobody keeps."""
+    try:
+        opts = registry.entity(entity_type).model._meta
+    except registry.UnknownEntity:
+        return False
+    return request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}")
+
+
 class PageAdmin(ValidIdsMixin, ModelAdmin):
     """A list whose rows carry `page_now` and whatever `prepare_page` puts on them."""
 
@@ -203,6 +211,19 @@ class PageAdmin(ValidIdsMixin, ModelAdmin):
             return OneScanPaginator(queryset, *args, **kwargs)
         found: Paginator[Any] = super().get_paginator(request, queryset, *args, **kwargs)
         return found
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show what a row's own page has beyond its fields."""
+        row = kwargs.get("obj")
+        more = {} if row is None else self.row_context(request, row)
+        answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
+        return answer
+
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        """Return what the page of a row shows beyond its fields; of most lists, nothing."""
+        return {}
 
     def prepare_page(self, rows: list[Any]) -> None:
         """Put the database's present time on every row that has none yet; one query a page."""
@@ -240,9 +261,7 @@ class ReadOnlyAdmin(PageAdmin):
     def __init__(self, model: type[Model], admin_site: admin.AdminSite) -> None:
         super().__init__(model, admin_site)
         for name in self.json_fields:
-            field = model._meta.get_field(name)
-            # Asked for when it is shown: by then the name follows the reader's language.
-            label = lazy(lambda field=field: str(field.verbose_name), str)()
+            label = str(model._meta.get_field(name).verbose_name)  # type: ignore[union-attr]
             setattr(self, f"{name}_lines", _json_display(name, label))
 
 
@@ -291,16 +310,10 @@ class RecordLinkMixin:
         for row in rows:
             row.page_names = names
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """Call the row's page by its record, of which the row itself knows the id alone."""
-        row = kwargs.get("obj")
-        named = {"page_name": self.record_name(row)} if row is not None else {}
-        answer: HttpResponse = super().render_change_form(  # type: ignore[misc]
-            request, context | named, *args, **kwargs
-        )
-        return answer
+        context: dict[str, Any] = super().row_context(request, row)  # type: ignore[misc]
+        return context | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
         """Return the record's name; one that is gone is said so."""
@@ -315,6 +328,18 @@ class RecordLinkMixin:
         return record_link(row.entity_type, key, record_names([(row.entity_type, key)]) if names is None else names)
 
     kind_of_record = type_column()
+
+
+class RecordSearchMixin:
+    """Finds rows also by the name of their record."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Return what the search fields find, and the rows of records so named."""
+        found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
+        named = [str(key) for key in record_ids_by_name(search_term)]
+        return (found | queryset.filter(entity_id__in=named) if named else found), doubles
 
 
 def _uuid(value: Any) -> UUID | None:
@@ -392,7 +417,7 @@ class UnmatchedItemsFilter(RadioFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return the two."""
-        return [(value, str(label)) for value, label in self.CHOICES]
+        return list(self.CHOICES)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the rows of the chosen kind."""

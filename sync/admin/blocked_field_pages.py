@@ -21,6 +21,7 @@ from django.views.decorators.http import require_POST
 
 from sync import registry
 from sync.admin import admin_base
+from sync.admin.admin_base import may_act
 from sync.admin.confirmed_action import Question, Report, posted_number, run_action
 from sync.admin.record_panel import DIRECTION_EFFECTS, blocked_fields_url, rejections_url
 from sync.api.request_rules import monday_throttle_reason
@@ -118,7 +119,7 @@ class BlockedFieldRows:
         self.loops = write_loops()
         ids = [(kind, UUID(one)) for kind, _key, _reason, _count, some, _side in self.blocked for one in some]
         ids += [(loop.entity_type, loop.entity_id) for found in self.loops for loop in found.loops]
-        visible = {kind for kind, _id in ids if may_change_records(request, kind, "view")}
+        visible = {kind for kind, _id in ids if may_act(request, kind, "view")}
         self.names = record_names(one for one in ids if one[0] in visible)
 
     def __iter__(self) -> Iterator[BlockedRow]:
@@ -209,7 +210,7 @@ class BlockedFieldRows:
                 continue
             is_rejected, may_retry = side in (SIDE_MONDAY, SIDE_LIMIT), side != SIDE_LIMIT
             actions = []
-            if may_retry and may_change_records(self.request, kind):
+            if may_retry and may_act(self.request, kind, "change"):
                 hidden = {"mapping": mapping.pk, "reason": reason}
                 actions.append(self._action("Try again now", "again", hidden, is_main=True))
             if is_rejected and settle_url:
@@ -237,7 +238,7 @@ class BlockedFieldRows:
             direction = SyncDirection(mapping.direction)
             is_pulled = direction in (SyncDirection.BIDIRECTIONAL, SyncDirection.MONDAY_TO_NPD)
             actions = []
-            if may_change_records(self.request, kind):
+            if may_act(self.request, kind, "change"):
                 again = {"mapping": mapping.pk, "kind": "throttled"}
                 actions.append(self._action("I have stopped it: send again", "again", again, is_main=True))
             if self.may_map:
@@ -266,18 +267,9 @@ def may_change_mapping(request: HttpRequest) -> bool:
     return request.user.has_perm("sync.change_boardlink") and request.user.has_perm("sync.change_fieldmapping")
 
 
-def may_change_records(request: HttpRequest, entity_type: str, act: str = "change") -> bool:
-    """Whether this user may change (or do another act with) records of a type."""
-    try:
-        opts = registry.entity(entity_type).model._meta
-    except registry.UnknownEntity:
-        return False
-    return request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}")
-
-
 def may_change_some_records(request: HttpRequest) -> bool:
     """Whether this user may change records of any type; of which, a row's own act looks."""
-    return any(may_change_records(request, spec.entity_type) for spec in registry.entities())
+    return any(may_act(request, spec.entity_type, "change") for spec in registry.entities())
 
 
 def _board_title(entity_type: str) -> str:
@@ -490,7 +482,7 @@ class BlockedFieldPagesMixin:
             told = " Rewritten once more, it is told here again." if is_throttled else ""
             return f"“{mapping.label}” of {records} is tried again now.{told}"
 
-        return self._run(request, run, allowed=may_change_records(request, mapping.link.entity_type))
+        return self._run(request, run, allowed=may_act(request, mapping.link.entity_type, "change"))
 
 
 def _posted(request: HttpRequest, name: str, rows: QuerySet[Any]) -> Any:

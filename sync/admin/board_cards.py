@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from urllib.parse import urlencode
 
 from django.contrib.humanize.templatetags.humanize import intcomma
@@ -18,7 +19,6 @@ from django.utils import timezone
 from sync.choices import QueueDirection, QueueStatus
 from sync.kernel import humanize
 from sync.kernel.counters import quantile
-from sync.kernel.humanize import plural
 from sync.operations.detect.verification import VerificationResult
 from sync.records.availability import (
     BACKOFF,
@@ -58,22 +58,16 @@ def hours_until(now: datetime) -> list[datetime]:
 
 
 @dataclass(frozen=True)
-class CardFigure:
-    """One number with its word, and the filters of the list that shows its rows."""
+class Tile:
+    """One count with the list behind it; `below` says more, `parts` why."""
 
     label: str
-    number: int
-    query: str
-    icon: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Hour:
-    """The rows finished in one hour; `label` says which."""
-
-    label: str
-    rows: int
+    count: int
+    url: str
+    icon: str = ""
+    kind: str = ""
+    below: str = ""
+    parts: Sequence[Tile] = ()
 
 
 @dataclass(frozen=True)
@@ -82,7 +76,7 @@ class Chart:
 
     data: str
     sentence: str
-    hours: Sequence[Hour]
+    hours: Sequence[tuple[str, int]]
     options: str = CHART_OPTIONS
 
 
@@ -97,11 +91,16 @@ class Badge:
 
 @dataclass(frozen=True)
 class BoardStatus:
-    """What is known of a board at one moment."""
+    """What is known of a board at one moment, and how its card in the queue's panel says it."""
 
     spec: EntitySpec
     availability: BoardAvailability
     overview: Overview
+
+    @property
+    def title(self) -> str:
+        """What the board is called."""
+        return self.spec.board_title
 
     @property
     def now(self) -> datetime:
@@ -123,119 +122,88 @@ class BoardStatus:
         return self.overview.due_since(self.availability)
 
     @property
+    def badge(self) -> Badge:
+        """Whether the board syncs."""
+        found = self.availability
+        if found.is_paused:
+            return Badge("warn", "pause_circle", "Paused")
+        if found.is_temporary:
+            return Badge("wait", "hourglass", "A short wait")
+        if not found.is_available:
+            return Badge("bad", "block", "Standing still")
+        for direction in found.paused:
+            return Badge("warn", "pause_circle", f"{QueueDirection(direction).label} paused")
+        return Badge("ok", "check_circle", "Flowing")
+
+    @property
+    def reason(self) -> str:
+        """Why it stands still; who paused it, and since when, stands above all cards, with the button that resumes."""
+        return "" if self.availability.is_paused else humanize.without_request_id(self.availability.detail)
+
+    @property
+    def figures(self) -> list[Tile]:
+        """How many jobs are pending, in progress, failed, and were done, each with the filters that list them."""
+        rows = (
+            ("Waiting", self.pending, QueueStatus.PENDING, "schedule", "wait"),
+            ("In flight", number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "sync", "wait"),
+            ("Dead letters", number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "error", "bad"),
+            ("Done in 24 hours", self.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
+        )
+        return [
+            Tile(
+                label,
+                number,
+                f"?{urlencode({'entity_type': self.spec.entity_type, 'status__exact': status.value})}",
+                icon,
+                kind if number else "off",
+            )
+            for label, number, status, icon, kind in rows
+        ]
+
+    @property
     def finished(self) -> int:
         """Jobs finished in the last 24 hours."""
         return number_of(self.jobs(QueueStatus.COMPLETED))
 
     @property
-    def hours(self) -> Mapping[datetime | None, int]:
-        """The same by the hour."""
-        return {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
+    def waits(self) -> str:
+        """What the waiting rows wait for."""
+        ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
+        due = number_of(self.overview.due(self.availability))
+        parts = [(due, "due now"), (ready - due, "held"), (backoff, "in backoff"), (deferred, "snoozed")]
+        return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
+    @property
+    def times(self) -> list[str]:
+        """Since when the oldest row is due, and when the next one is tried."""
+        since, lines = self.due_since, []
+        if since is not None:
+            lines.append(f"Oldest due: for {humanize.time_span((self.now - since).total_seconds())}.")
+        later = [one for one in self.jobs(BACKOFF, DEFERRED) if one.direction not in self.availability.paused]
+        if (retry := first_of(later)) is not None:
+            at = max(retry, self.availability.until or retry, self.now)
+            lines.append(f"Next retry: {humanize.relative_time(at, self.now)}.")
+        return lines
 
-@dataclass(frozen=True)
-class Card:
-    """A board as the panel shows it."""
-
-    title: str
-    entity_type: str
-    badge: Badge
-    reason: str
-    figures: Sequence[CardFigure]
-    waits: str
-    times: Sequence[str]
-    chart: Chart | None
-
-
-def build_card(board: BoardStatus) -> Card:
-    """Return the card of a board."""
-    return Card(
-        board.spec.board_title,
-        board.spec.entity_type,
-        board_badge(board),
-        # Who has paused it, and since when, stands above all cards, with the button that resumes it.
-        "" if board.availability.is_paused else humanize.without_request_id(board.availability.detail),
-        queue_figures(board),
-        wait_text(board),
-        time_lines(board),
-        finished_chart(board),
-    )
-
-
-def board_badge(board: BoardStatus) -> Badge:
-    """Return whether the board syncs, as one badge."""
-    found = board.availability
-    if found.is_paused:
-        return Badge("warn", "pause_circle", "Paused")
-    if found.is_temporary:
-        return Badge("wait", "hourglass", "A short wait")
-    if not found.is_available:
-        return Badge("bad", "block", "Standing still")
-    for direction in found.paused:
-        return Badge("warn", "pause_circle", f"{QueueDirection(direction).label} paused")
-    return Badge("ok", "check_circle", "Flowing")
-
-
-def queue_figures(board: BoardStatus) -> list[CardFigure]:
-    """Return how many jobs are pending, in progress, failed, and were done."""
-    working, failed = (number_of(board.jobs(one)) for one in (QueueStatus.IN_PROGRESS, QueueStatus.FAILED))
-    return [
-        _figure(board, "Waiting", board.pending, QueueStatus.PENDING, "schedule", "wait"),
-        _figure(board, "In flight", working, QueueStatus.IN_PROGRESS, "sync", "wait"),
-        _figure(board, "Dead letters", failed, QueueStatus.FAILED, "error", "bad"),
-        _figure(board, "Done in 24 hours", board.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
-    ]
-
-
-def _figure(board: BoardStatus, label: str, number: int, status: QueueStatus, icon: str, kind: str) -> CardFigure:
-    query = urlencode({"entity_type": board.spec.entity_type, "status__exact": status.value})
-    return CardFigure(label, number, query, icon, kind if number else "off")
-
-
-def wait_text(board: BoardStatus) -> str:
-    """Return what the waiting rows wait for."""
-    ready, backoff, deferred = (number_of(board.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
-    due = number_of(board.overview.due(board.availability))
-    parts = [(due, "due now"), (ready - due, "held"), (backoff, "in backoff"), (deferred, "snoozed")]
-    return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
-
-
-def time_lines(board: BoardStatus) -> list[str]:
-    """Return since when the oldest row is due, and when the next one is tried."""
-    since, lines = board.due_since, []
-    if since is not None:
-        lines.append(f"Oldest due: for {humanize.time_span((board.now - since).total_seconds())}.")
-    later = [one for one in board.jobs(BACKOFF, DEFERRED) if one.direction not in board.availability.paused]
-    if (retry := first_of(later)) is not None:
-        at = max(retry, board.availability.until or retry, board.now)
-        lines.append(f"Next retry: {humanize.relative_time(at, board.now)}.")
-    return lines
-
-
-def finished_chart(board: BoardStatus) -> Chart | None:
-    """Return the finished rows hour by hour; None where there were none."""
-    if not board.finished:
-        return None
-    hours = hours_until(board.now)
-    rows = [board.hours.get(hour, 0) for hour in hours]
-    labels = [hour_label(hour, board.now) for hour in hours]
-    most = max(rows)
-    finished, busiest = humanize.count_with_noun(board.finished, "row"), labels[rows.index(most)]
-    sentence = f"{finished} finished in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
-    data = {
-        "labels": labels,
-        "datasets": [{"label": "Rows finished", "data": rows, "backgroundColor": "var(--color-primary-500)"}],
-    }
-    return Chart(json.dumps(data), sentence, [Hour(*one) for one in zip(labels, rows, strict=True)])
+    @cached_property
+    def chart(self) -> Chart | None:
+        """The finished rows hour by hour; None where there were none."""
+        if not self.finished:
+            return None
+        counts = {one.first: one.number for one in self.jobs(QueueStatus.COMPLETED)}
+        hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
+        labels, rows = [label for label, _number in hours], [number for _label, number in hours]
+        most = max(rows)
+        finished, busiest = humanize.count_with_noun(self.finished, "row"), labels[rows.index(most)]
+        sentence = f"{finished} finished in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
+        bars = {"label": "Rows finished", "data": rows, "backgroundColor": "var(--color-primary-500)"}
+        return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
 
 def hour_label(hour: datetime, now: datetime) -> str:
     """Return what an hour is called: "today from 14:00 UTC"."""
-    local_hour = timezone.localtime(hour)
-    params = {"time": humanize.time_of_day(hour)}
-    if local_hour.date() == timezone.localtime(now).date():
-        return "today from {time}".format(**params)
-    return "yesterday from {time}".format(**params)
+    is_today = timezone.localtime(hour).date() == timezone.localtime(now).date()
+    return f"{'today' if is_today else 'yesterday'} from {humanize.time_of_day(hour)}"
 
 
 # One board on the first page: how many of its records stand how, each number with the list behind
@@ -249,28 +217,6 @@ STATE_BADGES = {
     RecordState.OFF: ("sync_disabled", "off"),
     RecordState.PAUSED: ("pause_circle", "warn"),
 }
-
-
-@dataclass(frozen=True)
-class TileShare:
-    """One reason of several within a tile, with the list behind it."""
-
-    label: str
-    count: int
-    url: str
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One count with the list behind it; `below` says more, `parts` why."""
-
-    label: str
-    count: int
-    url: str
-    icon: str
-    kind: str
-    below: str = ""
-    parts: Sequence[TileShare] = ()
 
 
 @dataclass(frozen=True)
@@ -293,9 +239,9 @@ def board_health(board: BoardStatus, counts: Mapping[Part, int], verification: V
     found, since = board.availability, board.due_since
     waited = humanize.time_span((board.now - since).total_seconds()) if since else ""
     return BoardHealth(
-        title=board.spec.board_title,
+        title=board.title,
         total=sum(counts.values()),
-        badge=board_badge(board),
+        badge=board.badge,
         reason=humanize.without_request_id(found.blocked_reason),
         wait_reason="" if found.blocked_reason else found.waiting_reason,
         verified=verification.summary(board.now),
@@ -326,13 +272,13 @@ def _tile(spec: EntitySpec, state: RecordState, number: int, counts: Mapping[Par
     icon, kind = STATE_BADGES[state]
     url, parts = list_url(spec), PARTS[state]
     shares = [
-        TileShare(str(part.label), counts[part], _with_health(url, part.value))
+        Tile(str(part.label), counts[part], _with_health(url, part.value))
         for part in parts
         # Of most records there is no more to say than that they are synced.
         if len(parts) > 1 and counts.get(part) and part is not Part.IN_SYNC
     ]
-    label = str(state.label)
-    return Tile(label, number, _with_health(url, state.value), icon, kind if number else "off", below, shares)
+    kind = kind if number else "off"
+    return Tile(str(state.label), number, _with_health(url, state.value), icon, kind, below, shares)
 
 
 def list_url(spec: EntitySpec) -> str:
@@ -354,6 +300,12 @@ def _with_health(url: str, health: str) -> str:
 
 WIDTH, HEIGHT, GAP = 500.0, 72.0, 3.0
 MEDIAN, P95 = 0.5, 0.95
+
+LATENCY_TITLES = {
+    QueueDirection.TO_MONDAY: "From a save in NPD to the board",
+    QueueDirection.TO_NPD: "From an edit on a board to NPD",
+}
+"""What the chart of each direction is called."""
 
 
 @dataclass(frozen=True)
@@ -386,23 +338,23 @@ class BarChart:
 
 def throughput_chart(board: BoardStatus) -> BarChart:
     """Return what was finished on one board, hour by hour: what the queue's screen says of it."""
-    title = f"Rows finished: {board.spec.board_title}"
-    found = finished_chart(board)
+    title = f"Rows finished: {board.title}"
+    found = board.chart
     if found is None:
         return BarChart(title, "Nothing was finished in the last 24 hours.")
-    heights = [float(hour.rows) for hour in found.hours]
+    heights = [float(number) for _label, number in found.hours]
     return BarChart(
         title,
         found.sentence,
         ("Hour", "Rows finished"),
-        [(hour.label, f"{hour.rows:,}") for hour in found.hours],
+        [(label, f"{number:,}") for label, number in found.hours],
         build_bars(heights, max(heights), "main"),
     )
 
 
 def latency_chart(direction: QueueDirection, counted: Mapping[datetime, Counter[int]], now: datetime) -> BarChart:
     """Return how long changes of one direction were on their way: half of them, and 95 of 100."""
-    title = latency_titles()[direction]
+    title = LATENCY_TITLES[direction]
     all_counts: Counter[int] = sum(counted.values(), Counter())
     if not all_counts:
         return BarChart(title, "No change went this way in the last 24 hours.")
@@ -411,19 +363,16 @@ def latency_chart(direction: QueueDirection, counted: Mapping[datetime, Counter[
     percentiles = [quantile(one, P95) for one in steps]
     medians = [quantile(one, MEDIAN) for one in steps]
     top = max(percentiles)
-    sentence = plural(
-        sum(all_counts.values()),
-        "%(number)s change in the last 24 hours, on its way for %(half)s.",
-        "%(number)s changes in the last 24 hours: half arrived within %(half)s, 95 of 100 within %(most)s.",
-    ) % {
-        "number": f"{sum(all_counts.values()):,}",
-        "half": precise_duration(quantile(all_counts, MEDIAN)),
-        "most": precise_duration(quantile(all_counts, P95)),
-    }
+    changes, half = all_counts.total(), precise_duration(quantile(all_counts, MEDIAN))
+    if changes == 1:
+        sentence = f"1 change in the last 24 hours, on its way for {half}."
+    else:
+        most = precise_duration(quantile(all_counts, P95))
+        sentence = f"{changes:,} changes in the last 24 hours: half arrived within {half}, 95 of 100 within {most}."
     rows = [
         (
             hour_label(hour, now),
-            f"{sum(counts.values()):,}",
+            f"{counts.total():,}",
             *(precise_duration(one) if counts else humanize.DASH for one in (median, percentile)),
         )
         for hour, counts, median, percentile in zip(hours, steps, medians, percentiles, strict=True)
@@ -436,14 +385,6 @@ def latency_chart(direction: QueueDirection, counted: Mapping[datetime, Counter[
         [*build_bars(percentiles, top, "soft"), *build_bars(medians, top, "main")],
         f"Light: 95 of 100 changes; dark: half of them. The highest bar: {precise_duration(top)}.",
     )
-
-
-def latency_titles() -> Mapping[QueueDirection, str]:
-    """Return what each direction's chart is called."""
-    return {
-        QueueDirection.TO_MONDAY: "From a save in NPD to the board",
-        QueueDirection.TO_NPD: "From an edit on a board to NPD",
-    }
 
 
 def build_bars(values: Sequence[float], top: float, kind: str) -> list[Bar]:
@@ -463,5 +404,5 @@ def precise_duration(seconds: float) -> str:
     if seconds < 0.1:
         return "less than 0.1 s"
     if seconds < 10:
-        return "{seconds} s".format(seconds=f"{seconds:.1f}")
-    return "{seconds} s".format(seconds=f"{seconds:.0f}") if seconds < 120 else humanize.time_span(seconds)
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else humanize.time_span(seconds)

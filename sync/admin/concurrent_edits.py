@@ -240,7 +240,7 @@ class ConcurrentRecordForm(_RecordForm):
         field, stored = self.fields[name], self.stored_values[name]
         attname = str(getattr(self.instance._meta.get_field(name), "attname", name))
         change = last_change(self.instance, attname)
-        by = f" (by {change.actor}, {humanize.time_of_day(change.at)})" if change else ""
+        by = f" (by {change[0]}, {humanize.time_of_day(change[1])})" if change else ""
         return format_html(
             "{} changed meanwhile: it is now {}{}. You typed {}. Save again to keep yours, or {}.",
             str(field.label or name).capitalize(),

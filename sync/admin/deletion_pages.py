@@ -5,7 +5,6 @@ their restore, and ignored items.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -24,7 +23,7 @@ from unfold.contrib.filters.admin import ChoicesCheckboxFilter
 
 from sync import registry
 from sync.admin import admin_base
-from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin
+from sync.admin.admin_base import EntityFilter, PageAdmin, ReadOnlyAdmin, RecordLinkMixin, may_act
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -157,31 +156,6 @@ _BADGES = {
 _DECIDE = {"approve": approve, "reject": reject}
 
 
-@dataclass(frozen=True)
-class ApprovalCard:
-    """What waits of one board and kind, as its card shows it; `upto` is the newest act that it counts."""
-
-    waiting: PendingApprovals
-    title: str
-    what: str
-    examples: Sequence[tuple[str, str]]
-    upto: int
-
-    @property
-    def approve_url(self) -> str:
-        """The page that asks before all of it is approved."""
-        return self._decide_url("approve")
-
-    @property
-    def reject_url(self) -> str:
-        """The page that asks before all of it is rejected."""
-        return self._decide_url("reject")
-
-    def _decide_url(self, decision: str) -> str:
-        params = {"how": decision, "entity_type": self.waiting.entity_type, "kind": self.waiting.kind.value}
-        return f"{reverse('admin:sync_guardedact_decide')}?{urlencode(params | {NEWEST_KEY: self.upto})}"
-
-
 @admin.register(GuardedAct)
 class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
     """What the guard holds and has held."""
@@ -309,20 +283,20 @@ def _decide(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) 
     return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is carried out within seconds.")
 
 
-def _approval_card(waiting_group: PendingApprovals) -> ApprovalCard:
-    acts = GuardedAct.objects.filter(
-        state=GuardState.PENDING, entity_type=waiting_group.entity_type, kind=waiting_group.kind
-    ).order_by("-pk")
-    examples = list(acts[:MAX_EXAMPLES])
+def _approval_card(waiting: PendingApprovals) -> dict[str, Any]:
+    """What waits of one board and kind, as its card shows it, with the pages that ask before all of it is decided."""
+    group = {"entity_type": waiting.entity_type, "kind": waiting.kind.value}
+    examples = list(GuardedAct.objects.filter(state=GuardState.PENDING, **group).order_by("-pk")[:MAX_EXAMPLES])
     authors = cause_authors(examples)
-    title = registry.entity(waiting_group.entity_type).board_title
-    return ApprovalCard(
-        waiting_group,
-        title,
-        KIND_SENTENCES[waiting_group.kind].format(**group_counts(waiting_group)),
-        [(act.label, authors.get(act.pk, "")) for act in examples],
-        examples[0].pk if examples else 0,
-    )
+    params: dict[str, object] = {**group, NEWEST_KEY: examples[0].pk if examples else 0}
+    decide_url = reverse("admin:sync_guardedact_decide")
+    return {
+        "waiting": waiting,
+        "title": registry.entity(waiting.entity_type).board_title,
+        "what": KIND_SENTENCES[waiting.kind].format(**group_counts(waiting)),
+        "examples": [(act.label, authors.get(act.pk, "")) for act in examples],
+        **{f"{decision}_url": f"{decide_url}?{urlencode({'how': decision, **params})}" for decision in _DECIDE},
+    }
 
 
 # What was deleted in NPD, with what became of each item; and items that are not to become records.
@@ -384,22 +358,16 @@ class TombstoneAdmin(ReadOnlyAdmin):
         first = ["outcome", "what_now", "item"]
         return [*first, *(name for name in super().get_fields(request, obj) if name not in {*first, "note", "state"})]
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, row: Tombstone) -> dict[str, Any]:
         """Offer to bring the record back, to those who may; and tell its history, as its own page would."""
-        row = kwargs.get("obj")
-        may = row is not None and row.state != TombstoneState.RESTORED and _may_act(request, row.entity_type)
-        more: dict[str, Any] = {"may_bring_back": may, "deleted_records": reverse("admin:sync_tombstone_changelist")}
-        if row is not None:
-            model = registry.entity(row.entity_type).model
-            more |= {
-                "sync_history": history_of(rebuild_record(model, row)),
-                "sync_may_push": _may_act(request, row.entity_type, "change"),
-                "sync_page": request.path,
-            }
-        answer: HttpResponse = super().render_change_form(request, context | more, *args, **kwargs)
-        return answer
+        record = rebuild_record(registry.entity(row.entity_type).model, row)
+        return super().row_context(request, row) | {
+            "may_bring_back": row.state != TombstoneState.RESTORED and may_act(request, row.entity_type, "add"),
+            "deleted_records": reverse("admin:sync_tombstone_changelist"),
+            "sync_history": history_of(record),
+            "sync_may_push": may_act(request, row.entity_type, "change"),
+            "sync_page": request.path,
+        }
 
     @admin.display(description="Record")
     def name(self, row: Tombstone) -> str:
@@ -427,7 +395,7 @@ class TombstoneAdmin(ReadOnlyAdmin):
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
         """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
-        may_add = all(_may_act(request, kind) for kind in kinds)
+        may_add = all(may_act(request, kind, "add") for kind in kinds)
 
         def question() -> Question:
             rows = queryset.order_by("deleted_at")[:MAX_ROWS_SHOWN]
@@ -452,11 +420,6 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
         asked = question if may_add else None
         return run_action(self, request, run, back_url=request.get_full_path(), question=asked, atomic=False)
-
-
-def _may_act(request: HttpRequest, entity_type: str, act: str = "add") -> bool:
-    opts = registry.entity(entity_type).model._meta
-    return bool(request.user.has_perm(f"{opts.app_label}.{act}_{opts.model_name}"))
 
 
 def _restored_item_text(row: Tombstone) -> str:

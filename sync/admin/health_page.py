@@ -27,7 +27,6 @@ from sync.apps import NEW_ITEMS
 from sync.boards.schema_drift import renamed_columns
 from sync.choices import GuardKind, QueueStatus, SyncDirection
 from sync.kernel import humanize
-from sync.kernel.humanize import plural
 from sync.limits import quota
 from sync.limits.metered_client import is_configured
 from sync.models import (
@@ -173,18 +172,7 @@ def _add_row(
 MAX_NEW_ITEMS = 5
 
 
-@dataclass(frozen=True)
-class UnmatchedItemRow:
-    """An item that no record has yet."""
-
-    text: str
-    kind: str
-    why: str
-    when: str
-    url: str
-
-
-def next_unmatched_items(panel: QueuePanel) -> tuple[list[UnmatchedItemRow], int]:
+def next_unmatched_items(panel: QueuePanel) -> tuple[list[dict[str, str]], int]:
     """Return the next items that wait to become records, and how many there are in all; one query."""
     events = WebhookEvent.objects.filter(item_id=OuterRef("remote_id"), body__event__has_key="pulseName")
     name = events.order_by("-received_at", "-id").values(
@@ -200,10 +188,14 @@ def next_unmatched_items(panel: QueuePanel) -> tuple[list[UnmatchedItemRow], int
     for row in rows:
         row.page_now, row.page_boards = panel.now, panel.overview.by_type  # type: ignore[attr-defined]
         link = panel.overview.links.get(row.entity_type)
-        url = item_url(link, str(row.remote_id)) if link else ""
-        why = humanize.without_request_id(job_reason(row))
         items.append(
-            UnmatchedItemRow(item_label(row, names), type_label(row.entity_type), why, next_pass_text(row), url)
+            {
+                "text": item_label(row, names),
+                "kind": type_label(row.entity_type),
+                "why": humanize.without_request_id(job_reason(row)),
+                "when": next_pass_text(row),
+                "url": item_url(link, str(row.remote_id)) if link else "",
+            }
         )
     return items, rows[0].in_all if rows else 0
 
@@ -244,12 +236,8 @@ class HealthData:
     now: datetime
 
 
-ModelViewCheck = Callable[[type[Model]], bool]
-"""Whether a person may see the rows of a model."""
-
-
-def attention_tasks(data: HealthData, may_view: ModelViewCheck) -> list[AttentionTask]:
-    """Return what this person may see of it, the gravest first."""
+def attention_tasks(data: HealthData, may_view: Callable[[type[Model]], bool]) -> list[AttentionTask]:
+    """Return what a person who may view the rows of these models is told of it, the gravest first."""
     guide = reverse("admin:connect_monday") if may_view(MondayAccount) else ""
     found = [*_stopped_tasks(data, guide)]
     parts: tuple[tuple[type[Model], Callable[[HealthData], Iterator[AttentionTask]]], ...] = (
@@ -340,7 +328,7 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
 def _blocked_tasks(data: HealthData) -> Iterator[AttentionTask]:
     blocked = data.attention.blocked
     if blocked.fields:
-        what = "{fields} of {records} can’t flow".format(**_counts(blocked.fields, blocked.records))
+        what = f"{_fields_text(blocked.fields, blocked.records)} can’t flow"
         rejections_list = rejections_url() if blocked.rejected else ""
         url, button = (rejections_list, "Decide") if rejections_list else (blocked_fields_url(), "Look")
         yield AttentionTask(what, _newest_text(blocked.reason), url, button, "front_hand")
@@ -350,16 +338,17 @@ def _write_loop_tasks(data: HealthData) -> Iterator[AttentionTask]:
     write_loops = data.attention.write_loops
     if not write_loops.fields or write_loops.until is None:
         return
-    what = "{fields} of {records} rewritten again and again".format(**_counts(write_loops.fields, write_loops.records))
+    what = f"{_fields_text(write_loops.fields, write_loops.records)} rewritten again and again"
     why = (
-        "On the board, {who} writes another value after each of our writes, so nothing is sent until "
-        "{until} UTC. Stop the automation that does it, or change the field's direction."
-    ).format(who=write_loops.by or "somebody", until=f"{write_loops.until:%d %b, %H:%M}")
+        f"On the board, {write_loops.by or 'somebody'} writes another value after each of our writes, so nothing is "
+        f"sent until {write_loops.until:%d %b, %H:%M} UTC. Stop the automation that does it, or change the field's "
+        "direction."
+    )
     yield AttentionTask(what, why, blocked_fields_url("throttled"), "See the options", "sync_problem")
 
 
-def _counts(fields: int, records: int) -> dict[str, str]:
-    return {"fields": humanize.count_with_noun(fields, "field"), "records": humanize.count_with_noun(records, "record")}
+def _fields_text(fields: int, records: int) -> str:
+    return f"{humanize.count_with_noun(fields, 'field')} of {humanize.count_with_noun(records, 'record')}"
 
 
 def queue_url(query: str = "", part: str = "") -> str:
@@ -378,14 +367,12 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask]) -> B
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
     paused = [board.title for board in boards if board.is_paused]
     if stopped:
-        return Badge("bad", "block", "Standing still: {boards}".format(boards=", ".join(stopped)))
+        return Badge("bad", "block", f"Standing still: {', '.join(stopped)}")
     if paused:
-        return Badge("warn", "pause_circle", "Paused: {boards}".format(boards=", ".join(paused)))
+        return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
     if not tasks:
         return Badge("ok", "check_circle", "All flowing")
-    text = plural(
-        len(tasks), "Flowing; %(number)s thing needs a person", "Flowing; %(number)s things need a person"
-    ) % {"number": len(tasks)}
+    text = f"Flowing; {humanize.count_with_noun(len(tasks), 'thing needs', 'things need')} a person"
     bad = any(task.kind == "bad" for task in tasks)
     return Badge("bad", "error", text) if bad else Badge("warn", "front_hand", text)
 
@@ -395,18 +382,6 @@ def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask]) -> B
 
 PAUSE_FORM = "npd-pause"
 """The part of the queue's page with the form that pauses."""
-
-
-@dataclass(frozen=True)
-class QuotaFigures:
-    """Today's calls: used, of how many, kept for what people click; `tight` where they end before midnight UTC."""
-
-    words: str
-    used: float
-    limit: int | None
-    reserve: int
-    tight: bool
-    reported: str
 
 
 def health_context(
@@ -458,6 +433,7 @@ def _queue_context(request: HttpRequest, panel: QueuePanel, attention: Attention
     if not _may_see(request, SyncQueue):
         return {"sees_queue": False}
     items, total = next_unmatched_items(panel)
+    calls = quota.forecast(panel.overview.budget_state, lambda: panel.overview.last_hour) if is_configured() else None
     return {
         "sees_queue": True,
         "queue": queue_text(panel.boards),
@@ -465,12 +441,13 @@ def _queue_context(request: HttpRequest, panel: QueuePanel, attention: Attention
         "new_items": items,
         "new_items_total": total,
         "new_items_url": queue_url(NEW_ITEMS),
-        "allowance": quota_figures(panel) if is_configured() else None,
+        "allowance": calls,
+        "allowance_as_of": humanize.time_of_day(calls.as_of) if calls and calls.as_of else "",
         "charts": [
             *(board_cards.throughput_chart(board) for board in panel.boards),
             *(
                 board_cards.latency_chart(direction, attention.latencies.get(direction.value, {}), panel.now)
-                for direction in board_cards.latency_titles()
+                for direction in board_cards.LATENCY_TITLES
             ),
         ],
     }
@@ -479,13 +456,6 @@ def _queue_context(request: HttpRequest, panel: QueuePanel, attention: Attention
 def _may_see(request: HttpRequest, model: type[Model]) -> bool:
     names = (f"{model._meta.app_label}.{act}_{model._meta.model_name}" for act in ("view", "change"))
     return any(request.user.has_perm(name) for name in names)
-
-
-def quota_figures(panel: QueuePanel) -> QuotaFigures:
-    """Return how today's calls stand, with the time until which they last."""
-    found = quota.forecast(panel.overview.budget_state, lambda: panel.overview.last_hour)
-    reported = f"Monday's own figure is of {humanize.time_of_day(found.as_of)}." if found.as_of else ""
-    return QuotaFigures(found.words, found.used, found.limit, found.reserve, found.ends_at is not None, reported)
 
 
 def queue_text(boards: Sequence[BoardStatus]) -> str:

@@ -29,7 +29,7 @@ from sync.admin.admin_base import (
     EntityFilter,
     ReadOnlyAdmin,
     RecordLinkMixin,
-    record_ids_by_name,
+    RecordSearchMixin,
     record_link,
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
@@ -180,14 +180,6 @@ class HistoryLine:
         return admin_base.with_request_id(self.sentence)
 
 
-@dataclass(frozen=True)
-class LastChange:
-    """Who gave a field its present value, and when."""
-
-    at: datetime
-    actor: str
-
-
 def history_of(record: SyncedModel, limit: int = 50) -> list[HistoryLine]:
     """Return the newest things that happened to a record, newest first."""
     decisions = SyncStateService().history(record, limit=limit)
@@ -259,21 +251,13 @@ def change_lines(record: SyncedModel, limit: int = 50, *, shown_batches: Collect
     return lines[:limit]
 
 
-def last_change(record: SyncedModel, attname: str) -> LastChange | None:
-    """Return who gave a field its present value, as far as the last fifty changes of the record tell."""
-    events = _events(record, 50)
-    if not events:
-        return None
-    present = getattr(record, attname)
-    newest = next(
-        (
-            event
-            for event, before in zip(events, [*events[1:], None], strict=True)
-            if getattr(event, attname) == present and (before is None or getattr(before, attname) != present)
-        ),
-        None,
-    )
-    return LastChange(newest.pgh_created_at, _actors([newest])[newest.pgh_id]) if newest else None
+def last_change(record: SyncedModel, attname: str) -> tuple[str, datetime] | None:
+    """Return who gave a field its present value and when, as far as the last fifty changes of the record tell."""
+    events, present = _events(record, 50), getattr(record, attname)
+    for event, before in zip(events, [*events[1:], None], strict=False):
+        if getattr(event, attname) == present and (before is None or getattr(before, attname) != present):
+            return _actors([event])[event.pgh_id], event.pgh_created_at
+    return None
 
 
 def _events(record: SyncedModel, limit: int) -> list[Any]:
@@ -355,18 +339,6 @@ _INTENT_BADGES = {
 }
 
 
-class RecordSearchMixin:
-    """Finds rows also by the name of their record."""
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Return what the search fields find, and the rows of records so named."""
-        found, doubles = super().get_search_results(request, queryset, search_term)  # type: ignore[misc]
-        named = [str(key) for key in record_ids_by_name(search_term)]
-        return (found | queryset.filter(entity_id__in=named) if named else found), doubles
-
-
 @admin.register(Decision)
 class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnlyAdmin):
     """One decision a row, as a sentence."""
@@ -383,17 +355,14 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
         """Say what led to it in words, before the columns."""
         return ["what_led_to_it", *ReadOnlyAdmin.get_fields(self, request, obj)]
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, row: Decision) -> dict[str, Any]:
         """Offer to take it back, and the batch that it belongs to."""
-        row = kwargs.get("obj")
-        if isinstance(row, Decision) and may_undo_decisions(request.user, [row]):
+        context = super().row_context(request, row)
+        if may_undo_decisions(request.user, [row]):
             context["undo_url"] = decision_undo_url(row) if is_undoable(row) else ""
-            undoable_batch = row.batch_id and decisions_of_batch(row.batch_id).exists()
-            context["batch_url"] = batch_undo_url(row.batch_id) if row.batch_id and undoable_batch else ""
-        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return answer
+            if row.batch_id and decisions_of_batch(row.batch_id).exists():
+                context["batch_url"] = batch_undo_url(row.batch_id)
+        return context
 
     @admin.display(description="What led to it")
     def what_led_to_it(self, row: Decision) -> str:

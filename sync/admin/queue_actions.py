@@ -6,8 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import or_
 from typing import Any
 
 from django.contrib import admin
@@ -171,8 +169,7 @@ CANCEL = QueueOperation(
 DISCARD = QueueOperation(
     QueueAction.DISCARD,
     "Discard",
-    "A dead letter that is discarded is closed for good and not tried again. Its record stays as it "
-    "is on both sides "
+    "A dead letter that is discarded is closed for good and not tried again. Its record stays as it is on both sides "
     "until something else makes NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
     "discarded",
     ("is not a dead letter", "are no dead letters"),
@@ -193,9 +190,9 @@ class OperationReach:
     left: int
 
 
-def with_states(rows: QuerySet[SyncQueue], states: tuple[QueueStatus, ...]) -> QuerySet[SyncQueue]:
+def with_states(rows: QuerySet[SyncQueue], states: Sequence[str]) -> QuerySet[SyncQueue]:
     """Return the rows in these states; as an OR, for which PostgreSQL unites the partial indexes."""
-    return rows.filter(reduce(or_, (Q(status=state) for state in states)))
+    return rows.filter(Q(*(("status", state) for state in states), _connector=Q.OR))
 
 
 def count_reach(operation: QueueOperation, rows: QuerySet[SyncQueue]) -> OperationReach:

@@ -7,15 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, reduce
-from operator import or_
+from functools import cached_property
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.views.main import ERROR_FLAG, ORDER_VAR, PAGE_VAR, SEARCH_VAR
+from django.contrib.admin.views.main import ORDER_VAR, SEARCH_VAR
 from django.core.paginator import Paginator
 from django.db import connection
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.functional import SimpleLazyObject
@@ -31,13 +30,14 @@ from sync.admin.admin_base import (
     PageChangeList,
     ReadOnlyAdmin,
     RecordLinkMixin,
+    RecordSearchMixin,
     UnmatchedItemsFilter,
-    record_ids_by_name,
 )
-from sync.admin.board_cards import BoardStatus, Card, build_card
+from sync.admin.board_cards import BoardStatus
 from sync.admin.confirmed_action import Report, run_action
 from sync.admin.queue_actions import (
     LIVE_STATUSES,
+    NON_FILTER_PARAMS,
     QUEUE_OPERATIONS,
     STATUS_BADGES,
     QueueOperation,
@@ -50,6 +50,7 @@ from sync.admin.queue_actions import (
     job_reason,
     next_pass_text,
     record_item_id,
+    with_states,
 )
 from sync.apps import LIVE_ROWS
 from sync.choices import QueueDirection, QueueStatus
@@ -64,8 +65,6 @@ from sync.records.item_links import item_names
 
 MAX_COUNTED = 10_000
 """Rows that are counted and can be paged through; further ones are found by the filters."""
-
-_NON_FILTER_PARAMS = (PAGE_VAR, ORDER_VAR, ERROR_FLAG)
 
 
 class CappedPaginator(Paginator):  # type: ignore[type-arg]  # has no parameters when it runs
@@ -126,16 +125,16 @@ class StatusFilter(ChoicesCheckboxFilter):
         return self.lookup_val or [str(status) for status in LIVE_STATUSES]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Return the rows of these states; as an OR, for which PostgreSQL unites the partial indexes."""
+        """Return the rows of these states."""
         chosen = set(self.value())
         if chosen >= set(QueueStatus.values):
             return queryset
-        return queryset.filter(reduce(or_, (Q(status=status) for status in sorted(chosen))))
+        return with_states(queryset, sorted(chosen))
 
 
 def is_default_list(params: Mapping[str, Any]) -> bool:
     """Whether these filters, whatever the order and the page, are those that the list opens with."""
-    names = {name for name, value in params.items() if any(value) and name not in _NON_FILTER_PARAMS}
+    names = {name for name, value in params.items() if any(value) and name not in (*NON_FILTER_PARAMS, ORDER_VAR)}
     return names <= {"status__exact"} and set(params.get("status__exact", LIVE_STATUSES)) == set(LIVE_STATUSES)
 
 
@@ -151,21 +150,12 @@ _DIRECTION_LABELS = {
 
 
 @dataclass(frozen=True)
-class PauseEntry:
-    """A pause with its words and what its Resume button sends."""
-
-    row: QueuePause
-    what: str
-
-
-@dataclass(frozen=True)
 class QueuePanel:
-    """Everything above the list, and for the first page what it was made of."""
+    """Everything above the list, and for the first page what it was made of; each pause with what it holds."""
 
-    cards: Sequence[Card]
     boards: Sequence[BoardStatus]
     overview: Overview
-    pauses: Sequence[PauseEntry]
+    pauses: Sequence[tuple[str, QueuePause]]
     live: int
     now: datetime
 
@@ -183,12 +173,10 @@ class QueuePanel:
 def load_panel() -> QueuePanel:
     """Return how the queue stands now."""
     status = overview(finished=True)
-    boards = [BoardStatus(registry.entity(one.entity_type), one, status) for one in status.boards]
     return QueuePanel(
-        cards=[build_card(one) for one in boards],
-        boards=boards,
+        boards=[BoardStatus(registry.entity(one.entity_type), one, status) for one in status.boards],
         overview=status,
-        pauses=[PauseEntry(one, pause_label(one)) for one in status.pauses],
+        pauses=[(pause_label(one), one) for one in status.pauses],
         live=number_of([one for one in status.all_jobs if one.status in LIVE_STATUSES]),
         now=status.now,
     )
@@ -262,7 +250,7 @@ class QueueChangeList(PageChangeList):
 
 
 @admin.register(SyncQueue)
-class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, ReadOnlyAdmin):
+class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """Rows that say "this record may differ"."""
 
     list_display = ("state", "record_or_item", "kind_of_record", "way", "tries", "next_try", "reason_words", "age")
@@ -354,29 +342,16 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, ReadOnlyAdmin):
             row.page_items = names
             row.page_boards = getattr(row, "page_boards", boards)
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, row: SyncQueue) -> dict[str, Any]:
         """Offer what fits the row as it stands; the buttons lead back to the rows that are not done."""
-        row, listed = kwargs.get("obj"), reverse("admin:sync_syncqueue_changelist")
-        labels = {QueueAction.RETRY: "Try now" if row and row.status == QueueStatus.PENDING else "Retry"}
+        labels = {QueueAction.RETRY: "Try now" if row.status == QueueStatus.PENDING else "Retry"}
         row_operations = [
             (act.name, labels.get(act.name, f"{act.verb}…"))
             for act in QUEUE_OPERATIONS.values()
-            if row and row.status in act.fits and act.may(request.user)
+            if row.status in act.fits and act.may(request.user)
         ]
-        answer: HttpResponse = super().render_change_form(
-            request, context | {"live_rows": f"{listed}?{LIVE_ROWS}", "row_acts": row_operations}, *args, **kwargs
-        )
-        return answer
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        """Find also by the record's name."""
-        found, doubles = super().get_search_results(request, queryset, search_term)
-        named = record_ids_by_name(search_term)
-        return (found | queryset.filter(Q(entity_id__in=named)) if named else found), doubles
+        listed = f"{reverse('admin:sync_syncqueue_changelist')}?{LIVE_ROWS}"
+        return super().row_context(request, row) | {"live_rows": listed, "row_acts": row_operations}
 
     state = admin_base.badge_column("status", "Status", STATUS_BADGES)
 

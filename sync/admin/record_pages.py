@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter
 
+from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin
 from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin
@@ -35,8 +36,6 @@ from sync.admin.confirmed_action import (
 from sync.admin.history_pages import history_of
 from sync.admin.record_panel import (
     DIRECTION_EFFECTS,
-    RecordSyncView,
-    board_name,
     field_rows,
     list_cell,
     missing_item_text,
@@ -68,8 +67,7 @@ _UNLINK_EFFECTS = (
         "neither changes the other any more; open conflicts close, their values stay in the history."
     ),
     (
-        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” "
-        "on the record's "
+        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the record's "
         "page undoes it: what changed meanwhile then flows, or is asked about."
     ),
 )
@@ -77,9 +75,8 @@ _UNLINK_EFFECTS = (
 _LINK_EFFECTS = (
     "Each record is linked with the item that was let go of it, and its sync is turned on.",
     (
-        "What changed on one side since flows to the other; what both sides changed differently becomes "
-        "a conflict. To "
-        "undo it, unlink the record again."
+        "What changed on one side since flows to the other; what both sides changed differently becomes a conflict. "
+        "To undo it, unlink the record again."
     ),
 )
 
@@ -383,7 +380,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             "sides_read": not live_reading.unread_reason,
             "sides_unread": live_reading.unread_reason,
             "sides_next": next_change_lines(live_reading),
-            "sync_board": board_name(record.entity_type()),
+            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_may_push": True,
             "sync_enabled": record.sync_enabled,
             "sync_urls": self.action_urls(record),
@@ -403,23 +400,15 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",))
         return locked.filter(pk=found.pk).first()
 
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
+    def row_context(self, request: HttpRequest, row: SyncedModel) -> dict[str, Any]:
         """Add the sync panel to the record's page."""
-        record = kwargs.get("obj")
-        if record is not None:
-            context |= self._panel_context(request, record, view_of(record))
-        answer: HttpResponse = super().render_change_form(request, context, *args, **kwargs)
-        return answer
-
-    def _panel_context(self, request: HttpRequest, record: SyncedModel, view: RecordSyncView) -> dict[str, Any]:
+        record, view = row, view_of(row)
         labels = view.state.labels
-        return {
+        return super().row_context(request, record) | {
             "sync_view": view,
             "sides": field_rows(view.state),
             "sync_item": record_item_link(view.state, record, "Open on Monday") if view.state.item_url else "",
-            "sync_board": board_name(record.entity_type()),
+            "sync_board": registry.entity(record.entity_type()).board_title,
             "sync_held": [
                 (labels.get(key, key), admin_base.with_request_id(reason), rejected_value_url(record, key, view.state))
                 for key, reason in view.state.blocked_fields.items()

@@ -160,11 +160,6 @@ def list_cell(view: RecordSyncView | None) -> SafeString | str:
     return format_html('{}<span class="npd-why">{}</span>', view.badge, view.detail)
 
 
-def board_name(entity_type: str) -> str:
-    """Return the title of the type's board."""
-    return registry.entity(entity_type).board_title
-
-
 def record_item_link(state: RecordView | None, record: Any, text: str = "") -> SafeString | str:
     """Return a link to the record's item on Monday; a dash where it has none."""
     if state is None or not state.item_url:

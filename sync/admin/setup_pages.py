@@ -265,6 +265,39 @@ def _matching_context(found: Sequence[SetupDraft]) -> dict[str, Any]:
     }
 
 
+PLAN_ROWS = {
+    "create": "Created on Monday",
+    "link": "Linked with an item",
+    "to_monday": "Updated on Monday",
+    "to_npd": "Updated in NPD",
+    "from_items": "Created in NPD, of items",
+    "conflicts": "Conflicts for a person",
+    "ambiguous": "Ambiguous, left to a person",
+    "missing": "Item not on the board",
+    "out": "Left out: a name like an item's, not confirmed",
+    "invalid": "Rejected by Monday",
+    "held": "Fields blocked, the rest is synced",
+}
+"""What a plan counts, by its names in `found`."""
+
+_NOT_SAID_WHEN_NONE = ("from_items", "missing", "out", "invalid", "held")
+_SAID_WITH_REASON = ("to_monday", "to_npd", "conflicts", "invalid", "held")
+
+
+def _plan_rows(draft: SetupDraft) -> list[tuple[str, int, list[tuple[str, str]]]]:
+    """What would be done: its name, of how many records, and three of them, where it matters with the reason."""
+    counts, samples = plan.plan_totals(draft), draft.found.get("samples", {})
+    return [
+        (
+            label,
+            counts[name],
+            [(record, why if name in _SAID_WITH_REASON else "") for record, why in samples.get(name, [])[:3]],
+        )
+        for name, label in PLAN_ROWS.items()
+        if counts[name] or name not in _NOT_SAID_WHEN_NONE
+    ]
+
+
 def _plan_context() -> dict[str, Any]:
     """What would be done, with its price; of set-ups whose fields nobody has mapped yet, that."""
     all_drafts = open_drafts()
@@ -279,9 +312,8 @@ def _plan_context() -> dict[str, Any]:
             "draft": draft,
             "title": _title(draft),
             "seen": plan.shown_token(draft),
-            "count": plan.plan_totals(draft),
+            "rows": _plan_rows(draft),
             "made": [one.label for one in made] + ([] if npd_id_column_of(draft) else ["NPD ID"]),
-            "samples": draft.found.get("samples", {}),
             "changes": drafts.mapping_changes_of(draft),
             "new": link_of_draft(draft) is None,
             "first_match": Rule(draft.first_match).label,
@@ -292,7 +324,7 @@ def _plan_context() -> dict[str, Any]:
         "several": len(found) > 1,
         "plans": plans,
         "price": cost,
-        "share": f"{cost.share_of_day:.1%}" if cost.share_of_day is not None else "",
+        "share": f" ({cost.share_of_day:.1%} of the day's API quota)" if cost.share_of_day is not None else "",
     }
 
 

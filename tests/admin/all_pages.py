@@ -97,7 +97,7 @@ def of_models() -> Iterator[str]:
         stem = f"admin:{model._meta.app_label}_{model._meta.model_name}"
         for name in ("changelist", "add"):
             yield reverse(f"{stem}_{name}")
-        yield f"{reverse(f'{stem}_changelist')}?q=zzzznothing" if model_admin.search_fields else ""
+        yield f"{reverse(f'{stem}_changelist')}?q=Zo" if model_admin.search_fields else ""
         key = model._default_manager.order_by("pk").values_list("pk", flat=True).first()
         for name in ("change", "delete", "history"):
             yield reverse(f"{stem}_{name}", args=[key]) if key is not None else ""
@@ -119,6 +119,7 @@ def by_name(world: dict[str, Any]) -> Iterator[str]:
     for conflict in SyncConflict.objects.all():
         yield f"{CONFLICTS}{conflict.pk}/screen/"
     yield f"{QUEUE}?what=items&status__exact=pending"
+    yield f"{QUEUE}?q=zzzznothing"
     yield from (f"{QUEUE}?status__exact={status}" for status in ("pending", "failed", "completed"))
     yield from (f"{QUEUE}{way}/" for way in ("pause", "resume"))
     dead = SyncQueue.objects.filter(status="failed").latest("id")

@@ -29,11 +29,13 @@ def text_of(client: Client, query: str = "") -> str:
 
 def card(client: Client, title: str) -> str:
     """What the card of a board says."""
-    found = re.search(
-        rf'<section\s+class="npd-card"\s+aria-label="{title}: how its queue stands"\s*>(.*?)</section>',
-        listed(client),
-        re.DOTALL,
-    )
+    return card_of(listed(client), title)
+
+
+def card_of(html: str, title: str) -> str:
+    """What the card of a board says on a page that was fetched already."""
+    opened = rf'<section\s+class="npd-card"\s+aria-label="{title}: how its queue stands"\s*>'
+    found = re.search(f"{opened}(.*?)</section>", html, re.DOTALL)
     assert found
     return words_of(found[1])
 

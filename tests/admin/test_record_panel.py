@@ -33,11 +33,8 @@ def posted(client: Client, record: Any, act: str, **data: str) -> str:
     return words_of(client.post(act_url(record, act), data, follow=True).content.decode())
 
 
-@pytest.mark.parametrize("name", ["synced", "organization"])
-def test_a_record_is_paused_with_a_reason_and_resumed(
-    browser_of_person: Client, world: dict[str, Any], name: str
-) -> None:
-    record = world[name]
+def test_a_record_is_paused_with_a_reason_and_resumed(browser_of_person: Client, world: dict[str, Any]) -> None:
+    record = world["synced"]
     text = posted(browser_of_person, record, "pause", why="Moving to\nanother team")
     assert "is paused: nothing is sent and nothing is taken over." in text
     assert "Paused by Dora Demo," in text
@@ -126,7 +123,7 @@ def test_an_act_that_can_not_be_noted_is_not_done(
     def full(*_args: Any, **_more: Any) -> None:
         raise OSError("No space is left.")
 
-    monkeypatch.setattr("sync.admin.record_pages.log_action", full)
+    monkeypatch.setattr(LogEntry.objects, "bulk_create", full)
     record = world["synced"]
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
     with pytest.raises(OSError, match="No space"):
@@ -154,7 +151,11 @@ def test_a_direction_that_overwrites_asks_first_and_names_what_gives_way(
     assert LogEntry.objects.latest("id").change_message == ("Direction: from “Both ways” to “Monday to NPD only”.")
 
 
-def test_a_direction_that_overwrites_nothing_is_set_at_once(browser_of_person: Client, world: dict[str, Any]) -> None:
+def test_a_direction_that_overwrites_nothing_is_set_at_once_and_one_that_is_none_is_refused(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    text = posted(browser_of_person, world["synced"], "direction", direction="sideways", shown="bidirectional")
+    assert "Nothing was changed: choose a direction." in text
     text = posted(browser_of_person, world["synced"], "direction", direction="none", shown="bidirectional")
     assert "is “No sync”; it was “Both ways”. Nothing flows; both sides keep what they have." in text
 
@@ -169,11 +170,6 @@ def test_a_direction_that_was_changed_meanwhile_is_left(
     assert "Nothing was changed: the direction of “Zoë Ångström” is “Monday to NPD only” by now." in text
     record.refresh_from_db()
     assert record.sync_direction == "monday_to_npd"
-
-
-def test_a_direction_that_is_none_of_ours_is_refused(browser_of_person: Client, world: dict[str, Any]) -> None:
-    text = posted(browser_of_person, world["synced"], "direction", direction="sideways", shown="bidirectional")
-    assert "Nothing was changed: choose a direction." in text
 
 
 def test_each_field_says_how_it_stands_and_which_way_it_flows(browser_of_person: Client, world: dict[str, Any]) -> None:
@@ -242,7 +238,7 @@ def test_who_may_only_look_has_the_table_and_none_of_the_acts(client: Client, wo
     GuardedAct.objects.create(entity_type="contact", entity_id=record.pk, kind="records", state="held", label="Secret")
     html = client.get(change_page(record)).content.decode()
     assert "In sync" in html
-    for act in ("pause", "resume", "direction", "read_monday"):
+    for act in ("pause", "resume", "direction", "read_monday", "sync_now"):
         assert act_url(record, act) not in html
         assert client.post(act_url(record, act), {"direction": "none", "shown": "bidirectional"}).status_code == 403
     assert "Waits for approval" not in html.split("npd-state-words")[1]
