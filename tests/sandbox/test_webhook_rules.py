@@ -14,7 +14,7 @@ from sandbox.operations.item_changes import create_item
 from sandbox.webhooks.deliveries import Deliveries, Delivery, DeliveryStore, Sender
 from sandbox.webhooks.subscriptions import subscribe
 from sandbox.world import World
-from tests.sandbox.conftest import Receiver, Simulator, wait_until
+from tests.sandbox.conftest import Process, Receiver, Simulator, wait_until
 
 NAMES = ("Ada", "Bo", "Cy", "Di", "Ed", "Flo")
 
@@ -155,7 +155,7 @@ def test_what_is_held_is_let_go_twice_never_or_shuffled(
     assert how != "shuffle" or came != wanted
 
 
-def test_what_waits_survives_a_kill(start: Callable[..., Simulator], tmp_path: Path, receiver: Receiver) -> None:
+def test_what_waits_survives_a_kill(start: Callable[..., Process], tmp_path: Path, receiver: Receiver) -> None:
     one = start("--data", str(tmp_path / "boards.db"))
     board = one.board({})
     assert one.subscribe(board, receiver.url, "create_item")
