@@ -18,13 +18,14 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
+from sandbox.asked import BadRequestError
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.graph import context as graph_context
 from sandbox.graph import server
 from sandbox.graph.context import CURRENT, Context, OpenCursors
 from sandbox.graph.fault_injection import ItemHistory, fault_middleware, history_middleware
-from sandbox.http import BadRequestError, Request, Response, cut_connection, json_response, percent_decode
+from sandbox.http import Request, Response, cut_connection, json_response, percent_decode
 from sandbox.ingest.bulk_jobs import IngestJobs
 from sandbox.ingest.bulk_rows import worker
 from sandbox.model import API_USER

@@ -14,6 +14,7 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
+from sandbox.asked import BadRequestError, whole
 from sandbox.clock import Clock
 from sandbox.model import API_USER, PEOPLE
 
@@ -23,10 +24,6 @@ ADDRESS_SECONDS = 10
 QUERY_POINTS = 5_000_000  # one request's most, whatever the plan
 FIELDS_A_MINUTE = {"create_board": 40}  # of those that the sandbox plays; which body refuses is not published
 DEFAULT_POINTS = 10_000_000  # a personal token's minute, reads and writes together
-
-
-class PlanError(ValueError):
-    """What was asked for is no plan; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +60,15 @@ LIMIT_NAMES = tuple(field.name for field in fields(Plan) if field.name != "name"
 
 
 def plan_from(name: Any, others: dict[str, Any]) -> Plan | None:
-    """The plan of this name, with `others` in place of its own limits; None for no plan. Raises PlanError."""
+    """The plan of this name, with `others` in place of its own limits; None for no plan. Raises BadRequestError."""
     if name is None:
         if others:
-            raise PlanError(f"{', '.join(sorted(others))}: without a plan nothing is limited; name a plan too")
+            raise BadRequestError(f"{', '.join(sorted(others))}: without a plan nothing is limited; name a plan too")
         return None
     if not isinstance(name, str) or name not in PLANS:
-        raise PlanError(f"plan is null or one of {', '.join(PLANS)}")
+        raise BadRequestError(f"plan is null or one of {', '.join(PLANS)}")
     for key, limit in others.items():
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= LARGEST_LIMIT:
-            raise PlanError(f"{key} is a whole number from 1 to {LARGEST_LIMIT:,}")
+        whole(limit, key, 1, LARGEST_LIMIT)
     return replace(PLANS[name], **others)
 
 

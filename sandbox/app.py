@@ -6,7 +6,7 @@ from typing import Any
 from sandbox.api import Api, Call, CallLog
 from sandbox.api_limits import Plan
 from sandbox.clock import Clock
-from sandbox.control import ColumnRoutes, Control, PlanRoutes, WebhookRoutes
+from sandbox.control import Control
 from sandbox.http import Application, Guard, NpdAddress, route
 from sandbox.ingest.bulk_jobs import IngestWeb
 from sandbox.model import WorldEvent
@@ -68,24 +68,14 @@ def build(settings: Settings) -> Sandbox:
         first += [("delivery", _delivery_message(delivery)) for delivery in deliveries.last(LINES)]
         return first + ([("npd", watcher.state)] if watcher else [])
 
-    def reset_done() -> None:
-        api.ingest.clear()
-        live.publish("reset", {})
-
-    control = Control(world, api, deliveries, reset_done)
-    plan = PlanRoutes(api.limits, lambda: live.publish("tools", {}))
-    doors = WebhookRoutes(world, deliveries, lambda: live.publish("tools", {}))
     npd_url = settings.npd.public if settings.npd else None
     pages = Pages(world, live, npd_url, history, Tools(world.clock, api, deliveries))
     routes = [
         route("POST", "/v2", api.post),
         route("GET", "/v2", api.get),
         route("GET", "/v2/get_schema", api.schema),
-        *control.routes(),
+        *Control(world, api, deliveries, live).routes(),
         *IngestWeb(world, api.ingest).routes(),
-        *doors.routes(),
-        *plan.routes(),
-        *ColumnRoutes(world).routes(),
         *pages.routes(),
     ]
     application = Application(routes, Guard(settings.host, world.site_url, world.page_url))

@@ -10,18 +10,19 @@ from typing import Any
 
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
-from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, Limits, PlanError, plan_from
+from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, plan_from
+from sandbox.asked import BadRequestError, amount, number, one_of, text, whole
 from sandbox.columns import initial_settings, kind_of
 from sandbox.disk import Kept
-from sandbox.faults import FaultError, fault_from
-from sandbox.http import BadRequestError, Request, Response, Route, json_response, parse_int, route
+from sandbox.faults import fault_from
+from sandbox.http import Request, Response, Route, json_response, parse_int, route
 from sandbox.model import API_USER, PEOPLE, Board, Column, Item, is_person
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import delete_column
 from sandbox.operations.events import emit_board, log_board
+from sandbox.pages.live import Live
 from sandbox.pages.pickers import value_of
 from sandbox.webhooks.deliveries import RELEASES, Deliveries
-from sandbox.webhooks.delivery_rules import RuleError
 from sandbox.world import STATES, World
 
 
@@ -35,25 +36,8 @@ def json_errors(handler: Callable[..., Response]) -> Callable[..., Response]:
             return handler(request, *ids)
         except FieldError as refused:
             return json_response({"error": str(refused), "code": refused.extensions["code"]}, 400)
-        except FaultError as bad:
-            return json_response({"error": str(bad)}, 400)
 
     return answer
-
-
-def number(given: dict[str, Any], key: str, default: int | None = None) -> int:
-    """A whole number, which may come as a string, as ids do."""
-    try:
-        return int(given.get(key, default))  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        raise BadRequestError(f"{key} must be a whole number") from None
-
-
-def words(given: dict[str, Any], key: str) -> str:
-    value = given.get(key)
-    if not isinstance(value, str):
-        raise BadRequestError(f"{key} must be a string")
-    return value
 
 
 # `POST /_control/actions`: what a person does on the board page.
@@ -68,23 +52,19 @@ def act(world: World, given: ControlInput) -> Item:
     user_id = number(given, "user_id", PEOPLE[0].id)
     if not is_person(user_id):
         raise BadRequestError("user_id is nobody here")
-    name = given.get("action")
-    action = ITEM_ACTIONS.get(name) if isinstance(name, str) else None
-    if action is None:
-        raise BadRequestError(f"action is one of {', '.join(ITEM_ACTIONS)}")
-    return action(world, user_id, given)
+    return ITEM_ACTIONS[one_of(given.get("action"), "action", tuple(ITEM_ACTIONS))](world, user_id, given)
 
 
 def _edit(world: World, user_id: int, given: ControlInput) -> Item:
     """`text` is what a person types, `value` what the API's column_values would hold, `chosen` and `made` are
     keys of `pages.pickers` and names of new ones."""
     item = world.item(number(given, "item_id"))
-    column_id = words(given, "column_id")
+    column_id = text(given, "column_id")
     parse, content = "parse", given.get("value")
     if "chosen" in given:
         content = value_of(world, item.board_id, column_id, given["chosen"], given.get("made", []))
     elif "value" not in given:
-        parse, content = "parse_edit", words(given, "text")
+        parse, content = "parse_edit", text(given, "text")
     return item_changes.change_values(world, user_id, item, {column_id: content}, create_labels=True, parse=parse)
 
 
@@ -103,7 +83,7 @@ def _add(world: World, user_id: int, given: ControlInput) -> Item:
 
 def check_item(row: ControlInput) -> None:
     """Refuse what is no item: `{name, values?, group_id?}`."""
-    words(row, "name")
+    text(row, "name")
     if not isinstance(row.get("values") or {}, dict):
         raise BadRequestError("values is an object of values by column id")
     if not isinstance(row.get("group_id"), str | None):
@@ -124,17 +104,17 @@ def _add_subitem(world: World, user_id: int, given: ControlInput) -> Item:
 ITEM_ACTIONS: dict[str, Action] = {
     "edit": _edit,
     "rename": lambda world, user_id, given: item_changes.change_values(
-        world, user_id, world.item(number(given, "item_id")), {"name": words(given, "name").strip()}
+        world, user_id, world.item(number(given, "item_id")), {"name": text(given, "name").strip()}
     ),
     "add": _add,
     "archive": _state("archived"),
     "delete": _state("deleted"),
     "restore": _state("active"),
     "move": lambda world, user_id, given: item_changes.move_item(
-        world, user_id, number(given, "item_id"), words(given, "group_id")
+        world, user_id, number(given, "item_id"), text(given, "group_id")
     ),
     "move_to_board": lambda world, user_id, given: transfers.move_to_board(
-        world, user_id, number(given, "item_id"), number(given, "board_id"), words(given, "group_id")
+        world, user_id, number(given, "item_id"), number(given, "board_id"), text(given, "group_id")
     ),
     "duplicate": lambda world, user_id, given: transfers.duplicate_item(world, user_id, number(given, "item_id")),
     "add_subitem": _add_subitem,
@@ -142,10 +122,10 @@ ITEM_ACTIONS: dict[str, Action] = {
         world, user_id, number(given, "item_id"), number(given, "parent_id")
     ),
     "create_update": lambda world, user_id, given: world.items[
-        item_changes.create_update(world, user_id, words(given, "body"), item_id=number(given, "item_id")).item_id
+        item_changes.create_update(world, user_id, text(given, "body"), item_id=number(given, "item_id")).item_id
     ],
     "edit_update": lambda world, user_id, given: world.items[
-        item_changes.edit_update(world, user_id, number(given, "update_id"), words(given, "body")).item_id
+        item_changes.edit_update(world, user_id, number(given, "update_id"), text(given, "body")).item_id
     ],
     "delete_update": lambda world, user_id, given: world.items[
         item_changes.delete_update(world, user_id, number(given, "update_id")).item_id
@@ -158,15 +138,20 @@ ITEM_ACTIONS: dict[str, Action] = {
 LONGEST_LATENCY = 600_000  # milliseconds
 LARGEST_AMOUNT = 1e15  # what no clock and no pause needs
 
+MOST_CALLS = 1_000_000
+LONGEST_LAG = KEPT_DAYS * 86_400  # seconds; older calls are forgotten
+LARGEST_SEED = 2**63
+COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
+
 
 class Control:
     """The handlers."""
 
-    def __init__(self, world: World, api: Api, deliveries: Deliveries, reset_done: Callable[[], None]) -> None:
+    def __init__(self, world: World, api: Api, deliveries: Deliveries, live: Live) -> None:
         self._world = world
         self._api = api
         self._deliveries = deliveries
-        self._reset_done = reset_done
+        self._live = live
         self._kept: dict[str, Kept] = {}
 
     def routes(self) -> list[Route]:
@@ -181,6 +166,10 @@ class Control:
             "boards": self.change_board,
             "actions": self.act,
             "activity": self.delay_activity,
+            "columns": self.change_column,
+            "plan": self.change_plan,
+            "webhooks": self.add_rules,
+            "webhooks/release": self.release,
         }
         reading = {
             "boards": self.boards,
@@ -188,10 +177,15 @@ class Control:
             "latency": self.latency,
             "clock": self.clock,
             "calls": self.calls,
+            "plan": self.plan,
+            "webhooks": self.webhooks,
         }
-        found = [route("POST", f"/_control/{name}", json_errors(handler)) for name, handler in changing.items()]
-        found += [route("GET", f"/_control/{name}", handler) for name, handler in reading.items()]
-        return [*found, route("DELETE", "/_control/faults", json_errors(self.clear_faults))]
+        ending = {"faults": self.clear_faults, "webhooks": self.clear_rules}
+        return [
+            *(route("POST", f"/_control/{name}", json_errors(handler)) for name, handler in changing.items()),
+            *(route("GET", f"/_control/{name}", handler) for name, handler in reading.items()),
+            *(route("DELETE", f"/_control/{name}", handler) for name, handler in ending.items()),
+        ]
 
     def boards(self, request: Request) -> Response:
         """All boards with their items and the texts of their cells."""
@@ -223,7 +217,7 @@ class Control:
             board.items_limit = number(given, "items_limit", board.items_limit)
             self._world.put_board(board)
             if "state" in given and given["state"] != board.state:
-                board_changes.set_board_state(self._world, board.id, given["state"], PEOPLE[0].id)
+                board_changes.set_board_state(self._world, PEOPLE[0].id, board.id, given["state"])
         return json_response({"id": str(board.id), "items_limit": board.items_limit, "state": board.state})
 
     def delay_activity(self, request: Request) -> Response:
@@ -246,17 +240,18 @@ class Control:
         self._api.history.clear()
         self._api.latency.call_ms = self._api.latency.mutation_ms = 0.0
         self._world.clock.set_offset(0.0)
-        self._reset_done()
+        self._api.ingest.clear()
+        self._live.publish("reset", {})
         return json_response({"reset": True})
 
     def snapshot(self, request: Request) -> Response:
         """`{name}`: keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
-        kept = self._kept[words(request.object(), "name")] = self._world.snapshot()
+        kept = self._kept[text(request.object(), "name")] = self._world.snapshot()
         return json_response({"kept": {table: len(rows) for table, rows in kept.items()}})
 
     def restore(self, request: Request) -> Response:
         """`{name}`: as `reset`, and then everything that the snapshot holds; as often as one likes."""
-        kept = self._kept.get(words(request.object(), "name"))
+        kept = self._kept.get(text(request.object(), "name"))
         if kept is None:
             raise BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
         self.reset(request)
@@ -341,40 +336,14 @@ class Control:
         with self._world.read_lock():
             return json_response(self._item(self._world.boards[item.board_id], item))
 
+    # What a person does to a column that Monday's API can't do, or only the owner of a board may: its undo brings a
+    # deleted column back with its values, a column can be turned into another type, and its values can be hidden from
+    # some users (support.monday.com, "Column permissions" and "Changing the column type").
 
-def _amount(given: dict[str, Any], key: str) -> float:
-    value = given.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= LARGEST_AMOUNT:
-        raise BadRequestError(f"{key} must be a number")
-    return float(value)
-
-
-# `/_control/columns`: what a person does to a column that Monday's API can't do, or only the owner
-# of a board may.
-#
-# Monday's undo brings a deleted column back with its values; a column can be turned into another
-# type; and its values can be hidden from some users, of which the API's answers then say nothing
-# (support.monday.com, "Column permissions" and "Changing the column type").
-
-
-COLUMN_ACTIONS = ("delete", "restore", "hide", "show", "retype")
-
-
-class ColumnRoutes:
-    """The handler."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def routes(self) -> list[Route]:
-        return [route("POST", "/_control/columns", json_errors(self.change))]
-
-    def change(self, request: Request) -> Response:
+    def change_column(self, request: Request) -> Response:
         """`{board_id, column_id, action, type?}`: delete, restore, hide, show, or retype into `type`."""
         given = request.object()
-        action, column_id = words(given, "action"), words(given, "column_id")
-        if action not in COLUMN_ACTIONS:
-            raise BadRequestError(f"action is one of {', '.join(COLUMN_ACTIONS)}")
+        action, column_id = one_of(given.get("action"), "action", COLUMN_ACTIONS), text(given, "column_id")
         with self._world.transaction():
             board = self._world.board(number(given, "board_id"))
             column = next((one for one in board.columns if one.id == column_id), None)
@@ -383,7 +352,7 @@ class ColumnRoutes:
             if action == "delete":
                 delete_column(self._world, PEOPLE[0].id, board.id, column_id)
             elif action == "retype":
-                self._retype(board, column, words(given, "type"))
+                self._retype(board, column, text(given, "type"))
             else:
                 column.archived = column.archived and action != "restore"
                 column.hidden = action == "hide" or (column.hidden and action != "show")
@@ -406,30 +375,11 @@ class ColumnRoutes:
         column.type, column.settings = new, initial_settings(new, None)
         self._world.put_items(items)
 
-
-# `/_control/plan`: which limits hold, what is used of them, and what other tokens of the account
-# use.
-
-
-MOST_CALLS = 1_000_000
-LONGEST_LAG = KEPT_DAYS * 86_400  # seconds; older calls are forgotten
-
-
-class PlanRoutes:
-    """The handlers. `changed` is called after each change."""
-
-    def __init__(self, limits: Limits, changed: Callable[[], None]) -> None:
-        self._limits = limits
-        self._changed = changed
-
-    def routes(self) -> list[Route]:
-        return [route("GET", "/_control/plan", self.show), route("POST", "/_control/plan", json_errors(self.change))]
-
-    def show(self, request: Request) -> Response:
+    def plan(self, request: Request) -> Response:
         """The plan, its limits, what is used of each, and how many requests each code refused."""
-        return json_response(self._limits.to_json())
+        return json_response(self._api.limits.to_json())
 
-    def change(self, request: Request) -> Response:
+    def change_plan(self, request: Request) -> Response:
         """`{plan?, day?, minute?, concurrent?, points?, address?, used?, others?, lag?}`; all or nothing.
 
         `plan` null lets everything through; single limits stand in for the plan's own. `used` are the calls
@@ -440,55 +390,22 @@ class PlanRoutes:
         unknown = set(given) - {"plan", "used", "others", "lag", *LIMIT_NAMES}
         if unknown or not given:
             raise BadRequestError(f"send plan, used, others, lag, or one of {', '.join(LIMIT_NAMES)}")
-        used, others = _whole(given, "used", MOST_CALLS), _whole(given, "others", MOST_CALLS)
-        lag = _whole(given, "lag", LONGEST_LAG)
+        most = {"used": MOST_CALLS, "others": MOST_CALLS, "lag": LONGEST_LAG}
+        used, others, lag = (whole(given[key], key, 0, most[key]) if key in given else None for key in most)
         own = {key: given[key] for key in LIMIT_NAMES if key in given}
         if own or "plan" in given:
-            kept = self._limits.plan.name if self._limits.plan else None
-            try:
-                self._limits.set_plan(plan_from(given.get("plan", kept), own))
-            except PlanError as bad:
-                raise BadRequestError(str(bad)) from None
+            kept = self._api.limits.plan.name if self._api.limits.plan else None
+            self._api.limits.set_plan(plan_from(given.get("plan", kept), own))
         if lag is not None:
-            self._limits.set_lag(lag)
+            self._api.limits.set_lag(lag)
         if used is not None:
-            self._limits.set_used(used)
+            self._api.limits.set_used(used)
         if others:
-            self._limits.use_by_others(others)
-        self._changed()
-        return self.show(request)
+            self._api.limits.use_by_others(others)
+        self._live.publish("tools", {})
+        return self.plan(request)
 
-
-def _whole(given: dict[str, Any], key: str, most: int) -> int | None:
-    value = given.get(key)
-    if key in given and (isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most):
-        raise BadRequestError(f"{key} is a whole number from 0 to {most:,}")
-    return value
-
-
-# `/_control/webhooks`: subscriptions, deliveries, and the rules that hit them.
-
-
-LARGEST_SEED = 2**63
-
-
-class WebhookRoutes:
-    """The handlers. `changed` is called when rules or held deliveries are others than before."""
-
-    def __init__(self, world: World, deliveries: Deliveries, changed: Callable[[], None]) -> None:
-        self._world = world
-        self._deliveries = deliveries
-        self._changed = changed
-
-    def routes(self) -> list[Route]:
-        return [
-            route("GET", "/_control/webhooks", self.show),
-            route("POST", "/_control/webhooks", json_errors(self.add_rules)),
-            route("DELETE", "/_control/webhooks", json_errors(self.clear_rules)),
-            route("POST", "/_control/webhooks/release", json_errors(self.release)),
-        ]
-
-    def show(self, request: Request) -> Response:
+    def webhooks(self, request: Request) -> Response:
         """Who subscribed to what, the delivery log (`?since=ID` leaves out those up to it), and the rules."""
         hooks = [
             {"id": str(hook.id), "board_id": str(hook.board_id), "event": hook.event, "config": hook.config}
@@ -505,25 +422,20 @@ class WebhookRoutes:
         asked = given if isinstance(given, list) else [given]
         if not all(isinstance(one, dict) for one in asked):
             raise BadRequestError("a rule is a JSON object")
-        try:
-            self._deliveries.rules.add(asked)
-        except RuleError as bad:
-            raise BadRequestError(str(bad)) from None
-        self._changed()
+        self._deliveries.rules.add(asked)
+        self._live.publish("tools", {})
         return json_response(self._rules())
 
     def clear_rules(self, request: Request) -> Response:
         """End all rules. What they hold stays held until it is released."""
         self._deliveries.rules.clear()
-        self._changed()
+        self._live.publish("tools", {})
         return json_response([])
 
     def release(self, request: Request) -> Response:
         """`{how: send|double|drop|shuffle, ids?, seed?}`: let held deliveries go, and end the rules that hold."""
         given = request.object()
-        how = given.get("how", "send")
-        if how not in RELEASES:
-            raise BadRequestError(f"how is one of {', '.join(RELEASES)}")
+        how = one_of(given.get("how", "send"), "how", RELEASES)
         ids = given.get("ids")
         if ids is not None and not (isinstance(ids, list) and all(type(one) is int for one in ids)):
             raise BadRequestError("ids is a list of the ids of deliveries")
@@ -531,8 +443,12 @@ class WebhookRoutes:
         if not 0 <= seed <= LARGEST_SEED:
             raise BadRequestError(f"seed is a whole number from 0 to {LARGEST_SEED:,}")
         count = self._deliveries.release(how, ids, seed)
-        self._changed()
+        self._live.publish("tools", {})
         return json_response({"released": count, "rules": self._rules()})
 
     def _rules(self) -> list[dict[str, Any]]:
         return [asdict(rule) | {"words": rule.description()} for rule in self._deliveries.rules.all()]
+
+
+def _amount(given: dict[str, Any], key: str) -> float:
+    return float(amount(given.get(key), f"{key} must be a number", LARGEST_AMOUNT, -LARGEST_AMOUNT))

@@ -5,20 +5,21 @@ Without a file the same code runs on a database in memory.
 
 import json
 import sqlite3
-from collections.abc import Iterable
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from sandbox.model import Activity, Board, Hook, Item, Job, Tag, Update, board_from, board_to, item_from, item_to
+from sandbox.model import Activity, Board, Hook, Item, Job, Row, Tag, Update, from_document, to_document
 
-DOCUMENTS = {
-    "boards": "INTEGER",
-    "items": "INTEGER",
-    "hooks": "INTEGER",
-    "activity": "TEXT",
-    "tags": "INTEGER",
-    "updates": "INTEGER",
-    "jobs": "TEXT",
+NAMES: dict[type[Any], str] = {
+    Board: "boards",
+    Item: "items",
+    Hook: "hooks",
+    Activity: "activity",
+    Tag: "tags",
+    Update: "updates",
+    Job: "jobs",
 }
+DOCUMENTS = {name: "TEXT" if kind in (Activity, Job) else "INTEGER" for kind, name in NAMES.items()}
 COUNTERS = "CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);"
 TABLES = "\n".join(
     f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, document TEXT NOT NULL);"
@@ -28,7 +29,6 @@ TABLES = "\n".join(
 Rows = dict[str, dict[Any, Any]]  # by table: rows by id
 Kept = dict[str, list[tuple[Any, str]]]  # by table: ids and documents
 Before = dict[str, dict[Any, str | None]]  # the same as documents, None where there was no row
-Row = TypeVar("Row", Hook, Activity, Tag, Update, Job)
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -88,28 +88,17 @@ class Disk:
                 self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", rows.items())  # noqa: S608
         self._waiting = {}
 
-    def put_board(self, board: Board) -> None:
-        self._put("boards", [(board.id, _dump(board_to(board)))])
-
-    def put_items(self, items: Iterable[Item]) -> None:
-        self._put("items", [(item.id, _dump(item_to(item))) for item in items])
-
-    def put(self, table: str, row: Hook | Activity | Tag | Update | Job) -> None:
-        """Keep a row whose fields are its document."""
-        self._put(table, [(row.id, _dump(vars(row)))])
+    def put(self, kind: type[Any], rows: Sequence[Any]) -> None:
+        """Keep rows of one of the kinds in `NAMES`."""
+        self._put(NAMES[kind], [(row.id, _ENCODER.encode(to_document(row))) for row in rows])
 
     def put_counter(self, name: str, value: int) -> None:
         self._put("counters", [(name, value)])
 
-    def boards(self) -> list[Board]:
-        return [board_from(document) for document in self._documents("boards")]
-
-    def items(self) -> list[Item]:
-        return [item_from(document) for document in self._documents("items")]
-
-    def rows(self, table: str, kind: type[Row]) -> list[Row]:
-        """The rows that `put` kept."""
-        return [kind(**document) for document in self._documents(table)]
+    def rows(self, kind: type[Row]) -> list[Row]:
+        """The rows that `put` kept, by id."""
+        found = self._db.execute(f"SELECT document FROM {NAMES[kind]} ORDER BY id")  # noqa: S608 -- our own table names
+        return [from_document(kind, json.loads(text)) for (text,) in found]
 
     def counters(self) -> dict[str, int]:
         return dict(self._db.execute("SELECT name, value FROM counters"))
@@ -143,11 +132,3 @@ class Disk:
         self._fresh.setdefault(table, {}).update(rows)
         if not self._is_open:
             self.commit()
-
-    def _documents(self, table: str) -> list[dict[str, Any]]:
-        rows = self._db.execute(f"SELECT document FROM {table} ORDER BY id")  # noqa: S608
-        return [json.loads(text) for (text,) in rows]
-
-
-def _dump(document: dict[str, Any]) -> str:
-    return _ENCODER.encode(document)

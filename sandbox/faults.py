@@ -6,6 +6,8 @@ from collections.abc import Set
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
+from sandbox.asked import BadRequestError, amount, one_of, whole
+
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"
 
@@ -19,10 +21,6 @@ BODIES: dict[int, dict[str, Any]] = {
 
 # What stands before Monday's API answers these with a page (community topics 122172, 116759).
 PAGES = {502: "502 Bad Gateway", 503: "503 Service Unavailable", 504: "504 Gateway Time-out"}
-
-
-class FaultError(ValueError):
-    """What was asked for is no fault; the text says why."""
 
 
 class FaultTarget(Protocol):
@@ -212,29 +210,29 @@ DEFAULT_ON = {"timeout": "mutation", "partial": "mutation"}
 
 
 def fault_from(given: Any) -> Fault:
-    """The fault that a JSON object describes. Raises FaultError."""
+    """The fault that a JSON object describes. Raises BadRequestError."""
     if not isinstance(given, dict):
-        raise FaultError("a fault is a JSON object")
+        raise BadRequestError("a fault is a JSON object")
     kinds = [kind for kind in KINDS if kind in given]
     if len(kinds) != 1:
-        raise FaultError(f"a fault has exactly one of {', '.join(KINDS)}")
+        raise BadRequestError(f"a fault has exactly one of {', '.join(KINDS)}")
     kind = kinds[0]
     unknown = set(given) - {kind, "count", "skip", "on", "naming"} - EXTRAS.get(kind, set())
     if unknown:
-        raise FaultError(f"unknown keys for a fault with {kind}: {', '.join(sorted(unknown))}")
-    _whole(given.get("count", 1), "count", 1, LARGEST_COUNT)
-    _whole(given.get("skip", 0), "skip", 0, LARGEST_COUNT)
+        raise BadRequestError(f"unknown keys for a fault with {kind}: {', '.join(sorted(unknown))}")
+    whole(given.get("count", 1), "count", 1, LARGEST_COUNT)
+    whole(given.get("skip", 0), "skip", 0, LARGEST_COUNT)
     if not isinstance(given.get("on", "any"), str):
-        raise FaultError("on is any, query, mutation, or the name of a field")
+        raise BadRequestError("on is any, query, mutation, or the name of a field")
     if not isinstance(given.get("naming", ""), str):
-        raise FaultError("naming is a text that the request gives in a variable")
+        raise BadRequestError("naming is a text that the request gives in a variable")
     wanted: dict[str, Any] = {"on": DEFAULT_ON.get(kind, "any")} | given
     wanted[kind] = CHECKS[kind](given)
     return Fault(**wanted)
 
 
 def _status(given: dict[str, Any]) -> int:
-    status = _whole(given["status"], "status", 200, 599, "status is an HTTP status from 200 to 599")
+    status = whole(given["status"], "status", 200, 599, "status is an HTTP status from 200 to 599")
     if given.get("retry_after") is not None:
         _seconds(given["retry_after"], "retry_after")
     return status
@@ -242,63 +240,54 @@ def _status(given: dict[str, Any]) -> int:
 
 def _timeout(given: dict[str, Any]) -> str:
     if given["timeout"] not in ("before", "after"):
-        raise FaultError('timeout is "before" or "after"')
+        raise BadRequestError('timeout is "before" or "after"')
     _seconds(given.get("seconds", 0), "seconds")
     return str(given["timeout"])
 
 
 def _limit(given: dict[str, Any]) -> str:
-    if given["limit"] not in LIMITS:
-        raise FaultError(f"limit is one of {', '.join(LIMITS)}")
+    one_of(given["limit"], "limit", LIMITS)
     if given.get("retry_in") is not None:
-        _whole(given["retry_in"], "retry_in", 0, LONGEST_SECONDS)
+        whole(given["retry_in"], "retry_in", 0, LONGEST_SECONDS)
     if not isinstance(given.get("header", True), bool):
-        raise FaultError("header is true or false: whether the answer has a Retry-After")
+        raise BadRequestError("header is true or false: whether the answer has a Retry-After")
     return str(given["limit"])
 
 
 def _partial(given: dict[str, Any]) -> Partial:
     asked = given["partial"]
     if not isinstance(asked, dict) or ("aliases" in asked) == ("every" in asked):
-        raise FaultError('partial is an object with either "aliases" or "every"')
+        raise BadRequestError('partial is an object with either "aliases" or "every"')
     unknown = set(asked) - {"aliases", "every", "code", "message", "applied", "no_data"}
     if unknown:
-        raise FaultError(f"unknown keys in partial: {', '.join(sorted(unknown))}")
+        raise BadRequestError(f"unknown keys in partial: {', '.join(sorted(unknown))}")
     aliases = asked.get("aliases", [])
     if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
-        raise FaultError("aliases is a list of strings")
-    every = _whole(asked.get("every", 1), "every", 1, LARGEST_COUNT)
+        raise BadRequestError("aliases is a list of strings")
+    every = whole(asked.get("every", 1), "every", 1, LARGEST_COUNT)
     for key, words in (("code", "one of Monday's error codes"), ("message", "a text")):
         if not isinstance(asked.get(key, ""), str):
-            raise FaultError(f"{key} is {words}")
+            raise BadRequestError(f"{key} is {words}")
     for key in ("applied", "no_data"):
         if not isinstance(asked.get(key, False), bool):
-            raise FaultError(f"{key} is true or false")
+            raise BadRequestError(f"{key} is true or false")
     return Partial(**asked | {"aliases": tuple(aliases), "every": every if "every" in asked else 0})
 
 
 def _cursor(given: dict[str, Any]) -> str:
     if given["cursor"] != "expired":
-        raise FaultError('cursor is "expired"')
+        raise BadRequestError('cursor is "expired"')
     return "expired"
 
 
 def _listing(given: dict[str, Any]) -> int:
     if given["listing"] == "empty":
         return 0
-    return _whole(given["listing"], "listing", 0, LARGEST_COUNT, 'listing is "empty" or how many items are shown')
-
-
-def _whole(value: Any, name: str, least: int, most: int, words: str | None = None) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise FaultError(words or f"{name} is a whole number from {least} to {most:,}")
-    return value
+    return whole(given["listing"], "listing", 0, LARGEST_COUNT, 'listing is "empty" or how many items are shown')
 
 
 def _seconds(value: Any, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= LONGEST_SECONDS:
-        raise FaultError(f"{name} is a number of seconds from 0 to {LONGEST_SECONDS}")
-    return value
+    return amount(value, f"{name} is a number of seconds from 0 to {LONGEST_SECONDS}", LONGEST_SECONDS)
 
 
 CHECKS: dict[str, Any] = {

@@ -16,14 +16,12 @@ from urllib.parse import parse_qs, urlsplit
 
 from waitress.channel import ClientDisconnected
 
+from sandbox.asked import BadRequestError
+
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits
 SMALLEST_PACKED = 1_024  # bytes; below, packing saves nothing
 JSON_TYPE = "application/json; charset=utf-8"
-
-
-class BadRequestError(Exception):
-    """Answered with 400 and the text."""
 
 
 @dataclass(frozen=True)

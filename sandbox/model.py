@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 
 @dataclass(frozen=True)
@@ -249,26 +249,29 @@ class Job:
     failed: list[int] = field(default_factory=list)
 
 
-def board_from(document: dict[str, Any]) -> Board:
-    columns = [Column(**c) for c in document.pop("columns")]
-    groups = [Group(**g) for g in document.pop("groups")]
-    return Board(**document, columns=columns, groups=groups)
+Row = TypeVar("Row", Board, Item, Hook, Activity, Tag, Update, Job)
 
 
-def item_to(item: Item) -> dict[str, Any]:
-    document = dict(vars(item))
-    document["cells"] = {key: [cell.raw, cell.updated_at] for key, cell in item.cells.items()}
+def to_document(row: Row) -> dict[str, Any]:
+    """A row as JSON can hold it."""
+    document = dict(vars(row))
+    if isinstance(row, Board):
+        document["columns"] = [{k: v for k, v in vars(column).items() if k != "names"} for column in row.columns]
+        document["groups"] = [vars(group) for group in row.groups]
+    elif isinstance(row, Item):
+        document["cells"] = {key: [cell.raw, cell.updated_at] for key, cell in row.cells.items()}
     return document
 
 
-def item_from(document: dict[str, Any]) -> Item:
-    cells = {key: Cell(raw, moment) for key, (raw, moment) in document.pop("cells").items()}
-    return Item(**document, cells=cells)
-
-
-def board_to(board: Board) -> dict[str, Any]:
-    columns = [{k: v for k, v in vars(column).items() if k != "names"} for column in board.columns]
-    return vars(board) | {"columns": columns, "groups": [vars(group) for group in board.groups]}
+def from_document(kind: type[Row], document: dict[str, Any]) -> Row:
+    """The row that was such a document."""
+    row = kind(**document)
+    if isinstance(row, Board):
+        row.columns = [Column(**column) for column in document["columns"]]
+        row.groups = [Group(**group) for group in document["groups"]]
+    elif isinstance(row, Item):
+        row.cells = {key: Cell(raw, moment) for key, (raw, moment) in document["cells"].items()}
+    return row
 
 
 # What happened on a board, in the sandbox's own words; `webhooks.payloads` says it in Monday's.

@@ -16,8 +16,8 @@ from typing import Any
 
 from sandbox import api_errors, model
 from sandbox.clock import Clock, ordered_id
-from sandbox.disk import Before, Disk, Kept
-from sandbox.model import Activity, Board, Hook, Item, Job, Names, Tag, Update, WorldEvent, board_from, item_from
+from sandbox.disk import NAMES, Before, Disk, Kept
+from sandbox.model import Activity, Board, Hook, Item, Job, Names, Tag, Update, WorldEvent, from_document
 
 INDEXED_TYPES = ("name", "text", "email")
 Reader = Callable[[Item], str]
@@ -111,8 +111,7 @@ class ChildIndex:
         self._items = items
         self._updates = updates
         self._children: dict[int, list[int]] = {}
-        self._posted: dict[int, list[int]] = {}
-        self._replies: dict[int, list[int]] = {}
+        self._written: dict[int, list[int]] = {}  # by the item, of replies by the update that they answer
 
     def children(self, item: Item) -> list[Item]:
         """An item's subitems in whatever state, oldest first."""
@@ -120,13 +119,14 @@ class ChildIndex:
 
     def updates(self, item: Item) -> list[Update]:
         """What was written under an item, replies left out, newest first."""
-        ids = self._posted.get(item.id, [])
-        return [one for one in (self._updates[i] for i in reversed(ids)) if not one.deleted]
+        return self._written_below(item)[::-1]
 
     def replies(self, update: Update) -> list[Update]:
         """Replies to an update, oldest first."""
-        ids = self._replies.get(update.id, [])
-        return [one for one in (self._updates[i] for i in ids) if not one.deleted]
+        return self._written_below(update)
+
+    def _written_below(self, above: Item | Update) -> list[Update]:
+        return [one for one in (self._updates[i] for i in self._written.get(above.id, ())) if not one.deleted]
 
     def add_item(self, item: Item) -> None:
         """A new item; one that is no subitem is below nothing."""
@@ -146,21 +146,15 @@ class ChildIndex:
 
     def add_update(self, update: Update) -> None:
         """A new update or reply."""
-        if update.parent_id is None:
-            self._posted.setdefault(update.item_id, []).append(update.id)
-        else:
-            self._replies.setdefault(update.parent_id, []).append(update.id)
+        self._written.setdefault(update.parent_id or update.item_id, []).append(update.id)
 
     def drop_update(self, update: Update) -> None:
         """An update that never was."""
-        if update.parent_id is None:
-            self._posted[update.item_id].remove(update.id)
-        else:
-            self._replies[update.parent_id].remove(update.id)
+        self._written[update.parent_id or update.item_id].remove(update.id)
 
     def clear(self) -> None:
-        for table in (self._children, self._posted, self._replies):
-            table.clear()
+        self._children.clear()
+        self._written.clear()
 
 
 # Who and what an account knows by id: the world's answer to `Names`.
@@ -196,7 +190,7 @@ class Directory(Names):
             if fold_case(tag.name) == wanted:
                 return tag.id
         tag_id = self._world.next_id("tag")
-        self._world.put_tag(Tag(tag_id, name.strip(), TAG_COLOURS[tag_id % len(TAG_COLOURS)]))
+        self._world.put(Tag(tag_id, name.strip(), TAG_COLOURS[tag_id % len(TAG_COLOURS)]))
         return tag_id
 
     def item(self, item_id: int) -> Item | None:
@@ -234,6 +228,14 @@ class World:
         self.tags: dict[int, Tag] = {}
         self.updates: dict[int, Update] = {}
         self.jobs: dict[str, Job] = {}
+        self._tables: dict[type[Any], dict[Any, Any]] = {
+            Board: self.boards,
+            Item: self.items,
+            Hook: self.hooks,
+            Tag: self.tags,
+            Update: self.updates,
+            Job: self.jobs,
+        }
         self.log_delay_seconds = 0.0
         self.names = Directory(self)
         self.children = ChildIndex(self.items, self.updates)
@@ -308,7 +310,7 @@ class World:
             return []
         happened, self._events = self._events, []
         if not kept:
-            roll_back(self, self._disk.rollback())
+            self._roll_back(self._disk.rollback())
             return []
         self._disk.commit(later=self._unsent is not None)
         return happened
@@ -384,9 +386,8 @@ class World:
     def put_board(self, board: Board) -> None:
         self.boards[board.id] = board
         self._order.setdefault(board.id, [])
-        for column in board.columns:
-            column.names = self.names
-        self._disk.put_board(board)
+        self._name_columns(board)
+        self._disk.put(Board, [board])
 
     def put_items(self, items: list[Item]) -> None:
         for item in items:
@@ -395,7 +396,7 @@ class World:
             else:
                 self._count(item)
                 self.lookups.put(item)
-        self._disk.put_items(items)
+        self._disk.put(Item, items)
 
     def enlist(self, item: Item) -> None:
         """Take an item into the tables beside that of the items."""
@@ -413,16 +414,10 @@ class World:
         self.lookups.drop(item.board_id, item.id)
         self.children.drop_item(item)
 
-    def forget_board(self, board_id: int) -> None:
-        """A board that never was, and that holds nothing."""
-        del self.boards[board_id]
-        self._order.pop(board_id, None)
-        self.lookups.forget(board_id)
-
     def reorder(self, board_id: int, items: list[Item]) -> None:
         """Keep all items of a board, whose ranks are others now; `items` is in the new order."""
         self._order[board_id] = [(item.rank, item.id) for item in items]
-        self._disk.put_items(items)
+        self._disk.put(Item, items)
 
     def move_to_board(self, item: Item, board_id: int, rank: float) -> None:
         """Put an item onto another board; its own fields follow here, its cells are the caller's."""
@@ -438,23 +433,12 @@ class World:
         else:
             active.discard(item.id)
 
-    def put_hook(self, hook: Hook) -> None:
-        self.hooks[hook.id] = hook
-        self._disk.put("hooks", hook)
-
-    def put_tag(self, tag: Tag) -> None:
-        self.tags[tag.id] = tag
-        self._disk.put("tags", tag)
-
-    def put_update(self, update: Update) -> None:
-        if update.id not in self.updates:
-            self.children.add_update(update)
-        self.updates[update.id] = update
-        self._disk.put("updates", update)
-
-    def put_job(self, job: Job) -> None:
-        self.jobs[job.id] = job
-        self._disk.put("jobs", job)
+    def put(self, row: Hook | Tag | Job | Update) -> None:
+        """Keep what nothing but its own id finds, and updates."""
+        if isinstance(row, Update) and row.id not in self.updates:
+            self.children.add_update(row)
+        self._tables[type(row)][row.id] = row
+        self._disk.put(type(row), [row])
 
     def log(self, board_id: int, event: str, data: dict[str, object], user_id: int, item_id: int | None) -> None:
         """Add a row to the board's activity log."""
@@ -470,16 +454,12 @@ class World:
             item_id=item_id,
         )
         self.activity.setdefault(board_id, []).append(row)
-        self._disk.put("activity", row)
+        self._disk.put(Activity, [row])
 
     def reset(self) -> None:
         """Forget all boards; ids go on from where they were, so that none is given twice."""
         with self.transaction():
-            tables: tuple[dict[Any, Any], ...] = (
-                self.boards, self.items, self.hooks, self.activity, self.tags, self.updates, self.jobs,
-                self._order, self._active,
-            )  # fmt: skip
-            for table in tables:
+            for table in (*self._tables.values(), self.activity, self._order, self._active):
                 table.clear()
             self.children.clear()
             self.lookups.clear()
@@ -503,77 +483,52 @@ class World:
             self._disk.close()
 
     def _load(self) -> None:
-        self.boards = {board.id: board for board in self._disk.boards()}
-        self.items.update((item.id, item) for item in self._disk.items())
-        self.hooks = {hook.id: hook for hook in self._disk.rows("hooks", Hook)}
-        self.tags = {tag.id: tag for tag in self._disk.rows("tags", Tag)}
-        self.updates.update((update.id, update) for update in self._disk.rows("updates", Update))
-        self.jobs = {job.id: job for job in self._disk.rows("jobs", Job)}
+        for kind, table in self._tables.items():
+            table.update((row.id, row) for row in self._disk.rows(kind))
         for update in self.updates.values():
             self.children.add_update(update)
         self._order = {board_id: [] for board_id in self.boards}
-        for column in (column for board in self.boards.values() for column in board.columns):
-            column.names = self.names
+        for board in self.boards.values():
+            self._name_columns(board)
         for item in self.items.values():
             self._order[item.board_id].append((item.rank, item.id))
             self.children.add_item(item)
             self._count(item)
         for order in self._order.values():
             order.sort()
-        for row in sorted(self._disk.rows("activity", Activity), key=lambda row: row.created_at):
+        for row in sorted(self._disk.rows(Activity), key=lambda row: row.created_at):
             self.activity.setdefault(row.board_id, []).append(row)
 
+    def _roll_back(self, before: Before) -> None:
+        """Bring the rows named in `before` back to their documents of then; new ones leave.
 
-# Take back what a refused transaction had already changed, so that memory says what the disk does.
-#
-# Operations change objects in place and put them; of what was put the disk still knows the document
-# of before.
+        Operations change objects in place and put them; of what was put the disk still knows how it was.
+        """
+        new_logs = before.get("activity", {})  # rows of a log are never changed
+        for board_id, rows in self.activity.items() if new_logs else ():
+            self.activity[board_id] = [row for row in rows if row.id not in new_logs]
+        for kind in (Update, Item, Board, Tag, Hook, Job):
+            for row_id, document in before.get(NAMES[kind], {}).items():
+                self._put_back(self._tables[kind], row_id, document)
 
-
-def roll_back(world: World, before: Before) -> None:
-    """Bring the rows named in `before` back to their documents of then; new ones leave."""
-    for row_id in before.get("activity", ()):  # rows of a log are never changed, so these are new
-        _forget_row(world, row_id)
-    for update_id, document in before.get("updates", {}).items():
-        update = world.updates[update_id]
-        if document is None:
-            del world.updates[update_id]
-            world.children.drop_update(update)
-        else:
-            vars(update).update(vars(Update(**json.loads(document))))
-    for item_id, document in before.get("items", {}).items():
-        item = world.items[item_id]
-        world.unlist(item)
-        if document is None:
-            del world.items[item_id]
-        else:
-            vars(item).update(vars(item_from(json.loads(document))))
-            world.enlist(item)
-    for board_id, document in before.get("boards", {}).items():
-        if document is None:
-            world.forget_board(board_id)
-            continue
-        board = world.boards[board_id]
-        vars(board).update(vars(board_from(json.loads(document))))
-        for column in board.columns:
-            column.names = world.names
-    for tag_id in before.get("tags", ()):  # nobody renames tags
-        world.tags.pop(tag_id, None)
-    _plain(world.hooks, Hook, before.get("hooks", {}))
-    _plain(world.jobs, Job, before.get("jobs", {}))
-
-
-def _forget_row(world: World, row_id: str) -> None:
-    for rows in world.activity.values():
-        place = next((place for place in reversed(range(len(rows))) if rows[place].id == row_id), None)
-        if place is not None:
-            del rows[place]
-            return
-
-
-def _plain(table: dict[Any, Any], kind: type[Hook] | type[Job], before: dict[Any, str | None]) -> None:
-    for row_id, document in before.items():
+    def _put_back(self, table: dict[Any, Any], row_id: Any, document: str | None) -> None:
+        row = table[row_id]
+        if isinstance(row, Item):
+            self.unlist(row)
         if document is None:
             del table[row_id]
-        else:
-            vars(table[row_id]).update(vars(kind(**json.loads(document))))
+            if isinstance(row, Update):
+                self.children.drop_update(row)
+            elif isinstance(row, Board):
+                self._order.pop(row.id, None)
+                self.lookups.forget(row.id)
+            return
+        vars(row).update(vars(from_document(type(row), json.loads(document))))
+        if isinstance(row, Item):
+            self.enlist(row)
+        elif isinstance(row, Board):
+            self._name_columns(row)
+
+    def _name_columns(self, board: Board) -> None:
+        for column in board.columns:
+            column.names = self.names

@@ -36,7 +36,7 @@ hypothesis.settings.register_profile("npd", deadline=None, suppress_health_check
 hypothesis.settings.load_profile("npd")
 
 CHROMIUM_NAMES = ["chromium", "chromium-browser", "google-chrome"]
-PROCESSES = {"running_sandbox", "processes", "simulator", "running", "start", "played"}
+PROCESSES = {"running_sandbox", "processes", "running", "start", "played"}
 PAGE_TIMEOUT = 30_000  # milliseconds: for what must come, on a machine with much else to do
 
 

@@ -82,7 +82,7 @@ class ColumnKind:
         return None if raw is None else json.dumps(raw, ensure_ascii=False)
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        """The fields of the column's own GraphQL type."""
+        """The fields of the column's own GraphQL type; those left out are null."""
         return {}
 
     def payload(self, column: Column, raw: Any) -> Any:

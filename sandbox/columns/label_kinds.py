@@ -86,14 +86,13 @@ class Status(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         if not raw:
-            return {"index": None, "label": None, "is_done": None, "label_style": None, "update_id": None}
+            return {}
         colour = COLOURS[raw["index"] % len(COLOURS)]
         return {
             "index": raw["index"],
             "label": self.text(column, raw),
             "is_done": self._done(column, raw),
             "label_style": {"color": colour, "border": colour},
-            "update_id": None,
         }
 
     def choices(self, column: Column, raw: Any) -> set[str]:

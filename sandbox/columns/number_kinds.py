@@ -44,11 +44,8 @@ class Numbers(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         unit = column.settings.get("unit") or {}
-        return {
-            "number": None if raw is None else float(raw),
-            "symbol": unit.get("symbol"),
-            "direction": unit.get("direction"),
-        }
+        shown = {key: unit.get(key) for key in ("symbol", "direction")}
+        return shown if raw is None else shown | {"number": float(raw)}
 
     def payload(self, column: Column, raw: Any) -> Any:
         if raw is None:
@@ -95,7 +92,7 @@ class Date(ColumnKind):
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
         if not raw:
-            return {"date": "", "time": "", "icon": None}
+            return {"date": "", "time": ""}
         return {"date": raw["date"], "time": (raw["time"] or "")[:5], "icon": raw["icon"]}
 
 
@@ -153,7 +150,7 @@ class Rating(ColumnKind):
         return str(raw["rating"]) if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"rating": raw["rating"] if raw else None}
+        return raw or {}
 
 
 # Timelines, weeks and hours.
@@ -205,9 +202,7 @@ class Timeline(_Range):
         return f"{raw['from']} - {raw['to']}" if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        if not raw:
-            return {"from": None, "to": None, "visualization_type": None}
-        return {"from": raw["from"], "to": raw["to"], "visualization_type": None}
+        return raw or {}
 
 
 class Week(_Range):
@@ -238,8 +233,7 @@ class Week(_Range):
         return f"{raw['week']['startDate']} - {raw['week']['endDate']}" if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        week = raw["week"] if raw else {"startDate": None, "endDate": None}
-        return {"start_date": week["startDate"], "end_date": week["endDate"]}
+        return {"start_date": raw["week"]["startDate"], "end_date": raw["week"]["endDate"]} if raw else {}
 
 
 class Hour(ColumnKind):
@@ -270,4 +264,4 @@ class Hour(ColumnKind):
         return f"{raw['hour']:02d}:{raw['minute']:02d}" if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"hour": raw["hour"], "minute": raw["minute"]} if raw else {"hour": None, "minute": None}
+        return raw or {}

@@ -99,7 +99,7 @@ class Link(_Named):
         return {"url": address, "text": words or address, "changed_at": writing.stamp}
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"url": raw["url"], "url_text": raw["text"]} if raw else {"url": None, "url_text": None}
+        return {"url": raw["url"], "url_text": raw["text"]} if raw else {}
 
 
 def _scheme(url: str) -> str:
@@ -146,7 +146,7 @@ class Email(_Named):
         return {"email": address, "text": words or address, "changed_at": writing.stamp}
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"email": raw["email"], "label": raw["text"]} if raw else {"email": None, "label": None}
+        return {"email": raw["email"], "label": raw["text"]} if raw else {}
 
     def payload(self, column: Column, raw: Any) -> Any:
         return None if raw is None else {"email": raw["email"], "text": raw["text"]}
@@ -187,9 +187,7 @@ class Phone(ColumnKind):
         return {raw["countryShortName"]} - {""} if raw else set()
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        if not raw:
-            return {"phone": None, "country_short_name": None}
-        return {"phone": raw["phone"], "country_short_name": raw["countryShortName"] or None}
+        return {"phone": raw["phone"], "country_short_name": raw["countryShortName"] or None} if raw else {}
 
 
 def _plausible(number: str, country: str) -> bool:
@@ -257,7 +255,7 @@ class Country(ColumnKind):
         return {raw["countryCode"]} if raw else set()
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        return {"country": {"code": raw["countryCode"], "name": raw["countryName"]} if raw else None}
+        return {"country": {"code": raw["countryCode"], "name": raw["countryName"]}} if raw else {}
 
 
 class Location(ColumnKind):
@@ -302,13 +300,8 @@ class Location(ColumnKind):
         return str(raw["address"]) if raw else ""
 
     def fields(self, column: Column, raw: Any) -> dict[str, Any]:
-        parts = dict.fromkeys(
-            f"{part}{short}" for part in ("city", "country", "street", "street_number") for short in ("", "_short")
-        )
-        if not raw:
-            return {"lat": None, "lng": None, "address": None, "place_id": None, **parts}
-        found = {"lat": float(raw["lat"]), "lng": float(raw["lng"]), "address": raw["address"]}
-        return {**parts, **found, "place_id": None}
+        """Where it is; nobody looked up which city and street that is."""
+        return {"lat": float(raw["lat"]), "lng": float(raw["lng"]), "address": raw["address"]} if raw else {}
 
 
 def _point(raw: dict[str, Any]) -> tuple[float, float, str]:

@@ -9,7 +9,6 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any, TypeVar
 
 from sandbox import api_errors
@@ -183,19 +182,3 @@ def span(wanted: dict[str, Any]) -> tuple[int, int]:
     if limit < 1 or page < 1:
         raise api_errors.invalid_argument("limit and page must be 1 or more")
     return (page - 1) * limit, page * limit
-
-
-def resolver(mutation: Resolver) -> Resolver:
-    """A mutation that takes the context, as graphql calls it."""
-
-    @wraps(mutation)
-    def resolve(_: Any, info: Any, **arguments: Any) -> Any:
-        info.context.slow_mutation()
-        return mutation(info.context, **arguments)
-
-    return resolve
-
-
-def resolvers(*mutations: Resolver) -> dict[str, Resolver]:
-    """Mutations by their names."""
-    return {mutation.__name__: resolver(mutation) for mutation in mutations}

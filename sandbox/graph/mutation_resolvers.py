@@ -1,164 +1,89 @@
-"""Resolvers of mutations, and of what belongs to them: updates, and jobs in the background.
+"""Resolvers of mutations, each under the name of its field in the schema.
 
 Each mutation is its own transaction: of several in one request, what succeeded stays.
 """
 
 import json
+from functools import partial
 from typing import Any
 
 from sandbox import api_errors
-from sandbox.graph.context import Context, Resolver, context_of, number, part, resolvers
-from sandbox.graph.query_resolvers import complexity
-from sandbox.ingest.bulk_jobs import IngestJob as ImportJob
-from sandbox.ingest.bulk_jobs import status_of, upload_url
-from sandbox.model import Board, Column, Group, Hook, Item, Update, person
+from sandbox.graph.context import Context, Resolver, number
+from sandbox.ingest.bulk_jobs import upload_url
+from sandbox.model import Board, Column, Group, Hook, Item, Tag, Update
 from sandbox.operations import board_changes, item_changes, transfers
 from sandbox.operations.board_changes import json_in
 from sandbox.webhooks import subscriptions
 
+# Arguments that are ids wherever they stand; `id` and `relative_to` are a column's or a group's too.
+NUMBERED = ("board_id", "item_id", "parent_item_id", "parent_id")
 
-def change_multiple_column_values(
+
+def resolver(name: str) -> Resolver:
+    """The mutation of this name, as graphql calls it: after its latency, with ids as the numbers that they are here."""
+    mutate: Resolver = globals()[name]
+
+    def resolve(_: Any, info: Any, **arguments: Any) -> Any:
+        info.context.slow_mutation()
+        numbers = {key: number(arguments[key]) for key in NUMBERED if arguments.get(key) is not None}
+        return mutate(info.context, **arguments | numbers)
+
+    return resolve
+
+
+def _by_api_user(operation: Resolver, context: Context, **arguments: Any) -> Any:
+    return operation(context.world, context.user.id, **arguments)
+
+
+# Those whose arguments are an operation's own.
+archive_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="archived")
+delete_item = partial(_by_api_user, item_changes.set_state, item_id=None, state="deleted")
+move_item_to_group = partial(_by_api_user, item_changes.move_item, item_id=None)
+move_item_to_board = partial(_by_api_user, transfers.move_to_board)
+archive_board = partial(_by_api_user, board_changes.set_board_state, state="archived")
+delete_board = partial(_by_api_user, board_changes.set_board_state, state="deleted")
+update_group = partial(_by_api_user, board_changes.change_group)
+archive_group = partial(_by_api_user, board_changes.remove_group, how="archive")
+delete_group = partial(_by_api_user, board_changes.remove_group, how="delete")
+delete_column = partial(_by_api_user, board_changes.delete_column)
+change_column_title = partial(_by_api_user, board_changes.change_column)
+
+
+def change_multiple_column_values(context: Context, column_values: Any, **where: Any) -> Item:
+    return _change(context, _values(column_values), **where)
+
+
+def change_column_value(context: Context, column_id: str, value: Any, **where: Any) -> Item:
+    return _change(context, {column_id: json_in(value)}, **where)
+
+
+def change_simple_column_value(context: Context, column_id: str, value: str | None = None, **where: Any) -> Item:
+    values = {"name": value} if column_id == "name" else {column_id: value or None}
+    return _change(context, values, parse="parse_simple" if value else "parse", **where)
+
+
+def _change(
     context: Context,
+    values: dict[str, Any],
     *,
-    board_id: str,
-    column_values: Any,
-    item_id: str | None = None,
+    board_id: int,
+    item_id: int | None = None,
     create_labels_if_missing: bool | None = None,
+    parse: str = "parse",
 ) -> Item:
-    item = _item_on_board(context, item_id, board_id)
-    return item_changes.change_values(
-        context.world, context.user.id, item, _values(column_values), create_labels=bool(create_labels_if_missing)
-    )
-
-
-def change_column_value(
-    context: Context,
-    *,
-    board_id: str,
-    column_id: str,
-    value: Any,
-    item_id: str | None = None,
-    create_labels_if_missing: bool | None = None,
-) -> Item:
-    item = _item_on_board(context, item_id, board_id)
-    return item_changes.change_values(
-        context.world, context.user.id, item, {column_id: json_in(value)}, create_labels=bool(create_labels_if_missing)
-    )
-
-
-def change_simple_column_value(
-    context: Context,
-    *,
-    board_id: str,
-    column_id: str,
-    value: str | None = None,
-    item_id: str | None = None,
-    create_labels_if_missing: bool | None = None,
-) -> Item:
-    item = _item_on_board(context, item_id, board_id)
-    parse = "parse_simple" if value else "parse"
     return item_changes.change_values(
         context.world,
         context.user.id,
-        item,
-        {column_id: value or None} if column_id != "name" else {"name": value},
+        _item_on_board(context, item_id, board_id),
+        values,
         create_labels=bool(create_labels_if_missing),
         parse=parse,
     )
 
 
-def create_item(
-    context: Context,
-    *,
-    board_id: str,
-    item_name: str,
-    column_values: Any = None,
-    group_id: str | None = None,
-    create_labels_if_missing: bool | None = None,
-    position_relative_method: str | None = None,
-    relative_to: str | None = None,
-) -> Item:
-    beside = (number(relative_to), position_relative_method != "before_at") if relative_to else None
-    return item_changes.create_item(
-        context.world,
-        context.user.id,
-        number(board_id),
-        item_name,
-        _values(column_values) if column_values is not None else {},
-        group_id=group_id,
-        create_labels=bool(create_labels_if_missing),
-        beside=beside,
-    )
-
-
-def create_subitem(
-    context: Context,
-    *,
-    parent_item_id: str,
-    item_name: str,
-    column_values: Any = None,
-    create_labels_if_missing: bool | None = None,
-) -> Item:
-    return transfers.create_subitem(
-        context.world,
-        context.user.id,
-        number(parent_item_id),
-        item_name,
-        _values(column_values) if column_values is not None else {},
-        create_labels=bool(create_labels_if_missing),
-    )
-
-
-def archive_item(context: Context, item_id: str | None = None) -> Item:
-    return item_changes.set_state(context.world, context.user.id, number(item_id), "archived")
-
-
-def delete_item(context: Context, item_id: str | None = None) -> Item:
-    return item_changes.set_state(context.world, context.user.id, number(item_id), "deleted")
-
-
-def move_item_to_group(context: Context, group_id: str, item_id: str | None = None) -> Item:
-    return item_changes.move_item(context.world, context.user.id, number(item_id), group_id)
-
-
-def move_item_to_board(context: Context, board_id: str, group_id: str, item_id: str, **mapping: Any) -> Item:
-    return transfers.move_to_board(
-        context.world,
-        context.user.id,
-        number(item_id),
-        number(board_id),
-        group_id,
-        mapping.get("columns_mapping"),
-        mapping.get("subitems_columns_mapping"),
-    )
-
-
-def duplicate_item(
-    context: Context, board_id: str, item_id: str | None = None, with_updates: bool | None = None
-) -> Item:
-    item = _item_on_board(context, item_id, board_id)
-    return transfers.duplicate_item(context.world, context.user.id, item.id, with_updates=bool(with_updates))
-
-
-def create_webhook(context: Context, board_id: str, url: str, event: str, config: Any = None) -> Hook | None:
-    """Null, without an error, when the address does not answer the challenge."""
-    decoded = json_in(config)
-    subscriptions.check_subscription(context.world, number(board_id), url, event, decoded)
-    if not context.handshake(url):
-        return None
-    return subscriptions.subscribe(
-        context.world, context.user.id, number(board_id), url=url, event=event, config=decoded
-    )
-
-
-def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
-    return subscriptions.unsubscribe(context.world, number(id))
-
-
-def _item_on_board(context: Context, item_id: str | None, board_id: str) -> Item:
-    world = context.world
-    board = world.board(number(board_id))
-    item = world.item(number(item_id))
+def _item_on_board(context: Context, item_id: int | None, board_id: int) -> Item:
+    board = context.world.board(board_id)
+    item = context.world.item(item_id)
     if item.board_id != board.id:
         raise api_errors.item_not_on_board(item.id, board.id)
     return item
@@ -172,23 +97,53 @@ def _values(given: Any) -> dict[str, Any]:
     return decoded
 
 
-ITEM_MUTATION: dict[str, Resolver] = {"complexity": complexity} | resolvers(
-    change_multiple_column_values,
-    change_column_value,
-    change_simple_column_value,
-    create_item,
-    create_subitem,
-    archive_item,
-    delete_item,
-    move_item_to_group,
-    move_item_to_board,
-    duplicate_item,
-    create_webhook,
-    delete_webhook,
-)
+def create_item(context: Context, board_id: int, item_name: str, column_values: Any = None, **more: Any) -> Item:
+    beside = None
+    if more.get("relative_to"):
+        beside = (number(more["relative_to"]), more.get("position_relative_method") != "before_at")
+    return item_changes.create_item(
+        context.world,
+        context.user.id,
+        board_id,
+        item_name,
+        {} if column_values is None else _values(column_values),
+        group_id=more.get("group_id"),
+        create_labels=bool(more.get("create_labels_if_missing")),
+        beside=beside,
+    )
 
 
-# Mutations of boards, groups and columns.
+def create_subitem(
+    context: Context,
+    parent_item_id: int,
+    item_name: str,
+    column_values: Any = None,
+    create_labels_if_missing: bool | None = None,
+) -> Item:
+    values = {} if column_values is None else _values(column_values)
+    return transfers.create_subitem(
+        context.world, context.user.id, parent_item_id, item_name, values, create_labels=bool(create_labels_if_missing)
+    )
+
+
+def duplicate_item(
+    context: Context, board_id: int, item_id: int | None = None, with_updates: bool | None = None
+) -> Item:
+    item = _item_on_board(context, item_id, board_id)
+    return transfers.duplicate_item(context.world, context.user.id, item.id, with_updates=bool(with_updates))
+
+
+def create_webhook(context: Context, board_id: int, url: str, event: str, config: Any = None) -> Hook | None:
+    """Null, without an error, when the address does not answer the challenge."""
+    decoded = json_in(config)
+    subscriptions.check_subscription(context.world, board_id, url, event, decoded)
+    if not context.handshake(url):
+        return None
+    return subscriptions.subscribe(context.world, context.user.id, board_id, url=url, event=event, config=decoded)
+
+
+def delete_webhook(context: Context, id: str) -> Hook:  # noqa: A002 -- the argument's name at Monday
+    return subscriptions.unsubscribe(context.world, number(id))
 
 
 def create_board(context: Context, board_name: str, board_kind: str, **more: Any) -> Board:
@@ -204,52 +159,30 @@ def create_board(context: Context, board_name: str, board_kind: str, **more: Any
     )
 
 
-def archive_board(context: Context, board_id: str) -> Board:
-    return board_changes.set_board_state(context.world, number(board_id), "archived", context.user.id)
-
-
-def delete_board(context: Context, board_id: str) -> Board:
-    return board_changes.set_board_state(context.world, number(board_id), "deleted", context.user.id)
-
-
-def update_board(context: Context, board_id: str, board_attribute: str, new_value: str) -> str:
+def update_board(context: Context, board_id: int, board_attribute: str, new_value: str) -> str:
     """Answers JSON in a string, with what would undo it."""
     if board_attribute not in ("name", "description"):
         raise api_errors.invalid_argument(f"The sandbox changes no {board_attribute} of a board")
-    before = getattr(context.world.active_board(number(board_id)), board_attribute)
-    board_changes.describe_board(context.world, context.user.id, number(board_id), board_attribute, new_value)
+    before = getattr(context.world.active_board(board_id), board_attribute)
+    board_changes.describe_board(context.world, context.user.id, board_id, board_attribute, new_value)
     undo = {"undo_record_id": None, "action_type": f"modify_{board_attribute}", "previous_value": before}
     return json.dumps({"success": True, "undo_data": undo}, ensure_ascii=False)
 
 
-def create_group(context: Context, board_id: str, group_name: str, **more: Any) -> Group:
+def create_group(context: Context, board_id: int, group_name: str, **more: Any) -> Group:
     beside = None
     if more.get("relative_to"):
         beside = (more["relative_to"], more.get("position_relative_method") != "before_at")
     return board_changes.create_group(
-        context.world, context.user.id, number(board_id), group_name, colour=more.get("group_color"), beside=beside
+        context.world, context.user.id, board_id, group_name, colour=more.get("group_color"), beside=beside
     )
 
 
-def update_group(context: Context, board_id: str, group_id: str, group_attribute: str, new_value: str) -> Group:
-    return board_changes.change_group(
-        context.world, context.user.id, number(board_id), group_id, group_attribute, new_value
-    )
-
-
-def archive_group(context: Context, board_id: str, group_id: str) -> Group:
-    return board_changes.remove_group(context.world, context.user.id, number(board_id), group_id, "archive")
-
-
-def delete_group(context: Context, board_id: str, group_id: str) -> Group:
-    return board_changes.remove_group(context.world, context.user.id, number(board_id), group_id, "delete")
-
-
-def create_column(context: Context, board_id: str, title: str, column_type: str, **more: Any) -> Column:
+def create_column(context: Context, board_id: int, title: str, column_type: str, **more: Any) -> Column:
     return board_changes.create_column(
         context.world,
         context.user.id,
-        number(board_id),
+        board_id,
         title,
         column_type,
         column_id=more.get("id"),
@@ -259,33 +192,25 @@ def create_column(context: Context, board_id: str, title: str, column_type: str,
     )
 
 
-def delete_column(context: Context, board_id: str, column_id: str) -> Column:
-    return board_changes.delete_column(context.world, context.user.id, number(board_id), column_id)
-
-
-def change_column_title(context: Context, board_id: str, column_id: str, title: str) -> Column:
-    return board_changes.change_column(context.world, context.user.id, number(board_id), column_id, title=title)
-
-
 def change_column_metadata(
-    context: Context, board_id: str, column_id: str, column_property: str | None = None, value: str | None = None
+    context: Context, board_id: int, column_id: str, column_property: str | None = None, value: str | None = None
 ) -> Column:
     if column_property is None or value is None:
         raise api_errors.invalid_argument("column_property and value are needed", column_id=column_id)
     change = {column_property: value}
-    return board_changes.change_column(context.world, context.user.id, number(board_id), column_id, **change)
+    return board_changes.change_column(context.world, context.user.id, board_id, column_id, **change)
 
 
 def update_column(
     context: Context,
-    board_id: str,
+    board_id: int,
     id: str,  # noqa: A002 -- the argument's name at Monday
     column_type: str,
     revision: str,
     **more: Any,
 ) -> Column:
     """Only with the revision that the caller read, so that nobody's change is overwritten unseen."""
-    board = context.world.active_board(number(board_id))
+    board = context.world.active_board(board_id)
     column = board.column(id)
     if column is not None and column.type != column_type:
         raise api_errors.invalid_argument("The column is of another type", column_id=id)
@@ -293,69 +218,20 @@ def update_column(
     return board_changes.change_column(context.world, context.user.id, board.id, id, revision=revision, **wanted)
 
 
-BOARD_MUTATION = resolvers(
-    create_board,
-    archive_board,
-    delete_board,
-    update_board,
-    create_group,
-    update_group,
-    archive_group,
-    delete_group,
-    create_column,
-    delete_column,
-    change_column_title,
-    change_column_metadata,
-    update_column,
-)
-
-
-# Updates: what people write under items.
-
-
-def updates(_: Any, info: Any, **wanted: Any) -> list[Update]:
-    """Updates of all active items, newest first."""
-    world = context_of(info).world
-    found = [one for one in world.updates.values() if not one.deleted and one.parent_id is None]
-    found = [one for one in found if world.state_of(world.items[one.item_id]) == "active"]
-    return _requested_updates(found, wanted)
-
-
-def item_updates(item: Item, info: Any, **wanted: Any) -> list[Update]:
-    return _requested_updates(context_of(info).world.children.updates(item), wanted)
-
-
-def board_updates(board: Board, info: Any, **wanted: Any) -> list[Update]:
-    """Those under the board's items; nobody writes under a board itself here."""
-    if wanted.get("board_updates_only"):
-        return []
-    world = context_of(info).world
-    found = [update for item in world.items_of(board.id) for update in world.children.updates(item)]
-    return _requested_updates(found, wanted)
-
-
-def _requested_updates(found: list[Update], wanted: dict[str, Any]) -> list[Update]:
-    ids, first, last = wanted.get("ids"), wanted.get("from_date"), wanted.get("to_date")
-    kept = [
-        one
-        for one in sorted(found, key=lambda one: -one.id)
-        if (ids is None or str(one.id) in ids)
-        and (first is None or one.created_at[:10] >= str(first)[:10])
-        and (last is None or one.created_at[:10] <= str(last)[:10])
-    ]
-    return part(kept, wanted)
+def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: int | None = None) -> Tag:
+    world = context.world
+    if not tag_name or not tag_name.strip():
+        raise api_errors.invalid_argument("tag_name must not be empty")
+    if board_id is not None:
+        world.active_board(board_id)
+    with world.transaction():
+        return world.tags[world.names.tag_called(tag_name)]
 
 
 def create_update(
-    context: Context, body: str, item_id: str | None = None, parent_id: str | None = None, **_: Any
+    context: Context, body: str, item_id: int | None = None, parent_id: int | None = None, **_: Any
 ) -> Update:
-    return item_changes.create_update(
-        context.world,
-        context.user.id,
-        body,
-        item_id=None if item_id is None else number(item_id),
-        parent_id=None if parent_id is None else number(parent_id),
-    )
+    return item_changes.create_update(context.world, context.user.id, body, item_id=item_id, parent_id=parent_id)
 
 
 def edit_update(context: Context, id: str, body: str) -> Update:  # noqa: A002 -- the argument's name at Monday
@@ -366,38 +242,14 @@ def delete_update(context: Context, id: str) -> Update:  # noqa: A002 -- the arg
     return item_changes.delete_update(context.world, context.user.id, number(id))
 
 
-UPDATE_QUERY: dict[str, Resolver] = {"updates": updates}
-UPDATE_MUTATION = resolvers(create_update, edit_update, delete_update)
-
-REPLY: dict[str, Resolver] = {
-    "assets": lambda update, info: [],
-    "creator": lambda update, info: person(update.creator_id),
-    "updated_at": lambda update, info: update.edited_at,
-    "kind": lambda update, info: "Reply",
-}
-
-UPDATE: dict[str, Resolver] = {
-    "assets": lambda update, info: [],
-    "creator": lambda update, info: person(update.creator_id),
-    "item": lambda update, info: context_of(info).world.items[update.item_id],
-    "replies": lambda update, info: context_of(info).world.children.replies(update),
-    "updated_at": lambda update, info: update.edited_at,
-    "original_creation_date": lambda update, info: None,
-}
-
-ITEM_UPDATES: dict[str, Resolver] = {"updates": item_updates}
-BOARD_UPDATES: dict[str, Resolver] = {"updates": board_updates}
+def _start_bulk(context: Context, board_id: int, item_ids: list[str], *, state: str) -> dict[str, str]:
+    """A job in the background, to ask about and to undo."""
+    ids = [number(one) for one in item_ids]
+    return {"job_id": item_changes.start_bulk(context.world, context.user.id, board_id, ids, state).id}
 
 
-# Bulk archiving and deleting: jobs to ask about and to undo.
-
-
-def bulk_archive_items(context: Context, board_id: str, item_ids: list[str]) -> dict[str, str]:
-    return _start_bulk(context, board_id, item_ids, "archived")
-
-
-def bulk_delete_items(context: Context, board_id: str, item_ids: list[str]) -> dict[str, str]:
-    return _start_bulk(context, board_id, item_ids, "deleted")
+bulk_archive_items = partial(_start_bulk, state="archived")
+bulk_delete_items = partial(_start_bulk, state="deleted")
 
 
 def undo_action(context: Context, job_id: str) -> dict[str, Any]:
@@ -406,59 +258,10 @@ def undo_action(context: Context, job_id: str) -> dict[str, Any]:
     return {"success": done, "message": None if done else "This action was undone before"}
 
 
-def job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
-    job = item_changes.bulk_status(context_of(info).world, job_id)
-    finished = job.status in item_changes.FINISHED
-    return {
-        "id": job.id,
-        "status": job.status,
-        "created_at": job.created_at,
-        "updated_at": job.updated_at,
-        "error": None,
-        "result": {
-            "total": len(job.item_ids),
-            "succeeded": len(job.succeeded),
-            "failed": len(job.failed),
-            "details": {"failed_ids": [str(one) for one in job.failed]},
-        }
-        if finished
-        else None,
-    }
-
-
-def _start_bulk(context: Context, board_id: str, item_ids: list[str], state: str) -> dict[str, str]:
-    ids = [number(one) for one in item_ids]
-    job = item_changes.start_bulk(context.world, context.user.id, number(board_id), ids, state)
-    return {"job_id": job.id}
-
-
-BULK_QUERY: dict[str, Resolver] = {"job_status": job_status}
-BULK_MUTATION = resolvers(bulk_archive_items, bulk_delete_items, undo_action)
-
-
-# The API's side of imports: two mutations that start them and the query that asks about one.
-
-
-def ingest_items(context: Context, board_id: str, group_id: str, on_match: Any = None) -> dict[str, str]:
-    return _start_import_response(
-        context, context.ingest.start("ingest", context.user.id, number(board_id), group_id, on_match)
-    )
-
-
-def backfill_items(context: Context, board_id: str, group_id: str) -> dict[str, str]:
-    return _start_import_response(
-        context, context.ingest.start("backfill", context.user.id, number(board_id), group_id)
-    )
-
-
-def fetch_job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
-    context = context_of(info)
-    return status_of(context.world, context.ingest.find(job_id))
-
-
-def _start_import_response(context: Context, job: ImportJob) -> dict[str, str]:
+def _start_import(context: Context, board_id: int, group_id: str, on_match: Any = None, *, kind: str) -> dict[str, str]:
+    job = context.ingest.start(kind, context.user.id, board_id, group_id, on_match)
     return {"job_id": job.id, "upload_url": upload_url(context.world, job)}
 
 
-IMPORT_QUERY: dict[str, Resolver] = {"fetch_job_status": fetch_job_status}
-IMPORT_MUTATION = resolvers(ingest_items, backfill_items)
+ingest_items = partial(_start_import, kind="ingest")
+backfill_items = partial(_start_import, kind="backfill")

@@ -1,4 +1,4 @@
-"""Resolvers of what is asked: boards, items, activity logs, users, tags, the account and its plan.
+"""Resolvers of what is asked: those of Query under the name of their field, and those of other types in `FIELDS`.
 
 Activity logs as the API shows them (developer.monday.com/api-reference/reference/activity-logs, version 2026-10).
 """
@@ -12,7 +12,8 @@ from sandbox import api_errors
 from sandbox.api_limits import Limits
 from sandbox.columns import kind_of, settings_json
 from sandbox.graph import context as graph_context
-from sandbox.graph.context import Context, Page, Resolver, context_of, number, part, resolvers, span
+from sandbox.graph.context import Page, Resolver, context_of, number, part, span
+from sandbox.ingest.bulk_jobs import status_of
 from sandbox.item_filters import candidate_items, column_value_test, query_test, sort_items
 from sandbox.model import (
     ACCOUNT_ID,
@@ -27,8 +28,10 @@ from sandbox.model import (
     Person,
     Tag,
     Team,
+    Update,
     person,
 )
+from sandbox.operations import item_changes
 from sandbox.world import World
 
 LOG_LIMIT = 10_000
@@ -126,9 +129,6 @@ USERS_FIRST_LIMIT = 200
 # What `user_kind` of 2026-07 calls whom `User.kind` calls admin, member and guest.
 KINDS = {"admin": "ADMIN", "member": "MEMBER", "guest": "GUEST"}
 
-# What a profile may say and none here does.
-NOT_SPECIFIED = ("birthday", "country_code", "location", "mobile_phone", "phone")
-
 
 def users(_: Any, info: Any, **wanted: Any) -> list[Person]:
     """Users by ids, addresses, name and kind; everyone here is active."""
@@ -186,52 +186,6 @@ def _known(known: dict[int, Tag], ids: list[Any]) -> list[Tag]:
     return [known[one] for one in dict.fromkeys(number(i) for i in ids) if one in known]
 
 
-def create_or_get_tag(context: Context, tag_name: str | None = None, board_id: str | None = None) -> Tag:
-    world = context.world
-    if not tag_name or not tag_name.strip():
-        raise api_errors.invalid_argument("tag_name must not be empty")
-    if board_id is not None:
-        world.active_board(number(board_id))
-    with world.transaction():
-        return world.tags[world.names.tag_called(tag_name)]
-
-
-ACCOUNT_QUERY: dict[str, Resolver] = {"users": users, "teams": teams, "tags": tags}
-
-# Fields that 2026-10 removed; everyone here is active and has no picture.
-OLD_USER: dict[str, Resolver] = {
-    "enabled": lambda user, info: True,
-    "is_admin": lambda user, info: user.kind == "admin",
-    "is_guest": lambda user, info: user.kind == "guest",
-    "is_pending": lambda user, info: False,
-    "is_verified": lambda user, info: True,
-    "is_view_only": lambda user, info: False,
-    **dict.fromkeys(("join_date", "photo_original", "photo_small"), lambda user, info: None),
-    **dict.fromkeys(("photo_thumb", "photo_thumb_small", "photo_tiny"), lambda user, info: None),
-}
-
-USER: dict[str, Resolver] = {
-    "account_id": lambda user, info: ACCOUNT_ID,
-    "utc_hours_diff": lambda user, info: 0.0,
-    **dict.fromkeys(NOT_SPECIFIED, lambda user, info: None),
-    "created_at": lambda user, info: "2026-01-05T09:00:00Z",
-    "is_deleted": lambda user, info: False,
-    "status": lambda user, info: "ACTIVE",
-    "teams": user_teams,
-    "time_zone_identifier": lambda user, info: "Etc/UTC",
-    "url": lambda user, info: f"{context_of(info).world.page_url}/users/{user.id}",
-}
-
-TEAM: dict[str, Resolver] = {
-    "is_guest": lambda team, info: False,
-    "owners": lambda team, info, ids=None: [],
-    "picture_url": lambda team, info: None,
-    "users": team_users,
-}
-
-TAGS_VALUE: dict[str, Resolver] = {"tags": value_tags}
-TAG_MUTATION = resolvers(create_or_get_tag)
-
 # Resolvers of the account's plan and of how much of its API it has used.
 
 
@@ -277,10 +231,7 @@ def _limits(info: Any) -> Limits:
     return limits
 
 
-PLAN_QUERY = {"account": account, "platform_api": platform_api}
-USER_ACCOUNT = {"account": account}
-
-# Resolvers of Query, and of the fields of boards and items.
+# Boards and items.
 
 
 IDS_LIMIT = 100
@@ -294,7 +245,7 @@ def version(_: Any, info: Any) -> graph_context.Version:
     return context_of(info).version
 
 
-def all_versions(_: Any, info: Any) -> Any:
+def versions(_: Any, info: Any) -> Any:
     return graph_context.VERSIONS
 
 
@@ -360,11 +311,6 @@ def board_groups(board: Board, info: Any, ids: list[str] | None = None) -> list[
     return [group for group in board.visible_groups() if ids is None or group.id in ids]
 
 
-def board_tags(board: Board, info: Any) -> list[Tag]:
-    """Only the tags of private boards are kept with their board at Monday; here all are public."""
-    return []
-
-
 def board_items_page(board: Board, info: Any, **wanted: Any) -> Page:
     return _items_page(info, board, wanted, None)
 
@@ -416,58 +362,152 @@ def _world(info: Any) -> World:
     return context_of(info).world
 
 
-BOARD_QUERY: dict[str, Resolver] = {
-    "me": me,
-    "version": version,
-    "versions": all_versions,
-    "complexity": complexity,
-    "boards": boards,
-    "items": items,
-    "items_page_by_column_values": items_page_by_column_values,
-    "next_items_page": next_items_page,
-    "webhooks": webhooks,
+# Updates: what people write under items.
+
+
+def updates(_: Any, info: Any, **wanted: Any) -> list[Update]:
+    """Updates of all active items, newest first."""
+    world = _world(info)
+    found = [one for one in world.updates.values() if not one.deleted and one.parent_id is None]
+    return _requested_updates([one for one in found if world.state_of(world.items[one.item_id]) == "active"], wanted)
+
+
+def item_updates(item: Item, info: Any, **wanted: Any) -> list[Update]:
+    return _requested_updates(_world(info).children.updates(item), wanted)
+
+
+def board_updates(board: Board, info: Any, **wanted: Any) -> list[Update]:
+    """Those under the board's items; nobody writes under a board itself here."""
+    if wanted.get("board_updates_only"):
+        return []
+    world = _world(info)
+    found = [update for item in world.items_of(board.id) for update in world.children.updates(item)]
+    return _requested_updates(found, wanted)
+
+
+def _requested_updates(found: list[Update], wanted: dict[str, Any]) -> list[Update]:
+    ids, first, last = wanted.get("ids"), wanted.get("from_date"), wanted.get("to_date")
+    kept = [
+        one
+        for one in sorted(found, key=lambda one: -one.id)
+        if (ids is None or str(one.id) in ids)
+        and (first is None or one.created_at[:10] >= str(first)[:10])
+        and (last is None or one.created_at[:10] <= str(last)[:10])
+    ]
+    return part(kept, wanted)
+
+
+# Jobs in the background.
+
+
+def job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
+    """How far bulk archiving or deleting is."""
+    job = item_changes.bulk_status(_world(info), job_id)
+    result = {
+        "total": len(job.item_ids),
+        "succeeded": len(job.succeeded),
+        "failed": len(job.failed),
+        "details": {"failed_ids": [str(one) for one in job.failed]},
+    }
+    return vars(job) | {"result": result if job.status in item_changes.FINISHED else None}
+
+
+def fetch_job_status(_: Any, info: Any, job_id: str) -> dict[str, Any]:
+    """How far an import is."""
+    context = context_of(info)
+    return status_of(context.world, context.ingest.find(job_id))
+
+
+def always(value: Any) -> Resolver:
+    """A field that says the same of everything here."""
+    return lambda source, info, **_: value
+
+
+def creator(source: Board | Item | Update, info: Any) -> Person:
+    return person(source.creator_id)
+
+
+def only_creator(source: Board | Item, info: Any) -> list[Person]:
+    return [person(source.creator_id)]
+
+
+# Fields that no attribute of their name holds, by type; of what is nowhere graphql says null.
+FIELDS: dict[str, dict[str, Resolver]] = {
+    "Board": {
+        "board_kind": lambda board, info: board.kind,
+        "columns": board_columns,
+        "groups": board_groups,
+        # Only the tags of private boards are kept with their board at Monday; here all are public.
+        "tags": always([]),
+        "top_group": lambda board, info: board.visible_groups()[0],
+        "items_count": lambda board, info: _world(info).active_count(board.id),
+        "items_page": board_items_page,
+        "activity_logs": activity_logs,
+        "creator": creator,
+        "owners": only_creator,
+        "subscribers": only_creator,
+        "permissions": always("everyone"),
+        "access_level": always("edit"),
+        "hierarchy_type": always("classic"),
+        "updates": board_updates,
+        "url": lambda board, info: f"{_world(info).page_url}/board/{board.id}",
+    },
+    "Item": {
+        "board": lambda item, info: _world(info).boards[item.board_id],
+        "group": lambda item, info: next(
+            (g for g in _world(info).boards[item.board_id].groups if g.id == item.group_id), None
+        ),
+        "column_values": item_column_values,
+        "creator": creator,
+        "linked_items": item_linked_items,
+        "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
+        "relative_link": lambda item, info: item_path(item),
+        "state": lambda item, info: _world(info).state_of(item),
+        "subitems": item_subitems,
+        "subscribers": only_creator,
+        "updates": item_updates,
+        "url": lambda item, info: _world(info).page_url + item_path(item),
+    },
+    "Column": {
+        "settings": lambda column, info: settings_json(column),
+        "settings_str": lambda column, info: json.dumps(column.settings, ensure_ascii=False),
+    },
+    "Group": {"items_page": group_items_page},
+    "User": {
+        "account": account,
+        "account_id": always(ACCOUNT_ID),
+        "utc_hours_diff": always(0.0),
+        "created_at": always("2026-01-05T09:00:00Z"),
+        "is_deleted": always(False),
+        "status": always("ACTIVE"),
+        "teams": user_teams,
+        "time_zone_identifier": always("Etc/UTC"),
+        "url": lambda user, info: f"{_world(info).page_url}/users/{user.id}",
+    },
+    "Team": {"is_guest": always(False), "owners": always([]), "users": team_users},
+    "TagsValue": {"tags": value_tags},
+    "Update": {
+        "assets": always([]),
+        "creator": creator,
+        "item": lambda update, info: _world(info).items[update.item_id],
+        "replies": lambda update, info: _world(info).children.replies(update),
+        "updated_at": lambda update, info: update.edited_at,
+    },
+    "Reply": {
+        "assets": always([]),
+        "creator": creator,
+        "updated_at": lambda update, info: update.edited_at,
+        "kind": always("Reply"),
+    },
+    "Webhook": {"config": lambda hook, info: None if hook.config is None else json.dumps(hook.config)},
 }
 
-BOARD: dict[str, Resolver] = {
-    "board_kind": lambda board, info: board.kind,
-    "columns": board_columns,
-    "groups": board_groups,
-    "tags": board_tags,
-    "top_group": lambda board, info: board.visible_groups()[0],
-    "items_count": lambda board, info: _world(info).active_count(board.id),
-    "items_page": board_items_page,
-    "activity_logs": activity_logs,
-    "creator": lambda board, info: person(board.creator_id),
-    "owners": lambda board, info: [person(board.creator_id)],
-    "subscribers": lambda board, info: [person(board.creator_id)],
-    "permissions": lambda board, info: "everyone",
-    "access_level": lambda board, info: "edit",
-    "hierarchy_type": lambda board, info: "classic",
-    "url": lambda board, info: f"{_world(info).page_url}/board/{board.id}",
+# What 2026-10 removed; everyone here is active.
+OLD_USER: dict[str, Resolver] = {
+    "enabled": always(True),
+    "is_admin": lambda user, info: user.kind == "admin",
+    "is_guest": lambda user, info: user.kind == "guest",
+    "is_pending": always(False),
+    "is_verified": always(True),
+    "is_view_only": always(False),
 }
-
-ITEM: dict[str, Resolver] = {
-    "board": lambda item, info: _world(info).boards[item.board_id],
-    "group": lambda item, info: next(
-        (g for g in _world(info).boards[item.board_id].groups if g.id == item.group_id), None
-    ),
-    "column_values": item_column_values,
-    "creator": lambda item, info: person(item.creator_id),
-    "linked_items": item_linked_items,
-    "parent_item": lambda item, info: _world(info).items.get(item.parent_id or 0),
-    "relative_link": lambda item, info: item_path(item),
-    "state": lambda item, info: _world(info).state_of(item),
-    "subitems": item_subitems,
-    "subscribers": lambda item, info: [person(item.creator_id)],
-    "url": lambda item, info: _world(info).page_url + item_path(item),
-}
-
-COLUMN: dict[str, Resolver] = {
-    "settings": lambda column, info: settings_json(column),
-    "settings_str": lambda column, info: json.dumps(column.settings, ensure_ascii=False),
-    "width": lambda column, info: None,
-}
-
-GROUP: dict[str, Resolver] = {"items_page": group_items_page}
-
-WEBHOOK: dict[str, Resolver] = {"config": lambda hook, info: None if hook.config is None else json.dumps(hook.config)}

@@ -41,8 +41,6 @@ from sandbox.api_errors import FieldError, RequestError
 from sandbox.graph import mutation_resolvers, query_resolvers
 from sandbox.graph.context import Context
 from sandbox.graph.fault_injection import Middleware
-from sandbox.graph.mutation_resolvers import ITEM_MUTATION
-from sandbox.graph.query_resolvers import BOARD, BOARD_QUERY, COLUMN, GROUP, ITEM, WEBHOOK
 
 MUTATION_POINTS = 10_000
 COLUMN_VALUES_POINTS = 12
@@ -109,31 +107,6 @@ def _count(field: FieldNode, variables: dict[str, Any]) -> int:
 SCHEMA_FILE = Path(__file__).parent.parent / "schema.graphql"
 BEFORE_2026_10_FILE = SCHEMA_FILE.with_name("before-2026-10.graphql")
 
-RESOLVERS = {
-    "Query": BOARD_QUERY
-    | query_resolvers.PLAN_QUERY
-    | query_resolvers.ACCOUNT_QUERY
-    | mutation_resolvers.UPDATE_QUERY
-    | mutation_resolvers.BULK_QUERY
-    | mutation_resolvers.IMPORT_QUERY,
-    "Mutation": ITEM_MUTATION
-    | mutation_resolvers.BOARD_MUTATION
-    | query_resolvers.TAG_MUTATION
-    | mutation_resolvers.UPDATE_MUTATION
-    | mutation_resolvers.BULK_MUTATION
-    | mutation_resolvers.IMPORT_MUTATION,
-    "Board": BOARD | mutation_resolvers.BOARD_UPDATES,
-    "Item": ITEM | mutation_resolvers.ITEM_UPDATES,
-    "Column": COLUMN,
-    "Group": GROUP,
-    "User": query_resolvers.USER | query_resolvers.USER_ACCOUNT,
-    "Team": query_resolvers.TEAM,
-    "TagsValue": query_resolvers.TAGS_VALUE,
-    "Update": mutation_resolvers.UPDATE,
-    "Reply": mutation_resolvers.REPLY,
-    "Webhook": WEBHOOK,
-}
-
 
 @functools.cache
 def schema(*, old: bool = False) -> GraphQLSchema:
@@ -141,11 +114,16 @@ def schema(*, old: bool = False) -> GraphQLSchema:
     built = build_schema(SCHEMA_FILE.read_text(encoding="utf-8"))
     if old:
         built = extend_schema(built, parse(BEFORE_2026_10_FILE.read_text(encoding="utf-8")))
-    resolved = RESOLVERS | ({"User": RESOLVERS["User"] | query_resolvers.OLD_USER} if old else {})
-    for type_name, resolvers in resolved.items():
-        fields: dict[str, Any] = built.type_map[type_name].fields  # type: ignore[attr-defined]
-        for name, resolver in resolvers.items():
-            fields[name].resolve = resolver
+    types: dict[str, Any] = dict(built.type_map)
+    for name, field in types["Query"].fields.items():
+        field.resolve = getattr(query_resolvers, name)
+    for name, field in types["Mutation"].fields.items():
+        field.resolve = query_resolvers.complexity if name == "complexity" else mutation_resolvers.resolver(name)
+    for type_name, resolvers in query_resolvers.FIELDS.items():
+        for name, resolve in resolvers.items():
+            types[type_name].fields[name].resolve = resolve
+    for name, resolve in query_resolvers.OLD_USER.items() if old else ():
+        types["User"].fields[name].resolve = resolve
     return built
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.http import BadRequestError, Request, Response, Route, json_response, route
+from sandbox.asked import BadRequestError, amount
+from sandbox.http import Request, Response, Route, json_response, route
 from sandbox.world import World
 
 URL_SECONDS = 600  # an upload URL and a report URL live 10 minutes
@@ -231,12 +232,12 @@ class IngestWeb:
             return json_response({"error": "Send this as application/json"}, 415)
         given = request.object()
         hold, fail = given.get("hold", ""), given.get("fail", "")
-        amounts = [given.get("fail_after", 0), given.get("row_ms", 0)]
         if hold not in HOLDS or fail not in ("", *REASONS):
             raise BadRequestError(f"hold is one of {HOLDS}, fail one of {REASONS}")
-        if any(isinstance(a, bool) or not isinstance(a, int | float) or not 0 <= a <= 1e6 for a in amounts):
-            raise BadRequestError("fail_after and row_ms are numbers")
-        self._jobs.set_play(PlaybackSettings(hold, fail, int(amounts[0]), float(amounts[1])))
+        after, row_ms = (
+            amount(given.get(key, 0), "fail_after and row_ms are numbers", 1e6) for key in ("fail_after", "row_ms")
+        )
+        self._jobs.set_play(PlaybackSettings(hold, fail, int(after), row_ms))
         return self.show_jobs(request)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.columns import check_settings, initial_settings, kind_of
 from sandbox.http import percent_decode
-from sandbox.model import NOBODY, Board, Column, Group, WorldEvent
+from sandbox.model import Board, Column, Group, WorldEvent
 from sandbox.operations.cells import add_reflections
 from sandbox.operations.events import column_of, emit_board, log, log_board, wanted_group
 from sandbox.operations.item_changes import create_item
@@ -181,20 +181,22 @@ def create_group(
         return group
 
 
-def change_group(world: World, user_id: int, board_id: int, group_id: str, attribute: str, value: str) -> Group:
-    """Change a group's title, colour or place, as `attribute` of Monday's GroupAttributes says."""
+def change_group(
+    world: World, user_id: int, board_id: int, group_id: str, group_attribute: str, new_value: str
+) -> Group:
+    """Change a group's title, colour or place, as `group_attribute` of Monday's GroupAttributes says."""
     with world.transaction():
         board = world.active_board(board_id)
         group = wanted_group(board, group_id)
-        if attribute == "title":
-            _check_title("A group's title", value)
-            previous, group.title = group.title, value
-            about = {"group_id": group_id, "previous_value": previous, "value": value}
+        if group_attribute == "title":
+            _check_title("A group's title", new_value)
+            previous, group.title = group.title, new_value
+            about = {"group_id": group_id, "previous_value": previous, "value": new_value}
             log_board(world, "update_group_name", board, user_id, **about)
-        elif attribute == "color":
-            group.color = value
+        elif group_attribute == "color":
+            group.color = new_value
         else:
-            _replace(board, group, attribute, value)
+            _replace(board, group, group_attribute, new_value)
         _touch(world, board)
         return group
 
@@ -283,7 +285,7 @@ def create_board(world: World, user_id: int, name: str, kind: str, *, empty: boo
         return board
 
 
-def set_board_state(world: World, board_id: int, state: str, user_id: int = NOBODY) -> Board:
+def set_board_state(world: World, user_id: int, board_id: int, state: str) -> Board:
     """Archive, delete or restore ("active") a board; its items are then as inactive as it is."""
     with world.transaction():
         board = world.active_board(board_id) if state == "archived" else world.board(board_id)

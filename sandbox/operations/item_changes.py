@@ -279,7 +279,7 @@ def plain_text(body: str) -> str:
 
 
 def _emit_update(world: World, kind: str, update: Update, item: Item, user_id: int) -> None:
-    world.put_update(update)
+    world.put(update)
     log(world, kind, item, user_id, update_id=update.id, body=update.body)
     posted = PostedUpdate(update.id, update.body, update.text_body, update.parent_id)
     emit(world, kind, item, user_id, update=posted)
@@ -302,7 +302,7 @@ def start_bulk(world: World, user_id: int, board_id: int, item_ids: list[int], s
         stamp = world.clock.stamp()
         ids = list(dict.fromkeys(item_ids))
         job = Job(str(uuid.uuid4()), board_id, user_id, state, ids, stamp, stamp)
-        world.put_job(job)
+        world.put(job)
     threading.Thread(target=_work, args=(world, job.id), daemon=True, name="bulk").start()
     return job
 
@@ -364,4 +364,4 @@ def _work(world: World, job_id: str) -> None:
 
 def _keep(world: World, job: Job) -> None:
     job.updated_at = world.clock.stamp()
-    world.put_job(job)
+    world.put(job)

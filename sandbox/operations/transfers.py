@@ -108,12 +108,12 @@ def move_to_board(
     item_id: int,
     board_id: int,
     group_id: str,
-    mapping: Mapped | None = None,
-    subitems_mapping: Mapped | None = None,
+    columns_mapping: Mapped | None = None,
+    subitems_columns_mapping: Mapped | None = None,
 ) -> Item:
     """Put an item onto another board, its id unchanged.
 
-    `mapping` says which column becomes which (`target` None: dropped); without it, columns of the same type
+    `columns_mapping` says which column becomes which (`target` None: dropped); without it, columns of the same type
     and title go together. What Monday tells webhooks of it is not published; the sandbox sends none.
     """
     with world.transaction():
@@ -121,12 +121,12 @@ def move_to_board(
         check_active(world, item)
         if item.parent_id is not None:
             raise api_errors.invalid_argument("A subitem moves with its item", item_id=item_id)
-        if subitems_mapping or world.children.children(item):
+        if subitems_columns_mapping or world.children.children(item):
             raise api_errors.invalid_argument("The sandbox moves no item with subitems", item_id=item_id)
         group, source = wanted_group(board, group_id), world.boards[item.board_id]
         if world.active_count(board_id) >= board.items_limit:
             raise api_errors.items_limit(board_id, board.items_limit)
-        cells = _transfer_cells(world, item, board, _pairs(source, board, mapping))
+        cells = _transfer_cells(world, item, board, _pairs(source, board, columns_mapping))
         log(world, "move_pulse_from_board", item, user_id, dest_board_id=board_id)
         item.cells, item.group_id = cells, group.id
         item.updated_at, item.changed_by = world.clock.stamp(), user_id

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from sandbox.asked import BadRequestError
 from sandbox.columns import kind_of
 from sandbox.columns.reference_kinds import allows_multiple, board_ids
 from sandbox.columns.text_kinds import countries
-from sandbox.http import BadRequestError
 from sandbox.model import TEAMS, USERS, Column
 from sandbox.world import World
 

@@ -6,7 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sandbox.http import BadRequestError, Request, Response, Route, html_response, json_response, parse_int, route
+from sandbox.asked import BadRequestError
+from sandbox.http import Request, Response, Route, html_response, json_response, parse_int, route
 from sandbox.model import PEOPLE, Item
 from sandbox.pages.live import Live
 from sandbox.pages.pickers import offered_choices

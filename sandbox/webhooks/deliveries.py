@@ -13,7 +13,8 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -261,38 +262,47 @@ class Deliveries:
 
     def on_events(self, happened: list[WorldEvent]) -> None:
         """Queue what subscribers want to know; a listener of the world."""
-        hooks = [hook for hook in list(self._world.hooks.values()) if not hook.deleted]
-        queued: list[Delivery] = []
-        for happening in happened if hooks else []:
-            for hook in hooks:
-                if wants(hook, happening):
-                    about, column = happening.item_name, happening.column
-                    if column is not None:
-                        about = f"{column.title} · {about}".strip(" ·")
-                    found = Delivery(
-                        id=0,
-                        webhook_id=hook.id,
-                        board_id=hook.board_id,
-                        url=hook.url,
-                        event=hook.event,
-                        user_id=happening.user_id,
-                        about=about,
-                        body=body(hook.id, happening),
-                    )
-                    queued += self._queue(found)
-        self._notify(queued)
+        hooks = list(self._world.hooks.values())
+        wanted = [(hook, happening) for happening in happened for hook in hooks if wants(hook, happening)]
+        if not wanted:
+            return
+        with self._changing() as changed:
+            for hook, happening in wanted:
+                about, column = happening.item_name, happening.column
+                if column is not None:
+                    about = f"{column.title} · {about}".strip(" ·")
+                delivery = Delivery(
+                    id=next(self._numbers),
+                    webhook_id=hook.id,
+                    board_id=hook.board_id,
+                    url=hook.url,
+                    event=hook.event,
+                    user_id=happening.user_id,
+                    about=about,
+                    body=body(hook.id, happening),
+                )
+                self._enter(delivery)
+                rule = self.rules.hit(delivery.event, delivery.webhook_id)
+                if rule is None:
+                    self._schedule([delivery], self._clock.time())
+                    changed.append(delivery)
+                else:
+                    delivery.rule = rule.rule
+                    changed.extend(self._apply_rule(rule, delivery))
 
-    def _queue(self, delivery: Delivery) -> list[Delivery]:
-        """Number it and send it on its way, as the rules have it; return it and its duplicates."""
-        rule = self.rules.hit(delivery.event, delivery.webhook_id)
+    @contextmanager
+    def _changing(self) -> Iterator[list[Delivery]]:
+        """Change deliveries; those put into the list are on disk before anybody sees how they stand.
+
+        Shown first, one could be read as delivered, and come again from a sandbox that was killed before it wrote.
+        """
+        changed: list[Delivery] = []
         with self._condition:
-            delivery.id = next(self._numbers)
-            self._enter(delivery)
-            if rule is None:
-                self._schedule([delivery], self._clock.time())
-                return [delivery]
-            delivery.rule = rule.rule
-            return self._apply_rule(rule, delivery)
+            yield changed
+            if changed:
+                self._store.save(*changed)
+        for delivery in changed:
+            self._changed(delivery)
 
     def _apply_rule(self, rule: Rule, delivery: Delivery) -> list[Delivery]:
         now = self._clock.time()
@@ -347,7 +357,7 @@ class Deliveries:
         """
         if ids is None:
             self.rules.clear(("hold", "reorder"))
-        with self._condition:
+        with self._changing() as changed:
             chosen = [one for one in self._held.values() if ids is None or one.id in ids]
             for one in chosen:
                 del self._held[one.id]
@@ -362,7 +372,7 @@ class Deliveries:
             else:
                 leaving = shuffle(chosen, seed) if how == "shuffle" else chosen
             self._schedule(leaving, self._clock.time())
-        self._notify(leaving or chosen)
+            changed.extend(leaving or chosen)
         return len(chosen)
 
     def held_count(self) -> int:
@@ -376,9 +386,9 @@ class Deliveries:
             self._condition.notify_all()
 
     def log(self) -> list[Delivery]:
-        """Deliveries, oldest first."""
+        """Deliveries as they stand, oldest first."""
         with self._condition:
-            return list(self._log.values())
+            return [copy.copy(delivery) for delivery in self._log.values()]
 
     def last(self, count: int) -> list[Delivery]:
         """The last deliveries, oldest first."""
@@ -397,12 +407,6 @@ class Deliveries:
     def handshake(self, url: str) -> bool:
         """Whether the address answers a challenge as Monday wants it."""
         return self._sender.handshake(url)
-
-    def _notify(self, deliveries: list[Delivery]) -> None:
-        if deliveries:
-            self._store.save(*deliveries)
-        for delivery in deliveries:
-            self._changed(delivery)
 
     def _work(self) -> None:
         while True:
@@ -432,21 +436,23 @@ class Deliveries:
             started = time.monotonic()
             status, error = self._sender.post(delivery.url, delivery.body, delivery.user_id, self._clock.time())
             spent = time.monotonic() - started
-        with self._condition:
+        with self._changing() as changed:
             self._sending -= 1
             self._condition.notify_all()
+            if delivery.id <= self._forgotten:
+                return
             now = self._clock.time()
-            delivery.tries.append({"at": now, "status": status, "ms": round(spent * 1000), "error": error})
+            tried = {"at": now, "status": status, "ms": round(spent * 1000), "error": error}
+            delivery.tries = [*delivery.tries, tried]
             delivery.next_try = None
             if status == 200:
                 delivery.state = DELIVERED
             elif len(delivery.tries) > RETRIES or self._is_unsubscribed(delivery):
                 delivery.state = GIVEN_UP
-            elif delivery.id > self._forgotten:
+            else:
                 delivery.state = RETRYING
                 self._schedule([delivery], now + RETRY_SECONDS)
-        if delivery.id > self._forgotten:
-            self._notify([delivery])
+            changed.append(delivery)
 
     def _is_unsubscribed(self, delivery: Delivery) -> bool:
         hook = self._world.hooks.get(delivery.webhook_id)

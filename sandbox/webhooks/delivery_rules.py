@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.asked import BadRequestError, amount, one_of, whole
 from sandbox.webhooks.subscriptions import NAMES
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")
@@ -17,10 +18,6 @@ LONGEST_DELAY = 3_600  # seconds
 MOST_COPIES = 20
 MOST_TOGETHER = 1_000
 MOST = 1_000_000
-
-
-class RuleError(ValueError):
-    """What was asked for is no rule; the text says why."""
 
 
 @dataclass
@@ -66,15 +63,13 @@ class Rule:
 
 
 def rule_from(number: int, given: Mapping[str, Any]) -> Rule:
-    """The rule that a JSON object describes. Raises RuleError."""
-    kind = given.get("rule")
-    if kind not in KINDS:
-        raise RuleError(f"rule is one of {', '.join(KINDS)}")
+    """The rule that a JSON object describes. Raises BadRequestError."""
+    kind = one_of(given.get("rule"), "rule", KINDS)
     known = {"rule", "event", "webhook_id", "count", "every"} | set(OWN.get(kind, ()))
     if set(given) - known:
-        raise RuleError(f"unknown keys for {kind}: {', '.join(sorted(set(given) - known))}")
-    if given.get("event") not in (None, *NAMES):
-        raise RuleError(f"event is one of {', '.join(NAMES)}")
+        raise BadRequestError(f"unknown keys for {kind}: {', '.join(sorted(set(given) - known))}")
+    if given.get("event") is not None:
+        one_of(given["event"], "event", NAMES)
     rule = Rule(number, kind, event=given.get("event"), count=FIRST_COUNT.get(kind, 1))
     for key, (least, most) in WHOLE.items():
         if key not in given:
@@ -82,16 +77,12 @@ def rule_from(number: int, given: Mapping[str, Any]) -> Rule:
         value = given[key]
         if isinstance(value, str) and key == "webhook_id" and value.isdecimal():
             value = int(value)  # the API gives ids as strings
-        fits = isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
-        if not fits and not (value is None and key in OPTIONAL):
-            raise RuleError(f"{key} is a whole number from {least:,} to {most:,}")
-        setattr(rule, key, value)
+        setattr(rule, key, None if value is None and key in OPTIONAL else whole(value, key, least, most))
     seconds, fresh = given.get("seconds", 60 if kind == "delay" else 0), given.get("fresh_uuid", False)
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_DELAY:
-        raise RuleError(f"seconds is a number from 0 to {LONGEST_DELAY:,}")
     if not isinstance(fresh, bool):
-        raise RuleError("fresh_uuid is true or false")
-    rule.seconds, rule.fresh_uuid = float(seconds), fresh
+        raise BadRequestError("fresh_uuid is true or false")
+    rule.seconds = float(amount(seconds, f"seconds is a number from 0 to {LONGEST_DELAY:,}", LONGEST_DELAY))
+    rule.fresh_uuid = fresh
     if kind == "reorder" and "count" not in given:
         rule.count = rule.n
     return rule
@@ -120,7 +111,7 @@ class Rules:
         self._lock = threading.Lock()
 
     def add(self, given: list[Mapping[str, Any]]) -> None:
-        """All of them or, when one is none, nothing. Raises RuleError."""
+        """All of them or, when one is none, nothing. Raises BadRequestError."""
         made = [rule_from(next(self._numbers), one) for one in given]
         with self._lock:
             self._rules += made

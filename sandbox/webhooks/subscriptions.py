@@ -53,7 +53,7 @@ def subscribe(
     """Keep a subscription whose address answered the challenge."""
     with world.transaction():
         hook = Hook(world.next_id("hook"), board_id, url, event, config, user_id)
-        world.put_hook(hook)
+        world.put(hook)
         return hook
 
 
@@ -64,7 +64,7 @@ def unsubscribe(world: World, hook_id: int) -> Hook:
         if hook is None or hook.deleted:
             raise api_errors.FieldError("Webhook not found", "ResourceNotFoundException", 404, webhook_id=hook_id)
         hook.deleted = True
-        world.put_hook(hook)
+        world.put(hook)
         return hook
 
 

@@ -78,7 +78,7 @@ class BoardCell:
         node = column_value(item, self._column)
         # The sandbox finds tags by a resolver of its own, in the world that this cell has none of.
         node |= {"tags": [{"id": str(tag), "name": TAGS[str(tag)]} for tag in node.get("tag_ids", [])]}
-        asked = {key: node[key] for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
+        asked = {key: node.get(key) for key in ("id", "type", "text", "value", *_typed(node["__typename"]))}
         answered = json.loads(json.dumps(asked))
         (read,) = parse_items_at([{"id": "1", "name": "Item", "column_values": [answered]}], ["c"])
         return read.reading("c")

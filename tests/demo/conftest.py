@@ -52,6 +52,15 @@ def played(running_sandbox: list[Child], django_db_setup: None, django_db_blocke
             sandbox.session.close()
 
 
+@pytest.fixture
+def spoiled(played: Played, db: None) -> Iterator[Played]:
+    """The same for a test that moves the sandbox's clock or changes its boards, which are put back."""
+    played.sandbox.control("snapshot", name="played")
+    yield played
+    played.sandbox.control("restore", name="played")
+    played.command()  # its fault goes on
+
+
 def _point_at(patch: pytest.MonkeyPatch, sandbox: Sandbox, receiver: ThreadingHTTPServer) -> None:
     patch.setattr(settings, "MONDAY_API_URL", sandbox.api_url)
     patch.setattr(settings, "NEW_ITEM_WAIT_SECONDS", float(supervisor.NEW_ITEM_WAIT))

@@ -3,7 +3,7 @@
 import ast
 import importlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -45,17 +45,20 @@ def names_of(pages: list[Path]) -> list[str]:
     return [str(page.relative_to(ROOT)) for page in pages]
 
 
+@cache
 def prose(page: Path) -> str:
     """The page without its blocks of code, in which a bracket is no link."""
     return FENCED.sub("", page.read_text())
 
 
+@cache
 def code(page: Path) -> str:
     """The page's blocks and spans of code, one a line."""
     text = page.read_text()
     return "\n".join([*FENCED.findall(text), *SPAN.findall(FENCED.sub("", text))])
 
 
+@cache
 def headings(page: Path) -> set[str]:
     """The anchors that GitHub gives the page's headings."""
     found = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
@@ -102,15 +105,20 @@ def _name_asked_for(call: ast.Call) -> ast.expr | None:
     return None
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_link_leads_to_a_file_and_a_heading_that_are_there(page: Path) -> None:
-    dead = []
-    for target in links(page):
-        path, _, anchor = target.partition("#")
-        file = (page.parent / path).resolve() if path else page
-        if not file.exists() or (anchor and anchor not in headings(file)):
-            dead.append(target)
-    assert not dead
+def wrong(found: Callable[[Path], Iterable[str]]) -> list[str]:
+    """What is found on the pages, with the page."""
+    return [f"{page.relative_to(ROOT)}: {what}" for page in PAGES for what in found(page)]
+
+
+def test_every_link_leads_to_a_file_and_a_heading_that_are_there() -> None:
+    def dead(page: Path) -> Iterator[str]:
+        for target in links(page):
+            path, _, anchor = target.partition("#")
+            file = (page.parent / path).resolve() if path else page
+            if not file.exists() or (anchor and anchor not in headings(file)):
+                yield target
+
+    assert not wrong(dead)
 
 
 def test_every_page_of_the_documentation_is_linked_from_another() -> None:
@@ -119,12 +127,15 @@ def test_every_page_of_the_documentation_is_linked_from_another() -> None:
     assert not names_of(lonely)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_file_that_is_named_is_there(page: Path) -> None:
+def test_every_file_that_is_named_is_there() -> None:
     """By its path from the root or from the page; a bare name, as some file of ours has it."""
-    named = set(FILE.findall(code(page))) - EXAMPLES
-    missing = [path for path in named if not (ROOT / path).exists() and not (page.parent / path).exists()]
-    assert not [*missing, *(set(BARE.findall(code(page))) - file_names())]
+
+    def missing(page: Path) -> Iterator[str]:
+        named = set(FILE.findall(code(page))) - EXAMPLES
+        yield from (path for path in named if not (ROOT / path).exists() and not (page.parent / path).exists())
+        yield from set(BARE.findall(code(page))) - file_names()
+
+    assert not wrong(missing)
 
 
 @cache
@@ -133,27 +144,26 @@ def file_names() -> set[str]:
     return {path.name for path in [*ROOT.glob("*.py"), *(path for one in folders for path in one.rglob("*.py"))]}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_a_link_that_is_called_by_a_file_leads_to_that_file(page: Path) -> None:
-    called = CALLED.findall(prose(page))
-    assert not [(name, target) for name, target in called if f"/{name.rstrip('/')}" not in f"/{target}"]
+def test_a_link_that_is_called_by_a_file_leads_to_that_file() -> None:
+    def elsewhere(page: Path) -> list[str]:
+        called = CALLED.findall(prose(page))
+        return [f"{name} ({target})" for name, target in called if f"/{name.rstrip('/')}" not in f"/{target}"]
+
+    assert not wrong(elsewhere)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_module_that_is_named_is_there_and_holds_what_is_imported(page: Path) -> None:
-    named = {span for span in SPAN.findall(prose(page)) if re.fullmatch(r"\w+(?:\.\w+)+", span)}
-    named = named - NOT_MODULES - task_names() | set(RUN.findall(code(page)))
-    imported = IMPORT.findall(code(page))
-    named |= {module for module, _ in imported}
-    assert not {name for name in named if name.split(".")[0] in ROOMS and not is_module(name)}
-    wrong = [
-        f"{module}.{name}"
-        for module, names in imported
-        if module.split(".")[0] in ROOMS
-        for name in names.split(", ")
-        if not hasattr(importlib.import_module(module), name)
-    ]
-    assert not wrong
+def test_every_module_that_is_named_is_there_and_holds_what_is_imported() -> None:
+    def missing(page: Path) -> Iterator[str]:
+        named = {span for span in SPAN.findall(prose(page)) if re.fullmatch(r"\w+(?:\.\w+)+", span)}
+        named = named - NOT_MODULES - task_names() | set(RUN.findall(code(page)))
+        imported = [(module, name) for module, names in IMPORT.findall(code(page)) for name in names.split(", ")]
+        named |= {module for module, _ in imported}
+        yield from (name for name in named if name.split(".")[0] in ROOMS and not is_module(name))
+        for module, name in imported:
+            if module.split(".")[0] in ROOMS and not hasattr(importlib.import_module(module), name):
+                yield f"{module}.{name}"
+
+    assert not wrong(missing)
 
 
 def is_module(name: str) -> bool:
@@ -203,24 +213,22 @@ def test_the_architecture_names_the_floors_in_their_order() -> None:
     assert tuple(row[1] for row in rows if row) == FLOORS[::-1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_make_target_that_is_named_exists(page: Path) -> None:
-    assert not set(MAKE.findall(code(page))) - make_targets()
+def test_every_target_command_and_option_that_is_named_exists() -> None:
+    targets, commands = make_targets(), set(get_commands())
+    known = {
+        name: load_command_class(get_commands()[name], name).create_parser("manage.py", name).format_help()
+        for name in our_commands()
+    }
 
+    def missing(page: Path) -> Iterator[str]:
+        text = code(page)
+        yield from set(MAKE.findall(text)) - targets
+        yield from set(MANAGE.findall(text)) - commands
+        for name, help_text in known.items():
+            for options in re.findall(rf"\b{name}((?: --[a-z-]+)+)", text):
+                yield from (f"{name} {option}" for option in options.split() if option not in help_text)
 
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_management_command_that_is_named_exists(page: Path) -> None:
-    assert not set(MANAGE.findall(code(page))) - set(get_commands())
-
-
-@pytest.mark.parametrize("page", PAGES, ids=names_of(PAGES))
-def test_every_option_that_is_named_belongs_to_its_command(page: Path) -> None:
-    wrong = []
-    for name in our_commands():
-        known = load_command_class(get_commands()[name], name).create_parser("manage.py", name).format_help()
-        for options in re.findall(rf"\b{name}((?: --[a-z-]+)+)", code(page)):
-            wrong += [f"{name} {option}" for option in options.split() if option not in known]
-    assert not wrong
+    assert not wrong(missing)
 
 
 def test_every_command_of_ours_is_in_the_reference() -> None:

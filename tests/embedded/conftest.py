@@ -1,19 +1,48 @@
 """What the tests of the embedded start share."""
 
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from config.embedded.postgres import EmbeddedPostgres
 from tests.support.servers import FOLDER
 
 
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
+@contextmanager
+def folder_of_ones_own() -> Iterator[Path]:
     """A folder that PostgreSQL's account may enter; pytest's tmp_path is closed to all but its owner."""
     folder = Path(tempfile.mkdtemp(prefix="own-", dir=FOLDER))
     folder.chmod(0o755)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """One for a test."""
+    with folder_of_ones_own() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def made() -> Iterator[Path]:
+    """The data of a cluster that was made and ended, to be copied: making one takes seconds."""
+    with folder_of_ones_own() as folder:
+        server = EmbeddedPostgres(folder / "pg", fast=True)
+        server.start()
+        server.stop()
+        yield server.data
+
+
+@pytest.fixture
+def server(open_folder: Path, made: Path) -> Iterator[EmbeddedPostgres]:
+    """A cluster that has its data and doesn't run."""
+    subprocess.run(["cp", "-a", made, open_folder / "pg"], check=True)
+    found = EmbeddedPostgres(open_folder / "pg", fast=True)
+    yield found
+    found.stop()

@@ -64,9 +64,9 @@ def test_a_run_that_is_ended_leaves_no_worker_and_no_beat(number: int) -> None:
         def has_beat() -> bool:
             return any("beat" in word for one in family() for word in words_of(one))
 
-        wait_for("beat runs", has_beat, 60)
+        wait_for("beat runs", has_beat, 180)
         children = family()
         assert len(children) > 4
         run.send_signal(number)
-        run.wait(40)
+        run.wait(120)
     wait_for("all have ended", lambda: not [one for one in children if runs(one)], 30)

@@ -3,7 +3,6 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -25,13 +24,6 @@ time.sleep(600)
 """
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux's")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root meets this")
-
-
-@pytest.fixture
-def server(open_folder: Path) -> Iterator[EmbeddedPostgres]:
-    found = EmbeddedPostgres(open_folder / "pg", fast=True)
-    yield found
-    found.stop()
 
 
 def start_and_kill_holder(data: Path) -> int:
@@ -66,38 +58,35 @@ def test_a_stop_ends_open_sessions_and_every_process(server: EmbeddedPostgres) -
     assert not [pid for pid in family if psutil.pid_exists(pid)]
 
 
-@on_linux
-def test_the_server_ends_when_its_parent_is_killed(open_folder: Path) -> None:
-    pid = start_and_kill_holder(open_folder / "pg")
-    wait_for("PostgreSQL has ended", lambda: not psutil.pid_exists(pid))
-
-
-def test_a_start_right_after_a_killed_run_succeeds(open_folder: Path, server: EmbeddedPostgres) -> None:
-    start_and_kill_holder(open_folder / "pg")
+def test_the_server_ends_when_its_parent_is_killed_and_a_start_right_after_it_succeeds(
+    server: EmbeddedPostgres,
+) -> None:
+    pid = start_and_kill_holder(server.data)
     server.start()
     with psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+    if sys.platform == "linux":  # by the kernel's parent-death signal
+        wait_for("the first has ended", lambda: not psutil.pid_exists(pid))
 
 
 def test_the_lock_of_another_program_that_got_the_number_is_taken_away(server: EmbeddedPostgres) -> None:
-    server.start()
-    server.stop()
     (server.data / "postmaster.pid").write_text(f"{os.getpid()}\n{server.data}\n")
     server.start()
     assert server.process
     assert server.process.poll() is None
 
 
-def test_a_half_made_cluster_of_a_killed_start_does_not_matter(server: EmbeddedPostgres) -> None:
-    half = server.data.parent / "pg.new-killed"
+def test_a_half_made_cluster_of_a_killed_start_does_not_matter(open_folder: Path) -> None:
+    half = open_folder / "pg.new-killed"
     half.mkdir()
     (half / "PG_VERSION").write_text("18\n")
+    server = EmbeddedPostgres(open_folder / "pg", fast=True)
     server.start()
+    server.stop()
     assert not half.exists()
 
 
 def test_data_of_another_version_is_named(server: EmbeddedPostgres) -> None:
-    server.data.mkdir()
     (server.data / "PG_VERSION").write_text("15\n")
     with pytest.raises(StartError, match=r"made by PostgreSQL 15, and this is 18.*make reset"):
         server.start()
@@ -125,8 +114,6 @@ def test_a_folder_that_the_user_may_not_write_is_named(open_folder: Path) -> Non
 
 
 def test_an_end_at_the_start_gives_postgresqls_own_reason(server: EmbeddedPostgres) -> None:
-    server.start()
-    server.stop()
     with (server.data / "postgresql.conf").open("a") as file:
         file.write("no_such_setting = 1\n")
     with pytest.raises(StartError, match=r"ended at its start: .*(no_such_setting|configuration file)"):

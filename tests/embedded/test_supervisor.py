@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from config.embedded import processes, stop, supervisor
 from config.embedded.supervisor import keep_private, run_lock
 from config.environment import secrets_of
 from npd.demo import sample_data
+from tests.embedded.conftest import folder_of_ones_own
 from tests.support.servers import NOT_FOR_TESTS, ROOT, free_port
 from tests.support.site import child_environment
 from tests.support.waiting import wait_for
@@ -56,7 +56,7 @@ class Run:
         """`make run` without its packages, as far as the database's start; make's process."""
         launch = f"BOOTSTRAP=sh -c 'shift; exec {sys.executable} \"$$@\"' sh"
         self.begin([*before, "make", "-s", "run", launch])
-        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 60)
+        wait_for("the database runs", (self.folder / "var" / "run.json").exists, 150)
         assert self.process
         return psutil.Process(self.process.pid)
 
@@ -98,7 +98,7 @@ class Run:
         assert self.process
         family = self.children()
         self.process.send_signal(number)
-        self.process.wait(40)
+        self.process.wait(120)
         return [process for process in family if process.is_running()]
 
     def manage(self, code: str) -> str:
@@ -127,13 +127,34 @@ def line_with(word: str, said: str) -> str:
     return line[line.index("curl") :]
 
 
-@pytest.fixture
-def run(open_folder: Path) -> Iterator[Run]:
-    shutil.copytree(ROOT, open_folder / "npd", ignore=LEFT_OUT)
-    found = Run(open_folder / "npd")
+@contextlib.contextmanager
+def run_in(folder: Path) -> Iterator[Run]:
+    found = Run(folder)
     yield found
     if found.process and found.process.poll() is None:
         found.end(signal.SIGTERM)
+
+
+@pytest.fixture
+def run(open_folder: Path) -> Iterator[Run]:
+    """In a folder in which nothing has run yet."""
+    shutil.copytree(ROOT, open_folder / "npd", ignore=LEFT_OUT)
+    with run_in(open_folder / "npd") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tree() -> Iterator[Path]:
+    """A folder for runs that end before anything is in their database: it is made once."""
+    with folder_of_ones_own() as folder:
+        shutil.copytree(ROOT, folder / "npd", ignore=LEFT_OUT)
+        yield folder / "npd"
+
+
+@pytest.fixture
+def begun(tree: Path) -> Iterator[Run]:
+    with run_in(tree) as found:
+        yield found
 
 
 def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data(run: Run) -> None:
@@ -183,9 +204,7 @@ def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data
     family = run.children()
     run.end(signal.SIGKILL)
     if sys.platform == "linux":
-        wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 30)
-    run.start()
-    urllib.request.urlopen(f"http://127.0.0.1:{run.web}/healthz", timeout=5).close()
+        wait_for("every process has ended", lambda: not [one for one in family if one.is_running()], 60)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +216,8 @@ def test_a_run_starts_alone_keeps_its_processes_up_ends_clean_and_keeps_its_data
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="what make got is seen in Linux's /proc")
-def test_a_signal_to_make_alone_ends_the_whole_run(run: Run, number: int, before: tuple[str, ...]) -> None:
+def test_a_signal_to_make_alone_ends_the_whole_run(begun: Run, number: int, before: tuple[str, ...]) -> None:
+    run = begun
     make = run.begin_by_make(*before)
     family = run.children()
     assert len(family) > 2
@@ -230,7 +250,8 @@ except KeyboardInterrupt:
     assert "Exception ignored" in ended.stderr  # the first was dropped
 
 
-def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(run: Run) -> None:
+def test_make_stop_ends_the_run_of_this_folder_and_says_when_there_is_none(begun: Run) -> None:
+    run = begun
     run.begin_by_make()
     family = run.children()
     assert stop.main(run.folder / "var" / "run.lock") == 0

@@ -1,5 +1,6 @@
-"""The real sandbox as a child process, and an address that receives its webhooks."""
+"""The sandbox within this process, or as a child process of its own, and an address that receives its webhooks."""
 
+import io
 import json
 import os
 import signal
@@ -9,11 +10,16 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import pytest
 import requests
+from requests.adapters import BaseAdapter, HTTPAdapter
+from urllib3 import HTTPResponse
+from waitress.channel import ClientDisconnected
 
 from config.embedded.processes import die_with_parent
+from sandbox.app import Settings, build
 from tests.support.servers import free_port
 from tests.support.serving import Quiet, local, serving
 
@@ -34,7 +40,7 @@ COLUMNS = {
 }
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     """What `condition` gives as soon as it is true; the test fails when it never is."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -44,43 +50,55 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 10) -> 
     raise AssertionError(f"waited {seconds} s in vain until {what}")
 
 
-class Simulator:
-    """A running sandbox, spoken to over HTTP only."""
+class InProcess(BaseAdapter):
+    """Hands requests to a WSGI application, where others send them over a connection."""
 
-    def __init__(self, *options: str) -> None:
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._options = options
-        self.session = requests.Session()
-        self.session.trust_env = False
-        self.start()
+    def __init__(self, application: Callable[..., Any]) -> None:
+        super().__init__()
+        self._application = application
 
-    def start(self) -> None:
-        command = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--token", TOKEN, *self._options]
-        self._process = subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no other thread holds a lock here
-        )
-        wait_until(self._answers, "the sandbox answers", 20)
-
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, "the sandbox ended at once"
+    def send(self, request: requests.PreparedRequest, *_: Any, **__: Any) -> requests.Response:
+        path, _, query = request.path_url.partition("?")
+        body = request.body.encode() if isinstance(request.body, str) else request.body or b""
+        headers = {f"HTTP_{name.upper().replace('-', '_')}": value for name, value in request.headers.items()}
+        environ = {
+            "HTTP_HOST": urlsplit(request.url).netloc,
+            **headers,
+            "REQUEST_METHOD": request.method,
+            "PATH_INFO": unquote(path),
+            "QUERY_STRING": query,
+            "REMOTE_ADDR": "127.0.0.1",
+            "CONTENT_TYPE": request.headers.get("Content-Type"),
+            "CONTENT_LENGTH": str(len(body)),
+            "wsgi.input": io.BytesIO(body),
+        }
+        begun: list[Any] = []
         try:
-            return self.session.get(f"{self.url}/_control/clock", timeout=1).ok
-        except requests.ConnectionError:
-            return False
-
-    def stop(self, kill: bool = False) -> int:
-        """End the process, by SIGKILL if asked; its exit code."""
-        self._process.kill() if kill else self._process.terminate()
-        return self._process.wait(10)
+            content = b"".join(self._application(environ, lambda *told: begun.extend(told)))
+        except ClientDisconnected:
+            raise requests.ConnectionError("the connection was cut") from None
+        raw = HTTPResponse(
+            io.BytesIO(content), headers=dict(begun[1]), status=int(begun[0].split()[0]), preload_content=False
+        )
+        return HTTPAdapter().build_response(request, raw)
 
     def close(self) -> None:
-        self.session.close()
-        if self._process.poll() is None:
-            self.stop()
+        """There is no connection."""
+
+
+class Simulator:
+    """A sandbox, spoken to by requests only: one within this process."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.start(**settings)
+
+    def start(self, **settings: Any) -> None:
+        given = {"site_url": self.url, "token": TOKEN} | settings
+        self.session.mount(self.url, InProcess(build(Settings(**given)).application))
 
     def post(self, document: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:
         """One request at /v2; header names are given with underscores."""
@@ -178,6 +196,45 @@ CELL = """query ($i: [ID!], $c: [String!]) { items(ids: $i) { column_values(ids:
   ... on DateValue { date time } ... on LinkValue { url url_text } ... on CheckboxValue { checked } } } }"""
 
 
+class Process(Simulator):
+    """One that is a process, with options of its own, spoken to over connections."""
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        super().__init__()
+
+    def start(self, **_: Any) -> None:
+        command = [sys.executable, "-m", "sandbox", "--port", str(self.port), "--token", TOKEN, *self._options]
+        self._process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            preexec_fn=die_with_parent(signal.SIGKILL),  # noqa: PLW1509 - no other thread holds a lock here
+        )
+        try:
+            wait_until(self._answers, "the sandbox answers", 120)
+        except AssertionError:
+            self.stop(kill=True)
+            raise
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, "the sandbox ended at once"
+        try:
+            return self.session.get(f"{self.url}/_control/clock", timeout=5).ok
+        except (requests.ConnectionError, requests.Timeout):
+            return False
+
+    def stop(self, kill: bool = False) -> int:
+        """End the process, by SIGKILL if asked; its exit code."""
+        self._process.kill() if kill else self._process.terminate()
+        return self._process.wait(60)
+
+    def close(self) -> None:
+        self.session.close()
+        if self._process.poll() is None:
+            self.stop()
+
+
 class Receiver:
     """An address that keeps what it is sent and answers the challenge."""
 
@@ -214,15 +271,27 @@ class Receiver:
 
 
 @pytest.fixture(scope="session")
-def running() -> Iterator[Simulator]:
-    simulator = Simulator()
+def own() -> Simulator:
+    return Simulator()
+
+
+@pytest.fixture
+def simulator(own: Simulator) -> Simulator:
+    """A sandbox without boards, faults or logs, within this process."""
+    own.control("reset", {})
+    return own
+
+
+@pytest.fixture(scope="session")
+def running() -> Iterator[Process]:
+    simulator = Process()
     yield simulator
     simulator.close()
 
 
 @pytest.fixture
-def simulator(running: Simulator) -> Simulator:
-    """A sandbox without boards, faults or logs."""
+def live(running: Process) -> Process:
+    """The same as a process, for what hangs on connections."""
     running.control("reset", {})
     return running
 
@@ -233,12 +302,12 @@ def board(simulator: Simulator) -> str:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Simulator]]:
+def start() -> Iterator[Callable[..., Process]]:
     """Start another sandbox with options of its own."""
-    started: list[Simulator] = []
+    started: list[Process] = []
 
-    def one(*options: str) -> Simulator:
-        started.append(Simulator(*options))
+    def one(*options: str) -> Process:
+        started.append(Process(*options))
         return started[-1]
 
     yield one

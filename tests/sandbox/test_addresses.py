@@ -1,19 +1,17 @@
 """Between containers a browser and a program reach the same thing by different addresses."""
 
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from sandbox.http import NpdAddress
 from tests.sandbox.conftest import Receiver, Simulator
 
 BOARD = "query ($b: [ID!]) { boards(ids: $b) { url groups { id } } }"
 STARTED = "mutation ($b: ID!, $g: ID!) { ingest_items(board_id: $b, group_id: $g) { upload_url } }"
 
 
-def test_webhooks_go_by_the_inner_address_and_name_the_public_one(
-    receiver: Receiver, start: Callable[..., Simulator]
-) -> None:
+def test_webhooks_go_by_the_inner_address_and_name_the_public_one(receiver: Receiver) -> None:
     inner = "http://" + urlsplit(receiver.url).netloc
-    one = start("--npd-url", "https://npd.invalid:8443", "--npd-via", inner, "--signing-secret", "s" * 40)
+    one = Simulator(npd=NpdAddress("https://npd.invalid:8443", inner), signing_secret="s" * 40)
     board = one.board()
     one.subscribe(board, "https://npd.invalid:8443/hooks/", "create_item")
     one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
@@ -22,8 +20,8 @@ def test_webhooks_go_by_the_inner_address_and_name_the_public_one(
         assert (headers["Host"], headers["X-Forwarded-Proto"]) == ("npd.invalid:8443", "https")
 
 
-def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver, start: Callable[..., Simulator]) -> None:
-    one = start("--npd-url", "http://127.0.0.1", "--npd-via", "http://npd.invalid")
+def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver) -> None:
+    one = Simulator(npd=NpdAddress("http://127.0.0.1", "http://npd.invalid"))
     board = one.board()
     one.subscribe(board, receiver.url, "create_item")
     one.control("actions", {"action": "add", "board_id": board, "name": "Ada"})
@@ -31,8 +29,8 @@ def test_another_hosts_webhooks_go_where_they_say(receiver: Receiver, start: Cal
     assert "X-Forwarded-Proto" not in receiver.headers[0]
 
 
-def test_links_are_for_browsers_and_upload_addresses_for_callers(start: Callable[..., Simulator]) -> None:
-    one = start("--site-url", "http://sandbox.inner:8001", "--page-url", "http://boards.example:9000/")
+def test_links_are_for_browsers_and_upload_addresses_for_callers() -> None:
+    one = Simulator(site_url="http://sandbox.inner:8001", page_url="http://boards.example:9000")
     board = one.board()
     found = one.data(BOARD, b=[board])["boards"][0]
     assert found["url"] == f"http://boards.example:9000/board/{board}"

@@ -145,13 +145,3 @@ def test_an_item_holds_64_kilobytes_of_values_and_no_more(simulator: Simulator, 
     (error,) = simulator.change(board, item, {"npd_id": "x" * 6_000})["errors"]
     assert (error["extensions"]["code"], "64 KB" in error["message"]) == ("ColumnValueException", True)
     assert "errors" not in simulator.change(board, item, {"role": "x", "npd_id": "x" * 6_000})
-
-
-def test_column_values_must_be_json_in_a_string(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board)
-    error = simulator.refusal(
-        "mutation ($b: ID!, $i: ID!, $v: JSON!) {"
-        " change_multiple_column_values(board_id: $b, item_id: $i, column_values: $v) { id } }",
-        b=board, i=item, v="{broken",
-    )  # fmt: skip
-    assert error["extensions"]["code"] == "JsonParseException"

@@ -39,9 +39,9 @@ class Ground:
         self.simulator.control("faults", {"slow": 60})
 
         def post() -> None:
-            with requests.Session() as session:
-                session.headers.update({"Authorization": TOKEN} | headers)
-                session.post(f"{self.simulator.url}/v2", json=body, timeout=90)
+            self.simulator.session.post(
+                f"{self.simulator.url}/v2", json=body, headers={"Authorization": TOKEN} | headers
+            )
 
         self.threads.append(threading.Thread(target=post))
         self.threads[-1].start()

@@ -58,13 +58,14 @@ def test_a_timeout_cuts_the_connection_before_or_after_the_mutation(
     assert names(simulator) == ["Ada"]
 
 
-def test_a_timeout_can_hold_the_connection(simulator: Simulator, board: str) -> None:
-    simulator.control("faults", {"timeout": "after", "seconds": 30})
+def test_a_timeout_can_hold_the_connection(live: Simulator) -> None:
+    board = live.board({})
+    live.control("faults", {"timeout": "after", "seconds": 30})
     body = {"query": CREATE, "variables": {"b": board, "n": "Ada"}}
     with requests.Session() as session, pytest.raises(requests.Timeout):
-        session.post(f"{simulator.url}/v2", json=body, headers={"Authorization": TOKEN}, timeout=0.5)
-    assert names(simulator) == ["Ada"]
-    wait_until(lambda: simulator.read("calls")[-1]["fault"] == "timeout after", "the sandbox saw that we left")
+        session.post(f"{live.url}/v2", json=body, headers={"Authorization": TOKEN}, timeout=0.5)
+    wait_until(lambda: names(live) == ["Ada"], "it was carried out")
+    wait_until(lambda: live.read("calls")[-1]["fault"] == "timeout after", "the sandbox saw that we left")
 
 
 def test_a_status_fault_answers_so_often_and_changes_nothing(simulator: Simulator, board: str) -> None:

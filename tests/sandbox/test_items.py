@@ -36,15 +36,6 @@ def test_an_item_goes_with_its_board(simulator: Simulator, board: str) -> None:
     assert found["boards"] == [{"id": board, "state": "archived"}]
 
 
-def test_a_write_to_an_item_that_is_gone_names_it(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board)
-    simulator.data("mutation ($i: ID) { delete_item(item_id: $i) { id } }", i=item)
-    (error,) = simulator.change(board, item, {"role": "x"})["errors"]
-    assert error["message"] == "Cannot change column value for inactive items"
-    assert error["extensions"]["code"] == "ColumnValueException"
-    assert error["extensions"]["error_data"] == {"board_id": int(board), "inactive_pulse_ids": [item]}
-
-
 def test_aliased_mutations_run_in_order_and_what_succeeded_stays(simulator: Simulator, board: str) -> None:
     item = simulator.item(board)
     answer = simulator.ask(

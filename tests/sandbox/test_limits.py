@@ -2,14 +2,15 @@
 
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 import requests
 
-from tests.sandbox.conftest import TOKEN, Simulator, wait_until
+from sandbox.api_limits import PLANS
+from tests.sandbox.conftest import Simulator, wait_until
 
 CREATE = "mutation ($b: ID!, $n: String!) { create_item(board_id: $b, item_name: $n) { id } }"
 ME = "{ me { id } }"
@@ -102,22 +103,22 @@ def test_the_days_calls_end_at_midnight_utc_and_a_refused_one_counts_a_tenth(
     assert simulator.read("plan")["used"]["day"] == 1
 
 
-def test_more_requests_at_once_than_allowed_are_refused(
-    simulator: Simulator, limited: Callable[..., Any], background: Callable[..., list[requests.Response]]
-) -> None:
+def test_more_requests_at_once_than_allowed_are_refused(simulator: Simulator, limited: Callable[..., Any]) -> None:
     limited(concurrent=2)
-    simulator.control("faults", {"slow": 20, "count": 2})
-    with requests.Session() as one, requests.Session() as other:
-        for session in (one, other):
-            answers = background(session, simulator, ME)
-        wait_until(lambda: simulator.read("plan")["used"]["concurrent"] == 2, "both are inside")
-        refused = simulator.post(ME)
-        assert code(refused) == "MAX_CONCURRENCY_EXCEEDED"
-        assert refused.headers["Retry-After"] == "15"
-        assert '"concurrency";r=0' in refused.headers["RateLimit"]
-        simulator.control("faults", method="DELETE", content={})
-        wait_until(lambda: len(answers) == 2, "both are let go")
-        assert all(answer.ok for answer in answers)
+    simulator.control("faults", {"slow": 300, "count": 2})
+    answers: list[requests.Response] = []
+    threads = [threading.Thread(target=lambda: answers.append(simulator.post(ME))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: simulator.read("plan")["used"]["concurrent"] == 2, "both are inside")
+    refused = simulator.post(ME)
+    simulator.control("faults", method="DELETE", content={})
+    for thread in threads:
+        thread.join()
+    assert code(refused) == "MAX_CONCURRENCY_EXCEEDED"
+    assert refused.headers["Retry-After"] == "15"
+    assert '"concurrency";r=0' in refused.headers["RateLimit"]
+    assert [answer.ok for answer in answers] == [True, True]
     simulator.control("plan", {"concurrent": 4})
     assert simulator.post(ME).ok
 
@@ -214,8 +215,8 @@ def test_other_tokens_use_up_the_same_day(simulator: Simulator, limited: Callabl
     assert code(simulator.post(ME)) == "DAILY_LIMIT_EXCEEDED"
 
 
-def test_the_command_line_sets_the_plan_and_a_reset_returns_to_it(start: Callable[..., Simulator]) -> None:
-    one = start("--plan", "pro")
+def test_a_plan_from_the_start_comes_back_with_a_reset() -> None:
+    one = Simulator(plan=PLANS["pro"])
     assert one.post(ME).headers["RateLimit-Policy"].startswith('"minuteRate";q=2500;w=60')
     assert one.data(USED)["platform_api"]["daily_limit"]["base"] == 10_000
     one.control("plan", {"plan": None})
@@ -223,26 +224,3 @@ def test_the_command_line_sets_the_plan_and_a_reset_returns_to_it(start: Callabl
     one.control("reset", {})
     shown = one.read("plan")
     assert (shown["plan"], shown["used"]["day"]) == ("pro", 0)
-
-
-# The bodies, beside Monday's own
-
-
-@pytest.fixture
-def background() -> Iterator[Callable[..., list[requests.Response]]]:
-    """Send requests that the test does not wait for; their end is waited for after it."""
-    threads: list[threading.Thread] = []
-    answers: list[requests.Response] = []
-
-    def send(session: requests.Session, simulator: Simulator, document: str) -> list[requests.Response]:
-        def post() -> None:
-            headers = {"Authorization": TOKEN}
-            answers.append(session.post(f"{simulator.url}/v2", json={"query": document}, headers=headers, timeout=30))
-
-        threads.append(threading.Thread(target=post))
-        threads[-1].start()
-        return answers
-
-    yield send
-    for thread in threads:
-        thread.join()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 import requests
 
-from tests.sandbox.conftest import Simulator, wait_until
+from tests.sandbox.conftest import Process, Simulator, wait_until
 from tests.support.serving import Quiet, local, serving
 
 
@@ -25,7 +25,7 @@ def test_names_and_cells_are_escaped(simulator: Simulator, board: str) -> None:
     assert "script-src" not in text
 
 
-def test_an_open_page_does_not_hold_up_the_end(start: Callable[..., Simulator]) -> None:
+def test_an_open_page_does_not_hold_up_the_end(start: Callable[..., Process]) -> None:
     one = start()
     with requests.get(f"{one.url}/events", stream=True, timeout=10) as stream:
         assert next(stream.iter_lines(chunk_size=1)) == b"retry: 1000"
@@ -56,7 +56,7 @@ def events(simulator: Simulator, wanted: str) -> str:
 
 
 def test_items_link_to_their_records_and_say_why_they_wait(
-    start: Callable[..., Simulator], npd: tuple[str, list[str]]
+    start: Callable[..., Process], npd: tuple[str, list[str]]
 ) -> None:
     url, seen = npd
     one = start("--npd-url", url, "--npd-token", "secret")
@@ -69,7 +69,7 @@ def test_items_link_to_their_records_and_say_why_they_wait(
     assert set(seen) == {"Token secret"}
 
 
-def test_an_npd_that_cannot_be_reached_is_said_once(start: Callable[..., Simulator]) -> None:
+def test_an_npd_that_cannot_be_reached_is_said_once(start: Callable[..., Process]) -> None:
     one = start("--npd-url", "http://127.0.0.1:9", "--npd-token", "secret")
     assert '"reachable": false' in events(one, '"reachable": false')
     assert wait_until(lambda: one.read("clock"), "the sandbox still answers")

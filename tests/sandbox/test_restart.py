@@ -3,65 +3,51 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
-from tests.sandbox.conftest import Receiver, Simulator
+from tests.sandbox.conftest import Process, Receiver, Simulator
 
 
-@pytest.mark.parametrize("kill", [False, True])
-def test_boards_and_webhooks_survive_the_process(
-    start: Callable[..., Simulator], receiver: Receiver, tmp_path: Path, kill: bool
-) -> None:
-    first = start("--data", str(tmp_path / "boards.db"))
-    board = first.board()
-    hook = first.subscribe(board, receiver.url, "change_name")
-    item = first.item(board, "Ada", role="Buyer", stage={"label": "New label"})
-    gone = first.item(board, "Bo")
-    first.data("mutation ($i: ID) { archive_item(item_id: $i) { id } }", i=gone)
-    before = first.read("boards")
-    code = first.stop(kill)
-    assert kill or code == 0
-    first.start()
-    assert first.read("boards") == before
-    assert first.cell(item, "stage")["label"] == "New label"
-    assert int(first.item(board, "Cy")) > int(gone)
-    first.change(board, item, {"name": "Ada L"})
-    assert receiver.wait()[0]["subscriptionId"] == int((hook or {})["id"])
-
-
-def test_a_batch_that_was_answered_survives_a_kill_with_what_succeeded_in_it(
-    start: Callable[..., Simulator], tmp_path: Path
+def test_boards_webhooks_and_what_was_answered_survive_the_process(
+    start: Callable[..., Process], receiver: Receiver, tmp_path: Path
 ) -> None:
     one = start("--data", str(tmp_path / "boards.db"))
-    board = one.board()
-    item = one.item(board, "Ada", role="Buyer")
+    board = one.board({"role": "text", "stage": "status", "site": "link"})
+    hook = one.subscribe(board, receiver.url, "change_name")
+    item = one.item(board, "Ada", role="Buyer", stage={"label": "New label"})
+    gone = one.item(board, "Bo")
+    one.data("mutation ($i: ID) { archive_item(item_id: $i) { id } }", i=gone)
+    before = one.read("boards")
+    assert one.stop() == 0
+    one.start()
+    assert one.read("boards") == before
+    assert one.cell(item, "stage")["label"] == "New label"
+    assert int(one.item(board, "Cy")) > int(gone)
+    one.change(board, item, {"name": "Ada L"})
+    assert receiver.wait()[0]["subscriptionId"] == int((hook or {})["id"])
+    a_batch_is_killed_right_after_its_answer(one, board, item)
+    one.control("reset", {})
+    one.stop()
+    one.start()
+    assert one.read("boards") == []
+    other = one.board({})
+    assert int(other) > int(board)
+    assert int(one.item(other)) > int(gone) + 21
+
+
+def a_batch_is_killed_right_after_its_answer(one: Process, board: str, item: str) -> None:
     changes = " ".join(f'r{n}: create_item(board_id: "{board}", item_name: "x{n}") {{ id }}' for n in range(20))
     refused = 'bad: change_simple_column_value(board_id: "%s", item_id: "%s", column_id: "site", value: "x") { id }'
     renamed = 'good: change_simple_column_value(board_id: "%s", item_id: "%s", column_id: "role", value: "y") { id }'
     answer = one.ask(f"mutation {{ {changes} {refused % (board, item)} {renamed % (board, item)} }}")
     assert [error["path"] for error in answer["errors"]] == [["bad"]]
     before = one.read("boards")
-    assert len(before[0]["items"]) == 21
+    assert len(before[0]["items"]) == 23
     one.stop(kill=True)
     one.start()
     assert one.read("boards") == before
     assert one.cell(item, "role")["text"] == "y"
     log = "query ($b: [ID!]) { boards(ids: $b) { activity_logs(limit: 100) { event } } }"
     events = [row["event"] for row in one.data(log, b=[board])["boards"][0]["activity_logs"]]
-    assert events.count("create_pulse") == 21
-
-
-def test_a_reset_never_gives_an_id_twice(start: Callable[..., Simulator], tmp_path: Path) -> None:
-    one = start("--data", str(tmp_path / "boards.db"))
-    board = one.board({})
-    item = one.item(board)
-    one.control("reset", {})
-    assert one.read("boards") == []
-    one.stop()
-    one.start()
-    other = one.board({})
-    assert int(other) > int(board)
-    assert int(one.item(other)) > int(item)
+    assert events.count("create_pulse") == 23
 
 
 def test_a_snapshot_comes_back_as_often_as_one_likes_and_ids_go_on(simulator: Simulator, board: str) -> None:
@@ -80,8 +66,7 @@ def test_a_snapshot_comes_back_as_often_as_one_likes_and_ids_go_on(simulator: Si
     assert [row["event"] for row in logged].count("create_pulse") == 2
 
 
-def test_without_a_snapshot_there_is_nothing_to_restore(start: Callable[..., Simulator]) -> None:
-    one = start()
-    answer = one.session.post(f"{one.url}/_control/restore", json={"name": "none"}, timeout=5)
+def test_without_a_snapshot_there_is_nothing_to_restore(simulator: Simulator) -> None:
+    answer = simulator.session.post(f"{simulator.url}/_control/restore", json={"name": "none"})
     assert answer.status_code == 400
     assert "snapshot" in answer.json()["error"]

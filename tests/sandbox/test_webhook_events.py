@@ -22,6 +22,10 @@ ACTS: dict[str, list[dict[str, Any]]] = {
     "item_restored": [{"action": "archive"}, {"action": "restore"}],
     "item_moved_to_any_group": [{"action": "move"}],
 }
+SAID: dict[str, dict[str, Any]] = {
+    "change_name": {"value": {"name": "Ada L"}, "previousValue": {"name": "Ada"}},
+    "item_restored": {"value": {"state": 1, "is_undo": True}, "previousValue": {"state": 2}},
+}
 
 
 @pytest.mark.parametrize("event", WEBHOOK_EVENTS)
@@ -39,6 +43,7 @@ def test_each_event_is_sent_in_its_published_shape(
     kind, shape = SHAPES[event]
     assert (sent["type"], sent["userId"]) == (kind, MAYA)
     assert wrong(sent, shape) == []
+    assert SAID.get(event, {}).items() <= sent.items()
     delivery = simulator.read("webhooks")["deliveries"][-1]
     assert (delivery["event"], delivery["type"]) == (event, kind)
 
