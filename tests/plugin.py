@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from types import FrameType
@@ -12,6 +13,11 @@ import pytest
 from config.embedded.processes import StartError
 from tests.support import guardian
 from tests.support import servers as test_servers
+
+# Whatever the shell says, bytecode is kept: a run starts processes by the hundred, each with all of our modules, and
+# pytest's rewriting of assertions is the larger part of finding the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 SERVERS = pytest.StashKey[test_servers.Servers]()
 

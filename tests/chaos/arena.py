@@ -6,11 +6,11 @@ have ended or are stopped where no mutation is announced.
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -24,28 +24,31 @@ from sync.operations.detect.sweep_schedule import NIGHT_END_HOUR
 from tests.chaos.journal import Journal
 from tests.chaos.workers import Hand, Worker
 from tests.support.sandbox import Sandbox
-from tests.support.site import Processes, child_environment, purge_broker, restore_schedule
+from tests.support.site import Processes, purge_broker, restore_schedule
 from tests.support.waiting import wait_for
 
 UNFINISHED = ("waiting",)
 ENDED = ("delivered", "dropped", "given up")
 SETTLE_SECONDS = 15
 MORNING = NIGHT_END_HOUR + 1
+CHAOS = {"DJANGO_SETTINGS_MODULE": "tests.chaos.chaos_settings", "MONDAY_TIMEOUT_SECONDS": "5"}
+"""What is different for web, worker, beat and hand."""
 LEFT_OUT_TASKS = ("sync.sweep", "config.embedded.tasks.forget_delivered_messages")
 
 
-def chaos_environment(bugs: Path | None = None) -> dict[str, str]:
-    """The environment of web, worker, beat and hand; with `bugs` they are wrong in the way that this file names."""
-    module = "tests.chaos.planted_settings" if bugs else "tests.chaos.chaos_settings"
-    wrong = {"PLANTED_BUG_FILE": str(bugs)} if bugs else {}
-    return child_environment() | wrong | {"DJANGO_SETTINGS_MODULE": module, "MONDAY_TIMEOUT_SECONDS": "5"}
-
-
+@functools.cache
 def until_morning() -> float:
-    """Seconds until a comparison's night is over: a script plays by day, whenever the suite runs."""
+    """Seconds until a comparison's night is over: a script plays by day, whenever the suite runs.
+
+    The same for the whole run: what is put back was prepared at this distance from now.
+    """
     now = datetime.now(UTC)
     morning = now.replace(hour=MORNING, minute=0, second=0, microsecond=0)
     return (morning - now).total_seconds() % 86_400.0
+
+
+Stand = Callable[[str, Callable[[], None]], None]
+"""Begins as after a function that has this name: `Prepared.stand`."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,11 @@ class Window:
 class Arena:
     """One installation for one script at a time."""
 
-    def __init__(self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None) -> None:
+    def __init__(
+        self, processes: Processes, hand: Hand, sandbox: Sandbox, postgres: EmbeddedPostgres | None, stand: Stand
+    ) -> None:
         self.processes, self.hand, self.sandbox, self.postgres = processes, hand, sandbox, postgres
+        self.stand = stand
         self.api = requests.Session()
         self.offset = self.begun_at = 0.0
         self.live = self.was_live = False
@@ -73,7 +79,6 @@ class Arena:
     def prepare(self, live: bool) -> None:
         """Fill the empty database and sandbox; let Celery's worker and beat run, or rest."""
         from django.contrib.auth.models import User
-        from django.core.management import call_command
         from django.test import Client
         from rest_framework.authtoken.models import Token
 
@@ -81,23 +86,33 @@ class Arena:
         self.journal, self.held = Journal(), []
         self.windows, self.all_ended = [], 0
         self.offset = self.begun_at = until_morning()
+        self.processes.serve()
+        self.rest()
+        self.hand.start()
+        self.stand("arena", self._fill)
         self._set_clocks()
-        user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
-        user.set_unusable_password()
-        user.save()
-        self.api = requests.Session()
-        self.api.headers["Authorization"] = f"Token {Token.objects.create(user=user).key}"
-        client = Client()
-        client.force_login(user)
-        self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
         purge_broker()
         restore_schedule()
         if live:
             self.processes.work()
-        else:
-            self.processes.serve()
-            self.rest()
-        self.hand.start()
+        user = User.objects.get()
+        self.api = requests.Session()
+        self.api.headers["Authorization"] = f"Token {Token.objects.get(user=user).key}"
+        client = Client()
+        client.force_login(user)
+        self.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+
+    def _fill(self) -> None:
+        """What every script begins with: a person, boards and webhooks."""
+        from django.contrib.auth.models import User
+        from django.core.management import call_command
+        from rest_framework.authtoken.models import Token
+
+        self._set_clocks()
+        user = User(username="dora", email="dora@example.com", is_staff=True, is_superuser=True)
+        user.set_unusable_password()
+        user.save()
+        Token.objects.create(user=user)
         call_command("monday_setup", verbosity=0)
         self.run("task sync.sweep_boards")  # from here on, sweeps know where to begin
 

@@ -3,64 +3,71 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
-from tests.chaos.arena import Arena, chaos_environment
+from config.embedded.processes import Child
+from tests.chaos.arena import CHAOS, Arena
+from tests.chaos.planted import FILE_VARIABLE
 from tests.chaos.workers import Hand
 from tests.plugin import SERVERS
+from tests.support.prepared import Prepared
 from tests.support.sandbox import Sandbox
 from tests.support.servers import FOLDER
 from tests.support.site import Processes
 
 
 class Crew:
-    """The run's processes and the hand, all with the settings of chaos; at the first planted bug with those of bugs."""
+    """The run's processes and the hand, with the settings of chaos."""
 
-    def __init__(self, processes: Processes) -> None:
-        self.processes, self.before = processes, processes.env
-        self.bugs: Path | None = None  # the file by which processes know which bug is switched on
-        self.hand = Hand({})
-        self._start_with(chaos_environment())
+    def __init__(self, processes: Processes, hand: Hand, **variables: str) -> None:
+        self.processes, self.hand = processes, hand
+        self.variables = CHAOS | variables
+        self.bug = FOLDER / f"planted-{os.getpid()}"  # the file by which processes know which bug is switched on
 
-    def with_bug(self, planted: str | None) -> None:
-        """From here on the product behaves wrongly in this one way, or in none."""
-        if self.bugs is None and planted:
-            self.bugs = FOLDER / f"planted-{os.getpid()}"
-            self._start_with(chaos_environment(self.bugs))
-        if self.bugs is not None:
-            self.bugs.write_text(planted or "")
+    @contextmanager
+    def at_work(self, **variables: str) -> Iterator[None]:
+        """All have these settings meanwhile."""
+        before = self.hand.env
+        try:
+            with self.processes.with_variables(**self.variables | variables):
+                self.hand.env = self.processes.env
+                yield
+        finally:
+            self.hand.env = before
 
-    def stop(self) -> None:
-        """The processes are as others want them, at their next use."""
-        self.with_bug(None)
-        self._start_with(self.before)
-
-    def _start_with(self, env: Mapping[str, str]) -> None:
-        """They end, and are started with this environment when they are needed."""
-        for name in list(self.processes.children):
-            self.processes.end(name)
-        self.processes.at_rest = False
-        self.hand.stop()
-        self.processes.env, self.hand.env = dict(env), dict(env)
+    @contextmanager
+    def with_bugs(self) -> Iterator[Callable[[str], object]]:
+        """All know the planted bugs meanwhile; what is yielded switches one of them on."""
+        self.bug.write_text("")
+        with self.at_work(**{"DJANGO_SETTINGS_MODULE": "tests.chaos.planted_settings", FILE_VARIABLE: str(self.bug)}):
+            yield self.bug.write_text
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crew(processes: Processes) -> Iterator[Crew]:
-    """Kept for all seeds of a module."""
-    found = Crew(processes)
+    """Kept for the run."""
+    found = Crew(processes, Hand({}))
     yield found
-    found.stop()
+    found.hand.stop()
 
 
 @pytest.fixture
-def arena(transactional_db: None, crew: Crew, sandbox: Sandbox, pytestconfig: pytest.Config) -> Iterator[Arena]:
-    """Empty, and not prepared yet; `crew.with_bug(name)` before `arena.prepare` plants a bug."""
-    found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres)
-    try:
+def arena(
+    transactional_db: None,
+    crew: Crew,
+    sandbox: Sandbox,
+    running_sandbox: list[Child],
+    prepared: Prepared,
+    pytestconfig: pytest.Config,
+) -> Iterator[Arena]:
+    """Empty, and not prepared yet."""
+    stand = partial(prepared.stand, sandbox, running_sandbox[0].pid)
+    found = Arena(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, stand)
+    with crew.at_work():
         yield found
-    finally:
         sandbox.reset()
         found.close()

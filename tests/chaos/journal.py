@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -101,6 +102,11 @@ class Journal:
     wrong: list[str] = field(default_factory=list)  # what a step itself saw go wrong
     done: Counter[str] = field(default_factory=Counter)  # how often each step, fault and conflict kind occurred
     lines: list[str] = field(default_factory=list)  # the story, for a person who looks for the bug
+
+    def complaints(self) -> Iterator[Violation]:
+        """What steps saw go wrong, each told once."""
+        while self.wrong:
+            yield Violation("during the run", self.wrong.pop(0))
 
     def wrote(self, write: Write) -> None:
         """Note a value that was taken."""

@@ -26,15 +26,13 @@ TWO_WAYS = ("bidirectional",)
 Check = Callable[[Evidence], Iterator[str]]
 
 
-def judge(stage: Stage) -> list[Violation]:
+def judge(stage: Stage) -> Iterator[Violation]:
     """All that is wrong, by all checks, and then again after every webhook has come once more."""
     evidence = Evidence(stage)
-    found = [Violation("during the run", words) for words in stage.journal.wrong]
     for name, check in CHECKS.items():
-        found += [Violation(name, words) for words in check(evidence)]
-    found += [Violation("a replay changes nothing", words) for words in again.nothing_changes(stage)]
+        yield from (Violation(name, words) for words in check(evidence))
+    yield from (Violation("a replay changes nothing", words) for words in again.nothing_changes(stage))
     count_occurrences(stage, evidence)
-    return found
 
 
 def sides_agree(evidence: Evidence) -> Iterator[str]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import requests
@@ -101,30 +102,34 @@ class Result:
         return "\n".join([*lines, "", "the story:", *self.journal.lines, "", self.script.to_json()])
 
 
-def run(script: Script, arena: Arena) -> Result:
-    """Play a script on an empty, prepared arena, and judge what is left when all is quiet."""
+def run(script: Script, arena: Arena, *, until_wrong: bool = False) -> Result:
+    """Play a script on an empty, prepared arena, and judge what is left when all is quiet.
+
+    With `until_wrong` it ends with the first thing that is wrong.
+    """
     stage = Stage(arena)
     began = time.monotonic()
+    violations = list(islice(_violations(stage, script), 1 if until_wrong else None))
+    stage.journal.lines.append(f"took {time.monotonic() - began:.1f} s")
+    return Result(script, violations, stage.journal)
+
+
+def _violations(stage: Stage, script: Script) -> Iterator[Violation]:
     stage.steps = [step.do for step in script.steps]
     for number, step in enumerate(script.steps):
         stage.at = number
         _play(stage, step)
-        arena.between_steps(number)
+        stage.arena.between_steps(number)
         people_monday.run_automations(stage)
     stage.at = len(script.steps)
-    played = time.monotonic()
+    yield from stage.journal.complaints()
     wait_out(stage)
-    problems = early.saves_went_out(stage)
+    yield from early.saves_went_out(stage)
     sweep(stage)
-    problems += early.sweeps_found(stage)
-    problems += come_to_rest(stage)
-    quiet = time.monotonic()
-    violations = [*problems, *oracle.judge(stage)]
-    stage.journal.lines.append(
-        f"played in {played - began:.1f} s, quiet after {quiet - played:.1f} s, judged in"
-        f" {time.monotonic() - quiet:.1f} s"
-    )
-    return Result(script, violations, stage.journal)
+    yield from early.sweeps_found(stage)
+    yield from come_to_rest(stage)
+    yield from oracle.judge(stage)
+    yield from stage.journal.complaints()
 
 
 def _play(stage: Stage, step: Step) -> None:

@@ -44,16 +44,18 @@ class Hand:
     """One process that has the product loaded, and its forked workers."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = dict(env)
+        self.env, self._begun_with = dict(env), dict[str, str]()
         self.process: subprocess.Popen[bytes] | None = None
         self.workers: dict[int, Worker] = {}
         self._lines = b""
 
     def start(self) -> None:
-        """Start it unless it runs."""
-        if self.process and self.process.poll() is None:
+        """Start it unless it runs in this environment."""
+        if self.process and self.process.poll() is None and self._begun_with == self.env:
             return
+        self.stop()
         self.workers.clear()
+        self._begun_with, self._lines = self.env, b""
         with log_of("hand").open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "tests.chaos.hand"],

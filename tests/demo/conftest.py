@@ -13,6 +13,7 @@ from django.core.management import call_command
 from config.embedded import supervisor
 from config.embedded.processes import Child
 from tests.setup.fixtures import serving
+from tests.support import rows
 from tests.support.sandbox import Sandbox
 from tests.support.site import sandbox_process
 
@@ -48,7 +49,7 @@ def played(running_sandbox: list[Child], django_db_setup: None, django_db_blocke
             yield demo
         finally:
             sandbox.reset()
-            call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=False)
+            rows.empty()
             sandbox.session.close()
 
 

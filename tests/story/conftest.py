@@ -18,7 +18,7 @@ from django.db import connection
 from django_celery_beat.models import IntervalSchedule, PeriodicTask, PeriodicTasks
 
 from config.embedded.processes import Child
-from config.embedded.supervisor import web_command, worker_command
+from config.embedded.supervisor import worker_command
 from npd.models import Contact
 from sync.clock import CREATE_SYNC_NOW, sync_now
 from sync.models import BoardLease
@@ -103,13 +103,9 @@ def in_hand() -> bool:
 @contextmanager
 def web_with(site: Site, **variables: str) -> Iterator[None]:
     """The web process with another environment; the usual one comes back at the next test."""
-    site.processes.children.pop("web").stop()
-    env = site.processes.env | variables
-    site.processes.children["web"] = started("web", web_command(), env, site.path("/healthz"))
-    try:
+    with site.processes.with_variables(**variables):
+        site.processes.serve()
         yield
-    finally:
-        site.processes.children.pop("web").stop()
 
 
 def terminate_connections() -> int:

@@ -24,28 +24,15 @@ POINTS = 3_000_000  # complexity a minute
 POINTS_BUT_RESERVE = 2_940_000
 
 
-@pytest.fixture(scope="module")
-def at_eleven_boards(processes: Processes) -> Iterator[None]:
-    """The processes know nine models more, for this module."""
-    before = processes.env
-    for env in (before | {"DJANGO_SETTINGS_MODULE": "tests.support.boards.settings"}, before):
-        for name in list(processes.children):
-            processes.end(name)
-        processes.at_rest = False
-        processes.env = env
-        if env is not before:
-            yield
-
-
 @pytest.fixture
-def tables(transactional_db: None) -> Iterator[None]:
-    """The nine models' tables."""
-    with things():
+def nine_more(transactional_db: None, processes: Processes) -> Iterator[None]:
+    """Nine models, with their tables, that all processes know."""
+    with things(), processes.with_variables(DJANGO_SETTINGS_MODULE="tests.support.boards.settings"):
         yield
 
 
 @pytest.fixture
-def eleven(at_eleven_boards: None, tables: None, site: Site) -> Site:
+def eleven(nine_more: None, site: Site) -> Site:
     """NPD with eleven boards, all of them empty."""
     return site
 

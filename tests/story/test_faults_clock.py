@@ -33,13 +33,8 @@ def wrong_clock(off: int) -> dict[str, str]:
 @pytest.fixture
 def everywhere(off: int, processes: Processes) -> Iterator[None]:
     """Web, worker and beat have the wrong clock; webhooks must be signed, for the door without a token is used."""
-    before = processes.env
-    for env in (before | wrong_clock(off) | {"MONDAY_WEBHOOK_TOKEN": ""}, before):
-        for name in list(processes.children):
-            processes.end(name)
-        processes.at_rest, processes.env = False, env
-        if env is not before:
-            yield
+    with processes.with_variables(**wrong_clock(off), MONDAY_WEBHOOK_TOKEN=""):
+        yield
 
 
 @pytest.fixture

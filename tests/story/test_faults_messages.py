@@ -29,13 +29,9 @@ def broker(processes: Processes, pytestconfig: pytest.Config) -> Iterator[Broker
     if postgres:
         yield BrokerDatabase(used.CELERY_BROKER_URL, postgres.url("postgres"))
         return
-    relayed, before = RelayedBroker(used.CELERY_BROKER_URL), processes.env
-    for env in (before | {"CELERY_BROKER_URL": relayed.url}, before):
-        for name in list(processes.children):
-            processes.end(name)
-        processes.at_rest, processes.env = False, env
-        if env is not before:
-            yield relayed
+    relayed = RelayedBroker(used.CELERY_BROKER_URL)
+    with processes.with_variables(CELERY_BROKER_URL=relayed.url):
+        yield relayed
     relayed.leave()
 
 

@@ -11,7 +11,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -90,12 +91,22 @@ def sandbox_process() -> Child:
 
 
 class Processes:
-    """Web, worker and beat; each is started at its first use and again when a test has ended it."""
+    """Web, worker and beat; each is started at its first use, and again when a test has ended it or changed `env`."""
 
     def __init__(self) -> None:
         self.env = child_environment()
         self.children: dict[str, Child] = {}
         self.at_rest = False
+
+    @contextmanager
+    def with_variables(self, **variables: str) -> Iterator[None]:
+        """They have these in their environment; each begins anew where it is next needed with another one."""
+        before = self.env
+        self.env = before | variables
+        try:
+            yield
+        finally:
+            self.env = before
 
     def serve(self) -> None:
         """The web process runs from here on."""
@@ -111,11 +122,11 @@ class Processes:
             self.at_rest = False
 
     def rest(self) -> None:
-        """Stop beat, and the worker once it has nothing in hand; a worker that goes on is ended."""
-        self._signal(signal.SIGSTOP, "beat")
+        """Stop worker and beat where neither has anything in hand; a worker that goes on is ended."""
         deadline = time.monotonic() + REST_SECONDS
-        while not self._pause_worker_if_idle():
+        while not self._stop_if_idle():
             if time.monotonic() > deadline:
+                self._signal(signal.SIGSTOP)
                 self.end("worker")
                 break
             time.sleep(0.02)
@@ -150,22 +161,22 @@ class Processes:
 
     def _ensure(self, name: str, command: list[str], url: str | None = None) -> None:
         child = self.children.get(name)
-        if child is not None and child.ended is not None:
+        if child and (child.ended is not None or child.env != self.env):
             self.end(name)
         if name not in self.children:
             self.children[name] = started(name, command, self.env, url)
 
-    def _signal(self, number: int, *names: str) -> None:
+    def _signal(self, number: int) -> None:
         for name, child in self.children.items():
-            if name != "web" and name in (names or self.children) and child.ended is None:
+            if name != "web" and child.ended is None:
                 os.killpg(child.pid, number)
 
-    def _pause_worker_if_idle(self) -> bool:
+    def _stop_if_idle(self) -> bool:
         if self._busy():
             return False
-        self._signal(signal.SIGSTOP, "worker")
-        if self._busy():  # it began something in between
-            self._signal(signal.SIGCONT, "worker")
+        self._signal(signal.SIGSTOP)
+        if self._busy():  # one of them began something in between
+            self._signal(signal.SIGCONT)
             return False
         return True
 

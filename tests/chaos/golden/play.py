@@ -18,7 +18,7 @@ from django.db import connection
 
 from config.embedded.processes import Child
 from tests.chaos import run as running
-from tests.chaos.arena import ENDED, SETTLE_SECONDS, Arena, chaos_environment
+from tests.chaos.arena import ENDED, SETTLE_SECONDS, Arena
 from tests.chaos.conftest import Crew
 from tests.chaos.golden import orderly, scripts
 from tests.chaos.golden.told import Told
@@ -140,27 +140,29 @@ def running_sandbox() -> Iterator[list[Child]]:
     child.stop(5)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crew(processes: Processes) -> Iterator[Crew]:
     """Processes that leave nothing to chance, and workers one by one."""
     orderly.leave_nothing_to_chance()
-    found = Crew(processes)
-    found.hand = OneByOne({})
-    found._start_with(chaos_environment() | {"DJANGO_SETTINGS_MODULE": "tests.chaos.golden.settings"})
+    found = Crew(processes, OneByOne({}), DJANGO_SETTINGS_MODULE="tests.chaos.golden.settings")
     yield found
-    found.stop()
+    found.hand.stop()
 
 
 @pytest.fixture
 def arena(transactional_db: None, crew: Crew, sandbox: Sandbox, pytestconfig: pytest.Config) -> Iterator[Arena]:
     """Empty, and not prepared yet."""
-    found = Orderly(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres)
+    found = Orderly(crew.processes, crew.hand, sandbox, pytestconfig.stash[SERVERS].postgres, _make_anew)
     crew.hand.settle = found.delivered  # type: ignore[attr-defined]
-    try:
+    with crew.at_work():
         yield found
-    finally:
         sandbox.reset()
         found.close()
+
+
+def _make_anew(name: str, make: Callable[[], None]) -> None:
+    """Nothing is put back: the calls of the set-up are recorded, too."""
+    make()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,7 +12,10 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.chaos.generating import Act
 
 FILE_VARIABLE = "PLANTED_BUG_FILE"
 
@@ -23,13 +26,13 @@ Wrong = Callable[..., Any]
 class Bug:
     """One wrong behaviour: what is wrong, and what stands in for which function ("module:name" or "module:Class.name").
 
-    `act` names an act of scripts that should show it: seeds in which it occurs are tried first. `begin` and `end`
-    change and restore what is no function: a trigger in the database.
+    `act` is the act of a script that shows it. `begin` and `end` change and restore what is no function: a trigger in
+    the database.
     """
 
     name: str
     what: str
-    act: str
+    act: Act
     places: list[tuple[str, Wrong]] = field(default_factory=list)
     begin: Callable[[], None] | None = None
     end: Callable[[], None] | None = None
@@ -38,7 +41,7 @@ class Bug:
 BUGS: dict[str, Bug] = {}
 
 
-def bug(name: str, what: str, *, act: str) -> Bug:
+def bug(name: str, what: str, *, act: Act) -> Bug:
     """Make a bug known."""
     BUGS[name] = Bug(name, what, act)
     return BUGS[name]

@@ -7,10 +7,11 @@ from typing import Any
 
 from sync.connectors.base.board_items import Reading
 from sync.merge import Action, Field, FieldDecision
+from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
 last_writer_wins = bug(
-    "last_writer_wins", "where both sides changed a field, NPD's value is sent without asking", act="edit_both"
+    "last_writer_wins", "where both sides changed a field, NPD's value is sent without asking", act=acts.edit_both
 )
 
 
@@ -23,7 +24,7 @@ def _sends_without_asking(right: Wrong, given: Field) -> FieldDecision:
 
 
 cleared_field_skipped = bug(
-    "cleared_field_skipped", "a field that was emptied in NPD is not emptied on Monday", act="drill_emptied_in_npd"
+    "cleared_field_skipped", "a field that was emptied in NPD is not emptied on Monday", act=drills.drill_emptied_in_npd
 )
 
 
@@ -35,7 +36,9 @@ def _sends_no_empty_value(right: Wrong, given: Field) -> FieldDecision:
     return decision
 
 
-base_not_updated = bug("base_not_updated", "what both sides agreed on is not stored after a write", act="edit_in_npd")
+base_not_updated = bug(
+    "base_not_updated", "what both sides agreed on is not stored after a write", act=acts.edit_in_npd
+)
 
 
 @instead_of(base_not_updated, "sync.reconcile.settlement:_move_base")
@@ -44,7 +47,7 @@ def _keeps_the_old_base(right: Wrong, *args: Any) -> None:
 
 
 unknown_read_as_empty = bug(
-    "unknown_read_as_empty", "a value that could not be read is taken for an empty one", act="drill_column_hidden"
+    "unknown_read_as_empty", "a value that could not be read is taken for an empty one", act=drills.drill_column_hidden
 )
 
 
@@ -70,7 +73,7 @@ def _reads_as_empty(right: Wrong, item: Any, column_id: str) -> Reading:
 pull_without_compare_and_set = bug(
     "pull_without_compare_and_set",
     "a pulled value is written over what was saved in NPD since it was read",
-    act="drill_saved_while_pulled",
+    act=drills.drill_saved_while_pulled,
 )
 
 

@@ -8,10 +8,11 @@ from sync.connectors.base.board_items import Item
 from sync.reconcile.batch import Outcome
 from sync.reconcile.new_items import UnmatchedItem
 from sync.reconcile.sides import records_matching
+from tests.chaos import acts, drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
 delete_on_absence = bug(
-    "delete_on_404", "a record is deleted because an answer doesn't show its item", act="drill_item_not_shown"
+    "delete_on_404", "a record is deleted because an answer doesn't show its item", act=drills.drill_item_not_shown
 )
 
 
@@ -24,7 +25,7 @@ def _deletes(right: Wrong, batch: Any, subject: Any, item: Item | None) -> None:
     subject.end(Outcome.SETTLED)
 
 
-guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act="deletes_in_bulk")
+guard_off = bug("guard_off", "any number of records may be deleted or emptied at once", act=acts.deletes_in_bulk)
 
 
 @instead_of(guard_off, "sync.reconcile.restraints:is_over_limit")
@@ -35,7 +36,7 @@ def _never_too_many(right: Wrong, *args: Any) -> bool:
 match_to_linked = bug(
     "match_to_a_linked_record",
     "a new item takes over a record that has an item already",
-    act="drill_same_address_again",
+    act=drills.drill_same_address_again,
 )
 
 

@@ -9,10 +9,13 @@ from typing import Any
 from django.db import connection
 
 from sync.models import BoardLease, SyncQueue
+from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
 stale_finish = bug(
-    "stale_finish_accepted", "a worker that lost its board may still end its rows", act="drill_frozen_past_its_lease"
+    "stale_finish_accepted",
+    "a worker that lost its board may still end its rows",
+    act=drills.drill_frozen_past_its_lease,
 )
 
 
@@ -35,7 +38,9 @@ def _ends_whatever_it_had(right: Wrong, rows: Sequence[Any], token: Any, words: 
 
 
 attempt_not_counted = bug(
-    "attempt_not_counted_at_claim", "a record that kills its worker is tried for ever", act="drill_record_that_kills"
+    "attempt_not_counted_at_claim",
+    "a record that kills its worker is tried for ever",
+    act=drills.drill_record_that_kills,
 )
 
 
@@ -56,7 +61,7 @@ def _counts_nothing(right: Wrong, *args: Any) -> list[SyncQueue]:
 outbox_does_nothing = bug(
     "outbox_with_do_nothing",
     "a save beside a waiting row leaves that row to a claim that can't see the save",
-    act="drill_saved_slowly",
+    act=drills.drill_saved_slowly,
 )
 _FUNCTIONS = """
     SELECT pg_get_functiondef(oid) FROM pg_proc

@@ -12,9 +12,12 @@ from sync.connectors.base.events import ItemEvent
 from sync.connectors.monday.webhooks import parse_event
 from sync.merge import Base, Field
 from sync.models import Intent, MondayAccount
+from tests.chaos import drills
 from tests.chaos.planted import Wrong, bug, instead_of
 
-payload_trusted = bug("payload_trusted", "a webhook's value is taken for what stands on the board", act="drill_forged")
+payload_trusted = bug(
+    "payload_trusted", "a webhook's value is taken for what stands on the board", act=drills.drill_forged
+)
 
 
 @instead_of(payload_trusted, "sync.reconcile:identify")
@@ -40,7 +43,7 @@ def _as_told(item: Item, event: ItemEvent) -> Item:
 
 
 no_echo_check = bug(
-    "no_echo_check", "the webhook of our own write is taken for a person's change", act="drill_echo_comes_late"
+    "no_echo_check", "the webhook of our own write is taken for a person's change", act=drills.drill_echo_comes_late
 )
 
 
@@ -57,7 +60,7 @@ def _takes_echoes_for_changes(right: Wrong, batch: Any, subject: Any, *args: Any
 echo_dropped = bug(
     "echo_dropped_on_arrival",
     "what Monday tells within a minute of our write of the item is thrown away",
-    act="drill_edited_under_our_hands",
+    act=drills.drill_edited_under_our_hands,
 )
 
 
@@ -84,7 +87,7 @@ def _throws_away_rows(right: Wrong, body: Any) -> ItemEvent | None:
 cursor_without_overlap = bug(
     "cursor_without_overlap",
     "a sweep begins right after the newest time that the last one saw",
-    act="drill_missed_shortly_before_a_sweep",
+    act=drills.drill_missed_shortly_before_a_sweep,
 )
 
 

@@ -10,12 +10,14 @@ from sync.connectors.base.board_items import BatchItems
 from sync.models import BoardLease, Intent, IntentState
 from sync.outbox.lease import Lease
 from sync.reconcile import mutations
+from tests.chaos import drills
+from tests.chaos.generating import Cast
 from tests.chaos.planted import Wrong, bug, instead_of
 
 intents_ignored = bug(
     "intents_ignored_after_a_crash",
     "what was announced before a crash is forgotten",
-    act="drill_killed_after_its_write",
+    act=drills.drill_killed_after_its_write,
 )
 
 
@@ -29,7 +31,7 @@ def _forgets_intents(right: Wrong, batch: Any) -> None:
 create_retried_blindly = bug(
     "create_retried_without_look_up",
     "a create without an answer is made again without looking for its item",
-    act="drill_create_without_answer",
+    act=drills.drill_create_without_answer,
 )
 
 
@@ -52,7 +54,7 @@ def _makes_it_anew(right: Wrong, batch: Any, subject: Any, found: BatchItems, *a
 bisects_after_timeout = bug(
     "bisect_after_a_timeout",
     "a document whose outcome is unknown is divided and sent again",
-    act="drill_create_without_answer",
+    act=drills.drill_create_without_answer,
 )
 
 
@@ -67,7 +69,17 @@ def _divides_whatever_failed(right: Wrong, mutation: Any, units: Sequence[Any], 
         mutation.send(part)
 
 
-lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act="drill_two_at_one_board")
+def _two_send_one_field(cast: Cast) -> None:
+    """A worker stands still with what it has read; the record is saved again, and another one sends that."""
+    handle = cast.someone()
+    cast.do("patch", handle=handle, key="role_title", number=cast.token())
+    cast.do("hold_worker", at=1, only="an answer")
+    cast.do("patch", handle=handle, key="role_title", number=cast.token())
+    cast.do("work")
+    cast.do("let_go")
+
+
+lease_ignored = bug("lease_ignored", "a worker works on a board that another one holds", act=_two_send_one_field)
 
 
 @instead_of(lease_ignored, "sync.outbox.lease:acquire")
