@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts import conflict_queries
-from conflicts.conflict_context import ConflictContext, MappedField, default_label
+from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import FieldEditor
 from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, Selection, SyncConflict
@@ -17,7 +17,7 @@ from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.models import SyncedModel
+from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.field_values import FieldDisplay
 from sync.records import availability
 from sync.registry import record_url, type_name
@@ -79,7 +79,7 @@ def conflict_progress(
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
     if state == UNDOING:
-        keys = _labels(conflict, list(conflict.stored_choice.fields))
+        keys = conflict.labels(conflict.stored_choice.fields)
         return Progress(
             state,
             f"Being undone: {keys}. The next look checks that neither side has changed since.",
@@ -93,7 +93,7 @@ def conflict_progress(
         return Progress(state, " ".join(filter(None, sentences)))
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.what}")
-    still_open = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
+    still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
     return Progress(state, f"{_applied_sentence(conflict)} {still_open}" if state == PARTLY else still_open)
 
 
@@ -109,13 +109,13 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
 def _resolved_sentence(conflict: SyncConflict) -> str:
     note = str(conflict.notes.get(CLOSING_NOTE, ""))
     by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
-    ended = f"{_labels(conflict, by_itself)}: over by itself." if by_itself else ""
+    ended = f"{conflict.labels(by_itself)}: over by itself." if by_itself else ""
     if not conflict.merge_selections:
         ended = "It is over by itself."
     elif not by_itself:
         note = ""  # it would repeat that everything was resolved
     reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
-    not_undone = [f"Undo of {_labels(conflict, [key])}: {reason}" for key, reason in reasons.items()]
+    not_undone = [f"Undo of {conflict.label(key)}: {reason}" for key, reason in reasons.items()]
     return " ".join(filter(None, [_applied_sentence(conflict), ended, note, *not_undone]))
 
 
@@ -132,7 +132,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         result = conflict.resolved_data.get(key)
         sides = {side: entry[side] for side in ("npd", "base", "monday")}
         effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
-        phrases.append(f"{_labels(conflict, [key])} is {quote_value(result)}, {effect.written}")
+        phrases.append(f"{conflict.label(key)} is {quote_value(result)}, {effect.written}")
     return f"Settled: {'; '.join(phrases)}." if phrases else ""
 
 
@@ -142,14 +142,10 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
         option = find_option(offered_options(conflict), selection.choose, selection.value or "")
         return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
     phrases = [
-        f"{_labels(conflict, [key])} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
+        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
         for key, selection in conflict.stored_choice.fields.items()
     ]
     return f"{'; '.join(phrases)}."
-
-
-def _labels(conflict: SyncConflict, keys: list[str]) -> str:
-    return ", ".join(default_label(conflict.entity_type, key) for key in keys)
 
 
 # A conflict prepared for its screen: a row per field, and what the other fields have.
@@ -343,12 +339,12 @@ def name_editors(rows: Sequence[FieldRow], conflict: SyncConflict, context: Conf
         row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
 
 
-def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], selection: Selection) -> FieldRow:
+def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, FieldMapping], selection: Selection) -> FieldRow:
     known = mapped.get(key)
     npd, base, monday = (data.get(key) for data in (conflict.npd_data, conflict.base_data, conflict.monday_data))
     return FieldRow(
         key,
-        known.label if known else default_label(conflict.entity_type, key),
+        known.label if known else conflict.label(key),
         npd=npd,
         base=base,
         monday=monday,
@@ -399,7 +395,7 @@ def closed_fields(conflict: SyncConflict, form: SubmittedForm | None) -> list[st
     """Labels of fields that the person saw in conflict and that have left it since."""
     seen = form.seen if form else {}
     closed = [key for key in seen if key not in conflict.conflict_fields and key != RECORD_KEY]
-    return [default_label(conflict.entity_type, key) for key in closed]
+    return [conflict.label(key) for key in closed]
 
 
 def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
@@ -473,7 +469,7 @@ def screen_options(conflict: SyncConflict, form: Mapping[str, Selection] | None 
 
 def seen_values(conflict: SyncConflict) -> list[tuple[str, str]]:
     """What the screen shows, as it travels with the form: a name and JSON."""
-    values = {key: [conflict.npd_data.get(key), conflict.monday_data.get(key)] for key in conflict.conflict_fields}
+    values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
     return [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
 
 

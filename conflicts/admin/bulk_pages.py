@@ -9,7 +9,6 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -21,6 +20,7 @@ from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution
 from conflicts import messages as conflicts_messages
+from conflicts.admin.case_screen import check_permission
 from conflicts.bulk_resolution import effect_lines
 from conflicts.conflict_queries import BEING_APPLIED
 from conflicts.models import BatchState, ConflictBatch, Outcome, ResolutionType, SyncConflict
@@ -51,7 +51,7 @@ class BatchMixin:
 
     def all_that_match(self, request: HttpRequest, kept: str) -> HttpResponse:
         """Prepare a batch of all that match the filters in the address, and show it."""
-        self._must_change(request)
+        check_permission(self, request, "change")
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         return self.prepare_and_redirect(request, kept)
@@ -79,12 +79,11 @@ class BatchMixin:
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """Show the batch; on POST confirm, stop or undo it."""
-        if not self.has_view_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
+        check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
         if request.method != "POST":
             return TemplateResponse(request, "conflicts/batch.html", self._context(request, batch))
-        self._must_change(request)
+        check_permission(self, request, "change")
         user, expected = cast("User", request.user), request.POST.get("expect", "")
         try:
             if "stop" in request.POST:
@@ -105,8 +104,7 @@ class BatchMixin:
 
     def batch_progress(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """The part of the page that says how far it is."""
-        if not self.has_view_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
+        check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch, pk=pk)
         answer = TemplateResponse(request, "conflicts/batch_progress.html", _progress_context(batch))
         answer["Cache-Control"] = "no-store"
@@ -144,10 +142,6 @@ class BatchMixin:
             "back": f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}",
             **_progress_context(batch),
         }
-
-    def _must_change(self, request: HttpRequest) -> None:
-        if not self.has_change_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
 
 
 def batch_url(batch: ConflictBatch) -> str:

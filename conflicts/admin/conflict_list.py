@@ -12,7 +12,6 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -25,11 +24,11 @@ from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution, conflict_queries, presenter
 from conflicts.admin.bulk_pages import BatchMixin, batch_label, batch_url, list_query
-from conflicts.admin.case_screen import CaseMixin, all_mappings, parse_seen, screen_url
+from conflicts.admin.case_screen import CaseMixin, all_mappings, check_permission, parse_seen, screen_url
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
-from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, deleted_record_names
+from conflicts.conflict_context import ConflictContext, deleted_record_names
 from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
-from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict, default_label
 from conflicts.presenter import conflict_progress
 from conflicts.resolution import SIDE_OF_TYPE, resolve
 from conflicts.validation import Sides
@@ -57,13 +56,9 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return (
-            ("open", "Open"),
-            ("applying", "Being applied"),
-            ("handed_back", "Handed back"),
-            ("settled", "Settled"),
-            ("undoing", "Being undone"),
-        )
+        return [
+            (state, capfirst(label)) for state, label in presenter.STATE_LABELS.items() if state != presenter.PARTLY
+        ]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
         match self.value():
@@ -226,8 +221,8 @@ def resolve_button(conflict: Any, resolution_type: str) -> SafeString | str:
         return ""
     key = conflict.conflict_fields[0]
     side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
-    seen = json.dumps({key: [conflict.npd_data.get(key), conflict.monday_data.get(key)]})
-    values = {"side": side, "field": default_label(conflict.entity_type, key), "name": conflict.page_name}
+    seen = json.dumps({key: list(conflict.sides(key).values())})
+    values = {"side": side, "field": conflict.label(key), "name": conflict.page_name}
     return format_html(
         '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
         ' name="seen" value="{}" aria-label="{}">{}</button>',
@@ -297,8 +292,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
 
     def keep_one(self, request: HttpRequest, pk: UUID, kept: str) -> HttpResponse:
         """Store the side of a row's button, for the values that the row shows, and go back to the list."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
+        check_permission(self, request, "change")
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         conflict = get_object_or_404(SyncConflict, pk=pk)
@@ -308,7 +302,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
             sentence = conflict_progress(stored, with_delay=False).sentence
         except ActionError as error:
             say, sentence = messages.error, f"Nothing was stored. {error}"
-        name = conflict_record_name(conflict, conflict_record(conflict))
+        name = ConflictContext.of(conflict).name
         say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
         came_from = request.headers.get("Referer", "")  # the list as it was filtered, where the browser says so
         is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
@@ -407,7 +401,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
     @admin.display(description="In conflict")
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
         """The fields, and the kind of a conflict that is not about fields that differ."""
-        labels = ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+        labels = conflict.labels(conflict.conflict_fields)
         if conflict.kind == ConflictKind.FIELDS:
             return labels
         about = humanize.shorten(conflict.what, VALUE_CHARACTERS) or labels
