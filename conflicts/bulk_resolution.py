@@ -293,7 +293,7 @@ def notify_batch_worker() -> None:
 # The state of each conflict of a batch: what its row keeps, and what has become of the conflict since.
 
 
-MOVING_STATUSES = (WAITING, APPLYING, UNDOING)
+MOVING_STATUSES = frozenset({WAITING, APPLYING, UNDOING})
 """States that change without a person."""
 
 UNDER_UNDO = (Outcome.UNDO_WANTED, Outcome.UNDO_REQUESTED)
@@ -329,16 +329,6 @@ def status_counts(batch: ConflictBatch) -> dict[str, int]:
     rows = with_status(batch).order_by().values_list("stands").annotate(Count("pk"))
     numbers: dict[str, int] = {str(name): number for name, number in rows}
     return {name: numbers[name] for name in STATUS_LABELS if name in numbers}
-
-
-def is_moving(batch: ConflictBatch, counted: dict[str, int]) -> bool:
-    """Whether any row of a batch is still being worked; of an unconfirmed batch none is."""
-    return batch.state != BatchState.PREPARED and any(counted.get(name) for name in MOVING_STATUSES)
-
-
-def finished_count(counted: dict[str, int]) -> int:
-    """Return how many of the confirmed rows are done; those left out or stopped don't count."""
-    return sum(number for name, number in counted.items() if name not in (*MOVING_STATUSES, LEFT_OUT))
 
 
 def entry_sentence(row: Any) -> str:

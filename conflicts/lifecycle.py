@@ -215,13 +215,15 @@ class ResolutionHistory:
         )
         self._add(conflict, key, "conflict_over", sentence, values=entry)
 
-    def log_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log a resolution that could not be applied."""
-        self._add_returned(conflict, key, resolution, f"was handed back: {reason}")
-
-    def log_unneeded(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log a resolution that was not needed: the conflict was over before."""
-        self._add_returned(conflict, key, resolution, f"was not carried out: {reason}")
+    def log_returned(
+        self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
+    ) -> None:
+        """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
+        of, selection = ("" if key == RECORD_KEY else f" for {conflict.label(key)}"), resolution.fields[key]
+        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
+        how = "was not carried out" if is_over else "was handed back"
+        sentence = f"{resolution.by}'s choice{of} {how}: {reason}"
+        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
         """Log an undo request; nothing is written yet."""
@@ -230,22 +232,20 @@ class ResolutionHistory:
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             self._add(conflict, key, "conflict_undo", sentence, values=values, actor=resolution.by)
 
-    def log_undone(self, conflict: SyncConflict, key: str, resolution: StoredResolution) -> None:
-        """Log an undone resolution: each side has its earlier value again, and the conflict is open again."""
-        selection = resolution.fields[key]
+    def log_undo_result(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
+        """Log an undone resolution, or with a reason one that could not be undone: the sides stay as they are."""
+        label, selection = conflict.label(key), resolution.fields[key]
+        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+        if reason:
+            sentence = f"How {label} was settled was not undone, as {resolution.by} asked: {reason}"
+            self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
+            return
+        # Each side has its earlier value again, and the conflict is open again.
         sentence = (
-            f"Undid how {conflict.label(key)} was settled, as {resolution.by} asked. It is in conflict again: "
+            f"Undid how {label} was settled, as {resolution.by} asked. It is in conflict again: "
             f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
         )
-        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
         self._add(conflict, key, "undo", sentence, values=values)
-
-    def log_undo_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log an undo that could not be done; the sides stay as they are."""
-        sentence = f"How {conflict.label(key)} was settled was not undone, as {resolution.by} asked: {reason}"
-        selection = resolution.fields[key]
-        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-        self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
 
     def save(self) -> None:
         """Write the collected lines, with the pass that they belong to, if one is running."""
@@ -254,13 +254,6 @@ class ResolutionHistory:
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(self.lines)
-
-    def _add_returned(self, conflict: SyncConflict, key: str, resolution: StoredResolution, how: str) -> None:
-        of = "" if key == RECORD_KEY else f" for {conflict.label(key)}"
-        selection = resolution.fields[key]
-        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
-        sentence = f"{resolution.by}'s choice{of} {how}"
-        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def _add(
         self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""
@@ -333,12 +326,12 @@ def update_record_conflict(
         history.log_record_applied(conflict, str(report.applied[RECORD_KEY] or ""))
         resolution = resolution.without({RECORD_KEY})
     if RECORD_KEY in resolution.fields and RECORD_KEY in report.rejected:
-        history.log_rejected(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
+        history.log_returned(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
         resolution = resolution.with_rejected({RECORD_KEY: report.rejected[RECORD_KEY]})
     if has_ended:
         if RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
-            history.log_unneeded(conflict, RECORD_KEY, resolution, reason)
+            history.log_returned(conflict, RECORD_KEY, resolution, reason, is_over=True)
         if not resolved_by_people(conflict):
             history.log_record_ended(conflict, report.closing_reason)
         close(conflict, report.closing_reason, now)
@@ -407,11 +400,11 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         why = report.ended.get(key, report.closing_reason)
         history.log_ended(conflict, key, why)
         if key in resolution.fields:
-            history.log_unneeded(conflict, key, resolution, why or OVER_BEFORE)
+            history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
     resolution = resolution.restricted_to(set(remaining))
     rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
     for key, reason in rejected.items():
-        history.log_rejected(conflict, key, resolution, reason)
+        history.log_returned(conflict, key, resolution, reason)
     resolution = resolution.with_rejected(rejected)
     if not remaining:
         close(conflict, report.closing_reason, now)

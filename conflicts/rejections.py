@@ -22,8 +22,8 @@ from conflicts.presenter import (
     FieldRow,
     Progress,
     SubmittedForm,
-    has_lines,
     mark_changes,
+    new_row,
 )
 from conflicts.resolution import request_pass
 from conflicts.validation import InvalidResolution, NotOpen, Sides, StaleResolution, is_same, quote_value, text_problem
@@ -155,7 +155,7 @@ class RejectionCase:
             return NOT_KNOWN
 
     @property
-    def sides(self) -> Sides:
+    def sides(self) -> dict[str, str | None]:
         """What both sides have, by side."""
         return {NPD: self.npd, MONDAY: self.monday}
 
@@ -250,16 +250,13 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
 def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
     """The row; what was posted stays chosen, and what changed meanwhile is marked."""
     selection = form.chosen.get(rejection.key, Selection("")) if form else Selection("")
-    row = FieldRow(
+    row = new_row(
         rejection.key,
         rejection.field.label,
-        rejection.npd,
-        None,
-        rejection.monday,
+        selection,
+        **rejection.sides,
+        converter=rejection.field.converter,
         kind=REJECTED,
-        long=has_lines(rejection.npd, rejection.monday) or rejection.field.converter == "long_text",
-        pick=selection.choose,
-        value=selection.value or "",
         problem=problem,
         monday_problem=rejection.monday_problem(),
     )

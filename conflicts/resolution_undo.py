@@ -61,12 +61,9 @@ def reopen(conflict: SyncConflict, keys: list[str]) -> None:
 
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ResolutionHistory) -> None:
-    resolution = conflict.stored_choice
     if reason:
         annotate(conflict, key, undo=reason, undo_code="")
-        history.log_undo_rejected(conflict, key, resolution, reason)
-    else:
-        history.log_undone(conflict, key, resolution)
+    history.log_undo_result(conflict, key, conflict.stored_choice, reason)
 
 
 # Undoing a resolution: asked for here, carried out by the record's next look

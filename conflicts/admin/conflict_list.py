@@ -49,7 +49,22 @@ PEOPLE = 100
 """People that a filter lists."""
 
 
-class StateFilter(admin.SimpleListFilter):
+NOTHING = Q(pk__in=[])
+
+
+class ConditionFilter(admin.SimpleListFilter):
+    """A filter of which each value is a condition on conflicts; without one all are shown."""
+
+    def condition(self, value: str) -> Q:
+        """Return the condition; Q() where an address names a value that there is none of."""
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value()
+        return queryset.filter(self.condition(value)) if value else queryset
+
+
+class StateFilter(ConditionFilter):
     """Open, being applied, resolved."""
 
     title = "state"
@@ -60,22 +75,18 @@ class StateFilter(admin.SimpleListFilter):
             (state, capfirst(label)) for state, label in presenter.STATE_LABELS.items() if state != presenter.PARTLY
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        match self.value():
-            case "open":
-                return queryset.filter(resolved_at=None)
-            case "applying":
-                return queryset.filter(BEING_APPLIED)
-            case "handed_back":
-                return queryset.filter(resolved_at=None).exclude(BEING_APPLIED).exclude(choice_problem="")
-            case "settled":
-                return queryset.exclude(resolved_at=None)
-            case "undoing":
-                return queryset.exclude(resolved_at=None).filter(choice__isnull=False)
-        return queryset
+    def condition(self, value: str) -> Q:
+        conditions = {
+            presenter.OPEN: Q(resolved_at=None),
+            presenter.APPLYING: BEING_APPLIED,
+            presenter.HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(choice_problem=""),
+            presenter.SETTLED: Q(resolved_at__isnull=False),
+            presenter.UNDOING: Q(resolved_at__isnull=False, choice__isnull=False),
+        }
+        return conditions.get(value, Q())
 
 
-class EntityFilter(admin.SimpleListFilter):
+class EntityFilter(ConditionFilter):
     """Contacts, organizations, whatever else is synced."""
 
     title = "kind of record"
@@ -86,11 +97,11 @@ class EntityFilter(admin.SimpleListFilter):
             (spec.entity_type, str(spec.model._meta.verbose_name_plural).capitalize()) for spec in registry.entities()
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        return queryset.filter(entity_type=self.value()) if self.value() else queryset
+    def condition(self, value: str) -> Q:
+        return Q(entity_type=value)
 
 
-class FieldFilter(admin.SimpleListFilter):
+class FieldFilter(ConditionFilter):
     """The fields in conflict."""
 
     title = "field"
@@ -101,11 +112,11 @@ class FieldFilter(admin.SimpleListFilter):
         stored = {mapping.key: mapping.label for mapping in all_mappings(request)}
         return sorted({**named, **stored}.items(), key=lambda choice: choice[1])
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        return queryset.filter(conflict_fields__contains=[self.value()]) if self.value() else queryset
+    def condition(self, value: str) -> Q:
+        return Q(conflict_fields__contains=[value])
 
 
-class BoardFilter(admin.SimpleListFilter):
+class BoardFilter(ConditionFilter):
     """The boards whose items are concerned."""
 
     title = "board"
@@ -115,15 +126,13 @@ class BoardFilter(admin.SimpleListFilter):
         links = {mapping.link_id: mapping.link for mapping in all_mappings(request)}
         return [(str(pk), str(link.shape.get("name") or link)) for pk, link in links.items() if link.board_id]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
+    def condition(self, value: str) -> Q:
         if not value.isdecimal():
-            return queryset.none() if value else queryset
-        types = BoardLink.objects.filter(pk=int(value[:18])).values("entity_type")
-        return queryset.filter(entity_type__in=types)
+            return NOTHING
+        return Q(entity_type__in=BoardLink.objects.filter(pk=int(value[:18])).values("entity_type"))
 
 
-class AgeFilter(admin.SimpleListFilter):
+class AgeFilter(ConditionFilter):
     """How long ago a conflict was found."""
 
     title = "age"
@@ -137,20 +146,17 @@ class AgeFilter(admin.SimpleListFilter):
             ("month", "More than 30 days"),
         )
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        match self.value():
-            case "day":
-                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=1))
-            case "week":
-                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=7))
-            case "older":
-                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=7))
-            case "month":
-                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=30))
-        return queryset
+    def condition(self, value: str) -> Q:
+        conditions = {
+            "day": Q(detected_at__gte=SyncNow() - timedelta(days=1)),
+            "week": Q(detected_at__gte=SyncNow() - timedelta(days=7)),
+            "older": Q(detected_at__lt=SyncNow() - timedelta(days=7)),
+            "month": Q(detected_at__lt=SyncNow() - timedelta(days=30)),
+        }
+        return conditions.get(value, Q())
 
 
-class WhoFilter(admin.SimpleListFilter):
+class WhoFilter(ConditionFilter):
     """Who chose the resolution: of resolved conflicts, and of those being applied."""
 
     title = "chosen by"
@@ -159,15 +165,13 @@ class WhoFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         return staff_choices(request)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
+    def condition(self, value: str) -> Q:
         if not value.isdecimal():
-            return queryset.none() if value else queryset
-        number = int(value[:9])
-        return queryset.filter(Q(resolved_by_id=number) | Q(choice__by_id=number))
+            return NOTHING
+        return Q(resolved_by_id=int(value[:9])) | Q(choice__by_id=int(value[:9]))
 
 
-class EditedInNpdFilter(admin.SimpleListFilter):
+class EditedInNpdFilter(ConditionFilter):
     """Who has recently edited a field in conflict in NPD, by the records' own history."""
 
     title = "edited in NPD by"
@@ -176,14 +180,11 @@ class EditedInNpdFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         return staff_choices(request)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
-        if not value:
-            return queryset
-        return queryset.filter(edited_in_npd(value)) if value.isdecimal() else queryset.none()
+    def condition(self, value: str) -> Q:
+        return edited_in_npd(value) if value.isdecimal() else NOTHING
 
 
-class EditedOnMondayFilter(admin.SimpleListFilter):
+class EditedOnMondayFilter(ConditionFilter):
     """Who has recently edited a column in conflict on Monday, by the webhook events."""
 
     title = "edited on Monday by"
@@ -193,9 +194,8 @@ class EditedOnMondayFilter(admin.SimpleListFilter):
         people = [(user, monday_user_name(user, known)) for known in [monday_users()] for user in known]
         return sorted(people, key=lambda one: one[1])[:PEOPLE]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
-        return queryset.filter(edited_on_monday(value)) if value else queryset
+    def condition(self, value: str) -> Q:
+        return edited_on_monday(value)
 
 
 def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
