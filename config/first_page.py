@@ -60,7 +60,7 @@ def _fields_sentence(groups: Sequence[Mapping[str, Any]]) -> str:
     """Return the fields that are in conflict most: “12 phone, 5 role and 2 other fields.”."""
     from collections import Counter
 
-    from conflicts.conflict_context import default_label
+    from conflicts.models import default_label
 
     fields: Counter[str] = Counter()
     for group in groups:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar, cast
 
@@ -158,6 +160,11 @@ class ConflictStatsSerializer(serializers.Serializer[Any]):
     )
 
 
+DECISION_RESPONSES = {
+    200: ResolvedSerializer,
+    (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
+}
+
 # The addresses, below /api/v1/sync/, and what answers there.
 
 
@@ -225,10 +232,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
 
     @extend_schema(
         request=ResolveSerializer,
-        responses={
-            200: ResolvedSerializer,
-            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-        },
+        responses=DECISION_RESPONSES,
         description="Choose. The choice is stored at once and applied by the record's next look.",
     )
     def resolve(self, request: Request, pk: Any) -> Response:
@@ -236,43 +240,32 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         self._must_exist(pk)
         form = ResolveSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        try:
-            conflict = resolve(pk, by=cast("User", request.user), **form.validated_data)
-        except InvalidResolution as error:
-            problems = {"selections": error.problems} if error.problems else error.sentence
-            raise ValidationError(problems) from error
-        except OutdatedResolution as error:
-            return _conflict_response(error)
-        return Response(ResolvedSerializer(conflict).data)
+        return _decision_response(partial(resolve, pk, by=cast("User", request.user), **form.validated_data))
 
     @extend_schema(
         request=None,
-        responses={
-            200: ResolvedSerializer,
-            (409, MEDIA_TYPE): OpenApiResponse(ConflictProblemSerializer, description="Conflict"),
-        },
+        responses=DECISION_RESPONSES,
         description="Undo how a conflict was settled. The next look gives each side its value back, if neither has "
         "changed since, and the conflict is open again; else what was lost becomes a conflict of its own.",
     )
     def undo(self, request: Request, pk: Any) -> Response:
         """Store an undo request; 409 where the conflict is not resolved, 400 where it can't be undone."""
         self._must_exist(pk)
-        try:
-            conflict = undo(pk, by=cast("User", request.user))
-        except InvalidResolution as error:
-            raise ValidationError(error.sentence) from error
-        except OutdatedResolution as error:
-            return _conflict_response(error)
-        return Response(ResolvedSerializer(conflict).data)
+        return _decision_response(partial(undo, pk, by=cast("User", request.user)))
 
     def _must_exist(self, pk: Any) -> None:
         if not self.get_queryset().filter(pk=pk).exists():
             raise NotFound(f"There is no conflict {pk}. List them at /api/v1/sync/conflicts/.")
 
 
-def _conflict_response(error: OutdatedResolution) -> Response:
-    body = {**problem_body(HTTPStatus.CONFLICT, error.code, str(error)), "current": error.current}
-    return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
+def _decision_response(decide: Callable[[], SyncConflict]) -> Response:
+    try:
+        return Response(ResolvedSerializer(decide()).data)
+    except InvalidResolution as error:
+        raise ValidationError({"selections": error.problems} if error.problems else error.sentence) from error
+    except OutdatedResolution as error:
+        body = {**problem_body(HTTPStatus.CONFLICT, error.code, str(error)), "current": error.current}
+        return Response(body, status=HTTPStatus.CONFLICT, content_type=MEDIA_TYPE)
 
 
 urlpatterns = [

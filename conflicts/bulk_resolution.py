@@ -20,9 +20,8 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import OperationalError, connection, transaction
 from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
-from conflicts import lifecycle
-from conflicts.conflict_context import default_label, deleted_record_names
-from conflicts.lifecycle import resolved_by_people, side_option
+from conflicts.conflict_context import deleted_record_names
+from conflicts.lifecycle import has_joined_another, log_admin_action, resolved_by_people, side_option
 from conflicts.messages import (
     ALREADY_REOPENED,
     APPLYING,
@@ -103,7 +102,7 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
     if conflict.kind == ConflictKind.OVERWRITTEN:
         lost = "the overwritten edit" if side == NPD else "the value that stands now"
     return [
-        f"{default_label(conflict.entity_type, key)}: {humanize.quote(winner.get(key))} everywhere; "
+        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} everywhere; "
         f"{lost} {humanize.quote(loser.get(key))} gives way."
         for key in conflict.conflict_fields
     ]
@@ -133,8 +132,7 @@ class _Plan:
         side, sent = SIDE_OF_TYPE[resolution_type], conflict.is_about_record
         self.written["about_records"] += conflict.is_about_record
         for key in () if conflict.is_about_record else conflict.conflict_fields:
-            npd, monday = conflict.npd_data.get(key), conflict.monday_data.get(key)
-            effect = effect_of(side, npd=npd, base=None, monday=monday, value=None, kind=conflict.kind)
+            effect = effect_of(side, **conflict.sides(key), base=None, value=None, kind=conflict.kind)
             self.written["npd"] += effect.npd_changes
             self.written["monday"] += effect.monday_changes
             sent = sent or effect.monday_changes
@@ -284,7 +282,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
 
 def _log_act(batch: ConflictBatch, by: AbstractBaseUser, sentence: str) -> None:
     notify_batch_worker()
-    lifecycle.log_admin_action(by, f"{sentence}: batch {batch.pk}.")
+    log_admin_action(by, f"{sentence}: batch {batch.pk}.")
 
 
 def notify_batch_worker() -> None:
@@ -295,7 +293,7 @@ def notify_batch_worker() -> None:
 # The state of each conflict of a batch: what its row keeps, and what has become of the conflict since.
 
 
-MOVING_STATUSES = (WAITING, APPLYING, UNDOING)
+MOVING_STATUSES = frozenset({WAITING, APPLYING, UNDOING})
 """States that change without a person."""
 
 UNDER_UNDO = (Outcome.UNDO_WANTED, Outcome.UNDO_REQUESTED)
@@ -331,16 +329,6 @@ def status_counts(batch: ConflictBatch) -> dict[str, int]:
     rows = with_status(batch).order_by().values_list("stands").annotate(Count("pk"))
     numbers: dict[str, int] = {str(name): number for name, number in rows}
     return {name: numbers[name] for name in STATUS_LABELS if name in numbers}
-
-
-def is_moving(batch: ConflictBatch, counted: dict[str, int]) -> bool:
-    """Whether any row of a batch is still being worked; of an unconfirmed batch none is."""
-    return batch.state != BatchState.PREPARED and any(counted.get(name) for name in MOVING_STATUSES)
-
-
-def finished_count(counted: dict[str, int]) -> int:
-    """Return how many of the confirmed rows are done; those left out or stopped don't count."""
-    return sum(number for name, number in counted.items() if name not in (*MOVING_STATUSES, LEFT_OUT))
 
 
 def entry_sentence(row: Any) -> str:
@@ -445,8 +433,8 @@ def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
     conflict = SyncConflict.objects.get(pk=row.conflict_id)
     if row.outcome == Outcome.UNDO_REQUESTED and not conflict.is_being_undone:
         entries = conflict.merge_selections.values()
-        is_done = conflict.is_open or any(lifecycle.has_joined_another(entry) for entry in entries)
-        reasons = [str(entry.get("undo") or "") for entry in entries if not lifecycle.has_joined_another(entry)]
+        is_done = conflict.is_open or any(has_joined_another(entry) for entry in entries)
+        reasons = [str(entry.get("undo") or "") for entry in entries if not has_joined_another(entry)]
         row.reason = " ".join(filter(None, dict.fromkeys(reasons)))
         row.outcome = Outcome.UNDONE if is_done else Outcome.NOT_UNDONE
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -34,78 +33,6 @@ def check_may_type(user: Any, entity_type: str) -> None:
             f"Nothing was stored: a typed value changes the {kind} itself, which your account may not. "
             "Choose one of the values shown, or ask an administrator for the permission to change it."
         )
-
-
-@dataclass(frozen=True)
-class MappedField:
-    """What a screen and a validation need to know of a field mapping."""
-
-    key: str
-    label: str
-    fields: tuple[str, ...]
-    converter: str
-    required: bool
-    options: Mapping[str, Any] = field(default_factory=dict)
-    board_id: str = ""
-
-    def converter_for(self, record: SyncedModel) -> Converter:
-        """Return the field's converter for this record."""
-        return converter_for(self.converter, self.options, self.board_id, record)
-
-
-def default_label(entity_type: str, key: str) -> str:
-    """Return the field's label as its application proposes it; no query."""
-    try:
-        specs = registry.entity(entity_type).mappings
-    except registry.UnknownEntity:
-        specs = ()
-    return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
-
-
-def mapped_fields(
-    entity_type: str, link: BoardLink | None, mappings: Sequence[FieldMapping] | None = None
-) -> dict[str, MappedField]:
-    """Return the mapped fields by key, as the board's mappings say, else as their application proposes.
-
-    `mappings` are those of the link, if they were read already.
-    """
-    rows: Sequence[FieldMapping | registry.MappingSpec]
-    if link is None:
-        rows = registry.entity(entity_type).mappings
-    else:
-        rows = mappings_of(link) if mappings is None else mappings
-    return {
-        row.key: MappedField(
-            row.key,
-            row.label,
-            tuple(row.fields),
-            row.converter,
-            row.required,
-            row.options if isinstance(row, FieldMapping) else {},
-            link.board_id if link is not None else "",
-        )
-        for row in rows
-    }
-
-
-def conflict_record(conflict: SyncConflict) -> SyncedModel | None:
-    """Return the record, or None where it was deleted or its type is no longer synced."""
-    try:
-        model = registry.entity(conflict.entity_type).model
-    except registry.UnknownEntity:
-        return None
-    return model._default_manager.filter(pk=conflict.entity_id).first()
-
-
-def conflict_record_name(conflict: SyncConflict, record: SyncedModel | None) -> str:
-    """Return the record's name; of a deleted record its last name, or words for an unknown one."""
-    return str(record) if record is not None else deleted_record_name(conflict.entity_type, conflict.entity_id)
-
-
-def deleted_record_name(entity_type: str, entity_id: UUID) -> str:
-    """Return a deleted record's last name, or words for an unknown one."""
-    names = deleted_record_names([(entity_type, entity_id)])
-    return names.get((entity_type, entity_id)) or f"a {registry.type_name(entity_type)} that is gone"
 
 
 def deleted_record_names(keys: Iterable[tuple[str, UUID]]) -> dict[tuple[str, UUID], str]:
@@ -171,9 +98,23 @@ class ConflictContext:
         return mappings_of(self.link) if self.link is not None else []
 
     @cached_property
-    def mapped(self) -> Mapping[str, MappedField]:
-        """The mapped fields by key."""
-        return mapped_fields(self.entity_type, self.link, self.mappings)
+    def mapped(self) -> Mapping[str, FieldMapping]:
+        """The mapped fields by key, as the board's mappings say, else as their application proposes."""
+        if self.link is not None:
+            return {mapping.key: mapping for mapping in self.mappings}
+        return {
+            spec.key: FieldMapping(
+                key=spec.key, label=spec.label, fields=list(spec.fields), converter=spec.converter,
+                required=spec.required, options={},
+            )
+            for spec in registry.entity(self.entity_type).mappings
+        }  # fmt: skip
+
+    def converter(self, key: str) -> Converter:
+        """Return a mapped field's converter for the record, which has to exist."""
+        assert self.record is not None
+        mapping, board_id = self.mapped[key], self.link.board_id if self.link is not None else ""
+        return converter_for(mapping.converter, mapping.options, board_id, self.record)
 
     @cached_property
     def record(self) -> SyncedModel | None:
@@ -204,8 +145,11 @@ class ConflictContext:
 
     @cached_property
     def name(self) -> str:
-        """The record's name; of a deleted one its last name."""
-        return str(self.record) if self.record is not None else deleted_record_name(self.entity_type, self.entity_id)
+        """The record's name; of a deleted one its last name, or words for an unknown one."""
+        if self.record is not None:
+            return str(self.record)
+        last_names = deleted_record_names([(self.entity_type, self.entity_id)]).values()
+        return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that is gone")
 
     @cached_property
     def ledger(self) -> SyncMetadata | None:

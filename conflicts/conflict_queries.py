@@ -13,7 +13,6 @@ from django.db.models import BooleanField, CharField, Count, F, Func, Q, QuerySe
 from django.db.models.expressions import RawSQL
 from pghistory.core import event_models
 
-from conflicts.conflict_context import MappedField
 from conflicts.models import ConflictKind, SyncConflict
 from sync import registry
 from sync.models import FieldMapping, MondayAccount, WebhookEvent
@@ -35,8 +34,8 @@ _POSITION = """
     SELECT count(*), count(*) FILTER (WHERE (detected_at, id) > (%(at)s, %(id)s)),
         coalesce(bool_or(id = %(id)s), false),
         (SELECT id FROM waiting WHERE (detected_at, id) > (%(at)s, %(id)s) ORDER BY detected_at, id LIMIT 1),
-        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE (detected_at, id) < (%(at)s, %(id)s) ORDER BY detected_at DESC, id DESC LIMIT 1),
+        (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at, id LIMIT 1),
         (SELECT id FROM waiting WHERE id <> %(id)s ORDER BY detected_at DESC, id DESC LIMIT 1)
     FROM waiting
 """
@@ -50,28 +49,13 @@ def unresolved_conflicts() -> QuerySet[SyncConflict]:
     return SyncConflict.objects.filter(resolved_at=None).exclude(BEING_APPLIED).order_by("detected_at", "id")
 
 
-@dataclass(frozen=True)
-class ConflictPosition:
-    """A conflict's place among those without a resolution: `number` of `total`, 0 for others; its neighbours.
-
-    `first` and `last` are those of all others.
-    """
-
-    number: int
-    total: int
-    following: UUID | None
-    first: UUID | None
-    preceding: UUID | None
-    last: UUID | None
-
-
-def conflict_position(conflict: SyncConflict | None) -> ConflictPosition:
-    """Return the place, oldest first; without a conflict how many there are, the first and the last."""
+def conflict_position(conflict: SyncConflict | None) -> blocked_fields.Position[UUID]:
+    """Return the place among those without a resolution, oldest first; without a conflict their number and ends."""
     at, key = (conflict.detected_at, conflict.pk) if conflict else (datetime.min.replace(tzinfo=UTC), UUID(int=0))
     with connection.cursor() as cursor:
         cursor.execute(_POSITION, {"at": at, "id": key})
         total, later, is_waiting, *neighbours = cursor.fetchone()
-    return ConflictPosition(total - later if is_waiting else 0, total, *neighbours)
+    return blocked_fields.Position(total - later if is_waiting else 0, total, *neighbours)
 
 
 def conflict_counts() -> dict[str, int]:
@@ -166,20 +150,17 @@ class FieldEditor:
     way: str = ""
 
 
-def npd_editors(conflict: SyncConflict, mapped: Mapping[str, MappedField]) -> dict[str, FieldEditor]:
+def npd_editors(conflict: SyncConflict, mapped: Mapping[str, FieldMapping]) -> dict[str, FieldEditor]:
     """The last edit of each field in conflict in NPD, as far as its history is kept; three queries."""
     try:
-        model = registry.entity(conflict.entity_type).model
+        spec = registry.entity(conflict.entity_type)
     except registry.UnknownEntity:
         return {}
-    history = latest_edits(model, [conflict.entity_id]).get(conflict.entity_id, [])
+    history = latest_edits(spec.model, [conflict.entity_id]).get(conflict.entity_id, [])
     users = users_of(history)
     found = {}
     for key in conflict.conflict_fields:
-        names = [
-            model._meta.get_field(name).attname  # type: ignore[union-attr]
-            for name in (mapped[key].fields if key in mapped else ())
-        ]
+        names = [_attname(spec, name) for name in (mapped[key].fields if key in mapped else ())]
         edit = last_edit(history, names, users)
         if edit is not None:
             found[key] = FieldEditor(edit.who, edit.at, "" if edit.who in edit.way else edit.way)

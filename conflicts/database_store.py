@@ -81,7 +81,7 @@ class DatabaseConflictStore:
                 continue
             resolution = row.stored_choice
             for key in resolution.fields:
-                history.log_rejected(row, key, resolution, reason)
+                history.log_returned(row, key, resolution, reason)
             row.choice = resolution.with_rejected(dict.fromkeys(resolution.fields, reason)).to_json()
             row.choice_problem = reason
         SyncConflict.objects.bulk_update(rejected, ["choice", "choice_problem", "merge_selections"])

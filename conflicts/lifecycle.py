@@ -9,15 +9,13 @@ from uuid import UUID
 
 import pghistory
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.auth.models import AnonymousUser
 
-from conflicts.conflict_context import conflict_record, conflict_record_name, default_label
 from conflicts.messages import JOINED_ANOTHER_CODE, OVER_BEFORE
 from conflicts.models import AUTO, ConflictKind, ResolutionType, StoredResolution, SyncConflict
 from conflicts.validation import effect_of, quote_value, selection_effect
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
 from sync.merge import Resolution
-from sync.models import Decision, SyncedModel
+from sync.models import Decision
 from sync.records.authors import MAX_ACTOR_LENGTH, log_kind_action
 
 CLOSING_NOTE = "*"
@@ -104,6 +102,16 @@ def close(conflict: SyncConflict, reason: str, now: datetime) -> None:
     conflict.resolved_at = now
 
 
+def set_field_values(conflict: SyncConflict, item_id: str, fields: Sequence[FieldConflict]) -> None:
+    """Make the conflict be about these fields, with the values that a pass found."""
+    conflict.monday_item_id = item_id
+    conflict.conflict_fields = [field.key for field in fields]
+    conflict.npd_data = {field.key: field.npd for field in fields}
+    conflict.monday_data = {field.key: field.monday for field in fields}
+    conflict.base_data = {field.key: field.base for field in fields}
+    conflict.notes = {field.key: field.reason for field in fields if field.reason}
+
+
 def restore_fields(conflict: SyncConflict, keys: list[str]) -> None:
     """Make the conflict be about these fields, with the values that are kept of them."""
     entries = {key: conflict.merge_selections[key] for key in keys}
@@ -134,7 +142,7 @@ class ResolutionHistory:
         """Log a person's resolution; nothing is written yet."""
         for key, selection in resolution.fields.items():
             base, effect = conflict.base_data.get(key), selection_effect(conflict, key, selection)
-            sentence = f"Chose {quote_value(effect.value)} for {_label(conflict, key)}: {effect.where}."
+            sentence = f"Chose {quote_value(effect.value)} for {conflict.label(key)}: {effect.where}."
             values = {"npd": selection.npd, "base": base, "monday": selection.monday, "choose": selection.choose}
             self._add(conflict, key, "conflict_chosen", sentence, values=values, actor=resolution.by)
 
@@ -178,13 +186,13 @@ class ResolutionHistory:
             value=result,
             kind=conflict.kind,
         )
-        sentence = f"Settled {_label(conflict, key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
+        sentence = f"Settled {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:
         """Log a field that is no longer edited on the side that was not deleted."""
         sentence = (
-            f"{_label(conflict, field.key)} is not among the edited fields any more."
+            f"{conflict.label(field.key)} is not among the edited fields any more."
             f" NPD had {quote_value(field.npd)}, Monday had {quote_value(field.monday)}."
         )
         values = {"npd": field.npd, "base": field.base, "monday": field.monday}
@@ -193,7 +201,7 @@ class ResolutionHistory:
     def log_second_lost_update(self, conflict: SyncConflict, first: FieldConflict, second: FieldConflict) -> None:
         """Log that a second edit of a field was overwritten before the first was resolved."""
         sentence = (
-            f"Of {_label(conflict, first.key)} another edit was overwritten: {quote_value(second.monday)}. "
+            f"Of {conflict.label(first.key)} another edit was overwritten: {quote_value(second.monday)}. "
             f"The one before it, {quote_value(first.monday)}, stays in this history."
         )
         values = {"npd": first.npd, "monday": first.monday, "second": second.monday}
@@ -203,42 +211,42 @@ class ResolutionHistory:
         """Log a field that left its conflict by itself."""
         entry = conflict.merge_selections[key]
         sentence = (
-            f"The conflict on {_label(conflict, key)} is over{': ' + reason if reason else '.'}"
+            f"The conflict on {conflict.label(key)} is over{': ' + reason if reason else '.'}"
             f" NPD had {quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
         )
         self._add(conflict, key, "conflict_over", sentence, values=entry)
 
-    def log_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log a resolution that could not be applied."""
-        self._add_returned(conflict, key, resolution, f"was handed back: {reason}")
-
-    def log_unneeded(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log a resolution that was not needed: the conflict was over before."""
-        self._add_returned(conflict, key, resolution, f"was not carried out: {reason}")
+    def log_returned(
+        self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str, *, is_over: bool = False
+    ) -> None:
+        """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
+        of, selection = ("" if key == RECORD_KEY else f" for {conflict.label(key)}"), resolution.fields[key]
+        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
+        how = "was not carried out" if is_over else "was handed back"
+        sentence = f"{resolution.by}'s choice{of} {how}: {reason}"
+        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
         """Log an undo request; nothing is written yet."""
         for key, selection in resolution.fields.items():
-            sentence = f"Asked to undo how {_label(conflict, key)} was settled."
+            sentence = f"Asked to undo how {conflict.label(key)} was settled."
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             self._add(conflict, key, "conflict_undo", sentence, values=values, actor=resolution.by)
 
-    def log_undone(self, conflict: SyncConflict, key: str, resolution: StoredResolution) -> None:
-        """Log an undone resolution: each side has its earlier value again, and the conflict is open again."""
-        selection = resolution.fields[key]
+    def log_undo_result(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
+        """Log an undone resolution, or with a reason one that could not be undone: the sides stay as they are."""
+        label, selection = conflict.label(key), resolution.fields[key]
+        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
+        if reason:
+            sentence = f"How {label} was settled was not undone, as {resolution.by} asked: {reason}"
+            self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
+            return
+        # Each side has its earlier value again, and the conflict is open again.
         sentence = (
-            f"Undid how {_label(conflict, key)} was settled, as {resolution.by} asked. It is in conflict again: "
+            f"Undid how {label} was settled, as {resolution.by} asked. It is in conflict again: "
             f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
         )
-        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
         self._add(conflict, key, "undo", sentence, values=values)
-
-    def log_undo_rejected(self, conflict: SyncConflict, key: str, resolution: StoredResolution, reason: str) -> None:
-        """Log an undo that could not be done; the sides stay as they are."""
-        sentence = f"How {_label(conflict, key)} was settled was not undone, as {resolution.by} asked: {reason}"
-        selection = resolution.fields[key]
-        values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
-        self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
 
     def save(self) -> None:
         """Write the collected lines, with the pass that they belong to, if one is running."""
@@ -247,13 +255,6 @@ class ResolutionHistory:
         for line in self.lines:
             line.batch_id = batch_id
         Decision.objects.bulk_create(self.lines)
-
-    def _add_returned(self, conflict: SyncConflict, key: str, resolution: StoredResolution, how: str) -> None:
-        of = "" if key == RECORD_KEY else f" for {_label(conflict, key)}"
-        selection = resolution.fields[key]
-        values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
-        sentence = f"{resolution.by}'s choice{of} {how}"
-        self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def _add(
         self, conflict: SyncConflict, key: str, kind: str, sentence: str, *, values: dict[str, Any], actor: str = ""
@@ -272,10 +273,6 @@ class ResolutionHistory:
         )
 
 
-def _label(conflict: SyncConflict, key: str) -> str:
-    return default_label(conflict.entity_type, key)
-
-
 # What people did with conflicts, as lines of the admin's log.
 
 
@@ -283,17 +280,10 @@ MANY_CONFLICTS = "Conflicts"
 
 
 def log_admin_action(
-    user: AbstractBaseUser | AnonymousUser, sentence: str, conflict: SyncConflict | None = None, name: str = ""
+    user: AbstractBaseUser, sentence: str, conflict: SyncConflict | None = None, name: str = MANY_CONFLICTS
 ) -> None:
     """Log what somebody did, by page or API: with one conflict of the record `name`, or with many."""
-    log_kind_action(user, SyncConflict, sentence, key=conflict.pk if conflict else None, name=name or MANY_CONFLICTS)
-
-
-def log_conflict_action(
-    user: AbstractBaseUser, sentence: str, conflict: SyncConflict, record: SyncedModel | None = None
-) -> None:
-    """Log what somebody did with one conflict, under its record's name; `record` if it was read already."""
-    log_admin_action(user, sentence, conflict, conflict_record_name(conflict, record or conflict_record(conflict)))
+    log_kind_action(user, SyncConflict, sentence, key=conflict.pk if conflict else None, name=name)
 
 
 # A conflict about the record itself, of a delete or an identity: its options, and how it follows a report.
@@ -318,14 +308,8 @@ def side_option(conflict: SyncConflict, side: str) -> Option | None:
 
 def set_record_values(conflict: SyncConflict, report: ConflictReport) -> None:
     """Store what the pass reported of the record, and the edited fields of a delete."""
-    fields = list(report.fields)
-    conflict.monday_item_id = report.monday_item_id
     conflict.about = dict(report.data)
-    conflict.conflict_fields = [field.key for field in fields]
-    conflict.npd_data = {field.key: field.npd for field in fields}
-    conflict.monday_data = {field.key: field.monday for field in fields}
-    conflict.base_data = {field.key: field.base for field in fields}
-    conflict.notes = {field.key: field.reason for field in fields if field.reason}
+    set_field_values(conflict, report.monday_item_id, report.fields)
     if conflict.kind == ConflictKind.IDENTITY:
         conflict.npd_data = dict(report.data)
 
@@ -343,12 +327,12 @@ def update_record_conflict(
         history.log_record_applied(conflict, str(report.applied[RECORD_KEY] or ""))
         resolution = resolution.without({RECORD_KEY})
     if RECORD_KEY in resolution.fields and RECORD_KEY in report.rejected:
-        history.log_rejected(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
+        history.log_returned(conflict, RECORD_KEY, resolution, report.rejected[RECORD_KEY])
         resolution = resolution.with_rejected({RECORD_KEY: report.rejected[RECORD_KEY]})
     if has_ended:
         if RECORD_KEY in resolution.fields:
             reason = report.closing_reason or OVER_BEFORE
-            history.log_unneeded(conflict, RECORD_KEY, resolution, reason)
+            history.log_returned(conflict, RECORD_KEY, resolution, reason, is_over=True)
         if not resolved_by_people(conflict):
             history.log_record_ended(conflict, report.closing_reason)
         close(conflict, report.closing_reason, now)
@@ -362,9 +346,6 @@ def update_record_conflict(
 
 
 # How one conflict follows one report. Changes the given instance only; reads and writes nothing.
-
-
-RECORD_KINDS = (ConflictKind.DELETE, ConflictKind.IDENTITY)
 
 
 def reports_end(report: ConflictReport) -> bool:
@@ -396,10 +377,10 @@ def new_conflict(report: ConflictReport, conflict_id: UUID) -> SyncConflict:
         choice=None,
         choice_problem="",
     )
-    if report.kind in RECORD_KINDS:
+    if conflict.is_about_record:
         set_record_values(conflict, report)
     else:
-        _set_field_values(conflict, report.monday_item_id, [*report.fields, *_undecided_fields(conflict, report)])
+        set_field_values(conflict, report.monday_item_id, [*report.fields, *_undecided_fields(conflict, report)])
     return conflict
 
 
@@ -420,11 +401,11 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         why = report.ended.get(key, report.closing_reason)
         history.log_ended(conflict, key, why)
         if key in resolution.fields:
-            history.log_unneeded(conflict, key, resolution, why or OVER_BEFORE)
+            history.log_returned(conflict, key, resolution, why or OVER_BEFORE, is_over=True)
     resolution = resolution.restricted_to(set(remaining))
     rejected = {key: reason for key, reason in report.rejected.items() if key in resolution.fields}
     for key, reason in rejected.items():
-        history.log_rejected(conflict, key, resolution, reason)
+        history.log_returned(conflict, key, resolution, reason)
     resolution = resolution.with_rejected(rejected)
     if not remaining:
         close(conflict, report.closing_reason, now)
@@ -434,7 +415,7 @@ def update_conflict(conflict: SyncConflict, report: ConflictReport, now: datetim
         first = field_conflict(conflict, field.key)
         if field.key in conflict.conflict_fields and field.monday != first.monday:
             history.log_second_lost_update(conflict, first, field)
-    _set_field_values(conflict, report.monday_item_id, list(remaining.values()))
+    set_field_values(conflict, report.monday_item_id, list(remaining.values()))
     conflict.choice = resolution.to_json()
     conflict.choice_problem = "\n".join(dict.fromkeys(resolution.reasons.values()))
 
@@ -454,12 +435,3 @@ def _remaining_fields(conflict: SyncConflict, report: ConflictReport, applied: l
 
 def _undecided_fields(conflict: SyncConflict, report: ConflictReport) -> list[FieldConflict]:
     return [field_conflict(conflict, key) for key in report.undecided]
-
-
-def _set_field_values(conflict: SyncConflict, item_id: str, fields: list[FieldConflict]) -> None:
-    conflict.monday_item_id = item_id
-    conflict.conflict_fields = [field.key for field in fields]
-    conflict.npd_data = {field.key: field.npd for field in fields}
-    conflict.monday_data = {field.key: field.monday for field in fields}
-    conflict.base_data = {field.key: field.base for field in fields}
-    conflict.notes = {field.key: field.reason for field in fields if field.reason}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from django.contrib.postgres.functions import RandomUUID
 from django.db import models
 from django.db.models import Q
 
+from sync import registry
 from sync.clock import SyncNow
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
@@ -203,6 +204,15 @@ class DismissedSuggestion(models.Model):
 EMPTY_OBJECT = models.Value({}, models.JSONField())
 
 
+def default_label(entity_type: str, key: str) -> str:
+    """Return the field's label as its application proposes it; no query."""
+    try:
+        specs = registry.entity(entity_type).mappings
+    except registry.UnknownEntity:
+        specs = ()
+    return next((spec.label for spec in specs if spec.key == key), key.replace("_", " ").capitalize())
+
+
 class ConflictKind(models.TextChoices):
     """What kind of conflict it is."""
 
@@ -318,6 +328,18 @@ class SyncConflict(models.Model):
     def is_about_record(self) -> bool:
         """Whether one of several options is chosen for the whole record, and no values of fields."""
         return self.kind in (ConflictKind.DELETE, ConflictKind.IDENTITY)
+
+    def label(self, key: str) -> str:
+        """Return a field's label; no query."""
+        return default_label(self.entity_type, key)
+
+    def labels(self, keys: Iterable[str]) -> str:
+        """Return the labels of these fields, as one text."""
+        return ", ".join(self.label(key) for key in keys)
+
+    def sides(self, key: str) -> dict[str, str | None]:
+        """Return what both sides have in a field, by side."""
+        return {NPD: self.npd_data.get(key), MONDAY: self.monday_data.get(key)}
 
     @property
     def what(self) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from conflicts import conflict_queries
-from conflicts.conflict_context import ConflictContext, MappedField, default_label
+from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import FieldEditor
 from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, resolved_by_people
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
@@ -18,7 +18,7 @@ from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quo
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
-from sync.models import SyncedModel
+from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.field_values import FieldDisplay
 from sync.records import availability
 from sync.registry import record_url, type_name
@@ -80,7 +80,7 @@ def conflict_progress(
     if state == SETTLED:
         return Progress(state, _resolved_sentence(conflict), is_undoable=True)
     if state == UNDOING:
-        keys = _labels(conflict, list(conflict.stored_choice.fields))
+        keys = conflict.labels(conflict.stored_choice.fields)
         return Progress(
             state,
             f"Being undone: {keys}. The next look checks that neither side has changed since.",
@@ -94,7 +94,7 @@ def conflict_progress(
         return Progress(state, " ".join(filter(None, sentences)))
     if conflict.is_about_record:
         return Progress(state, f"Still open: {conflict.what}")
-    still_open = f"Still open: {_labels(conflict, conflict.conflict_fields)}."
+    still_open = f"Still open: {conflict.labels(conflict.conflict_fields)}."
     return Progress(state, f"{_applied_sentence(conflict)} {still_open}" if state == PARTLY else still_open)
 
 
@@ -110,13 +110,13 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
 def _resolved_sentence(conflict: SyncConflict) -> str:
     note = str(conflict.notes.get(CLOSING_NOTE, ""))
     by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
-    ended = f"{_labels(conflict, by_itself)}: over by itself." if by_itself else ""
+    ended = f"{conflict.labels(by_itself)}: over by itself." if by_itself else ""
     if not conflict.merge_selections:
         ended = "It is over by itself."
     elif not by_itself:
         note = ""  # it would repeat that everything was resolved
     reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
-    not_undone = [f"Undo of {_labels(conflict, [key])}: {reason}" for key, reason in reasons.items()]
+    not_undone = [f"Undo of {conflict.label(key)}: {reason}" for key, reason in reasons.items()]
     return " ".join(filter(None, [_applied_sentence(conflict), ended, note, *not_undone]))
 
 
@@ -133,7 +133,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         result = conflict.resolved_data.get(key)
         sides = {side: entry[side] for side in ("npd", "base", "monday")}
         effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
-        phrases.append(f"{_labels(conflict, [key])} is {quote_value(result)}, {effect.written}")
+        phrases.append(f"{conflict.label(key)} is {quote_value(result)}, {effect.written}")
     return f"Settled: {'; '.join(phrases)}." if phrases else ""
 
 
@@ -143,14 +143,10 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
         option = find_option(offered_options(conflict), selection.choose, selection.value or "")
         return f"“{option.label}”. {option.effect}" if option else f"{selection.choose}."
     phrases = [
-        f"{_labels(conflict, [key])} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
+        f"{conflict.label(key)} becomes {quote_value(selection_effect(conflict, key, selection).value)}"
         for key, selection in conflict.stored_choice.fields.items()
     ]
     return f"{'; '.join(phrases)}."
-
-
-def _labels(conflict: SyncConflict, keys: list[str]) -> str:
-    return ", ".join(default_label(conflict.entity_type, key) for key in keys)
 
 
 # A conflict prepared for its screen: a row per field, and what the other fields have.
@@ -295,9 +291,21 @@ def _marked_parts(value: str | None, base: str | None, other: str | None) -> lis
     return marked if any(part.marked for part in marked) else diff_parts(value, other)
 
 
-def has_lines(*values: str | None) -> bool:
-    """Whether a value needs an input of several lines."""
-    return any("\n" in (value or "") for value in values)
+def new_row(
+    key: str,
+    label: str,
+    selection: Resolution,
+    *,
+    npd: str | None,
+    monday: str | None,
+    base: str | None = None,
+    converter: str = "",
+    **more: Any,
+) -> FieldRow:
+    """Return a field's row with what was chosen in it; a value of several lines gets an input of several lines."""
+    long = converter == "long_text" or any("\n" in (value or "") for value in (npd, base, monday))
+    value = selection.value or "" if selection.choose == CUSTOM else ""
+    return FieldRow(key, label, npd, base, monday, long=long, pick=selection.choose, value=value, **more)
 
 
 @dataclass(frozen=True)
@@ -346,19 +354,16 @@ def name_editors(rows: Sequence[FieldRow], conflict: SyncConflict, context: Conf
         row.npd_by, row.monday_by = in_npd.get(row.key), on_monday.get(row.key)
 
 
-def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, MappedField], selection: Resolution) -> FieldRow:
+def _row(conflict: SyncConflict, key: str, mapped: Mapping[str, FieldMapping], selection: Resolution) -> FieldRow:
     known = mapped.get(key)
-    npd, base, monday = (data.get(key) for data in (conflict.npd_data, conflict.base_data, conflict.monday_data))
-    return FieldRow(
+    return new_row(
         key,
-        known.label if known else default_label(conflict.entity_type, key),
-        npd=npd,
-        base=base,
-        monday=monday,
-        long=has_lines(npd, base, monday) or bool(known and known.converter == "long_text"),
+        known.label if known else conflict.label(key),
+        selection,
+        **conflict.sides(key),
+        base=conflict.base_data.get(key),
+        converter=known.converter if known else "",
         note=conflict.notes.get(key, ""),
-        pick=selection.choose,
-        value=selection.value or "" if selection.choose == CUSTOM else "",
         kind=conflict.kind,
     )
 
@@ -402,7 +407,7 @@ def closed_fields(conflict: SyncConflict, form: SubmittedForm | None) -> list[st
     """Labels of fields that the person saw in conflict and that have left it since."""
     seen = form.seen if form else {}
     closed = [key for key in seen if key not in conflict.conflict_fields and key != RECORD_KEY]
-    return [default_label(conflict.entity_type, key) for key in closed]
+    return [conflict.label(key) for key in closed]
 
 
 def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[str]:
@@ -432,16 +437,6 @@ def _problem_fields(context: ConflictContext) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class ScreenOption:
-    """One option on the screen; `name` is what the form sends."""
-
-    name: str
-    label: str
-    effect: str
-    chosen: bool
-
-
-@dataclass(frozen=True)
 class CandidateColumn:
     """One record or item among those that could be the same."""
 
@@ -452,95 +447,78 @@ class CandidateColumn:
     values: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ComparisonLine:
-    """One field of all columns; each cell with whether it differs from the first column."""
-
-    label: str
-    cells: Sequence[tuple[str, bool]]
-
-
-def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None = None) -> list[ScreenOption]:
-    """The options; what was posted, chosen, or handed back by a pass stays chosen."""
+def screen_options(conflict: SyncConflict, form: Mapping[str, Resolution] | None = None) -> list[dict[str, Any]]:
+    """The options, each with the `name` that the form sends; what was posted, chosen, or handed back stays chosen."""
     resolution = conflict.stored_choice
     chosen = form if form is not None else {**resolution.handed_back, **resolution.fields}
     selection = chosen.get(RECORD_KEY, Resolution(""))
     wanted = selection.choose, selection.value or ""
     return [
-        ScreenOption(
-            f"{one.choose} {one.value}".strip(), one.label, one.effect, chosen=(one.choose, one.value) == wanted
-        )
+        {
+            "name": f"{one.choose} {one.value}".strip(),
+            "label": one.label,
+            "effect": one.effect,
+            "chosen": (one.choose, one.value) == wanted,
+        }
         for one in offered_options(conflict)
     ]
 
 
 def seen_values(conflict: SyncConflict) -> list[tuple[str, str]]:
     """What the screen shows, as it travels with the form: a name and JSON."""
-    values = {key: [conflict.npd_data.get(key), conflict.monday_data.get(key)] for key in conflict.conflict_fields}
+    values = {key: list(conflict.sides(key).values()) for key in conflict.conflict_fields}
     return [(key, json.dumps(pair)) for key, pair in (values | {RECORD_KEY: [conflict.what, None]}).items()]
 
 
 def candidate_columns(conflict: SyncConflict, context: ConflictContext) -> list[CandidateColumn]:
-    """The record (or the item) in question, and beside it every possible duplicate."""
+    """The record (or the item) in question, and beside it every possible duplicate; those in NPD by one query."""
     candidates = conflict.about.get("candidates") or []
     if conflict.kind != ConflictKind.IDENTITY or not candidates:
         return []
-    keys = {_as_uuid(str(one.get("id", ""))) for one in candidates}
-    builder = _ColumnBuilder(conflict, context, [key for key in keys if key])
-    asks_of_item = bool(conflict.about.get("item")) or conflict.entity_id in keys
-    first = builder.item_in_question() if asks_of_item else builder.record_in_question()
-    return [*first, *(builder.candidate(one) for one in candidates)]
+    keys = {key for one in candidates if (key := _record_id(one))}
+    records = context.records(keys) if keys else {}
+    in_npd = [*records.values(), *([context.record] if context.record else [])]
+    display = FieldDisplay(context.link, context.mappings, in_npd) if context.link else None
+
+    def of_record(record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
+        values = {one.key: display.sides(record, one, None)[0] for one in context.mappings} if display else {}
+        return CandidateColumn(str(record), where, record_url(conflict.entity_type, record.pk), note, values)
+
+    def of_candidate(one: Mapping[str, Any]) -> CandidateColumn:
+        key, values = _record_id(one), one.get("values") or {}
+        note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
+        if key in records:
+            return of_record(records[key], "In NPD", note)
+        label = str(one.get("label") or one.get("id"))
+        if key:
+            return CandidateColumn(label, "In NPD", note=note, values=values)
+        note = "Belongs to another record already." if note else ""
+        return CandidateColumn(label, "On Monday", context.item_url(str(one.get("id") or "")), note, values)
+
+    found = [of_candidate(one) for one in candidates]
+    if conflict.about.get("item") or conflict.entity_id in keys:
+        item = conflict.about.get("item") or {"id": conflict.monday_item_id}
+        title, url = item.get("label") or f"Item {item['id']}", context.item_url(str(item["id"]))
+        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {}), *found]
+    if context.record is None:
+        return found
+    return [of_record(context.record, f"This {type_name(conflict.entity_type)} in NPD"), *found]
 
 
-def comparison_lines(context: ConflictContext, columns: Sequence[CandidateColumn]) -> list[ComparisonLine]:
-    """The fields in which any column has a value, in the order of the mappings."""
+def comparison_lines(
+    context: ConflictContext, columns: Sequence[CandidateColumn]
+) -> list[tuple[str, list[tuple[str, bool]]]]:
+    """The fields in which any column has a value, each cell with whether it differs from the first column."""
     lines = []
     for key, known in context.mapped.items():
         texts = [column.values.get(key, "") for column in columns]
         if any(texts):
-            lines.append(ComparisonLine(known.label, [(text, text != texts[0]) for text in texts]))
+            lines.append((known.label, [(text, text != texts[0]) for text in texts]))
     return lines
 
 
-class _ColumnBuilder:
-    """Makes the columns of one conflict; its possible duplicates in NPD are read with one query."""
-
-    def __init__(self, conflict: SyncConflict, context: ConflictContext, keys: Sequence[UUID]) -> None:
-        self.conflict, self.around = conflict, context
-        self.records = context.records(keys) if keys else {}
-        records = [*self.records.values(), *([context.record] if context.record else [])]
-        self.display = FieldDisplay(context.link, context.mappings, records) if context.link else None
-
-    def record_in_question(self) -> list[CandidateColumn]:
-        record = self.around.record
-        where = f"This {type_name(self.conflict.entity_type)} in NPD"
-        return [self._of_record(record, where)] if record else []
-
-    def item_in_question(self) -> list[CandidateColumn]:
-        item = self.conflict.about.get("item") or {"id": self.conflict.monday_item_id, "label": ""}
-        title, url = item.get("label") or f"Item {item['id']}", self.around.item_url(str(item["id"]))
-        return [CandidateColumn(title, "The item on Monday", url, values=item.get("values") or {})]
-
-    def candidate(self, one: Mapping[str, Any]) -> CandidateColumn:
-        key = _as_uuid(str(one.get("id", "")))
-        record = self.records.get(key) if key else None
-        link_note = f"Has the item {one['linked_to']} already." if one.get("linked_to") else ""
-        if record is not None:
-            return self._of_record(record, "In NPD", link_note)
-        label, where = str(one.get("label") or one.get("id")), "In NPD" if key else "On Monday"
-        url = "" if key else self.around.item_url(str(one.get("id") or ""))
-        note = "Belongs to another record already." if link_note and not key else link_note
-        return CandidateColumn(label, where, url, note, one.get("values") or {})
-
-    def _of_record(self, record: SyncedModel, where: str, note: str = "") -> CandidateColumn:
-        url, values = record_url(self.conflict.entity_type, record.pk), {}
-        if self.display is not None:
-            values = {one.key: self.display.sides(record, one, None)[0] for one in self.around.mappings}
-        return CandidateColumn(str(record), where, url, note, values)
-
-
-def _as_uuid(text: str) -> UUID | None:
+def _record_id(candidate: Mapping[str, Any]) -> UUID | None:
     try:
-        return UUID(text)
+        return UUID(str(candidate.get("id", "")))
     except ValueError:
-        return None
+        return None  # an item of the board

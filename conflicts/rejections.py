@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 from uuid import UUID
 
@@ -22,28 +22,19 @@ from conflicts.presenter import (
     FieldRow,
     Progress,
     SubmittedForm,
-    has_lines,
     mark_changes,
+    new_row,
 )
-from conflicts.validation import (
-    InvalidResolution,
-    NotOpen,
-    Sides,
-    StaleResolution,
-    quote_value,
-    same_text,
-    text_problem,
-)
+from conflicts.resolution import request_pass
+from conflicts.validation import InvalidResolution, NotOpen, Sides, StaleResolution, is_same, quote_value, text_problem
 from sync import registry
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus
+from sync.choices import Cause, QueueDirection, QueueStatus
 from sync.clock import sync_now
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.kernel.action_errors import ActionError
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
 from sync.reconcile.field_plan import AS_SENT
 from sync.reconcile.field_values import (
     NOT_KNOWN,
@@ -77,19 +68,13 @@ class RejectionCase:
         if not any(spec.entity_type == entity_type for spec in registry.entities()):
             return None
         rejection = cls(ConflictContext(entity_type, entity_id, mappings), key)
-        is_mapped = rejection.context.link is not None and rejection.mapping is not None
+        is_mapped = rejection.context.link is not None and key in rejection.context.mapped
         return rejection if is_mapped and rejection.context.record is not None else None
-
-    @cached_property
-    def mapping(self) -> FieldMapping | None:
-        """The field's mapping."""
-        return next((one for one in self.context.mappings if one.key == self.key), None)
 
     @property
     def field(self) -> FieldMapping:
         """The field's mapping, which every rejection has."""
-        assert self.mapping is not None
-        return self.mapping
+        return self.context.mapped[self.key]
 
     @property
     def record(self) -> SyncedModel:
@@ -170,6 +155,11 @@ class RejectionCase:
         except UnknownValue:
             return NOT_KNOWN
 
+    @property
+    def sides(self) -> dict[str, str | None]:
+        """What both sides have, by side."""
+        return {NPD: self.npd, MONDAY: self.monday}
+
     def raw_from_monday(self) -> dict[str, Any]:
         """The raw values that NPD would hold with Monday's value; raises ActionError."""
         if not self.record.monday_id:
@@ -206,7 +196,7 @@ class RejectionCase:
             raise ActionError("The text holds a NUL character, which neither side keeps. Type it again without.")
         if not text.strip() and self.field.required:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
-        if problem := text_problem(self.context.mapped[self.key], self.record, text):
+        if problem := text_problem(self.context, self.key, text):
             raise ActionError(problem)
         return clean_values(self.record, parse_input(self.converter, self.record, self.field.fields, text))
 
@@ -261,16 +251,13 @@ def _is_pending(decision: Decision, rejection: RejectionCase) -> bool:
 def rejected_row(rejection: RejectionCase, form: SubmittedForm | None = None, problem: str = "") -> FieldRow:
     """The row; what was posted stays chosen, and what changed meanwhile is marked."""
     selection = form.chosen.get(rejection.key, Resolution("")) if form else Resolution("")
-    row = FieldRow(
+    row = new_row(
         rejection.key,
         rejection.field.label,
-        rejection.npd,
-        None,
-        rejection.monday,
+        selection,
+        **rejection.sides,
+        converter=rejection.field.converter,
         kind=REJECTED,
-        long=has_lines(rejection.npd, rejection.monday) or rejection.field.converter == "long_text",
-        pick=selection.choose,
-        value=selection.value or "",
         problem=problem,
         monday_problem=rejection.monday_problem(),
     )
@@ -301,14 +288,12 @@ def answer_rejection(field_key: FieldRef, *, by: User, choose: str, value: str, 
     with pghistory.context(user=by.pk), transaction.atomic():
         rejection = _lock_rejection(field_key)
         _check_open(rejection)
-        now = {"npd": rejection.npd, "monday": rejection.monday}
-        if not all(same_text(seen.get(side), value) for side, value in now.items()):
-            message = "changed while you were deciding. Look at the values of now, then choose again."
-            raise StaleResolution(f"{rejection.field.label} {message}", {rejection.key: now})
+        if not is_same(seen, rejection.sides):
+            raise StaleResolution.of(rejection.field.label, {rejection.key: rejection.sides})
         decision = _keep_different(rejection, by) if choose == NPD else _write(rejection, by, choose, value)
         log_action(by, rejection.record, decision.sentence)
         # Who keeps one value different asks for nothing to be sent: other rejections stay as they are.
-        _request_pass(field_key, Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
+        request_pass(*field_key[:2], cause=Cause.DEPENDENCY if choose == NPD else Cause.PERSON)
     return decision
 
 
@@ -341,7 +326,7 @@ def _reopen(decision: Decision, by: User) -> str:
         _save_decision(rejection, by, sentence, {"choose": "asked again"}, undoes=decision.pk)
         log_action(by, rejection.record, sentence)
         # The rejected value isn't sent again by this: the pass only updates the record's state.
-        _request_pass(field_key, Cause.DEPENDENCY)
+        request_pass(*field_key[:2], cause=Cause.DEPENDENCY)
     return sentence
 
 
@@ -368,7 +353,7 @@ def _lock_rejection(field_key: FieldRef) -> RejectionCase:
 
 def _check_open(rejection: RejectionCase) -> None:
     field, name = rejection.field.label, rejection.record
-    current = {rejection.key: {"npd": rejection.npd, "monday": rejection.monday}}
+    current = {rejection.key: rejection.sides}
     if rejection.kept_by:
         who = rejection.kept_by.get("who", "")
         raise NotOpen(f"{who} has left {field} of {name} in NPD already. Undo that first.", current)
@@ -448,12 +433,6 @@ def _save_decision(
         cause={"by": actor_label(by), "causes": ["person"]},
         undoes=undoes,
     )
-
-
-def _request_pass(field_key: FieldRef, cause: Cause) -> None:
-    entity_type, entity_id, _key = field_key
-    enqueue_many(entity_type, [entity_id], cause=cause, priority=Priority.PERSON)
-    transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)
 
 
 def last_answer(entity_type: str, entity_id: UUID, key: str) -> Decision | None:

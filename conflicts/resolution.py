@@ -10,16 +10,8 @@ from uuid import UUID
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from conflicts import lifecycle
-from conflicts.conflict_context import (
-    ConflictContext,
-    check_may_type,
-    conflict_record,
-    conflict_record_name,
-    default_label,
-    mapped_fields,
-)
-from conflicts.lifecycle import ResolutionHistory, find_option, offered_options, side_option
+from conflicts.conflict_context import ConflictContext, check_may_type
+from conflicts.lifecycle import ResolutionHistory, find_option, log_admin_action, offered_options, side_option
 from conflicts.models import (
     BASE,
     CHOICES,
@@ -37,18 +29,16 @@ from conflicts.validation import (
     Sides,
     StaleResolution,
     fields_with_base,
+    is_same,
     normalize_text,
-    same_text,
     selection_problem,
 )
 from sync.choices import Cause, Priority
 from sync.clock import sync_now
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
-from sync.models import SyncedModel
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
-from sync.registry import link_of
 
 Selections = Mapping[str, Mapping[str, Any]]
 SeenValues = Mapping[str, Sides]
@@ -58,36 +48,28 @@ SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.v
 
 def current_values(conflict: SyncConflict) -> dict[str, Sides]:
     """The present values of every field in conflict; of a conflict about the record, what happened."""
-    values: dict[str, Sides] = {
-        key: {"npd": conflict.npd_data.get(key), "monday": conflict.monday_data.get(key)}
-        for key in conflict.conflict_fields
-    }
+    values: dict[str, Sides] = {key: conflict.sides(key) for key in conflict.conflict_fields}
     return values | ({RECORD_KEY: {"npd": conflict.what, "monday": None}} if conflict.is_about_record else {})
 
 
 def stale_resolution(conflict: SyncConflict, keys: list[str]) -> StaleResolution:
     """Return the error that carries the present values."""
-    labels = ", ".join("What happened" if key == RECORD_KEY else _label(conflict, key) for key in keys)
-    return StaleResolution(
-        f"{labels} changed while you were deciding. Look at the values of now, then choose again.",
-        current_values(conflict),
-    )
+    labels = ", ".join("What happened" if key == RECORD_KEY else conflict.label(key) for key in keys)
+    return StaleResolution.of(labels, current_values(conflict))
 
 
 def _is_fresh(conflict: SyncConflict, key: str, seen: SeenValues) -> bool:
     """Whether the stored values of a field in conflict are those that were seen."""
-    now = current_values(conflict).get(key)
-    if key not in seen or now is None:
-        return False
-    return all(same_text(seen[key].get(side), now[side]) for side in ("npd", "monday"))
+    now = current_values(conflict)
+    return key in seen and key in now and is_same(seen[key], now[key])
 
 
 def _field_selections(
-    conflict: SyncConflict, record: SyncedModel, resolution_type: str, selections: Selections, seen: SeenValues
+    conflict: SyncConflict, context: ConflictContext, resolution_type: str, selections: Selections, seen: SeenValues
 ) -> dict[str, Resolution]:
     """Return the choice of each field; raises StaleResolution or InvalidResolution."""
     # A field that has left the conflict makes the request stale, not invalid.
-    known = {*conflict.conflict_fields, *mapped_fields(conflict.entity_type, link_of(conflict.entity_type))}
+    known = {*conflict.conflict_fields, *context.mapped}
     if unknown := sorted({*selections, *seen} - known):
         fields = ", ".join(conflict.conflict_fields)
         problems = {key: f"There is no field “{key}” in this conflict. Its fields: {fields}." for key in unknown}
@@ -104,8 +86,8 @@ def _field_selections(
         key: Resolution(
             choose=one["choose"],
             value=normalize_text(one.get("value")) if one["choose"] == CUSTOM else None,
-            npd=conflict.npd_data.get(key),
-            monday=conflict.monday_data.get(key),
+            npd=conflict.sides(key)[NPD],
+            monday=conflict.sides(key)[MONDAY],
         )
         for key, one in wanted.items()
     }
@@ -113,20 +95,20 @@ def _field_selections(
     if changed := [key for key in sorted(checked) if not _is_fresh(conflict, key, seen)]:
         raise stale_resolution(conflict, changed)
     takes_base = any(one.choose == BASE for one in chosen.values())
-    with_base = fields_with_base(conflict, ConflictContext.of(conflict)) if takes_base else set()
+    with_base = fields_with_base(conflict, context) if takes_base else set()
     problems = {}
     for key, one in chosen.items():
         if one.choose == BASE and key not in with_base:
             problems[key] = (
-                f"{_label(conflict, key)}: choose what stands now (npd), the overwritten value (monday), or type one "
+                f"{conflict.label(key)}: choose what stands now (npd), the overwritten value (monday), or type one "
                 "(custom)."
                 if conflict.kind == ConflictKind.OVERWRITTEN
-                else f"{_label(conflict, key)}: both sides never agreed on a value, so there is none to go back to."
+                else f"{conflict.label(key)}: both sides never agreed on a value, so there is none to go back to."
             )
         else:
-            problems[key] = selection_problem(conflict, record, key, one)
+            problems[key] = selection_problem(conflict, context, key, one)
     if problems := _only_problems(problems):
-        raise InvalidResolution(f"Nothing was stored for {record}.", problems)
+        raise InvalidResolution(f"Nothing was stored for {context.name}.", problems)
     return chosen
 
 
@@ -135,7 +117,7 @@ def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
 
 
 def _form_problem(conflict: SyncConflict, key: str, selection: Mapping[str, Any], seen: SeenValues) -> str:
-    label, choose, value = _label(conflict, key), selection.get("choose"), selection.get("value")
+    label, choose, value = conflict.label(key), selection.get("choose"), selection.get("value")
     if key not in seen:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
         return f"{label}: say in “seen” which values you decided on.{where}"
@@ -146,10 +128,6 @@ def _form_problem(conflict: SyncConflict, key: str, selection: Mapping[str, Any]
     if choose == CUSTOM and "\x00" in str(value):
         return f"{label}: the text holds a NUL character, which neither side keeps. Type it again without."
     return ""
-
-
-def _label(conflict: SyncConflict, key: str) -> str:
-    return default_label(conflict.entity_type, key)
 
 
 # A resolution about the record itself: one of the offered options, for exactly what was seen.
@@ -184,7 +162,7 @@ def _record_selection(
             choose=option.choose,
             value=option.value or None,
             npd=conflict.what,
-            seen={key: (conflict.npd_data.get(key), conflict.monday_data.get(key)) for key in conflict.conflict_fields},
+            seen={key: tuple(conflict.sides(key).values()) for key in conflict.conflict_fields},
         )
     }
 
@@ -217,8 +195,8 @@ def resolve(
     """
     with transaction.atomic():
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
-        record, wanted = conflict_record(conflict), selections or {}
-        name = conflict_record_name(conflict, record)
+        context, wanted = ConflictContext.of(conflict), selections or {}
+        record, name = context.record, context.name
         if not conflict.is_open:
             raise NotOpen(f"The conflict of {name} is settled already.", current_values(conflict))
         if conflict.is_being_applied:
@@ -242,15 +220,10 @@ def resolve(
         else:
             if any(selection.get("choose") == CUSTOM for selection in wanted.values()):
                 check_may_type(by, conflict.entity_type)
-            chosen = _field_selections(conflict, record, resolution_type, wanted, seen)
+            chosen = _field_selections(conflict, context, resolution_type, wanted, seen)
             resolution = resolution_by(by, resolution_type, chosen)
             history.log_resolution(conflict, resolution)
-        conflict.choice, conflict.choice_problem = resolution.to_json(), ""
-        conflict.save(update_fields=["choice", "choice_problem"])
-        history.save()
-        sentence = " ".join(line.sentence for line in history.lines)
-        lifecycle.log_conflict_action(by, sentence, conflict, record)
-        request_pass(conflict)
+        store_resolution(conflict, resolution, history, by=by, name=name)
     return conflict
 
 
@@ -266,7 +239,18 @@ def resolution_by(by: AbstractBaseUser, resolution_type: str, chosen: dict[str, 
     )
 
 
-def request_pass(conflict: SyncConflict) -> None:
-    """Enqueue a pass over the record ahead of other work, in this transaction."""
-    enqueue_many(conflict.entity_type, [conflict.entity_id], cause=Cause.PERSON, priority=Priority.PERSON)
-    transaction.on_commit(partial(notify.notify_board, conflict.entity_type), robust=True)
+def store_resolution(
+    conflict: SyncConflict, resolution: StoredResolution, history: ResolutionHistory, *, by: AbstractBaseUser, name: str
+) -> None:
+    """Store what a person wants of the record `name`, with its lines in both logs; request the pass that does it."""
+    conflict.choice, conflict.choice_problem = resolution.to_json(), ""
+    conflict.save(update_fields=["choice", "choice_problem"])
+    history.save()
+    log_admin_action(by, " ".join(line.sentence for line in history.lines), conflict, name)
+    request_pass(conflict.entity_type, conflict.entity_id)
+
+
+def request_pass(entity_type: str, *ids: UUID, cause: Cause = Cause.PERSON) -> None:
+    """Enqueue a pass over these records ahead of other work, in this transaction."""
+    enqueue_many(entity_type, ids, cause=cause, priority=Priority.PERSON)
+    transaction.on_commit(partial(notify.notify_board, entity_type), robust=True)

@@ -9,17 +9,15 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Q
 
-from conflicts import lifecycle
-from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, mapped_fields
-from conflicts.lifecycle import ResolutionHistory, resolved_by_people
+from conflicts.conflict_context import ConflictContext
+from conflicts.lifecycle import CLOSING_NOTE, ResolutionHistory, annotate, resolved_by_people, restore_fields
 from conflicts.messages import JOINED_ANOTHER, JOINED_ANOTHER_CODE
 from conflicts.models import MONDAY, NPD, UNDO, ConflictKind, SyncConflict
-from conflicts.resolution import current_values, request_pass, resolution_by
+from conflicts.resolution import current_values, resolution_by, store_resolution
 from conflicts.validation import InvalidResolution, NotOpen
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
 from sync.reconcile.identity import SAME_AS, TAKES_ITEM
-from sync.registry import link_of
 
 
 def apply_undo_results(
@@ -44,7 +42,7 @@ def apply_undo_results(
             open_conflict = conflict
         elif undone:
             for key in undone:
-                lifecycle.annotate(conflict, key, undo=JOINED_ANOTHER, undo_code=JOINED_ANOTHER_CODE)
+                annotate(conflict, key, undo=JOINED_ANOTHER, undo_code=JOINED_ANOTHER_CODE)
     return open_conflict
 
 
@@ -58,18 +56,15 @@ def reject_undo(conflict: SyncConflict, reason: str, history: ResolutionHistory)
 def reopen(conflict: SyncConflict, keys: list[str]) -> None:
     """Make the conflict open again for these fields; what else it was about stays resolved."""
     conflict.resolved_at = conflict.resolution_type = conflict.resolved_by = None
-    conflict.notes = {key: note for key, note in conflict.notes.items() if key != lifecycle.CLOSING_NOTE}
+    conflict.notes = {key: note for key, note in conflict.notes.items() if key != CLOSING_NOTE}
     conflict.choice_problem = ""
-    lifecycle.restore_fields(conflict, keys)
+    restore_fields(conflict, keys)
 
 
 def _log_result(conflict: SyncConflict, key: str, reason: str, history: ResolutionHistory) -> None:
-    resolution = conflict.stored_choice
     if reason:
-        lifecycle.annotate(conflict, key, undo=reason, undo_code="")
-        history.log_undo_rejected(conflict, key, resolution, reason)
-    else:
-        history.log_undone(conflict, key, resolution)
+        annotate(conflict, key, undo=reason, undo_code="")
+    history.log_undo_result(conflict, key, conflict.stored_choice, reason)
 
 
 # Undoing a resolution: asked for here, carried out by the record's next look
@@ -87,14 +82,14 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
     """
     with transaction.atomic():
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
+        context = ConflictContext.of(conflict)
         if conflict.is_open:
-            name = conflict_record_name(conflict, conflict_record(conflict))
-            message = f"The conflict of {name} is not settled, so there is nothing to undo. Choose in it instead."
-            raise NotOpen(message, current_values(conflict))
+            message = "is not settled, so there is nothing to undo. Choose in it instead."
+            raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if conflict.is_being_undone:
             message = f"{conflict.stored_choice.by} asked for this already, and it is being done. Look again soon."
             raise NotOpen(message, current_values(conflict))
-        if reason := undo_problem(conflict):
+        if reason := undo_problem(conflict, context):
             raise InvalidResolution(reason)
         entries = resolved_by_people(conflict)
         picks = {
@@ -103,29 +98,24 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
             if key in conflict.inverse
         }
         resolution = resolution_by(by, UNDO, picks)
-        conflict.choice = resolution.to_json()
-        conflict.save(update_fields=["choice"])
         history = ResolutionHistory()
         history.log_undo_requested(conflict, resolution)
-        history.save()
-        sentence = " ".join(line.sentence for line in history.lines)
-        lifecycle.log_conflict_action(by, sentence, conflict)
-        request_pass(conflict)
+        store_resolution(conflict, resolution, history, by=by, name=context.name)
     return conflict
 
 
-def undo_problem(conflict: SyncConflict) -> str:
+def undo_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     """Why a resolved conflict can't be undone and what to do instead; empty where it can."""
     if not resolved_by_people(conflict):
         return "It was over by itself, so there is no choice to undo. Change the values on either side instead."
-    record = conflict_record(conflict)
+    record = context.record
     if conflict.is_about_record:
         return _record_problem(conflict, record_exists=record is not None)
     if record is None:
         return "The record was deleted since. Bring it back from the deleted records, then change its fields."
     if not record.may_sync:
         return f"Sync is off for {record}, so nothing can be written. Switch it on at the record, then undo."
-    return _fields_problem(conflict)
+    return _fields_problem(conflict, context)
 
 
 def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
@@ -153,17 +143,15 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
     return "The record and its item were parted. To go back, link them again on the record's page."
 
 
-def _fields_problem(conflict: SyncConflict) -> str:
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type))
+def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     keys = [key for key in resolved_by_people(conflict) if key in conflict.inverse]
     if not keys:
         return (
             "It isn't known any more what stood on each side before. The values of then are shown here: "
             "put them back by hand, on either side."
         )
-    if unmapped := [key for key in keys if key not in mapped]:
-        fields = _labels(conflict, unmapped)
-        return f"{fields}: no longer mapped to a column. Put the value back by hand, on either side."
+    if unmapped := [key for key in keys if key not in context.mapped]:
+        return f"{conflict.labels(unmapped)}: no longer mapped to a column. Put the value back by hand, on either side."
     # One on these fields that is open, being undone, or was resolved later.
     others = SyncConflict.objects.filter(
         Q(resolved_at=None) | Q(choice__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
@@ -175,9 +163,5 @@ def _fields_problem(conflict: SyncConflict) -> str:
     later = others.exclude(pk=conflict.pk).order_by("-detected_at").first()
     if later is None:
         return ""
-    shared = _labels(conflict, [key for key in keys if key in later.conflict_fields])
+    shared = conflict.labels(key for key in keys if key in later.conflict_fields)
     return f"{shared} came into conflict again since. Settle or undo that later conflict first."
-
-
-def _labels(conflict: SyncConflict, keys: list[str]) -> str:
-    return ", ".join(default_label(conflict.entity_type, key) for key in keys)

@@ -11,12 +11,11 @@ from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
 
 from conflicts.models import MONDAY, NPD, DismissedSuggestion, SyncConflict
+from conflicts.resolution import request_pass
 from sync.boards.mapping import set_field_rule
-from sync.choices import Cause, Priority, Rule, SyncDirection
+from sync.choices import Rule, SyncDirection
 from sync.clock import sync_now
 from sync.models import FieldMapping
-from sync.outbox import notify
-from sync.outbox.queue_rows import enqueue_many
 from sync.records.authors import log_action
 
 PERIOD_DAYS = 30
@@ -69,21 +68,6 @@ class FieldDecisions:
         return {NPD: self.npd, MONDAY: self.monday}.get(side, 0)
 
 
-@dataclass(frozen=True)
-class RuleSuggestion:
-    """A rule for a field that would have matched so many of so many decisions."""
-
-    mapping: FieldMapping
-    side: str
-    matched: int
-    total: int
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that is suggested."""
-        return RULE_OF_SIDE[self.side]
-
-
 def all_field_decisions() -> dict[tuple[str, str], FieldDecisions]:
     """Return how people resolved conflicts in the past 30 days, by type and field; one query."""
     with connection.cursor() as cursor:
@@ -94,16 +78,15 @@ def all_field_decisions() -> dict[tuple[str, str], FieldDecisions]:
         }
 
 
-def rule_suggestions(mappings: Iterable[FieldMapping]) -> list[RuleSuggestion]:
-    """Return the suggested rules for those of these fields that sync both ways and ask; one query."""
+def rule_suggestions(mappings: Iterable[FieldMapping]) -> list[tuple[FieldMapping, FieldDecisions]]:
+    """Return those of these fields for which their decisions suggest a rule: they sync both ways and ask; one query."""
     by_field = all_field_decisions()
     found = []
     for mapping in mappings:
         decisions = by_field.get((mapping.link.entity_type, mapping.key), FieldDecisions())
         asks = mapping.rule == Rule.ASK and mapping.direction == SyncDirection.BIDIRECTIONAL
         if asks and decisions.side and not decisions.is_dismissed:
-            matched = decisions.matched(decisions.side)
-            found.append(RuleSuggestion(mapping, decisions.side, matched, decisions.total))
+            found.append((mapping, decisions))
     return found
 
 
@@ -139,10 +122,7 @@ def set_rule(mapping_id: int, rule: str, *, expected_rule: str, by: AbstractBase
         change = f"Rule of {changed.label}: “{Rule(expected_rule).label}” became “{Rule(changed.rule).label}”."
         log_action(by, changed.link, f"{change} {why}".strip())
         # Open conflicts on this field get a pass soon: whoever set the rule expects it to count.
-        entity_type = changed.link.entity_type
-        if ids := [conflict.entity_id for conflict in open_conflicts_on(changed)]:
-            enqueue_many(entity_type, ids, cause=Cause.PERSON, priority=Priority.PERSON)
-            transaction.on_commit(lambda: notify.notify_board(entity_type) and None, robust=True)
+        request_pass(changed.link.entity_type, *(conflict.entity_id for conflict in open_conflicts_on(changed)))
     return changed
 
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 
 from django.core.exceptions import ValidationError
 
-from conflicts.conflict_context import ConflictContext, MappedField, mapped_fields
+from conflicts.conflict_context import ConflictContext
 from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import Resolution
-from sync.models import SyncedModel
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
-from sync.registry import link_of
 
 Sides = Mapping[str, str | None]
 """The values of one field on both sides, by "npd" and "monday"; None is empty."""
@@ -41,6 +39,11 @@ class StaleResolution(OutdatedResolution):
     """The values are no longer those that were seen."""
 
     default_code = "stale"
+
+    @classmethod
+    def of(cls, labels: str, current: Mapping[str, Sides]) -> StaleResolution:
+        """Return the error about these fields."""
+        return cls(f"{labels} changed while you were deciding. Look at the values of now, then choose again.", current)
 
 
 class NotOpen(OutdatedResolution):
@@ -84,6 +87,11 @@ class Effect:
 def same_text(one: str | None, other: str | None) -> bool:
     """Whether two displayed values are the same; an empty text is empty, line ends count as one kind."""
     return normalize_text(one) == normalize_text(other)
+
+
+def is_same(seen: Sides, now: Sides) -> bool:
+    """Whether both sides still have what was seen of them."""
+    return all(same_text(seen.get(side), now[side]) for side in (NPD, MONDAY))
 
 
 def normalize_text(text: str | None) -> str | None:
@@ -146,27 +154,28 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     return known
 
 
-def selection_problem(conflict: SyncConflict, record: SyncedModel, key: str, selection: Resolution) -> str:
+def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: Resolution) -> str:
     """Return why this choice can't be stored, as a sentence; empty when it can.
 
     A value that a side has already is checked only for being required; the pass that applies it says what the
     other side makes of it.
     """
-    mapped = mapped_fields(conflict.entity_type, link_of(conflict.entity_type)).get(key)
-    if mapped is None:
+    mapped, record = context.mapped.get(key), context.record
+    if mapped is None or record is None:
         return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
     if mapped.required and selection_effect(conflict, key, selection).value is None:
         return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
     if selection.choose == CUSTOM:
-        return text_problem(mapped, record, selection.value or "")
+        return text_problem(context, key, selection.value or "")
     if selection.choose == MONDAY and conflict.kind == ConflictKind.OVERWRITTEN:
-        return text_problem(mapped, record, selection.monday or "")  # no side has it: as if it were typed
+        return text_problem(context, key, selection.monday or "")  # no side has it: as if it were typed
     return ""
 
 
-def text_problem(mapped: MappedField, record: SyncedModel, text: str) -> str:
+def text_problem(context: ConflictContext, key: str, text: str) -> str:
     """Return why a typed text can't be stored in NPD or on Monday, as a sentence; empty when it can."""
-    converter = mapped.converter_for(record)
+    mapped, record, converter = context.mapped[key], context.record, context.converter(key)
+    assert record is not None
     try:
         raw = parse_input(converter, record, mapped.fields, text)
         limit = converter.rejection_reason(raw)

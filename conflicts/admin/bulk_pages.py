@@ -9,7 +9,6 @@ from django.contrib.admin.options import IncorrectLookupParameters
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, SEARCH_VAR
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -20,9 +19,10 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution
-from conflicts import messages as conflicts_messages
-from conflicts.bulk_resolution import effect_lines
+from conflicts.admin.case_screen import check_permission
+from conflicts.bulk_resolution import MOVING_STATUSES, effect_lines
 from conflicts.conflict_queries import BEING_APPLIED
+from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, SETTLED, STATUS_LABELS, WAITING
 from conflicts.models import BatchState, ConflictBatch, Outcome, ResolutionType, SyncConflict
 from conflicts.resolution import SIDE_OF_TYPE
 from conflicts.validation import InvalidResolution
@@ -51,7 +51,7 @@ class BatchMixin:
 
     def all_that_match(self, request: HttpRequest, kept: str) -> HttpResponse:
         """Prepare a batch of all that match the filters in the address, and show it."""
-        self._must_change(request)
+        check_permission(self, request, "change")
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         return self.prepare_and_redirect(request, kept)
@@ -79,12 +79,11 @@ class BatchMixin:
 
     def batch_page(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """Show the batch; on POST confirm, stop or undo it."""
-        if not self.has_view_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
+        check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch.objects.select_related("by", "undo_by"), pk=pk)
         if request.method != "POST":
             return TemplateResponse(request, "conflicts/batch.html", self._context(request, batch))
-        self._must_change(request)
+        check_permission(self, request, "change")
         user, expected = cast("User", request.user), request.POST.get("expect", "")
         try:
             if "stop" in request.POST:
@@ -105,8 +104,7 @@ class BatchMixin:
 
     def batch_progress(self, request: HttpRequest, pk: Any) -> HttpResponse:
         """The part of the page that says how far it is."""
-        if not self.has_view_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
+        check_permission(self, request, "view")
         batch = get_object_or_404(ConflictBatch, pk=pk)
         answer = TemplateResponse(request, "conflicts/batch_progress.html", _progress_context(batch))
         answer["Cache-Control"] = "no-store"
@@ -118,8 +116,8 @@ class BatchMixin:
         show = request.GET.get("show", "")
         rows = bulk_resolution.with_status(batch).select_related("conflict")
         if is_prepared:
-            rows = rows.filter(stands=conflicts_messages.LEFT_OUT)
-        elif show in conflicts_messages.STATUS_LABELS:
+            rows = rows.filter(stands=LEFT_OUT)
+        elif show in STATUS_LABELS:
             rows = rows.filter(stands=show)
         page = Paginator(rows, ROWS).get_page(request.GET.get("p"))
         samples = bulk_resolution.sample_entries(batch) if is_prepared else []
@@ -136,18 +134,11 @@ class BatchMixin:
             "may_change": may_change,
             "may_undo": may_change and batch.state in (BatchState.DONE, BatchState.UNDONE),
             "page": page,
-            "rows": [
-                (row, capfirst(conflicts_messages.STATUS_LABELS[row.stands]), bulk_resolution.entry_sentence(row))
-                for row in page
-            ],
+            "rows": [(row, capfirst(STATUS_LABELS[row.stands]), bulk_resolution.entry_sentence(row)) for row in page],
             "show": show,
             "back": f"{reverse('admin:conflicts_syncconflict_changelist')}?{batch.address}",
             **_progress_context(batch),
         }
-
-    def _must_change(self, request: HttpRequest) -> None:
-        if not self.has_change_permission(request):  # type: ignore[attr-defined]
-            raise PermissionDenied
 
 
 def batch_url(batch: ConflictBatch) -> str:
@@ -162,18 +153,19 @@ def batch_label(batch: ConflictBatch) -> str:
 
 def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
     counted = bulk_resolution.status_counts(batch)
-    can_stop = batch.state == BatchState.RUNNING and bool(counted.get(conflicts_messages.WAITING))
+    can_stop = batch.state == BatchState.RUNNING and bool(counted.get(WAITING))
     if batch.state == BatchState.UNDOING:
         can_stop = batch.entries.filter(outcome=Outcome.UNDO_WANTED).exists()
-    undoable = (conflicts_messages.SETTLED, conflicts_messages.APPLYING, conflicts_messages.NOT_UNDONE)
+    undoable = (SETTLED, APPLYING, NOT_UNDONE)
     return {
         "batch": batch,
-        "moving": bulk_resolution.is_moving(batch, counted),
-        "done": bulk_resolution.finished_count(counted),
+        # Of an unconfirmed batch nothing moves; what was left out or stopped doesn't count as done.
+        "moving": batch.state != BatchState.PREPARED and not MOVING_STATUSES.isdisjoint(counted),
+        "done": sum(number for name, number in counted.items() if name not in {*MOVING_STATUSES, LEFT_OUT}),
         "stoppable": can_stop,
-        "counts": [(name, conflicts_messages.STATUS_LABELS[name], number) for name, number in counted.items()],
+        "counts": [(name, STATUS_LABELS[name], number) for name, number in counted.items()],
         "undoable": sum(counted.get(name, 0) for name in undoable),
-        "left_out": counted.get(conflicts_messages.LEFT_OUT, 0),
+        "left_out": counted.get(LEFT_OUT, 0),
     }
 
 

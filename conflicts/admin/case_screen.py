@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -41,12 +41,15 @@ from sync.kernel.humanize import plural
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping
 from sync.records import blocked_fields
-from sync.records.blocked_fields import FieldRef
+from sync.records.blocked_fields import FieldRef, Position
 from sync.registry import record_url
 
 URL_NAME = "admin:conflicts_syncconflict"
 REFUSED = "Refused by Monday"
 REJECTED_ON_A_PAGE = 50
+
+Own = TypeVar("Own")
+Other = TypeVar("Other")
 
 
 def all_mappings(request: HttpRequest) -> list[FieldMapping]:
@@ -86,24 +89,34 @@ def rejection_url(field_ref: FieldRef | None) -> str:
 
 def conflict_neighbours(conflict: SyncConflict) -> Neighbours:
     """The walk from a conflict."""
-    here, rejected = conflict_queries.conflict_position(conflict), blocked_fields.position_of()
-    return Neighbours(
-        here.number,
-        here.total,
-        screen_url(here.following) or rejection_url(rejected.first) or screen_url(here.first),
-        screen_url(here.preceding) or rejection_url(rejected.last) or screen_url(here.last),
-    )
+    conflicts, rejected = conflict_queries.conflict_position(conflict), blocked_fields.position_of()
+    return _neighbours(conflicts, screen_url, rejected, rejection_url)
 
 
 def rejection_neighbours(ledger_id: int, key: str) -> Neighbours:
     """The walk from a rejected value."""
-    here, conflicts = blocked_fields.position_of(ledger_id, key), conflict_queries.conflict_position(None)
+    rejected, conflicts = blocked_fields.position_of(ledger_id, key), conflict_queries.conflict_position(None)
+    return _neighbours(rejected, rejection_url, conflicts, screen_url)
+
+
+def _neighbours(
+    here: Position[Own],
+    url: Callable[[Own | None], str],
+    others: Position[Other],
+    url_of_other: Callable[[Other | None], str],
+) -> Neighbours:
     return Neighbours(
         here.number,
         here.total,
-        rejection_url(here.following) or screen_url(conflicts.first) or rejection_url(here.first),
-        rejection_url(here.preceding) or screen_url(conflicts.last) or rejection_url(here.last),
+        url(here.following) or url_of_other(others.first) or url(here.first),
+        url(here.preceding) or url_of_other(others.last) or url(here.last),
     )
+
+
+def check_permission(model_admin: Any, request: HttpRequest, action: str) -> None:
+    """Raise PermissionDenied unless this person may do so, "view" or "change", with conflicts."""
+    if not getattr(model_admin, f"has_{action}_permission")(request):
+        raise PermissionDenied
 
 
 # What a person sent with a screen's form.
@@ -155,13 +168,18 @@ def resolution_type_of(conflict: SyncConflict, form: SubmittedForm) -> str:
 
 
 class Case(Protocol):
-    """What waits for a person. `is_waiting` is whether one can decide now, `progress` how far the last decision is."""
+    """What waits for a person. `is_waiting` is whether one can decide now, `progress` how far the last decision is.
+
+    `last` is the conflict that was resolved just before, where the address names one.
+    """
 
     context: ConflictContext
+    item_id: str
     url: str
     title: str
     is_waiting: bool
     progress: Progress
+    last: SyncConflict | None
 
     @classmethod
     def find(cls, request: HttpRequest, **named: Any) -> Case:
@@ -188,12 +206,13 @@ CONFLICT_PARAMETER, ANSWER_PARAMETER = "after", "answered"
 
 
 class ConflictCase:
-    """A conflict; `last` is the one that was resolved just before, where the address names one."""
+    """A conflict."""
 
     def __init__(self, request: HttpRequest, conflict: SyncConflict, last: SyncConflict | None = None) -> None:
         self.request, self.conflict, self.last = request, conflict, last
         self.context = ConflictContext.of(conflict, all_mappings(request), last)
-        self.url, self.title = screen_url(conflict.pk), f"Conflict of {self.context.name}"
+        self.item_id, self.url = conflict.monday_item_id, screen_url(conflict.pk)
+        self.title = f"Conflict of {self.context.name}"
         self.is_waiting = conflict.is_open and not conflict.is_being_applied
         self.progress = presenter.conflict_progress(conflict, self.context)
 
@@ -240,12 +259,9 @@ class ConflictCase:
         mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
         return {
             "conflict": conflict,
-            "name": context.name,
             "tags": tags if conflict.is_open else [*tags, ("Settled", "cfl-ok")],
             "both": conflict.kind == ConflictKind.OVERWRITTEN,
             "two_sides": conflict.kind == ConflictKind.OVERWRITTEN,
-            "record_url": record_url(conflict.entity_type, conflict.entity_id) if context.record else "",
-            "monday_url": context.item_url(conflict.monday_item_id),
             "list_url": reverse(f"{URL_NAME}_changelist"),
             "age": humanize.relative_time(conflict.detected_at, conflict.page_now),  # type: ignore[attr-defined]
             "gone": presenter.closed_fields(conflict, form),
@@ -255,7 +271,7 @@ class ConflictCase:
             "suggestions": suggestion_items(self.request, mappings),
             "status_url": reverse(f"{URL_NAME}_status", args=[conflict.pk]),
             "undo_url": reverse(f"{URL_NAME}_undo", args=[conflict.pk]),
-            "why_not_undone": undo_problem(conflict) if self.progress.is_undoable else "",
+            "why_not_undone": undo_problem(conflict, context) if self.progress.is_undoable else "",
             "about_record": conflict.is_about_record,
             "what": conflict.what,
             "edited": presenter.edited_rows(conflict, context) if conflict.is_about_record else [],
@@ -263,7 +279,6 @@ class ConflictCase:
             "lines": presenter.comparison_lines(context, columns),
             "ways": presenter.screen_options(conflict, form.chosen if form else None),
             "seen": presenter.seen_values(conflict),
-            "done_before": _decided_before(self.request, self, self.last, may_change=may_change),
         }
 
 
@@ -272,6 +287,9 @@ class RejectedCase:
 
     def __init__(self, request: HttpRequest, rejection: RejectionCase, answer: Decision | None = None) -> None:
         self.request, self.rejection, self.context = request, rejection, rejection.context
+        last = _last_conflict_id(request)
+        self.last = SyncConflict.objects.filter(pk=last).first() if last else None
+        self.item_id = rejection.record.monday_id or ""
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
         self.title = f"{rejection.field.label} of {rejection.record}, refused by Monday"
@@ -309,22 +327,18 @@ class RejectedCase:
         return undo_answer(self.answer, by=by)
 
     def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
-        kept_by, record = self.rejection.kept_by, self.rejection.record
+        kept_by = self.rejection.kept_by
         tag = ("Left in NPD", "") if kept_by else ("Waits no more", "cfl-ok")
         own = _answer_strip(self.request, self.answer, self, may_undo=may_change) if self.answer else None
         return {
             "refused": True,
             "two_sides": True,
-            "name": str(record),
             "field": self.rejection.field.label,
             "tags": [(REFUSED, "cfl-warn") if self.is_waiting else tag],
-            "record_url": record_url(self.context.entity_type, record.pk),
-            "monday_url": self.context.item_url(record.monday_id or ""),
             "list_url": reverse(f"{URL_NAME}_refused"),
             "reason": admin_base.with_request_id(self.rejection.reason),
             "kept_by": kept_by,
             "done": None if self.is_waiting else own,
-            "done_before": _decided_before(self.request, self, None, may_change=may_change),
         }
 
 
@@ -338,16 +352,11 @@ def _last_conflict_id(request: HttpRequest) -> UUID | None:
         return None
 
 
-def _decided_before(
-    request: HttpRequest, case: Case, conflict: SyncConflict | None, *, may_change: bool
-) -> dict[str, Any] | None:
+def _decided_before(request: HttpRequest, case: Case, *, may_change: bool) -> dict[str, Any] | None:
     """The strip above the page; None where nothing was decided just before, or this very value."""
-    last = _last_conflict_id(request)
-    if conflict is None and last and isinstance(case, RejectedCase):
-        conflict = SyncConflict.objects.filter(pk=last).first()
-    if conflict is not None:
-        progress, name = presenter.conflict_progress(conflict), case.context.name_of_other(conflict)
-        return _strip(name, screen_url(conflict.pk), "", conflict.pk, progress, may_undo=may_change)
+    if case.last is not None:
+        progress, name = presenter.conflict_progress(case.last), case.context.name_of_other(case.last)
+        return _strip(name, screen_url(case.last.pk), "", case.last.pk, progress, may_undo=may_change)
     text = request.GET.get(ANSWER_PARAMETER, "")
     decision = Decision.objects.filter(pk=int(text[:18]), kind=DECISION_KIND).first() if text.isdecimal() else None
     if decision is None or rejection_url(_field_ref(decision)) == case.url:
@@ -413,8 +422,7 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
 
     def post(self, request: HttpRequest, **named: Any) -> HttpResponse:
         """Store the decision, or show again what is wrong with it with the choices kept."""
-        if not self.model_admin.has_change_permission(request):
-            raise PermissionDenied
+        check_permission(self.model_admin, request, "change")
         case, form = self.case_type.find(request, **named), parse_form(request)
         try:
             return see_other(case.apply(form, by=cast("User", request.user), to_next="next" in request.POST))
@@ -437,21 +445,25 @@ class CaseScreen(UnfoldModelAdminViewMixin, TemplateView):
     ) -> HttpResponse:
         self.title = case.title
         may_change, rows = self.model_admin.has_change_permission(self.request), case.rows(form, problems or {})
-        page = case.page(form, may_change=may_change)
+        entity_type, name, item_id = case.context.entity_type, case.context.name, case.item_id
         context = self.get_context_data(
-            entity_type=case.context.entity_type,
-            page_name=page["name"],
+            entity_type=entity_type,
+            name=name,
+            page_name=name,
+            record_url=record_url(entity_type, case.context.entity_id) if case.context.record else "",
+            monday_url=case.context.item_url(item_id),
+            done_before=_decided_before(self.request, case, may_change=may_change),
             rows=rows,
             progress=case.progress,
             walk=case.neighbours(),
             choosing=case.is_waiting,
             may_choose=case.is_waiting and may_change,
-            may_type=may_type(self.request.user, case.context.entity_type),
+            may_type=may_type(self.request.user, entity_type),
             may_undo=may_change,
             trouble=problem,
             posted_kept=bool(form and form.chosen and case.is_waiting),
             script_words=script_texts(len(rows)),
-            **page,
+            **case.page(form, may_change=may_change),
         )
         return self.render_to_response(context, status=status)
 
@@ -481,12 +493,12 @@ class CaseMixin:
 
     def conflict_status(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """Answer, as JSON, how far a conflict's resolution is."""
-        self._check_permission(request, "view")
+        check_permission(self, request, "view")
         return _status(presenter.conflict_progress(get_object_or_404(SyncConflict, pk=pk)))
 
     def answer_status(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Answer, as JSON, how far the answer to a rejection is."""
-        self._check_permission(request, "view")
+        check_permission(self, request, "view")
         decision = get_object_or_404(Decision, pk=pk, kind=DECISION_KIND)
         return _status(rejections.rejection_progress(decision, RejectionCase.of(*_field_ref(decision))))
 
@@ -502,7 +514,7 @@ class CaseMixin:
         return self._undo(request, case)
 
     def _undo(self, request: HttpRequest, case: Case) -> HttpResponse:
-        self._check_permission(request, "change")
+        check_permission(self, request, "change")
         try:
             if said := case.undo(by=cast("User", request.user)):
                 messages.success(request, said)
@@ -512,7 +524,7 @@ class CaseMixin:
 
     def rejection_list(self, request: HttpRequest) -> HttpResponse:
         """Show the rejected values, the longest rejected first."""
-        self._check_permission(request, "view")
+        check_permission(self, request, "view")
         text = request.GET.get("p", "")
         number = max(1, int(text[:6])) if text.isdecimal() else 1
         found = blocked_fields.rejected_values(REJECTED_ON_A_PAGE + 1, (number - 1) * REJECTED_ON_A_PAGE)
@@ -532,10 +544,6 @@ class CaseMixin:
             "has_next": len(found) > REJECTED_ON_A_PAGE,
         }  # fmt: skip
         return TemplateResponse(request, "conflicts/refused_list.html", context)
-
-    def _check_permission(self, request: HttpRequest, action: str) -> None:
-        if not getattr(self, f"has_{action}_permission")(request):
-            raise PermissionDenied
 
 
 def _status(progress: Progress) -> HttpResponse:

@@ -12,7 +12,6 @@ from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
 from django.contrib.humanize.templatetags.humanize import intcomma
-from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet, Value
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -25,11 +24,11 @@ from django.views.decorators.http import require_POST
 
 from conflicts import bulk_resolution, conflict_queries, presenter
 from conflicts.admin.bulk_pages import BatchMixin, batch_label, batch_url, list_query
-from conflicts.admin.case_screen import CaseMixin, all_mappings, parse_seen, screen_url
+from conflicts.admin.case_screen import CaseMixin, all_mappings, check_permission, parse_seen, screen_url
 from conflicts.admin.rule_page import RuleMixin, active_rules, suggestion_items
-from conflicts.conflict_context import conflict_record, conflict_record_name, default_label, deleted_record_names
+from conflicts.conflict_context import ConflictContext, deleted_record_names
 from conflicts.conflict_queries import BEING_APPLIED, edited_in_npd, edited_on_monday
-from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict
+from conflicts.models import NPD, ConflictKind, ResolutionType, SyncConflict, default_label
 from conflicts.presenter import conflict_progress
 from conflicts.resolution import SIDE_OF_TYPE, resolve
 from conflicts.validation import Sides
@@ -50,37 +49,44 @@ PEOPLE = 100
 """People that a filter lists."""
 
 
-class StateFilter(admin.SimpleListFilter):
+NOTHING = Q(pk__in=[])
+
+
+class ConditionFilter(admin.SimpleListFilter):
+    """A filter of which each value is a condition on conflicts; without one all are shown."""
+
+    def condition(self, value: str) -> Q:
+        """Return the condition; Q() where an address names a value that there is none of."""
+        raise NotImplementedError
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
+        value = self.value()
+        return queryset.filter(self.condition(value)) if value else queryset
+
+
+class StateFilter(ConditionFilter):
     """Open, being applied, resolved."""
 
     title = "state"
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
-        return (
-            ("open", "Open"),
-            ("applying", "Being applied"),
-            ("handed_back", "Handed back"),
-            ("settled", "Settled"),
-            ("undoing", "Being undone"),
-        )
+        return [
+            (state, capfirst(label)) for state, label in presenter.STATE_LABELS.items() if state != presenter.PARTLY
+        ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        match self.value():
-            case "open":
-                return queryset.filter(resolved_at=None)
-            case "applying":
-                return queryset.filter(BEING_APPLIED)
-            case "handed_back":
-                return queryset.filter(resolved_at=None).exclude(BEING_APPLIED).exclude(choice_problem="")
-            case "settled":
-                return queryset.exclude(resolved_at=None)
-            case "undoing":
-                return queryset.exclude(resolved_at=None).filter(choice__isnull=False)
-        return queryset
+    def condition(self, value: str) -> Q:
+        conditions = {
+            presenter.OPEN: Q(resolved_at=None),
+            presenter.APPLYING: BEING_APPLIED,
+            presenter.HANDED_BACK: Q(resolved_at=None) & ~BEING_APPLIED & ~Q(choice_problem=""),
+            presenter.SETTLED: Q(resolved_at__isnull=False),
+            presenter.UNDOING: Q(resolved_at__isnull=False, choice__isnull=False),
+        }
+        return conditions.get(value, Q())
 
 
-class EntityFilter(admin.SimpleListFilter):
+class EntityFilter(ConditionFilter):
     """Contacts, organizations, whatever else is synced."""
 
     title = "kind of record"
@@ -91,11 +97,11 @@ class EntityFilter(admin.SimpleListFilter):
             (spec.entity_type, str(spec.model._meta.verbose_name_plural).capitalize()) for spec in registry.entities()
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        return queryset.filter(entity_type=self.value()) if self.value() else queryset
+    def condition(self, value: str) -> Q:
+        return Q(entity_type=value)
 
 
-class FieldFilter(admin.SimpleListFilter):
+class FieldFilter(ConditionFilter):
     """The fields in conflict."""
 
     title = "field"
@@ -106,11 +112,11 @@ class FieldFilter(admin.SimpleListFilter):
         stored = {mapping.key: mapping.label for mapping in all_mappings(request)}
         return sorted({**named, **stored}.items(), key=lambda choice: choice[1])
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        return queryset.filter(conflict_fields__contains=[self.value()]) if self.value() else queryset
+    def condition(self, value: str) -> Q:
+        return Q(conflict_fields__contains=[value])
 
 
-class BoardFilter(admin.SimpleListFilter):
+class BoardFilter(ConditionFilter):
     """The boards whose items are concerned."""
 
     title = "board"
@@ -120,15 +126,13 @@ class BoardFilter(admin.SimpleListFilter):
         links = {mapping.link_id: mapping.link for mapping in all_mappings(request)}
         return [(str(pk), str(link.shape.get("name") or link)) for pk, link in links.items() if link.board_id]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
+    def condition(self, value: str) -> Q:
         if not value.isdecimal():
-            return queryset.none() if value else queryset
-        types = BoardLink.objects.filter(pk=int(value[:18])).values("entity_type")
-        return queryset.filter(entity_type__in=types)
+            return NOTHING
+        return Q(entity_type__in=BoardLink.objects.filter(pk=int(value[:18])).values("entity_type"))
 
 
-class AgeFilter(admin.SimpleListFilter):
+class AgeFilter(ConditionFilter):
     """How long ago a conflict was found."""
 
     title = "age"
@@ -142,20 +146,17 @@ class AgeFilter(admin.SimpleListFilter):
             ("month", "More than 30 days"),
         )
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        match self.value():
-            case "day":
-                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=1))
-            case "week":
-                return queryset.filter(detected_at__gte=SyncNow() - timedelta(days=7))
-            case "older":
-                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=7))
-            case "month":
-                return queryset.filter(detected_at__lt=SyncNow() - timedelta(days=30))
-        return queryset
+    def condition(self, value: str) -> Q:
+        conditions = {
+            "day": Q(detected_at__gte=SyncNow() - timedelta(days=1)),
+            "week": Q(detected_at__gte=SyncNow() - timedelta(days=7)),
+            "older": Q(detected_at__lt=SyncNow() - timedelta(days=7)),
+            "month": Q(detected_at__lt=SyncNow() - timedelta(days=30)),
+        }
+        return conditions.get(value, Q())
 
 
-class WhoFilter(admin.SimpleListFilter):
+class WhoFilter(ConditionFilter):
     """Who chose the resolution: of resolved conflicts, and of those being applied."""
 
     title = "chosen by"
@@ -164,15 +165,13 @@ class WhoFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         return staff_choices(request)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
+    def condition(self, value: str) -> Q:
         if not value.isdecimal():
-            return queryset.none() if value else queryset
-        number = int(value[:9])
-        return queryset.filter(Q(resolved_by_id=number) | Q(choice__by_id=number))
+            return NOTHING
+        return Q(resolved_by_id=int(value[:9])) | Q(choice__by_id=int(value[:9]))
 
 
-class EditedInNpdFilter(admin.SimpleListFilter):
+class EditedInNpdFilter(ConditionFilter):
     """Who has recently edited a field in conflict in NPD, by the records' own history."""
 
     title = "edited in NPD by"
@@ -181,14 +180,11 @@ class EditedInNpdFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
         return staff_choices(request)
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
-        if not value:
-            return queryset
-        return queryset.filter(edited_in_npd(value)) if value.isdecimal() else queryset.none()
+    def condition(self, value: str) -> Q:
+        return edited_in_npd(value) if value.isdecimal() else NOTHING
 
 
-class EditedOnMondayFilter(admin.SimpleListFilter):
+class EditedOnMondayFilter(ConditionFilter):
     """Who has recently edited a column in conflict on Monday, by the webhook events."""
 
     title = "edited on Monday by"
@@ -198,9 +194,8 @@ class EditedOnMondayFilter(admin.SimpleListFilter):
         people = [(user, monday_user_name(user, known)) for known in [monday_users()] for user in known]
         return sorted(people, key=lambda one: one[1])[:PEOPLE]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> QuerySet[SyncConflict]:
-        value = self.value() or ""
-        return queryset.filter(edited_on_monday(value)) if value else queryset
+    def condition(self, value: str) -> Q:
+        return edited_on_monday(value)
 
 
 def staff_choices(request: HttpRequest) -> list[tuple[str, str]]:
@@ -226,8 +221,8 @@ def resolve_button(conflict: Any, resolution_type: str) -> SafeString | str:
         return ""
     key = conflict.conflict_fields[0]
     side = "NPD" if SIDE_OF_TYPE[resolution_type] == NPD else "Monday"
-    seen = json.dumps({key: [conflict.npd_data.get(key), conflict.monday_data.get(key)]})
-    values = {"side": side, "field": default_label(conflict.entity_type, key), "name": conflict.page_name}
+    seen = json.dumps({key: list(conflict.sides(key).values())})
+    values = {"side": side, "field": conflict.label(key), "name": conflict.page_name}
     return format_html(
         '<button class="cfl-button cfl-take" type="submit" formmethod="post" formnovalidate formaction="{}"'
         ' name="seen" value="{}" aria-label="{}">{}</button>',
@@ -297,8 +292,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
 
     def keep_one(self, request: HttpRequest, pk: UUID, kept: str) -> HttpResponse:
         """Store the side of a row's button, for the values that the row shows, and go back to the list."""
-        if not self.has_change_permission(request):
-            raise PermissionDenied
+        check_permission(self, request, "change")
         if kept not in SIDE_OF_TYPE:
             raise Http404(f"There is no side “{kept}”.")
         conflict = get_object_or_404(SyncConflict, pk=pk)
@@ -308,7 +302,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
             sentence = conflict_progress(stored, with_delay=False).sentence
         except ActionError as error:
             say, sentence = messages.error, f"Nothing was stored. {error}"
-        name = conflict_record_name(conflict, conflict_record(conflict))
+        name = ConflictContext.of(conflict).name
         say(request, format_html('<a class="underline" href="{}">{}</a>: {}', screen_url(pk), name, sentence))
         came_from = request.headers.get("Referer", "")  # the list as it was filtered, where the browser says so
         is_ours = url_has_allowed_host_and_scheme(came_from, {request.get_host()})
@@ -407,7 +401,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
     @admin.display(description="In conflict")
     def in_conflict(self, conflict: SyncConflict) -> SafeString | str:
         """The fields, and the kind of a conflict that is not about fields that differ."""
-        labels = ", ".join(default_label(conflict.entity_type, key) for key in conflict.conflict_fields)
+        labels = conflict.labels(conflict.conflict_fields)
         if conflict.kind == ConflictKind.FIELDS:
             return labels
         about = humanize.shorten(conflict.what, VALUE_CHARACTERS) or labels

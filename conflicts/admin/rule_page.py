@@ -124,14 +124,15 @@ def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> 
     return [
         {
             "sentence": (
-                f"{SIDE_NAMES[one.side]}’s {one.mapping.label} was chosen three times in a row. In the last 30 days "
-                f"that would have matched {intcomma(one.matched)} of {intcomma(one.total)} decisions."
+                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in a row. In the last 30 days "
+                f"that would have matched {intcomma(decisions.matched(decisions.side))} of "
+                f"{intcomma(decisions.total)} decisions."
             ),
-            "question": f"Always take {SIDE_NAMES[one.side]}’s {one.mapping.label}?",
-            "url": rule_url(one.mapping),
-            "field": one.mapping.label,
+            "question": f"Always take {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
+            "url": rule_url(mapping),
+            "field": mapping.label,
         }
-        for one in rule_suggestions(mappings)
+        for mapping, decisions in rule_suggestions(mappings)
     ]
 
 

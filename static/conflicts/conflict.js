@@ -17,7 +17,7 @@
   const unified = (text) => text.replace(/\r\n?/g, "\n");
   const result = (row) => (picked(row) === "custom" ? field(row).value : row.dataset[picked(row)] || "");
 
-  // The same table as outcome() on the server.
+  // The same table as effect_of() on the server.
   const outcome = (row) => {
     const choice = picked(row);
     const value = unified(result(row));
@@ -124,6 +124,7 @@
     "?": () => help.showModal(),
   };
 
+  const withModifier = (event) => event.ctrlKey || event.metaKey || event.altKey || event.isComposing;
   const typing = (target) => target.matches("input:not([type=radio]), textarea, select, [contenteditable]");
 
   const whileTyping = (event) => {
@@ -134,7 +135,7 @@
   };
 
   const onKey = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
+    if (withModifier(event) || help.open) return;
     if (typing(event.target)) return whileTyping(event);
     if (event.key === "Enter" && event.target.closest("a, button")) return;
     if (!Object.hasOwn(keys, event.key)) return;
@@ -171,7 +172,7 @@
   };
 
   const onOptionKey = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || help.open) return;
+    if (withModifier(event) || help.open) return;
     if (event.key === "?") return help.showModal();
     if (event.key === "u") return undo();
     if (event.key === "j") return leave("after");
@@ -227,7 +228,7 @@
   });
   // On a page where nothing can be chosen.
   const onOtherKey = (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || typing(event.target)) return;
+    if (withModifier(event) || typing(event.target)) return;
     if (event.key === "u") undo();
     else if (event.key === "j") leave("after");
     else if (event.key === "k") leave("before");

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection
@@ -90,19 +90,22 @@ class RejectedValue:
         return self.entity_type, self.entity_id, self.key
 
 
-@dataclass(frozen=True)
-class RejectedPosition:
-    """A value's place among the rejected ones: `number` of `total`, 0 if it isn't one; its neighbours.
+Ref = TypeVar("Ref")
 
-    `first` and `last` are the ends of the list.
+
+@dataclass(frozen=True)
+class Position(Generic[Ref]):
+    """A place among all that wait for a person: `number` of `total`, 0 for what doesn't wait; its neighbours.
+
+    `first` and `last` are those of all others.
     """
 
-    number: int = 0
-    total: int = 0
-    following: FieldRef | None = None
-    preceding: FieldRef | None = None
-    first: FieldRef | None = None
-    last: FieldRef | None = None
+    number: int
+    total: int
+    following: Ref | None
+    preceding: Ref | None
+    first: Ref | None
+    last: Ref | None
 
 
 def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
@@ -111,12 +114,12 @@ def rejected_values(limit: int, offset: int = 0) -> list[RejectedValue]:
     return [RejectedValue(*row) for row in _fetch(sql, limit=limit, offset=offset)]
 
 
-def position_of(ledger_id: int = 0, key: str = "") -> RejectedPosition:
+def position_of(ledger_id: int = 0, key: str = "") -> Position[FieldRef]:
     """Return one value's position; without arguments the total, the first and the last. One query."""
     [row] = _fetch(_POSITION.format(waiting=rejected_values_sql()), id=ledger_id, key=key)
     total, earlier, waits, *neighbours = row
     refs = [(one[0], UUID(one[1]), one[2]) if one else None for one in neighbours]
-    return RejectedPosition(earlier + 1 if waits else 0, total, *refs)
+    return Position(earlier + 1 if waits else 0, total, *refs)
 
 
 def is_rejected(entry: Mapping[str, Any] | None) -> bool:

@@ -10,8 +10,11 @@ from conflicts.database_store import DatabaseConflictStore
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
+from sync.models import SyncMetadata, SyncQueue
+from tests.admin import states
 
 PHONE = FieldConflict("phone", "+44 20 7946 0812", "+44 20 7946 0018", "+44 20 7946 0999")
+REFUSED, GOOD = '"odd"@example.com', "ann@example.com"
 ROLE = FieldConflict("role_title", "Head of Procurement", "Head of Purchasing", "Head of Sourcing")
 
 
@@ -55,3 +58,20 @@ def conflict_of(contact: Contact) -> SyncConflict:
 
 def seen(*fields: FieldConflict) -> dict[str, dict[str, str | None]]:
     return {field.key: {"npd": field.npd, "monday": field.monday} for field in fields}
+
+
+@pytest.fixture
+def rejected(db: None) -> Contact:
+    """Its new e-mail Monday has refused, as the ledger tells it."""
+    states.boards()
+    return rejected_too("Ann", "75")
+
+
+def rejected_too(name: str, item: str) -> Contact:
+    made = states.synced(name, item, email=GOOD)
+    Contact.objects.filter(pk=made.pk).update(email=REFUSED)
+    reason = {"side": "monday", "reason": f"Monday refused “{REFUSED}”", "local": {"email": REFUSED}}
+    held = {"email": reason | {"column": "email", "version": 1}}
+    SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held=held)
+    SyncQueue.objects.all().delete()
+    return made

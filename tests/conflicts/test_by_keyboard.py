@@ -10,11 +10,11 @@ from django.contrib.auth.models import User
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.records import blocked_fields
-from tests.conflicts.test_refused import REFUSED, page_of, refuse
+from tests.conflicts.test_refused import page_of, refuse
 from tests.conflicts.test_screen import LIST
 from tests.lifecycle.conftest import quiet_passes, take_away
 from tests.lifecycle.test_candidates import twins
-from tests.support.pages import faults_of, press
+from tests.support.pages import press
 from tests.support.world import World, mail
 
 if TYPE_CHECKING:
@@ -119,58 +119,3 @@ def test_ten_conflicts_that_came_about_are_settled_by_keys_alone_at_most_three_e
     assert list(Contact.objects.filter(email="ann@example.com")) == [known]
     assert both(world, bad, "email") == ("was@example.com", "was@example.com")
     assert not errors
-
-
-def test_e_corrects_a_refused_value_and_u_takes_it_back(open_page: Any, world: World) -> None:
-    made = refuse(world)
-    page, errors = open_page()
-    page.goto(page_of(made))
-    page.locator("[data-summary]").wait_for()
-    press(page, "e", "Control+A")
-    page.keyboard.type("new@example.com")
-    assert "NPD changes, and it is sent to Monday" in page.locator("[data-summary]").inner_text()
-    press(page, "Enter", "Enter")
-    page.wait_for_url("**answered=*")
-    world.work()
-    # Another page each time: this one may be about to reload itself.
-    page = page.context.new_page()
-    page.goto(page_of(made))
-    page.locator("form[data-undo] button").wait_for()
-    assert both(world, made, "email") == ("new@example.com", "new@example.com")
-    press(page, "u")
-    page.locator("text=as Ada asked").or_(page.locator("text=took back an answer")).first.wait_for()
-    world.work()
-    page = page.context.new_page()
-    page.goto(page_of(made))
-    page.get_by_text("Correct it, and send it again").wait_for()
-    made.refresh_from_db()
-    assert made.email == REFUSED
-    assert not errors
-
-
-def test_a_wrong_correction_is_said_beside_the_field_with_what_was_typed(open_page: Any, world: World) -> None:
-    made = refuse(world)
-    page, errors = open_page()
-    page.goto(page_of(made))
-    page.locator("[data-summary]").wait_for()
-    press(page, "e", "Control+A")
-    page.keyboard.type("no address")
-    press(page, "Enter", "Enter")
-    page.locator(".cfl-problem").wait_for()
-    assert page.locator("input[name=value-email]").input_value() == "no address"
-    press(page, "?")
-    assert page.get_by_role("dialog", name="Keys").is_visible()
-    assert not errors
-
-
-def test_no_page_of_what_monday_refuses_has_a_barrier_or_stands_out_of_the_window(
-    open_page: Any, world: World, ada: User
-) -> None:
-    from conflicts.rejections import answer_rejection
-
-    made = refuse(world)
-    left = refuse(world, "Left", "left@example.com")
-    seen = {"npd": REFUSED, "monday": "left@example.com"}
-    done = answer_rejection(("contact", left.pk, "email"), by=ada, choose="npd", value="", seen=seen)
-    urls = [f"{LIST}refused/", page_of(made), page_of(left), f"{page_of(made)}?answered={done.pk}"]
-    assert not faults_of(open_page, urls)

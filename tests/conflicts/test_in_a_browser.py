@@ -1,8 +1,7 @@
-"""Conflicts in a real browser: settled by the keyboard alone, many at once, on screens that went stale."""
+"""Conflicts in a real browser: the keys that the ten conflicts don't need, a batch that is stopped, every page."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
@@ -10,49 +9,31 @@ import pytest
 from django.contrib.auth.models import User
 
 from conflicts import bulk_resolution
-from conflicts.models import SyncConflict
+from conflicts.admin.bulk_pages import batch_url
+from conflicts.models import ConflictBatch, SyncConflict
+from conflicts.rejections import answer_rejection
 from conflicts.tasks import carry_on_batches
 from npd.models import Contact
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
-from sync.models import FieldMapping
+from sync.models import FieldMapping, SyncQueue
 from tests.admin import states
-from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record
-from tests.conflicts.test_about_record import AGAIN, DELETE, UNLINK, gone, who
+from tests.conflicts.conftest import PHONE, REFUSED, ROLE, conflict_of, finding, record, rejected_too
+from tests.conflicts.test_about_record import gone, who
+from tests.conflicts.test_refused import SEEN, named, page_of
 from tests.conflicts.test_screen import LIST, screen
-from tests.support.pages import faults_of, press
-from tests.support.world import World
+from tests.support.pages import barriers, faults_of, press
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
-
-
-def contact(name: str) -> Contact:
-    return Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
+RAW = {"local": {"role_title": "1"}, "remote": "2", "base": None}
 
 
 def of_fields(name: str, *fields: FieldConflict, kind: str = "fields") -> Contact:
-    made = contact(name)
+    made = Contact.objects.create(name=name, monday_id=str(700 + Contact.objects.count()))
     record(ConflictReport("contact", made.pk, made.monday_id or "", kind, fields))
     return made
 
 
-def item_gone(name: str, *fields: FieldConflict) -> Contact:
-    made = contact(name)
-    record(gone(made, *fields, options=[AGAIN, DELETE, UNLINK]))
-    return made
-
-
-def same_person(name: str) -> Contact:
-    made = contact(name)
-    record(who(made))
-    return made
-
-
-def choices(made: Contact) -> dict[str, tuple[str, str | None]]:
-    stored = SyncConflict.objects.get(entity_id=made.pk).stored_choice.fields
-    return {key: (pick.choose, pick.value) for key, pick in stored.items()}
-
-
-def test_j_and_k_walk_through_fields_and_from_their_ends_to_other_conflicts(open_page: Any) -> None:
+def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     first, second = of_fields("first", PHONE, ROLE), of_fields("second", PHONE)
     page, errors = open_page()
     page.goto(screen(conflict_of(first)))
@@ -67,38 +48,18 @@ def test_j_and_k_walk_through_fields_and_from_their_ends_to_other_conflicts(open
     page.wait_for_url(f"**{screen(conflict_of(first))}")
     press(page, "?")
     assert page.get_by_role("dialog", name="Keys").is_visible()
-    assert not errors
-
-
-def test_e_types_a_value_and_the_result_says_what_will_be_written_where(open_page: Any) -> None:
-    made = of_fields("typed", PHONE, ROLE)
-    page, errors = open_page()
-    page.goto(screen(conflict_of(made)))
-    press(page, "j", "e")
-    page.keyboard.press("Control+A")
+    press(page, "Escape", "j", "e", "Control+A")
     page.keyboard.type("Admiral")
     press(page, "Enter")
     summary = page.locator("[data-summary]").inner_text()
     assert summary == "Writes 1 field in NPD, 1 column on Monday. 1 field stays open."
-    page.locator("body").click(position={"x": 5, "y": 30})
     press(page, "Enter")
-    page.get_by_text("Chosen by Ada").wait_for()
-    assert choices(made) == {"role_title": ("custom", "Admiral")}
-    assert not errors
-
-
-def test_u_undoes_what_was_settled_just_now_once_it_is_written(open_page: Any) -> None:
-    first = of_fields("first", PHONE)
-    of_fields("second", PHONE)
-    page, errors = open_page()
-    page.goto(screen(conflict_of(first)))
-    press(page, "1", "Enter")
-    page.get_by_text("Being applied: Phone becomes").wait_for()
+    page.get_by_text("Being applied: Role becomes").wait_for()
+    [(key, pick)] = conflict_of(first).stored_choice.fields.items()
+    assert (key, pick.choose, pick.value) == ("role_title", "custom", "Admiral")
     button = page.get_by_role("button", name="Undo how first was settled")
     assert not button.is_visible()
-    raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
-    undoes = {"phone": {"before": raw, "after": raw}}
-    record(finding(first, applied={"phone": PHONE.npd}, inverse=undoes))
+    record(finding(first, applied={"role_title": "Admiral"}, inverse={"role_title": {"before": RAW, "after": RAW}}))
     button.wait_for()
     press(page, "u")
     page.get_by_text("Undo asked by Ada").wait_for()
@@ -106,63 +67,88 @@ def test_u_undoes_what_was_settled_just_now_once_it_is_written(open_page: Any) -
     assert not errors
 
 
-def test_of_two_browsers_the_slower_one_is_shown_what_changed_with_its_choices_kept(open_page: Any) -> None:
-    made = of_fields("both", PHONE, ROLE)
-    address = screen(conflict_of(made))
-    (slow, errors), (fast, _) = open_page(), open_page()
-    slow.goto(address)
-    press(slow, "3", "1")
-    fast.goto(address)
-    press(fast, "1")
-    fast.get_by_role("button", name="Resolve", exact=True).click()
-    fast.get_by_text("Chosen by Ada").wait_for()
-    moved = replace(ROLE, monday="Head of Everything")
-    record(finding(made, moved, applied={"phone": PHONE.npd}))
-    slow.get_by_role("button", name="Resolve", exact=True).click()
-    slow.get_by_text("Nothing was written.").wait_for()
-    assert slow.get_by_text("No longer in conflict: Phone").is_visible()
-    assert slow.get_by_text("Changed since you looked. It was: Head of Sourcing").is_visible()
-    assert slow.locator("input[name=pick-role_title][value=npd]").is_checked()
-    assert not choices(made)
-    slow.locator("body").click(position={"x": 5, "y": 30})
-    press(slow, "Enter")
-    slow.get_by_text("Chosen by Ada").wait_for()
-    assert choices(made) == {"role_title": ("npd", None)}
+def test_a_refused_value_is_corrected_and_taken_back_by_keys(open_page: Any) -> None:
+    states.boards()
+    made = rejected_too("Ann", "71")
+    page, errors = open_page()
+    page.goto(page_of(made))
+    press(page, "e", "Control+A")
+    page.keyboard.type("no address")
+    assert "NPD changes, and it is sent to Monday" in page.locator("[data-summary]").inner_text()
+    press(page, "Enter", "Enter")
+    page.locator(".cfl-problem").wait_for()
+    page.wait_for_load_state()
+    assert page.locator("input[name=value-email]").input_value() == "no address"
+    press(page, "e", "Control+A")
+    page.keyboard.type("new@example.com")
+    press(page, "Enter", "Enter")
+    page.wait_for_url("**answered=*")
+    assert Contact.objects.get().email == "new@example.com"
+    SyncQueue.objects.all().delete()  # as after the look
+    page = page.context.new_page()  # the other one may be about to reload itself
+    page.goto(page_of(made))
+    page.locator("form[data-undo] button").wait_for()
+    press(page, "u")
+    page.get_by_text("put back to").first.wait_for()
+    assert Contact.objects.get().email == REFUSED
     assert not errors
 
 
-def test_many_are_settled_and_undone_with_their_looks(open_page: Any, world: World) -> None:
-    """The worker is the test itself; everything else is as in production, Monday a sandbox."""
-    Contact.objects.bulk_create(Contact(name=f"c{n:03}", role_title="Old") for n in range(30))
-    world.work()
-    for made in Contact.objects.all():
-        world.edit(made, "role_title", "Monday's")
-    Contact.objects.update(role_title="NPD's")
-    world.work()
-    assert SyncConflict.objects.filter(resolved_at=None).count() == 30
+@pytest.fixture
+def batch(ada: User) -> ConflictBatch:
+    """Confirmed, and not begun."""
+    for number in range(3):
+        of_fields(f"c{number}", PHONE)
+    found = bulk_resolution.prepare_batch(SyncConflict.objects.all(), "keep_npd", by=ada)
+    bulk_resolution.confirm_batch(found, by=ada, expected_count=3)
+    return found
 
+
+def test_a_batch_that_ends_while_stop_here_is_on_its_way_does_not_cut_it_off(
+    open_page: Any, batch: ConflictBatch
+) -> None:
+    page, errors = open_page(390, "dark")
+    answered: list[tuple[Any, Any]] = []
+    polls: list[Any] = []
+    cut_off: list[str] = []
+    page.on("requestfailed", lambda request: cut_off.append(request.method))
+
+    def hold(route: Any) -> None:
+        if route.request.url.endswith("/progress/"):
+            polls.append(route)
+        elif route.request.method == "POST":
+            answered.append((route, route.fetch(max_redirects=0)))
+            polls[0].continue_()  # the last question: the page asks no more once a form is on its way
+        else:
+            route.continue_()
+
+    page.route(f"**{batch_url(batch)}**", hold)
+    with page.expect_request("**/progress/"):
+        page.goto(batch_url(batch))
+    assert not barriers(page)
+    page.get_by_role("button", name="Stop here").focus()
+    with page.expect_response("**/progress/") as told:
+        press(page, "Enter")
+    told.value.finished()
+    [(route, answer)] = answered
+    route.fulfill(response=answer)
+    page.get_by_text("Stopped. 3 conflicts are left as they were").wait_for()
+    assert page.get_by_role("button", name="Stop here").count() == 0
+    assert not SyncConflict.objects.filter(choice__isnull=False).exists()
+    assert not errors
+    assert cut_off == []
+
+
+def test_the_page_of_a_batch_follows_it_and_the_button_goes_when_all_is_stored(
+    open_page: Any, batch: ConflictBatch
+) -> None:
     page, errors = open_page()
-    page.goto(f"{LIST}?state=open&field=role_title")
-    page.get_by_role("button", name="Keep Monday in all…").click()
-    page.get_by_role("button", name="Yes, Keep Monday in 30 conflicts").focus()
-    press(page, "Enter")
-    page.get_by_text("0 of 30").wait_for()
+    page.goto(batch_url(batch))
+    button = page.get_by_role("button", name="Stop here")
+    button.wait_for()
     carry_on_batches()
-    page.get_by_text("30 being applied").first.wait_for()
-    world.work()
-    page.get_by_role("button", name="Undo all of it: 30 conflicts").wait_for()
-    assert set(Contact.objects.values_list("role_title", flat=True)) == {"Monday's"}
-    assert not SyncConflict.objects.filter(resolved_at=None).exists()
-
-    page.get_by_role("button", name="Undo all of it: 30 conflicts").focus()
-    press(page, "Enter")
-    page.get_by_text("30 being undone").first.wait_for()
-    carry_on_batches()
-    world.work()
-    carry_on_batches()
-    page.get_by_role("link", name=re.compile("30 undone, open again")).wait_for()
-    assert set(Contact.objects.values_list("role_title", flat=True)) == {"NPD's"}
-    assert SyncConflict.objects.filter(resolved_at=None).count() == 30
+    button.wait_for(state="hidden")
+    page.get_by_text("3 being applied").first.wait_for()
     assert not errors
 
 
@@ -174,9 +160,10 @@ def urls(ada: User) -> list[str]:
     made = [
         of_fields("fields", PHONE, FieldConflict("notes", long, "Call", f"{long}\nمرحبا 👩‍👩‍👧")),
         of_fields("overwritten", ROLE, kind="overwritten"),
-        item_gone("deleted", ROLE),
-        same_person("identity"),
+        Contact.objects.create(name="deleted", monday_id="71"),
+        Contact.objects.create(name="identity", monday_id="72"),
     ]
+    record(gone(made[2], ROLE), who(made[3]))
     done = bulk_resolution.prepare_batch(SyncConflict.objects.filter(kind="fields"), "keep_npd", by=ada)
     bulk_resolution.confirm_batch(done, by=ada, expected_count=1)
     carry_on_batches()
@@ -189,6 +176,8 @@ def urls(ada: User) -> list[str]:
         carry_on_batches()
     open_one = of_fields("open", PHONE, replace(notes, monday=f"{long}\nمرحبا 👩‍👩‍👧"))
     shown = bulk_resolution.prepare_batch(SyncConflict.objects.filter(resolved_at=None), "keep_monday", by=ada)
+    refused, left = rejected_too("Ann", "73"), rejected_too("Bea", "74")
+    answer = answer_rejection(named(left), by=ada, choose="npd", value="", seen=SEEN)
     return [
         LIST,
         f"{LIST}?state=settled",
@@ -197,6 +186,7 @@ def urls(ada: User) -> list[str]:
         f"{LIST}batch/{shown.pk}/",
         f"{LIST}batch/{done.pk}/",
         f"{LIST}rule/{FieldMapping.objects.get(link__entity_type='contact', key='phone').pk}/",
+        *(f"{LIST}refused/", page_of(refused), page_of(left), f"{page_of(refused)}?answered={answer.pk}"),
     ]
 
 

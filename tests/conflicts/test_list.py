@@ -62,20 +62,15 @@ def test_a_row_about_one_field_is_settled_with_one_click(browser: Client, ada: U
     assert not buttons(browser)
 
 
-def test_the_way_back_leads_to_no_other_site(browser: Client) -> None:
-    conflicting("Grace", PHONE)
-    url, sent = buttons(browser)["Take NPD’s Phone of Grace"]
-    answer = browser.post(url, {"seen": sent}, HTTP_REFERER="https://elsewhere.test/")
-    assert answer["Location"] == LIST
-
-
-def test_a_row_that_changed_since_it_was_shown_is_not_settled(browser: Client) -> None:
+def test_a_stale_a_forged_or_a_read_click_settles_nothing_and_leads_to_no_other_site(browser: Client) -> None:
     conflict = conflicting("Grace", PHONE)
     url, sent = buttons(browser)["Take NPD’s Phone of Grace"]
     contact = Contact.objects.get(pk=conflict.entity_id)
     record(finding(contact, replace(PHONE, npd="+44 20 7946 0001")))
     assert "Nothing was stored. Phone changed" in text_of(browser.post(url, {"seen": sent}, follow=True))
     assert "Nothing was stored." in text_of(browser.post(url, {"seen": "forged"}, follow=True))
+    assert browser.post(url, {"seen": sent}, HTTP_REFERER="https://elsewhere.test/")["Location"] == LIST
+    assert browser.get(url).status_code == 405
     assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
 
 
@@ -84,13 +79,6 @@ def test_what_needs_more_than_one_click_has_no_button(browser: Client) -> None:
     contact = Contact.objects.create(name="gone", monday_id="71")
     record(gone(contact, ROLE, options=[AGAIN]))
     assert not buttons(browser)
-
-
-def test_a_get_settles_nothing(browser: Client) -> None:
-    conflict = conflicting("Grace", PHONE)
-    url, _ = buttons(browser)["Take NPD’s Phone of Grace"]
-    assert browser.get(url).status_code == 405
-    assert not SyncConflict.objects.get(pk=conflict.pk).is_being_applied
 
 
 def test_open_ones_are_counted_by_field_and_lead_to_their_list(browser: Client) -> None:
