@@ -178,12 +178,13 @@ def throttle_write_loops(batch: Batch) -> None:
     writes = _last_writes({s.id for s in record_syncs if any(_is_rewritten(p) for p in s.field_plans.values())})
     for record_sync in record_syncs:
         for key, field_plan in list(record_sync.field_plans.items()):
-            loop = known_loops.get((record_sync.id, key))
+            loop, write = known_loops.get((record_sync.id, key)), writes.get((record_sync.id, key))
+            if loop is None and write is None:
+                continue  # nearly all fields: a look at unchanged records must not build anything for them
             if loop is None:
                 names = {"entity_type": batch.entity_type, "entity_id": record_sync.id, "key": key}
                 loop = FieldLoop(**names, times=[], by="", damped=0)
-            check = _LoopCheck(record_sync, field_plan, loop, batch.read_at)
-            check.check(writes.get((record_sync.id, key)))
+            _LoopCheck(record_sync, field_plan, loop, batch.read_at).check(write)
 
 
 def _is_rewritten(field_plan: FieldPlan) -> bool:

@@ -116,7 +116,7 @@ def test_no_webhook_tells_of_an_item_that_a_killed_sandbox_forgets(
             headers={"Authorization": TOKEN},
             timeout=(5, 0.01),
         )
-    wait_until(lambda: receiver.got, "the first webhook", 20)
+    wait_until(lambda: receiver.got, "the first webhook", 120)
     one.stop(kill=True)
     told = {str(event["pulseId"]) for event in receiver.wait()}
     one.start()

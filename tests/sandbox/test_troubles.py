@@ -109,18 +109,6 @@ def test_parts_of_a_batch_fail_and_the_others_stay(simulator: Simulator, board: 
     assert simulator.read("calls")[-1]["fault"] == "partial failure"
 
 
-def test_only_the_parts_that_name_a_text_fail(simulator: Simulator, board: str) -> None:
-    parts = [f"{name}: create_item(board_id: $b, item_name: ${name}) {{ name }}" for name in ("m", "n")]
-    text = f"mutation ($b: ID!, $m: String!, $n: String!) {{ {' '.join(parts)} }}"
-    simulator.control("faults", {"partial": {"every": 1}, "naming": "Ann", "count": 2})
-    simulator.data(text, b=board, m="Bo", n="Cy")
-    for names_given in ({"m": "Ann", "n": "Bo"}, {"m": "Bo", "n": "Ann"}):
-        answer = simulator.post(text, {"b": board, **names_given}).json()
-        assert [one["path"] for one in answer["errors"]] == [[a for a in ("m", "n") if names_given[a] == "Ann"]]
-    assert simulator.read("faults") == []
-    assert sorted(names(simulator)) == ["Bo", "Bo", "Bo", "Cy"]
-
-
 def test_a_partial_failure_is_the_answer_that_its_key_repeats(simulator: Simulator, board: str) -> None:
     simulator.control("faults", {"partial": {"aliases": ["r0"]}})
     first = simulator.post(batch(board, 2), Idempotency_Key="k1")
