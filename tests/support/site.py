@@ -33,6 +33,7 @@ from tests.support.waiting import wait_for
 
 CHILDREN_NAME = f"npd-test-{os.getpid()}"  # how PostgreSQL lists the connections of our processes
 REST_SECONDS = 5.0
+START_SECONDS = 90.0  # on a machine with much else to do
 USER, PASSWORD = "admin", "admin-password"
 
 
@@ -62,7 +63,7 @@ def started(name: str, command: list[str], env: dict[str, str], url: str | None 
     child.start()
     guardian.watch(child.pid)
     if url:
-        wait_for(f"{name} answers at {url}", lambda: _answers(child, url), 30)
+        wait_for(f"{name} answers at {url}", lambda: _answers(child, url), START_SECONDS)
     return child
 
 
@@ -115,8 +116,11 @@ class Processes:
     def work(self) -> None:
         """Everything runs from here on."""
         self.serve()
-        self._ensure("worker", worker_command())
+        is_new = self._ensure("worker", worker_command())
         self._ensure("beat", beat_command())
+        if is_new:  # or a test's own waits would begin before there is a worker
+            worker = self.children["worker"]
+            wait_for("the worker is ready", lambda: " ready." in "\n".join(worker.last_lines(1_000)), START_SECONDS)
         if self.at_rest:
             self._signal(signal.SIGCONT)
             self.at_rest = False
@@ -159,12 +163,15 @@ class Processes:
             line for child in self.children.values() for line in (f"--- {child.name}", *child.last_lines(15))
         )
 
-    def _ensure(self, name: str, command: list[str], url: str | None = None) -> None:
+    def _ensure(self, name: str, command: list[str], url: str | None = None) -> bool:
+        """Start it where it doesn't run; return whether that was necessary."""
         child = self.children.get(name)
         if child and (child.ended is not None or child.env != self.env):
             self.end(name)
-        if name not in self.children:
-            self.children[name] = started(name, command, self.env, url)
+        if name in self.children:
+            return False
+        self.children[name] = started(name, command, self.env, url)
+        return True
 
     def _signal(self, number: int) -> None:
         for name, child in self.children.items():
@@ -234,7 +241,7 @@ class Site:
         """The whole address of a path of NPD."""
         return self.url + path
 
-    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 20) -> Any:
+    def wait_for(self, what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
         """As waiting.wait_for, with what the processes said last in the failure."""
         try:
             return wait_for(what, condition, seconds)
