@@ -25,26 +25,15 @@ from sync.connectors.base.board_shape import (
     Board,
     BoardCapacity,
     BoardCheck,
-    BoardPlan,
     BoardSetup,
-    BoardSpec,
     CheckResult,
+    ColumnSpec,
     ListedBoard,
     OwnWebhook,
 )
 from sync.connectors.base.connector import Connector
 from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItemsPage
-from sync.connectors.monday import (
-    activity,
-    board_plan,
-    board_structure,
-    bulk_import,
-    columns,
-    examination,
-    items,
-    users,
-    webhooks,
-)
+from sync.connectors.monday import activity, board_structure, bulk_import, columns, examination, items, users, webhooks
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
@@ -208,11 +197,11 @@ class MondayConnector(Connector):
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
         return board_structure.list_boards(self.api)
 
-    def plan_board(self, spec: BoardSpec) -> BoardPlan:
-        return board_plan.plan_board(self.api, spec)
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+        return board_structure.create_board(self.api, title, on_created)
 
-    def ensure_board(self, spec: BoardSpec, *, on_created: Callable[[str], None] = lambda _: None) -> BoardSetup:
-        return board_plan.ensure_board(self.api, spec, on_created=on_created)
+    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+        return board_structure.ensure_columns(self.api, board_id, title, wanted)
 
     def ensure_webhooks(
         self,
