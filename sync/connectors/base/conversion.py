@@ -151,6 +151,12 @@ def unreadable_value(value: Any) -> UnknownValue:
     return UnknownValue(f"Monday sent a value in a form that is not known ({type(value).__name__})")
 
 
+# Lists: what converters of several values in one column share.
+#
+# In NPD a list is a list of texts, or one text with the elements between commas or on lines of their own.
+# Its canonical form is a sorted tuple without duplicates, because their order carries no meaning.
+
+
 SEPARATORS = re.compile(r"[,\n\r]")
 
 
@@ -167,9 +173,15 @@ class ListConverter(BaseConverter):
         """The elements of an NPD value, as written there."""
         return parse_elements(value)
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        """The NPD fields for Monday's value; each kind of column reads its elements in its own way."""
+    def remote_elements(self, raw: Any) -> list[str]:
+        """The elements of what `stored_value` returned; each kind of column reads them in its own way."""
         raise NotImplementedError
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(self.remote_elements(raw))
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        return self.with_elements(self.remote_elements(remote_raw), current_local)
 
     def canonical(self, elements: Iterable[str]) -> Canonical:
         return tuple(sorted({self.key(element) for element in elements})) or None
@@ -193,16 +205,9 @@ class ListConverter(BaseConverter):
         Raises UnknownValue where NPD's field can't hold one of them.
         """
         keys = set(wanted or ())
-        remote_elements = self.elements(only_field(self.to_local(remote_raw, self._as_list(current_local)))[1])
-        local_elements = self.elements(only_field(current_local)[1])
-        return self.with_elements(
-            [e for e in [*local_elements, *remote_elements] if self.key(e) in keys], current_local
-        )
-
-    def _as_list(self, local: Local) -> Local:
-        """The same field as a list: a list can hold an element with a comma, a text can't."""
-        name, value = only_field(local)
-        return {name: self.elements(value)}
+        # The remote ones as a list: a list can hold an element with a comma, a text can't.
+        both = [*self.elements(only_field(current_local)[1]), *self.elements(self.remote_elements(remote_raw))]
+        return self.with_elements([element for element in both if self.key(element) in keys], current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
         """The elements in the form of the current value: a list, or a text with commas between them."""
