@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F
 
 from sync import connectors, registry
 from sync.choices import SyncDirection
 from sync.connectors.base.board_shape import RELATION, BoardColumn, BoardSetup, ColumnSpec
-from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.registry import EntitySpec, MappingSpec, link_of
+from sync.models import BoardLink, FieldMapping
+from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
@@ -146,15 +145,8 @@ def target_board_of(mapping: FieldMapping) -> str | None:
 
 def _target_board(spec: EntitySpec, proposal: MappingSpec | None) -> str | None:
     """The board of the records to which a relation's field points, None where there is none yet."""
-    if proposal is None:
-        return None
-    try:
-        target: Any = spec.model._meta.get_field(proposal.fields[0]).related_model
-    except FieldDoesNotExist:
-        return None
-    if not (isinstance(target, type) and issubclass(target, SyncedModel)):
-        return None
-    link = link_of(target.entity_type())
+    relation = relation_of(spec.model, proposal.fields) if proposal is not None else None
+    link = link_of(target_of(relation).entity_type()) if relation is not None else None
     return link.board_id or None if link is not None else None
 
 

@@ -305,7 +305,7 @@ def display_sides(field_plan: FieldPlan, field: Field) -> tuple[str | None, str 
     ambiguous = {
         text for text in displayed if text and len({v for v, s in zip(values, displayed, strict=True) if s == text}) > 1
     }
-    if field_plan.convert.column_type == "board_relation":
+    if field_plan.convert.names_items:
         displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
     return displayed[0], displayed[1], displayed[2]
 

@@ -12,6 +12,12 @@ from sync.connectors.base.errors import BoardRejected, ConnectorError
 RELATION = "board_relation"
 
 
+def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
+    """The boards whose items a relation with these settings may name (reference/connect)."""
+    boards = settings.get("boardIds")
+    return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
+
+
 @dataclass(frozen=True)
 class BoardColumn:
     """A column that exists and is not archived; `settings` as Monday gives them: labels, boardIds …"""
@@ -23,9 +29,8 @@ class BoardColumn:
 
     @property
     def target_boards(self) -> frozenset[str]:
-        """The boards whose items a board_relation column may name (reference/connect)."""
-        boards = self.settings.get("boardIds")
-        return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
+        """The boards whose items the column may name, if it is a relation."""
+        return target_boards(self.settings)
 
 
 @dataclass(frozen=True)

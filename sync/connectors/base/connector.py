@@ -44,6 +44,10 @@ class Connector(Protocol):
     """One system, reached by a transport that sends its requests (and meters them)."""
 
     converter_names: ClassVar[tuple[str, ...]]
+    people_converters: ClassVar[Collection[str]]
+    """Converters that must know the account's users."""
+    tag_converters: ClassVar[Collection[str]]
+    """Converters that must know the account's tags."""
     readable_types: ClassVar[Collection[str]]
     distinctive_types: ClassVar[Collection[str]]
     """Types of which a board's only column is most likely the one that is looked for."""

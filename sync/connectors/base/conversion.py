@@ -58,6 +58,10 @@ class Converter(Protocol):
     def creates_labels(self) -> bool:
         """Whether a value may be a label that the column lacks, to be created by the write."""
 
+    @property
+    def names_items(self) -> bool:
+        """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
+
     def local(self, raw: Local) -> Canonical:
         """The canonical form of the mapping's NPD fields.
 
@@ -87,8 +91,14 @@ class Converter(Protocol):
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
 
+    def sent_as_stored(self, sent: Any) -> Any:
+        """What `to_remote` returned, in the form of what `stored_value` returns for it."""
+
     def missing_tags(self, raw_local: Local) -> list[str]:
         """The names in the value for which tags must be created before the value can be written."""
+
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        """The names, by id, of the tags in what `stored_value` returned."""
 
     def display(self, canonical: Canonical) -> str:
         """The value for people; the empty value is an empty text."""
@@ -102,12 +112,19 @@ class BaseConverter:
 
     column_type: str = "text"
     creates_labels: bool = False
+    names_items: bool = False
+
+    def sent_as_stored(self, sent: Any) -> Any:
+        return sent
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         return None
 
     def missing_tags(self, raw_local: Local) -> list[str]:
         return []
+
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        return {}
 
     def display(self, canonical: Canonical) -> str:
         if isinstance(canonical, tuple):
@@ -162,6 +179,9 @@ SEPARATORS = re.compile(r"[,\n\r]")
 
 class ListConverter(BaseConverter):
     """One field with a list; `key` is the form in which two elements are compared."""
+
+    takes_single_text: bool = False
+    """Whether it also takes a field of one text, which is then not split."""
 
     def key(self, element: str) -> str:
         return element

@@ -9,7 +9,7 @@ from typing import Any
 
 from sync.connectors.base.board_shape import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, UnreadableAnswer
-from sync.connectors.monday.graphql import Api, Document, int_or_none, mutate_root, query_root
+from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
 BOARD_FIELDS = """id name state items_count items_limit
@@ -54,7 +54,7 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:
     """A column as a query or create_column answers it."""
     return BoardColumn(
-        str(node["id"]), str(node.get("title") or ""), str(node.get("type")), _parse_settings(node.get("settings"))
+        str(node["id"]), str(node.get("title") or ""), str(node.get("type")), json_object(node.get("settings"))
     )
 
 
@@ -88,16 +88,6 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
         return found
     raise UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
-
-
-def _parse_settings(value: Any) -> Mapping[str, Any]:
-    """The settings; Monday's JSON scalar may arrive as an object or as its text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
 
 
 # The boards of an account, for a person to choose from.

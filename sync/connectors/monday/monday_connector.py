@@ -42,6 +42,8 @@ class MondayConnector(Connector):
     """`transport` sends a document: MondayClient, or what meters it."""
 
     converter_names = columns.CONVERTERS
+    people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
+    tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
     webhook_events = webhooks.WEBHOOK_EVENTS
@@ -143,13 +145,13 @@ class MondayConnector(Connector):
     def prepare_archive(
         removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> WriteRequest:
-        return _write_request(items.archive_items_mutation(removals, column_ids, types), removals, column_ids)
+        return _write_request(items.removal_mutation("archive_item", removals, column_ids, types), removals, column_ids)
 
     @staticmethod
     def prepare_delete(
         removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> WriteRequest:
-        return _write_request(items.delete_items_mutation(removals, column_ids, types), removals, column_ids)
+        return _write_request(items.removal_mutation("delete_item", removals, column_ids, types), removals, column_ids)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)

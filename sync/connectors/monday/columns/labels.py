@@ -201,6 +201,7 @@ class DropdownConverter(ListConverter, MondayColumn):
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
     has_labels = True
     creates_labels = True
+    takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.settings)
@@ -231,6 +232,12 @@ class DropdownConverter(ListConverter, MondayColumn):
         return {
             "labels": [label if key is None else self._labels[key] for label, key in zip(labels, known, strict=True)]
         }
+
+    def sent_as_stored(self, sent: Any) -> Any:
+        # New labels have no id yet.
+        if isinstance(sent, Mapping) and "labels" in sent:
+            return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
+        return sent
 
     def from_text(self, text: str, current_local: Local) -> Local:
         if isinstance(only_field(current_local)[1], list | tuple):
@@ -315,6 +322,7 @@ class TagsConverter(ListConverter, MondayColumn):
     name = "tags"
     event_type = "tag"
     fragment = "... on TagsValue { tags { id name } }"
+    needs_tags = True
     empty_fields: ClassVar[Mapping[str, Any]] = {"tags": []}
 
     def __init__(self, options: ConverterOptions) -> None:
@@ -322,7 +330,7 @@ class TagsConverter(ListConverter, MondayColumn):
 
     def remote_elements(self, raw: Any) -> list[str]:
         ids = parse_ids(list_under(raw, "tag_ids"))
-        names = {**self._names, **_stored_names(raw)}
+        names = {**self._names, **self.tag_names(raw)}
         unknown = next((key for key in ids if not fold_whitespace(names.get(key))), None)
         if unknown is not None:
             raise UnknownValue(f"the name of Monday's tag {unknown} is not known")
@@ -349,13 +357,17 @@ class TagsConverter(ListConverter, MondayColumn):
         known = {fold_whitespace(name) for name in self._names.values()}
         return [tag for tag in self.elements(only_field(raw_local)[1]) if tag not in known]
 
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        names = object_or_empty(remote_raw).get("names", {})
+        return names if isinstance(names, Mapping) else {}
+
     def _tag_id(self, tag: str, existing: Any) -> int:
         """The tag's id: one that the cell already has, else the oldest with this name.
 
         A name that differs in upper and lower case only is the same tag: whether `create_or_get_tag` would
         make a second one is not published, and if it doesn't, no tag would ever match the name.
         """
-        existing_names = _stored_names(existing)
+        existing_names = self.tag_names(existing)
         names = {key: fold_whitespace(name) or "" for key, name in {**self._names, **existing_names}.items()}
         # The exact name first, then one in other upper and lower case.
         found = [key for key, name in names.items() if name == tag]
@@ -363,11 +375,6 @@ class TagsConverter(ListConverter, MondayColumn):
         if not found:
             raise UnknownValue(f"the tag “{tag}” is not made on Monday yet")
         return int(min(found, key=lambda key: (key not in existing_names, len(key), key)))
-
-
-def _stored_names(raw: Any) -> Mapping[str, str]:
-    names = object_or_empty(raw).get("names", {})
-    return names if isinstance(names, Mapping) else {}
 
 
 def _is_tag(tag: Any) -> bool:

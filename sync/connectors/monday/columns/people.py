@@ -32,6 +32,7 @@ class PeopleConverter(ListConverter, MondayColumn):
     column_type = "people"
     name = "people"
     event_type = "multiple-person"
+    needs_people = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._people = options.people

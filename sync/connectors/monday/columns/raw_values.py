@@ -40,6 +40,10 @@ class MondayColumn(BaseConverter, Converter):
     empty_fields: ClassVar[Mapping[str, Any]] = {}
     """What the fragment's fields show of an empty cell."""
     has_labels: ClassVar[bool] = False
+    needs_people: ClassVar[bool] = False
+    """Whether it must know the account's users."""
+    needs_tags: ClassVar[bool] = False
+    """Whether it must know the account's tags."""
     is_distinctive: ClassVar[bool] = False
     """Whether a board's only column of the type is most likely the one that is looked for."""
     bare_text_problem: ClassVar[str] = ""

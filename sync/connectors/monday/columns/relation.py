@@ -42,6 +42,7 @@ class RelationConverter(MondayColumn):
 
     column_type = "board_relation"
     name = "relation"
+    names_items = True
     event_type = "board-relation"
     fragment = "... on BoardRelationValue { linked_item_ids }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
