@@ -191,10 +191,11 @@ def is_sandbox() -> bool:
 def rules_for(mapping: FieldMapping) -> list[Rule]:
     """Return the rules that a person may choose for this field, in the order in which they are offered."""
     connector = connectors.get()
-    is_list = mapping.converter in connector.converter_names
-    is_list = is_list and isinstance(connector.converter(mapping.converter), ListConverter)
-    # A dropdown column may also hold one label of a plain text field.
-    if is_list and mapping.converter == "dropdown":
+    # A stored name may be one of an earlier version.
+    is_known = mapping.converter in connector.converter_names
+    converter = connector.converter(mapping.converter) if is_known else None
+    is_list = isinstance(converter, ListConverter)
+    if isinstance(converter, ListConverter) and converter.takes_single_text:
         spec = _entities.get(mapping.link.entity_type)
         fields = [spec.model._meta.get_field(name) for name in mapping.fields] if spec else [None]
         # NPD's side is a list only where every mapped field is an array.

@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db.models import F
 
 from sync import connectors, registry
 from sync.choices import SyncDirection
-from sync.connectors.base.board_shape import RELATION, BoardColumn, BoardSetup, BoardSpec, ColumnSpec
-from sync.models import BoardLink, FieldMapping, SyncedModel
-from sync.registry import EntitySpec, MappingSpec, link_of
+from sync.connectors.base.board_shape import RELATION, BoardColumn, BoardSetup, ColumnSpec
+from sync.models import BoardLink, FieldMapping
+from sync.registry import EntitySpec, MappingSpec, link_of, relation_of, target_of
 
 NPD_ID_KEY = "npd_id"
 NPD_ID_TITLE = "NPD ID"
@@ -62,8 +61,8 @@ def make_mappings(spec: EntitySpec, link: BoardLink) -> None:
         make_mapping(link, mapping, position, column_id=column_id)
 
 
-def board_spec(spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> BoardSpec:
-    """The board with every column that is required or optional; `requested` ones count as required."""
+def column_specs(spec: EntitySpec, link: BoardLink, requested: Collection[str] = ()) -> list[ColumnSpec]:
+    """Every column that is required or optional; `requested` ones count as required."""
     known = {mapping.key: mapping for mapping in link.mappings.all()}
     proposed = {mapping.key: mapping for mapping in spec.mappings}
     columns = []
@@ -76,10 +75,10 @@ def board_spec(spec: EntitySpec, link: BoardLink, requested: Collection[str] = (
     wanted = [column for column in columns if column.type != NAME_TYPE]
     # Every board gets the NPD ID column, by which items are matched with records.
     npd_id = ColumnSpec(NPD_ID_KEY, NPD_ID_TITLE, "text", link.npd_id_column or NPD_ID_KEY)
-    return BoardSpec(spec.entity_type, spec.board_title, link.board_id, [*wanted, npd_id])
+    return [*wanted, npd_id]
 
 
-def store_columns(spec: EntitySpec, link: BoardLink, board: BoardSetup, reason: str = "") -> StoredColumns:
+def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: str = "") -> StoredColumns:
     """Store the column of each mapping; `reason` says why a field may have another one than before.
 
     A mapping whose column moved or changed its type gets a new version.
@@ -88,7 +87,7 @@ def store_columns(spec: EntitySpec, link: BoardLink, board: BoardSetup, reason: 
     known = {mapping.key: mapping for mapping in link.mappings.all()}
     proposed = {proposal.key for proposal in spec.mappings}
     for position, proposal in enumerate(spec.mappings):
-        column = board.columns.get(proposal.key)
+        column = setup.columns.get(proposal.key)
         if proposal.key not in known and column is not None:
             # An optional mapping gets its column, from which on it is synced.
             name = proposal.converter_for(column.type) or proposal.converter
@@ -98,23 +97,23 @@ def store_columns(spec: EntitySpec, link: BoardLink, board: BoardSetup, reason: 
             result.done.append(f"{proposal.label} is synced now, with the column {where}")
             result.needs_resync = True
     for mapping in known.values():
-        column = board.columns.get(mapping.key)
+        column = setup.columns.get(mapping.key)
         if column is not None:
-            _update_mapping(result, mapping, column, board.unfit.get(mapping.key, reason))
+            _update_mapping(result, mapping, column, setup.unfit.get(mapping.key, reason))
         # A field that is proposed no more is nobody's choice in the wizard, so it can't be missed there.
         elif (
             (not reason or mapping.key in proposed)
             and mapping.column_id not in ("", NAME_TYPE)
             and mapping.direction != SyncDirection.NONE
         ):
-            why = board.unfit.get(mapping.key) or f"its column {mapping.column_id} is gone from the board"
+            why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} is gone from the board"
             result.problems.append(
                 f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or make "
                 f"it anew with `manage.py monday_setup --with {spec.entity_type}.{mapping.key}`, or set the field's "
                 "direction to “none” in the admin (Boards)."
             )
-    unused = [proposal for proposal in spec.mappings if proposal.key not in known and proposal.key in board.unfit]
-    result.done += [f"{one.label} is not synced: {board.unfit[one.key]}" for one in unused]
+    unused = [proposal for proposal in spec.mappings if proposal.key not in known and proposal.key in setup.unfit]
+    result.done += [f"{one.label} is not synced: {setup.unfit[one.key]}" for one in unused]
     return result
 
 
@@ -146,15 +145,8 @@ def target_board_of(mapping: FieldMapping) -> str | None:
 
 def _target_board(spec: EntitySpec, proposal: MappingSpec | None) -> str | None:
     """The board of the records to which a relation's field points, None where there is none yet."""
-    if proposal is None:
-        return None
-    try:
-        target: Any = spec.model._meta.get_field(proposal.fields[0]).related_model
-    except FieldDoesNotExist:
-        return None
-    if not (isinstance(target, type) and issubclass(target, SyncedModel)):
-        return None
-    link = link_of(target.entity_type())
+    relation = relation_of(spec.model, proposal.fields) if proposal is not None else None
+    link = link_of(target_of(relation).entity_type()) if relation is not None else None
     return link.board_id or None if link is not None else None
 
 

@@ -15,9 +15,16 @@ from django.db import transaction
 
 from sync import registry
 from sync.boards import schema_drift
-from sync.boards.board_columns import NPD_ID_KEY, StoredColumns, board_spec, make_mappings, optional_keys, store_columns
+from sync.boards.board_columns import (
+    NPD_ID_KEY,
+    StoredColumns,
+    column_specs,
+    make_mappings,
+    optional_keys,
+    store_columns,
+)
 from sync.choices import Cause, Priority, QueueDirection
-from sync.connectors.base.board_shape import Board, BoardSetup, BoardSpec, ColumnSpec, OwnWebhook, WebhooksIncomplete
+from sync.connectors.base.board_shape import Board, BoardSetup, ColumnSpec, OwnWebhook, WebhooksIncomplete
 from sync.connectors.base.connector import Connector
 from sync.kernel.action_errors import ActionError
 from sync.limits import account_users, breaker, metered_client
@@ -100,14 +107,14 @@ class SetupChoices:
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
         """The columns that the board needs; raises ActionError where it can't have them."""
-        return board_spec(self.spec, self._link, self._keys).columns
+        return column_specs(self.spec, self._link, self._keys)
 
     def check(self, link: BoardLink) -> None:
         """Raise ActionError where the link, locked and as it was, is not what was chosen for: nothing is stored."""
 
-    def store(self, link: BoardLink, board: BoardSetup) -> StoredColumns:
+    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
         """Store the mappings, in the transaction that stores the link."""
-        return store_columns(self.spec, link, board)
+        return store_columns(self.spec, link, setup)
 
     def complete(self, link: BoardLink) -> list[str]:
         """Store what comes with the link in the same transaction; return that as sentences."""
@@ -129,18 +136,16 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
     choices.progress("Looking at the board")
     board_id, made_board = choices.board_id(), choices.made_board
     if not board_id:
-        new = connector.ensure_board(
-            BoardSpec(spec.entity_type, spec.board_title, None, []), on_created=choices.board_made
-        )
-        board_id, made_board = new.board_id, True
-        done += [f"made the {created}" for created in new.created]
-    present = connector.read_boards([board_id]).get(board_id)
-    if present is None or not present.is_active:
+        board, made_board = connector.create_board(spec.board_title, choices.board_made), True
+        done.append(f"made the board “{spec.board_title}” ({board.id})")
+    elif (found := connector.read_boards([board_id]).get(board_id)) and found.is_active:
+        board = found
+    else:
         raise ActionError(choices.board_gone(board_id))
     choices.progress("Making what is missing on the board")
-    board = connector.ensure_board(BoardSpec(spec.entity_type, spec.board_title, board_id, choices.columns(present)))
+    setup = connector.ensure_columns(board.id, spec.board_title, choices.columns(board))
     choices.progress("Storing the mappings")
-    link, messages, problems = _store_board(choices, board, made_board=made_board)
+    link, messages, problems = _store_board(choices, setup, made_board=made_board)
     # Otherwise the board's name and titles would be shown only after the first sweep, some minutes later.
     schema_drift.inspect_board(link, connector)
     choices.progress("Registering the webhooks")
@@ -173,7 +178,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
 
 @transaction.atomic
 def _store_board(
-    choices: SetupChoices, board: BoardSetup, *, made_board: bool
+    choices: SetupChoices, setup: BoardSetup, *, made_board: bool
 ) -> tuple[BoardLink, list[str], list[str]]:
     """Store what is on Monday now; return the link, what was done and what is wrong, as sentences.
 
@@ -183,26 +188,26 @@ def _store_board(
     BoardLink.objects.get_or_create(entity_type=spec.entity_type, defaults={"match_key": spec.match_key})
     link = BoardLink.objects.select_for_update().get(entity_type=spec.entity_type)
     choices.check(link)
-    done = [f"made the {message}" for message in board.created]
-    if link.board_id != board.board_id:
-        switch_board(link, board.board_id, created=made_board)
+    done = [f"made the {message}" for message in setup.created]
+    if link.board_id != setup.board.id:
+        switch_board(link, setup.board.id, created=made_board)
         if not made_board:
-            done.insert(0, f"now works with board {board.board_id}")
+            done.insert(0, f"now works with board {setup.board.id}")
     if not link.npd_id_column:
-        done += [f"uses the {message} that was there" for message in board.adopted]
-    done += _choose_group(link, board)
-    column = board.columns[NPD_ID_KEY].id
+        done += [f"uses the {message} that was there" for message in setup.adopted]
+    done += _choose_group(link, setup.board)
+    column = setup.columns[NPD_ID_KEY].id
     moved, link.npd_id_column = link.npd_id_column not in ("", column), column
     # Set-up has just read the board, so its earlier stop is over.
     link.blocked_until, link.blocked_reason = None, ""
     link.save(update_fields=["group_id", "npd_id_column", "blocked_until", "blocked_reason"])
     schema_drift.set_npd_id_problem(link, "")
-    stored = choices.store(link, board)
+    stored = choices.store(link, setup)
     requeued = resync_records(spec) if stored.needs_resync or moved else []
     return link, [*done, *stored.done, *requeued, *choices.complete(link)], stored.problems
 
 
-def _choose_group(link: BoardLink, board: BoardSetup) -> list[str]:
+def _choose_group(link: BoardLink, board: Board) -> list[str]:
     """New items go to the topmost group, unless a person chose another that still takes items."""
     before, group_id = link.group_id, board.group_id or ""
     if before in board.groups:

@@ -15,9 +15,9 @@ from sync import registry
 from sync.boards import schema_drift
 from sync.boards.board_columns import fitting_types, mapping_spec, target_board_of
 from sync.boards.board_setup import resync_records
-from sync.boards.schema_drift import NAME_COLUMN_ID, unblock_field
+from sync.boards.schema_drift import NAME_COLUMN_ID, blocked_ledgers, unblock_field
 from sync.choices import Cause, Priority, QueueDirection, Rule, SyncDirection
-from sync.connectors.base.board_shape import RELATION
+from sync.connectors.base.board_shape import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.limits import metered_client
 from sync.models import BoardLink, FieldMapping, SyncMetadata
@@ -60,7 +60,7 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
     """
     with transaction.atomic():
         # Locked, so that two people who remap the same field don't both succeed.
-        mapping = FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
+        mapping = _lock_mapping(mapping_id)
         # The person decided while looking at another column.
         if expected is not None and mapping.column_id != expected:
             raise Conflict(f"The column of {mapping.label} was changed meanwhile. Look again.")
@@ -106,8 +106,7 @@ def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, A
     types = fitting_types(mapping)
     if column["type"] not in types:
         return f"{mapping.label} needs a column of type {' or '.join(types)}; this one is of type {column['type']}."
-    boards = {str(board) for board in (column.get("settings") or {}).get("boardIds") or []}
-    if column["type"] == RELATION and target_board_of(mapping) not in boards:
+    if column["type"] == RELATION and target_board_of(mapping) not in target_boards(column.get("settings") or {}):
         return (
             f"The column {_column_label(column_id, column)} doesn't lead to the board that {mapping.label} points at."
         )
@@ -119,7 +118,7 @@ def blocked_records(mapping: FieldMapping, reason: str = "") -> list[UUID]:
 
     Without those whose value a person has kept different: they wait for nobody.
     """
-    blocked = _blocked_ledgers(mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
+    blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
     if reason:
         blocked = blocked.filter(**{f"held__{mapping.key}__reason": reason})
     return _entity_ids(blocked)
@@ -145,7 +144,7 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
 def set_field_direction(mapping: FieldMapping, direction: SyncDirection, *, expected: str, by: str) -> FieldMapping:
     """Set a field's direction for all records, and enqueue those for which that changes anything."""
     with transaction.atomic():
-        current = _lock_mapping(mapping)
+        current = _lock_mapping(mapping.pk)
         if current.direction != expected:
             raise Conflict(_changed_message(current, str(SyncDirection(current.direction).label)))
         values = {"direction": direction.value} | ({"problem": ""} if direction is SyncDirection.NONE else {})
@@ -173,7 +172,7 @@ def set_field_rule(mapping: FieldMapping, rule: str, *, expected: str, by: str) 
     it can't follow.
     """
     with transaction.atomic():
-        current = _lock_mapping(mapping)
+        current = _lock_mapping(mapping.pk)
         if current.rule != expected:
             raise Conflict(_changed_message(current, str(Rule(current.rule).label)))
         current.rule = check_rule(current, rule).value
@@ -212,9 +211,8 @@ def _problem_labels(link: BoardLink) -> set[str]:
     return {*labels.values_list("label", flat=True), *(["NPD ID"] if fresh.npd_id_problem else [])}
 
 
-def _lock_mapping(mapping: FieldMapping) -> FieldMapping:
-    rows = FieldMapping.objects.select_related("link").select_for_update(of=("self",))
-    return rows.get(pk=mapping.pk)
+def _lock_mapping(mapping_id: int) -> FieldMapping:
+    return FieldMapping.objects.select_related("link").select_for_update(of=("self",)).get(pk=mapping_id)
 
 
 def _changed_message(mapping: FieldMapping, label: str) -> str:
@@ -223,20 +221,15 @@ def _changed_message(mapping: FieldMapping, label: str) -> str:
 
 def _enqueue_affected(mapping: FieldMapping, by: str) -> None:
     """Enqueue the records on which the field is blocked, kept different, throttled or in conflict."""
-    in_conflict = _ledgers(mapping).exclude(conflicts={}).filter(
+    ledgers = SyncMetadata.objects.of(mapping.link.entity_type)
+    in_conflict = ledgers.exclude(conflicts={}).filter(
         Q(conflicts__fields__contains=[mapping.key]) | Q(conflicts__overwritten__contains=[mapping.key])
     )  # fmt: skip
-    ids = sorted({*_entity_ids(_blocked_ledgers(mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)})
+    ids = sorted(
+        {*_entity_ids(blocked_ledgers(mapping.link, mapping)), *throttled_records(mapping), *_entity_ids(in_conflict)}
+    )
     if ids:
         retry_field(mapping, ids, by)
-
-
-def _ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    return SyncMetadata.objects.of(mapping.link.entity_type)
-
-
-def _blocked_ledgers(mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    return _ledgers(mapping).filter(held__has_key=mapping.key).exclude(held={})
 
 
 def _entity_ids(ledgers: QuerySet[SyncMetadata]) -> list[UUID]:

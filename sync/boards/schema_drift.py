@@ -162,7 +162,7 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
         elif _HIDDEN in problem:
             # A hidden column can't be seen on the board; only an item's values show that it is visible again. One
             # record gets a pass now and then: it has the same columns as all others.
-            blocked = _blocked_ledgers(link, mapping).order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
+            blocked = blocked_ledgers(link, mapping).order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
             latest = sync_now() - HIDDEN_RECHECK
             if blocked is not None and (blocked.last_sync_attempt or latest) <= latest:
                 _enqueue_records(link, [blocked.entity_id])
@@ -308,7 +308,7 @@ def set_problem(link: BoardLink, mapping: FieldMapping, problem: str, *, everywh
 
 def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
     """Enqueue every record with this blocked field; for the match key, unlinked records too."""
-    blocked = _blocked_ledgers(link, mapping)
+    blocked = blocked_ledgers(link, mapping)
     # Their values may have changed on either side while the field was blocked.
     _enqueue_records(link, blocked.values_list("entity_id", flat=True))
     # Without the match key no unlinked record could be matched with an item.
@@ -316,8 +316,10 @@ def unblock_field(link: BoardLink, mapping: FieldMapping) -> None:
         _enqueue_unlinked(link)
 
 
-def _blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
-    return SyncMetadata.objects.of(link.entity_type).filter(held__has_key=mapping.key)
+def blocked_ledgers(link: BoardLink, mapping: FieldMapping) -> QuerySet[SyncMetadata]:
+    """The ledgers of the records on which the field is blocked."""
+    # The second condition is that of the partial index, without which it can't be used.
+    return SyncMetadata.objects.of(link.entity_type).filter(held__has_key=mapping.key).exclude(held={})
 
 
 def set_npd_id_problem(link: BoardLink, problem: str) -> None:

@@ -44,7 +44,7 @@ def utc_midnight(moment: datetime) -> str:
     return there if zone_name(here) == "UTC" else f"{there} ({time_of_day(moment)})"
 
 
-def duration_text(seconds: float) -> str:
+def time_span(seconds: float) -> str:
     """Return a length of time in its largest whole unit: "5 minutes"."""
     whole = max(1, round(abs(seconds)))
     size, unit = next((size, unit) for size, unit in _UNITS if whole >= size)
@@ -68,11 +68,6 @@ _NEXT_SYNC = re.compile(r" It is looked at again at [\d:]+ [^.]+\.")
 _IRREGULAR = {"row is": "rows are"}
 
 
-def time_span(seconds: float) -> str:
-    """Return a length of time in its largest whole unit: "5 minutes"."""
-    return duration_text(seconds)
-
-
 def relative_time(moment: datetime | None, now: datetime) -> str:
     """Return how far `moment` is from `now`: "in 5 minutes", "2 hours ago", "now"."""
     if moment is None:
@@ -80,8 +75,7 @@ def relative_time(moment: datetime | None, now: datetime) -> str:
     seconds = (moment - now).total_seconds()
     if abs(seconds) < 1:
         return "now"
-    values = {"span": time_span(seconds)}
-    return "in {span}".format(**values) if seconds > 0 else "{span} ago".format(**values)
+    return f"in {time_span(seconds)}" if seconds > 0 else f"{time_span(seconds)} ago"
 
 
 def optional_day_and_time(moment: datetime | None) -> str:

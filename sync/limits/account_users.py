@@ -7,6 +7,7 @@ from uuid import UUID
 
 import structlog
 
+from sync import connectors
 from sync.choices import Cause, Priority, QueueDirection, SyncDirection
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.connector import Connector
@@ -48,7 +49,7 @@ def refresh_users_if_due() -> None:
     is left to the next call.
     """
     people_mappings = list(
-        FieldMapping.objects.filter(converter="people")
+        FieldMapping.objects.filter(converter__in=connectors.get().people_converters)
         .exclude(direction=SyncDirection.NONE)
         .exclude(column_id="")
         .select_related("link")

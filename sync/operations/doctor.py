@@ -53,8 +53,8 @@ def run_checks() -> list[CheckResult]:
             local_findings.append(CheckResult(False, f"{spec.board_title}: sync is paused.", reason, "pause"))
     local_findings += _queue_findings()
     findings = [*_monday_findings(), *_quota_findings()]
-    mapped = FieldMapping.objects.filter(converter="people").exclude(direction=SyncDirection.NONE)
-    if mapped.exists() and not breaker.monday_account().users:
+    mapped = FieldMapping.objects.filter(converter__in=connectors.get().people_converters)
+    if mapped.exclude(direction=SyncDirection.NONE).exists() and not breaker.monday_account().users:
         what = "A people column is mapped, but the account's users can't be read."
         fix = "Give the API token the scope users:read, then run `manage.py monday_setup`."
         findings.append(CheckResult(False, what, fix, "columns"))

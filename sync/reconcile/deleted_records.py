@@ -133,7 +133,7 @@ def _edit_since_base(
         detail = f"The value last agreed on is not known any more: {agreed.reason}."
         return FieldConflict(mapping.key, None, None, shown, detail)
     # An item that was deleted leaves every cell of connected boards empty by itself.
-    vanished = convert.column_type == "board_relation" and remote is None
+    vanished = convert.names_items and remote is None
     if not sides.remote_changed or sides.equal or vanished:
         return None
     # A value that a call of ours without an answer sent is nobody's edit.

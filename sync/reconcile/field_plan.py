@@ -206,7 +206,7 @@ def _plan_push(record_sync: RecordSync, field_plan: FieldPlan, raw: dict[str, An
 
 def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, field: Field) -> FieldPlan:
     convert = field_plan.convert
-    if field.remote is None and convert.column_type == "board_relation":
+    if field.remote is None and convert.names_items:
         # An item that is gone leaves every cell of connected boards empty, though nobody emptied it.
         related = getattr(record_sync.record, field_plan.mapping.fields[0])
         if related is not None and batch.related.has_removed_item(related):
@@ -499,7 +499,7 @@ def _merge_field(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
     mapping, convert, base = field_plan.mapping, field_plan.convert, field_plan.base
     local, remote = convert.local(field_plan.local_raw), convert.remote(field_plan.remote_raw)
     agreed = _canonical_base(convert, base)
-    if base and agreed and convert.column_type == "board_relation" and remote is None:
+    if base and agreed and convert.names_items and remote is None:
         # The related record, the same as before, may have another item by now: a cell that a removed item left empty
         # counts as emptied by nobody.
         now: Any = next(iter(field_plan.local_raw.values()), None)

@@ -147,9 +147,6 @@ def canonical_expression(field: str) -> Func:
 # A board link with its mappings, and their converters, as one pass uses them.
 
 
-_DIRECTORY_CONVERTERS = {"people", "tags"}
-"""Converters that need to know the account's people or tags."""
-
 _LEARN = """
     UPDATE sync_monday_account SET tags = tags || jsonb_build_object(
         %(board)s::text, coalesce(tags -> %(board)s::text, '{}'::jsonb) || %(new)s::jsonb)
@@ -173,7 +170,8 @@ class Directory:
     @classmethod
     def of(cls, converters: set[str], board_id: str) -> Directory:
         """Read what these converters need."""
-        is_needed = bool(converters & _DIRECTORY_CONVERTERS)
+        connector = connectors.get()
+        is_needed = not converters.isdisjoint({*connector.people_converters, *connector.tag_converters})
         row = MondayAccount.objects.filter(id=1).only("users", "tags").first() if is_needed else None
         if row is None:
             return cls(board_id)

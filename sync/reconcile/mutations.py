@@ -550,8 +550,10 @@ TAGS_PER_CALL = 50
 def create_missing_tags(batch: Batch) -> None:
     """Make what is missing before it is named; a value with a tag that Monday refuses is blocked alone."""
     # The items' tags are remembered: by them their webhooks are understood without a call.
-    read = [p.remote_raw for s in batch.record_syncs for p in s.field_plans.values() if p.mapping.converter == "tags"]
-    batch.board.directory.learn_tags({t: name for raw in read if raw for t, name in raw["names"].items()})
+    plans_read = [field_plan for record_sync in batch.record_syncs for field_plan in record_sync.field_plans.values()]
+    batch.board.directory.learn_tags(
+        {tag: name for plan in plans_read for tag, name in plan.convert.tag_names(plan.remote_raw).items()}
+    )
     names, rejections = missing_tags(batch), dict[str, ConnectorError]()
     if not names or active_pause(batch.entity_type, QueueDirection.TO_MONDAY):
         return

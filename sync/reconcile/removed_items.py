@@ -177,7 +177,7 @@ def _field_edit(
     else:
         is_local_edited = sides.local_changed
     # An item that is gone leaves every cell of connected boards empty.
-    is_emptied = sides.remote is None and convert.column_type == "board_relation"
+    is_emptied = sides.remote is None and convert.names_items
     is_remote_edited = sides.remote_changed and (sides.base is not None or sides.differ) and not is_emptied
     is_remote_edited = is_remote_edited and way is not FieldDirection.TO_MONDAY
     if not is_local_edited and not is_remote_edited:

@@ -267,7 +267,7 @@ def as_conflict(field_plan: FieldPlan, reason: str = "") -> FieldConflict:
     ambiguous = {
         text for text in displayed if text and len({v for v, s in zip(values, displayed, strict=True) if s == text}) > 1
     }
-    if convert.column_type == "board_relation":
+    if field_plan.convert.names_items:
         displayed = [f"{s} (item {v})" if s in ambiguous else s for v, s in zip(values, displayed, strict=True)]
     npd, agreed, monday = displayed
     return FieldConflict(field_plan.mapping.key, npd, agreed, monday, reason)

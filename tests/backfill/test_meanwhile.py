@@ -19,7 +19,6 @@ from sync.models import Backfill, BackfillState, SyncQueue
 from sync.operations import backfill
 from sync.operations.backfill import deferral, file_rows, import_steps, run_backfill
 from sync.operations.backfill.deferral import needs_board
-from sync.operations.backfill.import_steps import as_reading
 from sync.outbox import pauses
 from tests.backfill.conftest import Import
 
@@ -214,7 +213,7 @@ def test_an_interrupted_command_says_how_to_go_on(bulk: Import, monkeypatch: pyt
 def test_labels_that_were_sent_are_a_base_that_can_be_read() -> None:
     labels = make_converter("dropdown", ConverterOptions(settings={"labels": [{"id": 1, "name": "Red"}]}))
     sent = labels.to_remote({"f": ["Red"]}, None)
-    assert labels.remote(as_reading("dropdown", sent)) == labels.local({"f": ["Red"]}) == ("Red",)
+    assert labels.remote(labels.sent_as_stored(sent)) == labels.local({"f": ["Red"]}) == ("Red",)
 
 
 @pytest.mark.parametrize(("rows", "hours"), [([10_000], 0), ([9_000, 9_000], 0), ([10_000] * 3, 2)])

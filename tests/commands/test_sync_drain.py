@@ -9,7 +9,7 @@ from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus
 from sync.models import BoardLink, SyncQueue
 from sync.outbox import lease
-from tests.support.sandbox import Sandbox
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,43 +17,27 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def contact(monday: Sandbox, run: Run) -> Contact:
-    """A new contact, its boards set up, nothing sent yet."""
-    run("monday_setup")
-    return Contact.objects.create(name="Ada Byron", email="ada@example.com", role_title="Analyst")
+def contact(world: World) -> Contact:
+    """A new contact, nothing sent yet."""
+    return world.contact("Ada Byron", email="ada@example.com", role_title="Analyst")
 
 
-def test_it_works_until_nothing_is_due(contact: Contact, monday: Sandbox, run: Run) -> None:
+def test_it_works_until_nothing_is_due(contact: Contact, world: World, run: Run) -> None:
     said = run("sync_drain")
-    item = monday.item_named("Ada Byron")
-    assert item is not None
-    assert item["values"]["role_title"] == "Analyst"
-    contact.refresh_from_db()
-    assert (contact.monday_id, contact.sync_status) == (item["id"], RecordSyncStatus.SYNCED)
+    assert world.status(contact) == RecordSyncStatus.SYNCED
+    assert world.values(contact)["role_title"] == "Analyst"
     assert "1 looked at: 1 done, 0 failed." in said
-    assert "Nothing is left." in said
-
-
-def test_with_nothing_to_do_it_says_so(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
     assert run("sync_drain").splitlines() == ["0 looked at: 0 done, 0 failed.", "Nothing is left."]
 
 
-def test_without_a_token_it_leaves_the_rows_and_says_why(contact: Contact, run: Run, settings: Any) -> None:
-    settings.MONDAY_API_KEY = ""
-    said = run("sync_drain")
-    assert "Left: 1 contact waiting. Monday isn't configured: set MONDAY_API_KEY" in said
-    assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 1
-
-
-def test_what_is_left_is_counted_with_its_plural(contact: Contact, run: Run, settings: Any) -> None:
+def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(contact: Contact, run: Run, settings: Any) -> None:
     Contact.objects.create(name="Bo")
     SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
-    SyncQueue.objects.create(entity_type="organization", remote_id="2", status=QueueStatus.FAILED)
     settings.MONDAY_API_KEY = ""
     said = run("sync_drain")
-    assert "Left: 2 contacts waiting. Monday" in said
-    assert "Left: 2 organizations failed for good" in said
+    assert "Left: 2 contacts waiting. Monday isn't configured: set MONDAY_API_KEY" in said
+    assert "Left: 1 organization failed for good: retry them in the admin's sync queue." in said
+    assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 
 
 def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> None:
@@ -61,9 +45,7 @@ def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> No
     assert "There is no board for contact records yet: run `manage.py monday_setup`." in run("sync_drain")
 
 
-def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(
-    contact: Contact, monday: Sandbox, run: Run, settings: Any
-) -> None:
+def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(contact: Contact, run: Run, settings: Any) -> None:
     settings.MONDAY_API_URL = "http://127.0.0.1:18262/v2"
     said = run("sync_drain")
     assert "Left: 1 contact waiting." in said
@@ -76,16 +58,9 @@ def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: R
     assert "1 looked at: 1 done" in run("sync_drain")
 
 
-def test_dead_letters_are_counted_as_left(contact: Contact, run: Run) -> None:
-    run("sync_drain")
-    SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, status=QueueStatus.FAILED)
-    assert "Left: 1 contact failed for good: retry them in the admin's sync queue." in run("sync_drain")
-
-
-def test_progress_is_told_while_there_is_more(monday: Sandbox, run: Run) -> None:
-    run("monday_setup")
+def test_progress_is_told_while_there_is_more(world: World, run: Run) -> None:
     Contact.objects.bulk_create(Contact(name=f"Person {number}") for number in range(201))
-    monday.control("latency", call_ms=550)
+    world.sandbox.control("latency", call_ms=550)
     said = run("sync_drain", "--progress")
     assert "to go …" in said
     assert "201 looked at: 201 done, 0 failed." in said

@@ -11,9 +11,9 @@ from django.db import connection, connections
 from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.choices import Cause
-from sync.models import BoardLink, RefusedItem, SyncQueue
+from sync.models import RefusedItem, SyncQueue
 from sync.queue import SyncQueueService
-from tests.support.sandbox import Sandbox
+from tests.support.world import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -21,31 +21,19 @@ Run = Callable[..., str]
 
 
 @pytest.fixture
-def contact(monday: Sandbox, run: Run) -> Contact:
+def contact(world: World) -> Contact:
     """A contact that is on the board."""
-    run("monday_setup")
-    Contact.objects.create(name="Ada Byron", email="ada@example.com", role_title="Analyst")
-    run("sync_drain")
-    return Contact.objects.get()
+    return world.linked("Ada Byron", email="ada@example.com", role_title="Analyst")
 
 
-def edit(monday: Sandbox, contact: Contact, column_id: str, text: str) -> None:
-    monday.control("actions", action="edit", item_id=contact.monday_id, column_id=column_id, text=text)
-
-
-def load(monday: Sandbox, *names: str) -> list[str]:
-    board_id = BoardLink.objects.get(entity_type="contact").board_id
+def load(world: World, *names: str) -> list[str]:
     items = [{"name": name, "values": {}} for name in names]
-    found: list[str] = monday.control("items", board_id=board_id, items=items)
+    found: list[str] = world.sandbox.control("items", board_id=world.board_id(), items=items)
     return found
 
 
-def candidates() -> set[str]:
-    return set(SyncQueue.objects.filter(entity_id=None).values_list("remote_id", flat=True))
-
-
-def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, monday: Sandbox, run: Run) -> None:
-    edit(monday, contact, "role_title", "Countess")
+def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, world: World, run: Run) -> None:
+    world.edit(contact, "role_title", "Countess")
     said = run("sync_reconcile")
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
@@ -75,45 +63,38 @@ def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, run: Run
     assert "1 looked at: 1 done, 0 failed." in said
 
 
-def test_what_is_left_waiting_is_said(contact: Contact, monday: Sandbox, run: Run) -> None:
-    load(monday, "Stranger")
-    assert "Left: 1 contact waiting." in run("sync_reconcile")
-
-
-def test_a_look_at_what_is_equal_changes_nothing(contact: Contact, monday: Sandbox, run: Run) -> None:
-    mark = max(call["id"] for call in monday.control("calls", "GET"))
+def test_a_look_at_what_is_equal_changes_nothing(contact: Contact, world: World, run: Run) -> None:
+    mark = max(call["id"] for call in world.sandbox.control("calls", "GET"))
     run("sync_reconcile")
-    kinds = {call["kind"] for call in monday.control("calls", "GET", since=mark)}
+    kinds = {call["kind"] for call in world.sandbox.control("calls", "GET", since=mark)}
     before = contact.updated_at
     contact.refresh_from_db()
     assert (kinds, contact.updated_at) == ({"query"}, before)
 
 
-def test_records_that_are_not_synced_are_left_alone(contact: Contact, monday: Sandbox, run: Run) -> None:
+def test_records_that_are_not_synced_are_left_alone(contact: Contact, world: World, run: Run) -> None:
     contact.sync_enabled = False
     contact.save()
-    edit(monday, contact, "role_title", "Countess")
+    world.edit(contact, "role_title", "Countess")
     assert "0 linked records" in run("sync_reconcile")
     contact.refresh_from_db()
     assert contact.role_title == "Analyst"
 
 
-def test_an_item_that_no_record_has_becomes_a_candidate(contact: Contact, monday: Sandbox, run: Run) -> None:
-    (stranger,) = load(monday, "Stranger")
-    said = run("sync_reconcile")
-    assert "2 items on the board, 1 of them without a record." in said
-    assert candidates() == {stranger}
-
-
-def test_an_item_that_was_refused_before_is_not_asked_again(contact: Contact, monday: Sandbox, run: Run) -> None:
-    refused, other = load(monday, "Refused", "Other")
+def test_items_that_no_record_has_become_candidates_but_for_refused_ones(
+    contact: Contact, world: World, run: Run
+) -> None:
+    refused, stranger = load(world, "Refused", "Stranger")
     RefusedItem.objects.create(entity_type="contact", item_id=refused, reason="not one of ours")
-    run("sync_reconcile")
-    assert candidates() == {other}
+    said = run("sync_reconcile")
+    assert "3 items on the board, 1 of them without a record." in said
+    assert "Left: 1 contact waiting." in said
+    row = SyncQueue.objects.get(entity_id=None)
+    assert (row.remote_id, bool(row.causes & Cause.SWEEP)) == (stranger, True)
 
 
-def test_an_open_conflict_is_no_failure(contact: Contact, monday: Sandbox, run: Run) -> None:
-    edit(monday, contact, "role_title", "Countess")
+def test_an_open_conflict_is_no_failure(contact: Contact, world: World, run: Run) -> None:
+    world.edit(contact, "role_title", "Countess")
     contact.role_title = "Programmer"
     contact.save()
     run("sync_reconcile")
@@ -122,7 +103,7 @@ def test_an_open_conflict_is_no_failure(contact: Contact, monday: Sandbox, run: 
 
 
 def test_a_board_that_cannot_be_listed_is_a_failure_in_words(
-    contact: Contact, monday: Sandbox, run: Run, settings: Any
+    contact: Contact, world: World, run: Run, settings: Any
 ) -> None:
     settings.MONDAY_API_URL = "http://127.0.0.1:18263/v2"
     with pytest.raises(CommandError, match=r"Contacts: The board could not be listed\."):
@@ -134,16 +115,9 @@ def test_without_set_up_it_says_what_to_run(run: Run) -> None:
         run("sync_reconcile")
 
 
-def test_a_record_that_monday_refuses_to_show_is_a_failure(contact: Contact, monday: Sandbox, run: Run) -> None:
-    edit(monday, contact, "role_title", "Countess")
-    monday.control("faults", status=500, on="items", count=1)
+def test_a_record_that_monday_refuses_to_show_is_a_failure(contact: Contact, world: World, run: Run) -> None:
+    world.edit(contact, "role_title", "Countess")
+    world.sandbox.control("faults", status=500, on="items", count=1)
     with pytest.raises(CommandError, match=r"Not reached: 1 contact\."):
         run("sync_reconcile")
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
-
-
-def test_rows_of_the_sweep_carry_its_cause(contact: Contact, monday: Sandbox, run: Run, settings: Any) -> None:
-    load(monday, "Stranger")
-    run("sync_reconcile")
-    row = SyncQueue.objects.get(entity_id=None)
-    assert row.causes & Cause.SWEEP

@@ -98,23 +98,6 @@ def test_a_reading_keeps_what_a_base_needs_and_compares_by_value(
     assert make_converter(name).remote(kept) == canonical
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "sent"),
-    [
-        ("text", " abc ", "abc"),
-        ("long_text", "a\r\nb", {"text": "a\nb"}),
-        ("name", "Ada", "Ada"),
-        ("email", "ada@B.test", {"email": "ada@B.test", "text": "ada@B.test"}),
-        ("phone", "(202) 555-0169", {"phone": "+12025550169", "countryShortName": "US"}),
-        ("phone", "+44 20 7946 0958", {"phone": "+442079460958", "countryShortName": "GB"}),
-        ("phone", "202-555-0169 x12", {"phone": "+12025550169 ext. 12", "countryShortName": "US"}),
-        ("phone", "ask  Bob", {"phone": "ask Bob", "countryShortName": "US"}),
-    ],
-)
-def test_a_value_is_sent_in_its_column_s_form(name: str, text: str, sent: Any) -> None:
-    assert make_converter(name).to_remote({"field": text}, None) == sent
-
-
 def test_an_email_s_own_label_stays_and_a_repeated_address_goes_with_the_old_one() -> None:
     email = make_converter("email")
     assert email.to_remote({"email": "new@b.test"}, {"email": "old@b.test", "text": "Write me"}) == {
@@ -155,13 +138,13 @@ def test_a_number_is_read_in_the_cell_s_country_and_pulled_so_that_it_stays_that
     assert phone.to_local(british, {"phone": None}) == {"phone": "+44 20 7946 0958"}
 
 
-@pytest.mark.parametrize("region", sorted(phonenumbers.SUPPORTED_REGIONS))
-def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number(region: str) -> None:
-    example = phonenumbers.example_number(region)
-    assert example is not None
-    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
-    cell = {"phone": number.removeprefix("+"), "countryShortName": region}
-    assert make_converter("phone").remote(cell) == number
+def test_a_number_that_stands_in_its_cell_without_its_plus_is_the_same_number() -> None:
+    for region in sorted(phonenumbers.SUPPORTED_REGIONS):
+        example = phonenumbers.example_number(region)
+        assert example is not None
+        number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+        cell = {"phone": number.removeprefix("+"), "countryShortName": region}
+        assert make_converter("phone").remote(cell) == number, region
 
 
 def test_digits_that_only_look_like_another_country_s_number_stay_what_they_are() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from sync.connectors.base import errors
-from sync.connectors.base.board_shape import BoardSetup, BoardSpec, ColumnSpec, WebhooksIncomplete
-from sync.connectors.monday.board_plan import ensure_board, plan_board
+from sync.connectors.base.board_shape import BoardSetup, ColumnSpec, WebhooksIncomplete
+from sync.connectors.monday.board_structure import create_board, ensure_columns
 from sync.connectors.monday.error_codes import translate_error
 from sync.connectors.monday.graphql import Answer
 from sync.connectors.monday.webhooks import WEBHOOK_EVENTS, ensure_webhooks, url_fingerprint
@@ -19,117 +19,94 @@ def _ids(made: BoardSetup) -> dict[str, str]:
     return {key: column.id for key, column in made.columns.items()}
 
 
-COLUMNS = [
-    ColumnSpec("name", "Name", "name"),
-    ColumnSpec("email", "Email", "email", "npd_email"),
-    ColumnSpec("notes", "Notes", "long_text", "npd_notes"),
-]
+COLUMNS = [ColumnSpec("email", "Email", "email", "npd_email"), ColumnSpec("notes", "Notes", "long_text", "npd_notes")]
 URL = "https://npd.test/webhooks/monday/secret-part/"
 
 
 @pytest.fixture
 def account() -> FakeAccount:
-    return FakeAccount()
+    """An account with board 7, which has a name column and one group that takes items."""
+    account = FakeAccount()
+    account.add_board("7")
+    return account
 
 
-def _spec(board_id: str | None = None) -> BoardSpec:
-    return BoardSpec("contact", "Contacts", board_id, COLUMNS)
+def _ensure(account: FakeAccount, *more: ColumnSpec) -> BoardSetup:
+    return ensure_columns(account, "7", "Contacts", [*more, *COLUMNS])
 
 
-def test_without_a_board_one_is_made_with_all_columns(account: FakeAccount) -> None:
-    made = ensure_board(account, _spec())
-    assert made.created_board
-    assert _ids(made) == {"name": "name", "email": "npd_email", "notes": "npd_notes"}
-    assert made.group_id == "topics"
-    assert len(made.created) == 3
+def _column(column_id: str, title: str, kind: str, settings: object = None, **more: object) -> dict[str, object]:
+    return {"id": column_id, "title": title, "type": kind, "archived": False, "settings": settings} | more
 
 
-def test_a_second_run_finds_everything_and_writes_nothing(account: FakeAccount) -> None:
-    first = ensure_board(account, _spec())
+def test_missing_columns_are_made_once(account: FakeAccount) -> None:
+    first = _ensure(account)
+    assert _ids(first) == {"email": "npd_email", "notes": "npd_notes"}
+    assert first.board.group_id == "topics"
+    assert len(first.created) == 2
     account.writes.clear()
-    second = ensure_board(account, _spec(first.board_id))
-    assert (_ids(second), second.created, second.created_board) == (_ids(first), [], False)
+    second = _ensure(account)
+    assert (_ids(second), second.created, len(second.adopted)) == (_ids(first), [], 2)
     assert account.writes == []
 
 
 def test_columns_that_a_person_made_are_adopted_by_title_and_type(account: FakeAccount) -> None:
-    account.add_board("7", {"id": "email_x", "title": " EMAIL ", "type": "email", "archived": False})
-    made = ensure_board(account, _spec("7"))
-    assert _ids(made)["email"] == "email_x"
-    assert made.adopted == ["column “Name” (name)", "column “ EMAIL ” (email_x)"]
-    assert made.created == ["column “Notes” (npd_notes)"]
+    account.add_board("7", _column("email_x", " EMAIL ", "email"))
+    setup = _ensure(account)
+    assert (_ids(setup)["email"], len(setup.adopted), len(setup.created)) == ("email_x", 1, 1)
 
 
 def test_the_preferred_id_goes_before_the_title(account: FakeAccount) -> None:
-    account.add_board(
-        "7",
-        {"id": "email_x", "title": "Email", "type": "email", "archived": False},
-        {"id": "npd_email", "title": "Renamed", "type": "email", "archived": False},
-    )
-    assert _ids(ensure_board(account, _spec("7")))["email"] == "npd_email"
+    account.add_board("7", _column("email_x", "Email", "email"), _column("npd_email", "Renamed", "email"))
+    assert _ids(_ensure(account))["email"] == "npd_email"
 
 
 @pytest.mark.parametrize(
-    "column",
-    [
-        {"id": "npd_email", "title": "Email", "type": "text", "archived": False},
-        {"id": "npd_email", "title": "Email", "type": "email", "archived": True},
-    ],
+    "column", [_column("npd_email", "Email", "text"), _column("npd_email", "Email", "email", archived=True)]
 )
 def test_a_column_of_another_type_or_an_archived_one_is_not_adopted(
-    account: FakeAccount, column: dict[str, str | bool]
+    account: FakeAccount, column: dict[str, object]
 ) -> None:
     account.add_board("7", column)
     account.used_column_ids = {"npd_email"}
-    made = ensure_board(account, _spec("7"))
-    assert _ids(made)["email"] != "npd_email"
+    assert _ids(_ensure(account))["email"] != "npd_email"
 
 
 def test_two_needed_columns_are_never_given_the_same_one(account: FakeAccount) -> None:
-    account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
-    spec = BoardSpec("contact", "Contacts", "7", [ColumnSpec("a", "Email", "email"), ColumnSpec("b", "Email", "email")])
-    columns = _ids(ensure_board(account, spec))
-    assert columns["a"] != columns["b"]
+    account.add_board("7", _column("email_x", "Email", "email"))
+    columns = _ids(_ensure(account, ColumnSpec("other", "Email", "email")))
+    assert columns["other"] != columns["email"]
 
 
-@pytest.mark.parametrize("state", ["archived", "deleted"])
-def test_a_removed_board_is_replaced_and_the_plan_says_why(account: FakeAccount, state: str) -> None:
-    account.add_board("7", state=state)
-    plan = plan_board(account, _spec("7"))
-    assert plan.steps[0] == f"create board “Contacts”, for board 7 is {state}"
-    assert ensure_board(account, _spec("7")).board_id != "7"
-
-
-def test_a_plan_says_what_would_be_done_and_does_nothing(account: FakeAccount) -> None:
-    account.add_board("7", {"id": "email_x", "title": "Email", "type": "email", "archived": False})
-    assert plan_board(account, _spec("7")).steps == [
-        "use board “Board 7” (7)",
-        "adopt column “Name” (name)",
-        "adopt column “Email” (email_x)",
-        "create column “Notes” of type long_text",
-    ]
-    assert plan_board(account, _spec()).steps[0] == "create board “Contacts”"
+@pytest.mark.parametrize("state", ["archived", "deleted", None])
+def test_a_board_that_is_gone_is_never_replaced(account: FakeAccount, state: str | None) -> None:
+    account.boards.clear()
+    if state:
+        account.add_board("7", state=state)
+    with pytest.raises(errors.BoardNotFound):
+        _ensure(account)
     assert account.writes == []
 
 
 @pytest.mark.parametrize("error", [errors.NotAuthenticated, errors.Unreachable, errors.BoardForbidden])
 def test_only_a_refused_id_is_tried_again_without_it(account: FakeAccount, error: type[errors.ConnectorError]) -> None:
-    account.add_board("7")
     account.failing["create_column"] = error("no")
-    calls = account.calls
     with pytest.raises(error):
-        ensure_board(account, _spec("7"))
-    assert account.calls == calls + 2
+        _ensure(account)
+    assert account.calls == 2
 
 
-@pytest.mark.parametrize("lost", ["create_board", "create_column"])
-def test_a_lost_answer_is_asked_for_once_more_and_makes_nothing_twice(account: FakeAccount, lost: str) -> None:
-    account.lost_answers = {lost}
-    made = ensure_board(account, _spec())
-    assert len(made.created) == 3
-    assert list(account.boards) == [made.board_id]
-    assert account.writes.count("board") == 1
+def test_a_lost_answer_of_a_column_makes_it_once(account: FakeAccount) -> None:
+    account.lost_answers = {"create_column"}
+    assert len(_ensure(account).created) == 2
     assert account.writes.count("column") == 2
+
+
+def test_a_lost_answer_of_a_board_makes_it_once(account: FakeAccount) -> None:
+    account.lost_answers = {"create_board"}
+    stored: list[str] = []
+    assert [create_board(account, "Contacts", stored.append).id] == stored
+    assert account.writes == ["board"]
 
 
 def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
@@ -141,7 +118,7 @@ def test_a_lost_answer_of_a_webhook_makes_it_once(account: FakeAccount) -> None:
 def test_an_answer_that_stays_away_is_raised(account: FakeAccount) -> None:
     account.failing["create_board"] = errors.ServerFailed("Internal Server Error")
     with pytest.raises(errors.ServerFailed):
-        ensure_board(account, _spec())
+        create_board(account, "Contacts", lambda _: None)
     assert account.calls == 2
 
 
@@ -151,33 +128,24 @@ RELATION = ColumnSpec(
 )
 
 
-def _with(*columns: ColumnSpec) -> BoardSpec:
-    return BoardSpec("contact", "Contacts", "7", [*columns, *COLUMNS])
-
-
-def _column(column_id: str, title: str, kind: str, settings: object = None) -> dict[str, object]:
-    return {"id": column_id, "title": title, "type": kind, "archived": False, "settings": settings}
-
-
 def test_an_optional_column_is_never_made_by_itself(account: FakeAccount) -> None:
-    account.add_board("7")
-    made = ensure_board(account, _with(ALIASES, RELATION))
-    assert set(made.columns) == {"name", "email", "notes"}
-    assert made.unfit == {}
+    setup = _ensure(account, ALIASES, RELATION)
+    assert set(setup.columns) == {"email", "notes"}
+    assert setup.unfit == {}
 
 
 def test_an_optional_column_is_adopted_in_the_best_type_that_is_there(account: FakeAccount) -> None:
     labels = {"labels": [{"id": 1, "label": "Navy"}]}
     account.add_board("7", _column("a", "Aliases", "text"), _column("b", "ALIASES ", "dropdown", labels))
-    found = ensure_board(account, _with(ALIASES)).columns["aliases"]
+    found = _ensure(account, ALIASES).columns["aliases"]
     assert (found.id, found.type, found.settings) == ("b", "dropdown", labels)
 
 
 def test_an_optional_column_of_an_unfit_type_is_named_and_left(account: FakeAccount) -> None:
     account.add_board("7", _column("a", "Aliases", "date"))
-    made = ensure_board(account, _with(ALIASES))
-    assert "aliases" not in made.columns
-    assert made.unfit == {"aliases": "column “Aliases” (a) is of type date, not dropdown, tags, text"}
+    setup = _ensure(account, ALIASES)
+    assert "aliases" not in setup.columns
+    assert set(setup.unfit) == {"aliases"}
 
 
 @pytest.mark.parametrize("settings", [{"boardIds": [9, 8]}, '{"boardIds": ["9"]}'])
@@ -185,38 +153,32 @@ def test_a_relation_to_the_right_board_is_adopted_in_both_forms_of_its_settings(
     account: FakeAccount, settings: object
 ) -> None:
     account.add_board("7", _column("r", "Organization", "board_relation", settings))
-    assert ensure_board(account, _with(RELATION)).columns["org"].id == "r"
+    assert _ensure(account, RELATION).columns["org"].id == "r"
 
 
 @pytest.mark.parametrize("settings", [{"boardIds": [8]}, {}, None, "rubbish"])
 def test_a_relation_to_another_board_is_named_and_left(account: FakeAccount, settings: object) -> None:
     account.add_board("7", _column("r", "Organization", "board_relation", settings))
-    made = ensure_board(account, _with(RELATION))
-    assert made.unfit == {"org": "column “Organization” (r) leads to another board than 9"}
+    assert set(_ensure(account, RELATION).unfit) == {"org"}
 
 
 def test_a_relation_that_was_asked_for_is_made_with_its_board(account: FakeAccount) -> None:
-    account.add_board("7")
-    made = ensure_board(account, _with(replace(RELATION, optional=False)))
-    assert made.columns["org"].type == "board_relation"
-    assert made.columns["org"].target_boards == {"9"}
+    column = _ensure(account, replace(RELATION, optional=False)).columns["org"]
+    assert (column.type, column.target_boards) == ("board_relation", frozenset({"9"}))
 
 
 def test_what_is_needed_chooses_its_column_before_what_is_welcome(account: FakeAccount) -> None:
-    account.add_board("7", _column("x", "Notes", "text"))
-    needed = ColumnSpec("notes", "Notes", "text")
-    welcome = ColumnSpec("aliases", "Notes", "text", types=("text",), optional=True)
-    made = ensure_board(account, BoardSpec("contact", "Contacts", "7", [welcome, needed]))
-    assert _ids(made) == {"notes": "x"}
+    account.add_board("7", _column("x", "Notes", "long_text"))
+    welcome = ColumnSpec("aliases", "Notes", "long_text", optional=True)
+    assert _ids(_ensure(account, welcome)) == {"notes": "x", "email": "npd_email"}
 
 
 def test_a_board_whose_groups_are_all_gone_gets_one(account: FakeAccount) -> None:
-    account.add_board("7")
     for group in account.boards["7"]["groups"]:
         group["deleted"] = True
-    made = ensure_board(account, _spec("7"))
-    assert made.groups[made.group_id or ""] == "Contacts"
-    assert ensure_board(account, _spec("7")).group_id == made.group_id
+    board = _ensure(account).board
+    assert list(board.groups.values()) == ["Contacts"]
+    assert _ensure(account).board.group_id == board.group_id
 
 
 def test_each_event_gets_one_webhook_and_a_second_run_none(account: FakeAccount) -> None:
@@ -313,9 +275,9 @@ def test_columns_and_groups_that_monday_left_out_are_not_made_again(part: str, t
         "extensions": {"code": "FIELD_LIMIT_EXCEEDED", "retry_in_seconds": 15},
     }
     account = Partly(part, failure if told else None)
-    account.add_board("7", {"id": "npd_email", "title": "Email", "type": "email", "archived": False})
+    account.add_board("7", _column("npd_email", "Email", "email"))
     with pytest.raises(errors.FieldLimitReached if told else errors.UnreadableAnswer):
-        ensure_board(account, _spec("7"))
+        _ensure(account)
     assert account.writes == []
 
 
@@ -323,7 +285,7 @@ def test_a_count_that_monday_left_out_stops_no_set_up() -> None:
     failure = {"message": "No", "path": ["boards", 0, "items_limit"], "extensions": {"code": "tooManyRequests"}}
     account = Partly("items_limit", failure)
     account.add_board("7")
-    assert ensure_board(account, _spec("7")).board_id == "7"
+    assert _ensure(account).board.id == "7"
 
 
 def test_webhooks_that_monday_left_out_are_not_made_again(account: FakeAccount) -> None:

@@ -115,11 +115,11 @@ class ItemRemoval:
 
 
 ARCHIVED = "archived"
-"""The state of an item in the answer to `archive_items_mutation`."""
+"""The state of an item in the answer to its archiving."""
 
 
 DELETED = "deleted"
-"""The state of an item in the answer to `delete_items_mutation`.
+"""The state of an item in the answer to its deletion.
 
 Monday's recycle bin keeps it for 30 days.
 """

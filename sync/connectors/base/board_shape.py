@@ -12,6 +12,12 @@ from sync.connectors.base.errors import BoardRejected, ConnectorError
 RELATION = "board_relation"
 
 
+def target_boards(settings: Mapping[str, Any]) -> frozenset[str]:
+    """The boards whose items a relation with these settings may name (reference/connect)."""
+    boards = settings.get("boardIds")
+    return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
+
+
 @dataclass(frozen=True)
 class BoardColumn:
     """A column that exists and is not archived; `settings` as Monday gives them: labels, boardIds …"""
@@ -23,9 +29,8 @@ class BoardColumn:
 
     @property
     def target_boards(self) -> frozenset[str]:
-        """The boards whose items a board_relation column may name (reference/connect)."""
-        boards = self.settings.get("boardIds")
-        return frozenset(str(board) for board in boards) if isinstance(boards, list) else frozenset()
+        """The boards whose items the column may name, if it is a relation."""
+        return target_boards(self.settings)
 
 
 @dataclass(frozen=True)
@@ -96,45 +101,18 @@ class ColumnSpec:
 
 
 @dataclass(frozen=True)
-class BoardSpec:
-    """A board that is needed; without `board_id` a new one is created."""
+class BoardSetup:
+    """What set-up did: the board as it was read, and by key the column that each spec has now.
 
-    entity_type: str
-    title: str
-    board_id: str | None
-    columns: Sequence[ColumnSpec]
-
-
-@dataclass(frozen=True)
-class BoardPlan:
-    """What set-up would do: columns to adopt by key, columns to create, and the same as sentences.
-
-    `unfit` says, by key, why a column that one would expect to be used is not.
+    `created` and `adopted` are sentences' ends; `unfit` says, by key, why a column that one would expect to be used
+    is not.
     """
 
-    board: Board | None
-    to_adopt: Mapping[str, BoardColumn]
-    to_create: Sequence[ColumnSpec]
-    steps: list[str] = field(default_factory=list)
-    unfit: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class BoardSetup:
-    """What set-up did; `columns` gives the column of each key, `groups` the titles of the usable groups."""
-
-    board_id: str
-    groups: Mapping[str, str]
+    board: Board
     columns: dict[str, BoardColumn]
     created: list[str]
     adopted: list[str]
-    created_board: bool
-    unfit: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def group_id(self) -> str | None:
-        """The topmost group."""
-        return next(iter(self.groups), None)
+    unfit: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,9 @@ from sync.connectors.base.board_shape import (
     Board,
     BoardCapacity,
     BoardCheck,
-    BoardPlan,
     BoardSetup,
-    BoardSpec,
     CheckResult,
+    ColumnSpec,
     ListedBoard,
     OwnWebhook,
 )
@@ -45,6 +44,10 @@ class Connector(Protocol):
     """One system, reached by a transport that sends its requests (and meters them)."""
 
     converter_names: ClassVar[tuple[str, ...]]
+    people_converters: ClassVar[Collection[str]]
+    """Converters that must know the account's users."""
+    tag_converters: ClassVar[Collection[str]]
+    """Converters that must know the account's tags."""
     readable_types: ClassVar[Collection[str]]
     distinctive_types: ClassVar[Collection[str]]
     """Types of which a board's only column is most likely the one that is looked for."""
@@ -228,11 +231,14 @@ class Connector(Protocol):
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
         """The boards that one can choose from, and whether these are all; one request for each hundred."""
 
-    def plan_board(self, spec: BoardSpec) -> BoardPlan:
-        """Read the board and say what is missing; changes nothing."""
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+        """Create a board and read it; `on_created` gets its id before the second request can fail."""
 
-    def ensure_board(self, spec: BoardSpec, *, on_created: Callable[[str], None] = ...) -> BoardSetup:
-        """Create what is missing; `on_created` gets the id of a new board before a later request can fail."""
+    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+        """Read the board, adopt the columns that it has, create those that are missing, one request for each.
+
+        A board without a group that takes items gets one of this title. Raises BoardNotFound.
+        """
 
     def ensure_webhooks(
         self, board_id: str, url: str, known: Mapping[str, str], on_change: Callable[[Sequence[OwnWebhook]], None] = ...

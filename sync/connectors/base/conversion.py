@@ -58,6 +58,10 @@ class Converter(Protocol):
     def creates_labels(self) -> bool:
         """Whether a value may be a label that the column lacks, to be created by the write."""
 
+    @property
+    def names_items(self) -> bool:
+        """Whether the value names items of another board; when one of them is removed, its cell empties by itself."""
+
     def local(self, raw: Local) -> Canonical:
         """The canonical form of the mapping's NPD fields.
 
@@ -87,8 +91,14 @@ class Converter(Protocol):
     def rejection_reason(self, raw_local: Local) -> str | None:
         """Why Monday will certainly reject the value, or None."""
 
+    def sent_as_stored(self, sent: Any) -> Any:
+        """What `to_remote` returned, in the form of what `stored_value` returns for it."""
+
     def missing_tags(self, raw_local: Local) -> list[str]:
         """The names in the value for which tags must be created before the value can be written."""
+
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        """The names, by id, of the tags in what `stored_value` returned."""
 
     def display(self, canonical: Canonical) -> str:
         """The value for people; the empty value is an empty text."""
@@ -102,12 +112,19 @@ class BaseConverter:
 
     column_type: str = "text"
     creates_labels: bool = False
+    names_items: bool = False
+
+    def sent_as_stored(self, sent: Any) -> Any:
+        return sent
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         return None
 
     def missing_tags(self, raw_local: Local) -> list[str]:
         return []
+
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        return {}
 
     def display(self, canonical: Canonical) -> str:
         if isinstance(canonical, tuple):
@@ -151,11 +168,20 @@ def unreadable_value(value: Any) -> UnknownValue:
     return UnknownValue(f"Monday sent a value in a form that is not known ({type(value).__name__})")
 
 
+# Lists: what converters of several values in one column share.
+#
+# In NPD a list is a list of texts, or one text with the elements between commas or on lines of their own.
+# Its canonical form is a sorted tuple without duplicates, because their order carries no meaning.
+
+
 SEPARATORS = re.compile(r"[,\n\r]")
 
 
 class ListConverter(BaseConverter):
     """One field with a list; `key` is the form in which two elements are compared."""
+
+    takes_single_text: bool = False
+    """Whether it also takes a field of one text, which is then not split."""
 
     def key(self, element: str) -> str:
         return element
@@ -167,9 +193,15 @@ class ListConverter(BaseConverter):
         """The elements of an NPD value, as written there."""
         return parse_elements(value)
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        """The NPD fields for Monday's value; each kind of column reads its elements in its own way."""
+    def remote_elements(self, raw: Any) -> list[str]:
+        """The elements of what `stored_value` returned; each kind of column reads them in its own way."""
         raise NotImplementedError
+
+    def remote(self, raw: Any) -> Canonical:
+        return self.canonical(self.remote_elements(raw))
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        return self.with_elements(self.remote_elements(remote_raw), current_local)
 
     def canonical(self, elements: Iterable[str]) -> Canonical:
         return tuple(sorted({self.key(element) for element in elements})) or None
@@ -193,16 +225,9 @@ class ListConverter(BaseConverter):
         Raises UnknownValue where NPD's field can't hold one of them.
         """
         keys = set(wanted or ())
-        remote_elements = self.elements(only_field(self.to_local(remote_raw, self._as_list(current_local)))[1])
-        local_elements = self.elements(only_field(current_local)[1])
-        return self.with_elements(
-            [e for e in [*local_elements, *remote_elements] if self.key(e) in keys], current_local
-        )
-
-    def _as_list(self, local: Local) -> Local:
-        """The same field as a list: a list can hold an element with a comma, a text can't."""
-        name, value = only_field(local)
-        return {name: self.elements(value)}
+        # The remote ones as a list: a list can hold an element with a comma, a text can't.
+        both = [*self.elements(only_field(current_local)[1]), *self.elements(self.remote_elements(remote_raw))]
+        return self.with_elements([element for element in both if self.key(element) in keys], current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
         """The elements in the form of the current value: a list, or a text with commas between them."""

@@ -17,7 +17,7 @@ from typing import Any
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
 from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.connectors.monday.board_structure import BOARD_FIELDS, parse_board
-from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, Document, time_or_none
+from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, Document, json_object, time_or_none
 
 LOG_PAGE = 1_000
 """Log rows in one call; over all its pages a query returns 10,000 rows at most."""
@@ -277,13 +277,5 @@ def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str)
         event |= {"columnId": data.get("column_id"), "columnType": data.get("column_type")}
         event["columnTitle"] = data.get("column_title")
     if kind == "create_pulse":
-        event["columnValues"] = _json_object(data.get("column_values_json"))
+        event["columnValues"] = dict(json_object(data.get("column_values_json")))
     return event
-
-
-def _json_object(value: Any) -> dict[str, Any]:
-    try:
-        found = json.loads(value) if isinstance(value, str) else value
-    except ValueError:
-        return {}
-    return dict(found) if isinstance(found, Mapping) else {}

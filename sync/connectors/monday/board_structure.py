@@ -1,14 +1,15 @@
-"""How a board is built, which boards an account has, and the documents that create boards and their parts."""
+"""How a board is built, which boards an account has, and how set-up creates a board and what one lacks."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sync.connectors.base.board_shape import Board, BoardColumn, ListedBoard
-from sync.connectors.base.errors import UnreadableAnswer
-from sync.connectors.monday.graphql import Api, Document, int_or_none, query_root
+from sync.connectors.base.board_shape import RELATION, Board, BoardColumn, BoardSetup, ColumnSpec, ListedBoard
+from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, UnreadableAnswer
+from sync.connectors.monday.graphql import Api, Document, int_or_none, json_object, mutate_root, query_root
 
 # 25 boards a page unless asked otherwise, and only active ones (reference/boards); `settings` since 2025-10.
 BOARD_FIELDS = """id name state items_count items_limit
@@ -53,7 +54,7 @@ def read_boards(api: Api, board_ids: Sequence[str]) -> dict[str, Board]:
 def parse_column(node: Mapping[str, Any]) -> BoardColumn:
     """A column as a query or create_column answers it."""
     return BoardColumn(
-        str(node["id"]), str(node.get("title") or ""), str(node.get("type")), _parse_settings(node.get("settings"))
+        str(node["id"]), str(node.get("title") or ""), str(node.get("type")), json_object(node.get("settings"))
     )
 
 
@@ -87,16 +88,6 @@ def _parts_of(node: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
     if isinstance(found, list) and all(isinstance(part, Mapping) for part in found):
         return found
     raise UnreadableAnswer(f"Monday didn't tell the {name} of board {node.get('id')}", path=("boards", name))
-
-
-def _parse_settings(value: Any) -> Mapping[str, Any]:
-    """The settings; Monday's JSON scalar may arrive as an object or as its text."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
 
 
 # The boards of an account, for a person to choose from.
@@ -133,3 +124,96 @@ def list_boards(api: Api) -> tuple[list[ListedBoard], bool]:
 
 def _sorted_by_name(boards: list[ListedBoard]) -> list[ListedBoard]:
     return sorted(boards, key=lambda board: (board.name.casefold(), board.id))
+
+
+# Set-up of a board: the columns that it has are adopted, those that are missing are created.
+#
+# Idempotent: a second run finds what the first one made and changes nothing.
+
+
+# A column id can't be used again even after its column was deleted. Monday then rejects the id, and we let it
+# choose one. An error about the account, the board or the network is no rejection of the id.
+_ID_REJECTION_SCOPES = frozenset({Scope.RECORD, Scope.FIELD, Scope.COLUMN, Scope.DOCUMENT})
+
+
+def create_board(api: Api, title: str, on_created: Callable[[str], None]) -> Board:
+    """Create a board and read it; raises ConnectorError."""
+    board_id = str(mutate_root(api, Document(CREATE_BOARD, {"title": title}), "create_board")["id"])
+    # Stored before the next call can fail, so that a repeated run creates no second board.
+    on_created(board_id)
+    board = read_boards(api, [board_id]).get(board_id)
+    if board is None:
+        raise UnreadableAnswer(f"Board {board_id} was made but can't be read yet; run the set-up again in a minute")
+    return board
+
+
+def ensure_columns(api: Api, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+    """Create what is missing and return the board with its columns; raises ConnectorError."""
+    board = read_boards(api, [board_id]).get(board_id)
+    # Never replaced by another board here: somebody may have named just this one.
+    if board is None or not board.is_active:
+        raise BoardNotFound(f"Board {board_id} is {board.state if board else 'not to be found'}")
+    created = []
+    # New items need a group that takes items.
+    if not board.groups:
+        group = mutate_root(api, Document(CREATE_GROUP, {"board": board.id, "title": title}), "create_group")
+        board = replace(board, groups={str(group["id"]): title})
+        created.append(f"group “{title}”, for the board had none that takes items")
+    available = list(board.columns)
+    columns: dict[str, BoardColumn] = {}
+    unfit: dict[str, str] = {}
+    # Required columns choose before optional ones.
+    specs = sorted(wanted, key=lambda spec: spec.optional)
+    for spec in specs:
+        if found := _adoptable_column(spec, available):
+            columns[spec.key] = found
+            # A column serves one field only.
+            available.remove(found)
+        elif reason := next(_unfit_reasons(spec, available), None):
+            unfit[spec.key] = reason
+    adopted = [f"column “{column.title}” ({column.id})" for column in columns.values()]
+    for spec in specs:
+        if spec.key not in columns and not spec.optional:
+            columns[spec.key] = column = _create_column(api, board.id, spec)
+            created.append(f"column “{spec.title}” ({column.id})")
+    return BoardSetup(board, columns, created, adopted, unfit)
+
+
+def _adoptable_column(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> BoardColumn | None:
+    """The column with the preferred id, else the best one with the same title, each only if it fits."""
+    acceptable = sorted(filter(wanted.accepts, available), key=wanted.rank)
+    by_id = next((column for column in acceptable if column.id == wanted.preferred_id), None)
+    return by_id or next((column for column in acceptable if _has_same_title(wanted, column)), None)
+
+
+def _unfit_reasons(wanted: ColumnSpec, available: Sequence[BoardColumn]) -> Iterator[str]:
+    """Why the column with the id or the title is not used, as sentences."""
+    for column in available:
+        if column.id != wanted.preferred_id and not _has_same_title(wanted, column):
+            continue
+        if column.type == RELATION and RELATION in (wanted.types or (wanted.type,)):
+            yield f"column “{column.title}” ({column.id}) leads to another board than {wanted.target_board or 'ours'}"
+        else:
+            types = ", ".join(wanted.types or (wanted.type,))
+            yield f"column “{column.title}” ({column.id}) is of type {column.type}, not {types}"
+
+
+def _has_same_title(wanted: ColumnSpec, column: BoardColumn) -> bool:
+    return column.title.strip().casefold() == wanted.title.strip().casefold()
+
+
+def _create_column(api: Api, board_id: str, column: ColumnSpec) -> BoardColumn:
+    variables = {"board": board_id, "title": column.title, "type": column.type}
+    # Monday sets a relation's target as the column is created. NPD's relation holds one record, so it takes one item.
+    if column.type == RELATION and column.target_board is not None:
+        settings = {"boardIds": [int(column.target_board)], "allowMultipleItems": False}
+        variables["defaults"] = json.dumps(settings)
+    if column.preferred_id:
+        try:
+            with_id = Document(CREATE_COLUMN, variables | {"id": column.preferred_id})
+            return parse_column(mutate_root(api, with_id, "create_column"))
+        except ConnectorError as error:
+            cause = error.errors[0] if len(error.errors) == 1 else error
+            if cause.scope not in _ID_REJECTION_SCOPES:
+                raise
+    return parse_column(mutate_root(api, Document(CREATE_COLUMN, variables), "create_column"))

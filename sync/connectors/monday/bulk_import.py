@@ -17,11 +17,11 @@ import urllib3
 
 from sync.connectors.base.board_items import ImportJobState, ImportStatus, NotImportable, StartedImport
 from sync.connectors.base.board_shape import BoardCapacity
-from sync.connectors.base.errors import ConnectorError, ServerFailed, UnreadableAnswer, UploadRejected
+from sync.connectors.base.errors import ConnectorError, ServerFailed, UploadRejected
 from sync.connectors.monday.client import transport_error
 from sync.connectors.monday.columns import BY_TYPE
 from sync.connectors.monday.columns.raw_values import MondayColumn
-from sync.connectors.monday.graphql import Answer, Document
+from sync.connectors.monday.graphql import COMPLEXITY, Answer, Document
 
 ROWS_PER_JOB = 10_000
 
@@ -31,15 +31,13 @@ ITEMS_PER_HOUR = 19_000
 URL_SECONDS = 600
 """Seconds for which an upload address and a report address are valid."""
 
-_COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
-
 _START = f"""mutation StartImport($board: ID!, $group: ID!, $match: OnMatchInput) {{
-  {_COMPLEXITY}
+  {COMPLEXITY}
   ingest_items(board_id: $board, group_id: $group, on_match: $match) {{ job_id upload_url }}
 }}"""
 
 _STATUS = f"""query ImportStatus($job: ID!) {{
-  {_COMPLEXITY}
+  {COMPLEXITY}
   fetch_job_status(job_id: $job) {{
     ... on ItemsJobStatus {{
       status progress_percentage failure_reason failure_message fully_imported report_created report_url
@@ -49,7 +47,7 @@ _STATUS = f"""query ImportStatus($job: ID!) {{
 }}"""
 
 _CAPACITY = f"""query BoardRoom($board: ID!) {{
-  {_COMPLEXITY}
+  {COMPLEXITY}
   boards(ids: [$board], limit: 1) {{ id state items_count items_limit top_group {{ id }} }}
 }}"""
 
@@ -76,14 +74,14 @@ def parse_started_import(answer: Answer) -> StartedImport:
     node = (answer.data or {}).get("ingest_items")
     if isinstance(node, Mapping) and node.get("job_id") and node.get("upload_url"):
         return StartedImport(str(node["job_id"]), str(node["upload_url"]))
-    raise _failure_of(answer, "Monday started no import and said no reason")
+    raise answer.failure("ingest_items", "Monday started no import and said no reason")
 
 
 def parse_import_status(answer: Answer) -> ImportStatus:
     """Read the answer to `import_status_query`; raises its error where Monday says nothing of the job."""
     node = (answer.data or {}).get("fetch_job_status")
     if not isinstance(node, Mapping) or not node.get("status"):
-        raise _failure_of(answer, "Monday told nothing of the import")
+        raise answer.failure("fetch_job_status", "Monday told nothing of the import")
     counts = node.get("counts")
     return ImportStatus(
         state=ImportJobState(str(node["status"])),
@@ -102,7 +100,7 @@ def parse_board_capacity(answer: Answer) -> BoardCapacity:
     """
     boards = (answer.data or {}).get("boards")
     if not isinstance(boards, list) or not boards or not isinstance(boards[0], Mapping):
-        raise _failure_of(answer, "Monday shows no active board of this id")
+        raise answer.failure("boards", "Monday shows no active board of this id")
     board = boards[0]
     group = board.get("top_group")
     return BoardCapacity(
@@ -110,10 +108,6 @@ def parse_board_capacity(answer: Answer) -> BoardCapacity:
         limit=int(board["items_limit"]) if board.get("items_limit") is not None else None,
         top_group=str(group["id"]) if isinstance(group, Mapping) and group.get("id") else "",
     )
-
-
-def _failure_of(answer: Answer, default_message: str) -> Exception:
-    return answer.errors[0] if answer.errors else UnreadableAnswer(default_message, request_id=answer.request_id)
 
 
 # Column values as CSV cells, and what a job's report says of the rows.

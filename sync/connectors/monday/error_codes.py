@@ -35,6 +35,7 @@ from sync.connectors.base.errors import (
     ServerFailed,
     WrongAddress,
 )
+from sync.connectors.monday.graphql import mapping_or_empty
 
 SITE = "developer.monday.com/api-reference/"
 DOCS = SITE + "docs/error-handling"
@@ -205,7 +206,7 @@ def _default_message(http_status: int | None) -> str:
 def _parse_details(error: Any) -> _ErrorDetails:
     if not isinstance(error, Mapping):
         return _ErrorDetails("", str(error or ""), {}, {})
-    extensions = _mapping(error.get("extensions"))
+    extensions = mapping_or_empty(error.get("extensions"))
     detail_text = _text(extensions.get("details"))
     # The message's pointer to the API's documentation doesn't help somebody who only edits a record.
     message = str(error.get("message") or error.get("error_message") or "").split(" Please check our API doc")[0]
@@ -213,7 +214,7 @@ def _parse_details(error: Any) -> _ErrorDetails:
     return _ErrorDetails(
         code=str(extensions.get("code") or error.get("error_code") or ""),
         message=f"{message}: {detail_text}" if detail_text else message,
-        data=_mapping(extensions.get("error_data") or error.get("error_data")),
+        data=mapping_or_empty(extensions.get("error_data") or error.get("error_data")),
         extensions=extensions,
         path=tuple(path) if isinstance(path, list) else (),
         status=status if isinstance(status, int) else None,
@@ -322,10 +323,6 @@ def _wait_seconds(extensions: Mapping[str, Any], retry_after: float | None) -> f
     elif isinstance(milliseconds, int | float):
         wait = milliseconds / 1000
     return min(max(wait, 0.0), MAX_WAIT_SECONDS) if wait is not None and not math.isnan(wait) else None
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: Any) -> str | None:

@@ -6,6 +6,7 @@ lost.
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,6 +28,11 @@ class Answer(CallReport):
     def errors_of(self, alias: str) -> tuple[ConnectorError, ...]:
         """The errors at or below one alias of the document."""
         return tuple(error for error in self.errors if error.path_alias == alias)
+
+    def failure(self, alias: str, message: str) -> ConnectorError:
+        """Why an alias is missing: its error, else any other one, for an error may name no alias."""
+        errors = self.errors_of(alias) or self.errors
+        return errors[0] if errors else UnreadableAnswer(message, request_id=self.request_id)
 
 
 class Api(Protocol):
@@ -78,13 +84,9 @@ def execute_mutation(api: Api, document: Document) -> Answer:
 
 def _root_field(answer: Answer, alias: str) -> Any:
     node = (answer.data or {}).get(alias)
-    if node is not None:
-        return node
-    # An error may name no alias.
-    errors: tuple[ConnectorError, ...] = answer.errors_of(alias) or answer.errors
-    if errors:
-        raise errors[0]
-    raise UnreadableAnswer(f"Monday answered nothing for {alias}", request_id=answer.request_id)
+    if node is None:
+        raise answer.failure(alias, f"Monday answered nothing for {alias}")
+    return node
 
 
 class Document(NamedTuple):
@@ -113,6 +115,19 @@ def time_or_none(text: Any) -> datetime | None:
     except ValueError:
         return None
     return found if found is None or found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def mapping_or_empty(value: Any) -> Mapping[str, Any]:
+    """The JSON object, empty for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def json_object(value: Any) -> Mapping[str, Any]:
+    """A scalar JSON, which may arrive as an object or as its text; empty for anything else."""
+    try:
+        return mapping_or_empty(json.loads(value) if isinstance(value, str) else value)
+    except ValueError:
+        return {}
 
 
 def int_or_none(value: Any) -> int | None:

@@ -503,23 +503,10 @@ def _encode_json(values: Mapping[str, Any]) -> str:
 # the board, within 30 days of a deletion.
 
 
-def archive_items_mutation(
-    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
+def removal_mutation(
+    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
 ) -> Document:
-    """One mutation that archives many items; raises ValueError where there is none."""
-    return _removal_mutation("archive_item", removals, column_ids, types)
-
-
-def delete_items_mutation(
-    removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
-) -> Document:
-    """One mutation that deletes many items; raises ValueError where there is none."""
-    return _removal_mutation("delete_item", removals, column_ids, types)
-
-
-def _removal_mutation(
-    field: str, removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str]
-) -> Document:
+    """One mutation of many items, by the `field` archive_item or delete_item; raises ValueError where there is none."""
     declarations: list[str] = []
     fields: list[str] = []
     variables: dict[str, Any] = {"columns": list(column_ids)}
@@ -557,8 +544,6 @@ def parse_tags(answer: Answer, names: Sequence[str]) -> dict[str, str]:
     for index in range(len(names)):
         tag = (answer.data or {}).get(f"t{index}")
         if not isinstance(tag, Mapping) or not tag.get("id"):
-            errors = answer.errors_of(f"t{index}")
-            message = "Monday answered nothing for this tag"
-            raise errors[0] if errors else UnreadableAnswer(message, request_id=answer.request_id)
+            raise answer.failure(f"t{index}", "Monday answered nothing for this tag")
         found[str(tag["id"])] = str(tag.get("name") or names[index])
     return found

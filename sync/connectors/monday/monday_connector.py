@@ -25,26 +25,15 @@ from sync.connectors.base.board_shape import (
     Board,
     BoardCapacity,
     BoardCheck,
-    BoardPlan,
     BoardSetup,
-    BoardSpec,
     CheckResult,
+    ColumnSpec,
     ListedBoard,
     OwnWebhook,
 )
 from sync.connectors.base.connector import Connector
 from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItemsPage
-from sync.connectors.monday import (
-    activity,
-    board_plan,
-    board_structure,
-    bulk_import,
-    columns,
-    examination,
-    items,
-    users,
-    webhooks,
-)
+from sync.connectors.monday import activity, board_structure, bulk_import, columns, examination, items, users, webhooks
 from sync.connectors.monday.columns.places import country_code
 from sync.connectors.monday.graphql import Answer, Api, Document, probe_query
 
@@ -53,6 +42,8 @@ class MondayConnector(Connector):
     """`transport` sends a document: MondayClient, or what meters it."""
 
     converter_names = columns.CONVERTERS
+    people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
+    tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
     webhook_events = webhooks.WEBHOOK_EVENTS
@@ -154,13 +145,13 @@ class MondayConnector(Connector):
     def prepare_archive(
         removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> WriteRequest:
-        return _write_request(items.archive_items_mutation(removals, column_ids, types), removals, column_ids)
+        return _write_request(items.removal_mutation("archive_item", removals, column_ids, types), removals, column_ids)
 
     @staticmethod
     def prepare_delete(
         removals: Sequence[ItemRemoval], column_ids: Sequence[str], types: Collection[str] = ()
     ) -> WriteRequest:
-        return _write_request(items.delete_items_mutation(removals, column_ids, types), removals, column_ids)
+        return _write_request(items.removal_mutation("delete_item", removals, column_ids, types), removals, column_ids)
 
     def write(self, request: WriteRequest, key: str) -> WriteResult:
         answer = self.api.execute(request.body["text"], request.body["variables"], idempotency_key=key)
@@ -208,11 +199,11 @@ class MondayConnector(Connector):
     def list_boards(self) -> tuple[list[ListedBoard], bool]:
         return board_structure.list_boards(self.api)
 
-    def plan_board(self, spec: BoardSpec) -> BoardPlan:
-        return board_plan.plan_board(self.api, spec)
+    def create_board(self, title: str, on_created: Callable[[str], None]) -> Board:
+        return board_structure.create_board(self.api, title, on_created)
 
-    def ensure_board(self, spec: BoardSpec, *, on_created: Callable[[str], None] = lambda _: None) -> BoardSetup:
-        return board_plan.ensure_board(self.api, spec, on_created=on_created)
+    def ensure_columns(self, board_id: str, title: str, wanted: Sequence[ColumnSpec]) -> BoardSetup:
+        return board_structure.ensure_columns(self.api, board_id, title, wanted)
 
     def ensure_webhooks(
         self,

@@ -17,9 +17,16 @@ from sync.connectors.base.errors import (
     FieldRejected,
     PermissionMissing,
     RecordRejected,
-    UnreadableAnswer,
 )
-from sync.connectors.monday.graphql import Answer, Api, Document, int_or_none, time_or_none
+from sync.connectors.monday.graphql import (
+    COMPLEXITY,
+    Answer,
+    Api,
+    Document,
+    int_or_none,
+    mapping_or_empty,
+    time_or_none,
+)
 
 USERS_PER_PAGE = 500  # 1,000 at most since 2026-07 (developer.monday.com/api-reference/reference/users)
 MAX_USERS = 20_000
@@ -29,10 +36,8 @@ ENDING_KINDS = frozenset(
 )
 """Kinds of versions that will end: Monday says to move to the current one (enum VersionKind)."""
 
-_COMPLEXITY = "complexity { query before after reset_in_x_seconds }"
-
 _ACCOUNT_INFO = f"""query Greeting {{
-  {_COMPLEXITY}
+  {COMPLEXITY}
   me {{ id name }}
   version {{ kind value }}
   versions {{ kind value }}
@@ -41,10 +46,10 @@ _ACCOUNT_INFO = f"""query Greeting {{
 }}"""
 
 # What every token may read, for tokens whose scopes or plan make Monday reject the whole first query.
-_SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {_COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
+_SHORT_ACCOUNT_INFO = f"query ShortGreeting {{ {COMPLEXITY} me {{ id name }} version {{ kind value }} }}"
 
 _USERS = f"""query Users($page: Int!, $limit: Int!) {{
-  {_COMPLEXITY}
+  {COMPLEXITY}
   users(page: $page, limit: $limit, status: [ACTIVE, PENDING, INACTIVE]) {{ id name email }}
 }}"""
 
@@ -73,11 +78,11 @@ def read_account_info(api: Api) -> AccountInfo:
 def parse_account_info(answer: Answer) -> AccountInfo:
     """Read the answer to `account_info_query`, whatever Monday left out of it."""
     data = answer.data or {}
-    me, account, version = (_mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
-    platform = _mapping_or_empty(data.get("platform_api"))
+    me, account, version = (mapping_or_empty(data.get(name)) for name in ("me", "account", "version"))
+    platform = mapping_or_empty(data.get("platform_api"))
     limit, analytics = (
-        _mapping_or_empty(platform.get("daily_limit")),
-        _mapping_or_empty(platform.get("daily_analytics")),
+        mapping_or_empty(platform.get("daily_limit")),
+        mapping_or_empty(platform.get("daily_analytics")),
     )
     versions = {str(one.get("value")): str(one.get("kind")) for one in _mappings_in(data.get("versions"))}
     # The header wins: it is about this very answer.
@@ -85,7 +90,7 @@ def parse_account_info(answer: Answer) -> AccountInfo:
     return AccountInfo(
         user_id=str(me.get("id") or ""),
         user_name=str(me.get("name") or ""),
-        tier=str(_mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
+        tier=str(mapping_or_empty(account.get("plan")).get("tier") or account.get("tier") or ""),
         version_value=served,
         version_kind=versions.get(served) or str(version.get("kind") or ""),
         versions=versions,
@@ -116,8 +121,7 @@ def parse_users(answer: Answer) -> dict[str, dict[str, str]]:
             for node in _mappings_in(nodes)
             if node.get("id")
         }
-    errors = answer.errors_of("users") or answer.errors
-    raise errors[0] if errors else UnreadableAnswer("Monday answered no users", request_id=answer.request_id)
+    raise answer.failure("users", "Monday answered no users")
 
 
 def all_users(api: Api) -> dict[str, dict[str, str]]:
@@ -139,10 +143,6 @@ def _usage_by_day(nodes: Any) -> dict[str, int]:
         for node in _mappings_in(nodes)
         if (usage := int_or_none(node.get("usage"))) is not None
     }
-
-
-def _mapping_or_empty(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def _mappings_in(value: Any) -> list[Mapping[str, Any]]:

@@ -157,7 +157,7 @@ def _store_base(batch: Batch, record_sync: RecordSync, intent: Intent, item: Ite
         entry = intent.values.get(mapping.key)
         if entry and (entry["column"], entry["version"]) == (mapping.column_id, mapping.version):
             convert = batch.board.converter(mapping, record_sync.record)
-            sent = as_reading(convert.column_type, entry["sent"])
+            sent = convert.sent_as_stored(entry["sent"])
             try:
                 same = convert.remote(sent) == convert.local(entry["local"])
                 empty = convert.remote(convert.stored_value(item.reading(mapping.column_id))) is None
@@ -168,13 +168,6 @@ def _store_base(batch: Batch, record_sync: RecordSync, intent: Intent, item: Ite
     row = settlement.lock_ledgers(batch, [record_sync.id])[str(record_sync.id)]
     row.base = row.base | base
     row.save(update_fields=["base"])
-
-
-def as_reading(column_type: str, sent: Any) -> Any:
-    """Return a value that was sent in the form in which it is read: for a dropdown's labels these differ."""
-    if column_type == "dropdown" and isinstance(sent, Mapping) and "labels" in sent:
-        return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
-    return sent
 
 
 # The steps of one bulk import, each safe to repeat after a crash at any point.

@@ -49,7 +49,7 @@ class VerificationResult:
             if settings.AUDIT_CALLS_A_DAY <= 0:
                 return "Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0)."
             return "Not verified yet: no sample of synced records has been read."
-        span = humanize.duration_text((now - (self.diverged_at or self.at)).total_seconds())
+        span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
         if not self.drifted:
             return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} sampled records equal on both sides."
         return (

@@ -11,7 +11,7 @@ from rapidfuzz import fuzz, utils
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, column_type
 from sync.choices import RULES, Rule, SyncDirection
-from sync.connectors.base.board_shape import RELATION
+from sync.connectors.base.board_shape import RELATION, target_boards
 from sync.models import BoardLink, FieldMapping, SetupDraft, SetupState
 from sync.reconcile.field_values import stored_field_values
 from sync.registry import link_of, relation_of, rules_for, target_of
@@ -119,8 +119,7 @@ def column_problem(mappable: MappableField, column: DraftColumn) -> str:
     kind, title = str(column["type"]), str(column["title"])
     if kind not in mappable.types:
         return f"“{title}” is of the type {kind}; {mappable.label} needs {' or '.join(mappable.types)}."
-    boards = {str(one) for one in (column.get("settings") or {}).get("boardIds") or []}
-    if kind == RELATION and (not mappable.target_board or mappable.target_board not in boards):
+    if kind == RELATION and mappable.target_board not in target_boards(column.get("settings") or {}):
         return f"“{title}” doesn't lead to the board that {mappable.label} points at."
     return ""
 

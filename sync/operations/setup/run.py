@@ -134,7 +134,7 @@ class DraftChoices(SetupChoices):
                 f"Settings were changed elsewhere after the plan was confirmed: {changes}. Look at the plan again."
             )
 
-    def store(self, link: BoardLink, board: BoardSetup) -> StoredColumns:
+    def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
         link.creates_records = self.draft.creates_records
         link.save(update_fields=["creates_records"])
         needs_pass = False
@@ -148,7 +148,7 @@ class DraftChoices(SetupChoices):
             mapping, is_new = make_mapping(link, proposal, position, column_id=column_id, **values)
             needs_pass |= choice.is_synced if is_new else mapping.direction != values["direction"]
             FieldMapping.objects.filter(pk=mapping.pk).update(**values)
-        stored = store_columns(self.spec, link, board, reason="as chosen")
+        stored = store_columns(self.spec, link, setup, reason="as chosen")
         stored.needs_resync |= needs_pass
         return stored
 

@@ -7,13 +7,7 @@ from typing import Any
 
 from sync.connectors.base.board_items import NotImportable, Reading
 from sync.connectors.base.conversion import Canonical, Local, UnknownValue, canonical_text, field_label, only_field
-from sync.connectors.monday.columns.raw_values import (
-    MondayColumn,
-    complete_value,
-    object_or_empty,
-    structured_event_value,
-    text_under,
-)
+from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, object_or_empty, text_under
 
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 
@@ -28,6 +22,7 @@ class DateConverter(MondayColumn):
 
     column_type = "date"
     name = "date"
+    bare_text_problem = ", which may be in a person's time zone"
 
     def local(self, raw: Local) -> Canonical:
         return canonical_text(_day_text(raw)[1])
@@ -48,11 +43,6 @@ class DateConverter(MondayColumn):
         # The time and the icon are a person's on the board and stay.
         return {"date": day} | {key: existing[key] for key in ("time", "icon") if existing.get(key)}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_field(current_local)
-        canonical = self.remote(remote_raw)
-        return {name: current if self.local(current_local) == canonical else canonical}
-
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
         if typed is not None and not _is_day(typed):
@@ -65,10 +55,6 @@ class DateConverter(MondayColumn):
         if day is None or _is_day(day):
             return None
         return f"{field_label(name)}: “{day}” is not a day such as 2026-01-31, and the column on Monday holds days"
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        why = ", which may be in a person's time zone"
-        return self.remote(structured_event_value(payload_value, column_type, "date", why))
 
     @staticmethod
     def import_cell(value: Any, settings: Mapping[str, Any]) -> str:

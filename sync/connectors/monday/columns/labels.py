@@ -136,11 +136,6 @@ class StatusConverter(MondayColumn):
             return {"index": known}
         return {"label": label if known is None else self._labels[known]}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
-        canonical = self.remote(remote_raw)
-        return {name: current if fold_whitespace(current) == canonical else canonical}
-
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: fold_whitespace(text)}
 
@@ -194,7 +189,7 @@ class StatusConverter(MondayColumn):
 # A list, or one text, and the labels of a dropdown column.
 
 
-class DropdownConverter(MondayColumn, ListConverter):
+class DropdownConverter(ListConverter, MondayColumn):
     """A base keeps `{"values": [{"id", "label"}]}`, or None where nothing is chosen.
 
     An NPD field with a list takes any number of labels; one with a text takes one label, which is not split.
@@ -206,6 +201,7 @@ class DropdownConverter(MondayColumn, ListConverter):
     empty_fields: ClassVar[Mapping[str, Any]] = {"values": []}
     has_labels = True
     creates_labels = True
+    takes_single_text = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._labels = current_labels(options.settings)
@@ -214,8 +210,8 @@ class DropdownConverter(MondayColumn, ListConverter):
     def elements(self, value: Any) -> list[str]:
         return parse_elements([value] if isinstance(value, str) else value)
 
-    def remote(self, raw: Any) -> Canonical:
-        return self.canonical(self._chosen_labels(raw))
+    def remote_elements(self, raw: Any) -> list[str]:
+        return parse_elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, "dropdown")
@@ -237,8 +233,11 @@ class DropdownConverter(MondayColumn, ListConverter):
             "labels": [label if key is None else self._labels[key] for label, key in zip(labels, known, strict=True)]
         }
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        return self.with_elements(self._chosen_labels(remote_raw), current_local)
+    def sent_as_stored(self, sent: Any) -> Any:
+        # New labels have no id yet.
+        if isinstance(sent, Mapping) and "labels" in sent:
+            return {"values": [{"id": "", "label": label} for label in sent["labels"]]}
+        return sent
 
     def from_text(self, text: str, current_local: Local) -> Local:
         if isinstance(only_field(current_local)[1], list | tuple):
@@ -277,9 +276,6 @@ class DropdownConverter(MondayColumn, ListConverter):
             entries = self._entries_of_ids(list_under(value, "ids"))
         return self.canonical(parse_elements([entry["label"] for entry in entries]))
 
-    def _chosen_labels(self, raw: Any) -> list[str]:
-        return parse_elements([entry["label"] for entry in _entries(list_under(raw, "values"), "label")])
-
     def _entries_of_ids(self, ids: Any) -> list[dict[str, str]]:
         unknown = next((key for key in parse_ids(ids) if key not in self._labels), None)
         if unknown is not None:
@@ -315,7 +311,7 @@ def _max_labels_chosen(settings: Mapping[str, Any]) -> int | None:
 # A list and a tags column; tags belong to the account.
 
 
-class TagsConverter(MondayColumn, ListConverter):
+class TagsConverter(ListConverter, MondayColumn):
     """A base keeps `{"tag_ids": [...], "names": {id: name}}`, or None for an empty cell.
 
     Tags are written by id; `missing_tags` names those that must be created first
@@ -326,13 +322,19 @@ class TagsConverter(MondayColumn, ListConverter):
     name = "tags"
     event_type = "tag"
     fragment = "... on TagsValue { tags { id name } }"
+    needs_tags = True
     empty_fields: ClassVar[Mapping[str, Any]] = {"tags": []}
 
     def __init__(self, options: ConverterOptions) -> None:
         self._names = options.tags
 
-    def remote(self, raw: Any) -> Canonical:
-        return self.canonical(self._tag_names(raw))
+    def remote_elements(self, raw: Any) -> list[str]:
+        ids = parse_ids(list_under(raw, "tag_ids"))
+        names = {**self._names, **self.tag_names(raw)}
+        unknown = next((key for key in ids if not fold_whitespace(names.get(key))), None)
+        if unknown is not None:
+            raise UnknownValue(f"the name of Monday's tag {unknown} is not known")
+        return parse_elements([names[key] for key in ids])
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, "tags")
@@ -351,23 +353,13 @@ class TagsConverter(MondayColumn, ListConverter):
             return None
         return {"tag_ids": [self._tag_id(tag, existing_remote_raw) for tag in tags]}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        return self.with_elements(self._tag_names(remote_raw), current_local)
-
     def missing_tags(self, raw_local: Local) -> list[str]:
         known = {fold_whitespace(name) for name in self._names.values()}
         return [tag for tag in self.elements(only_field(raw_local)[1]) if tag not in known]
 
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, "tags"))
-
-    def _tag_names(self, raw: Any) -> list[str]:
-        ids = parse_ids(list_under(raw, "tag_ids"))
-        names = {**self._names, **_stored_names(raw)}
-        unknown = next((key for key in ids if not fold_whitespace(names.get(key))), None)
-        if unknown is not None:
-            raise UnknownValue(f"the name of Monday's tag {unknown} is not known")
-        return parse_elements([names[key] for key in ids])
+    def tag_names(self, remote_raw: Any) -> Mapping[str, str]:
+        names = object_or_empty(remote_raw).get("names", {})
+        return names if isinstance(names, Mapping) else {}
 
     def _tag_id(self, tag: str, existing: Any) -> int:
         """The tag's id: one that the cell already has, else the oldest with this name.
@@ -375,7 +367,7 @@ class TagsConverter(MondayColumn, ListConverter):
         A name that differs in upper and lower case only is the same tag: whether `create_or_get_tag` would
         make a second one is not published, and if it doesn't, no tag would ever match the name.
         """
-        existing_names = _stored_names(existing)
+        existing_names = self.tag_names(existing)
         names = {key: fold_whitespace(name) or "" for key, name in {**self._names, **existing_names}.items()}
         # The exact name first, then one in other upper and lower case.
         found = [key for key, name in names.items() if name == tag]
@@ -383,11 +375,6 @@ class TagsConverter(MondayColumn, ListConverter):
         if not found:
             raise UnknownValue(f"the tag “{tag}” is not made on Monday yet")
         return int(min(found, key=lambda key: (key not in existing_names, len(key), key)))
-
-
-def _stored_names(raw: Any) -> Mapping[str, str]:
-    names = object_or_empty(raw).get("names", {})
-    return names if isinstance(names, Mapping) else {}
 
 
 def _is_tag(tag: Any) -> bool:

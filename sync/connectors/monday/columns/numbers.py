@@ -55,11 +55,6 @@ class NumbersConverter(MondayColumn):
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return self.local(raw_local)
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_field(current_local)
-        canonical = self.remote(remote_raw)
-        return {name: current if self.local(current_local) == canonical else canonical}
-
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = canonical_text(text)
         if typed is not None and not _NUMBER.match(typed):
@@ -163,11 +158,8 @@ class CheckboxConverter(MondayColumn):
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return {"checked": "true"} if self.local(raw_local) else None
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_field(current_local)
-        ticked = self.remote(remote_raw) == YES
-        # The same state: NPD's value stays in its own form.
-        return {name: current if bool(self.local(current_local)) == ticked else ticked}
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return self.remote(remote_raw) == YES
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = (canonical_text(text) or "no").casefold()

@@ -9,7 +9,6 @@ from typing import Any
 
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
-    Canonical,
     ConverterOptions,
     ListConverter,
     Local,
@@ -18,12 +17,12 @@ from sync.connectors.base.conversion import (
     only_field,
     unreadable_value,
 )
-from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, event_value, list_under, parse_ids
+from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, list_under, parse_ids
 
 PERSON, TEAM = "person", "team"
 
 
-class PeopleConverter(MondayColumn, ListConverter):
+class PeopleConverter(ListConverter, MondayColumn):
     """A base keeps `{"personsAndTeams": [{"id", "kind"}]}`, or None for an empty cell.
 
     NPD names people by the e-mail addresses of their Monday accounts. Only persons are compared; teams are
@@ -33,6 +32,7 @@ class PeopleConverter(MondayColumn, ListConverter):
     column_type = "people"
     name = "people"
     event_type = "multiple-person"
+    needs_people = True
 
     def __init__(self, options: ConverterOptions) -> None:
         self._people = options.people
@@ -42,8 +42,13 @@ class PeopleConverter(MondayColumn, ListConverter):
         # Addresses are compared without case, as people write them.
         return element.casefold()
 
-    def remote(self, raw: Any) -> Canonical:
-        return self.canonical(self._emails(raw))
+    def remote_elements(self, raw: Any) -> list[str]:
+        ids = [entry["id"] for entry in _entries(raw) if entry["kind"] == PERSON]
+        unknown = [key for key in ids if not self._people.get(key)]
+        # With one unknown user the whole value is unknown.
+        if unknown:
+            raise UnknownValue(f"the e-mail address of Monday's user {unknown[0]} is not known")
+        return [self._people[key] for key in ids]
 
     def stored_value(self, reading: Reading) -> Any:
         entries = _entries(complete_value(reading, "people"))
@@ -56,9 +61,6 @@ class PeopleConverter(MondayColumn, ListConverter):
         persons = [{"id": self._id_of(email, before), "kind": PERSON} for email in emails]
         teams = [entry for entry in entries if entry["kind"] == TEAM]
         return {"personsAndTeams": [*persons, *teams]} if persons or teams else None
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        return self.with_elements(self._emails(remote_raw), current_local)
 
     def like_current(self, elements: list[str], current: Any) -> Any:
         # Without a current value the field is the text that most records have.
@@ -81,17 +83,6 @@ class PeopleConverter(MondayColumn, ListConverter):
         if self._max_people is not None and len(emails) > self._max_people:
             return f"{field_label(name)}: {len(emails)} people; the column on Monday takes {self._max_people}"
         return None
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, "people"))
-
-    def _emails(self, raw: Any) -> list[str]:
-        ids = [entry["id"] for entry in _entries(raw) if entry["kind"] == PERSON]
-        unknown = [key for key in ids if not self._people.get(key)]
-        # With one unknown user the whole value is unknown.
-        if unknown:
-            raise UnknownValue(f"the e-mail address of Monday's user {unknown[0]} is not known")
-        return [self._people[key] for key in ids]
 
     def _unknown_emails(self, raw_local: Local) -> list[str]:
         emails = self.elements(only_field(raw_local)[1])

@@ -17,7 +17,6 @@ from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import (
     AmbiguousSplit,
     Canonical,
-    ConverterOptions,
     Local,
     UnknownValue,
     canonical_text,
@@ -28,15 +27,8 @@ from sync.connectors.base.conversion import (
     unreadable_value,
 )
 from sync.connectors.monday.columns.numbers import canonical_number, number_text
-from sync.connectors.monday.columns.raw_values import (
-    MondayColumn,
-    complete_value,
-    event_value,
-    object_or_empty,
-    structured_event_value,
-    text_under,
-)
-from sync.connectors.monday.columns.text import ITEM_BYTES, TextConverter
+from sync.connectors.monday.columns.raw_values import MondayColumn, complete_value, object_or_empty, text_under
+from sync.connectors.monday.columns.text import TextConverter, plain_text, too_large_reason
 
 # Names that people, and country pickers such as Monday's, use instead of ISO's wording.
 _COMMON_NAMES = {
@@ -148,6 +140,7 @@ class CountryConverter(MondayColumn):
     column_type = "country"
     name = "country"
     is_distinctive = True
+    bare_text_problem = " without its code"
 
     def local(self, raw: Local) -> Canonical:
         return canonical_country(only_text(raw)[1])
@@ -172,15 +165,11 @@ class CountryConverter(MondayColumn):
         kept = existing.get("countryName") if existing.get("countryCode") == code else None
         return {"countryCode": code, "countryName": kept or country_name(code) or code}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
         code = self.remote(remote_raw)
-        # The same country: NPD's spelling stays.
-        if canonical_country(current) == code:
-            return {name: current}
         if not isinstance(code, str):
-            return {name: None}
-        return {name: _spell_country(code, canonical_text(object_or_empty(remote_raw).get("countryName")), current)}
+            return None
+        return _spell_country(code, canonical_text(object_or_empty(remote_raw).get("countryName")), current)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = fold_whitespace(text)
@@ -200,10 +189,6 @@ class CountryConverter(MondayColumn):
 
     def display(self, canonical: Canonical) -> str:
         return country_name(str(canonical)) or str(canonical) if canonical else ""
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        # Without its code the country would be a guess.
-        return self.remote(structured_event_value(payload_value, column_type, "country", " without its code"))
 
 
 def canonical_country(text: str | None) -> str | None:
@@ -306,9 +291,6 @@ class LocationConverter(MondayColumn):
         problem = _place_problem(place) if place.text() is not None else None
         return f"{field_label(min(raw_local))}: {problem}" if problem else None
 
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, "location"))
-
 
 def _local_place(raw: Local) -> _Place:
     if len(raw) == 1:
@@ -382,23 +364,16 @@ _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
 _Shares = Mapping[str, Sequence[str]]
 
 
-class AddressConverter(MondayColumn):
+class AddressConverter(TextConverter):
     """Five fields, one text column. A base keeps the column's text."""
 
-    column_type = "text"
     name = "address"
-
-    def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
-        self._column = TextConverter()
 
     def local(self, raw: Local) -> Canonical:
         return _join_pieces([piece for name in ADDRESS_FIELDS for piece in _split_pieces(raw.get(name))])
 
     def remote(self, raw: Any) -> Canonical:
-        return _join_pieces(_split_pieces(raw))
-
-    def stored_value(self, reading: Reading) -> Any:
-        return self._column.stored_value(reading)
+        return _join_pieces(_split_pieces(plain_text(raw)))
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return self.local(raw_local)
@@ -420,11 +395,7 @@ class AddressConverter(MondayColumn):
             return dict.fromkeys(ADDRESS_FIELDS) | {"address_street": canonical_text(text)}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
-        size = len((str(self.local(raw_local) or "")).encode())
-        return f"address: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(self._column.from_event(payload_value, column_type))
+        return too_large_reason("address", str(self.local(raw_local) or ""))
 
 
 def _divide(pieces: Sequence[str], current: Local) -> Local:

@@ -4,7 +4,16 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from sync.connectors.base.board_items import NotImportable, Reading
-from sync.connectors.base.conversion import BaseConverter, Converter, ConverterOptions, UnknownValue, unreadable_value
+from sync.connectors.base.conversion import (
+    BaseConverter,
+    Canonical,
+    Converter,
+    ConverterOptions,
+    Local,
+    UnknownValue,
+    only_field,
+    unreadable_value,
+)
 
 _API_TYPES: dict[str, str] = {}
 """Our name of each type that webhooks and the activity log name otherwise: as its column declares."""
@@ -20,6 +29,8 @@ class MondayColumn(BaseConverter, Converter):
 
     name: ClassVar[str]
     """What mappings call the converter."""
+    readable_types: ClassVar[tuple[str, ...]] = ()
+    """The types of columns that it reads; empty means only its own."""
     event_type: ClassVar[str] = ""
     """What webhooks and the activity log call the type, where that differs (reference/webhooks)."""
     fragment: ClassVar[str] = ""
@@ -29,8 +40,14 @@ class MondayColumn(BaseConverter, Converter):
     empty_fields: ClassVar[Mapping[str, Any]] = {}
     """What the fragment's fields show of an empty cell."""
     has_labels: ClassVar[bool] = False
+    needs_people: ClassVar[bool] = False
+    """Whether it must know the account's users."""
+    needs_tags: ClassVar[bool] = False
+    """Whether it must know the account's tags."""
     is_distinctive: ClassVar[bool] = False
     """Whether a board's only column of the type is most likely the one that is looked for."""
+    bare_text_problem: ClassVar[str] = ""
+    """Why an event's bare text can't be taken for the value; empty where it can."""
 
     def __init__(self, options: ConverterOptions = ConverterOptions()) -> None:  # noqa: B008 (frozen)
         pass
@@ -38,6 +55,22 @@ class MondayColumn(BaseConverter, Converter):
     def __init_subclass__(cls) -> None:
         if cls.event_type:
             _API_TYPES[cls.event_type] = cls.column_type
+
+    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
+        name, current = only_field(current_local)
+        # The same value: NPD's spelling stays.
+        is_unchanged = self.local(current_local) == self.remote(remote_raw)
+        return {name: current if is_unchanged else self.changed_value(remote_raw, current)}
+
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        """What NPD's one field gets where Monday has another value."""
+        return self.remote(remote_raw)
+
+    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
+        value = event_value(payload_value, column_type, *(self.readable_types or (self.column_type,)))
+        if isinstance(value, str) and self.bare_text_problem:
+            raise UnknownValue(f"the event's {self.column_type} is a bare text{self.bare_text_problem}")
+        return self.remote(value)
 
     @staticmethod
     def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
@@ -76,14 +109,6 @@ def event_value(value: Any, column_type: str, *types: str) -> Any:
         raise UnknownValue(f"the event is about a column of the type {api_type!r}, not {' or '.join(types)}")
     # Monday clears a column in several forms.
     return None if value in (None, {}, "") else value
-
-
-def structured_event_value(value: Any, column_type: str, expected: str, why: str) -> Any:
-    """As `event_value`, for a type whose bare text would have to be guessed at: raises UnknownValue with `why`."""
-    found = event_value(value, column_type, expected)
-    if isinstance(found, str):
-        raise UnknownValue(f"the event's {expected} is a bare text{why}")
-    return found
 
 
 def api_column_type(column_type: str) -> str:
@@ -135,9 +160,3 @@ def _is_id(entry: Any) -> bool:
         return entry.isascii() and entry.isdecimal()
     # A bool is an int in Python, but no id.
     return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
-
-
-# Lists: what converters of several values in one column share.
-#
-# In NPD a list is a list of texts, or one text with the elements between commas or on lines of their own.
-# Its canonical form is a sorted tuple without duplicates, because their order carries no meaning.

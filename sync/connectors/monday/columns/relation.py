@@ -26,9 +26,8 @@ from sync.connectors.monday.columns.raw_values import (
     list_under,
     object_or_empty,
     parse_ids,
-    text_under,
 )
-from sync.connectors.monday.columns.text import ITEM_BYTES
+from sync.connectors.monday.columns.text import TextConverter, plain_text, too_large_reason
 
 ITEMS_PER_CELL = 50
 """Items that one cell of a bulk import may link."""
@@ -43,6 +42,7 @@ class RelationConverter(MondayColumn):
 
     column_type = "board_relation"
     name = "relation"
+    names_items = True
     event_type = "board-relation"
     fragment = "... on BoardRelationValue { linked_item_ids }"
     empty_fields: ClassVar[Mapping[str, Any]] = {"linked_item_ids": []}
@@ -124,10 +124,9 @@ class RelationConverter(MondayColumn):
         return ",".join(ids)
 
 
-class RelationNameConverter(MondayColumn):
+class RelationNameConverter(TextConverter):
     """One related record, by its name in a text column. A base keeps the text, or None."""
 
-    column_type = "text"
     name = "relation_name"
 
     def local(self, raw: Local) -> Canonical:
@@ -140,11 +139,7 @@ class RelationNameConverter(MondayColumn):
         return related_name
 
     def remote(self, raw: Any) -> Canonical:
-        return fold_whitespace(text_under(raw, "text", "value"))
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = known_value(reading, "text", "long_text")
-        return (reading.text if value is None else text_under(value, "text", "value")) or None
+        return fold_whitespace(plain_text(raw))
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return self.local(raw_local)
@@ -162,11 +157,7 @@ class RelationNameConverter(MondayColumn):
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, related = _related_record(raw_local)
-        size = len((fold_whitespace((related or {}).get("name")) or "").encode())
-        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, "text", "long_text"))
+        return too_large_reason(name, fold_whitespace((related or {}).get("name")))
 
 
 def _related_record(raw: Local) -> tuple[str, Mapping[str, Any] | None]:

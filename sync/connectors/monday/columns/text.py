@@ -1,7 +1,7 @@
 """One text field, or a list, in a column of text: text, long text, the item's name, e-mail, phone, link."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import phonenumbers
@@ -23,10 +23,8 @@ from sync.connectors.base.conversion import (
 from sync.connectors.monday.columns.raw_values import (
     MondayColumn,
     complete_value,
-    event_value,
     known_value,
     object_or_empty,
-    structured_event_value,
     text_under,
 )
 
@@ -47,36 +45,21 @@ class TextConverter(MondayColumn):
         return canonical_text(only_text(raw)[1])
 
     def remote(self, raw: Any) -> Canonical:
-        return canonical_text(text_under(raw, "text", "value", "name"))
+        return canonical_text(plain_text(raw))
 
     def stored_value(self, reading: Reading) -> Any:
         value = known_value(reading, *self.readable_types)
-        if value is None:
-            return reading.text or None
-        return text_under(value, "text", "value", "name")
+        return (reading.text if value is None else plain_text(value)) or None
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return canonical_text(only_text(raw_local)[1])
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
-        canonical = canonical_text(text_under(remote_raw, "text", "value", "name"))
-        # The same text: NPD's spelling stays, with its whitespace.
-        return {name: current if canonical_text(current) == canonical else canonical}
 
     def from_text(self, text: str, current_local: Local) -> Local:
         return {only_field(current_local)[0]: canonical_text(text)}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, text = only_text(raw_local)
-        # In bytes, as Monday's limit counts.
-        size = len((canonical_text(text) or "").encode())
-        if size <= ITEM_BYTES:
-            return None
-        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}"
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, *self.readable_types))
+        return too_large_reason(name, canonical_text(text))
 
     @staticmethod
     def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
@@ -125,6 +108,17 @@ class NameConverter(TextConverter):
         return _too_long_reason(name, canonical, NAME_CHARACTERS, "an item's name on Monday")
 
 
+def plain_text(raw: Any) -> str | None:
+    """The text of a text column's value, in any of the forms that items and events have."""
+    return text_under(raw, "text", "value", "name")
+
+
+def too_large_reason(field: str, text: str | None) -> str | None:
+    """Why Monday rejects a text for its size, in bytes as Monday's limit counts; or None."""
+    size = len((text or "").encode())
+    return f"{field_label(field)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
+
+
 def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> str | None:
     length = len(text or "")
     return f"{field_label(field)}: {length:,} characters; {holder} holds {most:,}" if length > most else None
@@ -133,28 +127,20 @@ def _too_long_reason(field: str, text: str | None, most: int, holder: str) -> st
 # A list as a text: its elements between commas, in a text or long text column.
 
 
-class ListTextConverter(MondayColumn, ListConverter):
+class ListTextConverter(ListConverter, TextConverter):
     """A base keeps the column's text, or None.
 
     Written with ", " between the elements; read with commas or line breaks between them, because people use
     both. An element that contains one can't be sent, and `rejection_reason` says so.
     """
 
-    column_type = "text"
     name = "list_text"
 
-    def remote(self, raw: Any) -> Canonical:
-        return self.canonical(parse_elements(text_under(raw, "text", "value")))
-
-    def stored_value(self, reading: Reading) -> Any:
-        value = known_value(reading, "text", "long_text")
-        return (reading.text if value is None else text_under(value, "text", "value")) or None
+    def remote_elements(self, raw: Any) -> list[str]:
+        return parse_elements(plain_text(raw))
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         return ", ".join(self.elements(only_field(raw_local)[1])) or None
-
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        return self.with_elements(parse_elements(text_under(remote_raw, "text", "value")), current_local)
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         name, value = only_field(raw_local)
@@ -163,11 +149,7 @@ class ListTextConverter(MondayColumn, ListConverter):
         with_separator = next((element for element in elements if SEPARATORS.search(element)), None)
         if with_separator is not None:
             return f"{field_label(name)}: “{with_separator}” holds a comma, which separates the elements on Monday"
-        size = len(", ".join(elements).encode())
-        return f"{field_label(name)}: {size:,} bytes; a Monday item holds {ITEM_BYTES:,}" if size > ITEM_BYTES else None
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(event_value(payload_value, column_type, "text", "long_text"))
+        return too_large_reason(name, ", ".join(elements))
 
 
 # One field and the address of an e-mail column. The column's label is not mapped.
@@ -181,6 +163,7 @@ class EmailConverter(MondayColumn):
 
     column_type = "email"
     name = "email"
+    bare_text_problem = ", which may be a label"
     fragment = "... on EmailValue { email label }"
     is_always_asked = True
     is_distinctive = True
@@ -204,22 +187,16 @@ class EmailConverter(MondayColumn):
         if address is None:
             return None
         # The label that a person gave the address stays.
-        return {"email": address, "text": _custom_label(existing_remote_raw) or address}
+        return {"email": address, "text": _custom_label(existing_remote_raw, "email", canonical_address) or address}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
-        address = canonical_text(text_under(remote_raw, "email"))
-        return {name: current if canonical_address(current) == canonical_address(address) else address}
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return canonical_text(text_under(remote_raw, "email"))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         address = canonical_text(text)
         if address is not None and not _ADDRESS.match(address):
             raise ValueError(f"{address} is not an e-mail address; it needs the form name@example.org.")
         return {only_field(current_local)[0]: address}
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        # A label is no address.
-        return self.remote(structured_event_value(payload_value, column_type, "email", ", which may be a label"))
 
     @staticmethod
     def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
@@ -239,12 +216,12 @@ def canonical_address(text: str | None) -> str | None:
     return canonical_text(f"{mailbox}@{domain.casefold()}")
 
 
-def _custom_label(existing: Any) -> str | None:
+def _custom_label(existing: Any, key: str, canonical: Callable[[str | None], str | None]) -> str | None:
     """A label that a person gave the cell; one that only repeats the old address changes with the address."""
     if not isinstance(existing, Mapping):
         return None
     label = canonical_text(existing.get("text"))
-    return None if canonical_address(label) == canonical_address(existing.get("email")) else label
+    return None if canonical(label) == canonical(existing.get(key)) else label
 
 
 # One field and a phone column, compared as E.164 where the number can be understood.
@@ -266,6 +243,7 @@ class PhoneConverter(MondayColumn):
     fragment = "... on PhoneValue { phone country_short_name }"
     is_always_asked = True
     is_distinctive = True
+    bare_text_problem = " without its country"
 
     def __init__(self, options: ConverterOptions) -> None:
         self.region = options.region.upper()
@@ -298,14 +276,10 @@ class PhoneConverter(MondayColumn):
             return {"phone": text, "countryShortName": _country_in(existing_remote_raw) or self.region}
         return {"phone": _sendable_phone(number), "countryShortName": self._country_for(number, existing_remote_raw)}
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
-        canonical = self.remote(remote_raw)
-        # Either spelling is kept as long as it is the same number.
-        for spelling in (current, fold_whitespace(text_under(remote_raw, "phone"))):
-            if canonical_phone(spelling, self.region) == canonical:
-                return {name: spelling}
-        return {name: self.display(canonical)}
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        canonical, spelling = self.remote(remote_raw), fold_whitespace(text_under(remote_raw, "phone"))
+        # Monday's spelling is kept where it means the same number without the cell's country.
+        return spelling if canonical_phone(spelling, self.region) == canonical else self.display(canonical)
 
     def from_text(self, text: str, current_local: Local) -> Local:
         typed = fold_whitespace(text)
@@ -319,10 +293,6 @@ class PhoneConverter(MondayColumn):
         formatted = phonenumbers.format_number(number, _INTERNATIONAL) if number is not None else text
         # Otherwise the displayed form would read back as another number and count as a change later.
         return formatted if canonical_phone(formatted, self.region) == canonical else text
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        # Without its country the number's digits may mean another number.
-        return self.remote(structured_event_value(payload_value, column_type, "phone", " without its country"))
 
     def _country_for(self, number: phonenumbers.PhoneNumber, existing: Any) -> str:
         """The cell's country where it still has the number's calling code, else the number's own."""
@@ -421,6 +391,7 @@ class LinkConverter(MondayColumn):
 
     column_type = "link"
     name = "link"
+    bare_text_problem = ", which may be its label"
 
     def local(self, raw: Local) -> Canonical:
         return canonical_link(only_text(raw)[1])
@@ -438,12 +409,14 @@ class LinkConverter(MondayColumn):
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         url = _sendable_link(only_text(raw_local)[1])
-        return None if url is None else {"url": url, "text": _custom_text(existing_remote_raw) or url}
+        return (
+            None
+            if url is None
+            else {"url": url, "text": _custom_label(existing_remote_raw, "url", canonical_link) or url}
+        )
 
-    def to_local(self, remote_raw: Any, current_local: Local) -> Local:
-        name, current = only_text(current_local)
-        is_unchanged = canonical_link(current) == self.remote(remote_raw)
-        return {name: current if is_unchanged else canonical_text(text_under(remote_raw, "url"))}
+    def changed_value(self, remote_raw: Any, current: Any) -> Any:
+        return canonical_text(text_under(remote_raw, "url"))
 
     def from_text(self, text: str, current_local: Local) -> Local:
         url = canonical_text(text)
@@ -457,9 +430,6 @@ class LinkConverter(MondayColumn):
         if url is None or _is_link(url):
             return None
         return f"{field_label(name)}: “{url}” is not a web address; a link on Monday needs one, such as https://example.org"
-
-    def from_event(self, payload_value: Any, column_type: str) -> Canonical:
-        return self.remote(structured_event_value(payload_value, column_type, "link", ", which may be its label"))
 
     @staticmethod
     def import_cell(value: Any, settings: Mapping[str, Any]) -> str:
@@ -500,11 +470,3 @@ def _parse_web_address(url: str | None) -> _WebAddress | None:
     user, at_sign, host = authority.rpartition("@")
     has_host = bool(scheme and host) or host.partition(":")[0] == "localhost" or _INNER_DOT.search(host)
     return _WebAddress(scheme, user + at_sign, host, rest) if has_host else None
-
-
-def _custom_text(existing: Any) -> str | None:
-    """A text that a person gave the link; one that only repeats the old address changes with the address."""
-    if not isinstance(existing, Mapping):
-        return None
-    label = canonical_text(existing.get("text"))
-    return None if canonical_link(label) == canonical_link(existing.get("url")) else label
