@@ -160,8 +160,8 @@ def filters(browser: Client, listed: str) -> Sequence[Any]:
 
 def choices(spec: Any) -> Iterator[dict[str, str]]:
     """What a filter can be set to."""
-    name = getattr(spec, "parameter_name", None) or getattr(spec, "lookup_kwarg", "")
-    offered = getattr(spec, "lookup_choices", None) or getattr(getattr(spec, "field", None), "flatchoices", ())
+    name = str(getattr(spec, "parameter_name", None) or getattr(spec, "lookup_kwarg", ""))
+    offered: Any = getattr(spec, "lookup_choices", None) or getattr(getattr(spec, "field", None), "flatchoices", ())
     offered = [one if isinstance(one, tuple | list) else (one, one) for one in offered]
     if type(spec).__name__ == "RangeDateTimeFilter":
         yield {f"{spec.parameter_name}_from_0": "2020-01-01", f"{spec.parameter_name}_from_1": "00:00"}

@@ -44,7 +44,7 @@ def diff_parts(text: str | None, other: str | None) -> list[DiffPart]:
         return []
     if not other or text == other or max(len(text), len(other)) > MAX_DIFF_CHARACTERS:
         return [DiffPart(text)]
-    split = _words if max(len(text), len(other)) > WORD_DIFF_CHARACTERS else characters
+    split = _WORD.findall if max(len(text), len(other)) > WORD_DIFF_CHARACTERS else characters
     mine, theirs = split(text), split(other)
     matcher = SequenceMatcher(None, theirs, mine, autojunk=False)
     if matcher.ratio() < MIN_SIMILARITY:
@@ -61,18 +61,10 @@ def base_diff_parts(base: str | None, npd: str | None, monday: str | None) -> li
     """The base's text, with those pieces marked that at least one side lacks."""
     if not base:
         return []
-    differs = [_marked_points(base, other) for other in (npd, monday)]
+    # For each code point of the base, whether it is in a marked piece.
+    differs = [[piece.marked for piece in diff_parts(base, other) for _ in piece.text] for other in (npd, monday)]
     marks = [any(pair) for pair in zip(*differs, strict=True)]
     return _join_parts([DiffPart(one, marked) for one, marked in zip(base, marks, strict=True)])
-
-
-def _marked_points(text: str, other: str | None) -> list[bool]:
-    """Whether each code point of the text is in a marked piece."""
-    return [piece.marked for piece in diff_parts(text, other) for _ in piece.text]
-
-
-def _words(text: str) -> list[str]:
-    return [str(one) for one in _WORD.findall(text)]
 
 
 def _join_parts(pieces: Sequence[DiffPart]) -> list[DiffPart]:

@@ -93,7 +93,9 @@ class MeteredClient:
             _record_failure(call, error)
             raise
         except BaseException:
-            _end_call(call)
+            # Our own code failed; whether the call was sent is not known, so it stays spent.
+            with quota.lock_budget() as state:
+                _release_call(state, call)
             raise
         _record_answer(call, answer)
         return answer
@@ -216,12 +218,6 @@ def _record_failure(call: _MeteredCall, error: ConnectorError) -> None:
             pass_budget.learn_too_large(cost.link_id, cost.records)
         elif isinstance(error, ComplexityExhausted):
             pass_budget.learn_higher_cost(cost.link_id, writes=cost.writes)
-
-
-def _end_call(call: _MeteredCall) -> None:
-    """Our own code failed; whether the call was sent is not known, so it stays spent."""
-    with quota.lock_budget() as state:
-        _release_call(state, call)
 
 
 def _release_call(state: quota.BudgetState, call: _MeteredCall) -> None:
