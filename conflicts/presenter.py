@@ -17,6 +17,7 @@ from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
+from sync.ledger import FieldReason, SyncStateService
 from sync.merge import Resolution
 from sync.models import FieldMapping, SyncedModel
 from sync.reconcile.field_values import FieldDisplay
@@ -420,13 +421,11 @@ def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[
 
 def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The other fields that are the same on both sides, each with its value."""
-    others = [one for one in context.mappings if one.key not in conflict.conflict_fields]
-    if context.record is None or context.link is None or context.ledger is None or not others:
+    if context.record is None or context.link is None or context.ledger is None:
         return []
-    display = FieldDisplay(context.link, others, [context.record])
-    problems = _problem_fields(context)
-    equal = [one for one in others if one.key in context.ledger.base and one.key not in problems]
-    return [(one.label, display.sides(context.record, one, None)[0]) for one in equal]
+    known = {*conflict.conflict_fields, *_problem_fields(context)}
+    fields = SyncStateService().describe(context.record).fields
+    return [(one.label, one.local) for one in fields if one.key not in known and one.reason_code is FieldReason.IN_SYNC]
 
 
 def _problem_fields(context: ConflictContext) -> dict[str, Any]:

@@ -47,6 +47,7 @@ from sync.reconcile.restraints import (
 from sync.reconcile.settlement import end_intents
 from sync.reconcile.sides import record_of_npd_id
 from sync.records.authors import monday_user_name, monday_users
+from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.item_links import ignore_item
 from sync.records.tombstones import NEW_ITEM, OPEN_TOMBSTONE_STATES, REMOVED_STATES, rebuild_record, restore_record
 
@@ -368,9 +369,6 @@ class Removals(Mutation[DeletedRecord]):
 FINAL_STATES = (TombstoneState.KEPT, TombstoneState.UNLINKED, TombstoneState.RESTORED)
 """States that no pass changes: the item was left where it is on purpose."""
 
-QUIET_SECONDS = 10.0
-"""Seconds until an item that bears another record's NPD ID is treated as an unmatched item."""
-
 RESTORED_STATE = "restored"
 """The sync state's word for an item that somebody restored after it had left the board."""
 
@@ -470,7 +468,11 @@ def _decide_removal(
         deleted.settle(TombstoneState.NOTHING_LEFT, TombstoneReason.OTHER_NPD_ID, item=item.name, owner=other)
         # The item is treated as any that no record has.
         enqueue_item(
-            batch.entity_type, item.id, cause=Cause.DEPENDENCY, priority=Priority.EDIT, due_in_seconds=QUIET_SECONDS
+            batch.entity_type,
+            item.id,
+            cause=Cause.DEPENDENCY,
+            priority=Priority.EDIT,
+            due_in_seconds=UNMATCHED_ITEM_WAIT_SECONDS,
         )
     elif item.id in linked_now:
         deleted.wait_seconds = NEXT_PASS_SECONDS

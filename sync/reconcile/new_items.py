@@ -39,6 +39,7 @@ from sync.reconcile.sides import (
     records_matching,
     tombstone_of,
 )
+from sync.records.inbox import UNMATCHED_ITEM_WAIT_SECONDS
 from sync.records.tombstones import OPEN_TOMBSTONE_STATES, REMOVED_STATES, enqueue_tombstones
 
 
@@ -82,10 +83,6 @@ def store_new_record(record: SyncedModel, *, is_automatic: bool = True) -> None:
 
 # Items that no record has: wait until they are quiet and named, then link, ask, or make a record of
 # them.
-
-
-QUIET_SECONDS = 10
-"""An item is left alone until nobody has touched it for so long: people fill in a row cell by cell."""
 
 
 def settle_unmatched_items(batch: Batch, found: BatchItems) -> None:
@@ -158,7 +155,7 @@ class UnmatchedItem:
         """Until when it is left alone, from when and why: a call is in the air, it isn't quiet, or can't be read."""
         if self.unconfirmed_until:
             return self.unconfirmed_until, now, "The outcome of a call about it is not known yet."
-        if last_event and (quiet := last_event + timedelta(seconds=QUIET_SECONDS)) > now:
+        if last_event and (quiet := last_event + timedelta(seconds=UNMATCHED_ITEM_WAIT_SECONDS)) > now:
             return quiet, now, "Somebody is still filling it in."
         if self._match_key is None:
             return now + self._unreadable_wait, now, f"Its {self._match_label} can't be read."

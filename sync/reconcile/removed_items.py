@@ -56,7 +56,7 @@ from sync.reconcile.field_plan import UNREAD, base_after_intents, base_of, cell_
 from sync.reconcile.field_values import ACTIVE, record_name, stored_values
 from sync.reconcile.restraints import DestructiveChange, allowed_changes, defer_removed_items, release_approvals
 from sync.reconcile.sides import match_text_of_item, match_text_of_record, read_by_id, record_of_npd_id, unlink
-from sync.records.authors import monday_editor_name, monday_users
+from sync.records.authors import monday_user_name, monday_users
 
 UNLINK_OPTION = "unlink"
 """The value under which a choice names the option to keep both as they are, and sync them no more."""
@@ -319,7 +319,7 @@ def plan_removed_items(batch: Batch) -> None:
     events = WebhookEvent.objects.filter(item_id__in=ids, type__in=_REMOVAL_EVENTS).order_by("id")
     users = {str(e.item_id): str((e.body.get("event") or {}).get("userId") or "") for e in events}
     people = monday_users() if users else {}
-    actors = {item: monday_editor_name(user, people).removesuffix(" on Monday") for item, user in users.items() if user}
+    actors = {item: monday_user_name(user, people) for item, user in users.items() if user}
     repeated = recreated_too_often(record_syncs) if batch.link.item_gone == ItemGone.CREATE else set()
     for record_sync in record_syncs:
         actor = actors.get(record_sync.record.monday_id or "", "")

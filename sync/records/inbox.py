@@ -27,7 +27,7 @@ from sync.outbox.queue_rows import ITEM_UPSERT, RECORD_UPSERT
 from sync.registry import configured_board_id
 
 UNMATCHED_ITEM_WAIT_SECONDS = 10
-"""An unmatched item gets its pass after so many seconds without a change."""
+"""An unmatched item gets its pass after so many seconds without a change: people fill in a row cell by cell."""
 # One statement, because a delivery must be stored and enqueued together or not at all. A delivery that is
 # known already (ON CONFLICT DO NOTHING) enqueues nothing.
 

@@ -69,15 +69,20 @@ def synced(name: str, item: str, **values: Any) -> Contact:
     """A contact that is the same on both sides."""
     made = contact(name, **values)
     mark(made, RecordSyncStatus.SYNCED, item)
+    ledger(made, SyncStatus.COMPLETED, base=agreed(made, item), last_successful_sync=sync_now())
+    return made
+
+
+def agreed(contact: Contact, item: str) -> dict[str, Any]:
+    """The bases of a contact whose values are the same on both sides."""
     base = {}
     for mapping in registry.entity("contact").mappings:
         if mapping.optional:
             continue
-        local = stored_values(made, mapping)
+        local = stored_values(contact, mapping)
         remote = make_converter(mapping.converter).to_remote(local, None)
         base[mapping.key] = {"local": local, "remote": remote, "item": item, "column": mapping.key, "version": 1}
-    ledger(made, SyncStatus.COMPLETED, base=base, last_successful_sync=sync_now())
-    return made
+    return base
 
 
 def waiting(name: str, reason: str = "Monday answered 500.", seconds: int = 300) -> Contact:

@@ -52,7 +52,9 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     browser_of_ada: Client, conflict: SyncConflict, contact: Contact
 ) -> None:
     states.boards()
-    base = {key: {"item": "71", "column": key, "version": 1} for key in ("name", "email", "phone", "notes")}
+    base = {
+        key: entry for key, entry in states.agreed(contact, "71").items() if key in ("name", "email", "phone", "notes")
+    }
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base=base,
         held={"notes": {"reason": "Monday refused it."}}, altered={}, conflicts={},
@@ -69,6 +71,9 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     assert "grace@navy.test" in folded
     assert "Notes" not in folded
     assert "Phone" not in folded
+
+    Contact.objects.filter(pk=contact.pk).update(email="hopper@navy.test")  # which no pass has seen yet
+    assert "1 field is equal on both sides" in text_of(browser_of_ada.get(screen(conflict)))
 
 
 def test_values_are_escaped(browser_of_ada: Client, contact: Contact) -> None:
