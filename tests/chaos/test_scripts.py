@@ -3,6 +3,7 @@
 import pytest
 
 from tests.chaos.generating import ACTS, generate
+from tests.chaos.planted import BUGS, load, owner_of
 from tests.chaos.run import STEPS
 from tests.chaos.script import Script, Step, shrink
 
@@ -24,6 +25,13 @@ def test_two_hundred_seeds_use_every_step_and_every_act() -> None:
     scripts = [generate(seed) for seed in SEEDS]
     assert {step.do for script in scripts for step in script.steps} == set(STEPS)
     assert all(weight > 0 for weight, _ in ACTS.values())
+
+
+def test_every_place_of_a_planted_bug_is_still_a_function() -> None:
+    load()
+    for place in (place for planted in BUGS.values() for place, _ in planted.places):
+        owner, attribute = owner_of(place)
+        assert callable(getattr(owner, attribute)), place
 
 
 def test_shrinking_leaves_only_the_steps_that_the_failure_needs() -> None:

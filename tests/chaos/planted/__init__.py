@@ -81,7 +81,7 @@ def install() -> None:
 
 
 def _beside(name: str, place: str, wrong: Wrong) -> None:
-    owner, attribute = _owner(place)
+    owner, attribute = owner_of(place)
     right = getattr(owner, attribute)
 
     @functools.wraps(right)
@@ -93,7 +93,8 @@ def _beside(name: str, place: str, wrong: Wrong) -> None:
     setattr(owner, attribute, either)
 
 
-def _owner(place: str) -> tuple[Any, str]:
+def owner_of(place: str) -> tuple[Any, str]:
+    """What has the function of this place, and its name there; raises LookupError where there is none."""
     module, _, path = place.partition(":")
     owner: Any = importlib.import_module(module)
     *parents, attribute = path.split(".")
