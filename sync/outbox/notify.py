@@ -59,11 +59,12 @@ def notify_later(entity_type: str, seconds: float) -> None:
 
 
 def cancel_scheduled() -> None:
-    """Cancel the scheduled wake-ups, as when this process ends."""
+    """Cancel the scheduled wake-ups, and send the next of every type at once."""
     with _lock:
         for timer in _scheduled.values():
             timer.cancel()
         _scheduled.clear()
+        _last_sent.clear()
 
 
 def _schedule(entity_type: str, seconds: float, *, distant: bool = False) -> None:

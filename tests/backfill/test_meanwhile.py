@@ -180,6 +180,16 @@ def test_a_new_item_is_not_held_up_for_hours_by_an_import_that_waits(bulk: Impor
     assert Contact.objects.get(email="hand@example.com").monday_id
 
 
+def test_an_import_that_ends_lets_only_the_jobs_go_that_it_deferred(bulk: Import) -> None:
+    mine, others = bulk.contacts(2)
+    with deferral.DeferredJobs("contact", [others.pk]):
+        with deferral.DeferredJobs("contact", [mine.pk]):
+            assert bulk.world.work().claimed == 0
+        assert set(SyncQueue.objects.filter(reason=deferral.DEFER_REASON).values_list("entity_id", flat=True)) == {
+            others.pk
+        }
+
+
 def test_a_dry_run_writes_nothing_but_what_its_calls_cost(bulk: Import, capsys: Any) -> None:
     bulk.contacts(3)
     bulk.world.contact("Odd", notes=" <null> ")

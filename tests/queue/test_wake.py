@@ -25,7 +25,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
-    notify._last_sent.clear()
     yield
     notify._connection.cache_clear()
 

@@ -85,7 +85,8 @@ class DeferredJobs:
 
     def __init__(self, entity_type: str, ids: Iterable[UUID]) -> None:
         self.entity_type = entity_type
-        self._deferred_ids = set(ids)
+        self._ids = list(ids)
+        self._deferred_ids = set(self._ids)
         self._deferred_until: datetime | None = None
 
     def __enter__(self) -> DeferredJobs:
@@ -93,8 +94,10 @@ class DeferredJobs:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Make the type's deferred jobs due, whatever became of the import."""
-        rows = SyncQueue.objects.filter(entity_type=self.entity_type, status=QueueStatus.PENDING, reason=DEFER_REASON)
+        """Make the jobs due, whatever became of the import; those that another import defers stay."""
+        rows = SyncQueue.objects.filter(
+            entity_type=self.entity_type, entity_id__in=self._ids, status=QueueStatus.PENDING, reason=DEFER_REASON
+        )
         rows.update(next_retry=SyncNow(), reason="")
 
     def release(self, ids: Iterable[UUID]) -> None:

@@ -117,6 +117,7 @@ def _lock_owners() -> None:
 def join_open_drafts(draft: SetupDraft) -> None:
     """Give a worker's draft, before it is open again, to whoever began another meanwhile; in a transaction."""
     _lock_owners()
+    draft.refresh_from_db(fields=["owner"])  # it may have been taken over since the worker read it
     other = drafts_of_others(draft.owner).exclude(pk=draft.pk).first() if draft.owner is not None else None
     if other is None or other.owner is None:
         return

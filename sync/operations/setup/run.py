@@ -341,6 +341,7 @@ def _advance_draft(draft: SetupDraft) -> None:
             draft,
             draft.state,
             problem=f"{error.sentence} The set-up goes on by itself.",
+            progress=draft.progress,
             held_until=SyncNow() + timedelta(seconds=error.wait_seconds or 10),
         )
 
