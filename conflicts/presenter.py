@@ -17,9 +17,9 @@ from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
-from sync.ledger import FieldReason, SyncStateService
 from sync.merge import Resolution
 from sync.models import FieldMapping, SyncedModel
+from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import FieldDisplay
 from sync.records import availability
 from sync.registry import record_url, type_name
@@ -421,11 +421,17 @@ def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[
 
 def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:
     """The other fields that are the same on both sides, each with its value."""
-    if context.record is None or context.link is None or context.ledger is None:
-        return []
     known = {*conflict.conflict_fields, *_problem_fields(context)}
-    fields = SyncStateService().describe(context.record).fields
-    return [(one.label, one.local) for one in fields if one.key not in known and one.reason_code is FieldReason.IN_SYNC]
+    others = [one for one in context.mappings if one.key not in known]
+    if context.record is None or context.link is None or context.ledger is None or not others:
+        return []
+    display, equal = FieldDisplay(context.link, others, [context.record]), []
+    for one in others:
+        if (base := base_of(context.ledger, one, context.record.monday_id or "")) is not None:
+            local, agreed, _ = display.sides(context.record, one, base)
+            # One that was edited since the last pass is not known to be equal.
+            equal += [(one.label, local)] if local == agreed else []
+    return equal
 
 
 def _problem_fields(context: ConflictContext) -> dict[str, Any]:

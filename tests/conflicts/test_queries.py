@@ -55,7 +55,8 @@ def test_a_screen_with_all_that_it_can_tell_asks_at_most_fifteen_times(
     )
     with pghistory.context(user=ada.pk):
         Contact.objects.filter(pk=contact.pk).update(phone=PHONE.npd, role_title=ROLE.npd)
-    base = {key: {"item": "71", "column": key, "version": 1} for key in ("name", "email", "notes")}
+    agreed = states.agreed(contact, "71")
+    base = {key: agreed[key] for key in ("name", "email", "notes")}
     SyncMetadata.objects.create(entity_type="contact", entity_id=str(contact.pk), base=base, held={}, altered={})
     other = Contact.objects.create(name="Before", monday_id="72")
     record(finding(other, PHONE))
