@@ -1,3 +1,5 @@
+"""Registers the store of conflicts behind its port."""
+
 from django.apps import AppConfig
 
 

@@ -430,7 +430,8 @@ def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple
         if (base := base_of(context.ledger, one, context.record.monday_id or "")) is not None:
             local, agreed, _ = display.sides(context.record, one, base)
             # One that was edited since the last pass is not known to be equal.
-            equal += [(one.label, local)] if local == agreed else []
+            if local == agreed:
+                equal.append((one.label, local))
     return equal
 
 

@@ -1,3 +1,5 @@
+"""Registers NPD's synced models, and lets our groups see a model that was added."""
+
 from typing import Any
 
 from django.apps import AppConfig
