@@ -96,9 +96,12 @@ class Demand:
 
 def board_costs(link_id: int) -> BoardCosts:
     """What is known of a board; after failures of the account its limit bounds the size as well."""
-    row = BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_look").get(pk=link_id)
-    account = MondayAccount.objects.filter(id=1).values_list("batch_limit", flat=True).first()
-    return board_costs_from(row, account)
+    row = (
+        BoardLink.objects.only("batch_limit", "read_points", "write_points", "last_look")
+        .annotate(account_limit=MondayAccount.objects.filter(id=1).values("batch_limit"))
+        .get(pk=link_id)
+    )
+    return board_costs_from(row, row.account_limit)
 
 
 def board_costs_from(row: BoardLink, account_limit: int | None) -> BoardCosts:

@@ -35,6 +35,7 @@ from sync.reconcile import reconcile
 from sync.reconcile.batch import PassResult
 from sync.reconcile.unconfirmed import settle_unconfirmed_creates
 from sync.records import availability
+from sync.records.availability import BoardAvailability
 from sync.registry import EntitySpec, link_of
 
 log = structlog.get_logger(__name__)
@@ -79,21 +80,18 @@ class WorkerRun:
         if process.is_shutting_down():
             self._notify_others(entity_type)
             return
-        link = link_of(entity_type)
-        if (
-            link is None
-            or not (has_due_rows(entity_type) or is_abandoned(entity_type))
-            or needs_board(entity_type)
-            or not availability.of(link).may_be_probed
-            or not breaker.probe_if_due()
-        ):
+        if not (has_due_rows(entity_type) or is_abandoned(entity_type)) or needs_board(entity_type):
             return
-        while (board_lease := lease.acquire(link)) is None:
+        board = availability.of(entity_type)
+        if board.link is None or not board.may_be_probed or not breaker.probe_if_due():
+            return
+        while (board_lease := lease.acquire(board.link)) is None:
             if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return
+            board = availability.of(entity_type)
         finished = False
         try:
-            finished = self._work_batches(board_lease)
+            finished = self._work_batches(board_lease, board)
         except LeaseLost as lost:
             log.warning("board lost", board=entity_type, reason=str(lost))
         finally:
@@ -113,14 +111,17 @@ class WorkerRun:
         if has_due_rows(entity_type):
             notify.notify_now(entity_type)
 
-    def _work_batches(self, board_lease: Lease) -> bool:
-        """Reconcile batch after batch; return False where another run has to go on with the board."""
+    def _work_batches(self, board_lease: Lease, board: BoardAvailability) -> bool:
+        """Reconcile batch after batch; return False where another run has to go on with the board.
+
+        `board` is how it stood when the lease was taken; it is read anew before each further batch.
+        """
         link = board_lease.link
         lingered = not self.linger
         while True:
             if process.is_shutting_down() or time.monotonic() > self.until or needs_board(link.entity_type):
                 return False
-            if not availability.of(link).is_available or not _settle_unconfirmed(board_lease):
+            if not board.is_available or not _settle_unconfirmed(board_lease):
                 break
             if (grant := pass_budget.grant_calls(link)) is None:
                 break
@@ -128,13 +129,14 @@ class WorkerRun:
                 claimed = claim(board_lease, grant.size, only_urgent=grant.only_urgent)
                 if claimed:
                     self._run_pass(board_lease, claimed)
-            if claimed:
-                continue
-            if lingered:
-                return True
-            board_lease.renew()
-            process.wait(LINGER_SECONDS)
-            lingered = True
+            # A claim that came out short has mostly left nothing, and to ask costs a tenth of a further round.
+            if len(claimed) < grant.size and not (claimed and has_due_rows(link.entity_type)):
+                if lingered:
+                    return True
+                board_lease.renew()
+                process.wait(LINGER_SECONDS)
+                lingered = True
+            board = availability.of(link)
         # Where a minute's quota ended the work, it goes on as soon as the next begins, not at the next sweep.
         board = availability.of(link)
         if self.summary.claimed and board.is_temporary and board.until:

@@ -161,7 +161,7 @@ def claim_records(lease: Lease, ids: Sequence[UUID]) -> list[Claim]:
     """
 
     def claim_rows() -> list[SyncQueue]:
-        with lease.transaction(step=True), connection.cursor() as cursor:
+        with lease.transaction(seconds=STEP_SECONDS), connection.cursor() as cursor:
             _release_orphaned(lease)
             cursor.execute(_CLAIM_RECORDS, _claim_params(lease, 0) | {"ids": list(ids)})
             return [_load_row(values) for values in cursor.fetchall()]
@@ -180,7 +180,7 @@ def _claim_rows(lease: Lease, size: int, priorities: Sequence[Priority]) -> list
         rows := _run_claim(lease, size, priorities, STEP_SECONDS - SLACK_SECONDS)
     ):
         return rows
-    with lease.transaction(step=True):
+    with lease.transaction(seconds=STEP_SECONDS):
         _release_orphaned(lease)
         with lease.claim_cursor.rescan():
             if lease.claim_cursor.was_isolated and (rows := _run_claim(lease, size, priorities, 0, skip_isolated=True)):

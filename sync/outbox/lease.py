@@ -157,18 +157,18 @@ class Lease:
             raise self._lost_error()
 
     @contextmanager
-    def transaction(self, *, step: bool = False) -> Iterator[None]:
+    def transaction(self, *, seconds: float = 0) -> Iterator[None]:
         """Open a transaction that locks the lease row, so that no stale holder can finish; raises LeaseLost.
 
-        Its lock_timeout makes it give way to a save; see `retry_on_lock_timeout`. With `step` the lease is
-        renewed by a step, where less than that (minus `SLACK_SECONDS`) is left of it.
+        Its lock_timeout makes it give way to a save; see `retry_on_lock_timeout`. With `seconds` the lease is renewed
+        to so many, where less than that (minus `SLACK_SECONDS`) is left of it.
         """
         with transaction.atomic():
             seconds_left = self._seconds_left()
             if seconds_left is None:
                 raise self._lost_error()
-            if step and seconds_left < STEP_SECONDS - SLACK_SECONDS:
-                self.renew()
+            if seconds_left < seconds - SLACK_SECONDS:
+                self.renew(seconds)
             yield
 
     def lock_params(self, seconds: float = 0) -> dict[str, Any]:
@@ -203,11 +203,13 @@ class Lease:
 
 def acquire(link: BoardLink, seconds: float = STEP_SECONDS) -> Lease | None:
     """Take the board's lease if nobody has it, or its holder has died; None when somebody has it."""
-    BoardLease.objects.get_or_create(link=link)
     lease = Lease(link)
     with connection.cursor() as cursor:
         params: dict[str, Any] = {"link": link.pk, "token": lease.token, "seconds": seconds, "told": _backend_pid()}
         cursor.execute(_ACQUIRE, params)
+        # The row is made once for each board.
+        if not cursor.rowcount and BoardLease.objects.get_or_create(link=link)[1]:
+            cursor.execute(_ACQUIRE, params)
         return lease if cursor.rowcount else None
 
 

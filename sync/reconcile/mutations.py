@@ -144,8 +144,7 @@ def commit_intents(mutation: Mutation[U], units: Sequence[U], key: str) -> tuple
     batch = mutation.batch
     deadline_seconds = settings.MONDAY_TIMEOUT_SECONDS + settings.MONDAY_SETTLE_SECONDS
     batch.intended_at = time.monotonic()
-    batch.lease.renew(deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS)
-    with batch.lease.transaction():
+    with batch.lease.transaction(seconds=deadline_seconds + settings.MONDAY_TIMEOUT_SECONDS):
         allowed = mutation.still_wanted(unpaused_records(batch, units, QueueDirection.TO_MONDAY))
         if not allowed:
             return [], None

@@ -100,19 +100,14 @@ _UPDATE = f"""
 
 def lock_ledgers(batch: Batch, ids: Sequence[UUID]) -> dict[str, SyncMetadata]:
     """Lock the records' sync state rows in the order of their ids, made where they are missing."""
-    ledgers = SyncMetadata.objects.of(batch.entity_type, ids)
+    rows = SyncMetadata.objects.of(batch.entity_type, ids).select_for_update().order_by("entity_id")
+    locked = {row.entity_id: row for row in rows}
     # Nearly all are there, and to INSERT all of them took a quarter of a pass over unchanged records.
-    stored = set(ledgers.values_list("entity_id", flat=True))
-    SyncMetadata.objects.bulk_create(
-        [
-            SyncMetadata(entity_type=batch.entity_type, entity_id=key, system="monday")
-            for key in map(str, ids)
-            if key not in stored
-        ],
-        ignore_conflicts=True,
-    )
-    rows = ledgers.select_for_update().order_by("entity_id")
-    return {row.entity_id: row for row in rows}
+    if missing := [key for key in map(str, ids) if key not in locked]:
+        made = [SyncMetadata(entity_type=batch.entity_type, entity_id=key, system="monday") for key in missing]
+        SyncMetadata.objects.bulk_create(made, ignore_conflicts=True)
+        locked = {row.entity_id: row for row in rows.all()}
+    return locked
 
 
 def store_ledgers(
@@ -203,11 +198,13 @@ UNCERTAIN_CAUSES = int(Cause.WEBHOOK | Cause.SWEEP)
 def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_sync.id for record_sync in record_syncs]
-    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=ids)
-    pending = rows.filter(status=QueueStatus.PENDING).values_list("entity_id", "causes")
-    failed = set(rows.filter(status=QueueStatus.FAILED).values_list("entity_id", flat=True))
+    open_states = (QueueStatus.PENDING, QueueStatus.FAILED)
+    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=ids, status__in=open_states)
+    jobs = list(rows.values_list("entity_id", "status", "causes"))
+    failed = {entity_id for entity_id, status, _ in jobs if status == QueueStatus.FAILED}
+    pending = {entity_id for entity_id, _, causes in jobs if causes & ~UNCERTAIN_CAUSES}
     intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN).values_list("entity_id", flat=True)
-    with_open_work = {entity_id for entity_id, causes in pending if causes & ~UNCERTAIN_CAUSES} | failed | set(intents)
+    with_open_work = pending | failed | set(intents)
     by_status: dict[RecordSyncStatus, list[UUID]] = {}
     for record_sync in record_syncs:
         # Monday made something else of a value; a field that isn't synced any more has nothing to put right.

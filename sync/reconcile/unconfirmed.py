@@ -182,12 +182,15 @@ PAUSED_WAIT_SECONDS = 600
 
 def settle_unconfirmed_creates(lease: Lease) -> None:
     """Find out about every create without an answer whose deadline is over; raises LeaseLost, ConnectorError."""
-    board = BoardContext.load(lease.link)
     # The rows of a backfill are its own business (sync/operations/backfill).
     unconfirmed = Intent.objects.filter(
         entity_type=lease.link.entity_type, state=IntentState.OPEN, item_id="", deadline__lte=SyncNow(), backfill=None
     )
-    for key in unconfirmed.order_by().values_list("idempotency_key", flat=True).distinct():
+    keys = list(unconfirmed.order_by().values_list("idempotency_key", flat=True).distinct())
+    if not keys:
+        return
+    board = BoardContext.load(lease.link)
+    for key in keys:
         intents = list(Intent.objects.filter(idempotency_key=key, state=IntentState.OPEN, item_id="").order_by("pk"))
         if intents:
             _settle_document(lease, board, intents)

@@ -91,7 +91,7 @@ class NullLease(Lease):
         """Do nothing."""
 
     @contextmanager
-    def transaction(self, *, step: bool = False) -> Iterator[None]:
+    def transaction(self, *, seconds: float = 0) -> Iterator[None]:
         """Open a transaction (a savepoint of the one that is rolled back); there is nothing to renew."""
         with transaction.atomic():
             yield
