@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest
+from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils import timezone
@@ -83,6 +84,11 @@ def own_styles(request: HttpRequest) -> str:
 def own_script(request: HttpRequest) -> str:
     """Return the address of our small script."""
     return static("npd/npd.js")
+
+
+def live_script(request: HttpRequest) -> str:
+    """Return the address of the script that keeps open pages up to date (config/live_updates.py)."""
+    return static("npd/live.js")
 
 
 def favicon(request: HttpRequest) -> str:
@@ -200,16 +206,27 @@ def navigation(request: HttpRequest) -> list[dict[str, Any]]:
 def _item(request: HttpRequest, section: Section) -> dict[str, Any]:
     """Return one line of the sidebar."""
     here, seen = section.contains(request), section.may_be_seen(request)
-    count = sidebar_counts(request).get(section.model, 0) if section.model in (CONFLICTS, GUARD) and seen else 0
-    badge = {"badge": f"{count}", "badge_variant": "warning"} if count else {}
     return {
         "title": section.title,
         "icon": section.icon,
         "link": section.link,
         "active": lambda request: here,
         "permission": lambda request: seen,
-        **badge,
+        **_badge(request, section),
     }
+
+
+def _badge(request: HttpRequest, section: Section) -> dict[str, str]:
+    may_count = section.model in (CONFLICTS, GUARD) and section.may_be_seen(request)
+    count = sidebar_counts(request).get(section.model, 0) if may_count else 0
+    return {"badge": f"{count}", "badge_variant": "warning"} if count else {}
+
+
+def badges(request: HttpRequest) -> dict[str, str]:
+    """Return the sidebar's counts as they are drawn, by the address of their line; empty texts where nothing waits."""
+    counted = [section for section in SECTIONS if section.model in (CONFLICTS, GUARD)]
+    template = "unfold/helpers/app_list_badge.html"
+    return {one.path: render_to_string(template, {"item": _badge(request, one)}).strip() for one in counted}
 
 
 UNFOLD: dict[str, Any] = {
@@ -219,7 +236,7 @@ UNFOLD: dict[str, Any] = {
     "SITE_SYMBOL": "sync_alt",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "STYLES": [own_styles],
-    "SCRIPTS": [own_script],
+    "SCRIPTS": [own_script, live_script],
     "GLOBAL_CALLBACK": "config.unfold.page_context",
     "DASHBOARD_CALLBACK": "config.first_page.dashboard",
     "SHOW_HISTORY": True,

@@ -5,23 +5,26 @@ if (zone && !document.cookie.split("; ").includes(`npd_zone=${zone}`)) {
   document.cookie = `npd_zone=${zone}; path=/admin; max-age=31536000; samesite=lax${secure}`;
 }
 
-// "take the new one": puts the value that stands in the database into the field that a form kept back.
-document.addEventListener("click", (event) => {
-  const button = event.target.closest("[data-npd-take]");
-  if (!button) return;
-  const field = document.getElementById(button.dataset.npdTake);
-  if (!field) return;
-  const value = button.dataset.value;
+// Puts a stored value into a field of a form.
+window.npdTake = (field, value, label) => {
   if (field.type === "checkbox") {
     field.checked = value !== "";
   } else {
     if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === value)) {
-      field.add(new Option(button.dataset.label, value));
+      field.add(new Option(label, value));
     }
     field.value = value;
   }
   // Autocomplete fields are drawn by select2, which listens to jQuery's event and not to the browser's.
   if (window.django && window.django.jQuery) window.django.jQuery(field).trigger("change");
+};
+
+// "take the new one": the value that stands in the database instead of the one that the form kept back.
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-npd-take]");
+  const field = button && document.getElementById(button.dataset.npdTake);
+  if (!field) return;
+  window.npdTake(field, button.dataset.value, button.dataset.label);
   field.dispatchEvent(new Event("change", { bubbles: true }));
   field.focus();
 });

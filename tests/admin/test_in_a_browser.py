@@ -9,10 +9,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
 from npd.models import Contact
+from sync.choices import RecordSyncStatus
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs
 from sync.models import BoardLink, FieldLoop, FieldMapping, GuardedAct, QueuePause, SyncMetadata, SyncQueue
@@ -24,9 +27,7 @@ from tests.support.pages import faults_of
 
 pytestmark = [pytest.mark.django_db(transaction=True)]
 
-HALF_A_MINUTE = 30_000
-SETTLED = "!document.querySelector('.htmx-request, .htmx-settling')"
-REFRESH = "htmx.trigger(document.getElementById('npd-health'), 'npd:refresh')"
+HALF_A_MINUTE = 31_000
 LONG = "a-very-long-name-without-a-place-to-break-" * 4
 
 
@@ -230,55 +231,102 @@ def test_the_first_page_brings_itself_up_to_date_and_says_what_is_new(open_page:
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
-    news = page.locator("#npd-health-news")
+    news = page.locator("#npd-live-news")
     with page.expect_response("**/admin/"):
         page.clock.fast_forward(HALF_A_MINUTE)
-    page.wait_for_function(SETTLED)
     assert news.text_content() == ""
     states.conflicting("Ben", "5002")
     page.clock.fast_forward(HALF_A_MINUTE)
-    page.get_by_text("1 conflict to settle").first.wait_for()
-    page.wait_for_function(
-        "document.getElementById('npd-health-news').textContent === 'Flowing; 1 thing needs a person'"
-    )
+    page.locator(".npd-tasks li").first.wait_for()
+    page.wait_for_function("document.getElementById('npd-live-news').textContent !== ''")
     assert page.locator("#npd-health").count() == 1
+    assert page.locator("#nav-sidebar-apps a", has_text="Conflicts").locator("[data-badge]").inner_text() == "1"
     assert not errors
 
 
-def test_the_first_page_is_left_alone_while_somebody_is_at_work_in_it(open_page: Any, busy: dict[str, Any]) -> None:
+def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_nothing(
+    open_page: Any, busy: dict[str, Any]
+) -> None:
     page, errors = open_page(1280, "light")
     page.clock.install()
     page.goto("/admin/")
     asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url) if request.url.endswith("/admin/") else None)
+    page.on("request", lambda request: asked.append(request.url))
     assert page.get_by_role("img", name="From a save in NPD to the board").count() == 1
     assert page.get_by_role("table", name="Rows finished: Contacts, by hour").count() == 0
     summary, table = page.locator(".npd-health-chart summary").first, page.locator(".npd-health-chart table:visible")
+    page.locator("#npd-health").evaluate("part => { part.dataset.mine = 'yes' }")
     summary.focus()
-    page.clock.fast_forward(HALF_A_MINUTE)
     page.keyboard.press("Enter")
     table.wait_for()
     assert table.locator("tbody tr").count() in (24, 25)
     summary.blur()
-    page.clock.fast_forward(HALF_A_MINUTE)
-    assert asked == []
-    # What was asked for before somebody began comes too late.
-    summary.focus()
-    with page.expect_response("**/admin/"):
-        page.evaluate(REFRESH)
-    page.wait_for_function(SETTLED)
-    assert table.count() == 1
-    assert page.evaluate("document.activeElement.tagName") == "SUMMARY"
-    summary.click()
-    summary.blur()
+    # The page is fetched for its other parts; the one whose table is open stays.
     with page.expect_response("**/admin/"):
         page.clock.fast_forward(HALF_A_MINUTE)
-    assert len(asked) == 2
-    page.wait_for_function(SETTLED)
+    with page.expect_response("**/admin/live/**"):
+        page.clock.fast_forward(HALF_A_MINUTE)
+    assert table.count() == 1
+    assert page.locator("#npd-health[data-mine]").count() == 1
+    summary.click()
+    summary.blur()
+    page.clock.fast_forward(HALF_A_MINUTE)
+    page.locator("#npd-health:not([data-mine])").wait_for()
+    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
+    with page.expect_event("console", lambda line: line.text == "passed"):
+        page.evaluate("setTimeout(() => console.log('passed'), 60_000)")
+        asked.clear()
+        page.clock.run_for(2 * HALF_A_MINUTE)
+    assert asked == []
+    # Signed out meanwhile, the page stays as it is.
     page.context.clear_cookies()
-    with page.expect_response("**/admin/login/**"):
-        page.evaluate(REFRESH)
-    page.wait_for_function(SETTLED)
-    assert page.get_by_text("Needs a person").count() == 1
+    page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
+    with page.expect_request("**/admin/live/**"):
+        page.clock.fast_forward(HALF_A_MINUTE)
+    assert page.locator("#npd-health").count() == 1
     assert page.locator("input[name=password]").count() == 0
+    assert all("login" in error or "Failed to" in error or "ERR_" in error for error in errors), errors
+
+
+def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys_hands(
+    open_page: Any, person: Any, db: None
+) -> None:
+    states.boards()
+    record = states.waiting("Ann")
+    page, errors = open_page(1280, "light")
+    page.goto(page_of(record))
+    page.locator("#npd-state .npd-badge-wait").wait_for()
+    SyncQueue.objects.filter(entity_id=record.pk).update(status="completed")
+    states.mark(record, RecordSyncStatus.SYNCED, "5001")
+    page.locator("#npd-state .npd-badge-ok").wait_for()
+    # A field that nobody has touched takes the new value; one that somebody types in keeps what was typed.
+    page.fill("#id_role_title", "Mine")
+    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
+    page.wait_for_function("document.getElementById('id_phone').value === '+12025550147'")
+    offer = page.locator("#npd-live-offers [data-field=role_title]")
+    offer.wait_for()
+    assert offer.get_attribute("data-value") == "Press officer"
+    assert page.input_value("#id_role_title") == "Mine"
+    offer.get_by_role("button").click()
+    assert (page.input_value("#id_role_title"), offer.count()) == ("Press officer", 0)
+    page.fill("#id_role_title", "Mine again")
+    page.get_by_role("button", name="Save and continue editing").click()
+    page.wait_for_function("document.getElementById('id_role_title').defaultValue === 'Mine again'")
+    record.refresh_from_db()
+    assert (record.role_title, record.phone) == ("Mine again", "+12025550147")
     assert not errors
+
+
+def test_what_changed_is_told_to_those_who_may_see_the_record(client: Client, busy: dict[str, Any]) -> None:
+    asked = f"/admin/live/?record=contact:{busy['synced'].pk}&changed=name,nothing"
+    assert client.get(asked).status_code == 302
+    client.force_login(User.objects.create_user("guest", is_staff=True))
+    assert client.get(asked).json().keys() == {"site", "badges"}
+    client.force_login(User.objects.create_superuser("root"))
+    found = client.get(asked).json()
+    assert found["authors"].keys() == {"name"}
+    Contact.objects.filter(pk=busy["synced"].pk).update(name="Another")
+    again = client.get(asked).json()
+    assert (again["record"] != found["record"], again["site"] != found["site"]) == (True, True)
+    for wrong in ("record=contact:none", "record=nothing:1", "record=contact"):
+        assert "record" not in client.get(f"/admin/live/?{wrong}").json()

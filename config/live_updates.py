@@ -1,0 +1,86 @@
+"""How an open page learns that something changed: every second or so it asks for a version of what it shows.
+
+A version is a text that is another one after any change, and costs one short query. Where it is another one, the page
+fetches itself and puts its live parts in their places (static/npd/live.js): so every part is rendered by one template.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db import connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET
+
+from config.unfold import badges
+from sync import registry
+from sync.admin.history_pages import last_change
+from sync.kernel import humanize
+from sync.kernel.counters import PASSES
+from sync.models import SyncedModel
+
+# A pass ends with a count, a decision with a row, and what a person does to a job is followed by a pass. A row's xmin
+# is the transaction that wrote it last.
+_SITE_VERSION = """
+    SELECT md5(concat_ws('|', (SELECT max(id) FROM sync_queue), (SELECT max(id) FROM sync_decisions),
+        (SELECT sum(value) FROM sync_metric_counts WHERE name = %s),
+        (SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
+        (SELECT concat(paused_until, pause_reason) FROM sync_monday_account WHERE id = 1),
+        (SELECT count(*) FROM sync_guarded_acts WHERE state = 'held')))
+"""
+
+_RECORD_VERSION = """
+    SELECT md5(concat_ws('|', (SELECT xmin::text FROM {table} WHERE id = %(id)s),
+        (SELECT xmin::text FROM sync_metadata
+            WHERE entity_type = %(type)s AND entity_id = %(id)s::text AND system = 'monday'),
+        (SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue
+            WHERE entity_id = %(id)s AND status IN ('pending', 'in_progress', 'failed')),
+        (SELECT max(id) FROM sync_decisions WHERE entity_type = %(type)s AND entity_id = %(id)s),
+        (SELECT string_agg(xmin::text, ',' ORDER BY id) FROM sync_queue_pauses),
+        (SELECT concat(paused_until, pause_reason) FROM sync_monday_account WHERE id = 1)))
+"""
+
+
+@never_cache
+@require_GET
+def live_versions(request: HttpRequest) -> JsonResponse:
+    """Answer with the versions of the site and of `?record=contact:<id>`, and the numbers of the sidebar by address.
+
+    With `changed` (names of fields, by commas) also who gave the record these fields' present values.
+    """
+    found: dict[str, Any] = {"site": _scalar(_SITE_VERSION, [PASSES.name]), "badges": badges(request)}
+    if record := _record(request):
+        table = connection.ops.quote_name(record._meta.db_table)
+        params = {"id": record.pk, "type": record.entity_type()}
+        found["record"] = _scalar(_RECORD_VERSION.format(table=table), params)
+        changed = set(request.GET.get("changed", "").split(","))
+        fields = [field for field in record._meta.concrete_fields if field.name in changed]
+        found["authors"] = {field.name: _author(record, field.attname) for field in fields}
+    return JsonResponse(found)
+
+
+def _record(request: HttpRequest) -> SyncedModel | None:
+    """The record that the page is about; None where it is gone, or this person may not see it."""
+    entity_type, _, key = request.GET.get("record", "").partition(":")
+    spec = next((spec for spec in registry.entities() if spec.entity_type == entity_type), None)
+    if spec is None or (model_admin := admin.site._registry.get(spec.model)) is None:
+        return None
+    try:
+        record: SyncedModel | None = spec.model._default_manager.filter(pk=key).first()
+    except ValidationError:
+        return None
+    return record if record is not None and model_admin.has_view_permission(request, record) else None
+
+
+def _author(record: SyncedModel, attname: str) -> str:
+    change = last_change(record, attname)
+    return f"{change[0]}, {humanize.time_of_day(change[1])}" if change else ""
+
+
+def _scalar(sql: str, params: Any) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return str(cursor.fetchone()[0])

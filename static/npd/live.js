@@ -1,0 +1,184 @@
+// Keeps an open page as the database is: asks for a version every second or so (config/live_updates.py), and where
+// it is another one fetches the page and puts its live parts in their places. A part in which somebody is at work is
+// left alone until they have finished; nobody is asked while the page is hidden.
+const QUICK = 1000; // milliseconds: while a record is on its way, or has just been saved
+const CALM = 4000;
+const QUICK_FOR = 60_000;
+const STALE = 30_000; // what is shown counts times ("3 minutes ago"): it is fetched so often in any case
+
+let address = "";
+const parts = () => [...document.querySelectorAll("[data-live][id], #changelist-form")];
+const recordOf = (page) => page.querySelector("[data-live-record]")?.dataset.liveRecord;
+const shownOf = (page) => page.querySelector("input[name=_shown]");
+const stored = (input) => JSON.parse(input?.value || "{}");
+const plain = (text) => String(text ?? "").replace(/\r\n?/g, "\n").trim();
+
+let seen = null;
+let quickUntil = Date.now() + QUICK_FOR;
+let left = []; // the parts that were left alone, of a newer version
+let fetched = Date.now();
+let timer = 0;
+
+const atWork = (part) =>
+  part.contains(document.activeElement) ||
+  part.querySelector("details[open], input[type=checkbox].action-select:checked, .htmx-request") !== null ||
+  [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
+  (String(document.getSelection()) !== "" && part.contains(document.getSelection().anchorNode));
+
+// Unfold draws the canvases of a page when it is loaded, all at once.
+const drawCharts = () => {
+  for (const canvas of document.querySelectorAll("canvas.chart")) window.Chart.getChart(canvas)?.destroy();
+  renderCharts();
+};
+
+const placedHtml = new WeakMap();
+const place = (fresh) => {
+  left = [];
+  for (const part of parts()) {
+    const next = fresh.getElementById(part.id);
+    const html = next?.outerHTML.replace(/name="csrfmiddlewaretoken" value="\w+"/g, "");
+    if (!next || html === placedHtml.get(part)) continue;
+    if (atWork(part)) {
+      left.push(part);
+      continue;
+    }
+    const placed = document.importNode(next, true);
+    part.replaceWith(placed);
+    placedHtml.set(placed, html);
+    window.htmx?.process(placed);
+    if (placed.querySelector("canvas.chart")) drawCharts();
+    if (placed.id === "changelist-form") window.Actions?.(placed.querySelectorAll("tr input.action-select"));
+    announce(placed);
+  }
+};
+
+// Says what changed to who can't see it: of the page's one line of state, and only something new.
+let told = null;
+const announce = (part) => {
+  const line = part.querySelector("[data-live-status]")?.textContent.replace(/\s+/g, " ").trim();
+  const news = document.getElementById("npd-live-news");
+  if (!news || !line || line === told) return;
+  if (told !== null) news.textContent = line;
+  told = line;
+};
+
+const valueOf = (field) => (field.type === "checkbox" ? (field.checked ? "yes" : "") : field.value);
+const fieldOf = (name) => document.getElementById(`id_${name}`);
+
+// The form takes a new value where nobody has touched the field; else it is offered beside what was typed.
+const merge = async (fresh) => {
+  const input = shownOf(document);
+  const now = stored(shownOf(fresh));
+  const shown = stored(input);
+  const changed = Object.keys(shown).filter((name) => name in now && now[name] !== shown[name] && fieldOf(name));
+  if (!input || !changed.length) return;
+  const offered = [];
+  for (const name of changed) {
+    const field = fieldOf(name);
+    const here = plain(valueOf(field));
+    if (here === plain(shown[name]) && document.activeElement !== field) {
+      window.npdTake(field, now[name], fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? "");
+      if ("defaultValue" in field) field.defaultValue = now[name];
+    } else if (here !== plain(now[name])) {
+      offered.push(name);
+      continue;
+    }
+    shown[name] = now[name];
+  }
+  input.value = JSON.stringify(shown);
+  await offer(offered, now, fresh);
+};
+
+const offer = async (names, now, fresh) => {
+  const template = document.getElementById("npd-live-offer");
+  const list = document.getElementById("npd-live-offers");
+  if (!template || !list) return;
+  const authors = names.length ? ((await ask(names))?.authors ?? {}) : {};
+  for (const old of list.querySelectorAll("[data-field]")) if (!names.includes(old.dataset.field)) old.remove();
+  for (const name of names) {
+    const field = fieldOf(name);
+    const text = fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? now[name];
+    if (list.querySelector(`[data-field="${name}"][data-value="${CSS.escape(now[name])}"]`)) continue;
+    list.querySelector(`[data-field="${name}"]`)?.remove();
+    const line = template.content.firstElementChild.cloneNode(true);
+    Object.assign(line.dataset, { field: name, value: now[name] });
+    const label = document.querySelector(`label[for="${field.id}"]`)?.textContent.replace(/[:*]\s*$/, "").trim() || name;
+    line.querySelector("[data-label]").textContent = label;
+    line.querySelector("[data-text]").textContent = text || "–";
+    line.querySelector("[data-author]").textContent = authors[name] ? `(${authors[name]})` : "";
+    const button = line.querySelector("button");
+    Object.assign(button.dataset, { npdTake: field.id, value: now[name], label: text });
+    button.addEventListener("click", () => {
+      const input = shownOf(document);
+      input.value = JSON.stringify({ ...stored(input), [name]: now[name] });
+      line.remove();
+    });
+    list.append(line);
+  }
+};
+
+const showBadges = (badges) => {
+  for (const [path, html] of Object.entries(badges)) {
+    for (const link of document.querySelectorAll("#nav-sidebar-apps a")) {
+      if (new URL(link.href).pathname !== path) continue;
+      link.querySelector("[data-badge]")?.replaceChildren(...new DOMParser().parseFromString(html, "text/html").body.childNodes);
+    }
+  }
+};
+
+const ask = async (changed = []) => {
+  const asked = new URLSearchParams();
+  const record = recordOf(document);
+  if (record) asked.set("record", record);
+  if (changed.length) asked.set("changed", changed.join(","));
+  const answer = await fetch(`${address}?${asked}`, { headers: { Accept: "application/json" }, redirect: "error" });
+  if (!answer.ok) throw new Error(String(answer.status));
+  return answer.json();
+};
+
+const look = async () => {
+  const found = await ask();
+  showBadges(found.badges);
+  const version = recordOf(document) ? found.record : found.site + JSON.stringify(found.badges);
+  const isNew = seen !== null && version !== seen;
+  if (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE)) {
+    if (isNew) quickUntil = Date.now() + QUICK_FOR;
+    fetched = Date.now();
+    const answer = await fetch(location.href, { redirect: "error" });
+    if (answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      place(fresh);
+      await merge(fresh);
+    }
+  }
+  seen = version;
+};
+
+const again = (delay) => {
+  clearTimeout(timer);
+  timer = setTimeout(run, delay);
+};
+
+// An answer that can't be had (signed out, the server restarts) is asked for more and more rarely.
+let failures = 0;
+const run = async () => {
+  if (document.hidden) return;
+  try {
+    await look();
+    failures = 0;
+  } catch {
+    failures += 1;
+  }
+  const calm = recordOf(document) && Date.now() < quickUntil ? QUICK : CALM;
+  again(calm * 2 ** Math.min(failures, 5));
+};
+
+document.addEventListener("DOMContentLoaded", () => {
+  address = document.querySelector("meta[name=npd-live]")?.content;
+  if (!address) return;
+  document.addEventListener("visibilitychange", () => !document.hidden && again(0));
+  parts().forEach(announce);
+  // A record's page opens after a save, and is compared at once; of others the first answer is what they show.
+  if (recordOf(document)) seen = "";
+  again(recordOf(document) ? QUICK / 4 : CALM);
+});
