@@ -13,8 +13,10 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+from django.db.models import Q
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 from django.templatetags.static import static
@@ -22,6 +24,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.text import capfirst
+from unfold.dataclasses import SearchResult
 
 from sync.apps import LIVE_ROWS, NEW_ITEMS
 
@@ -229,6 +232,40 @@ def badges(request: HttpRequest) -> dict[str, str]:
     return {one.path: render_to_string(template, {"item": _badge(request, one)}).strip() for one in counted}
 
 
+FOUND_PER_LIST = 8
+TOMBSTONES, BOARDS = "sync_tombstone", "sync_boardlink"
+
+
+def find(request: HttpRequest, term: str) -> list[SearchResult]:
+    """Return what Ctrl+K finds besides pages, by name or number: records, conflicts, jobs, deleted records, boards."""
+    from django.contrib import admin
+
+    from sync.admin.admin_base import record_names
+
+    found = []
+    for section in sections():
+        is_searched = section.group == "Records" or section.model in (CONFLICTS, QUEUE, TOMBSTONES, BOARDS)
+        if not is_searched or section.query == NEW_ITEMS or not section.may_be_seen(request):
+            continue
+        model_admin = admin.site.get_model_admin(apps.get_model(*section.model.split("_", 1)))
+        rows = model_admin.get_queryset(request).order_by(*model_admin.get_ordering(request))
+        if section.model == QUEUE:
+            rows = rows.exclude(status="completed")
+        if section.model == BOARDS:
+            rows = rows.filter(Q(board_id=term) | Q(shape__name__icontains=term) | Q(entity_type__istartswith=term))
+        else:
+            rows = model_admin.get_search_results(request, rows, term)[0]
+        page = list(rows.distinct()[:FOUND_PER_LIST])
+        names = record_names([(row.entity_type, row.entity_id) for row in page if hasattr(row, "entity_id")])
+        for row in page:
+            name = names.get((row.entity_type, getattr(row, "entity_id", None))) or getattr(row, "shape", {}).get("name")
+            link = reverse(f"admin:{section.model}_change", args=[row.pk])
+            found.append(SearchResult(name or str(row), str(section.title), link, section.icon))
+    return found or [SearchResult(f"Nothing is called “{term}”", NOT_FOUND_HINT, reverse("admin:index"), "search_off")]
+
+
+NOT_FOUND_HINT = "names, e-mail addresses, phone numbers and the numbers of items are searched"
+
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "NPD Sync",
     "SITE_HEADER": "NPD Sync",
@@ -255,5 +292,6 @@ UNFOLD: dict[str, Any] = {
             "950": "oklch(28.2% .091 267.935)",
         }
     },
+    "COMMAND": {"search_callback": "config.unfold.find"},
     "SIDEBAR": {"show_search": False, "show_all_applications": False, "navigation": navigation},
 }

@@ -8,9 +8,11 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
+from django.urls import reverse
 from rest_framework.authtoken.models import TokenProxy
 
 from conflicts.models import SyncConflict
+from npd.models import Contact
 from sync.models import MondayAccount, SyncQueue
 from tests.admin import states
 from tests.admin.test_records import words_of
@@ -192,3 +194,23 @@ def test_tokens_that_are_kept_in_clear_have_no_page() -> None:
 def test_no_page_of_another_application_is_left_without_the_theme(browser_of_person: Client) -> None:
     for model, model_admin in admin.site._registry.items():
         assert any(base.__module__.startswith("unfold") for base in type(model_admin).__mro__), model
+
+
+def test_what_is_searched_for_is_found_by_name_and_number_or_said_to_be_missing(
+    browser_of_person: Client, world: dict[str, Any], client: Client
+) -> None:
+    def found(term: str) -> list[str]:
+        page = browser_of_person.get("/admin/search/", {"s": term, "extended": "1"})
+        return [str(result.link) for result in page.context_data["results"]]  # type: ignore[attr-defined]
+
+    record, conflict = world["synced"], world["conflict"]
+    assert reverse("admin:npd_contact_change", args=[record.pk]) in found(record.name.upper())
+    assert reverse("admin:npd_contact_change", args=[record.pk]) in found(record.monday_id)
+    conflicts = reverse("admin:conflicts_syncconflict_change", args=[conflict.pk])
+    assert conflicts in found(Contact.objects.get(pk=conflict.entity_id).name)
+    assert browser_of_person.get(conflicts).status_code in (200, 302)
+    assert any("/sync/boardlink/" in link for link in found("9001"))
+    assert found("nobody is called so") == ["/admin/"]
+    client.force_login(User.objects.create_user("guest", is_staff=True))
+    page = client.get("/admin/search/", {"s": record.name, "extended": "1"})
+    assert [str(one.link) for one in page.context_data["results"]] == ["/admin/"]  # type: ignore[attr-defined]
