@@ -258,7 +258,8 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
         page = list(rows.distinct()[:FOUND_PER_LIST])
         names = record_names([(row.entity_type, row.entity_id) for row in page if hasattr(row, "entity_id")])
         for row in page:
-            name = names.get((row.entity_type, getattr(row, "entity_id", None))) or getattr(row, "shape", {}).get("name")
+            shape = getattr(row, "shape", {})
+            name = names.get((row.entity_type, getattr(row, "entity_id", None))) or shape.get("name")
             link = reverse(f"admin:{section.model}_change", args=[row.pk])
             found.append(SearchResult(name or str(row), str(section.title), link, section.icon))
     return found or [SearchResult(f"Nothing is called “{term}”", NOT_FOUND_HINT, reverse("admin:index"), "search_off")]
