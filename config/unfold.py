@@ -240,14 +240,14 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
     """Return what Ctrl+K finds besides pages, by name or number: records, conflicts, jobs, deleted records, boards."""
     from django.contrib import admin
 
-    from sync.admin.admin_base import record_names
+    from sync.registry import record_names
 
     found = []
     for section in sections():
         is_searched = section.group == "Records" or section.model in (CONFLICTS, QUEUE, TOMBSTONES, BOARDS)
         if not is_searched or section.query == NEW_ITEMS or not section.may_be_seen(request):
             continue
-        model_admin = admin.site.get_model_admin(apps.get_model(*section.model.split("_", 1)))
+        model_admin = admin.site.get_model_admin(apps.get_model(section.model.replace("_", ".", 1)))
         rows = model_admin.get_queryset(request).order_by(*model_admin.get_ordering(request))
         if section.model == QUEUE:
             rows = rows.exclude(status="completed")
@@ -258,8 +258,8 @@ def find(request: HttpRequest, term: str) -> list[SearchResult]:
         page = list(rows.distinct()[:FOUND_PER_LIST])
         names = record_names([(row.entity_type, row.entity_id) for row in page if hasattr(row, "entity_id")])
         for row in page:
-            shape = getattr(row, "shape", {})
-            name = names.get((row.entity_type, getattr(row, "entity_id", None))) or shape.get("name")
+            key = (row.entity_type, row.entity_id) if hasattr(row, "entity_id") else None
+            name = names.get(key) if key else getattr(row, "shape", {}).get("name")
             link = reverse(f"admin:{section.model}_change", args=[row.pk])
             found.append(SearchResult(name or str(row), str(section.title), link, section.icon))
     return found or [SearchResult(f"Nothing is called “{term}”", NOT_FOUND_HINT, reverse("admin:index"), "search_off")]
