@@ -104,7 +104,7 @@ def page_context(request: HttpRequest) -> dict[str, Any]:
     from sync.admin.board_pages import banner_context
 
     if not request.user.is_authenticated:
-        return {}
+        return {"is_demo": settings.DEMO}
     return banner_context() | {"section": next((found for found in sections() if found.contains(request)), None)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.test import Client
@@ -214,3 +215,11 @@ def test_what_is_searched_for_is_found_by_name_and_number_or_said_to_be_missing(
     client.force_login(User.objects.create_user("guest", is_staff=True))
     page = client.get("/admin/search/", {"s": record.name, "extended": "1"})
     assert [str(one.link) for one in page.context_data["results"]] == ["/admin/"]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("is_demo", [True, False])
+def test_only_a_demo_says_at_its_door_where_the_password_is(
+    client: Client, db: None, settings: Any, is_demo: bool
+) -> None:
+    settings.DEMO = is_demo
+    assert ("<code>make run</code>" in client.get("/admin/login/").content.decode()) is is_demo
