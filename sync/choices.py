@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 
 from django.db import models
 
@@ -119,6 +119,31 @@ class RecordGone(models.TextChoices):
     DELETE = "delete", "Delete the item"
     UNLINK = "unlink", "Unlink the item"
     ASK = "ask", "Ask a person"
+
+
+class ColumnProblem(StrEnum):
+    """Why a mapped column can't be used."""
+
+    MISSING = "missing"
+    RETYPED = "retyped"
+    HIDDEN = "hidden"
+
+
+class BlockedCode(StrEnum):
+    """Why a field is blocked."""
+
+    COLUMN = "column"
+    REJECTED = "rejected"
+    LIMIT = "limit"
+    LEFT_OUT = "left_out"
+    RELATION = "relation"
+    INVALID = "invalid"
+    UNKNOWN = "unknown"
+    REQUIRED = "required"
+    PAUSED = "paused"
+    THROTTLED = "throttled"
+    APPROVAL = "approval"
+    DIRECTION = "direction"
 
 
 class TombstoneState(models.TextChoices):

@@ -35,7 +35,7 @@ from sync.boards.mapping import (
     set_field_rule,
 )
 from sync.boards.schema_drift import accept_title, renamed_columns
-from sync.choices import Rule, SyncDirection
+from sync.choices import BlockedCode, Rule, SyncDirection
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel import humanize
 from sync.kernel.action_errors import ActionError, Conflict
@@ -53,8 +53,9 @@ MAX_GROUPS = 50
 # The index holds only entries with blocked fields. What a person has kept different waits for nobody, and a field that
 # is only blocked because it is throttled stands among the update loops.
 _BLOCKED_FIELDS = """
-    SELECT ledger.entity_type, field.key, field.value ->> 'reason', count(*),
-        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s], coalesce(max(field.value ->> 'side'), '')
+    SELECT ledger.entity_type, field.key, coalesce(field.value ->> 'code', ''), count(*),
+        (array_agg(ledger.entity_id ORDER BY ledger.id DESC))[1:%(shown)s], coalesce(max(field.value ->> 'side'), ''),
+        (array_agg(field.value ->> 'reason' ORDER BY ledger.id DESC))[1], count(DISTINCT field.value ->> 'reason')
     FROM sync_metadata AS ledger CROSS JOIN LATERAL jsonb_each(ledger.held) AS field
     WHERE NOT (ledger.held = '{}'::jsonb) AND ledger.system = 'monday' AND NOT jsonb_exists(field.value, 'left_by')
         AND (field.value ->> 'side' IN ('monday', 'limit') OR NOT EXISTS (
@@ -78,6 +79,31 @@ class RowAction:
     columns: Sequence[tuple[str, str]] = ()
     is_link: bool = False
     is_main: bool = False
+
+
+@dataclass(frozen=True)
+class BlockedGroup:
+    """A field that is blocked for reasons of one code: on how many records, the newest few of them, and the side.
+
+    `sentence` is the newest record's of the `sentences` that say it.
+    """
+
+    entity_type: str
+    key: str
+    code: str
+    records: int
+    ids: list[str]
+    side: str
+    sentence: str
+    sentences: int
+
+    @property
+    def cause(self) -> str:
+        """The newest record's reason, and that others say another."""
+        others = self.sentences - 1
+        if not others:
+            return self.sentence
+        return f"{self.sentence} Other records say why in {humanize.count_with_noun(others, 'other sentence')}."
 
 
 @dataclass(frozen=True)
@@ -117,7 +143,7 @@ class BlockedFieldRows:
         self.mappings = {(row.link.entity_type, row.key): row for row in rows}
         self.blocked = self._blocked_groups()
         self.loops = write_loops()
-        ids = [(kind, UUID(one)) for kind, _key, _reason, _count, some, _side in self.blocked for one in some]
+        ids = [(group.entity_type, UUID(one)) for group in self.blocked for one in group.ids]
         ids += [(loop.entity_type, loop.entity_id) for found in self.loops for loop in found.loops]
         visible = {kind for kind, _id in ids if may_act(request, kind, "view")}
         self.names = record_names(one for one in ids if one[0] in visible)
@@ -131,11 +157,10 @@ class BlockedFieldRows:
             yield from self._update_loops()
 
     @staticmethod
-    def _blocked_groups() -> list[tuple[str, str, str, int, list[str], str]]:
-        """The type, the field's key, the reason, on how many records, some of their ids, on which side it is stuck."""
+    def _blocked_groups() -> list[BlockedGroup]:
         with connection.cursor() as cursor:
             cursor.execute(_BLOCKED_FIELDS, {"shown": MAX_RECORD_LINKS, "groups": MAX_GROUPS})
-            return list(cursor.fetchall())
+            return [BlockedGroup(*row) for row in cursor.fetchall()]
 
     def _action(
         self,
@@ -183,7 +208,7 @@ class BlockedFieldRows:
                     link.npd_id_problem,
                     actions=[self._check(link.pk)] if self.may_map else (),
                 )
-        counts = {(kind, key, reason): count for kind, key, reason, count, *_rest in self.blocked}
+        counts = {(group.entity_type, group.key, group.code): group.records for group in self.blocked}
         for (kind, key), mapping in self.mappings.items():
             if not mapping.problem or mapping.direction == SyncDirection.NONE:
                 continue
@@ -196,22 +221,23 @@ class BlockedFieldRows:
                 admin_base.badge("bad", "view_column", "Blocked"),
                 f"{mapping.label} on {_board_title(kind)}",
                 mapping.problem,
-                records=counts.get((kind, key, mapping.problem), 0),
+                records=counts.get((kind, key, BlockedCode.COLUMN), 0),
                 actions=actions if self.may_map else (),
             )
 
     def _values(self) -> Iterator[BlockedRow]:
-        """Values that are blocked for another reason than their column's, by field and reason."""
+        """Values that are blocked for another reason than their column's, by field and code."""
         # Empty where no application shows them.
         settle_url = rejections_url() if self.request.user.has_perm("conflicts.view_syncconflict") else ""
-        for kind, key, reason, count, ids, side in self.blocked:
-            mapping = self.mappings.get((kind, key))
-            if mapping is None or reason == mapping.problem:
+        for group in self.blocked:
+            kind = group.entity_type
+            mapping = self.mappings.get((kind, group.key))
+            if mapping is None or (group.code == BlockedCode.COLUMN and mapping.problem):
                 continue
-            is_rejected, may_retry = side in (SIDE_MONDAY, SIDE_LIMIT), side != SIDE_LIMIT
+            is_rejected, may_retry = group.side in (SIDE_MONDAY, SIDE_LIMIT), group.side != SIDE_LIMIT
             actions = []
             if may_retry and may_act(self.request, kind, "change"):
-                hidden = {"mapping": mapping.pk, "reason": reason}
+                hidden = {"mapping": mapping.pk, "code": group.code}
                 actions.append(self._action("Try again now", "again", hidden, is_main=True))
             if is_rejected and settle_url:
                 actions.append(RowAction("Resolve value by value", settle_url, is_link=True, is_main=not actions))
@@ -220,14 +246,14 @@ class BlockedFieldRows:
             yield BlockedRow(
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {_board_title(kind)}",
-                reason,
+                group.cause,
                 "The value stays as it is on both sides. It is synced once the value or the column changes, or a "
                 "person tries it again."
                 if may_retry
                 else "The value stays as it is on both sides: the column can't hold it, so it isn't sent before the "
                 "value or the column changes. Correct it, take Monday's, or leave it in NPD.",
-                count,
-                self._examples(kind, [UUID(one) for one in ids]),
+                group.records,
+                self._examples(kind, [UUID(one) for one in group.ids]),
                 actions=actions,
             )
 
@@ -469,13 +495,13 @@ class BlockedFieldPagesMixin:
         return self._run(request, run, question, is_fresh=mapping.rule == shown)
 
     def retry(self, request: HttpRequest) -> HttpResponse:
-        """Send once more what is blocked for one reason, or what is throttled, on all its records."""
+        """Send once more what is blocked for reasons of one code, or what is throttled, on all its records."""
         mapping = _posted(request, "mapping", FieldMapping.objects.select_related("link"))
         is_throttled = _value(request, "kind") == "throttled"
 
         def run() -> str:
-            reason = request.POST.get("reason", "")
-            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, reason)
+            code = request.POST.get("code", "")
+            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, code)
             records = humanize.count_with_noun(retry_field(mapping, ids, request.user.get_username()), "record")
             after = " after an update loop" if is_throttled else ""
             log_action(request.user, mapping, f"Tried again on {records}{after}.")

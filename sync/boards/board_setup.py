@@ -169,7 +169,7 @@ def switch_board(link: BoardLink, board_id: str, *, created: bool) -> None:
     link.made_by_setup = link.creates_records = created
     link.swept_to = link.swept_at = link.compared_at = link.webhooks_checked_at = None
     link.sweep_problem = link.webhooks_problem = link.silence = link.compared = link.npd_id_problem = ""
-    link.shape, link.known_titles = {}, {}
+    link.shape, link.known_titles, link.sweep_shortfall = {}, {}, 0
     with transaction.atomic():
         # Ignored items are of the old board.
         RefusedItem.objects.filter(entity_type=link.entity_type).delete()

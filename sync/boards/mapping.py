@@ -15,7 +15,7 @@ from sync import registry
 from sync.boards import schema_drift
 from sync.boards.board_columns import fitting_types, mapping_spec, target_board_of
 from sync.boards.board_setup import resync_records
-from sync.boards.schema_drift import NAME_COLUMN_ID, blocked_ledgers, unblock_field
+from sync.boards.schema_drift import NAME_COLUMN_ID, NO_PROBLEM, blocked_ledgers, unblock_field
 from sync.choices import Cause, Priority, QueueDirection, Rule, SyncDirection
 from sync.connectors.base.board_shape import RELATION, target_boards
 from sync.kernel.action_errors import ActionError, Conflict
@@ -74,7 +74,7 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
             options={"column_type": column["type"], "settings": column.get("settings") or {}},
             # What was agreed about the old column says nothing about the new one.
             version=F("version") + 1,
-            problem="",
+            **NO_PROBLEM,
         )
         unblock_field(mapping.link, mapping)
         requeued = resync_records(registry.entity(mapping.link.entity_type))
@@ -113,14 +113,14 @@ def _unfit_problem(mapping: FieldMapping, column_id: str, column: Mapping[str, A
     return ""
 
 
-def blocked_records(mapping: FieldMapping, reason: str = "") -> list[UUID]:
-    """Return the records on which this field is blocked, for just this reason where one is given.
+def blocked_records(mapping: FieldMapping, code: str = "") -> list[UUID]:
+    """Return the records on which this field is blocked, for reasons of this code where one is given.
 
     Without those whose value a person has kept different: they wait for nobody.
     """
     blocked = blocked_ledgers(mapping.link, mapping).exclude(**{f"held__{mapping.key}__has_key": KEPT_BY})
-    if reason:
-        blocked = blocked.filter(**{f"held__{mapping.key}__reason": reason})
+    if code:
+        blocked = blocked.filter(**{f"held__{mapping.key}__code": code})
     return _entity_ids(blocked)
 
 
@@ -147,7 +147,7 @@ def set_field_direction(mapping: FieldMapping, direction: SyncDirection, *, expe
         current = _lock_mapping(mapping.pk)
         if current.direction != expected:
             raise Conflict(_changed_message(current, str(SyncDirection(current.direction).label)))
-        values = {"direction": direction.value} | ({"problem": ""} if direction is SyncDirection.NONE else {})
+        values = {"direction": direction.value} | (NO_PROBLEM if direction is SyncDirection.NONE else {})
         FieldMapping.objects.filter(pk=current.pk).update(**values)
         _enqueue_affected(current, by)
     return current

@@ -16,7 +16,17 @@ from django.db.models import F, QuerySet
 
 from sync import registry
 from sync.boards.board_columns import NPD_ID_TITLE, mapping_spec
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
+from sync.choices import (
+    BlockedCode,
+    Cause,
+    ColumnProblem,
+    Priority,
+    QueueDirection,
+    QueueStatus,
+    RecordSyncStatus,
+    SyncDirection,
+    SyncStatus,
+)
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_shape import Board
 from sync.connectors.base.connector import Connector
@@ -106,7 +116,7 @@ def _titles(columns: Mapping[str, Any]) -> dict[str, str]:
 # Renamed columns are followed by their id; a removed or retyped column blocks its field.
 #
 # Sweeps and nightly comparisons read the board and notice it, and so do passes whose answer lacks a column. A
-# mapping whose column can't be used has the sentence in `problem`; its field is blocked on every record, in
+# mapping whose column can't be used says so in `problem`; its field is blocked on every record, in
 # NPD's own tables and without a call, so that no record says `synced` whose value Monday has lost. A restored
 # column has its old base, another column has none; either way the records with the blocked field get a pass.
 
@@ -123,14 +133,16 @@ _HOW_TO_FIX = (
 )
 
 _BLOCKED_NOTE = "The field is held: edits are kept on both sides, and flow once it has a column again."
-_HIDDEN = "is on the board, but Monday doesn't show its values to the token's user"
+
+NO_PROBLEM = {"problem": "", "problem_code": ""}
+"""What is stored of a mapping whose column can be used."""
 
 _BLOCK_FIELD = """
     UPDATE sync_metadata AS ledger SET
         sync_status = CASE WHEN record.sync_status = %(pending)s THEN %(status)s ELSE ledger.sync_status END,
         held = held || jsonb_build_object(%(key)s::text,
-        jsonb_build_object('reason', %(reason)s::text, 'side', 'npd', 'local', NULL, 'column', %(column)s::text,
-            'version', %(version)s::int) || CASE
+        jsonb_build_object('reason', %(reason)s::text, 'code', %(code)s::text, 'side', 'npd', 'local', NULL,
+            'column', %(column)s::text, 'version', %(version)s::int) || CASE
             WHEN jsonb_exists(held -> %(key)s::text, 'left_by') THEN jsonb_build_object('left', held -> %(key)s::text)
             WHEN jsonb_exists(held -> %(key)s::text, 'left')
             THEN jsonb_build_object('left', held -> %(key)s::text -> 'left')
@@ -153,13 +165,13 @@ def check_columns(link: BoardLink, board: Board) -> list[FieldMapping]:
     """
     problem_mappings = []
     for mapping in link.mappings.all():
-        problem = _column_problem(link, mapping, board)
-        if problem:
+        code, problem = _column_problem(link, mapping, board)
+        if code:
             problem_mappings.append(mapping)
         # Also when one problem replaces another: the sentence must say what is wrong now.
-        if bool(problem) != bool(mapping.problem) or (problem and problem != mapping.problem):
-            set_problem(link, mapping, problem)
-        elif _HIDDEN in problem:
+        if (code or "", problem) != (mapping.problem_code, mapping.problem):
+            set_problem(link, mapping, code, problem)
+        elif code is ColumnProblem.HIDDEN:
             # A hidden column can't be seen on the board; only an item's values show that it is visible again. One
             # record gets a pass now and then: it has the same columns as all others.
             blocked = blocked_ledgers(link, mapping).order_by(F("last_sync_attempt").desc(nulls_last=True)).first()
@@ -180,33 +192,40 @@ def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board 
     return None
 
 
-def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> str:
+def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
     if not _is_watched(mapping):
-        return ""
+        return None, ""
     column = board.column(mapping.column_id)
     if column is None:
-        return (
+        return ColumnProblem.MISSING, (
             f"{_column_name(link, mapping)} is gone from the board, or hidden from the token's "
             f"user. {_BLOCKED_NOTE} {_HOW_TO_FIX}"
         )
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
-        return (
+        return ColumnProblem.RETYPED, (
             f"{_column_name(link, mapping)} is of the type {column.type} now; it was {before}. "
             f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
         )
     # The board lists hidden columns too; only an item that shows a value proves that the column is visible
     # again.
-    return mapping.problem if _HIDDEN in mapping.problem else ""
+    if mapping.problem_code == ColumnProblem.HIDDEN:
+        return ColumnProblem.HIDDEN, mapping.problem
+    return None, ""
 
 
-def hidden_column_problem(link: BoardLink, mapping: FieldMapping) -> str:
-    """The problem of a column that the board has and its items don't show."""
-    return (
-        f"{_column_name(link, mapping)} {_HIDDEN}. The field is held: edits are kept on both sides. Give the user the "
-        "right to see the column, or choose another column for the field in the admin (Boards)."
+def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
+    """Store that the board has the mapping's column and its items don't show it; only this pass's records are blocked.
+
+    Others may be shown it.
+    """
+    sentence = (
+        f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
+        "field is held: edits are kept on both sides. Give the user the right to see the column, or choose another "
+        "column for the field in the admin (Boards)."
     )
+    set_problem(link, mapping, ColumnProblem.HIDDEN, sentence, everywhere=False)
 
 
 def _is_watched(mapping: FieldMapping) -> bool:
@@ -277,21 +296,24 @@ def _store_shape(link: BoardLink, board: Board) -> None:
     remember_titles(link, [*watched, *filter(None, [link.npd_id_column])], seen_before)
 
 
-def set_problem(link: BoardLink, mapping: FieldMapping, problem: str, *, everywhere: bool = True) -> None:
+def set_problem(
+    link: BoardLink, mapping: FieldMapping, code: ColumnProblem | None, problem: str = "", *, everywhere: bool = True
+) -> None:
     """Set a mapping's problem and block its field `everywhere`.
 
     Or unblock it, and enqueue the blocked records.
     """
     log.warning("column drifted", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
     with transaction.atomic():
-        before, mapping.problem = mapping.problem, problem
-        FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem)
+        before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
+        FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)
         if problem and everywhere:
             table = connection.ops.quote_name(registry.entity(link.entity_type).model._meta.db_table)
             params: dict[str, Any] = {
                 "entity_type": link.entity_type,
                 "key": mapping.key,
                 "reason": problem,
+                "code": BlockedCode.COLUMN.value,
                 "column": mapping.column_id,
                 "version": mapping.version,
                 "status": SyncStatus.PENDING.value,

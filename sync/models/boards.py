@@ -45,6 +45,8 @@ class BoardLink(models.Model):
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
     sweep_problem = models.TextField(blank=True, db_default="")
+    # How many of the board's items the last sweep's listing lacked: what Monday counts is not documented.
+    sweep_shortfall = models.IntegerField(db_default=0)
     compared_at = models.DateTimeField("last comparison of everything", null=True, blank=True)
     webhooks_checked_at = models.DateTimeField(null=True, blank=True)
     webhooks_problem = models.TextField(blank=True, db_default="")
@@ -94,6 +96,7 @@ class FieldMapping(models.Model):
     position = models.SmallIntegerField(db_default=0)
     options: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     problem = models.TextField("what is wrong with its column", blank=True, db_default="")
+    problem_code = models.CharField(max_length=30, blank=True, db_default="")
 
     class Meta:
         db_table = "sync_field_mappings"

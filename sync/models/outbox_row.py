@@ -62,6 +62,8 @@ class SyncQueue(models.Model):
     next_retry = models.DateTimeField(db_default=SyncNow())
     error_message = models.TextField(blank=True, db_default="")
     reason = models.TextField("why it waits", blank=True, db_default="")
+    # Until when a bulk import put it off: it waits for the import while this is when it is due.
+    deferred_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)

@@ -16,7 +16,7 @@ import pghistory
 from django.db import models
 
 from sync import connectors
-from sync.choices import Cause, Priority, QueueDirection, RecordGone, TombstoneState
+from sync.choices import BlockedCode, Cause, Priority, QueueDirection, RecordGone, TombstoneState
 from sync.clock import sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, UnknownValue
@@ -142,10 +142,9 @@ class FieldPlan:
 
     `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
     conflict in which they did, or, of an undo, the one that was settled.
-    `blocked_reason` is why nothing is done with it, in words: rejected by Monday, or over its column's limit; or left
-    out, which doesn't keep the record from being in sync. `confirmed_entry` is the entry of an intent without an answer
-    whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or name for which a record has to
-    come first.
+    `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
+    of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
+    name for which a record has to come first.
     """
 
     mapping: FieldMapping
@@ -157,9 +156,7 @@ class FieldPlan:
     write_raw: dict[str, Any] | None = None
     base: dict[str, Any] | None = None
     blocked_reason: str = ""
-    is_rejected: bool = False
-    is_over_limit: bool = False
-    is_left_out: bool = False
+    blocked_code: BlockedCode | None = None
     awaits: str = ""
     conflict: FieldConflict | None = None
     confirmed_entry: dict[str, Any] | None = None
@@ -187,16 +184,14 @@ class FieldPlan:
         """Return NPD's raw values for people."""
         return shown_of(self.convert, raw_local)
 
-    def block(self, reason: str, *, is_rejected: bool = False, is_over_limit: bool = False) -> FieldPlan:
+    @property
+    def is_left_out(self) -> bool:
+        """Whether it is blocked in a way that doesn't keep its record from being in sync."""
+        return self.blocked_code is BlockedCode.LEFT_OUT
+
+    def block(self, code: BlockedCode, reason: str) -> FieldPlan:
         """Do nothing with the field, and say why; what Monday refused is not tried again until something changes."""
-        return replace(
-            self,
-            blocked_reason=reason,
-            is_rejected=is_rejected,
-            is_over_limit=is_over_limit,
-            send_raw=None,
-            write_raw=None,
-        )
+        return replace(self, blocked_reason=reason, blocked_code=code, send_raw=None, write_raw=None)
 
 
 def shown_of(convert: Converter, raw_local: dict[str, Any] | None) -> str:

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import connection
 
-from sync.choices import Cause, SyncDirection
+from sync.choices import BlockedCode, Cause, SyncDirection
 from sync.clock import SyncNow
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConverter, UnknownValue
@@ -125,7 +125,7 @@ def is_kept_different(record_sync: RecordSync, field_plan: FieldPlan) -> bool:
     kept = kept_entry(record_sync.ledger.held.get(field_plan.mapping.key))
     return (
         kept is not None
-        and (field_plan.is_rejected or field_plan.is_over_limit)
+        and field_plan.blocked_code in (BlockedCode.REJECTED, BlockedCode.LIMIT)
         and _is_same_value(kept, field_plan)
         and _is_monday_unchanged(kept, record_sync, field_plan)
     )
@@ -185,22 +185,24 @@ def apply_decision(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan,
             try:
                 raw = _resolved_raw(batch, record_sync, field_plan, field)
             except UnknownValue as unknown:
-                return field_plan.block(f"The lists can't be united: {unknown}. Change that element on either side.")
+                return field_plan.block(
+                    BlockedCode.INVALID, f"The lists can't be united: {unknown}. Change that element on either side."
+                )
             written = _plan_local_write(batch, record_sync, field_plan, raw)
             return written if written.blocked_reason else _plan_push(record_sync, written, written.write_raw or {})
         case Action.CONFLICT:
             return _plan_conflict(batch, field_plan)
         case Action.HOLD | Action.UNDECIDED:
-            return field_plan.block(field_plan.decision.reason)
+            return field_plan.block(BlockedCode.REQUIRED, field_plan.decision.reason)
         case _:
             return field_plan
 
 
 def _plan_push(record_sync: RecordSync, field_plan: FieldPlan, raw: dict[str, Any]) -> FieldPlan:
     if rejection := rejection_reason(record_sync, field_plan):
-        return field_plan.block(rejection, is_rejected=True)
+        return field_plan.block(BlockedCode.REJECTED, rejection)
     if reason := field_plan.convert.rejection_reason(raw):
-        return field_plan.block(reason, is_over_limit=True)
+        return field_plan.block(BlockedCode.LIMIT, reason)
     return replace(field_plan, send_raw=raw)
 
 
@@ -213,6 +215,7 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
             kind = related._meta.verbose_name
             return _block_undecided(
                 field_plan,
+                BlockedCode.RELATION,
                 f"The item of the {kind} “{related}” is gone from its board, so Monday doesn't show it here any more. "
                 f"NPD keeps it. Settle first what becomes of the {kind}, or choose another here.",
             )
@@ -223,7 +226,9 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
             return _set_conflict(field_plan, str(unsplit))
         raw = convert.from_text(convert.display(field.remote), field_plan.local_raw)
     except UnknownValue as unknown:
-        return field_plan.block(f"NPD can't take Monday's value: {unknown}. Correct it on the board.")
+        return field_plan.block(
+            BlockedCode.INVALID, f"NPD can't take Monday's value: {unknown}. Correct it on the board."
+        )
     return _plan_local_write(batch, record_sync, field_plan, raw)
 
 
@@ -247,12 +252,14 @@ def _plan_local_write(
     except RelatedNotFound as unknown:
         return _await_related(field_plan, unknown)
     except ValidationError as invalid:
-        return field_plan.block(f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board.")
+        return field_plan.block(
+            BlockedCode.INVALID, f"NPD can't take Monday's value: {' '.join(invalid.messages)} Correct it on the board."
+        )
 
 
 def _await_related(field_plan: FieldPlan, unknown: RelatedNotFound) -> FieldPlan:
     """A relation to what is no record, or not surely one, is not decided; it is checked again when one comes."""
-    return replace(_block_undecided(field_plan, str(unknown)), awaits=unknown.awaits)
+    return replace(_block_undecided(field_plan, BlockedCode.RELATION, str(unknown)), awaits=unknown.awaits)
 
 
 def _plan_conflict(batch: Batch, field_plan: FieldPlan) -> FieldPlan:
@@ -262,7 +269,7 @@ def _plan_conflict(batch: Batch, field_plan: FieldPlan) -> FieldPlan:
             raw = field_plan.convert.to_local(field_plan.remote_raw, field_plan.local_raw)
             batch.related.resolve(batch.board.model, raw)
         except UnknownValue as unknown:
-            return field_plan.block(f"Monday's value is not known: {unknown}.")
+            return field_plan.block(BlockedCode.UNKNOWN, f"Monday's value is not known: {unknown}.")
         except RelatedNotFound as unknown:
             return _await_related(field_plan, unknown)
     return _set_conflict(field_plan, field_plan.decision.reason)
@@ -278,10 +285,12 @@ def _plan_push_by_name(field_plan: FieldPlan) -> FieldPlan:
     action = field_plan.decision.action
     if action is Action.PUSH:
         if reason := field_plan.convert.rejection_reason(field_plan.local_raw):
-            return field_plan.block(reason, is_over_limit=True)
+            return field_plan.block(BlockedCode.LIMIT, reason)
         return replace(field_plan, send_raw=field_plan.local_raw)
     if action is Action.CONFLICT:
-        return field_plan.block("It was changed on Monday too, so it was not sent. Turn sync on to settle it.")
+        return field_plan.block(
+            BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to settle it."
+        )
     if action in (Action.PULL, Action.BOTH):
         return replace(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.NOTHING, "sync is off"))
     return field_plan
@@ -389,7 +398,8 @@ def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, it
     field_plan = FieldPlan(mapping, convert, FieldDecision(mapping.key, Action.UNDECIDED), local_raw)
     way = way_of(record_sync, mapping)
     if not mapping.column_id:
-        return _plan_unknown(field_plan, way, "It has no column on the board. Run `manage.py monday_setup`.")
+        missing = "It has no column on the board. Run `manage.py monday_setup`."
+        return _plan_unknown(field_plan, way, BlockedCode.COLUMN, missing)
     if item is None:
         return _plan_create(batch, record_sync, field_plan, way)
     try:
@@ -397,7 +407,8 @@ def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, it
         convert.remote(field_plan.remote_raw)
     except UnknownValue as unknown:
         detail = f"Its value on Monday is not known: {unknown}. Mend the column there, or run `manage.py monday_setup`."
-        return _plan_unknown(field_plan, way, mapping.problem or detail)
+        code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
+        return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
         convert.local(local_raw)
     except UnknownValue as unknown:
@@ -416,22 +427,24 @@ def _plan_merged(
         field = _merge_field(batch, record_sync, field_plan, way)
         resolved, field = with_resolution(batch, record_sync, field_plan, field)
     except UnknownValue as unknown:
-        return _plan_unknown(field_plan, way, f"The value last agreed on is not known any more: {unknown}.")
+        detail = f"The value last agreed on is not known any more: {unknown}."
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     if (undone := plan_undo(batch, record_sync, field_plan, field, item)) is not None:
         return undone
     return apply_decision(batch, record_sync, replace(resolved, decision=decide_field(field)), field)
 
 
-def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, detail: str) -> FieldPlan:
+def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
     if way is FieldDirection.NONE:
         nothing = FieldDecision(field_plan.mapping.key, Action.NOTHING, "its direction lets nothing flow")
         return replace(field_plan, decision=nothing)
-    return _block_undecided(field_plan, detail)
+    return _block_undecided(field_plan, code, detail)
 
 
-def _block_undecided(field_plan: FieldPlan, reason: str) -> FieldPlan:
-    return replace(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.UNDECIDED, reason)).block(reason)
+def _block_undecided(field_plan: FieldPlan, code: BlockedCode, reason: str) -> FieldPlan:
+    decision = FieldDecision(field_plan.mapping.key, Action.UNDECIDED, reason)
+    return replace(field_plan, decision=decision).block(code, reason)
 
 
 def _plan_unknown_local(
@@ -447,13 +460,13 @@ def _plan_unknown_local(
     is_relation = relation_of(type(record_sync.record), mapping.fields) is not None
     related = getattr(record_sync.record, mapping.fields[0]) if is_relation else None
     if related is None or way is FieldDirection.NONE:
-        return _plan_unknown(field_plan, way, f"NPD's value can't be sent: {unknown}.")
+        return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, f"NPD's value can't be sent: {unknown}.")
     detail, left_out = batch.related.missing_item_reason(related)
     before = record_sync.ledger.held.get(key)
     is_news = before is None or before["side"] != LEFT_OUT or not _is_same_value(before, field_plan)
     if left_out and is_news:
         record_sync.log_decision("held", f"{mapping.label}: {detail}", key)
-    return replace(_block_undecided(field_plan, detail), is_left_out=left_out)
+    return _block_undecided(field_plan, BlockedCode.LEFT_OUT if left_out else BlockedCode.RELATION, detail)
 
 
 def _plan_create(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, way: FieldDirection) -> FieldPlan | None:
@@ -462,17 +475,17 @@ def _plan_create(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, w
         return None
     field_plan = replace(field_plan, decision=FieldDecision(mapping.key, Action.PUSH, "new on Monday"))
     if mapping.problem:
-        return _block_undecided(field_plan, mapping.problem)
+        return _block_undecided(field_plan, BlockedCode.COLUMN, mapping.problem)
     try:
         empty = convert.local(local_raw) is None
     except UnknownValue as unknown:
         return _plan_unknown_local(batch, record_sync, field_plan, way, unknown)
     if reason := convert.rejection_reason(local_raw):
-        return field_plan.block(reason, is_over_limit=True)
+        return field_plan.block(BlockedCode.LIMIT, reason)
     if empty:
         return replace(field_plan, decision=FieldDecision(mapping.key, Action.AGREED, "empty on both sides"))
     reason = rejection_reason(record_sync, field_plan)
-    return field_plan.block(reason, is_rejected=True) if reason else replace(field_plan, send_raw=local_raw)
+    return field_plan.block(BlockedCode.REJECTED, reason) if reason else replace(field_plan, send_raw=local_raw)
 
 
 def base_after_intents(

@@ -15,7 +15,7 @@ import structlog
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import QueueDirection
+from sync.choices import BlockedCode, QueueDirection
 from sync.clock import SyncNow
 from sync.connectors.base.board_items import Item, ItemChange, ItemCreate, WriteRequest, WriteResult
 from sync.connectors.base.connector import Connector
@@ -526,7 +526,7 @@ def _block_value(record_sync: RecordSync, field_plan: FieldPlan, error: Connecto
     advice = "Choose another value." if field_plan.choose else error.advice
     why = error.message.rstrip(" .")
     hold = f"Monday refused “{value}”: {why}. {advice} The record's other fields flow."
-    record_sync.field_plans[field_plan.mapping.key] = field_plan.block(hold, is_rejected=True)
+    record_sync.field_plans[field_plan.mapping.key] = field_plan.block(BlockedCode.REJECTED, hold)
     record_sync.log_decision(
         "held", f"{field_plan.mapping.label}: {hold}", field_plan.mapping.key, request=error.request_id
     )
@@ -571,7 +571,7 @@ def create_missing_tags(batch: Batch) -> None:
         if left := [name for name in missing if name in rejections]:
             why = rejections[left[0]]
             detail = f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
-            record_sync.field_plans[field_plan.mapping.key] = field_plan.block(detail, is_rejected=True)
+            record_sync.field_plans[field_plan.mapping.key] = field_plan.block(BlockedCode.REJECTED, detail)
 
 
 def missing_tags(batch: Batch) -> list[str]:

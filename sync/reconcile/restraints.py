@@ -14,7 +14,7 @@ from uuid import UUID
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import Cause, GuardKind, GuardState, Priority, QueueDirection, QueueStatus, RecordGone
+from sync.choices import BlockedCode, Cause, GuardKind, GuardState, Priority, QueueDirection, QueueStatus, RecordGone
 from sync.clock import SyncNow
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.events import InvalidEvent
@@ -57,7 +57,7 @@ def defer_paused(batch: Batch) -> None:
                 for direction in BOTH_DIRECTIONS:
                     if direction in batch.pauses and written[direction] is not None:
                         # Neither applied nor handed back: what a person chose for it is planned again by a later pass.
-                        held = field_plan.block(pause_sentence(batch.pauses[direction], direction))
+                        held = field_plan.block(BlockedCode.PAUSED, pause_sentence(batch.pauses[direction], direction))
                         record_sync.field_plans[key] = replace(held, resolves=None)
                         record_sync.paused_directions.add(direction)
             if record_sync.write_npd_id and QueueDirection.TO_MONDAY in batch.pauses:
@@ -226,7 +226,7 @@ class _LoopCheck:
                 self._end_loop("it stayed as it was for an hour")
         until = loop.damped_until
         if until is not None and until > self.now and plan.send_raw is not None:
-            self.record_sync.field_plans[self.key] = plan.block(self._throttle_reason(until))
+            self.record_sync.field_plans[self.key] = plan.block(BlockedCode.THROTTLED, self._throttle_reason(until))
             self.record_sync.write_loops[self.key] = loop
 
     def _is_uncounted(self, write: Intent) -> bool:
@@ -454,8 +454,10 @@ def _block_clear(batch: Batch, clear: FieldClear) -> None:
     key, label = field_plan.mapping.key, field_plan.mapping.label
     emptied, to_empty = _EMPTIED_SIDE[clear.kind], _SIDE_TO_EMPTY[clear.kind]
     record_sync.field_plans[key] = field_plan.block(
+        BlockedCode.APPROVAL,
         f"It was emptied {emptied}, with the fields of many records within an hour. It still says “{value}” "
-        f"{to_empty}, and is emptied there when somebody approves it under “Waiting for approval”. Or fill it in again."
+        f"{to_empty}, and is emptied there when somebody approves it under “Waiting for approval”. Or fill it in "
+        "again.",
     )
     if clear.key not in batch.approvals:
         waits = f"that “{value}” is emptied {to_empty} too waits for approval: too many at once."
@@ -469,8 +471,9 @@ def _restore_cleared(batch: Batch, clear: FieldClear) -> None:
     is_pull = clear.kind == GuardKind.CLEAR_MONDAY
     if way not in (FieldDirection.BOTH, FieldDirection.TO_NPD if is_pull else FieldDirection.TO_MONDAY):
         record_sync.field_plans[key] = field_plan.block(
+            BlockedCode.DIRECTION,
             f"Somebody decided that “{clear.value}” stays {_SIDE_TO_EMPTY[clear.kind]}; its direction lets nothing be "
-            f"put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction."
+            f"put back {_EMPTIED_SIDE[clear.kind]}. Fill it in there, or change the direction.",
         )
         return
     action = Action.PULL if is_pull else Action.PUSH

@@ -39,7 +39,7 @@ from sync.reconcile.restraints import (
     unpaused_records,
 )
 from sync.reconcile.sides import enqueue_pointing, settle_unlink, store_awaited
-from sync.records.blocked_fields import KEPT_BY, LEFT_OUT, SIDE_LIMIT, SIDE_MONDAY, is_blocking
+from sync.records.blocked_fields import KEPT_BY, SIDE_NPD, SIDES, is_blocking
 from sync.records.tombstones import enqueue_tombstones, set_late_item
 
 
@@ -155,11 +155,11 @@ def blocked_fields(record_sync: RecordSync) -> dict[str, Any]:
     """
     found = {}
     for key, p in record_sync.field_plans.items():
-        side = SIDE_LIMIT if p.is_over_limit else SIDE_MONDAY if p.is_rejected else "npd"
-        if p.blocked_reason:
+        if p.blocked_code is not None:
             found[key] = {
                 "reason": p.blocked_reason,
-                "side": LEFT_OUT if p.is_left_out else side,
+                "code": p.blocked_code,
+                "side": SIDES.get(p.blocked_code, SIDE_NPD),
                 "local": p.local_raw,
                 "column": p.mapping.column_id,
                 "version": p.mapping.version,

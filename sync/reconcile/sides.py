@@ -607,8 +607,7 @@ def check_columns(batch: Batch, found: BatchItems) -> None:
     _reload_problems(batch)
     for mapping in missing:
         if not mapping.problem:
-            detail = schema_drift.hidden_column_problem(batch.link, mapping)
-            schema_drift.set_problem(batch.link, mapping, detail, everywhere=False)
+            schema_drift.set_hidden(batch.link, mapping)
 
 
 def clear_column_problems(board: BoardContext, items: list[Item]) -> None:
@@ -616,7 +615,7 @@ def clear_column_problems(board: BoardContext, items: list[Item]) -> None:
     for mapping in [mapping for mapping in _mapped_columns(board) if mapping.problem]:
         is_shown = any(mapping.column_id in i.values and i.values[mapping.column_id].known for i in items)
         if is_shown and not _is_retyped(mapping, items):
-            schema_drift.set_problem(board.link, mapping, "")
+            schema_drift.set_problem(board.link, mapping, None)
 
 
 def _mapped_columns(board: BoardContext) -> list[FieldMapping]:

@@ -15,15 +15,19 @@ from django.db.models import OuterRef, Q, QuerySet, TextField
 from django.db.models.functions import Cast
 
 from sync import registry
+from sync.choices import BlockedCode
 from sync.clock import SyncNow
 from sync.kernel.humanize import day_and_time
 from sync.models import FieldLoop, FieldMapping, SyncMetadata
 
-SIDE_MONDAY, SIDE_LIMIT = "monday", "limit"
-"""The sides of a field that is blocked by Monday: it rejected the value, or the value is over its limit."""
+SIDE_MONDAY, SIDE_LIMIT, SIDE_NPD = "monday", "limit", "npd"
+"""On which side a field is blocked: Monday rejected the value, or the value is over its limit; or here."""
 
 LEFT_OUT = "left out"
 """The side of a relation that is left out, which doesn't keep its record from being in sync."""
+
+SIDES = {BlockedCode.REJECTED: SIDE_MONDAY, BlockedCode.LIMIT: SIDE_LIMIT, BlockedCode.LEFT_OUT: LEFT_OUT}
+"""The sides of the codes that are not blocked here."""
 
 KEPT_BY = "left_by"
 """Marks a field that a person kept different: nobody is asked until its value or column changes."""

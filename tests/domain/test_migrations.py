@@ -29,6 +29,65 @@ def test_migrations_go_up_down_and_up() -> None:
     assert tables() == before
 
 
+HIDDEN = "The column “Role” (role) is on the board, but Monday doesn't show its values to the token's user. Ask."
+RETYPED = "The column “Phone” (phone) is of the type text now; it was phone. Restore it."
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sentences_about_blocked_fields_get_their_codes_and_back() -> None:
+    entries = {
+        "role_title": {"reason": HIDDEN, "side": "npd"},
+        "phone": {"reason": "Monday refused “x”.", "side": "monday"},
+        "email": {"reason": "NPD can't take it.", "side": "npd"},
+    }
+    record = str(uuid.uuid4())
+
+    def held() -> dict[str, dict[str, str]]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT held FROM sync_metadata WHERE entity_id = %s", [record])
+            found: dict[str, dict[str, str]] = json.loads(cursor.fetchone()[0])
+            return found
+
+    try:
+        call_command("migrate", "sync", "0015", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO sync_board_links (entity_type, match_key, sweep_problem) VALUES ('contact', 'email', %s)"
+                " RETURNING id",
+                ["It could not be asked. Monday listed 1,998 of the board's 2,001 items. Again."],
+            )
+            [link] = cursor.fetchone()
+            for key, problem in (("role_title", HIDDEN), ("phone", RETYPED), ("email", "")):
+                cursor.execute(
+                    "INSERT INTO sync_field_mappings (link_id, key, label, fields, converter, problem)"
+                    " VALUES (%s, %s, %s, %s, 'text', %s)",
+                    [link, key, key, [key], problem],
+                )
+            cursor.execute(
+                "INSERT INTO sync_metadata (entity_type, entity_id, held) VALUES ('contact', %s, %s)",
+                [record, json.dumps(entries)],
+            )
+            for reason in ("It waits for the bulk import that is at work.", "Sync is paused."):
+                cursor.execute(
+                    "INSERT INTO sync_queue (entity_type, entity_id, reason) VALUES ('contact', %s, %s)",
+                    [uuid.uuid4(), reason],
+                )
+        call_command("migrate", "sync", "0016", verbosity=0)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT key, problem_code FROM sync_field_mappings")
+            assert dict(cursor.fetchall()) == {"role_title": "hidden", "phone": "retyped", "email": ""}
+            cursor.execute("SELECT sweep_shortfall FROM sync_board_links")
+            assert cursor.fetchall() == [(3,)]
+            cursor.execute("SELECT reason FROM sync_queue WHERE deferred_until = next_retry")
+            assert cursor.fetchall() == [("It waits for the bulk import that is at work.",)]
+        codes = {key: entry["code"] for key, entry in held().items()}
+        assert codes == {"role_title": "column", "phone": "rejected", "email": "unknown"}
+        call_command("migrate", "sync", "0015", verbosity=0)
+        assert held() == entries
+    finally:
+        call_command("migrate", verbosity=0)
+
+
 @pytest.mark.django_db
 def test_models_and_migrations_say_the_same() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)

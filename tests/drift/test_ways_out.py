@@ -17,7 +17,8 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.boards import schema_drift
 from sync.boards.mapping import remap
-from sync.models import BoardLink, FieldLoop, FieldMapping
+from sync.choices import Cause
+from sync.models import BoardLink, FieldLoop, FieldMapping, SyncQueue
 from sync.outbox import pauses
 from tests.drift.conftest import Owner
 from tests.support.world import World
@@ -182,15 +183,12 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
 ) -> None:
     contact = world.linked("Ann", email="ann@example.com")
     reason = "Monday refused it."
-    entry = {"reason": reason, "side": "monday", "local": {"role_title": ""}, "column": "role_title", "version": 1}
-    ledger = world.ledger(contact)
-    ledger.held = {"role_title": entry}
-    ledger.save()
+    held_so(world, contact, reason=reason)
     Contact.objects.filter(pk=contact.pk).update(sync_status="pending")
     text = shown(admin)
     assert "Role on Contacts 1 record Monday refused it." in text
     assert "Ann" in text
-    form = {"mapping": owner.mapping().pk, "reason": reason}
+    form = {"mapping": owner.mapping().pk, "code": "rejected"}
     assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form)
     world.work()
     assert (world.status(contact), world.ledger(contact).held) == ("synced", {})
@@ -199,10 +197,24 @@ def test_a_value_that_monday_refused_is_tried_again_when_a_person_asks(
 
 def held_so(world: World, contact: Contact, **more: Any) -> None:
     """The contact's role is held, as a look leaves it."""
-    entry = {"reason": "Monday refused it.", "side": "monday", "local": {"role_title": ""}}
+    entry = {"reason": "Monday refused it.", "code": "rejected", "side": "monday", "local": {"role_title": ""}}
     ledger = world.ledger(contact)
     ledger.held = {"role_title": entry | {"column": "role_title", "version": 1} | more}
     ledger.save()
+
+
+def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(
+    world: World, owner: Owner, admin: Client
+) -> None:
+    for name in ("Ann", "Bob"):
+        held_so(world, world.linked(name), reason=f"Monday refused “{name}”.")
+    held_so(world, world.linked("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
+    text = shown(admin)
+    assert "Role on Contacts 2 records" in text
+    assert "Role on Contacts 1 record NPD can't take it." in text
+    posted(admin, f"{HELD}again/", mapping=owner.mapping().pk, code="rejected")
+    again = SyncQueue.objects.filter(status="pending", causes=Cause.PERSON).values_list("entity_id", flat=True)
+    assert {Contact.objects.get(pk=one).name for one in again} == {"Ann", "Bob"}
 
 
 def test_what_a_column_can_not_hold_is_settled_value_by_value_and_not_tried_again(
@@ -224,9 +236,7 @@ def test_a_value_that_was_left_in_npd_is_not_tried_again_and_flows_by_another_di
     held_so(world, left, left_by={"who": "Ada"})
     held_so(world, refused)
     form = {"mapping": owner.mapping().pk}
-    assert "“Role” of 1 record is tried again now." in posted(
-        admin, f"{HELD}again/", **form, reason="Monday refused it."
-    )
+    assert "“Role” of 1 record is tried again now." in posted(admin, f"{HELD}again/", **form, code="rejected")
     world.work()
     held_so(world, left, left_by={"who": "Ada"})
     posted(admin, f"{HELD}direction/", **form, direction="none", shown="bidirectional", confirmed="yes")

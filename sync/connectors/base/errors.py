@@ -405,9 +405,10 @@ class LogShapeChanged(UnreadableAnswer):
 
 
 class ListingTruncated(UnreadableAnswer):
-    """Fewer items were listed than the board has; nothing is known of the missing ones."""
+    """Fewer items were listed than the board has; nothing is known of the missing ones, `shortfall` in number."""
 
     advice = "It is asked again by the next sweep."
+    shortfall = 0
 
 
 class AnswerWithoutData(OutcomeUnknown):

@@ -10,7 +10,7 @@ from types import TracebackType
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Q, Sum
+from django.db.models import F, Q, Sum
 
 from sync import connectors
 from sync.choices import Priority, QueueDirection, QueueStatus
@@ -67,15 +67,16 @@ def needs_board(entity_type: str) -> bool:
 
 
 DEFER_MINUTES = 10
-DEFER_REASON = "It waits for the bulk import that is at work."
+_DEFER_REASON = "It waits for the bulk import that is at work."
 
 # Jobs that a save has locked are skipped, and so are those put off for a reason of their own.
 _DEFER_JOBS = """
-    UPDATE sync_queue SET next_retry = sync_now() + make_interval(mins => %s), reason = %s
+    UPDATE sync_queue SET next_retry = until, deferred_until = until, reason = %s
+    FROM (SELECT sync_now() + make_interval(mins => %s) AS until) AS moment
     WHERE id IN (
         SELECT id FROM sync_queue
         WHERE status = 'pending' AND entity_type = %s AND entity_id = ANY (%s) AND priority > %s
-          AND (next_retry <= sync_now() OR reason = %s)
+          AND (next_retry <= sync_now() OR next_retry = deferred_until)
         FOR UPDATE SKIP LOCKED)
 """
 
@@ -96,7 +97,10 @@ class DeferredJobs:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Make the jobs due, whatever became of the import; those that another import defers stay."""
         rows = SyncQueue.objects.filter(
-            entity_type=self.entity_type, entity_id__in=self._ids, status=QueueStatus.PENDING, reason=DEFER_REASON
+            entity_type=self.entity_type,
+            entity_id__in=self._ids,
+            status=QueueStatus.PENDING,
+            deferred_until=F("next_retry"),
         )
         rows.update(next_retry=SyncNow(), reason="")
 
@@ -124,14 +128,7 @@ class DeferredJobs:
         with connection.cursor() as cursor:
             cursor.execute(
                 _DEFER_JOBS,
-                [
-                    DEFER_MINUTES,
-                    DEFER_REASON,
-                    self.entity_type,
-                    list(self._deferred_ids),
-                    int(Priority.PERSON),
-                    DEFER_REASON,
-                ],
+                [_DEFER_REASON, DEFER_MINUTES, self.entity_type, list(self._deferred_ids), int(Priority.PERSON)],
             )
 
 

@@ -54,7 +54,9 @@ def updated_since(
             break
         page = connector.updated_items(page.cursor)
     if items_count is not None and len(listed) < items_count:
-        raise ListingTruncated(f"Monday listed {len(listed):,} of the board's {items_count:,} items")
+        short = ListingTruncated(f"Monday listed {len(listed):,} of the board's {items_count:,} items")
+        short.shortfall = items_count - len(listed)
+        raise short
 
 
 class _UpdateOrder:
@@ -162,7 +164,10 @@ def sweep_board(link: BoardLink, *, grace: timedelta = GRACE) -> SweepResult:
         return SweepResult(problem=end.sentence)
     except ConnectorError as error:
         problem = f"What changed on the board could not be asked. {error.sentence}"
-        BoardLink.objects.filter(pk=link.pk).update(swept_at=SyncNow(), sweep_problem=problem)
+        shortfall = error.shortfall if isinstance(error, ListingTruncated) else link.sweep_shortfall
+        BoardLink.objects.filter(pk=link.pk).update(
+            swept_at=SyncNow(), sweep_problem=problem, sweep_shortfall=shortfall
+        )
         # Errors of the account or board trip the breaker, as in a pass; a short listing doesn't.
         if not isinstance(error, ListingTruncated):
             if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
@@ -185,7 +190,7 @@ class _Sweep:
         # A board without a cursor begins here, by our clock; from then on Monday's own times move it.
         self.newest = link.swept_to or now
         self.begin, self.settled_before = self.newest - OVERLAP, now - grace
-        self.problem = ""
+        self.problem, self.shortfall = "", 0
 
     def run(self) -> SweepResult:
         changes = self._fetch_changes()
@@ -202,7 +207,7 @@ class _Sweep:
         # On a quiet board the cursor moves too, so that inbox rows older than it may be pruned.
         self._advance_cursor(sync_now() - CURSOR_MAX_AGE)
         BoardLink.objects.filter(pk=self.link.pk).update(
-            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem
+            swept_to=self.newest, swept_at=SyncNow(), sweep_problem=self.problem, sweep_shortfall=self.shortfall
         )
         self.link.swept_to, self.link.sweep_problem = self.newest, self.problem
         webhook_health.check_webhooks(self.link, changes.hooks)
@@ -233,7 +238,8 @@ class _Sweep:
                 enqueued += enqueue_unexplained(self.link, settled)
         # A shortfall that the last sweep saw too is no truncation: what the board counts is not documented.
         except ListingTruncated as short:
-            if short.message not in self.link.sweep_problem:
+            self.shortfall = short.shortfall
+            if short.shortfall != self.link.sweep_shortfall:
                 raise
         return enqueued
 

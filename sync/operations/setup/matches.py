@@ -13,6 +13,7 @@ from rapidfuzz import fuzz, process, utils
 from sync import connectors, registry
 from sync.boards.board_columns import NAME_TYPE, column_type
 from sync.boards.board_listing import item_pages
+from sync.boards.schema_drift import NO_PROBLEM
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.models import BoardLink, FieldMapping, RefusedItem, SetupDraft
@@ -83,7 +84,7 @@ def draft_board(draft: SetupDraft) -> BoardContext:
                 link=link, key=one.key, label=one.label, fields=list(one.fields), column_id=column,
                 converter=converter, direction=choice.direction, rule=choice.rule, first_match=draft.first_match,
                 required=one.required, version=before.version + moved if before is not None else 1,
-                position=position, options=options, problem="",
+                position=position, options=options, **NO_PROBLEM,
             )
         )  # fmt: skip
     directory = Directory.of({one.converter for one in mappings if one.column_id}, draft.board_id)
