@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -14,7 +15,7 @@ from django.db.models.expressions import RawSQL
 from pghistory.core import event_models
 
 from conflicts.models import ConflictKind, SyncConflict
-from sync import registry
+from sync import connectors, registry
 from sync.models import FieldMapping, MondayAccount, WebhookEvent
 from sync.records import blocked_fields
 from sync.records.authors import MAX_EDITS, last_edit, latest_edits, monday_user_name, users_of
@@ -105,7 +106,7 @@ _EDITED_ON_MONDAY = """EXISTS (
     JOIN sync_field_mappings AS mapping ON mapping.column_id = event.column_id
     JOIN sync_board_links AS link ON link.id = mapping.link_id AND link.entity_type = sync_conflicts.entity_type
     WHERE event.item_id = sync_conflicts.monday_item_id AND mapping.key = ANY(sync_conflicts.conflict_fields)
-        AND event.body -> 'event' ->> 'userId' = %s)"""
+        AND event.body #>> %s = %s)"""
 
 
 def edited_in_npd(user_id: str) -> Q:
@@ -122,14 +123,14 @@ def edited_in_npd(user_id: str) -> Q:
 
 def edited_on_monday(user_id: str) -> Q:
     """Conflicts about a column that this user of Monday has edited, as far as webhook events are kept."""
-    return _sql_condition(_EDITED_ON_MONDAY, [user_id])
+    return _sql_condition(_EDITED_ON_MONDAY, [list(connectors.get().event_paths.user_id), user_id])
 
 
 def _attname(spec: registry.EntitySpec, name: str) -> str:
     return str(spec.model._meta.get_field(name).attname)  # type: ignore[union-attr]
 
 
-def _sql_condition(sql: str, params: list[str]) -> Q:
+def _sql_condition(sql: str, params: list[Any]) -> Q:
     """The SQL as a condition of a query on conflicts."""
     return Q(RawSQL(sql, params, BooleanField()))  # noqa: S611 - literals of this module; what is asked are parameters
 
@@ -177,7 +178,7 @@ def monday_editors(conflict: SyncConflict, mappings: Sequence[FieldMapping]) -> 
     people, own_user_id = (account.users, account.user_id) if account else ({}, "")
     found: dict[str, FieldEditor] = {}
     for event in history.order_by("-received_at")[:EVENTS_READ]:
-        user, key = str(event.body.get("event", {}).get("userId") or ""), keys[str(event.column_id)]
+        user, key = event.user_id, keys[str(event.column_id)]
         if user and user != own_user_id and key not in found:
             found[key] = FieldEditor(monday_user_name(user, people), event.received_at)
     return found

@@ -122,8 +122,7 @@ def _monday_authors(acts: Sequence[GuardedAct]) -> Iterator[tuple[int, str]]:
     for act in clears:
         events = WebhookEvent.objects.filter(item_id=act.remote_id, column_id=columns.get((act.entity_type, act.key)))
         event = events.order_by("-id").first()
-        user = str(event.body.get("event", {}).get("userId") or "") if event else ""
-        if event and user:
+        if event and (user := event.user_id):
             yield (act.pk, f"emptied by {monday_editor_name(user, people)}, {humanize.day_and_time(event.received_at)}")
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Count, Model, OuterRef, Subquery, Window
-from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -40,7 +39,7 @@ from sync.models import (
     WebhookEvent,
 )
 from sync.models.outbox_row import QueueAction, is_allowed
-from sync.models.state import VERIFICATION_WINDOW
+from sync.models.state import VERIFICATION_WINDOW, event_item_name
 from sync.operations.detect.sweep_schedule import board_problems
 from sync.operations.detect.verification import VerificationResult, combine_results
 from sync.records import record_health
@@ -174,10 +173,8 @@ MAX_NEW_ITEMS = 5
 
 def next_unmatched_items(panel: QueuePanel) -> tuple[list[dict[str, str]], int]:
     """Return the next items that wait to become records, and how many there are in all; one query."""
-    events = WebhookEvent.objects.filter(item_id=OuterRef("remote_id"), body__event__has_key="pulseName")
-    name = events.order_by("-received_at", "-id").values(
-        called=KeyTextTransform("pulseName", KeyTextTransform("event", "body"))
-    )
+    events = WebhookEvent.objects.filter(item_id=OuterRef("remote_id")).annotate(called=event_item_name())
+    name = events.exclude(called=None).order_by("-received_at", "-id").values("called")
     rows = list(
         pending_unmatched_items()
         .annotate(in_all=Window(Count("id")), called=Subquery(name[:1]))

@@ -5,7 +5,8 @@ crash.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -13,9 +14,13 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
 from django.db import models
+from django.db.models.fields.json import KeyTextTransform, KeyTransform
+from django.db.models.functions import Coalesce
 
+from sync import connectors
 from sync.choices import GuardKind, GuardState, LedgerDirection, ResolutionStrategy, SyncStatus, TombstoneState
 from sync.clock import SyncNow
+from sync.connectors.base.events import EventKind, InvalidEvent
 
 EMPTY = models.Value({}, models.JSONField())
 
@@ -34,7 +39,7 @@ class SyncMetadata(models.Model):
 
     `base` maps a mapping's key to {local, remote, item, column, version}: the stored pair of values when both
     sides last agreed, with the identity it belongs to. `held` (blocked fields) and `altered` (values that
-    Monday stored differently) map a key to {reason, …}, for a value that a person kept different with
+    Monday stored differently) map a key to {reason, code, …}, for a value that a person kept different with
     `left_by` too; `conflicts` lists the fields of open conflicts by kind, and `asked_items` the items about which
     “who is this?” is asked. `seen` maps a key to the values
     that recent passes read on Monday, [[value, when], …], newest last: they distinguish an event that was
@@ -213,6 +218,33 @@ class Intent(models.Model):
         return f"{'update' if self.item_id else 'create'} {self.entity_type} {self.entity_id} · {self.state}"
 
 
+class WebhookEvents(models.QuerySet["WebhookEvent"]):
+    """Deliveries, asked in the port's words."""
+
+    def of_kind(self, *kinds: EventKind) -> WebhookEvents:
+        """Those of these kinds."""
+        types = connectors.get().event_types
+        return self.filter(type__in=[name for kind in kinds for name in types[kind]])
+
+
+def event_item_name() -> Coalesce:
+    """The expression for the name of a delivery's item; null where it names none."""
+    return Coalesce(*(_text_under(path) for path in connectors.get().event_paths.item_names))
+
+
+def event_column_text(column_id: str) -> KeyTextTransform:
+    """The expression for the text that a new item had in a column; null where its delivery doesn't say."""
+    paths = connectors.get().event_paths
+    return _text_under((*paths.column_values, column_id, paths.column_text))
+
+
+def _text_under(path: Sequence[str]) -> KeyTextTransform:
+    value: Any = "body"
+    for key in path[:-1]:
+        value = KeyTransform(key, value)
+    return KeyTextTransform(path[-1], value)
+
+
 class WebhookEvent(models.Model):
     """A delivery as received, stored once by what identifies it, processed under the board's lease."""
 
@@ -226,6 +258,8 @@ class WebhookEvent(models.Model):
     received_at = models.DateTimeField(db_default=SyncNow())
     weighed_at = models.DateTimeField(null=True, blank=True)
     outcome = models.CharField(max_length=200, blank=True, db_default="")
+
+    objects = WebhookEvents.as_manager()
 
     class Meta:
         db_table = "sync_webhook_events"
@@ -247,6 +281,13 @@ class WebhookEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} of item {self.item_id} · {self.outcome or 'not weighed'}"
+
+    @property
+    def user_id(self) -> str:
+        """Which user of the other system did it; empty where the delivery doesn't say."""
+        with suppress(InvalidEvent):
+            return connectors.get().parse_event(self.body).user_id or ""
+        return ""
 
 
 class Tombstone(models.Model):

@@ -15,7 +15,7 @@ from sync.clock import SyncNow
 from sync.connectors.base.board_items import Item, ItemChange, ItemRemoval, WriteRequest
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
-from sync.connectors.base.events import InvalidEvent
+from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.limits.breaker import monday_account
 from sync.merge import Resolution
@@ -164,13 +164,8 @@ def _matches_sent(batch: Batch, duplicate: DuplicateItem, mapping: FieldMapping,
 
 def creator_of(item_id: str) -> str:
     """Return the Monday user who made an item, as its webhook told; empty where none has come."""
-    row = WebhookEvent.objects.filter(item_id=item_id, type="create_pulse").order_by("id").first()
-    if row is None:
-        return ""
-    try:
-        return str(connectors.get().parse_event(row.body).user_id or "")
-    except InvalidEvent:
-        return ""
+    row = WebhookEvent.objects.filter(item_id=item_id).of_kind(EventKind.CREATED).order_by("id").first()
+    return row.user_id if row is not None else ""
 
 
 # How a pass over duplicates ends: the question about each, the record's history, and the jobs, in one

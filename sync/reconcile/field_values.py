@@ -22,6 +22,7 @@ from sync import connectors, registry
 from sync.choices import SyncDirection
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import Converter, ConverterOptions, UnknownValue, fold_whitespace
+from sync.connectors.base.events import EventKind
 from sync.kernel.triggers import NAME_AS_COMPARED
 from sync.models import BoardLink, FieldMapping, MondayAccount, SyncedModel, SyncMetadata, WebhookEvent
 from sync.registry import (
@@ -375,9 +376,8 @@ class RelatedRecords:
         """Whether the record's item was last seen archived, deleted or elsewhere, or a webhook just said so."""
         if record.pk not in self._removed_by_id:
             ledger = SyncMetadata.objects.of(record.entity_type(), [record.pk])
-            removals = WebhookEvent.objects.filter(
-                item_id=record.monday_id, weighed_at=None, type__in=("archive_pulse", "delete_pulse")
-            )
+            events = WebhookEvent.objects.filter(item_id=record.monday_id, weighed_at=None)
+            removals = events.of_kind(EventKind.ARCHIVED, EventKind.DELETED)
             is_gone = ledger.exclude(remote_state__in=("", ACTIVE)).exists() or removals.exists()
             self._removed_by_id[record.pk] = is_gone
         return self._removed_by_id[record.pk]

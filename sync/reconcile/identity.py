@@ -10,15 +10,16 @@ from uuid import UUID
 
 from django.db.models import Q, RestrictedError
 from django.db.models.deletion import ProtectedError
-from django.db.models.fields.json import KeyTextTransform, KeyTransform
 from pghistory.core import event_models
 
 from sync import registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.connectors.base.board_items import BatchItems, Item
+from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport, OpenConflict, Option, current_store
 from sync.merge import Resolution
 from sync.models import Decision, Intent, IntentState, RefusedItem, SyncedModel, SyncMetadata, WebhookEvent
+from sync.models.state import event_column_text, event_item_name
 from sync.outbox.pauses import locked_pauses
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
 from sync.reconcile.batch import Batch, Outcome, RecordSync, RemovedItem
@@ -115,13 +116,12 @@ def _items_in_events(batch: Batch, lost: Sequence[Intent]) -> list[str]:
     ids = {str(intent.entity_id) for intent in lost}
     sent = [entry for intent in lost for entry in intent.values.values() if entry["column"] == "name"]
     names = {str(value) for entry in sent for value in entry["local"].values()}
-    made = Q(type="create_pulse", npd_id__in=ids) | Q(type="create_pulse", body__event__pulseName__in=names)
-    taken = Q(type__in=("archive_pulse", "delete_pulse"), body__event__itemName__in=names)
-    values = KeyTransform("columnValues", KeyTransform("event", "body"))
-    events = WebhookEvent.objects.annotate(
-        npd_id=KeyTextTransform("value", KeyTransform(batch.link.npd_id_column, values))
-    ).filter(made | taken, board_id=batch.link.board_id, received_at__gte=lost[0].created_at)
-    item_ids = events.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
+    events = WebhookEvent.objects.filter(board_id=batch.link.board_id, received_at__gte=lost[0].created_at)
+    told = events.of_kind(EventKind.CREATED, EventKind.ARCHIVED, EventKind.DELETED).annotate(
+        npd_id=event_column_text(batch.link.npd_id_column), called=event_item_name()
+    )
+    named = told.filter(Q(npd_id__in=ids) | Q(called__in=names))
+    item_ids = named.order_by("-id").values_list("item_id", flat=True)[:MAX_ITEMS]
     found = [str(item_id) for item_id in dict.fromkeys(item_ids) if item_id]
     owned = set(batch.records.filter(monday_id__in=found).values_list("monday_id", flat=True))
     return [item_id for item_id in found if item_id not in owned]

@@ -22,6 +22,7 @@ from sync.choices import Cause, GuardKind, GuardState, ItemGone, Priority, SyncD
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import BatchItems, Item
 from sync.connectors.base.conversion import UnknownValue
+from sync.connectors.base.events import EventKind
 from sync.kernel.conflict_store import KIND_DELETE, KIND_FIELDS, KIND_LOST_UPDATE, RECORD_KEY, FieldConflict, Option
 from sync.kernel.db import retry_on_lock_timeout
 from sync.kernel.triggers import BOOKKEEPING
@@ -276,7 +277,6 @@ def request_deletions(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
 PASSES_BEFORE_ASKING = 3
 """How often an item has to be missing from Monday's answers before a person is asked; passes are a quiet time apart."""
 
-_REMOVAL_EVENTS = {"archive_pulse": ARCHIVED, "delete_pulse": DELETED}
 _OPTION_ACTIONS = {"npd": RecordAction.CREATE, "monday": RecordAction.DELETE, "custom": RecordAction.UNLINK}
 _POLICY_ACTIONS = {
     ItemGone.UNLINK: RecordAction.UNLINK,
@@ -316,8 +316,8 @@ def plan_removed_items(batch: Batch) -> None:
     now, rejected = sync_now(), rejected_deletions(batch, record_syncs)
     # Who archived or deleted these items, by name, as far as webhooks told.
     ids = [record_sync.record.monday_id for record_sync in record_syncs]
-    events = WebhookEvent.objects.filter(item_id__in=ids, type__in=_REMOVAL_EVENTS).order_by("id")
-    users = {str(e.item_id): str((e.body.get("event") or {}).get("userId") or "") for e in events}
+    events = WebhookEvent.objects.filter(item_id__in=ids).of_kind(EventKind.ARCHIVED, EventKind.DELETED)
+    users = {str(event.item_id): event.user_id for event in events.order_by("id")}
     people = monday_users() if users else {}
     actors = {item: monday_user_name(user, people) for item, user in users.items() if user}
     repeated = recreated_too_often(record_syncs) if batch.link.item_gone == ItemGone.CREATE else set()

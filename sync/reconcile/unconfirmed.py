@@ -106,7 +106,7 @@ def _may_be_created_by(batch: Batch, intent: Intent, item: Item, adopted: Collec
         return intent.item_id == item.id
     # What our creates make bears its NPD ID from the beginning: it was not typed into it.
     events = WebhookEvent.objects.filter(item_id=item.id, board_id=batch.link.board_id)
-    got_npd_id_later = events.filter(body__event__columnId=batch.link.npd_id_column)
+    got_npd_id_later = events.filter(column_id=batch.link.npd_id_column)
     if (intent.entity_id, item.id) in adopted or got_npd_id_later.exists():
         return False
     maker, us = creator_of(item.id), monday_account().user_id

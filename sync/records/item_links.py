@@ -12,6 +12,7 @@ from sync import registry
 from sync.choices import Cause, Priority, QueueStatus, SyncDirection
 from sync.kernel.action_errors import Conflict
 from sync.models import Decision, RefusedItem, SyncedModel, SyncQueue, WebhookEvent
+from sync.models.state import event_item_name
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many, mark_many_pending
 
@@ -157,8 +158,6 @@ def item_names(item_ids: Iterable[str | None]) -> dict[str, str]:
     wanted = {item_id for item_id in item_ids if item_id}
     if not wanted:
         return {}
-    events = WebhookEvent.objects.filter(item_id__in=wanted, body__event__has_key="pulseName")
-    latest = events.order_by("item_id", "-received_at", "-id").distinct("item_id")
-    return {
-        str(item_id): str(name) for item_id, name in latest.values_list("item_id", "body__event__pulseName") if name
-    }
+    events = WebhookEvent.objects.filter(item_id__in=wanted).annotate(called=event_item_name())
+    latest = events.exclude(called=None).order_by("item_id", "-received_at", "-id").distinct("item_id")
+    return {str(item_id): str(name) for item_id, name in latest.values_list("item_id", "called") if name}

@@ -37,7 +37,7 @@ from sync.connectors.base.board_shape import (
     OwnWebhook,
 )
 from sync.connectors.base.conversion import Converter, ConverterOptions
-from sync.connectors.base.events import ActivityEntry, BoardActivity, ItemEvent, UpdatedItemsPage
+from sync.connectors.base.events import ActivityEntry, BoardActivity, EventKind, EventPaths, ItemEvent, UpdatedItemsPage
 
 
 class Connector(Protocol):
@@ -53,6 +53,9 @@ class Connector(Protocol):
     """Types of which a board's only column is most likely the one that is looked for."""
     webhook_events: ClassVar[Sequence[str]]
     """The events for which a board needs a webhook each."""
+    event_types: ClassVar[Mapping[EventKind, Collection[str]]]
+    """Under which types deliveries of each kind are stored."""
+    event_paths: ClassVar[EventPaths]
     items_per_read: ClassVar[int]
     items_per_page: ClassVar[int]
     import_rows: ClassVar[int]
@@ -199,6 +202,10 @@ class Connector(Protocol):
     @staticmethod
     def parse_event(body: Any) -> ItemEvent:
         """Read a delivery's body; raises InvalidEvent."""
+
+    @staticmethod
+    def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
+        """A delivery's body that says no more than that an item changed."""
 
     @staticmethod
     def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterable[dict[str, Any]]:

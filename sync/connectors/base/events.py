@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,6 +22,25 @@ class EventKind(StrEnum):
     RESTORED = "restored"
     MOVED = "moved"
     OTHER = "other"
+
+
+LOG_PREFIX = "log:"
+"""Prefix of the trigger id of a delivery that was made of a row of the activity log; a webhook has one of its own."""
+
+
+@dataclass(frozen=True)
+class EventPaths:
+    """Where stored deliveries hold what queries ask of many of them: the keys, from outside in.
+
+    The item's name is under the first of `item_names` that is there; the text of a new item's column under
+    `column_values`, the column's id, and `column_text`.
+    """
+
+    user_id: tuple[str, ...]
+    happened_at: tuple[str, ...]
+    item_names: tuple[tuple[str, ...], ...]
+    column_values: tuple[str, ...]
+    column_text: str
 
 
 class InvalidEvent(ValueError):
@@ -90,25 +109,16 @@ class UpdatedItemsPage:
 class ActivityEntry:
     """A row of the log. Ids are texts; `data` is the event's own.
 
-    `at` is when it happened, by Monday's clock.
+    `at` is when it happened, by Monday's clock; `item_ids` are one, several of a batch action, or none; sub-items are
+    not counted.
     """
 
     id: str
     event: str
-    entity: str
     user_id: str
     at: datetime
+    item_ids: Sequence[str] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def item_ids(self) -> list[str]:
-        """The ids of its items: one, several of a batch action, or none; sub-items are not counted."""
-        # Sub-items are on a board of their own, to which no record is linked.
-        if self.entity != "pulse" or self.data.get("parent_item_id") is not None:
-            return []
-        ids_of_batch = self.data.get("pulse_ids")
-        ids = ids_of_batch if isinstance(ids_of_batch, list) else [self.data.get("pulse_id")]
-        return [str(one) for one in ids if isinstance(one, int | str) and str(one)]
 
 
 @dataclass(frozen=True)

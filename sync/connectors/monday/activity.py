@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, LogShapeChanged, UnreadableAnswer
-from sync.connectors.base.events import ActivityEntry, BoardActivity, UpdatedItem, UpdatedItemsPage
+from sync.connectors.base.events import LOG_PREFIX, ActivityEntry, BoardActivity, UpdatedItem, UpdatedItemsPage
 from sync.connectors.monday.board_structure import BOARD_FIELDS, parse_board
 from sync.connectors.monday.graphql import COMPLEXITY, Answer, Api, Document, json_object, time_or_none
 
@@ -192,14 +192,19 @@ def parse_entry(row: Any, request_id: str | None = None) -> ActivityEntry:
     """Read a row in the shape of version 2026-10; raises LogShapeChanged."""
     try:
         data = row["data"]
-        found = json.loads(data) if isinstance(data, str) else data
+        read = json.loads(data) if isinstance(data, str) else data
+        found: Mapping[str, Any] = read if isinstance(read, Mapping) else {}
+        # Sub-items are on a board of their own, to which no record is linked.
+        is_item = row["entity"] == "pulse" and found.get("parent_item_id") is None
+        ids_of_batch = found.get("pulse_ids")
+        ids = ids_of_batch if isinstance(ids_of_batch, list) else [found.get("pulse_id")]
         return ActivityEntry(
             id=str(row["id"]),
             event=str(row["event"]),
-            entity=str(row["entity"]),
             user_id=str(row["user_id"]),
             at=_parse_ticks(row["created_at"]),
-            data=found if isinstance(found, Mapping) else {},
+            item_ids=[str(one) for one in ids if isinstance(one, int | str) and str(one)] if is_item else [],
+            data=found,
         )
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         message = f"A row of Monday's activity log can't be read ({type(error).__name__})"
@@ -219,7 +224,7 @@ def _parse_ticks(ticks: Any) -> datetime:
 def webhook_bodies(entry: ActivityEntry, board_id: str) -> Iterator[dict[str, Any]]:
     """The webhook bodies that a row stands for, one for each item; none where no webhook reports it.
 
-    The trigger's id is "log:" and the row's id, so that it is stored once however often it is read.
+    The trigger's id is a prefix and the row's id, so that it is stored once however often it is read.
     """
     kind = _WEBHOOK_TYPES.get(entry.event)
     # A batch action is one row of the log, but one webhook for each item.
@@ -262,7 +267,7 @@ def _webhook_event(entry: ActivityEntry, board_id: str, item_id: str, kind: str)
     event: dict[str, Any] = {
         "type": kind,
         # The prefix keeps it apart from the ids of real webhooks.
-        "triggerUuid": f"log:{entry.id}",
+        "triggerUuid": f"{LOG_PREFIX}{entry.id}",
         "triggerTime": entry.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "boardId": board_id,
         "pulseId": item_id,

@@ -47,6 +47,8 @@ class MondayConnector(Connector):
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
     webhook_events = webhooks.WEBHOOK_EVENTS
+    event_types = webhooks.EVENT_TYPES
+    event_paths = webhooks.EVENT_PATHS
     items_per_read = items.ITEMS_PER_READ
     items_per_page = items.ITEMS_PER_PAGE
     import_rows = bulk_import.ROWS_PER_JOB
@@ -62,6 +64,7 @@ class MondayConnector(Connector):
     parse_challenge = staticmethod(webhooks.parse_challenge)
     verify_signature = staticmethod(webhooks.verify_jwt)
     parse_event = staticmethod(webhooks.parse_event)
+    change_body = staticmethod(webhooks.change_body)
     webhook_bodies = staticmethod(activity.webhook_bodies)
     changes_without_values = staticmethod(activity.changes_without_values)
     concerns_items = staticmethod(activity.concerns_items)

@@ -20,6 +20,7 @@ from sync.connectors.base.board_shape import OwnWebhook, WebhooksIncomplete, url
 from sync.connectors.base.errors import ConnectorError, WebhookAddressUnreachable
 from sync.connectors.base.events import (
     EventKind,
+    EventPaths,
     ExpiredSignature,
     ForgedSignature,
     InvalidEvent,
@@ -38,6 +39,20 @@ _EVENT_KINDS = {
     "restore_pulse": EventKind.RESTORED,
     "move_pulse_into_group": EventKind.MOVED,
 }
+
+
+EVENT_TYPES: Mapping[EventKind, frozenset[str]] = {
+    kind: frozenset(name for name, one in _EVENT_KINDS.items() if one is kind) for kind in EventKind
+}
+"""Under which types deliveries of each kind are stored."""
+
+EVENT_PATHS = EventPaths(
+    user_id=("event", "userId"),
+    happened_at=("event", "triggerTime"),
+    item_names=(("event", "pulseName"), ("event", "itemName")),
+    column_values=("event", "columnValues"),
+    column_text="value",
+)
 
 
 def parse_challenge(body: Mapping[str, Any]) -> str | None:
@@ -82,6 +97,11 @@ def parse_event(body: Any) -> ItemEvent:
         changed_at=_parse_timestamp(event.get("changedAt")),
         has_previous="previousValue" in event,
     )
+
+
+def change_body(kind: str, board_id: str, item_id: str) -> dict[str, Any]:
+    """A delivery's body that says no more than that an item changed."""
+    return {"event": {"type": kind, "boardId": board_id, "pulseId": item_id}}
 
 
 def verify_jwt(token: str, secret: str, audience: str, now: datetime, leeway_seconds: int = 60) -> Mapping[str, Any]:

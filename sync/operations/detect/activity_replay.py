@@ -13,14 +13,11 @@ from django.db import connection, transaction
 from sync import connectors, registry
 from sync.choices import Cause, Priority, QueueDirection
 from sync.clock import sync_now
-from sync.connectors.base.events import ActivityEntry, EventKind, InvalidEvent, ItemEvent
+from sync.connectors.base.events import LOG_PREFIX, ActivityEntry, EventKind, InvalidEvent, ItemEvent
 from sync.models import BoardLink, RefusedItem, WebhookEvent
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_item, enqueue_many
 from sync.records.inbox import MAX_ID_CHARACTERS, UNMATCHED_ITEM_WAIT_SECONDS, storable_json
-
-LOG_PREFIX = "log:"
-"""Prefix of the trigger id of a log entry; a webhook has one of its own."""
 
 ITEM_UPDATED = "touched"
 """The type of an entry that says no more than that an item changed."""
@@ -134,7 +131,7 @@ def update_row(link: BoardLink, trigger_id: str, item_id: str, kind: str) -> dic
         "item_id": item_id,
         "column_id": None,
         "type": kind,
-        "body": {"event": {"type": kind, "boardId": link.board_id, "pulseId": item_id}},
+        "body": connectors.get().change_body(kind, link.board_id, item_id),
         "outcome": FOUND_BY_SWEEP,
     }
 

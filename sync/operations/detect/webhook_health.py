@@ -14,9 +14,10 @@ from sync import connectors, registry
 from sync.boards.board_setup import register_webhooks, webhook_url
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_shape import url_fingerprint
+from sync.connectors.base.events import LOG_PREFIX
 from sync.limits import metered_client
 from sync.models import BoardLink, WebhookEvent
-from sync.operations.detect.activity_replay import ITEM_UPDATED, LOG_PREFIX
+from sync.operations.detect.activity_replay import ITEM_UPDATED
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +31,12 @@ MIN_MISSED = 3
 """This many changes without any webhook are no coincidence: one that changed nothing makes none."""
 
 _COUNT_MISSED = """
-    SELECT count(*), min((body -> 'event' ->> 'triggerTime')::timestamptz) FROM sync_webhook_events
-    WHERE board_id = %s AND trigger_id LIKE %s AND type <> %s
-      AND body -> 'event' ->> 'userId' NOT IN (%s, '') AND body -> 'event' ->> 'userId' NOT LIKE '-%%'
-      AND (%s::timestamptz IS NULL OR (body -> 'event' ->> 'triggerTime')::timestamptz > %s)
+    SELECT count(*), min(happened_at) FROM sync_webhook_events
+    CROSS JOIN LATERAL (SELECT (body #>> %(time_path)s)::timestamptz, body #>> %(user_path)s)
+        AS event (happened_at, user_id)
+    WHERE board_id = %(board)s AND trigger_id LIKE %(log)s AND type <> %(updated)s
+      AND user_id NOT IN (%(own)s, '') AND user_id NOT LIKE '-%%'
+      AND (%(last)s::timestamptz IS NULL OR happened_at > %(last)s)
 """
 
 
@@ -93,10 +96,14 @@ def last_webhook(link: BoardLink) -> datetime | None:
 
 
 def _silence_reason(link: BoardLink, own_user_id: str) -> str:
-    last = last_webhook(link)
+    last, paths = last_webhook(link), connectors.get(link.system).event_paths
     # How many changes other people made since, and when the first of them was.
     with connection.cursor() as cursor:
-        cursor.execute(_COUNT_MISSED, [link.board_id, f"{LOG_PREFIX}%", ITEM_UPDATED, own_user_id, last, last])
+        params = {
+            "board": link.board_id, "log": f"{LOG_PREFIX}%", "updated": ITEM_UPDATED, "own": own_user_id, "last": last,
+            "time_path": list(paths.happened_at), "user_path": list(paths.user_id),
+        }  # fmt: skip
+        cursor.execute(_COUNT_MISSED, params)
         count, oldest = cursor.fetchone()
     if count < MIN_MISSED or oldest is None or oldest > sync_now() - LONGEST_DELAY:
         return ""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from sync.connectors.base.events import LOG_PREFIX
 from sync.models import Decision, WebhookEvent
 
 _CAUSES = {
@@ -72,7 +73,7 @@ def _webhook_text(pk: int, event: WebhookEvent | None) -> str:
     if event is None:
         return f"webhook #{pk}, no longer kept"
     when = _at_text(event.received_at.isoformat())
-    if event.trigger_id.startswith("log:"):
+    if event.trigger_id.startswith(LOG_PREFIX):
         return f"row of the activity log, found by a sweep{when} (#{pk}): its webhook had not come"
     return f"webhook #{pk}, received{when}"
 
