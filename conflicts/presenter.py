@@ -15,6 +15,7 @@ from conflicts.lifecycle import CLOSING_NOTE, find_option, offered_options, reso
 from conflicts.models import AUTO, BASE, CHOICES, CUSTOM, MONDAY, NPD, ConflictKind, SyncConflict
 from conflicts.text_diff import DiffPart, base_diff_parts, diff_parts
 from conflicts.validation import Effect, Sides, effect_of, fields_with_base, quote_value, same_text, selection_effect
+from sync import connectors
 from sync.choices import QueueDirection
 from sync.kernel.conflict_store import RECORD_KEY
 from sync.merge import Resolution
@@ -304,7 +305,8 @@ def new_row(
     **more: Any,
 ) -> FieldRow:
     """Return a field's row with what was chosen in it; a value of several lines gets an input of several lines."""
-    long = converter == "long_text" or any("\n" in (value or "") for value in (npd, base, monday))
+    has_lines = any("\n" in (value or "") for value in (npd, base, monday))
+    long = has_lines or converter in connectors.get().multiline_converters
     value = selection.value or "" if selection.choose == CUSTOM else ""
     return FieldRow(key, label, npd, base, monday, long=long, pick=selection.choose, value=value, **more)
 

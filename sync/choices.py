@@ -99,6 +99,9 @@ class Cause(IntFlag):
     DEPENDENCY = 32
 
 
+UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP
+"""A row that only these wrote counts as a change once it is checked and found to be more."""
+
 RULES = [(rule.value, rule.label) for rule in Rule]
 """The rules of the merge as a model's choices."""
 

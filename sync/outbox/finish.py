@@ -17,7 +17,17 @@ from sync.outbox.queue_rows import mark_failed
 _COMPLETE = """
     UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), lease_token = NULL,
         error_message = %s, reason = ''
-    WHERE id = ANY (%s::bigint[]) AND lease_token = %s AND status = 'in_progress'
+    WHERE id = ANY (%s::bigint[])
+"""
+
+_COMPLETE_CLAIMED = f"{_COMPLETE} AND lease_token = %s AND status = 'in_progress'"
+
+# When it failed stays: nobody works on it now.
+_END_FAILED = """
+    UPDATE sync_queue AS failed SET status = 'completed', error_message = 'superseded by #' || settled.job
+    FROM unnest(%s::uuid[], %s::bigint[]) AS settled (record, job)
+    WHERE failed.entity_type = %s AND failed.entity_id = settled.record AND failed.status = 'failed'
+        AND failed.created_at < sync_now()
 """
 
 _FAIL = """
@@ -79,8 +89,22 @@ def complete(rows: Iterable[SyncQueue], token: UUID, message: str = "") -> int:
         return 0
     with connection.cursor() as cursor:
         # As one text: a hundred ids written out one by one take longer than the statement.
-        cursor.execute(_COMPLETE, [message, f"{{{','.join(map(str, ids))}}}", token])
+        cursor.execute(_COMPLETE_CLAIMED, [message, f"{{{','.join(map(str, ids))}}}", token])
         return int(cursor.rowcount)
+
+
+def complete_unclaimed(ids: Sequence[int], message: str) -> None:
+    """Complete rows that no worker has; the caller has locked them."""
+    if ids:
+        with connection.cursor() as cursor:
+            cursor.execute(_COMPLETE, [message, list(ids)])
+
+
+def end_failed(entity_type: str, jobs: Mapping[UUID, int]) -> None:
+    """Complete the failed jobs of records that are settled now; `jobs` are the rows that settled them, by record."""
+    if jobs:
+        with connection.cursor() as cursor:
+            cursor.execute(_END_FAILED, [list(jobs), list(jobs.values()), entity_type])
 
 
 def fail(rows: Sequence[SyncQueue], token: UUID, error: str) -> bool:

@@ -21,16 +21,12 @@ from sync.kernel.db import retry_on_lock_timeout
 from sync.models import SyncMetadata, SyncQueue
 from sync.models.outbox_row import QueueAction
 from sync.outbox import notify
+from sync.outbox.finish import complete_unclaimed
 from sync.outbox.lease import LOCK_TIMEOUT_MS
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
 CHUNK = 1_000
-
-_COMPLETE = """
-    UPDATE sync_queue SET status = 'completed', finished_at = sync_now(), error_message = %s, reason = ''
-    WHERE id = ANY (%s)
-"""
 
 # Where several failed jobs are about one record, the newest one's operation goes on.
 _RETRY = """
@@ -95,7 +91,7 @@ def retry(rows: QuerySet[SyncQueue], by: str, *, priority: Priority = Priority.E
         params = {"by": by, "priority": int(priority)}
         # A pending row becomes due as it is; a failed one ends, and a new row takes its place in the outbox.
         _execute(_MAKE_DUE, {"ids": pending, **params}, pending)
-        _complete(failed, f"retried by {by}")
+        complete_unclaimed(failed, f"retried by {by}")
         for sql in (_RETRY_RECORDS, _RETRY_ITEMS):
             _execute(sql, {"ids": failed, **params}, failed)
         done = [*failed, *pending]
@@ -116,7 +112,7 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     """
 
     def cancel_chunk(failed: list[int], pending: list[int]) -> int:
-        _complete(pending, f"cancelled by {by}")
+        complete_unclaimed(pending, f"cancelled by {by}")
         # A person's resolution would otherwise wait for a pass that doesn't come.
         for entity_type, records in _records(pending).items():
             reason = f"{by} cancelled the look that was to carry it out."
@@ -132,7 +128,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
     """Discard failed jobs; their records stay as they are until something changes."""
 
     def discard_chunk(failed: list[int], pending: list[int]) -> int:
-        _complete(failed, f"discarded by {by}")
+        complete_unclaimed(failed, f"discarded by {by}")
         _add_decisions(failed, by, f"{by} discarded what was given up. The next change of the record brings a look.")
         _clear_failed(failed)
         return len(failed)
@@ -241,10 +237,6 @@ def _execute(sql: str, params: Any, ids: Sequence[int]) -> None:
     if ids:
         with connection.cursor() as cursor:
             cursor.execute(sql, params)
-
-
-def _complete(ids: Sequence[int], message: str) -> None:
-    _execute(_COMPLETE, [message, list(ids)], ids)
 
 
 def _add_decisions(ids: Sequence[int], by: str, sentence: str) -> None:

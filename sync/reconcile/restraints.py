@@ -14,7 +14,17 @@ from uuid import UUID
 from django.conf import settings
 
 from sync import connectors
-from sync.choices import BlockedCode, Cause, GuardKind, GuardState, Priority, QueueDirection, QueueStatus, RecordGone
+from sync.choices import (
+    UNCERTAIN_CAUSES,
+    BlockedCode,
+    Cause,
+    GuardKind,
+    GuardState,
+    Priority,
+    QueueDirection,
+    QueueStatus,
+    RecordGone,
+)
 from sync.clock import SyncNow
 from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.events import InvalidEvent
@@ -39,7 +49,6 @@ _NEEDED_DIRECTIONS = {
     RecordAction.DELETE: (QueueDirection.TO_NPD,),
     RecordAction.UNLINK: BOTH_DIRECTIONS,
 }
-_UNCERTAIN_CAUSES = Cause.WEBHOOK | Cause.SWEEP | Cause.FAILURE
 
 
 def defer_paused(batch: Batch) -> None:
@@ -98,7 +107,7 @@ def enqueue_paused(entity_type: str, record_syncs: Sequence[RecordSync]) -> None
                 entity_type,
                 [record_sync.id],
                 direction=QueueDirection(direction),
-                cause=(record_sync.causes & ~_UNCERTAIN_CAUSES) | Cause.DEPENDENCY,
+                cause=(record_sync.causes & ~(UNCERTAIN_CAUSES | Cause.FAILURE)) | Cause.DEPENDENCY,
                 priority=Priority(min((row.priority for row in record_sync.claim.rows), default=Priority.SWEEP)),
                 payload=record_sync.claim.payload,
             )

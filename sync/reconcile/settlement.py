@@ -15,7 +15,7 @@ import structlog
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, OperationalError, connection, transaction
 
-from sync.choices import Cause, LedgerDirection, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
+from sync.choices import UNCERTAIN_CAUSES, LedgerDirection, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.conversion import AmbiguousSplit, UnknownValue
@@ -23,6 +23,7 @@ from sync.kernel.conflict_store import KIND_DELETE, KIND_LOST_UPDATE, KIND_UNDO,
 from sync.kernel.db import retry_on_lock_timeout
 from sync.merge import Action, FieldDirection
 from sync.models import Decision, Intent, IntentState, SyncedModel, SyncMetadata, SyncQueue, WebhookEvent
+from sync.outbox import finish
 from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, count_pass, end_jobs
 from sync.reconcile.conflict_reports import conflict_reports, decisions_with_cause, fields_in_conflict, undecided_fields
 from sync.reconcile.field_plan import AS_SENT, new_base, way_of, with_kept_different
@@ -191,10 +192,6 @@ def _ledger_conflicts(record_sync: RecordSync, before: dict[str, Any]) -> dict[s
 # What sync_status may say: the first that fits of disabled, conflict, synced, pending.
 
 
-UNCERTAIN_CAUSES = int(Cause.WEBHOOK | Cause.SWEEP)
-"""A waiting row that only webhooks or sweeps wrote counts once it is checked and found to be more."""
-
-
 def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
     """Write every looked-at record's status, in the settle transaction after all else is known."""
     ids = [record_sync.id for record_sync in record_syncs]
@@ -284,15 +281,7 @@ def finish_jobs(batch: Batch) -> None:
     WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(
         weighed_at=SyncNow(), outcome=f"weighed in look {batch.id}"
     )
-    # A failed job of a record that is settled now is over.
-    job_ids = {s.id: s.claim.rows[0].id for s in settled if s.field_plans or s.is_deleted}
-    failed_jobs = SyncQueue.objects.filter(
-        entity_type=batch.entity_type, entity_id__in=job_ids, status="failed", created_at__lt=SyncNow()
-    )
-    for row in failed_jobs:
-        assert row.entity_id is not None
-        detail = f"superseded by #{job_ids[row.entity_id]}"
-        SyncQueue.objects.filter(pk=row.pk, status="failed").update(status="completed", error_message=detail)
+    finish.end_failed(batch.entity_type, {s.id: s.claim.rows[0].id for s in settled if s.field_plans or s.is_deleted})
 
 
 def end_intents(answered: Sequence[RecordSync], settled: Sequence[RecordSync]) -> None:

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from npd.synced import ADDRESS_FIELDS
 from sync.connectors.base.conversion import AmbiguousSplit
 from sync.connectors.monday.columns import make_converter
-from sync.connectors.monday.columns.places import ADDRESS_FIELDS
 
 ADDRESS = make_converter("address")
 LETTERS = st.text("abcdefghÄßé' .-", min_size=1, max_size=8).filter(lambda text: text.strip() != "").map(str.strip)

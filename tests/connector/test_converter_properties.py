@@ -7,10 +7,10 @@ import phonenumbers
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from npd.synced import ADDRESS_FIELDS
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.connectors.monday.columns import make_converter
-from sync.connectors.monday.columns.places import ADDRESS_FIELDS
 
 TEXTS = st.text(max_size=40) | st.text(alphabet=" ,\n\r\t\u00a0aä\u0308éZß.", max_size=20)
 MAYBE = st.none() | TEXTS

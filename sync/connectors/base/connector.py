@@ -48,6 +48,8 @@ class Connector(Protocol):
     """Converters that must know the account's users."""
     tag_converters: ClassVar[Collection[str]]
     """Converters that must know the account's tags."""
+    multiline_converters: ClassVar[Collection[str]]
+    """Converters whose values are mostly of several lines."""
     readable_types: ClassVar[Collection[str]]
     distinctive_types: ClassVar[Collection[str]]
     """Types of which a board's only column is most likely the one that is looked for."""

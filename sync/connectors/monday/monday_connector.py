@@ -44,6 +44,7 @@ class MondayConnector(Connector):
     converter_names = columns.CONVERTERS
     people_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_people)
     tag_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.needs_tags)
+    multiline_converters = frozenset(column.name for column in columns.COLUMN_CLASSES if column.is_multiline)
     readable_types = frozenset(columns.BY_TYPE)
     distinctive_types = frozenset(kind for kind, column in columns.BY_TYPE.items() if column.is_distinctive)
     webhook_events = webhooks.WEBHOOK_EVENTS

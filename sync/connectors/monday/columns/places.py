@@ -349,17 +349,18 @@ def _place_problem(place: _Place) -> str | None:
     return f"the longitude {place.lng} is not within -180 and 180" if abs(Decimal(place.lng)) > 180 else None
 
 
-# The five address fields of a record as one text column, such as "12 Main St, Springfield, IL, 62701, USA".
+# The five parts of an address as one text column, such as "12 Main St, Springfield, IL, 62701, USA". Each part is
+# the field whose name ends with it, whatever it begins with.
 #
 # Compared in the column's form: pieces between commas, trimmed, without empty ones. A text is divided into
 # fields only where that is certain; docs/decisions/0025 says when.
 
 
-ADDRESS_FIELDS = ("address_street", "address_city", "address_state", "address_zip", "address_country")
+_PARTS = ("street", "city", "state", "zip", "country")
 
 # A zip code has a digit; the others have none, unless they had one before. A street may be anything.
-_ZIP = "address_zip"
-_WORDS_ONLY = ("address_city", "address_state", "address_country")
+_ZIP = "zip"
+_WORDS_ONLY = ("city", "state", "country")
 _SPLIT_HINT = "say what belongs to street, city, state, zip and country"
 _Shares = Mapping[str, Sequence[str]]
 
@@ -370,7 +371,7 @@ class AddressConverter(TextConverter):
     name = "address"
 
     def local(self, raw: Local) -> Canonical:
-        return _join_pieces([piece for name in ADDRESS_FIELDS for piece in _split_pieces(raw.get(name))])
+        return _join_pieces([piece for name in _field_names(raw).values() for piece in _split_pieces(raw[name])])
 
     def remote(self, raw: Any) -> Canonical:
         return _join_pieces(_split_pieces(plain_text(raw)))
@@ -382,9 +383,9 @@ class AddressConverter(TextConverter):
         pieces = _split_pieces(remote_raw)
         # The same pieces: NPD's division among the fields stays.
         if _join_pieces(pieces) == self.local(current_local):
-            return {name: current_local.get(name) for name in ADDRESS_FIELDS}
+            return dict(current_local)
         if not pieces:
-            return dict.fromkeys(ADDRESS_FIELDS)
+            return dict.fromkeys(current_local)
         return _divide(pieces, current_local)
 
     def from_text(self, text: str, current_local: Local) -> Local:
@@ -392,7 +393,8 @@ class AddressConverter(TextConverter):
             return self.to_local(text, current_local)
         except AmbiguousSplit:
             # No certain division: the whole text goes into the first field.
-            return dict.fromkeys(ADDRESS_FIELDS) | {"address_street": canonical_text(text)}
+            first = next(iter(_field_names(current_local).values()))
+            return dict.fromkeys(current_local) | {first: canonical_text(text)}
 
     def rejection_reason(self, raw_local: Local) -> str | None:
         return too_large_reason("address", str(self.local(raw_local) or ""))
@@ -400,10 +402,16 @@ class AddressConverter(TextConverter):
 
 def _divide(pieces: Sequence[str], current: Local) -> Local:
     """Give each field its pieces; raises AmbiguousSplit where these aren't certain."""
-    before = {name: _split_pieces(current.get(name)) for name in ADDRESS_FIELDS}
+    names = _field_names(current)
+    before = {part: _split_pieces(current[name]) for part, name in names.items()}
     # A removal is certain even where the positions have moved; so it is tried first.
     shares = _shares_after_removal(pieces, before) or _shares_by_position(pieces, before)
-    return {name: _keep_spelling(_join_pieces(shares[name]), current.get(name)) for name in ADDRESS_FIELDS}
+    return {name: _keep_spelling(_join_pieces(shares[part]), current[name]) for part, name in names.items()}
+
+
+def _field_names(raw: Local) -> dict[str, str]:
+    """The fields' names by part, in the order of an address."""
+    return {part: name for part in _PARTS for name in raw if name.endswith(part)}
 
 
 def _shares_after_removal(pieces: Sequence[str], before: _Shares) -> _Shares | None:
@@ -420,7 +428,7 @@ def _shares_by_position(pieces: Sequence[str], before: _Shares) -> _Shares:
     """Give each filled field as many pieces as it has now, or each field one where all are empty."""
     counts = {name: len(own) for name, own in before.items()}
     if not any(counts.values()):
-        counts = dict.fromkeys(ADDRESS_FIELDS, 1)
+        counts = dict.fromkeys(before, 1)
     expected = sum(counts.values())
     # Another number of pieces: the positions no longer tell which field is which.
     if len(pieces) != expected:
@@ -444,14 +452,13 @@ def _check_shape(name: str, own: Sequence[str], before: Sequence[str]) -> None:
         if name == _ZIP and not digits and (had_digits or not before):
             raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the zip code; {_SPLIT_HINT}")
         if name in _WORDS_ONLY and digits and not had_digits:
-            part = name.removeprefix("address_")
-            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {part}; {_SPLIT_HINT}")
+            raise AmbiguousSplit(f"“{piece}” stands where Monday's address had the {name}; {_SPLIT_HINT}")
 
 
 def _check_origin(name: str, own: Sequence[str], before: _Shares, shares: _Shares) -> None:
     """A piece that another field had and has no more was moved, so the positions can't be trusted."""
     remaining = _piece_counts(before[name])
-    for other in ADDRESS_FIELDS:
+    for other in before:
         lost = _piece_counts(before[other]) - _piece_counts(shares[other])
         moved = next((piece for piece in own if lost[_comparable(piece)] and not remaining[_comparable(piece)]), None)
         if other != name and moved is not None:

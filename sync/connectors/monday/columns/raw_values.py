@@ -44,6 +44,8 @@ class MondayColumn(BaseConverter, Converter):
     """Whether it must know the account's users."""
     needs_tags: ClassVar[bool] = False
     """Whether it must know the account's tags."""
+    is_multiline: ClassVar[bool] = False
+    """Whether its values are mostly of several lines."""
     is_distinctive: ClassVar[bool] = False
     """Whether a board's only column of the type is most likely the one that is looked for."""
     bare_text_problem: ClassVar[str] = ""

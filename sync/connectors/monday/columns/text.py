@@ -72,6 +72,7 @@ class LongTextConverter(TextConverter):
     column_type = "long_text"
     name = "long_text"
     event_type = "long-text"
+    is_multiline = True
 
     def to_remote(self, raw_local: Local, existing_remote_raw: Any) -> Any:
         text = canonical_text(only_text(raw_local)[1])
