@@ -35,7 +35,7 @@ from sync.kernel.action_errors import ActionError
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.operations.decision_undo import undo_decisions
-from sync.reconcile.field_plan import AS_SENT
+from sync.reconcile.field_plan import AS_SENT, base_of
 from sync.reconcile.field_values import (
     NOT_KNOWN,
     FieldDisplay,
@@ -88,9 +88,7 @@ class RejectionCase:
         found = self.context.ledger.held.get(self.key) if self.context.ledger else None
         if found is None or not is_rejected(found) or not still_holds(self.record, found["local"]):
             return {}
-        if (found["column"], found["version"]) != (self.field.column_id, self.field.version):
-            return {}
-        return dict(found)
+        return dict(found) if self.field.is_current(found) else {}
 
     @property
     def reason(self) -> str:
@@ -128,11 +126,8 @@ class RejectionCase:
     @cached_property
     def base(self) -> Mapping[str, Any] | None:
         """The base, where it is about the present item and column."""
-        entry = (self.context.ledger.base if self.context.ledger else {}).get(self.key)
-        now = (self.record.monday_id, self.field.column_id, self.field.version)
-        if entry is None or (entry["item"], entry["column"], entry["version"]) != now:
-            return None
-        return dict(entry)
+        ledger = self.context.ledger
+        return base_of(ledger, self.field, self.record.monday_id or "") if ledger else None
 
     @property
     def last_read_value(self) -> tuple[Any] | None:

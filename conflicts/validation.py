@@ -12,6 +12,7 @@ from conflicts.models import BASE, CUSTOM, MONDAY, NPD, ConflictKind, SyncConfli
 from sync.kernel.action_errors import ActionError, Conflict
 from sync.kernel.conflict_store import KIND_FIELDS, KIND_LOST_UPDATE
 from sync.merge import Resolution
+from sync.reconcile.field_plan import base_of
 from sync.reconcile.field_values import RelatedNotFound, clean_values, parse_input
 
 Sides = Mapping[str, str | None]
@@ -145,13 +146,12 @@ def fields_with_base(conflict: SyncConflict, context: ConflictContext) -> set[st
     if conflict.kind == ConflictKind.OVERWRITTEN:
         return set()
     known = {key for key in conflict.conflict_fields if conflict.base_data.get(key) is not None}
-    base = context.ledger.base if context.ledger else {}
-    # A base counts where it belongs to the present item, column and mapping version.
-    now = {one.key: (conflict.monday_item_id, one.column_id, one.version) for one in context.mappings}
-    for key in set(conflict.conflict_fields) & set(base):
-        if key not in now or now[key] == (base[key]["item"], base[key]["column"], base[key]["version"]):
-            known.add(key)
-    return known
+    if context.ledger is None:
+        return known
+    # What has no mapping any more keeps its base.
+    stored = set(context.ledger.base) - {one.key for one in context.mappings}
+    stored |= {one.key for one in context.mappings if base_of(context.ledger, one, conflict.monday_item_id)}
+    return known | (stored & set(conflict.conflict_fields))
 
 
 def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str, selection: Resolution) -> str:

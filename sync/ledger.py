@@ -223,9 +223,8 @@ class RecordView:
     def _base(self, mapping: FieldMapping) -> dict[str, Any] | None:
         """The pair last agreed on; None where it belongs to another item or column than those of now."""
         entry: dict[str, Any] | None = self.ledger.base.get(mapping.key)
-        if not entry or (entry["column"], entry["version"]) != (mapping.column_id, mapping.version):
-            return None
-        return entry if self.record.monday_id in (None, entry["item"]) else None
+        is_current = entry and mapping.is_current(entry) and self.record.monday_id in (None, entry["item"])
+        return entry if is_current else None
 
     def _blocked(self, key: str) -> FieldReason | None:
         entry = self.ledger.held.get(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -107,6 +108,10 @@ class FieldMapping(models.Model):
 
     def __str__(self) -> str:
         return f"{self.label} ↔ {self.column_id or '(no column)'}"
+
+    def is_current(self, entry: Mapping[str, Any]) -> bool:
+        """Whether what was stored of the field (a base, an intent, a block) is of its column and version now."""
+        return (entry["column"], entry["version"]) == (self.column_id, self.version)
 
 
 class BoardLease(models.Model):

@@ -4,7 +4,7 @@ them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -126,11 +126,6 @@ def new_ledger(entity_type: str, entity_id: UUID) -> SyncMetadata:
     return SyncMetadata(
         entity_type=entity_type, entity_id=str(entity_id), error_count=0, gone_looks=0, **empty, **texts
     )
-
-
-def is_of_mapping(entry: Mapping[str, Any], mapping: FieldMapping) -> bool:
-    """Whether what was stored of a field (in a base or an intent) is of the column and version that it has now."""
-    return (entry["column"], entry["version"]) == (mapping.column_id, mapping.version)
 
 
 # What a pass does with one field.

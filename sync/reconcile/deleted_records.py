@@ -29,7 +29,6 @@ from sync.reconcile.batch import (
     WorkUnit,
     change_events,
     end_jobs,
-    is_of_mapping,
     new_ledger,
 )
 from sync.reconcile.conflict_reports import decisions_with_cause
@@ -140,7 +139,7 @@ def _edit_since_base(
     # A value that a call of ours without an answer sent is nobody's edit.
     entries = [intent.values.get(mapping.key) for intent in record_sync.intents]
     with suppress(UnknownValue):
-        if any(convert.local(entry["local"]) == remote for entry in entries if entry and is_of_mapping(entry, mapping)):
+        if any(convert.local(entry["local"]) == remote for entry in entries if entry and mapping.is_current(entry)):
             return None
     detail = ""
     if not isinstance(sides.local, Unknown) and sides.local != agreed:

@@ -20,7 +20,7 @@ from sync.kernel.conflict_store import KIND_IDENTITY, RECORD_KEY, ConflictReport
 from sync.limits.breaker import monday_account
 from sync.merge import Resolution
 from sync.models import Decision, FieldMapping, Intent, IntentState, SyncedModel, WebhookEvent
-from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs, is_of_mapping
+from sync.reconcile.batch import Batch, Outcome, RecordSync, WorkUnit, end_jobs
 from sync.reconcile.field_values import ACTIVE, item_data
 from sync.reconcile.identity import LEAVE_ALONE, NEW_RECORD
 from sync.reconcile.mutations import Mutation, close_intent, is_create
@@ -157,7 +157,7 @@ def _matches_sent(batch: Batch, duplicate: DuplicateItem, mapping: FieldMapping,
         current = convert.remote(convert.stored_value(duplicate.item.reading(mapping.column_id)))
         if sent is None:
             return current is None
-        return is_of_mapping(sent, mapping) and bool(current == convert.local(sent["local"]))
+        return mapping.is_current(sent) and bool(current == convert.local(sent["local"]))
     except UnknownValue:
         return False
 

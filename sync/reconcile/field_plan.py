@@ -31,20 +31,11 @@ from sync.merge import (
     decide_field,
 )
 from sync.models import FieldMapping, SyncMetadata, WebhookEvent
-from sync.reconcile.batch import Batch, FieldPlan, RecordSync, change_events, is_of_mapping
+from sync.reconcile.batch import Batch, FieldPlan, RecordSync, change_events
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, stored_values
 from sync.reconcile.resolutions import as_conflict, plan_undo, typed_values, with_resolution
 from sync.records.authors import latest_edits
-from sync.records.blocked_fields import (
-    KEPT_BY,
-    KEPT_ENTRY,
-    KEPT_REMOTE,
-    LEFT_OUT,
-    SIDE_MONDAY,
-    is_about,
-    is_rejected,
-    kept_entry,
-)
+from sync.records.blocked_fields import KEPT_BY, KEPT_ENTRY, KEPT_REMOTE, LEFT_OUT, SIDE_MONDAY, is_rejected, kept_entry
 from sync.registry import relation_of
 
 # When a field was edited on each side, as far as NPD's history and Monday's own times tell.
@@ -150,7 +141,7 @@ def with_kept_different(record_sync: RecordSync, found: dict[str, Any], before: 
 
 
 def _is_same_value(entry: Mapping[str, Any], field_plan: FieldPlan) -> bool:
-    return is_about(entry, field_plan.local_raw, field_plan.mapping.column_id, field_plan.mapping.version)
+    return bool(entry["local"] == field_plan.local_raw) and field_plan.mapping.is_current(entry)
 
 
 def _is_monday_unchanged(kept: Mapping[str, Any], record_sync: RecordSync, field_plan: FieldPlan) -> bool:
@@ -335,7 +326,7 @@ def way_of(record_sync: RecordSync, mapping: FieldMapping) -> FieldDirection:
 def base_of(ledger: SyncMetadata, mapping: FieldMapping, item_id: str) -> dict[str, Any] | None:
     """Return the base pair if it belongs to this item, column and mapping version; else there is no base."""
     entry = ledger.base.get(mapping.key)
-    return entry if entry and entry["item"] == item_id and is_of_mapping(entry, mapping) else None
+    return entry if entry and entry["item"] == item_id and mapping.is_current(entry) else None
 
 
 def new_base(mapping: FieldMapping, item_id: str, local_raw: Any, remote_raw: Any) -> dict[str, Any]:
@@ -500,7 +491,7 @@ def base_after_intents(
         base = new_base(mapping, item.id, late_write["local"], remote_raw)
     for intent in record_sync.intents:
         entry = intent.values.get(mapping.key)
-        if entry and is_of_mapping(entry, mapping) and convert.local(entry["local"]) == convert.remote(remote_raw):
+        if entry and mapping.is_current(entry) and convert.local(entry["local"]) == convert.remote(remote_raw):
             if not entry.get("united"):
                 base = new_base(mapping, item.id, entry["local"], remote_raw)
             confirmed = entry

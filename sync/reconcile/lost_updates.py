@@ -17,7 +17,7 @@ from sync.connectors.base.conversion import AmbiguousSplit, Converter, ListConve
 from sync.kernel.conflict_store import KIND_LOST_UPDATE, ConflictReport, FieldConflict
 from sync.merge import CLOCK_TOLERANCE, Action, Canonical, FieldDirection, Rule
 from sync.models import FieldMapping, Intent, IntentState, MondayAccount, SyncMetadata, WebhookEvent
-from sync.reconcile.batch import Batch, ChangeEvent, LostUpdate, Outcome, RecordSync, change_events, is_of_mapping
+from sync.reconcile.batch import Batch, ChangeEvent, LostUpdate, Outcome, RecordSync, change_events
 from sync.reconcile.field_plan import AS_SENT, UNREAD, base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
 from sync.reconcile.resolutions import inverse_of, reopened_lost_updates, undo_results
@@ -173,7 +173,7 @@ def _field_writes(
     found = []
     for intent in intents:
         entry, answer, state = intent.values.get(mapping.key), intent.answer or {}, intent.state
-        if not entry or not is_of_mapping(entry, mapping):
+        if not entry or not mapping.is_current(entry):
             continue
         with suppress(UnknownValue):
             sent = convert.local(entry["local"])

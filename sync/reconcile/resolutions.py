@@ -20,7 +20,7 @@ from sync.kernel.conflict_store import (
     OpenConflict,
 )
 from sync.merge import Action, Canonical, Field, FieldDecision, FieldDirection
-from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync, is_of_mapping
+from sync.reconcile.batch import Batch, FieldPlan, Outcome, RecordSync
 from sync.reconcile.field_values import RelatedNotFound, clean_values, field_of, parse_input
 from sync.records.authors import RESTORED_KEY
 
@@ -69,7 +69,7 @@ def _check_unchanged(
     record_sync: RecordSync, field_plan: FieldPlan, field: Field, inverse: Mapping[str, Any], item: Item
 ) -> None:
     mapping, convert, after = field_plan.mapping, field_plan.convert, inverse["after"]
-    if not after or after["item"] != item.id or not is_of_mapping(after, mapping):
+    if not after or after["item"] != item.id or not mapping.is_current(after):
         raise _CannotUndo("It is another item or column since, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
         raise _CannotUndo(f"{mapping.label} flows one way only now, so nothing was put back.")

@@ -26,7 +26,7 @@ from sync.outbox.claim import claim_records
 from sync.outbox.lease import Lease
 from sync.outbox.pauses import active_pause, locked_pauses
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import Batch, RecordSync, change_events, is_of_mapping
+from sync.reconcile.batch import Batch, RecordSync, change_events
 from sync.reconcile.duplicates import creator_of
 from sync.reconcile.field_plan import AS_SENT, base_of, cell_of, new_base, sides_of
 from sync.reconcile.field_values import BoardContext, stored_values
@@ -120,7 +120,7 @@ def _base_from_creates(
     """The base that these creates leave: what the cell says and one of them sent, else what all of them sent."""
     convert = batch.board.converter(mapping, record_sync.record)
     entries = [intent.values.get(mapping.key) for intent in creates]
-    if any(entry is not None and not is_of_mapping(entry, mapping) for entry in entries):
+    if any(entry is not None and not mapping.is_current(entry) for entry in entries):
         return None
     try:
         remote_raw = convert.stored_value(item.reading(mapping.column_id)) if mapping.column_id else None
@@ -145,7 +145,7 @@ def _is_late_write(
     """
     item, convert = record_sync.item, batch.board.converter(mapping, record_sync.record)
     base = base_of(record_sync.ledger, mapping, item.id) if item is not None else None
-    is_same = is_of_mapping(entry, mapping) and not entry.get("united")
+    is_same = mapping.is_current(entry) and not entry.get("united")
     if item is None or base is None or intent.item_id != item.id or not is_same:
         return False
     cell, local_raw = cell_of(convert, mapping, item), stored_values(record_sync.record, mapping)

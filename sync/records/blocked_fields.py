@@ -151,11 +151,6 @@ def kept_entry(entry: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return dict(entry) if KEPT_BY in entry else entry.get(KEPT_ENTRY)
 
 
-def is_about(kept: Mapping[str, Any], local: Any, column: str, version: int) -> bool:
-    """Whether an entry that was kept different is about this value in this column."""
-    return (kept["local"], kept["column"], kept["version"]) == (local, column, version)
-
-
 def mark_kept_different(ledger: SyncMetadata, key: str, by: Mapping[str, Any] | None) -> None:
     """Keep a blocked value different, or ask about it again where `by` is None.
 

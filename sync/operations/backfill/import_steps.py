@@ -155,7 +155,7 @@ def _store_base(batch: Batch, record_sync: RecordSync, intent: Intent, item: Ite
     base = {}
     for mapping in batch.board.mappings:
         entry = intent.values.get(mapping.key)
-        if entry and (entry["column"], entry["version"]) == (mapping.column_id, mapping.version):
+        if entry and mapping.is_current(entry):
             convert = batch.board.converter(mapping, record_sync.record)
             sent = convert.sent_as_stored(entry["sent"])
             try:
