@@ -36,6 +36,7 @@ from sync.api.request_rules import (
     TrueOrFalse,
     slash_paths,
 )
+from sync.merge import Resolution
 from sync.models import FieldMapping
 
 # How conflicts and resolutions look.
@@ -240,7 +241,9 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
         self._must_exist(pk)
         form = ResolveSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        return _decision_response(partial(resolve, pk, by=cast("User", request.user), **form.validated_data))
+        wanted = dict(form.validated_data)
+        chosen = {key: Resolution(**one) for key, one in wanted.pop("selections", {}).items()}
+        return _decision_response(partial(resolve, pk, by=cast("User", request.user), selections=chosen, **wanted))
 
     @extend_schema(
         request=None,

@@ -318,11 +318,6 @@ class SubmittedForm:
     seen: Mapping[str, Sides] = field(default_factory=dict)
     chosen: Mapping[str, Resolution] = field(default_factory=dict)
 
-    @property
-    def selections(self) -> dict[str, dict[str, Any]]:
-        """The choices as `resolve` takes them."""
-        return {key: {"choose": selection.choose, "value": selection.value} for key, selection in self.chosen.items()}
-
 
 def open_rows(
     conflict: SyncConflict,

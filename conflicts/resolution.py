@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
 from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -40,7 +39,7 @@ from sync.merge import Resolution
 from sync.outbox import notify
 from sync.outbox.queue_rows import enqueue_many
 
-Selections = Mapping[str, Mapping[str, Any]]
+Selections = Mapping[str, Resolution]
 SeenValues = Mapping[str, Sides]
 MANUAL_TYPES = (ResolutionType.KEEP_NPD, ResolutionType.KEEP_MONDAY, ResolutionType.MERGE)
 SIDE_OF_TYPE = {ResolutionType.KEEP_NPD.value: NPD, ResolutionType.KEEP_MONDAY.value: MONDAY}
@@ -76,7 +75,7 @@ def _field_selections(
         raise InvalidResolution("Nothing was stored.", problems)
     wanted = dict(selections)
     if side := SIDE_OF_TYPE.get(resolution_type):
-        wanted = {key: {"choose": side} for key in conflict.conflict_fields}
+        wanted = dict.fromkeys(conflict.conflict_fields, Resolution(side))
     elif not selections:
         raise InvalidResolution("No field has a choice yet. Choose a side, or type a value, for one at least.")
     elif problems := _only_problems({key: _form_problem(conflict, key, one, seen) for key, one in wanted.items()}):
@@ -84,8 +83,8 @@ def _field_selections(
     # Bound to the stored values, under the conflict's lock; that these are the ones seen is checked next.
     chosen = {
         key: Resolution(
-            choose=one["choose"],
-            value=normalize_text(one.get("value")) if one["choose"] == CUSTOM else None,
+            choose=one.choose,
+            value=normalize_text(one.value) if one.choose == CUSTOM else None,
             npd=conflict.sides(key)[NPD],
             monday=conflict.sides(key)[MONDAY],
         )
@@ -116,8 +115,8 @@ def _only_problems(problems: Mapping[str, str]) -> dict[str, str]:
     return {key: problem for key, problem in problems.items() if problem}
 
 
-def _form_problem(conflict: SyncConflict, key: str, selection: Mapping[str, Any], seen: SeenValues) -> str:
-    label, choose, value = conflict.label(key), selection.get("choose"), selection.get("value")
+def _form_problem(conflict: SyncConflict, key: str, selection: Resolution, seen: SeenValues) -> str:
+    label, choose, value = conflict.label(key), selection.choose, selection.value
     if key not in seen:
         where = "" if key in conflict.conflict_fields else " It is not in conflict."
         return f"{label}: say in “seen” which values you decided on.{where}"
@@ -149,7 +148,7 @@ def _record_selection(
             problem = f"{problem} {_offered_options(conflict)}"
             raise InvalidResolution("Nothing was stored.", dict.fromkeys(unexpected or [RECORD_KEY], problem))
         selection = selections[RECORD_KEY]
-        choose, value = str(selection.get("choose")), str(selection.get("value") or "")
+        choose, value = selection.choose, selection.value or ""
         option, requested = find_option(offered_options(conflict), choose, value), f"{choose} {value}".strip()
     if option is None:
         raise InvalidResolution(f"“{requested}” is not offered here. {_offered_options(conflict)}")
@@ -189,9 +188,10 @@ def resolve(
 ) -> SyncConflict:
     """Store a resolution for exactly the values seen, and enqueue the pass that applies it.
 
-    Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them). Of a conflict about
-    the record itself one option is chosen, under the key "record". Raises SyncConflict.DoesNotExist, NotOpen,
-    StaleResolution, InvalidResolution, or NotAllowed where a value was typed; then nothing was stored.
+    Of a merge, fields without a selection stay in conflict (`SyncConflict.left_open` names them); what is chosen and
+    typed counts, the values seen are in `seen`. Of a conflict about the record itself one option is chosen, under the
+    key "record". Raises SyncConflict.DoesNotExist, NotOpen, StaleResolution, InvalidResolution, or NotAllowed where a
+    value was typed; then nothing was stored.
     """
     with transaction.atomic():
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
@@ -218,7 +218,7 @@ def resolve(
         elif record is None:
             raise InvalidResolution("The record is gone from NPD; the next look closes this conflict.")
         else:
-            if any(selection.get("choose") == CUSTOM for selection in wanted.values()):
+            if any(selection.choose == CUSTOM for selection in wanted.values()):
                 check_may_type(by, conflict.entity_type)
             chosen = _field_selections(conflict, context, resolution_type, wanted, seen)
             resolution = resolution_by(by, resolution_type, chosen)

@@ -239,7 +239,7 @@ class ConflictCase:
 
     def apply(self, form: SubmittedForm, *, by: User, to_next: bool) -> str:
         kind = resolution_type_of(self.conflict, form)
-        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.selections, seen=form.seen)
+        stored = resolve(self.conflict.pk, by=by, resolution_type=kind, selections=form.chosen, seen=form.seen)
         next_url = conflict_neighbours(stored).next_url if to_next else ""
         return f"{next_url}?{CONFLICT_PARAMETER}={stored.pk}" if next_url else self.url
 

@@ -22,6 +22,7 @@ from npd.models import Contact
 from sync import registry
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import RECORD_KEY, ConflictReport, FieldConflict, Option
+from sync.merge import Resolution
 from sync.models import BoardLink, Decision, FieldMapping, SyncQueue
 from tests.conflicts.conftest import conflict_of, record
 from tests.conflicts.test_screen import text_of
@@ -68,7 +69,7 @@ def conflict(contact: Contact) -> SyncConflict:
 
 
 def pick(conflict: SyncConflict, by: User, choose: str, value: str = "", seen: Any = None) -> SyncConflict:
-    chosen = {RECORD_KEY: {"choose": choose, "value": value}}
+    chosen = {RECORD_KEY: Resolution(choose, value)}
     return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen or EDITED)
 
 
@@ -145,9 +146,9 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
     record(gone(contact, ROLE, options=[DELETE]))
     refused: list[tuple[str, Any, str]] = [
         ("keep_npd", {}, "“keep_npd” is not offered here. Offered: monday (Delete the record)."),
-        ("merge", {RECORD_KEY: {"choose": "custom", "value": "nope"}}, "“custom nope” is not offered here"),
+        ("merge", {RECORD_KEY: Resolution("custom", "nope")}, "“custom nope” is not offered here"),
         ("merge", {}, "Nothing is chosen yet"),
-        ("merge", {"role_title": {"choose": "npd"}}, "choose under “record”"),
+        ("merge", {"role_title": Resolution("npd")}, "choose under “record”"),
         ("auto", {}, "is no way to settle"),
     ]
     for type_, selections, words in refused:
@@ -186,7 +187,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     conflict = conflict_of(contact)
     with pytest.raises(StaleResolution):
         resolve(conflict.pk, by=ada, resolution_type="merge",
-                selections={RECORD_KEY: {"choose": "custom", "value": "8"}},
+                selections={RECORD_KEY: Resolution("custom", "8")},
                 seen={})  # fmt: skip
     pick(conflict, ada, "custom", "8", seen=IT)
     record(who(contact, data={}, applied={RECORD_KEY: "Linked with the item “Grace H.”."}))

@@ -21,7 +21,8 @@ pytestmark = pytest.mark.django_db
 
 
 def choose(contact: Contact, by: User, *fields: FieldConflict, **chosen: dict[str, Any]) -> None:
-    resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))
+    selections = {key: Resolution(**one) for key, one in chosen.items()}
+    resolve(conflict_of(contact).pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
 
 
 def test_the_engine_meets_this_desk() -> None:

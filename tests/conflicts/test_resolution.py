@@ -12,6 +12,7 @@ from conflicts.validation import InvalidResolution, NotOpen, StaleResolution
 from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.kernel.conflict_store import ConflictReport, FieldConflict
+from sync.merge import Resolution
 from sync.models import Decision, SyncMetadata, SyncQueue
 from sync.outbox import notify
 from tests.conflicts.conftest import PHONE, ROLE, conflict_of, finding, record, seen
@@ -26,7 +27,8 @@ def conflict(contact: Contact) -> SyncConflict:
 
 
 def merge(conflict: SyncConflict, by: User, *fields: FieldConflict, **selections: Any) -> SyncConflict:
-    return resolve(conflict.pk, by=by, resolution_type="merge", selections=selections, seen=seen(*fields))
+    chosen = {key: Resolution(**{"choose": "", **one}) for key, one in selections.items()}
+    return resolve(conflict.pk, by=by, resolution_type="merge", selections=chosen, seen=seen(*fields))
 
 
 @pytest.mark.parametrize(("resolution_type", "side"), [("keep_npd", "npd"), ("keep_monday", "monday")])
@@ -113,7 +115,7 @@ def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: 
 def test_a_choice_that_cant_be_stored_is_refused_by_field(conflict: SyncConflict, ada: User) -> None:
     for words, selection in {
         "“left” is no choice": {"choose": "left"},
-        "“None” is no choice": {},
+        "“” is no choice": {},
         "type the value": {"choose": "custom"},
         "NUL": {"choose": "custom", "value": "1\x002"},
         "not a telephone number": {"choose": "custom", "value": "no digits"},

@@ -14,6 +14,7 @@ from conflicts.resolution import resolve
 from conflicts.resolution_undo import undo
 from conflicts.validation import InvalidResolution, NotOpen
 from npd.models import Contact, Organization
+from sync.merge import Resolution
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
 from tests.support.world import World
@@ -36,7 +37,8 @@ def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
     world.work()
     conflict = SyncConflict.objects.get(entity_id=contact.pk)
-    resolve(conflict.pk, by=person, resolution_type=type_, selections=selection, seen=seen_of(conflict))
+    chosen = {key: Resolution(**one) for key, one in selection.items()}
+    resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen_of(conflict))
     world.work()
     world.deliver()
     world.work()
@@ -231,7 +233,7 @@ def test_a_typed_choice_whose_answer_was_lost_is_carried_out_and_not_dropped(wor
     Contact.objects.filter(pk=contact.pk).update(role_title="NPD's")
     world.work()
     conflict = SyncConflict.objects.get()
-    chosen = {"role_title": {"choose": "custom", "value": "Typed"}}
+    chosen = {"role_title": Resolution("custom", "Typed")}
     resolve(conflict.pk, by=person, resolution_type="merge", selections=chosen, seen=seen_of(conflict))
     world.sandbox.faults({"timeout": "after", "on": "mutation"})
     world.work()

@@ -8,6 +8,7 @@ from django.contrib.auth import get_user_model
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
 from npd.models import Contact
+from sync.merge import Resolution
 from tests.support.world import World
 
 
@@ -29,4 +30,5 @@ def choose(conflict: SyncConflict, person: Any, type_: str = "merge", **selectio
     """A person decides, having seen the conflict as it stands now."""
     conflict.refresh_from_db()
     seen = {k: {"npd": conflict.npd_data[k], "monday": conflict.monday_data[k]} for k in conflict.conflict_fields}
-    resolve(conflict.pk, by=person, resolution_type=type_, selections=selections, seen=seen)
+    chosen = {key: Resolution(**one) for key, one in selections.items()}
+    resolve(conflict.pk, by=person, resolution_type=type_, selections=chosen, seen=seen)

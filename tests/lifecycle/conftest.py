@@ -7,6 +7,7 @@ from django.contrib.auth import get_user_model
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
+from sync.merge import Resolution
 from tests.support.world import World
 
 __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
@@ -47,5 +48,5 @@ def choose(conflict: SyncConflict, person: Any, choose: str, value: str = "") ->
     }
     if conflict.kind == "identity":
         seen = {"record": {"npd": conflict.npd_data["what"], "monday": None}}
-    picked = {"choose": choose, **({"value": value} if value else {})}
+    picked = Resolution(choose, value or None)
     resolve(conflict.pk, by=person, resolution_type="merge", selections={"record": picked}, seen=seen)
