@@ -155,7 +155,9 @@ def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
         "In the last 30 days it would have matched %(matched)s of %(count)s decision.",
         "In the last 30 days it would have matched %(matched)s of %(count)s decisions.",
     )
+    taken = "Monday’s column gets NPD’s value" if side == NPD else "NPD gets Monday’s value"
     return {
+        "effect": f"{taken}; the value that gives way stands in the record’s history and can be taken back.",
         "rule": str(RULE_OF_SIDE[side]),
         "label": str(RULE_OF_SIDE[side].label),
         "matched": matched % {"matched": intcomma(decisions.matched(side)), "count": intcomma(count)} if count else "",

@@ -50,6 +50,11 @@ class RecordSyncView:
         return self.state.reason_code is Part.FAILED
 
     @property
+    def agrees(self) -> bool:
+        """Whether both sides say the same, and nothing else is to be said."""
+        return self.state.status == RecordSyncStatus.SYNCED and not self.reason
+
+    @property
     def next_try(self) -> str:
         """When the next look comes, in words; empty when none is planned."""
         moment = self.state.next_try

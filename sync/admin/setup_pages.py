@@ -59,6 +59,13 @@ class EnvironmentSetting:
     name: str
     is_set: bool
     meaning: str
+    when_set: str = "Set"
+    when_unset: str = "Not set"
+
+    @property
+    def now(self) -> str:
+        """How it is, in words."""
+        return self.when_set if self.is_set else self.when_unset
 
 
 def environment_settings() -> list[EnvironmentSetting]:
@@ -66,8 +73,15 @@ def environment_settings() -> list[EnvironmentSetting]:
     public = not (urlsplit(settings.SITE_URL).hostname or "").startswith(("127.", "localhost"))
     return [
         EnvironmentSetting("MONDAY_API_KEY", is_configured(), "The token with which NPD Sync calls Monday."),
-        EnvironmentSetting("MONDAY_API_URL", not is_sandbox(), "Leave it out: then calls go to Monday itself."),
-        EnvironmentSetting("SITE_URL", public, "The address at which Monday reaches this site, with https."),
+        EnvironmentSetting(
+            "MONDAY_API_URL", not is_sandbox(), "Leave it out: then calls go to Monday itself.", "Monday", "Sandbox"
+        ),
+        EnvironmentSetting(
+            "SITE_URL",
+            public,
+            "The address at which Monday reaches this site, with https.",
+            when_unset="This machine only",
+        ),
         EnvironmentSetting(
             "MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "Long and random; for a personal token."
         ),
@@ -75,6 +89,21 @@ def environment_settings() -> list[EnvironmentSetting]:
             "MONDAY_SIGNING_SECRET", bool(settings.MONDAY_SIGNING_SECRET), "For an app's token: its signing secret."
         ),
     ]
+
+
+_TAKE_OVER_PAGE = (
+    "Take it over to go on. The page as you sent it replaces what stands there, also fields that you have not touched."
+)
+_TAKE_OVER_QUESTIONS = {
+    "plan": "Take it over to confirm the plan. Nothing is begun yet: you look at the plan as it is now first.",
+    "discard": "Take it over to discard it: what {owner} has chosen is deleted.",
+    "map": _TAKE_OVER_PAGE,
+    "boards": _TAKE_OVER_PAGE,
+}
+_TAKE_OVER_MORE = (
+    "Take it over to go on. What you have just chosen is kept, and replaces what stands there; all else stays."
+)
+_TAKE_OVER = "Take it over to go on with it. What was chosen stays until you change it."
 
 
 def step_url(step: str, *args: str) -> str:
@@ -503,7 +532,9 @@ class SetupWizardMixin:
         context = {
             "sent": sent,
             "back_url": step_url(POST_ONLY[step]) if step in POST_ONLY else request.path,
-            "asked": step,
+            "question": _TAKE_OVER_QUESTIONS.get(step, _TAKE_OVER_MORE if len(sent) > 1 else _TAKE_OVER).format(
+                owner=others[0].owner
+            ),
             "action": request.path,
             "draft_of_another": others[0],
             "shown": drafts.owners_token(others),

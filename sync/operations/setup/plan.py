@@ -255,6 +255,19 @@ class SetupProgress:
     out: int = 0
     total: int = 0
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether it came back to be mapped anew."""
+        return self.draft.state == SetupState.DRAFT
+
+    @property
+    def state_label(self) -> str:
+        """How far it is, for people."""
+        if self.is_stopped:
+            return "Stopped"
+        is_starting = self.busy and self.draft.state == SetupState.DONE
+        return "First changes on their way" if is_starting else str(SetupState(self.draft.state).label)
+
 
 def setup_progress(draft: SetupDraft) -> SetupProgress:
     """Return one type's progress by its records' own states: one query of records, one of the queue."""
