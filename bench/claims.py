@@ -71,7 +71,7 @@ _start: dict[int, Any] = {}
 
 def by_hand(board: str, rows: int) -> None:
     """Claim and end so many rows with SQL alone."""
-    from sync.models.boards import BoardLink
+    from sync.models.board_link import BoardLink
 
     link, token = BoardLink.objects.get(entity_type=board).pk, uuid.uuid4()
     db = _plain_connection()
@@ -97,7 +97,7 @@ def _plain_connection() -> psycopg.Connection[Any]:
 
 def ours(board: str, rows: int) -> None:
     """Claim and end so many rows as a worker does."""
-    from sync.models.boards import BoardLink
+    from sync.models.board_link import BoardLink
     from sync.outbox import lease
     from sync.outbox.claim import claim
     from sync.outbox.finish import complete
@@ -178,7 +178,7 @@ def tables(url: str) -> Iterator[tuple[Table, Table]]:
     """Two databases that are alike; neither has rows yet."""
     from django.db import connection
 
-    from sync.models.boards import BoardLease, BoardLink
+    from sync.models.board_link import BoardLease, BoardLink
 
     for board in BOARDS:
         BoardLease.objects.create(link=BoardLink.objects.create(entity_type=board, board_id=board, match_key="name"))

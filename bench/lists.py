@@ -112,7 +112,7 @@ def fill(records: int, conflicts: int, finished: int) -> None:
     """Write the rows, and let PostgreSQL know them."""
     from django.db import connection, transaction
 
-    from sync.models.boards import BoardLink, MondayAccount
+    from sync.models.board_link import BoardLink, MondayAccount
 
     MondayAccount.objects.get_or_create(id=1)
     for entity_type, board, key in (("contact", "9002", "email"), ("organization", "9001", "name")):

@@ -151,7 +151,7 @@ def compare_contacts() -> None:
 
 def boards() -> int:
     """How many boards there are."""
-    from sync.models.boards import BoardLink
+    from sync.models.board_link import BoardLink
 
     return BoardLink.objects.count()
 

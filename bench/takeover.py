@@ -155,7 +155,7 @@ def _shoot(worker: Child, whole: bool) -> None:
 def _taken(token: str, until: datetime) -> str:
     """Whether it is another's, and whether that was before the lease's end."""
     from sync.clock import sync_now
-    from sync.models.boards import BoardLease
+    from sync.models.board_link import BoardLease
 
     if BoardLease.objects.filter(token=token).exists():
         return ""

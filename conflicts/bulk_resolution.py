@@ -44,7 +44,7 @@ from conflicts.models import (
     BatchState,
     ConflictBatch,
     ConflictKind,
-    Outcome,
+    EntryOutcome,
     ResolutionType,
     SyncConflict,
 )
@@ -179,7 +179,7 @@ def prepare_batch(
                     batch.total += 1
                 name = names.get((conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that is gone")
                 seen = {key: [both["npd"], both["monday"]] for key, both in current_values(conflict).items()}
-                outcome = Outcome.LEFT_OUT if reason else Outcome.READY
+                outcome = EntryOutcome.LEFT_OUT if reason else EntryOutcome.READY
                 entries.append(
                     BatchEntry(
                         batch=batch, conflict=conflict, name=name[:LONGEST_NAME], seen=seen, outcome=outcome,
@@ -211,7 +211,7 @@ def recent_batches(limit: int = 3) -> list[ConflictBatch]:
 
 def sample_entries(batch: ConflictBatch, limit: int = 10) -> list[BatchEntry]:
     """Return the first rows that will be resolved, oldest first, each with its conflict."""
-    return list(batch.entries.filter(outcome=Outcome.READY).select_related("conflict").order_by("id")[:limit])
+    return list(batch.entries.filter(outcome=EntryOutcome.READY).select_related("conflict").order_by("id")[:limit])
 
 
 # What a person does with a batch. Each act leaves a line in the admin's log and notifies a worker.
@@ -246,12 +246,14 @@ def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         locked, left_count = ConflictBatch.objects.select_for_update().get(pk=batch.pk), 0
         if locked.state == BatchState.RUNNING:
             reason = f"{actor_label(by)} stopped the batch before this was stored, so it is open as before."
-            rest = locked.entries.filter(outcome=Outcome.READY)
-            left_count = rest.update(outcome=Outcome.LEFT_OUT, reason=reason)
+            rest = locked.entries.filter(outcome=EntryOutcome.READY)
+            left_count = rest.update(outcome=EntryOutcome.LEFT_OUT, reason=reason)
             locked.state = BatchState.DONE
             locked.save(update_fields=["state"])
         elif locked.state == BatchState.UNDOING:
-            left_count = locked.entries.filter(outcome=Outcome.UNDO_WANTED).update(outcome=Outcome.STORED, reason="")
+            left_count = locked.entries.filter(outcome=EntryOutcome.UNDO_WANTED).update(
+                outcome=EntryOutcome.STORED, reason=""
+            )
         if not left_count:
             raise InvalidResolution("Nothing of it waits any more, so there was nothing to stop.")
         _log_act(batch, by, f"Stopped: {humanize.count_with_noun(left_count, 'conflict')} left as they are")
@@ -265,7 +267,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
     """
     with transaction.atomic():
         locked = ConflictBatch.objects.select_for_update().get(pk=batch.pk)
-        stored = locked.entries.filter(outcome__in=(Outcome.STORED, Outcome.NOT_UNDONE))
+        stored = locked.entries.filter(outcome__in=(EntryOutcome.STORED, EntryOutcome.NOT_UNDONE))
         why_not = {
             BatchState.PREPARED: "It was never confirmed, so there is nothing to undo.",
             BatchState.RUNNING: "It is still being stored. Wait until that is done, then undo it.",
@@ -273,7 +275,7 @@ def request_undo(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
         }
         if locked.state in why_not or not stored.exists():
             raise InvalidResolution(why_not.get(BatchState(locked.state), "Nothing of it is left to undo."))
-        count = stored.update(outcome=Outcome.UNDO_WANTED, reason="")
+        count = stored.update(outcome=EntryOutcome.UNDO_WANTED, reason="")
         locked.state, locked.undo_by_id, locked.undo_asked_at = BatchState.UNDOING, by.pk, sync_now()
         locked.save(update_fields=["state", "undo_by", "undo_asked_at"])
         _log_act(batch, by, f"Undo of {humanize.count_with_noun(count, 'conflict')}")
@@ -296,7 +298,7 @@ def notify_batch_worker() -> None:
 MOVING_STATUSES = frozenset({WAITING, APPLYING, UNDOING})
 """States that change without a person."""
 
-UNDER_UNDO = (Outcome.UNDO_WANTED, Outcome.UNDO_REQUESTED)
+UNDER_UNDO = (EntryOutcome.UNDO_WANTED, EntryOutcome.UNDO_REQUESTED)
 
 _OPEN = Q(conflict__resolved_at=None)
 
@@ -304,12 +306,12 @@ _AWAITS_PASS = Q(conflict__choice__isnull=False) & ~Q(conflict__choice__fields={
 """The conflict has a resolution that the record's next pass applies, or undoes."""
 
 _STATUS = Case(
-    When(outcome=Outcome.READY, then=Value(WAITING)),
-    When(outcome=Outcome.HANDED_BACK, then=Value(HANDED_BACK)),
-    When(outcome=Outcome.LEFT_OUT, then=Value(LEFT_OUT)),
-    When(outcome=Outcome.NOT_UNDONE, then=Value(NOT_UNDONE)),
-    When(outcome=Outcome.UNDONE, then=Value(UNDONE)),
-    When(Q(outcome=Outcome.UNDO_REQUESTED) & _OPEN, then=Value(UNDONE)),
+    When(outcome=EntryOutcome.READY, then=Value(WAITING)),
+    When(outcome=EntryOutcome.HANDED_BACK, then=Value(HANDED_BACK)),
+    When(outcome=EntryOutcome.LEFT_OUT, then=Value(LEFT_OUT)),
+    When(outcome=EntryOutcome.NOT_UNDONE, then=Value(NOT_UNDONE)),
+    When(outcome=EntryOutcome.UNDONE, then=Value(UNDONE)),
+    When(Q(outcome=EntryOutcome.UNDO_REQUESTED) & _OPEN, then=Value(UNDONE)),
     When(outcome__in=UNDER_UNDO, then=Value(UNDOING)),
     When(_OPEN & _AWAITS_PASS, then=Value(APPLYING)),
     When(_OPEN, then=Value(HANDED_BACK)),
@@ -335,7 +337,7 @@ def entry_sentence(row: Any) -> str:
     """What became of one row, in words; no query where its conflict was read with it."""
     if row.stands == WAITING:
         return ""
-    is_told = row.outcome in (Outcome.HANDED_BACK, Outcome.LEFT_OUT, Outcome.NOT_UNDONE)
+    is_told = row.outcome in (EntryOutcome.HANDED_BACK, EntryOutcome.LEFT_OUT, EntryOutcome.NOT_UNDONE)
     return str(row.reason) if is_told else conflict_progress(row.conflict, with_delay=False).sentence
 
 
@@ -367,7 +369,7 @@ def work_batches(seconds: float = WORK_SECONDS) -> int:
             except _LockTaken:
                 return count
         is_running = batch.state == BatchState.RUNNING
-        if not batch.entries.filter(outcome__in=(Outcome.READY,) if is_running else UNDER_UNDO).exists():
+        if not batch.entries.filter(outcome__in=(EntryOutcome.READY,) if is_running else UNDER_UNDO).exists():
             after = BatchState.DONE if is_running else BatchState.UNDONE
             ConflictBatch.objects.filter(pk=batch.pk, state=batch.state).update(state=after)
     return count
@@ -377,12 +379,12 @@ def _workable_ids(batch: ConflictBatch) -> Iterator[int]:
     # To be stored, else those whose undo can go on; some at a time.
     rows = batch.entries.order_by("id")
     if batch.state == BatchState.RUNNING:
-        rows = rows.filter(outcome=Outcome.READY)
+        rows = rows.filter(outcome=EntryOutcome.READY)
     else:
         # Rows that wait for a pass are not asked again and again: there may be thousands.
         rows = rows.annotate(awaits_pass=Case(When(_AWAITS_PASS, then=True), default=False)).filter(
-            Q(outcome=Outcome.UNDO_WANTED) & (~_OPEN | Q(awaits_pass=False))
-            | Q(outcome=Outcome.UNDO_REQUESTED) & (_OPEN | Q(awaits_pass=False))
+            Q(outcome=EntryOutcome.UNDO_WANTED) & (~_OPEN | Q(awaits_pass=False))
+            | Q(outcome=EntryOutcome.UNDO_REQUESTED) & (_OPEN | Q(awaits_pass=False))
         )
     last = 0
     while chunk := list(rows.filter(pk__gt=last).values_list("pk", flat=True)[:ROWS_PER_CHUNK]):
@@ -406,7 +408,7 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
         raise  # a lock, the connection, the task's time: not this row's fault
     except Exception as error:  # one row's error must not stop those behind it
         log.exception("a conflict of a batch could not be worked", entry=pk, batch=str(batch.pk))
-        failed = Outcome.HANDED_BACK if work is _store else Outcome.NOT_UNDONE
+        failed = EntryOutcome.HANDED_BACK if work is _store else EntryOutcome.NOT_UNDONE
         reason = INTERNAL_FAILURE % {"error": type(error).__name__}
         BatchEntry.objects.filter(pk=pk).update(outcome=failed, reason=reason)
     return 1
@@ -414,7 +416,7 @@ def _work_entry(pk: int, batch: ConflictBatch) -> int:
 
 def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
     """Store the side for the values that were shown, or why it came back; return whether the row changed."""
-    if row.outcome != Outcome.READY:
+    if row.outcome != EntryOutcome.READY:
         return False
     # Whether the values still stand is checked where any choice is: here by `resolve`, then by the record's pass.
     seen = {key: {"npd": npd, "monday": monday} for key, (npd, monday) in row.seen.items()}
@@ -422,23 +424,23 @@ def _store(row: BatchEntry, batch: ConflictBatch) -> bool:
         if batch.by is None:
             raise InvalidResolution(NO_ACCOUNT)
         stored = resolve(row.conflict_id, by=batch.by, resolution_type=batch.resolution_type, seen=seen)
-        row.outcome, row.chosen_at = Outcome.STORED, stored.stored_choice.at
+        row.outcome, row.chosen_at = EntryOutcome.STORED, stored.stored_choice.at
     except ActionError as error:
-        row.outcome, row.reason = Outcome.HANDED_BACK, str(error)
+        row.outcome, row.reason = EntryOutcome.HANDED_BACK, str(error)
     return True
 
 
 def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
     """Request the undo, or store what became of it; return whether the row changed."""
     conflict = SyncConflict.objects.get(pk=row.conflict_id)
-    if row.outcome == Outcome.UNDO_REQUESTED and not conflict.is_being_undone:
+    if row.outcome == EntryOutcome.UNDO_REQUESTED and not conflict.is_being_undone:
         entries = conflict.merge_selections.values()
         is_done = conflict.is_open or any(has_joined_another(entry) for entry in entries)
         reasons = [str(entry.get("undo") or "") for entry in entries if not has_joined_another(entry)]
         row.reason = " ".join(filter(None, dict.fromkeys(reasons)))
-        row.outcome = Outcome.UNDONE if is_done else Outcome.NOT_UNDONE
+        row.outcome = EntryOutcome.UNDONE if is_done else EntryOutcome.NOT_UNDONE
         return True
-    if row.outcome != Outcome.UNDO_WANTED or conflict.is_being_applied:
+    if row.outcome != EntryOutcome.UNDO_WANTED or conflict.is_being_applied:
         return False  # what a pass may be writing at this moment is undone once it is written
     # Another resolution since has another time: the batch undoes only its own. A conflict that closed by itself has
     # none at all, and undo() says so.
@@ -451,7 +453,7 @@ def _undo(row: BatchEntry, batch: ConflictBatch) -> bool:
         if not chosen <= {row.chosen_at}:
             raise InvalidResolution(RESOLVED_OTHERWISE)
         undo(conflict.pk, by=batch.undo_by)
-        row.outcome, row.reason = Outcome.UNDO_REQUESTED, ""
+        row.outcome, row.reason = EntryOutcome.UNDO_REQUESTED, ""
     except ActionError as error:
-        row.outcome, row.reason = Outcome.NOT_UNDONE, str(error)
+        row.outcome, row.reason = EntryOutcome.NOT_UNDONE, str(error)
     return True

@@ -92,7 +92,7 @@ class BatchState(models.TextChoices):
     UNDONE = "undone", "Undone"
 
 
-class Outcome(models.TextChoices):
+class EntryOutcome(models.TextChoices):
     """What a batch did with one of its conflicts; what became of a stored resolution is read at the conflict."""
 
     READY = "ready", "Waits"
@@ -157,7 +157,7 @@ class BatchEntry(models.Model):
     conflict = models.ForeignKey("conflicts.SyncConflict", on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=200)
     seen: models.JSONField[Any, Any] = models.JSONField()
-    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    outcome = models.CharField(max_length=20, choices=EntryOutcome.choices)
     reason = models.TextField(blank=True, db_default="")
     chosen_at = models.CharField(max_length=40, blank=True, db_default="")
 

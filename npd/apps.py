@@ -15,9 +15,9 @@ class NpdConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from npd import synced
+        from npd import entity_specs
 
-        synced.register()
+        entity_specs.register()
         post_migrate.connect(show_new_models, dispatch_uid="npd.show_new_models")
 
 

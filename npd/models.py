@@ -8,7 +8,7 @@ import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from npd.importing.models import ImportFile, ImportJob, ImportRow
+from npd.imports.models import ImportFile, ImportJob, ImportRow
 from sync.kernel.triggers import BOOKKEEPING, dependency_triggers
 from sync.models import SyncedModel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from celery import shared_task
 
-from npd.importing.import_jobs import run_all
+from npd.imports.import_jobs import run_all
 
 
 @shared_task(name="npd.imports", ignore_result=True, soft_time_limit=3_600, time_limit=3_660)

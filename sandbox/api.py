@@ -18,7 +18,7 @@ from typing import Any
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
 from sandbox.api_limits import CONCURRENCY_WAIT, REJECTED_CALL, Limits, Plan
-from sandbox.asked import BadRequestError
+from sandbox.checks import BadRequestError
 from sandbox.clock import Clock
 from sandbox.faults import Fault, Faults
 from sandbox.graph import context as graph_context

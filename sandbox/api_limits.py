@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.asked import BadRequestError, whole
+from sandbox.checks import BadRequestError, whole
 from sandbox.clock import Clock
 from sandbox.model import API_USER, PEOPLE
 

@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.api import Api
 from sandbox.api_errors import FieldError
 from sandbox.api_limits import KEPT_DAYS, LIMIT_NAMES, plan_from
-from sandbox.asked import BadRequestError, amount, number, one_of, text, whole
+from sandbox.checks import BadRequestError, amount, number, one_of, text, whole
 from sandbox.columns import initial_settings, kind_of
 from sandbox.disk import Kept
 from sandbox.faults import fault_from

@@ -6,7 +6,7 @@ from collections.abc import Set
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
-from sandbox.asked import BadRequestError, amount, one_of, whole
+from sandbox.checks import BadRequestError, amount, one_of, whole
 
 PAGE_FIELDS = ("items_page", "next_items_page", "items_page_by_column_values")
 HTML = "<html><head><title>{0}</title></head><body><h1>{0}</h1></body></html>"

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from waitress.channel import ClientDisconnected
 
-from sandbox.asked import BadRequestError
+from sandbox.checks import BadRequestError
 
 LARGEST_BODY = 30_000_000
 LONGEST_NUMBER = 18  # digits

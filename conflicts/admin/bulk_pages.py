@@ -23,7 +23,7 @@ from conflicts.admin.case_screen import check_permission
 from conflicts.bulk_resolution import MOVING_STATUSES, effect_lines
 from conflicts.conflict_queries import BEING_APPLIED
 from conflicts.messages import APPLYING, LEFT_OUT, NOT_UNDONE, SETTLED, STATUS_LABELS, WAITING
-from conflicts.models import BatchState, ConflictBatch, Outcome, ResolutionType, SyncConflict
+from conflicts.models import BatchState, ConflictBatch, EntryOutcome, ResolutionType, SyncConflict
 from conflicts.resolution import SIDE_OF_TYPE
 from conflicts.validation import InvalidResolution
 from sync.admin.admin_base import see_other
@@ -155,7 +155,7 @@ def _progress_context(batch: ConflictBatch) -> dict[str, Any]:
     counted = bulk_resolution.status_counts(batch)
     can_stop = batch.state == BatchState.RUNNING and bool(counted.get(WAITING))
     if batch.state == BatchState.UNDOING:
-        can_stop = batch.entries.filter(outcome=Outcome.UNDO_WANTED).exists()
+        can_stop = batch.entries.filter(outcome=EntryOutcome.UNDO_WANTED).exists()
     undoable = (SETTLED, APPLYING, NOT_UNDONE)
     return {
         "batch": batch,

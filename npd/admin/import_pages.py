@@ -20,9 +20,9 @@ from django.utils.http import content_disposition_header
 from django.views.decorators.http import require_GET, require_POST
 from unfold.decorators import action
 
-from npd.importing.files import ImportFileError
-from npd.importing.files.reader import escape_formula
-from npd.importing.import_jobs import (
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import escape_formula
+from npd.imports.import_jobs import (
     LEASE_SECONDS,
     RETENTION_DAYS,
     clean_file_name,
@@ -34,10 +34,10 @@ from npd.importing.import_jobs import (
     start_undo,
     upload,
 )
-from npd.importing.import_lookup import labels_of
-from npd.importing.import_plan import ImportOptions
-from npd.importing.import_undo import undo_preview
-from npd.importing.messages import (
+from npd.imports.import_lookup import labels_of
+from npd.imports.import_plan import ImportOptions
+from npd.imports.import_undo import undo_preview
+from npd.imports.messages import (
     ENCODINGS,
     display_value,
     rejected_lines,
@@ -46,7 +46,7 @@ from npd.importing.messages import (
     rejection_text,
     row_reason,
 )
-from npd.importing.models import ImportJob, ImportState, Outcome, Result
+from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from sync.admin import admin_base
 from sync.admin.confirmed_action import Question, Report, run_action
 from sync.clock import sync_now
@@ -64,11 +64,11 @@ POLLED_STATES = (ImportState.READING, ImportState.RUNNING, ImportState.UNDOING)
 """The states in which the page polls its progress."""
 
 OUTCOME_ICONS = {
-    Outcome.NEW: ("add_circle", "ok"),
-    Outcome.CHANGED: ("edit", "wait"),
-    Outcome.UNCHANGED: ("check", "off"),
-    Outcome.INVALID: ("error", "bad"),
-    Outcome.AMBIGUOUS: ("help", "warn"),
+    RowOutcome.NEW: ("add_circle", "ok"),
+    RowOutcome.CHANGED: ("edit", "wait"),
+    RowOutcome.UNCHANGED: ("check", "off"),
+    RowOutcome.INVALID: ("error", "bad"),
+    RowOutcome.AMBIGUOUS: ("help", "warn"),
 }
 
 STATE_BADGES = {
@@ -106,12 +106,13 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
         "why": rejection_text(job.file_name, job.reason, job.facts) if job.state == ImportState.FAILED else "",
         "columns": job.columns,
         "tiles": [
-            (Outcome(kind).label, *OUTCOME_ICONS[Outcome(kind)], job.counts.get(kind, 0)) for kind in Outcome.values
+            (RowOutcome(kind).label, *OUTCOME_ICONS[RowOutcome(kind)], job.counts.get(kind, 0))
+            for kind in RowOutcome.values
         ],
-        "bad": [(row, Outcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
+        "bad": [(row, RowOutcome(row.outcome).label, row_reason(row)) for row in bad[:LISTED_ROWS]],
         "count_bad": count_bad,
         "bad_rest": f"The first {LISTED_ROWS} of {count_bad:,}; the CSV file holds all.",
-        "row_tables": [_row_table(job, outcome) for outcome in (Outcome.CHANGED, Outcome.NEW)],
+        "row_tables": [_row_table(job, outcome) for outcome in (RowOutcome.CHANGED, RowOutcome.NEW)],
         "to_write": rows_to_write(job),
         "organizations": sorted(job.organizations.values()),
         "done": results.get(done, 0),
@@ -125,9 +126,9 @@ def import_job_context(job: ImportJob, url: JobUrl) -> dict[str, Any]:
     }
 
 
-def _row_table(job: ImportJob, outcome: Outcome) -> dict[str, Any]:
+def _row_table(job: ImportJob, outcome: RowOutcome) -> dict[str, Any]:
     """The first rows of a kind: `fields` are label, old and new value; of a new record without old ones and name."""
-    labels, is_change, rows = labels_of(job.entity_type), outcome == Outcome.CHANGED, []
+    labels, is_change, rows = labels_of(job.entity_type), outcome == RowOutcome.CHANGED, []
     for row in job.rows.filter(outcome=outcome).order_by("number")[:LISTED_ROWS]:
         has_record = row.record_id and (is_change or row.result == Result.WRITTEN)
         rows.append(

@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox import api_errors
 from sandbox.api_errors import RequestError
-from sandbox.asked import BadRequestError, amount
+from sandbox.checks import BadRequestError, amount
 from sandbox.http import Request, Response, Route, json_response, route
 from sandbox.world import World
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sandbox.asked import BadRequestError
+from sandbox.checks import BadRequestError
 from sandbox.columns import kind_of
 from sandbox.columns.reference_kinds import allows_multiple, board_ids
 from sandbox.columns.text_kinds import countries

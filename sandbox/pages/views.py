@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sandbox.asked import BadRequestError
+from sandbox.checks import BadRequestError
 from sandbox.http import Request, Response, Route, html_response, json_response, parse_int, route
 from sandbox.model import PEOPLE, Item
 from sandbox.pages.live import Live

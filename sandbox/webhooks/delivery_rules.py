@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.asked import BadRequestError, amount, one_of, whole
+from sandbox.checks import BadRequestError, amount, one_of, whole
 from sandbox.webhooks.subscriptions import NAMES
 
 KINDS = ("drop", "double", "delay", "reorder", "hold")

@@ -49,7 +49,7 @@ from sync.operations.decision_undo import (
 from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, causes_text
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
-from sync.records.record_settings import REASON_KEY
+from sync.records.record_requests import REASON_KEY
 from sync.registry import record_url
 
 

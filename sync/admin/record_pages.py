@@ -54,12 +54,19 @@ from sync.kernel.action_errors import ActionError, Conflict
 from sync.ledger import SyncStateService
 from sync.models import SyncedModel
 from sync.operations.preview.explanation import LiveReading, read_live
-from sync.operations.push import last_manual_push, push_record
 from sync.outbox import notify
 from sync.records import tombstones
 from sync.records.authors import log_action, log_action_many
 from sync.records.item_links import relink, request_unlink_many, unlinked_item
-from sync.records.record_settings import clean_reason, pause_record, record_pause, resume_record, set_direction
+from sync.records.record_requests import (
+    clean_reason,
+    last_manual_push,
+    pause_record,
+    push_record,
+    record_pause,
+    resume_record,
+    set_direction,
+)
 
 _UNLINK_EFFECTS = (
     (

@@ -42,10 +42,10 @@ from sync.api.request_rules import (
 from sync.kernel.triggers import BOOKKEEPING
 from sync.ledger import RecordView, SyncStateService
 from sync.models import Decision, SyncedModel
-from sync.operations.push import push_record
 from sync.records.authors import log_action
 from sync.records.item_links import relink, request_unlink
 from sync.records.record_health import Part, RecordState
+from sync.records.record_requests import push_record
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
 

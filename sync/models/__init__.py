@@ -1,8 +1,8 @@
 """The engine's tables."""
 
-from sync.models.boards import BoardLease, BoardLink, FieldMapping, MondayAccount
+from sync.models.api_usage import ApiBudget, ApiReservation, ApiUsage, LatencyHour, MetricCount
+from sync.models.board_link import BoardLease, BoardLink, FieldMapping, MondayAccount
 from sync.models.jobs import Backfill, BackfillState, SetupDraft, SetupState
-from sync.models.limits import ApiBudget, ApiReservation, ApiUsage, LatencyHour, MetricCount
 from sync.models.outbox_row import QueuePause, SyncQueue
 from sync.models.state import (
     AwaitedRelation,

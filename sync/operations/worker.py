@@ -33,7 +33,7 @@ from sync.outbox.claim import Claim, claim, has_due_rows
 from sync.outbox.lease import Lease, LeaseLost
 from sync.reconcile import reconcile
 from sync.reconcile.batch import PassResult
-from sync.reconcile.unconfirmed import settle_unconfirmed_creates
+from sync.reconcile.unconfirmed_writes import settle_unconfirmed_creates
 from sync.records import availability
 from sync.records.availability import BoardAvailability
 from sync.registry import EntitySpec, link_of

@@ -29,7 +29,7 @@ from sync.reconcile.restraints import defer_paused, request_approvals, throttle_
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import (
     apply_unlinks,
-    check_columns,
+    check_read_columns,
     end_unmatchable,
     is_missing_column_error,
     load,
@@ -38,7 +38,7 @@ from sync.reconcile.sides import (
     reread_stale,
     skip_unchanged,
 )
-from sync.reconcile.unconfirmed import find_create_bases, find_late_writes
+from sync.reconcile.unconfirmed_writes import find_create_bases, find_late_writes
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +95,7 @@ def read_and_plan(batch: Batch) -> bool:
     end_unmatchable(batch)
     try:
         found = read(batch)
-        check_columns(batch, found)
+        check_read_columns(batch, found)
         identify(batch, found)
         apply_unlinks(batch)
         reread_stale(batch)

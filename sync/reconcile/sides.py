@@ -586,7 +586,7 @@ def _column_problems(batch: Batch) -> set[str]:
     return found | ({"npd_id"} if batch.link.npd_id_problem else set())
 
 
-def check_columns(batch: Batch, found: BatchItems) -> None:
+def check_read_columns(batch: Batch, found: BatchItems) -> None:
     """Compare the columns that an answer shows with those that it should show; flag and heal mappings.
 
     A column that no item shows is looked up on the board, by one call the first time. Where the board has it all

@@ -94,7 +94,7 @@ def last_edit(history: Sequence[Any], attnames: Iterable[str], users: Mapping[An
         if set(names) & set(metadata.get(RESTORED_KEY, {}).get(str(event.pgh_obj_id), ())):
             restored_values = values
             continue
-        return Edit(actor_name(metadata, users), way_of(metadata), event.pgh_created_at)
+        return Edit(actor_name(metadata, users), edit_way(metadata), event.pgh_created_at)
     return None
 
 
@@ -110,7 +110,7 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     return str(context.get("cause") or "a script")
 
 
-def way_of(context: Mapping[str, Any]) -> str:
+def edit_way(context: Mapping[str, Any]) -> str:
     """Return the way in which a change was made, as a phrase; empty where unknown."""
     cause = str(context.get("cause") or "")
     if cause:

@@ -17,9 +17,9 @@ from django_celery_beat.models import PeriodicTask
 from knox.models import AuthToken
 
 from conflicts.models import SyncConflict
-from npd.importing.import_jobs import confirm_import, read_import_now, run_all, upload
-from npd.importing.import_plan import ImportOptions
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, read_import_now, run_all, upload
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportJob
 from sync.clock import sync_now
 from sync.kernel import periodic_jobs
 from sync.models import (

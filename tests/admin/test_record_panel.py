@@ -16,7 +16,7 @@ from django.urls import reverse
 from npd.models import Contact
 from sync.clock import sync_now
 from sync.models import FieldLoop, FieldMapping, GuardedAct, SyncMetadata, SyncQueue
-from sync.records import record_settings
+from sync.records import record_requests
 from tests.admin import states
 from tests.admin.test_records import change_page, post_action, words_of
 
@@ -104,13 +104,13 @@ def test_a_record_that_is_deleted_while_an_act_begins_is_said_to_be_gone(
 ) -> None:
     record = world["synced"]
     before = LogEntry.objects.count()
-    locked = record_settings._lock_record
+    locked = record_requests._lock_record
 
     def gone_first(found: Any) -> Any:
         Contact.objects.filter(pk=record.pk).delete()
         return locked(found)
 
-    monkeypatch.setattr(record_settings, "_lock_record", gone_first)
+    monkeypatch.setattr(record_requests, "_lock_record", gone_first)
     form = {"direction": "npd_to_monday", "shown": "bidirectional", "confirmed": "yes"}
     assert browser_of_person.post(act_url(record, act), form).status_code == 404
     assert LogEntry.objects.count() == before

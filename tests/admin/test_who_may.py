@@ -23,9 +23,9 @@ from django.test import Client
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from npd.importing.import_jobs import confirm_import, read_import_now, run_all
-from npd.importing.import_plan import ImportOptions
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, read_import_now, run_all
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportJob
 from npd.models import Contact
 from sync.kernel import periodic_jobs
 from sync.models import BoardLink, Decision, FieldLoop, FieldMapping, GuardedAct, RefusedItem, SyncQueue, Tombstone

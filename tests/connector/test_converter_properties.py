@@ -7,7 +7,7 @@ import phonenumbers
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from npd.synced import ADDRESS_FIELDS
+from npd.entity_specs import ADDRESS_FIELDS
 from sync.connectors.base.board_items import Reading
 from sync.connectors.base.conversion import AmbiguousSplit, Converter, UnknownValue
 from sync.connectors.monday.columns import make_converter

@@ -29,8 +29,8 @@ from conflicts.models import SyncConflict
 from npd.models import Contact
 from sync.clock import CREATE_SYNC_NOW, SyncNow
 from sync.models import BoardLink, SyncQueue
-from sync.operations.push import push_record
 from sync.operations.worker import drain
+from sync.records.record_requests import push_record
 from tests.demo.conftest import Played
 from tests.metrics.test_log_lines import Lines, lines
 from tests.support.servers import ROOT

@@ -113,7 +113,7 @@ def test_what_a_sweep_found_says_so(world: World) -> None:
 
 def test_a_click_names_who_clicked(world: World) -> None:
     contact = world.linked(role_title="Boss")
-    from sync.operations.push import push_record
+    from sync.records.record_requests import push_record
 
     contact.role_title = "Chair"
     contact.save()
@@ -123,7 +123,7 @@ def test_a_click_names_who_clicked(world: World) -> None:
 
 
 def test_a_record_made_from_an_item_names_its_row_and_its_webhooks(world: World) -> None:
-    from sync.models.boards import BoardLink
+    from sync.models.board_link import BoardLink
 
     BoardLink.objects.filter(entity_type="contact").update(creates_records=True)
     values = {"email": "new@example.com"}

@@ -11,9 +11,9 @@ from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from npd.importing.import_jobs import confirm_import, read_import_now, run_all
-from npd.importing.import_plan import ImportOptions
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, read_import_now, run_all
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportJob
 from sync.outbox import notify
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from npd.importing.files import FileTable, ImportFileError, ReaderDied, ReadLimits, read_table
+from npd.imports.files import FileTable, ImportFileError, ReaderDied, ReadLimits, read_table
 from tests.importing.attacks import ATTACKS, HEAD, MAIN, workbook
 
 PLENTY = ReadLimits(seconds=600, memory_mb=512)
@@ -99,7 +99,7 @@ def test_the_reader_is_given_no_secret_and_no_django(tmp_path: Path, monkeypatch
         table(b"Name\nAnn\n")
     assert "SECRET" not in (tmp_path / "env").read_text()
     monkeypatch.undo()
-    loaded = "import sys, npd.importing.files.child, npd.importing.files.xlsx_files; sys.exit('django' in sys.modules)"
+    loaded = "import sys, npd.imports.files.child, npd.imports.files.xlsx_files; sys.exit('django' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", loaded], check=False).returncode == 0
 
 

@@ -9,8 +9,8 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from npd.importing.import_jobs import confirm_import, discard_import
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, discard_import
+from npd.imports.models import ImportJob
 from npd.management.commands.npd_import import Command
 from npd.models import Contact, Organization
 from tests.importing.attacks import styles

@@ -11,12 +11,12 @@ import openpyxl
 import pytest
 from django.contrib.auth.models import User
 
-from npd.importing.files import ImportFileError
-from npd.importing.files.reader import escape_formula, unescape_formula
-from npd.importing.import_jobs import read_import_now
-from npd.importing.import_plan import ImportOptions
-from npd.importing.messages import rejection_of_error
-from npd.importing.models import ImportJob
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import escape_formula, unescape_formula
+from npd.imports.import_jobs import read_import_now
+from npd.imports.import_plan import ImportOptions
+from npd.imports.messages import rejection_of_error
+from npd.imports.models import ImportJob
 from npd.models import Contact
 from tests.importing.conftest import offered, outcomes, said
 

@@ -12,8 +12,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from structlog.testing import capture_logs
 
-from npd.importing.import_jobs import confirm_import, discard_import, run_all, start_undo
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, discard_import, run_all, start_undo
+from npd.imports.models import ImportJob
 from npd.models import Contact, Organization
 from sync.choices import Priority
 from sync.models import Decision, SyncQueue
@@ -245,7 +245,7 @@ def test_an_organization_that_somebody_uses_outlives_the_undo(person: User) -> N
 def test_a_confirmed_import_that_was_cut_off_goes_on_where_it_ended(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from npd.importing import import_jobs, import_writer
+    from npd.imports import import_jobs, import_writer
 
     monkeypatch.setattr(import_writer, "WRITE_BATCH", 2)
     job = offered(person, "Name,Email\n" + "".join(f"P{n},p{n}@x.org\n" for n in range(5)))
@@ -284,7 +284,7 @@ def test_previews_are_forgotten_after_their_days(person: User) -> None:
 
 
 def test_an_import_that_fails_holds_up_no_other(person: User, monkeypatch: pytest.MonkeyPatch) -> None:
-    from npd.importing import import_jobs
+    from npd.imports import import_jobs
 
     first, second = (offered(person, f"Name,Email\nBob,{name}@x.org\n") for name in ("a", "b"))
     assert confirm_import(first, by=person)
@@ -358,7 +358,7 @@ def test_a_row_with_an_npd_id_is_about_that_record_whatever_its_e_mail_says(pers
 def test_two_of_one_name_in_a_file_are_both_made_wherever_its_batches_end(
     person: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from npd.importing import import_writer
+    from npd.imports import import_writer
 
     monkeypatch.setattr(import_writer, "WRITE_BATCH", 1)
     job = imported(person, "Name,Email\nBob,bob@x.org\nBob,\n")
@@ -367,7 +367,7 @@ def test_two_of_one_name_in_a_file_are_both_made_wherever_its_batches_end(
 
 
 def test_a_second_worker_leaves_an_import_to_the_first(person: User) -> None:
-    from npd.importing import import_jobs
+    from npd.imports import import_jobs
 
     job = offered(person, "Name,Email\nBob,bob@x.org\n")
     confirm_import(job, by=person)

@@ -14,9 +14,9 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.urls import reverse
 
-from npd.importing.import_jobs import confirm_import, run_all, upload
-from npd.importing.import_plan import ImportOptions
-from npd.importing.models import ImportJob
+from npd.imports.import_jobs import confirm_import, run_all, upload
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportJob
 from npd.models import Contact
 from tests.importing.conftest import imported, offered
 from tests.support.pages import faults_of

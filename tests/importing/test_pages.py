@@ -15,8 +15,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from npd.importing.import_jobs import run_all
-from npd.importing.models import ImportFile, ImportJob
+from npd.imports.import_jobs import run_all
+from npd.imports.models import ImportFile, ImportJob
 from npd.models import Contact
 from sync.clock import sync_now
 from tests.admin.test_records import words_of

@@ -13,9 +13,9 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import connection
 
-from npd.importing.import_jobs import ATTEMPTS, discard_import, run_all, upload
-from npd.importing.import_plan import ImportOptions
-from npd.importing.models import ImportFile, ImportJob, ImportRow
+from npd.imports.import_jobs import ATTEMPTS, discard_import, run_all, upload
+from npd.imports.import_plan import ImportOptions
+from npd.imports.models import ImportFile, ImportJob, ImportRow
 from npd.tasks import carry_on_imports
 from sync.clock import sync_now
 from sync.kernel import process

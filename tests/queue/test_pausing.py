@@ -18,11 +18,11 @@ from sync.operations.detect.comparison import compare_board, compare_due_boards
 from sync.operations.detect.sweep import sweep_due_boards
 from sync.operations.detect.verification import verify_if_due
 from sync.operations.preview.explanation import explain, find_record
-from sync.operations.push import push_record
 from sync.outbox import lease, pauses
 from sync.queue import Conflict, SyncQueueService
-from sync.reconcile import mutations, unconfirmed
+from sync.reconcile import mutations, unconfirmed_writes
 from sync.records import availability
+from sync.records.record_requests import push_record
 from tests.support.waiting import somebody_waits, wait_for
 from tests.support.world import World
 
@@ -310,14 +310,14 @@ def _create_whose_answer_is_lost(world: World) -> Contact:
 
 def test_a_pause_before_a_create_is_sent_again_keeps_it_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = _create_whose_answer_is_lost(world)
-    before, asked = world.calls("mutation"), unconfirmed._may_resend
+    before, asked = world.calls("mutation"), unconfirmed_writes._may_resend
 
     def late(*args: Any) -> bool:
         SyncQueueService().pause("mary", **UP)
         return asked(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(unconfirmed, "_may_resend", late)
+        patch.setattr(unconfirmed_writes, "_may_resend", late)
         world.work()
     assert QueuePause.objects.exists()
     assert world.calls("mutation") == before
@@ -343,7 +343,7 @@ def settle_if_any(world: World) -> None:
     link = BoardLink.objects.get(entity_type="contact")
     held = lease.acquire(link)
     assert held is not None
-    unconfirmed.settle_unconfirmed_creates(held)
+    unconfirmed_writes.settle_unconfirmed_creates(held)
     held.release()
 
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from config.beat import Entry
 from conflicts import bulk_resolution
-from npd.importing import import_jobs
+from npd.imports import import_jobs
 from npd.models import Contact
 from sync.kernel import periodic_jobs
 from sync.outbox import notify

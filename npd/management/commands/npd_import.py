@@ -10,20 +10,13 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from npd.importing.files import ImportFileError
-from npd.importing.files.reader import escape_formula
-from npd.importing.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
-from npd.importing.import_lookup import MODELS, labels_of
-from npd.importing.import_plan import ImportOptions
-from npd.importing.messages import (
-    ENCODINGS,
-    display_value,
-    rejected_lines,
-    rejected_rows,
-    rejection_of_error,
-    row_reason,
-)
-from npd.importing.models import ImportJob, ImportState, Outcome, Result
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import escape_formula
+from npd.imports.import_jobs import confirm_import, discard_import, read_import_now, rows_to_write, run_import
+from npd.imports.import_lookup import MODELS, labels_of
+from npd.imports.import_plan import ImportOptions
+from npd.imports.messages import ENCODINGS, display_value, rejected_lines, rejected_rows, rejection_of_error, row_reason
+from npd.imports.models import ImportJob, ImportState, Result, RowOutcome
 from sync.records.authors import actor_label
 
 SAMPLES = 10
@@ -102,17 +95,17 @@ class Command(BaseCommand):
         self.stdout.write(f"{job.file_name}: {job.how}")
         for title, label in job.columns:
             self.stdout.write(f"  “{title}” is {label or 'passed over'}")
-        self.stdout.write("  ".join(f"{Outcome(kind).label}: {job.counts[kind]}" for kind in Outcome.values))
+        self.stdout.write("  ".join(f"{RowOutcome(kind).label}: {job.counts[kind]}" for kind in RowOutcome.values))
         if job.organizations:
             self.stdout.write(f"Organizations to be made: {', '.join(sorted(job.organizations.values()))}")
         if job.options["clear_empty"]:
             self.stdout.write("Empty cells empty the fields.")
-        for row in job.rows.filter(outcome__in=(Outcome.CHANGED, Outcome.NEW)).order_by("number")[:SAMPLES]:
+        for row in job.rows.filter(outcome__in=(RowOutcome.CHANGED, RowOutcome.NEW)).order_by("number")[:SAMPLES]:
             changes = "; ".join(
                 f"{labels[name]} “{display_value(row.before.get(name))}” → “{display_value(raw)}”"
                 for name, raw in row.after.items()
             )
-            self.stdout.write(f"  row {row.number} {row.name} ({Outcome(row.outcome).label.lower()}): {changes}")
+            self.stdout.write(f"  row {row.number} {row.name} ({RowOutcome(row.outcome).label.lower()}): {changes}")
         if (more := rows_to_write(job) - SAMPLES) > 0:
             self.stdout.write(f"  … and {more:,} more")
         for row in rejected_rows(job).order_by("number"):

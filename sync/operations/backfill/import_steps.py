@@ -51,7 +51,7 @@ from sync.reconcile.field_values import BoardContext
 from sync.reconcile.mutations import INTENT_SECONDS
 from sync.reconcile.settlement import settle
 from sync.reconcile.sides import as_uuid, load, load_related, npd_id_of
-from sync.reconcile.unconfirmed import link_created
+from sync.reconcile.unconfirmed_writes import link_created
 from sync.registry import link_of
 
 RECORDS_PER_SETTLE = 100

@@ -35,12 +35,12 @@ create_retried_blindly = bug(
 )
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed:_find_created")
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:_find_created")
 def _finds_nothing(right: Wrong, board: Any, lost: Sequence[Intent]) -> dict[str, Any]:
     return {}
 
 
-@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed:_may_resend")
+@instead_of(create_retried_blindly, "sync.reconcile.unconfirmed_writes:_may_resend")
 def _never_again_by_its_key(right: Wrong, *args: Any) -> bool:
     return False
 

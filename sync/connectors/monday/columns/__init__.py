@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 
 from sync.connectors.base.conversion import Converter, ConverterOptions
-from sync.connectors.monday.columns.dates import DateConverter
 from sync.connectors.monday.columns.labels import DropdownConverter, StatusConverter, TagsConverter
-from sync.connectors.monday.columns.numbers import CheckboxConverter, NumbersConverter
-from sync.connectors.monday.columns.people import PeopleConverter
+from sync.connectors.monday.columns.numbers import CheckboxConverter, DateConverter, NumbersConverter
 from sync.connectors.monday.columns.places import AddressConverter, CountryConverter, LocationConverter
 from sync.connectors.monday.columns.raw_values import MondayColumn
-from sync.connectors.monday.columns.relation import RelationConverter, RelationNameConverter
+from sync.connectors.monday.columns.references import PeopleConverter, RelationConverter, RelationNameConverter
 from sync.connectors.monday.columns.text import (
     EmailConverter,
     LinkConverter,

@@ -25,7 +25,7 @@ class ImportState(models.TextChoices):
     UNDONE = "undone", "Undone"
 
 
-class Outcome(models.TextChoices):
+class RowOutcome(models.TextChoices):
     """What a row of the file comes to, as decided when it was read."""
 
     NEW = "new", "New"
@@ -112,7 +112,7 @@ class ImportRow(models.Model):
     id = models.BigAutoField(primary_key=True)
     job = models.ForeignKey(ImportJob, on_delete=models.CASCADE, related_name="rows")
     number = models.IntegerField()
-    outcome = models.CharField(max_length=20, choices=Outcome.choices)
+    outcome = models.CharField(max_length=20, choices=RowOutcome.choices)
     record_id = models.UUIDField(null=True, blank=True)
     name = models.CharField(max_length=255, blank=True, db_default="")
     cells: models.JSONField[Any, Any] = models.JSONField(default=list, blank=True)

@@ -18,7 +18,7 @@ from xml.parsers import expat
 
 from python_calamine import CalamineWorkbook, SheetTypeEnum, SheetVisibleEnum, load_workbook
 
-from npd.importing.files.reader import FORMULA, MAX_CELLS, MAX_COLUMNS, MAX_LINES, FileRow, ImportFileError
+from npd.imports.files.reader import FORMULA, MAX_CELLS, MAX_COLUMNS, MAX_LINES, FileRow, ImportFileError
 
 MB = 1_000_000
 MAX_UNPACKED = 150 * MB

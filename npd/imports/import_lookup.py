@@ -13,8 +13,8 @@ from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
 
-from npd.importing.files import ImportFileError
-from npd.importing.files.reader import plain_title
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import plain_title
 from npd.models import Contact, Organization
 from sync import connectors, registry
 from sync.connectors.base.conversion import ConverterOptions

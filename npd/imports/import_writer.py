@@ -17,9 +17,9 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.db import DatabaseError, OperationalError, transaction
 
-from npd.importing.import_lookup import FIELDS, MODELS, NPD_ID, RecordMatcher, labels_of
-from npd.importing.messages import display_value
-from npd.importing.models import ImportJob, ImportRow, Outcome, Result
+from npd.imports.import_lookup import FIELDS, MODELS, NPD_ID, RecordMatcher, labels_of
+from npd.imports.messages import display_value
+from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
 from npd.models import Organization
 from sync import registry
 from sync.choices import Priority, QueueStatus
@@ -149,7 +149,7 @@ WRITE_BATCH = 500
 def write_batch(job: ImportJob) -> int:
     """Write the next rows in the caller's transaction; return how many were decided, 0 when none is left."""
     create_organizations(job)
-    waiting = job.rows.filter(outcome__in=(Outcome.NEW, Outcome.CHANGED), result=Result.WAITING)
+    waiting = job.rows.filter(outcome__in=(RowOutcome.NEW, RowOutcome.CHANGED), result=Result.WAITING)
     rows = list(waiting.order_by("number")[:WRITE_BATCH])
     # A reference to an organization that was to be created gets the id that it has now.
     made: Mapping[str, str] = job.options.get("made", {})
@@ -199,7 +199,7 @@ class _WriteBatch:
         # Organizations before contacts, as saves and passes lock them: another order could deadlock.
         if self.entity_type != "organization":
             self.existing_targets = self._existing_targets()
-        ids = [row.record_id for row in self.rows if row.outcome == Outcome.CHANGED]
+        ids = [row.record_id for row in self.rows if row.outcome == RowOutcome.CHANGED]
         locked = self.model._default_manager.select_for_update(no_key=True, of=("self",)).filter(pk__in=ids)
         records = {one.pk: one for one in locked.order_by("pk")}
         if self.entity_type == "organization":
@@ -230,11 +230,11 @@ class _WriteBatch:
         return {number: {one.pk for one in known.exact_matches(text)} for number, text in keys.items()}
 
     def _changed_rows(self) -> Iterable[ImportRow]:
-        return (row for row in self.rows if row.outcome == Outcome.CHANGED)
+        return (row for row in self.rows if row.outcome == RowOutcome.CHANGED)
 
     def _new_rows(self) -> Iterable[ImportRow]:
         """Return the rows whose record nobody has created meanwhile."""
-        rows = [row for row in self.rows if row.outcome == Outcome.NEW]
+        rows = [row for row in self.rows if row.outcome == RowOutcome.NEW]
         field = registry.entity(self.entity_type).match_key
         for name in dict.fromkeys((field, "name")):
             with_value = [row for row in rows if row.after.get(name) and (name == field or not row.after.get(field))]
@@ -242,7 +242,7 @@ class _WriteBatch:
             matches = {row.number: {one.pk for one in known.near_matches(str(row.after[name]))} for row in with_value}
             # Records that earlier rows of this file created: the preview took them for different people.
             found = {pk for pks in matches.values() for pk in pks}
-            earlier = self.job.rows.filter(outcome=Outcome.NEW, result=Result.WRITTEN, record_id__in=list(found))
+            earlier = self.job.rows.filter(outcome=RowOutcome.NEW, result=Result.WRITTEN, record_id__in=list(found))
             created_here = set(earlier.values_list("record_id", flat=True)) if found else set()
             for row in with_value:
                 if matches[row.number] - created_here:

@@ -14,8 +14,8 @@ from django.db import transaction
 from django.db.models import Count
 from pghistory.core import event_models
 
-from npd.importing.import_lookup import MODELS, labels_of
-from npd.importing.models import ImportJob, ImportRow, Outcome, Result
+from npd.imports.import_lookup import MODELS, labels_of
+from npd.imports.models import ImportJob, ImportRow, Result, RowOutcome
 from sync.kernel.db import update_many
 from sync.models import Decision, SyncedModel
 from sync.operations.decision_undo import decisions_of_batch, plan_decision_undo, undo_decisions
@@ -43,10 +43,10 @@ class UndoPreview:
 def undo_preview(job: ImportJob) -> UndoPreview:
     """Return what undoing the import would do now."""
     decisions = _decisions_of(job)
-    forgotten = _pruned_fields(_written_rows(job, Outcome.CHANGED), decisions)
+    forgotten = _pruned_fields(_written_rows(job, RowOutcome.CHANGED), decisions)
     steps = plan_decision_undo(decisions)
     undoable_steps = sum(1 for step in steps if not step.stale)
-    created = [row.record_id for row in _written_rows(job, Outcome.NEW) if row.record_id]
+    created = [row.record_id for row in _written_rows(job, RowOutcome.NEW) if row.record_id]
     deletable = len(untouched_records(job.entity_type, created))
     others = [UUID(key) for key in job.options.get("organizations_made", [])]
     deleted_with = set(created) if job.entity_type == "contact" else set()
@@ -62,11 +62,13 @@ def undo_preview(job: ImportJob) -> UndoPreview:
 
 def undo_batch(job: ImportJob) -> int:
     """Undo the next rows in the caller's transaction; return how many were decided, 0 when none is left."""
-    rows = list(_written_rows(job, Outcome.CHANGED)[:UNDO_BATCH]) or list(_written_rows(job, Outcome.NEW)[:UNDO_BATCH])
+    rows = list(_written_rows(job, RowOutcome.CHANGED)[:UNDO_BATCH]) or list(
+        _written_rows(job, RowOutcome.NEW)[:UNDO_BATCH]
+    )
     if not rows:
         _delete_untouched(job, "organization", [UUID(key) for key in job.options.get("organizations_made", [])])
         return 0
-    if rows[0].outcome == Outcome.CHANGED:
+    if rows[0].outcome == RowOutcome.CHANGED:
         _restore_values(job, rows)
     else:
         deleted = _delete_untouched(job, job.entity_type, [row.record_id for row in rows if row.record_id])
@@ -107,7 +109,7 @@ def _decisions_of(job: ImportJob, ids: Iterable[UUID] | None = None) -> list[Dec
     return list(decisions if ids is None else decisions.filter(entity_id__in=list(ids)))
 
 
-def _written_rows(job: ImportJob, outcome: Outcome) -> Any:
+def _written_rows(job: ImportJob, outcome: RowOutcome) -> Any:
     return job.rows.filter(outcome=outcome, result=Result.WRITTEN).order_by("number")
 
 

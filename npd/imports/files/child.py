@@ -1,6 +1,6 @@
 """The process that reads one file, CSV itself and XLSX by xlsx_files.
 
-It is `python -m npd.importing.files.child MEMORY_MB SECONDS`.
+It is `python -m npd.imports.files.child MEMORY_MB SECONDS`.
 
 Its input is a line of JSON (`encoding`, `titles`) and the file; its answer is lines of JSON: how the file is
 read, its rows, the titles first, and an end; or why it is refused. No pickle: the process that answers has
@@ -20,7 +20,7 @@ import sys
 from collections.abc import Collection, Iterator
 from typing import Any, TextIO
 
-from npd.importing.files.reader import MAX_CELL, FileRow, ImportFileError, plain_title, unescape_formula, within_limits
+from npd.imports.files.reader import MAX_CELL, FileRow, ImportFileError, plain_title, unescape_formula, within_limits
 
 SEPARATORS = (",", ";", "\t", "|")
 
@@ -106,7 +106,7 @@ def main() -> None:
     try:
         content = sys.stdin.buffer.read()
         if content.startswith(XLSX):
-            from npd.importing.files.xlsx_files import read_xlsx
+            from npd.imports.files.xlsx_files import read_xlsx
 
             reading, rows = read_xlsx(content)
         else:

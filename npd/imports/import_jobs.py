@@ -17,15 +17,15 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.db.models import Q
 
-from npd.importing import files
-from npd.importing.files import FileTable, ImportFileError, ReaderDied
-from npd.importing.files.reader import MAX_BYTES
-from npd.importing.import_lookup import MODELS, known_titles, recognize_columns
-from npd.importing.import_plan import ImportOptions, ImportPlan
-from npd.importing.import_undo import undo_batch
-from npd.importing.import_writer import write_batch
-from npd.importing.messages import reading_summary
-from npd.importing.models import ImportFile, ImportJob, ImportRow, ImportState, Outcome, Result
+from npd.imports import files
+from npd.imports.files import FileTable, ImportFileError, ReaderDied
+from npd.imports.files.reader import MAX_BYTES
+from npd.imports.import_lookup import MODELS, known_titles, recognize_columns
+from npd.imports.import_plan import ImportOptions, ImportPlan
+from npd.imports.import_undo import undo_batch
+from npd.imports.import_writer import write_batch
+from npd.imports.messages import reading_summary
+from npd.imports.models import ImportFile, ImportJob, ImportRow, ImportState, Result, RowOutcome
 from sync.clock import SyncNow, sync_now
 from sync.kernel import process
 from sync.outbox.notify import send_task
@@ -39,7 +39,7 @@ RETENTION_DAYS = 30
 
 def rows_to_write(job: ImportJob) -> int:
     """Return how many rows an import writes when it is confirmed."""
-    return int(job.counts.get(Outcome.NEW, 0)) + int(job.counts.get(Outcome.CHANGED, 0))
+    return int(job.counts.get(RowOutcome.NEW, 0)) + int(job.counts.get(RowOutcome.CHANGED, 0))
 
 
 def confirm_import(job: ImportJob, *, by: User) -> bool:
@@ -105,7 +105,7 @@ def may_import(user: Any, entity_type: str) -> bool:
 def may_undo(user: Any, job: ImportJob) -> bool:
     """Whether a user may undo an import: where it created records, whoever may delete them, too."""
     opts = MODELS[job.entity_type]._meta
-    deletes = bool(job.counts.get(Outcome.NEW))
+    deletes = bool(job.counts.get(RowOutcome.NEW))
     makes_others = bool(job.options.get("organizations_made"))
     return (
         may_import(user, job.entity_type)

@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from npd.importing.files import ImportFileError
-from npd.importing.files.reader import FORMULA
-from npd.importing.models import ImportJob, ImportRow, ImportState, Outcome, Result
+from npd.imports.files import ImportFileError
+from npd.imports.files.reader import FORMULA
+from npd.imports.models import ImportJob, ImportRow, ImportState, Result, RowOutcome
 
 ENCODINGS = {
     "utf-8": "UTF-8",
@@ -178,7 +178,7 @@ REASON_TITLE = "Not imported because"
 
 def rejected_rows(job: ImportJob) -> QuerySet[ImportRow]:
     """Return the rows that are not imported: rejected by the preview, or left alone when it was written."""
-    condition = Q(outcome__in=(Outcome.INVALID, Outcome.AMBIGUOUS)) | Q(result=Result.LEFT)
+    condition = Q(outcome__in=(RowOutcome.INVALID, RowOutcome.AMBIGUOUS)) | Q(result=Result.LEFT)
     if job.state in (ImportState.UNDOING, ImportState.UNDONE):
         condition |= Q(result=Result.KEPT)
     return job.rows.filter(condition)

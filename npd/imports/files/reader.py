@@ -106,7 +106,7 @@ def within_limits(rows: Iterable[FileRow]) -> Iterator[FileRow]:
 # Reading a file in a child process, with limited time and memory, and a bounded answer.
 
 
-CHILD_MODULE = "npd.importing.files.child"
+CHILD_MODULE = "npd.imports.files.child"
 ROOT = Path(__file__).resolve().parents[3]
 
 READER_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -10,10 +10,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 
-from npd.importing import messages as importing_messages
-from npd.importing.files import FileRow, FileTable
-from npd.importing.files.reader import plain_title
-from npd.importing.import_lookup import (
+from npd.imports import messages as importing_messages
+from npd.imports.files import FileRow, FileTable
+from npd.imports.files.reader import plain_title
+from npd.imports.import_lookup import (
     AMBIGUOUS,
     MODELS,
     NPD_ID,
@@ -24,7 +24,7 @@ from npd.importing.import_lookup import (
     labels_of,
     records_by_id,
 )
-from npd.importing.models import Outcome
+from npd.imports.models import RowOutcome
 from sync import registry
 from sync.kernel.action_errors import ActionError
 from sync.models import SyncedModel
@@ -45,7 +45,7 @@ class PlannedRow:
 
     row: FileRow
     texts: Mapping[str, str]
-    outcome: Outcome = Outcome.UNCHANGED
+    outcome: RowOutcome = RowOutcome.UNCHANGED
     record: SyncedModel | None = None
     before: dict[str, Any] = field(default_factory=dict)
     after: dict[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class PlannedRow:
 
     def reject(self, reason: str, label: str = "", *, ambiguous: bool = False) -> None:
         """Let nothing be written for this row, with the reason."""
-        self.outcome = Outcome.AMBIGUOUS if ambiguous else Outcome.INVALID
+        self.outcome = RowOutcome.AMBIGUOUS if ambiguous else RowOutcome.INVALID
         self.problems.append((label, reason))
 
     @property
@@ -218,9 +218,9 @@ class ImportPlan:
             for name, raw in wanted.items()
         }
         if record is None:
-            planned.outcome = Outcome.NEW
+            planned.outcome = RowOutcome.NEW
         elif wanted:
-            planned.outcome = Outcome.CHANGED
+            planned.outcome = RowOutcome.CHANGED
 
     def _row_values(self, planned: PlannedRow) -> dict[str, Any]:
         """Return the raw value of each field; an empty cell gives one only where asked to empty fields."""
@@ -254,7 +254,7 @@ class ImportPlan:
     def counts(self) -> dict[str, int]:
         """Return how many rows come to what."""
         counted = Counter(str(planned.outcome.value) for planned in self.rows)
-        return {outcome: counted.get(outcome, 0) for outcome in Outcome.values}
+        return {outcome: counted.get(outcome, 0) for outcome in RowOutcome.values}
 
 
 def _parse_uuid(text: str) -> UUID | None:
