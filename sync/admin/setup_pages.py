@@ -77,10 +77,7 @@ def environment_settings() -> list[EnvironmentSetting]:
             "MONDAY_API_URL", not is_sandbox(), "Leave it out: then calls go to Monday itself.", "Monday", "Sandbox"
         ),
         EnvironmentSetting(
-            "SITE_URL",
-            public,
-            "The address at which Monday reaches this site, with https.",
-            when_unset="This machine only",
+            "SITE_URL", public, "The address at which Monday reaches this site, with https.", "Set", "This machine only"
         ),
         EnvironmentSetting(
             "MONDAY_WEBHOOK_TOKEN", bool(settings.MONDAY_WEBHOOK_TOKEN), "Long and random; for a personal token."
@@ -523,18 +520,13 @@ class SetupWizardMixin:
         self, request: HttpRequest, step: str, others: Sequence[SetupDraft], *, status: int = 200
     ) -> HttpResponse:
         """The question whether to take these over; all that was sent stands on it."""
-        sent = [
-            (name, one)
-            for name, values in request.POST.lists()
-            for one in values
-            if name not in ("csrfmiddlewaretoken", TAKE_OVER)
-        ]
+        ours = ("csrfmiddlewaretoken", TAKE_OVER)
+        sent = [(name, one) for name, values in request.POST.lists() for one in values if name not in ours]
+        question = _TAKE_OVER_QUESTIONS.get(step, _TAKE_OVER_MORE if len(sent) > 1 else _TAKE_OVER)
         context = {
             "sent": sent,
             "back_url": step_url(POST_ONLY[step]) if step in POST_ONLY else request.path,
-            "question": _TAKE_OVER_QUESTIONS.get(step, _TAKE_OVER_MORE if len(sent) > 1 else _TAKE_OVER).format(
-                owner=others[0].owner
-            ),
+            "question": question.format(owner=others[0].owner),
             "action": request.path,
             "draft_of_another": others[0],
             "shown": drafts.owners_token(others),

@@ -195,19 +195,14 @@ def inspect_board(link: BoardLink, connector: Connector | None = None) -> Board 
 def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tuple[ColumnProblem | None, str]:
     if not _is_watched(mapping):
         return None, ""
-    column = board.column(mapping.column_id)
+    column, name = board.column(mapping.column_id), _column_name(link, mapping)
+    note = f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
     if column is None:
-        return ColumnProblem.MISSING, (
-            f"{_column_name(link, mapping)} is gone from the board, or hidden from the token's "
-            f"user. {_BLOCKED_NOTE} {_HOW_TO_FIX}"
-        )
+        return ColumnProblem.MISSING, f"{name} is gone from the board, or hidden from the token's user. {note}"
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
-        return ColumnProblem.RETYPED, (
-            f"{_column_name(link, mapping)} is of the type {column.type} now; it was {before}. "
-            f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
-        )
+        return ColumnProblem.RETYPED, f"{name} is of the type {column.type} now; it was {before}. {note}"
     # The board lists hidden columns too; only an item that shows a value proves that the column is visible
     # again.
     if mapping.problem_code == ColumnProblem.HIDDEN:
