@@ -44,11 +44,6 @@ def item_pages(
         shortest = count
 
 
-def listed_ids(link: BoardLink) -> list[str]:
-    """Return the ids of the board's active items, each once; raises ConnectorError."""
-    return list(dict.fromkeys(item.id for page in item_pages(link) for item in page))
-
-
 def unmatched_items(spec: EntitySpec, item_ids: Iterable[str]) -> list[str]:
     """Return those of these items that no record has and that nobody ignores."""
     ids = list(dict.fromkeys(item_ids))

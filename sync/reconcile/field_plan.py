@@ -355,17 +355,18 @@ def sides_of(
 
     Of a side that isn't given its half of the base isn't asked for either: some take long.
     """
-    pair = None
-    if base is not None:
-        pair = (
-            UNREAD if local is UNREAD else _side_of(lambda: convert.local(base["local"])),
-            UNREAD if remote is UNREAD else _side_of(lambda: base_remote(convert, base)),
-        )
-    return FieldSides(
-        local if isinstance(local, Unknown) else _side_of(lambda: convert.local(local)),
-        remote if isinstance(remote, Unknown) else _side_of(lambda: convert.remote(remote)),
-        pair,
+    here = local if isinstance(local, Unknown) else _side_of(lambda: convert.local(local))
+    there = remote if isinstance(remote, Unknown) else _side_of(lambda: convert.remote(remote))
+    if base is None:
+        return FieldSides(here, there)
+    # Nearly always each raw value is its half of the base, whose form is then the same.
+    is_local_same = local is UNREAD or local == base["local"]
+    is_remote_same = remote is UNREAD or (remote == base["remote"] and not base.get(AS_SENT))
+    pair = (
+        here if is_local_same else _side_of(lambda: convert.local(base["local"])),
+        there if is_remote_same else _side_of(lambda: base_remote(convert, base)),
     )
+    return FieldSides(here, there, pair)
 
 
 def cell_of(convert: Converter, mapping: FieldMapping, item: Item) -> Any:

@@ -213,6 +213,12 @@ def _last_writes(ids: Iterable[UUID]) -> dict[tuple[UUID, str], Intent]:
     return {(row.entity_id, key): row for row in rows for key in row.values}
 
 
+def is_loop_over(loop: FieldLoop, now: datetime) -> bool:
+    """Whether nobody rewrote the field for an hour since we were last free to write it."""
+    newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=now)
+    return now - max(newest, loop.damped_until or newest) > LOOP_WINDOW
+
+
 class _LoopCheck:
     """One field of one record in a pass, with what is known of its rewriting."""
 
@@ -228,11 +234,8 @@ class _LoopCheck:
             self._end_loop("a person acted")
         elif is_rewritten and write is not None and self._is_uncounted(write):
             self._count_rewrite(write)
-        elif is_stored and not is_rewritten:
-            # Nobody may have rewritten it for an hour since we were last free to write.
-            newest = max((datetime.fromisoformat(rewrite["at"]) for rewrite in loop.times), default=self.now)
-            if self.now - max(newest, loop.damped_until or newest) > LOOP_WINDOW:
-                self._end_loop("it stayed as it was for an hour")
+        elif is_stored and not is_rewritten and is_loop_over(loop, self.now):
+            self._end_loop("it stayed as it was for an hour")
         until = loop.damped_until
         if until is not None and until > self.now and plan.send_raw is not None:
             self.record_sync.field_plans[self.key] = plan.block(BlockedCode.THROTTLED, self._throttle_reason(until))

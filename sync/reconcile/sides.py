@@ -52,7 +52,7 @@ def load(batch: Batch, claims: Sequence[Claim]) -> None:
     """Read what NPD knows of the claimed records, in a handful of queries whatever their number."""
     model, entity_type = batch.board.model, batch.entity_type
     items = [c.remote_id for c in claims if c.entity_id is None]
-    owners = {r.monday_id: r.pk for r in model._default_manager.filter(monday_id__in=items).only("id", "monday_id")}
+    owners = dict(model._default_manager.filter(monday_id__in=items).values_list("monday_id", "pk"))
     rows: dict[UUID, list[Any]] = {}
     for claim in claims:
         owner = claim.entity_id or owners.get(claim.remote_id)
@@ -123,17 +123,24 @@ def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> N
             record_sync.end(Outcome.SETTLED, "Monday told what was known already.")
 
 
-def _is_local_unchanged(board: BoardContext, record_sync: RecordSync) -> bool:
-    """Whether NPD's half of every base is what the record says now, and nothing else is open."""
-    item_id, ledger = record_sync.record.monday_id, record_sync.ledger
-    open_work = (
+def has_open_work(record_sync: RecordSync) -> bool:
+    """Whether a pass would have something to find out or to say, even where no value has changed."""
+    ledger = record_sync.ledger
+    return bool(
         record_sync.conflicts
         or record_sync.intents
         or record_sync.lost_updates
-        or any(entry.get("side") != LEFT_OUT for entry in ledger.held.values())
         or record_sync.has_failed_job
+        or any(entry.get("side") != LEFT_OUT for entry in ledger.held.values())
+        or ledger.note
+        or ledger.remote_state != ACTIVE
     )
-    if not item_id or open_work or ledger.note or ledger.remote_state != "active":
+
+
+def _is_local_unchanged(board: BoardContext, record_sync: RecordSync) -> bool:
+    """Whether NPD's half of every base is what the record says now, and nothing else is open."""
+    item_id, ledger = record_sync.record.monday_id, record_sync.ledger
+    if not item_id or has_open_work(record_sync):
         return False
     for mapping in [mapping for mapping in board.mappings if mapping.column_id]:
         base, convert = base_of(ledger, mapping, item_id), board.converter(mapping, record_sync.record)
@@ -598,8 +605,7 @@ def check_read_columns(batch: Batch, found: BatchItems) -> None:
     if not items:
         return
     clear_column_problems(batch.board, items)
-    unflagged = [m for m in _mapped_columns(batch.board) if not m.problem]
-    missing = [m for m in unflagged if all(m.column_id not in item.values for item in items) or _is_retyped(m, items)]
+    missing = missing_columns(batch.board, items)
     if not missing:
         return
     batch.calls += 1
@@ -608,6 +614,12 @@ def check_read_columns(batch: Batch, found: BatchItems) -> None:
     for mapping in missing:
         if not mapping.problem:
             schema_drift.set_hidden(batch.link, mapping)
+
+
+def missing_columns(board: BoardContext, items: Sequence[Item]) -> list[FieldMapping]:
+    """Return the fields not known to have a problem whose columns none of these items shows, or as another type."""
+    unflagged = [m for m in _mapped_columns(board) if not m.problem]
+    return [m for m in unflagged if all(m.column_id not in item.values for item in items) or _is_retyped(m, items)]
 
 
 def clear_column_problems(board: BoardContext, items: list[Item]) -> None:
@@ -622,7 +634,7 @@ def _mapped_columns(board: BoardContext) -> list[FieldMapping]:
     return [m for m in board.mappings if m.column_id not in ("", schema_drift.NAME_COLUMN_ID)]
 
 
-def _is_retyped(mapping: FieldMapping, items: list[Item]) -> bool:
+def _is_retyped(mapping: FieldMapping, items: Sequence[Item]) -> bool:
     expected = mapping.options.get("column_type")
     types = {item.values[mapping.column_id].type for item in items if mapping.column_id in item.values}
     return bool(expected) and bool(types - {"", expected}) and not schema_drift.reads_type(mapping, types)

@@ -229,6 +229,7 @@ def test_json_needs_the_dry_run(world: World) -> None:
 
 def test_a_save_during_the_dry_run_waits_for_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     contact = world.linked("Ann", role_title="Boss")
+    world.edit(contact, "notes", {"text": "…"})
     from sync.operations.preview import planned_pass
 
     original: Callable[..., Any] = planned_pass.batch_changes

@@ -242,6 +242,9 @@ def is_storable(value: Any) -> bool:
 
 def to_storable(text: str) -> str:
     """The text with a replacement for each character that no database can store."""
+    # Nearly every text of a listing is plain, which is known without encoding it.
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 

@@ -1,4 +1,4 @@
-"""manage.py sync_reconcile: reconcile every linked record and sweep every board now."""
+"""manage.py sync_reconcile: compare every linked record, reconcile what differs, and sweep every board now."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Command(BaseCommand):
     """Compare both sides completely."""
 
     help = (
-        "Looks at every linked record and at every item that no record has, until done. With --dry-run it prints what "
-        "that would do, as the engine itself decides, and what it would cost; -v 2 lists every line."
+        "Compares every linked record with its item, and looks at all that differ or have something open, and at every "
+        "item that no record has, until done. With --dry-run it prints what that would do, as the engine itself "
+        "decides, and what it would cost; -v 2 lists every line."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -38,8 +39,8 @@ class Command(BaseCommand):
         for swept in result.boards:
             if not swept.problem:
                 self.stdout.write(
-                    f"{swept.entity.board_title}: {swept.linked:,} linked records; {swept.items:,} items on the "
-                    f"board, {swept.unmatched:,} of them without a record."
+                    f"{swept.entity.board_title}: {swept.linked:,} linked records, {swept.same:,} of them the same on "
+                    f"both sides; {swept.items:,} items on the board, {swept.unmatched:,} of them without a record."
                 )
         self.stdout.write(result.totals.summary)
         for line in remaining_lines():

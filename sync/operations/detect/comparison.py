@@ -1,34 +1,174 @@
-"""The nightly comparison of every linked item with its base and with NPD. Whatever differs gets a pass."""
+"""A board's listing held against NPD and the base, record by record: the nightly comparison, and what it shares.
+
+A listing brings 500 items a call, a pass reads 100. So what must look at everything compares the listing first, and
+only what differs, or has something open, gets a pass.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
+from django.conf import settings
 
 from sync import registry
 from sync.boards import schema_drift
 from sync.boards.board_listing import enqueue_unmatched, item_pages, unmatched_items
-from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection
-from sync.clock import SyncNow
+from sync.choices import Cause, Priority, QueueDirection, QueueStatus, RecordSyncStatus, SyncDirection, SyncStatus
+from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import Item
+from sync.connectors.base.conversion import Converter
 from sync.connectors.base.errors import BoardNotFound, ConnectorError, Scope, ShuttingDown
 from sync.limits import breaker
-from sync.merge import FieldDirection
-from sync.models import BoardLink, SyncedModel, SyncMetadata, SyncQueue
+from sync.merge import FieldDirection, FieldSides
+from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.operations.detect.sweep_schedule import boards_to_compare
 from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import RecordSync
+from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
 from sync.reconcile.field_values import BoardContext, stored_values
-from sync.reconcile.sides import clear_column_problems
+from sync.reconcile.identity import find_possible_duplicates
+from sync.reconcile.restraints import is_loop_over
+from sync.reconcile.sides import clear_column_problems, has_open_work, load, missing_columns, npd_id_of
 
 log = structlog.get_logger(__name__)
+
+
+# A board's listing, page by page, beside what a pass would know of the same records.
+
+
+class BoardListing:
+    """A board's items with their records; it keeps ids only, and never more than a page of anything else."""
+
+    def __init__(self, link: BoardLink) -> None:
+        self.board = BoardContext.load(link)
+        self.listed: set[str] = set()
+        self._ownerless: list[str] = []
+
+    def pages(self, expected: int | None = None) -> Iterator[tuple[list[Item], Batch]]:
+        """Yield each page with its records, loaded as a pass loads them; raises ConnectorError.
+
+        An item that was listed before is left out, also by an earlier call. `expected` is as item_pages takes it.
+        """
+        board = self.board
+        read_at = sync_now()
+        for page in item_pages(board.link, board.columns, board.types, expected=expected):
+            fresh = {item.id: item for item in page if item.id not in self.listed}
+            self.listed |= set(fresh)
+            batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True, read_at=read_at)
+            load(batch, [Claim(None, item_id, []) for item_id in fresh])
+            self._ownerless += [str(unmatched.claim.remote_id) for unmatched in batch.unmatched_claims]
+            for record_sync in batch.record_syncs:
+                record_sync.item = fresh.get(record_sync.record.monday_id or "")
+            yield list(fresh.values()), batch
+            read_at = sync_now()
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The items listed so far that no record has and that nobody ignores."""
+        return unmatched_items(registry.entity(self.board.link.entity_type), self._ownerless)
+
+    def unlisted(self) -> list[UUID]:
+        """Return the linked records whose items were not listed; whether these are gone only they themselves say."""
+        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(unsynced())
+        rows = linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000)
+        return [pk for pk, item_id in rows if item_id not in self.listed]
+
+
+def compared_fields(
+    board: BoardContext, record_sync: RecordSync, item: Item, *, without: Collection[str] = ()
+) -> Iterator[tuple[FieldMapping, Converter, FieldSides]]:
+    """Yield every field that flows, as NPD, the item and the base say it."""
+    for mapping in board.mappings:
+        if not mapping.column_id or mapping.key in without or way_of(record_sync, mapping) is FieldDirection.NONE:
+            continue
+        base, convert = base_of(record_sync.ledger, mapping, item.id), board.converter(mapping, record_sync.record)
+        local, cell = stored_values(record_sync.record, mapping), cell_of(convert, mapping, item)
+        yield mapping, convert, sides_of(convert, base, local=local, remote=cell)
+
+
+def _has_changed(board: BoardContext, record_sync: RecordSync, *, without: Collection[str] = ()) -> bool:
+    """Whether a side differs from its half of the base, or the item doesn't bear the record's NPD ID."""
+    item = record_sync.item
+    if item is None or npd_id_of(board, item) not in (None, str(record_sync.id)):
+        return True
+    return not all(sides.stand for _, _, sides in compared_fields(board, record_sync, item, without=without))
+
+
+# Which records a pass would change, or say something new of: `sync_reconcile` passes over these alone.
+#
+# A pass over any other ends as it began: its fields stand on their base on both sides, its ledger says nothing
+# that the pass would take back, and nothing waits to be found out or decided. When in doubt a record gets its pass.
+
+
+_FINDINGS = (
+    "held",
+    "altered",
+    "conflicts",
+    "asked_items",
+    "note",
+    "error_count",
+    "last_error",
+    "gone_since",
+    "gone_looks",
+)
+"""Columns of the ledger in which a pass says what it found; all are empty where it found nothing to say."""
+
+
+def records_to_pass(items: Sequence[Item], batch: Batch) -> list[UUID]:
+    """Return those of a page's records that may be synced and of which a pass might find more than that all stands."""
+    board, syncing = batch.board, [s for s in batch.record_syncs if s.record.may_sync]
+    # What is wrong with a column every record's pass has to say, and whether it still is.
+    unusable = any(
+        mapping.problem or not mapping.column_id
+        for mapping in board.mappings
+        if mapping.direction != SyncDirection.NONE
+    )
+    if unusable or (syncing and missing_columns(board, items)):
+        return [record_sync.id for record_sync in syncing]
+    find_possible_duplicates(batch)
+    now = batch.read_at or sync_now()
+    busy = records_with_jobs(batch) | _records_to_release(batch, now)
+    # Values that passes read are kept for so long; the next one drops what is older.
+    oldest = now - timedelta(days=settings.JOURNAL_DAYS)
+    return [s.id for s in syncing if s.id in busy or not _is_at_rest(s, oldest) or _has_changed(board, s)]
+
+
+def records_with_jobs(batch: Batch) -> set[UUID]:
+    """Return the records with a job that waits or is in a worker's hands."""
+    ids, states = [s.id for s in batch.record_syncs], (QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
+    rows = SyncQueue.objects.filter(entity_type=batch.entity_type, entity_id__in=ids, status__in=states)
+    return {pk for pk in rows.values_list("entity_id", flat=True) if pk}
+
+
+def _records_to_release(batch: Batch, now: datetime) -> set[UUID]:
+    """The records with a field that counts as rewritten no more, or a relation that is said to wait."""
+    of_records = {"entity_type": batch.entity_type, "entity_id__in": [s.id for s in batch.record_syncs]}
+    ended = {loop.entity_id for loop in FieldLoop.objects.filter(**of_records) if is_loop_over(loop, now)}
+    return ended | set(AwaitedRelation.objects.filter(**of_records).values_list("entity_id", flat=True))
+
+
+def _is_at_rest(record_sync: RecordSync, oldest: datetime) -> bool:
+    """Whether nothing is open about the record, and its ledger says what a pass without a finding leaves."""
+    record, ledger = record_sync.record, record_sync.ledger
+    if has_open_work(record_sync) or record_sync.events or record_sync.possible_duplicate:
+        return False
+    if record.sync_status != RecordSyncStatus.SYNCED or ledger.sync_status != SyncStatus.COMPLETED:
+        return False
+    if ledger.remote_id != record.monday_id or any(getattr(ledger, name) for name in _FINDINGS):
+        return False
+    times = [entry[1] for entries in ledger.seen.values() for entry in entries]
+    return all(datetime.fromisoformat(at) >= oldest for at in times)
+
+
+# The nightly comparison of every linked item with its base and with NPD. Whatever differs gets a pass.
 
 
 @dataclass(frozen=True)
@@ -63,7 +203,7 @@ def compare_due_boards() -> list[ComparisonResult]:
 def compare_board(link: BoardLink) -> ComparisonResult:
     """Compare every item with its record and base, enqueue a pass for what differs, store the result."""
     try:
-        result = _BoardComparison(link).run()
+        result = _compare(link)
     except ShuttingDown as end:
         # As if it had not begun: it is due again, and the differences found so far are in the queue.
         BoardLink.objects.filter(pk=link.pk).update(compared_at=link.compared_at, compared=link.compared)
@@ -77,103 +217,51 @@ def compare_board(link: BoardLink) -> ComparisonResult:
     return result
 
 
-@dataclass
-class _BoardComparison:
-    """One comparison; it keeps ids only, and never more than a page of anything else."""
+def _compare(link: BoardLink) -> ComparisonResult:
+    structure = schema_drift.inspect_board(link)
+    if structure is None:
+        raise BoardNotFound("The board is missing, or not active")
+    listing, linked, differing = BoardListing(link), 0, 0
+    for items, batch in listing.pages(structure.items_count):
+        clear_column_problems(batch.board, items)
+        changed = [s.id for s in batch.record_syncs if s.record.may_sync and _has_unexplained_change(batch.board, s)]
+        _enqueue_passes(link, changed)
+        linked, differing = linked + len(batch.record_syncs), differing + len(changed)
+    # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
+    # In a shortened listing items are missing that are still on the board.
+    is_complete = structure.items_count is None or len(listing.listed) >= structure.items_count
+    unlisted = listing.unlisted() if is_complete else []
+    _enqueue_passes(link, unlisted)
+    without_item, unmatched = _enqueue_unlinked(listing.board), listing.unmatched
+    # Items without a record get a pass where it could create one or match one.
+    if unmatched and (link.creates_records or without_item):
+        enqueue_unmatched(registry.entity(link.entity_type), unmatched)
+    return ComparisonResult(
+        len(listing.listed), linked, differing, len(unlisted), without_record=len(unmatched), without_item=without_item
+    )
 
-    link: BoardLink
-    listed: set[str] = field(default_factory=set)
-    unmatched_ids: list[str] = field(default_factory=list)
-    result: ComparisonResult = field(default_factory=ComparisonResult)
 
-    def run(self) -> ComparisonResult:
-        structure = schema_drift.inspect_board(self.link)
-        if structure is None:
-            raise BoardNotFound("The board is missing, or not active")
-        self.board = BoardContext.load(self.link)
-        columns, types = self.board.columns, self.board.types
-        for page in item_pages(self.link, columns, types, expected=structure.items_count):
-            self._compare_page(page)
-        self._check_unlisted(complete=structure.items_count is None or len(self.listed) >= structure.items_count)
-        without_item = self._enqueue_unlinked()
-        # Items without a record get a pass where it could create one or match one.
-        if self.unmatched_ids and (self.link.creates_records or without_item):
-            enqueue_unmatched(registry.entity(self.link.entity_type), self.unmatched_ids)
-        return replace(
-            self.result, items=len(self.listed), without_record=len(self.unmatched_ids), without_item=without_item
+def _has_unexplained_change(board: BoardContext, record_sync: RecordSync) -> bool:
+    """Whether a side differs from its half of the base, and no blocked field, column or conflict explains it."""
+    ledger = record_sync.ledger
+    problems = [mapping.key for mapping in board.mappings if mapping.problem]
+    explained = {*ledger.held, *problems, *(key for keys in ledger.conflicts.values() for key in keys)}
+    return _has_changed(board, record_sync, without=explained)
+
+
+def _enqueue_unlinked(board: BoardContext) -> int:
+    """Enqueue records that should have an item and don't wait for a job, a person or a direction."""
+    rows = SyncQueue.objects.filter(entity_type=board.link.entity_type, entity_id__isnull=False)
+    busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
+    unlinked = board.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
+    unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
+    ids = list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
+    _enqueue_passes(board.link, ids)
+    return len(ids)
+
+
+def _enqueue_passes(link: BoardLink, ids: Sequence[UUID]) -> None:
+    if ids:
+        enqueue_many(
+            link.entity_type, sorted(ids), cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD
         )
-
-    def _compare_page(self, items: Sequence[Item]) -> None:
-        clear_column_problems(self.board, list(items))
-        # A listing that is read again, after an expired cursor, shows items twice.
-        fresh = {item.id: item for item in items if item.id not in self.listed}
-        self.listed |= set(fresh)
-        records = self.board.model._default_manager.filter(monday_id__in=fresh)
-        if joined := self.board.joined_relations:
-            records = records.select_related(*joined)
-        rows = SyncMetadata.objects.of(self.link.entity_type, [record.pk for record in records])
-        ledgers = {row.entity_id: row for row in rows}
-        differing = [
-            record.pk
-            for record in records
-            if record.may_sync and _has_changed(self.board, record, ledgers.get(str(record.pk)), fresh)
-        ]
-        self._enqueue_passes(differing)
-        owned = {record.monday_id for record in records}
-        self.unmatched_ids += unmatched_items(registry.entity(self.link.entity_type), set(fresh) - owned)
-        self.result = replace(
-            self.result, linked=self.result.linked + len(records), differing=self.result.differing + len(differing)
-        )
-
-    def _check_unlisted(self, *, complete: bool) -> None:
-        # A listing doesn't tell whether an item is gone: linked records that it lacks are asked for by id.
-        # In a shortened listing items are missing that are still on the board.
-        if not complete:
-            return
-        linked = self.board.model._default_manager.exclude(monday_id=None).exclude(unsynced())
-        missing_ids: list[UUID] = []
-        for pk, item_id in linked.order_by("pk").values_list("pk", "monday_id").iterator(chunk_size=2_000):
-            if item_id not in self.listed:
-                missing_ids.append(pk)
-        self._enqueue_passes(missing_ids)
-        self.result = replace(self.result, unlisted=len(missing_ids))
-
-    def _enqueue_unlinked(self) -> int:
-        """Enqueue records that should have an item and don't wait for a job, a person or a direction."""
-        rows = SyncQueue.objects.filter(entity_type=self.link.entity_type, entity_id__isnull=False)
-        busy = rows.exclude(status=QueueStatus.COMPLETED).values("entity_id")
-        unlinked = self.board.model._default_manager.filter(monday_id=None, sync_status=RecordSyncStatus.PENDING)
-        unlinked = unlinked.exclude(unsynced()).exclude(sync_direction=SyncDirection.MONDAY_TO_NPD)
-        ids = list(unlinked.exclude(pk__in=busy).values_list("pk", flat=True))
-        self._enqueue_passes(ids)
-        return len(ids)
-
-    def _enqueue_passes(self, ids: Sequence[Any]) -> None:
-        if ids:
-            enqueue_many(
-                self.link.entity_type,
-                sorted(ids),
-                cause=Cause.SWEEP,
-                priority=Priority.SWEEP,
-                direction=QueueDirection.TO_NPD,
-            )
-
-
-def _has_changed(board: BoardContext, record: SyncedModel, ledger: SyncMetadata | None, items: dict[str, Item]) -> bool:
-    """Whether a side differs from its half of the base, and no blocked field or conflict explains it."""
-    item = items[str(record.monday_id)]
-    if ledger is None:
-        return True
-    open_keys = {*ledger.held, *(key for keys in ledger.conflicts.values() for key in keys)}
-    record_sync = RecordSync(Claim(record.pk, None, []), record, ledger)
-    for mapping in board.mappings:
-        if not mapping.column_id or mapping.problem or mapping.key in open_keys:
-            continue
-        if way_of(record_sync, mapping) is FieldDirection.NONE:
-            continue
-        base, convert = base_of(ledger, mapping, item.id), board.converter(mapping, record)
-        cell = cell_of(convert, mapping, item)
-        if not sides_of(convert, base, local=stored_values(record, mapping), remote=cell).stand:
-            return True
-    npd_id = item.reading(board.link.npd_id_column)
-    return npd_id.known and (npd_id.text or "").strip() != str(record.pk)

@@ -1,44 +1,42 @@
-"""Everything checked at once: a board's whole listing, unmatched items, linked records, missed changes."""
+"""Everything checked at once: boards' listings against NPD, unmatched items, missed changes; passes where needed."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from uuid import UUID
 
-from django.db import connection
+from django.db import transaction
 from django.db.models import Count, F, Q
 
 from sync import registry
-from sync.boards.board_listing import enqueue_unmatched, listed_ids, unmatched_items
-from sync.choices import Cause, Priority, QueueStatus
+from sync.boards.board_listing import enqueue_unmatched
+from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
 from sync.clock import sync_now
 from sync.connectors.base.errors import ConnectorError
-from sync.models import SyncQueue
+from sync.models import SyncMetadata, SyncQueue
+from sync.models.synced_model import unsynced
+from sync.operations.detect.comparison import BoardListing, records_to_pass
 from sync.operations.detect.sweep import sweep_board
-from sync.operations.worker import DrainProgress, DrainResult, drain, record_count_text
+from sync.operations.worker import SLICE_SECONDS, DrainProgress, DrainResult, drain, record_count_text
+from sync.outbox.queue_rows import enqueue_many
+from sync.reconcile.batch import Batch
 from sync.records import availability
 from sync.registry import EntitySpec, link_of
-
-_ENQUEUE_LINKED = """
-    INSERT INTO sync_queue (entity_type, entity_id, direction, operation, priority, causes)
-    SELECT %s, record.id, 'to_monday', 'update', %s, %s
-    FROM {table} AS record
-    WHERE record.monday_id IS NOT NULL AND record.sync_enabled AND record.sync_direction <> 'none'
-    ORDER BY record.id
-    ON CONFLICT (entity_type, entity_id, direction) WHERE status = 'pending' AND entity_id IS NOT NULL
-    DO UPDATE SET
-        priority = least(sync_queue.priority, excluded.priority),
-        next_retry = least(sync_queue.next_retry, excluded.next_retry),
-        causes = sync_queue.causes | excluded.causes
-"""
 
 
 @dataclass(frozen=True)
 class BoardSweep:
-    """What a full sweep found on one board; `problem` says why it could not be read, empty otherwise."""
+    """What a full sweep found on one board; `problem` says why it could not be read, empty otherwise.
+
+    Of the `same` linked records the listing and NPD's own rows said that a pass would find nothing to do.
+    """
 
     entity: EntitySpec
     linked: int = 0
+    same: int = 0
     items: int = 0
     unmatched: int = 0
     problem: str = ""
@@ -57,9 +55,9 @@ class FullSweepResult:
 
 
 def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
-    """Reconcile every linked record and every unmatched item now, and return when that is done."""
+    """Compare every linked record and reconcile all of which something is to be done, with every unmatched item."""
     started = sync_now()
-    boards = [enqueue_full_sweep(spec) for spec in registry.entities()]
+    boards = [enqueue_full_sweep(spec, progress) for spec in registry.entities()]
     drain(progress)
     sweep_jobs = SyncQueue.objects.annotate(meant=F("causes").bitand(int(Cause.SWEEP))).filter(meant__gt=0)
     failed = Q(status=QueueStatus.FAILED) | Q(status=QueueStatus.PENDING, attempts__gt=0)
@@ -74,32 +72,60 @@ def run_full_sweep(progress: DrainProgress | None = None) -> FullSweepResult:
     return FullSweepResult(boards, DrainResult(**attempted), problems)
 
 
-def enqueue_full_sweep(spec: EntitySpec) -> BoardSweep:
-    """Put a look at every linked record and at every unknown item of the board into the queue."""
+def enqueue_full_sweep(spec: EntitySpec, progress: DrainProgress | None = None) -> BoardSweep:
+    """Compare the board's listing with NPD, and enqueue what a pass may have something to do with."""
     reason = availability.of(spec.entity_type).blocked_reason
     link = link_of(spec.entity_type)
     if reason or link is None:
         return BoardSweep(spec, problem=reason)
+    listing, same = BoardListing(link), 0
+    linked = spec.model._default_manager.exclude(monday_id=None).exclude(unsynced())
     try:
-        ids = listed_ids(link)
+        same = _compare(listing, linked.count(), progress)
         changes = sweep_board(link, grace=timedelta(0))
-        if changes.items is not None and len(ids) < changes.items:
-            ids = list(dict.fromkeys([*ids, *listed_ids(link)]))  # the first one may have been cut short
+        if changes.items is not None and len(listing.listed) < changes.items:
+            same += _compare(listing, linked.count(), progress)  # the first one may have been cut short
     except ConnectorError as error:
+        # What was not listed gets its pass, as if it differed.
+        _enqueue(spec, listing.unlisted())
         problem = f"The board could not be listed. {error.sentence}"
-        return BoardSweep(spec, linked=enqueue_linked(spec), problem=problem)
-    unmatched = unmatched_items(spec, ids)
+        return BoardSweep(spec, linked.count(), same, problem=problem)
+    _enqueue(spec, listing.unlisted())
+    unmatched = listing.unmatched
     enqueue_unmatched(spec, unmatched)
-    linked = enqueue_linked(spec)
-    return BoardSweep(spec, linked, len(ids), len(unmatched), problem=changes.problem)
+    return BoardSweep(spec, linked.count(), same, len(listing.listed), len(unmatched), problem=changes.problem)
 
 
-def enqueue_linked(spec: EntitySpec) -> int:
-    """Enqueue a pass for every linked record that sync may touch; return how many."""
-    sql = _ENQUEUE_LINKED.format(table=connection.ops.quote_name(spec.model._meta.db_table))
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [spec.entity_type, int(Priority.SWEEP), int(Cause.SWEEP)])
-        return int(cursor.rowcount)
+def _compare(listing: BoardListing, linked: int, progress: DrainProgress | None) -> int:
+    """Enqueue of what is listed now all that needs a pass; return how many of the records don't."""
+    spec, compared, same, told = registry.entity(listing.board.link.entity_type), 0, 0, time.monotonic()
+    for items, batch in listing.pages():
+        needed = set(records_to_pass(items, batch))
+        equal = [s.id for s in batch.record_syncs if s.record.may_sync and s.id not in needed]
+        _enqueue(spec, needed)
+        _store_found_same(batch, equal)
+        compared, same = compared + len(needed) + len(equal), same + len(equal)
+        if progress and time.monotonic() - told >= SLICE_SECONDS:
+            told = time.monotonic()
+            progress(DrainResult(claimed=compared), max(0, linked - compared))
+    return same
+
+
+def _enqueue(spec: EntitySpec, ids: Collection[UUID]) -> None:
+    if ids:
+        enqueue_many(spec.entity_type, sorted(ids), cause=Cause.SWEEP, priority=Priority.SWEEP)
+
+
+def _store_found_same(batch: Batch, ids: Sequence[UUID]) -> None:
+    """Note when these were found in sync, as their passes would have, but of none that somebody writes just now."""
+    with transaction.atomic():
+        records = batch.records.filter(pk__in=ids, sync_status=RecordSyncStatus.SYNCED).order_by("pk")
+        free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
+        rows = SyncMetadata.objects.of(batch.entity_type, free).order_by("entity_id")
+        row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
+        batch.records.filter(pk__in=free).update(monday_last_synced=batch.read_at)
+        found = {"last_sync_attempt": batch.read_at, "last_successful_sync": batch.read_at}
+        SyncMetadata.objects.filter(pk__in=row_ids).update(**found)
 
 
 def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:

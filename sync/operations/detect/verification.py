@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,22 +15,24 @@ from django.db.models import Max, Sum
 from django.utils.dateparse import parse_datetime
 
 from sync import registry
-from sync.choices import Cause, Priority, QueueStatus, RecordSyncStatus
+from sync.choices import Cause, Priority, RecordSyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.connectors.base.board_items import Item
 from sync.connectors.base.errors import BudgetExhausted, ConnectorError
 from sync.kernel import humanize
 from sync.limits import metered_client, quota
 from sync.limits.pass_budget import board_costs, call_cost
-from sync.merge import FieldDirection, Unknown
-from sync.models import BoardLink, Intent, IntentState, SyncAudit, SyncMetadata, SyncQueue, WebhookEvent
+from sync.merge import Unknown
+from sync.models import BoardLink, SyncAudit
 from sync.models.state import VERIFICATION_WINDOW
+from sync.operations.detect.comparison import compared_fields, records_with_jobs
 from sync.operations.detect.webhook_health import LONGEST_DELAY
 from sync.outbox.claim import Claim
+from sync.outbox.lease import Lease
 from sync.outbox.queue_rows import enqueue_many
-from sync.reconcile.batch import RecordSync
-from sync.reconcile.field_plan import base_of, cell_of, sides_of, way_of
+from sync.reconcile.batch import Batch, RecordSync
 from sync.reconcile.field_values import BoardContext, still_holds, stored_values
+from sync.reconcile.sides import load
 from sync.records import availability
 from sync.registry import link_of
 
@@ -117,15 +120,8 @@ def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> l
     if item.board_id is not None and item.board_id != board.link.board_id:
         return [Divergence("Its item is on another board.")]
     found = []
-    for mapping in board.mappings:
-        # A relation that is left out of the sync has its own note on the record, and is not compared.
-        is_compared = mapping.column_id and mapping.key not in sample.ledger.held
-        if not is_compared or way_of(sample, mapping) is FieldDirection.NONE:
-            continue
-        convert = board.converter(mapping, sample.record)
-        base = base_of(sample.ledger, mapping, item.id)
-        cell, local_raw = cell_of(convert, mapping, item), stored_values(sample.record, mapping)
-        sides = sides_of(convert, base, local=local_raw, remote=cell)
+    # A relation that is left out of the sync has its own note on the record, and is not compared.
+    for mapping, convert, sides in compared_fields(board, sample, item, without=sample.ledger.held):
         known = {"npd": sides.local, "monday": sides.remote} | ({"agreed": sides.base[0]} if sides.base else {})
         for side in (*known.values(), *(sides.base or ())):
             if isinstance(side, Unknown):
@@ -204,32 +200,14 @@ def verify_board(link: BoardLink) -> SyncAudit | None:
 
 def _settled_samples(board: BoardContext, ids: Iterable[UUID]) -> dict[UUID, RecordSync]:
     """Return those of these records that say `synced` now and have no job, intent or event under way."""
-    entity_type = board.link.entity_type
-    records = board.model._default_manager.filter(pk__in=list(ids), sync_status=RecordSyncStatus.SYNCED)
-    records = records.exclude(monday_id=None)
-    if board.joined_relations:
-        records = records.select_related(*board.joined_relations)
-    by_id = {record.pk: record for record in records}
-    busy = _busy_records(entity_type, by_id.values())
-    ledgers = SyncMetadata.objects.of(entity_type, [key for key in by_id if key not in busy])
+    batch = Batch(Lease(board.link), board, uuid.uuid4(), is_preview=True)
+    load(batch, [Claim(key, None, []) for key in sorted(ids)])
+    busy = records_with_jobs(batch) | {s.id for s in batch.record_syncs if s.intents or s.events}
     return {
-        key: RecordSync(Claim(key, None, []), by_id[key], ledger)
-        for ledger in ledgers
-        if (key := UUID(ledger.entity_id)) in by_id
+        s.id: s
+        for s in batch.record_syncs
+        if s.id not in busy and s.record.monday_id and s.record.sync_status == RecordSyncStatus.SYNCED
     }
-
-
-def _busy_records(entity_type: str, records: Iterable[Any]) -> set[UUID]:
-    """Return the records with a job, an open intent or an unprocessed webhook event."""
-    by_item = {record.monday_id: record.pk for record in records}
-    ids = list(by_item.values())
-    rows = SyncQueue.objects.filter(
-        entity_type=entity_type, entity_id__in=ids, status__in=(QueueStatus.PENDING, QueueStatus.IN_PROGRESS)
-    )
-    intents = Intent.objects.filter(entity_id__in=ids, state=IntentState.OPEN)
-    events = WebhookEvent.objects.filter(item_id__in=list(by_item), weighed_at=None)
-    with_events = {by_item[item] for item in events.values_list("item_id", flat=True) if item in by_item}
-    return with_events | {key for found in (rows, intents) for key in found.values_list("entity_id", flat=True) if key}
 
 
 def _read_items(board: BoardContext, item_ids: Sequence[str]) -> dict[str, Item]:

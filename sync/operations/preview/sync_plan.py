@@ -12,7 +12,6 @@ from uuid import UUID
 from django.db.models import Q, QuerySet
 
 from sync import registry
-from sync.boards.board_listing import listed_ids, unmatched_items
 from sync.choices import QueueStatus
 from sync.clock import SyncNow
 from sync.connectors.base.errors import ConnectorError
@@ -21,6 +20,7 @@ from sync.limits.pass_budget import board_costs
 from sync.models import BoardLink, Intent, IntentState, SyncQueue
 from sync.models.synced_model import unsynced
 from sync.operations.backfill import open_backfill
+from sync.operations.detect.comparison import BoardListing, records_to_pass
 from sync.operations.preview.planned_changes import CHANGE_TEXTS, ChangeKind, PlannedChange, change_json, change_line
 from sync.operations.preview.planned_pass import (
     DryRunState,
@@ -35,13 +35,12 @@ from sync.records import availability
 from sync.registry import EntitySpec, link_of
 
 
-def _all_claims(spec: EntitySpec, items: Iterable[str], size: int) -> Iterator[Claim]:
-    # Every linked record that passes may touch, page by page in the order of their ids.
-    linked = spec.model._default_manager.exclude(monday_id=None).exclude(unsynced())
-    for page in _pages(linked.order_by("pk"), "pk", size):
-        yield from _claims(spec, page, by_sweep=True)
+def _all_claims(spec: EntitySpec, ids: Sequence[UUID], items: Iterable[str], size: int) -> Iterator[Claim]:
+    for start in range(0, len(ids), size):
+        yield from _claims(spec, ids[start : start + size], by_sweep=True)
     # Records with a due job that a sweep leaves out: without an item, without sync, or deleted.
     for page in _pages(_due_jobs(spec).exclude(entity_id=None).order_by("entity_id"), "entity_id", size):
+        linked = spec.model._default_manager.exclude(monday_id=None).exclude(unsynced())
         linked_ids = set(linked.filter(pk__in=page).values_list("pk", flat=True))
         yield from _claims(spec, [pk for pk in page if pk not in linked_ids], by_sweep=False)
     due = _due_jobs(spec).filter(entity_id=None, remote_id__isnull=False).values_list("remote_id", flat=True)
@@ -157,18 +156,23 @@ def _plan_board(
     board.problem = availability.of(spec.entity_type).blocked_reason
     if board.problem or link is None:
         return
-    before = RunCost(client.calls, client.points)
+    before, listing, ids = RunCost(client.calls, client.points), BoardListing(link), list[UUID]()
     try:
-        items = unmatched_items(spec, listed_ids(link))
+        for page, batch in listing.pages():
+            needed = records_to_pass(page, batch)
+            board.checked += (same := sum(s.record.may_sync for s in batch.record_syncs) - len(needed))
+            board.unchanged += same
+            ids += needed
     except ConnectorError as error:  # linked records alone are planned
-        board.problem, items = f"The board could not be listed. {error.sentence}", []
+        board.problem = f"The board could not be listed. {error.sentence}"
+    ids, items = sorted([*ids, *listing.unlisted()]), [] if board.problem else listing.unmatched
     board.cost = RunCost(client.calls - before.calls, client.points - before.points)
     board.unconfirmed = _unconfirmed_intents(spec).values("entity_id").distinct().count()
     if open_backfill(spec.entity_type) is not None:
         board.notes.append("A backfill is under way, so items without a record are left to it.")
     state = DryRunState()
     size = board_costs(link.pk).size
-    claims = _all_claims(spec, items, size)
+    claims = _all_claims(spec, ids, items, size)
     while chunk := list(islice(claims, size)):
         if stop_reason := _plan_chunk(board, link, chunk, state, every_line=every_line):
             board.problem = f"Monday could not be read to the end. {stop_reason}"

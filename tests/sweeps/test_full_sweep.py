@@ -1,0 +1,273 @@
+"""`sync_reconcile` compares first: what a pass over every record would have changed is changed, at fewer calls."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models import F
+
+from npd.models import Contact
+from sync.choices import Cause, Priority
+from sync.clock import sync_now
+from sync.models import AwaitedRelation, BoardLink, FieldLoop, FieldMapping, Intent, SyncMetadata, SyncQueue
+from sync.operations.detect.full_sweep import run_full_sweep
+from sync.outbox.queue_rows import enqueue_many
+from tests.support.world import World
+from tests.sweeps.conftest import Post
+
+Trouble = Callable[[World, Contact], object]
+
+TOLD = (
+    *("contacts", "sync_metadata", "sync_decisions", "sync_conflicts", "sync_intents", "sync_webhook_events"),
+    *("sync_field_loops", "sync_awaited_relations", "sync_field_mappings", "sync_tombstones", "sync_guarded_acts"),
+)
+OF_THE_PASS = {
+    *("monday_last_synced", "last_sync_attempt", "last_successful_sync"),
+    *("sync_batch_id", "sync_duration_ms", "api_calls_count", "sync_direction"),
+}
+"""When a pass was, its number, its time and cost: what it changes even where it finds nothing to do."""
+
+
+def state(world: World) -> dict[str, Any]:
+    """All that is stored of records, values, ledger and history, the jobs that are open, and the boards."""
+    found: dict[str, Any] = {"boards": world.sandbox.boards()}
+    with connection.cursor() as cursor:
+        for table in TOLD:
+            cursor.execute(f'SELECT to_jsonb(t) FROM "{table}" AS t')
+            rows = [json.loads(row[0]) if isinstance(row[0], str) else row[0] for row in cursor.fetchall()]
+            kept = [{name: value for name, value in row.items() if name not in OF_THE_PASS} for row in rows]
+            found[table] = sorted(kept, key=lambda row: json.dumps(row, sort_keys=True))
+    open_jobs = SyncQueue.objects.exclude(status="completed").order_by("id")
+    return found | {"jobs": list(open_jobs.values("id", "entity_id", "status", "error_message"))}
+
+
+def pass_over_every_record(world: World) -> None:
+    linked = Contact.objects.exclude(monday_id=None).values_list("pk", flat=True)
+    enqueue_many("contact", sorted(linked), cause=Cause.SWEEP, priority=Priority.SWEEP)
+    world.work()
+
+
+def ledger(**values: Any) -> Trouble:
+    def change(world: World, contact: Contact) -> None:
+        SyncMetadata.objects.filter(pk=world.ledger(contact).pk).update(**values)
+
+    return change
+
+
+def base(change: Callable[[dict[str, Any]], object]) -> Trouble:
+    def rewrite(world: World, contact: Contact) -> None:
+        row = world.ledger(contact)
+        change(row.base)
+        row.save(update_fields=["base"])
+
+    return rewrite
+
+
+def edited(column: str, value: Any) -> Trouble:
+    return lambda world, contact: world.edit(contact, column, value)
+
+
+def changed_behind_the_outbox(world: World, contact: Contact) -> None:
+    Contact.objects.filter(pk=contact.pk).update(role_title="Countess")
+    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
+    Contact.objects.filter(pk=contact.pk).update(sync_status="synced")
+
+
+def without_its_npd_id(world: World, contact: Contact) -> None:
+    world.edit(contact, BoardLink.objects.get(entity_type="contact").npd_id_column, "")
+
+
+def without_ledger(world: World, contact: Contact) -> None:
+    world.ledger(contact).delete()
+
+
+def job(**values: Any) -> Trouble:
+    def add(world: World, contact: Contact) -> None:
+        names = {"direction": "to_monday", "operation": "update", "causes": int(Cause.SAVE)}
+        SyncQueue.objects.create(entity_type="contact", entity_id=contact.pk, **names | values)
+
+    return add
+
+
+def snoozed(world: World, contact: Contact) -> None:
+    job(attempts=1, next_retry=sync_now() + timedelta(hours=1), error_message="a failure")(world, contact)
+
+
+def with_an_open_intent(world: World, contact: Contact) -> None:
+    Intent.objects.filter(entity_id=contact.pk).update(
+        state="open", item_id=contact.monday_id, settled_at=None, deadline=F("created_at")
+    )
+
+
+def with_an_event_that_nobody_weighed(world: World, contact: Contact) -> None:
+    world.edit(contact, "role_title", "Countess")
+    world.edit(contact, "role_title", "Analyst")
+    world.deliver()
+    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
+
+
+def with_a_conflict_that_is_over(world: World, contact: Contact) -> None:
+    world.edit(contact, "role_title", "Countess")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Programmer")
+    world.hear()
+    assert world.status(contact) == "conflict"
+    world.edit(contact, "role_title", "Analyst")
+    Contact.objects.filter(pk=contact.pk).update(role_title="Analyst")
+    SyncQueue.objects.filter(entity_id=contact.pk, status="pending").delete()
+
+
+def with_a_loop_that_is_over(world: World, contact: Contact) -> None:
+    over = sync_now() - timedelta(hours=3)
+    names = {"entity_type": "contact", "entity_id": contact.pk, "key": "role_title"}
+    FieldLoop.objects.create(**names, times=[{"at": over.isoformat(), "write": ""}], damped=1, damped_until=over)
+
+
+def with_a_wait_that_is_over(world: World, contact: Contact) -> None:
+    names = {"entity_type": "contact", "entity_id": contact.pk, "key": "organization"}
+    AwaitedRelation.objects.create(**names, target_type="organization", target="name nobody")
+
+
+TROUBLES: dict[str, Trouble] = {
+    "an edit of a cell": edited("role_title", "Countess"),
+    "a cell that was emptied": edited("role_title", ""),
+    "an item that was renamed": edited("name", "Anna"),
+    "a value changed behind the outbox": changed_behind_the_outbox,
+    "an NPD ID that was emptied": without_its_npd_id,
+    "a base that is wrong in NPD's half": base(lambda b: b["role_title"]["local"].update(role_title="Other")),
+    "a base that is missing": base(lambda b: b.pop("role_title")),
+    "a base of another item": base(lambda b: b["role_title"].update(item="1")),
+    "a base of another version": base(lambda b: b["role_title"].update(version=99)),
+    "no ledger": without_ledger,
+    "a ledger of another item": ledger(remote_id="1"),
+    "a ledger that says pending": ledger(sync_status="pending"),
+    "a record that says pending": lambda world, c: Contact.objects.filter(pk=c.pk).update(sync_status="pending"),
+    "a note": ledger(note="It waits."),
+    "an error": ledger(error_count=1, last_error="A failure."),
+    "a field that was blocked": ledger(
+        held={"role_title": {"reason": "no", "side": "npd", "local": {}, "column": "role_title", "version": 1}}
+    ),
+    "a value that Monday altered": ledger(altered={"role_title": {"reason": "Monday made something of it."}}),
+    "a conflict that the ledger alone knows": ledger(conflicts={"fields": ["role_title"]}),
+    "an item that was gone": ledger(remote_state="archived", gone_since="2026-01-01T00:00:00Z", gone_looks=2),
+    "values seen long ago": ledger(seen={"role_title": [["x", "2020-01-01T00:00:00+00:00"]]}),
+    "a job in backoff": snoozed,
+    "a failed job": job(status="failed", error_message="a failure"),
+    "an open intent": with_an_open_intent,
+    "an event that nobody weighed": with_an_event_that_nobody_weighed,
+    "a conflict that is over": with_a_conflict_that_is_over,
+    "a loop that is over": with_a_loop_that_is_over,
+    "a relation that waits no more": with_a_wait_that_is_over,
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES.values(), ids=[name.replace(" ", "-") for name in TROUBLES])
+def test_a_record_with_a_trouble_gets_its_pass_and_passes_over_all_find_nothing_left(
+    world: World, post: Post, trouble: Trouble
+) -> None:
+    odd = world.linked("Ann", role_title="Analyst", email="ann@x.test", phone="+12025550169")
+    other = world.linked("Bo", role_title="Boss", email="bo@x.test")
+    trouble(world, odd)
+    post.lose()
+    mark = SyncQueue.objects.order_by("-id").values_list("id", flat=True)[0]
+    run_full_sweep()
+    swept = SyncQueue.objects.annotate(swept=F("causes").bitand(int(Cause.SWEEP))).filter(swept__gt=0)
+    assert swept.filter(entity_id=odd.pk, status="completed").exists()
+    assert not SyncQueue.objects.filter(entity_id=other.pk, id__gt=mark).exists()
+    before = state(world)
+    pass_over_every_record(world)
+    assert state(world) == before
+
+
+def test_a_record_made_from_an_item_is_asked_about_when_another_has_its_key_by_now(world: World, post: Post) -> None:
+    world.add("Bo", email={"email": "bo@x.test", "text": "bo@x.test"})
+    world.hear(minutes=1)
+    made = Contact.objects.get(name="Bo")
+    world.hear(made, minutes=1)
+    assert made.sync_status == "synced"
+    run_full_sweep()
+    assert world.status(made) == "synced"
+    Contact.objects.create(name="Bo Byron", email="bo@x.test", sync_enabled=False)
+    run_full_sweep()
+    before = state(world)
+    assert [row["kind"] for row in before["sync_conflicts"]] == ["identity"]
+    pass_over_every_record(world)
+    assert state(world) == before
+
+
+@pytest.mark.parametrize("change", ["another version", "another type", "no column"])
+def test_what_is_wrong_with_a_column_every_record_says(world: World, post: Post, change: str) -> None:
+    for name in ("Ann", "Bo"):
+        world.linked(name, role_title="Analyst")
+    mapping = FieldMapping.objects.filter(link__entity_type="contact", key="role_title")
+    if change == "another version":
+        mapping.update(version=F("version") + 1)
+    elif change == "another type":
+        mapping.update(options={"column_type": "numbers"})
+    else:
+        mapping.update(column_id="")
+    run_full_sweep()
+    before = state(world)
+    pass_over_every_record(world)
+    assert state(world) == before
+
+
+def test_where_nothing_is_to_be_done_the_listing_is_all_that_is_asked_and_says_when(world: World, post: Post) -> None:
+    contacts = [world.linked(name, role_title="Analyst") for name in ("Ann", "Bo", "Cy")]
+    world.pass_time(minutes=5)
+    since, before = sync_now(), state(world)
+    calls, jobs = world.calls("query"), SyncQueue.objects.count()
+    result = run_full_sweep()
+    # Of each of the two boards its one page, and what changed on it.
+    assert (world.calls("query") - calls, SyncQueue.objects.count() - jobs) == (4, 0)
+    assert [(board.linked, board.same) for board in result.boards] == [(0, 0), (3, 3)]
+    assert state(world) == before
+    for contact in contacts:
+        contact.refresh_from_db()
+        assert contact.monday_last_synced is not None
+        assert contact.monday_last_synced >= since
+        assert world.ledger(contact).last_sync_attempt == contact.monday_last_synced
+
+
+def test_nobody_waits_for_a_record_that_is_being_saved_and_its_time_stays(world: World, post: Post) -> None:
+    contact = world.linked("Ann", role_title="Analyst")
+    before = world.ledger(contact).last_sync_attempt
+    locked, done = threading.Event(), threading.Event()
+
+    def save() -> None:
+        with transaction.atomic():
+            Contact.objects.select_for_update().get(pk=contact.pk)
+            locked.set()
+            done.wait(60)
+        connections.close_all()
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    assert locked.wait(60)
+    result = run_full_sweep()
+    done.set()
+    saver.join()
+    assert result.boards[1].same == 1
+    assert world.ledger(contact).last_sync_attempt == before
+
+
+def test_records_whose_items_are_not_listed_get_their_pass(world: World, post: Post) -> None:
+    archived, moved = world.linked("Ann"), world.linked("Bo")
+    world.sandbox.act("archive", item_id=archived.monday_id)
+    world.sandbox.act("delete", item_id=moved.monday_id)
+    post.lose()
+    run_full_sweep()
+    assert [world.ledger(contact).remote_state for contact in (archived, moved)] == ["archived", "deleted"]
+
+
+def test_where_a_listing_breaks_off_every_record_that_it_lacks_gets_its_pass(world: World, post: Post) -> None:
+    contact = world.linked("Ann", role_title="Analyst")
+    world.edit(contact, "role_title", "Countess")
+    post.lose()
+    world.sandbox.faults({"status": 500, "on": "boards", "count": 2})
+    assert "Contacts: The board could not be listed." in " ".join(run_full_sweep().problems)
+    world.settle(contact)
+    assert contact.role_title == "Countess"
