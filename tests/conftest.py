@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection, connections
 
 from config.embedded.processes import Child
 from sync.boards.board_setup import webhook_url
 from sync.clock import CREATE_SYNC_NOW
 from sync.outbox import notify
-from tests.support.prepared import Prepared
+from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
 from tests.support.world import World, hooks_kept, set_up_boards
@@ -162,7 +163,8 @@ def world(
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
     prepared.stand(sandbox, running_sandbox[0].pid, "world", set_up_boards)
     hooks.kept.clear()  # type: ignore[attr-defined]
-    yield World(sandbox, hooks, monkeypatch)
+    cache.clear()  # a person who is put back has the number of one who has asked too often
+    yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, running_sandbox[0].pid, "world"))
     with connection.cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 
