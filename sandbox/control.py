@@ -4,6 +4,7 @@ Items and columns as a person at the board changes them, the clock, faults, the 
 deliveries.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -152,7 +153,7 @@ class Control:
         self._api = api
         self._deliveries = deliveries
         self._live = live
-        self._kept: dict[str, Kept] = {}
+        self._kept: dict[str, tuple[float, Kept]] = {}
 
     def routes(self) -> list[Route]:
         changing = {
@@ -246,16 +247,18 @@ class Control:
 
     def snapshot(self, request: Request) -> Response:
         """`{name}`: keep boards, items, webhooks and activity logs for `restore`; another of this name goes."""
-        kept = self._kept[text(request.object(), "name")] = self._world.snapshot()
+        kept = self._world.snapshot()
+        self._kept[text(request.object(), "name")] = time.monotonic(), kept
         return json_response({"kept": {table: len(rows) for table, rows in kept.items()}})
 
     def restore(self, request: Request) -> Response:
         """`{name}`: as `reset`, and then everything that the snapshot holds; as often as one likes."""
-        kept = self._kept.get(text(request.object(), "name"))
-        if kept is None:
+        found = self._kept.get(text(request.object(), "name"))
+        if found is None:
             raise BadRequestError("there is no snapshot of this name: POST /_control/snapshot first")
+        then, kept = found
         self.reset(request)
-        self._world.restore(kept)
+        self._world.restore(kept, time.monotonic() - then)
         return json_response({"restored": True})
 
     def faults(self, request: Request) -> Response:

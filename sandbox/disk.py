@@ -4,8 +4,10 @@ Without a file the same code runs on a database in memory.
 """
 
 import json
+import re
 import sqlite3
 from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.model import Activity, Board, Hook, Item, Job, Row, Tag, Update, from_document, to_document
@@ -29,6 +31,8 @@ TABLES = "\n".join(
 Rows = dict[str, dict[Any, Any]]  # by table: rows by id
 Kept = dict[str, list[tuple[Any, str]]]  # by table: ids and documents
 Before = dict[str, dict[Any, str | None]]  # the same as documents, None where there was no row
+_STAMP = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?=Z)")
+_TICKS = re.compile(r'(?<="created_at":)\d{17,}')
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
@@ -118,12 +122,13 @@ class Disk:
             for table in DOCUMENTS
         }
 
-    def fill(self, kept: Kept) -> None:
-        """Write these into the empty tables."""
+    def fill(self, kept: Kept, seconds: float) -> None:
+        """Write these into the empty tables, with times that are so much later."""
         with self._db:
             self._db.execute("BEGIN")
             for table, rows in kept.items():
-                self._db.executemany(f"INSERT INTO {table} VALUES (?, ?)", rows)  # noqa: S608
+                moved = [(row_id, _later(document, seconds)) for row_id, document in rows]
+                self._db.executemany(f"INSERT INTO {table} VALUES (?, ?)", moved)  # noqa: S608
 
     def close(self) -> None:
         self._db.close()
@@ -132,3 +137,9 @@ class Disk:
         self._fresh.setdefault(table, {}).update(rows)
         if not self._is_open:
             self.commit()
+
+
+def _later(document: str, seconds: float) -> str:
+    by, ticks = timedelta(seconds=int(seconds)), int(seconds) * 10**7
+    moved = _STAMP.sub(lambda found: (datetime.fromisoformat(found[0]) + by).isoformat(), document)
+    return _TICKS.sub(lambda found: str(int(found[0]) + ticks), moved)

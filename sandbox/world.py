@@ -471,11 +471,11 @@ class World:
         with self._lock:
             return self._disk.kept()
 
-    def restore(self, kept: Kept) -> None:
-        """What a snapshot holds, and nothing else."""
+    def restore(self, kept: Kept, seconds: float) -> None:
+        """What a snapshot of so long ago holds, and nothing else; its times are as far from now as they were then."""
         with self._lock:
             self.reset()
-            self._disk.fill(kept)
+            self._disk.fill(kept, seconds)
             self._load()
 
     def close(self) -> None:

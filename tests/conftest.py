@@ -3,6 +3,7 @@
 sandbox      the Monday simulator, running and empty; settings.MONDAY_API_URL points at it
 world        both boards set up and empty, worked in the test's own process; see tests/support/world.py
 site         sandbox, web, worker and beat as real processes on the test database, boards and webhooks set up
+quiet_site   the same, while worker and beat rest
 open_page    signed-in pages of a real browser on this process's own web server, one for each call
 page         a page of a real browser; with `site` its relative addresses are NPD's
 admin_page   the same, signed in as the site's administrator
@@ -17,13 +18,14 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.core.cache import cache
 from django.db import connection, connections
 
 from config.embedded.processes import Child
 from sync.boards.board_setup import webhook_url
 from sync.clock import CREATE_SYNC_NOW
 from sync.outbox import notify
-from tests.support.prepared import Prepared
+from tests.support.prepared import Prepared, Stages
 from tests.support.sandbox import Sandbox
 from tests.support.site import Processes, Site, sandbox_process
 from tests.support.world import World, hooks_kept, set_up_boards
@@ -162,7 +164,8 @@ def world(
     settings.MONDAY_TIMEOUT_SECONDS = 5.0
     prepared.stand(sandbox, running_sandbox[0].pid, "world", set_up_boards)
     hooks.kept.clear()  # type: ignore[attr-defined]
-    yield World(sandbox, hooks, monkeypatch)
+    cache.clear()  # a person who is put back has the number of one who has asked too often
+    yield World(sandbox, hooks, monkeypatch, Stages(prepared, sandbox, running_sandbox[0].pid, "world"))
     with connection.cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 
@@ -176,10 +179,10 @@ def processes(django_db_setup: None, django_db_blocker: object) -> Iterator[Proc
 
 
 @pytest.fixture
-def site(
+def quiet_site(
     transactional_db: None, processes: Processes, sandbox: Sandbox, running_sandbox: list[Child], prepared: Prepared
 ) -> Iterator[Site]:
-    """NPD as it runs in production; see tests/support/site.py."""
+    """NPD whose worker and beat rest, or have not begun yet; see tests/support/site.py."""
     found = Site(processes, sandbox)
     try:
         prepared.stand(sandbox, running_sandbox[0].pid, f"site at {webhook_url()}", found.fill)
@@ -189,6 +192,13 @@ def site(
         sandbox.reset()
         processes.rest()
         found.api.close()
+
+
+@pytest.fixture
+def site(quiet_site: Site) -> Site:
+    """NPD as it runs in production."""
+    quiet_site.processes.work()
+    return quiet_site
 
 
 @pytest.fixture(scope="session")

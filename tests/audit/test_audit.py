@@ -13,7 +13,7 @@ from sync.operations.detect import verification
 from sync.operations.detect.verification import latest_verification, verify_board, verify_if_due
 from sync.registry import link_of
 from tests.support.waiting import wait_for
-from tests.support.world import World
+from tests.support.world import World, staged
 
 
 def sample() -> SyncAudit | None:
@@ -27,6 +27,7 @@ def figures(found: SyncAudit | None) -> tuple[int, int]:
     return found.sampled, found.drifted
 
 
+@staged
 def linked(world: World, number: int = 3) -> list[Contact]:
     made = [world.contact(f"Ann {n}", email=f"ann{n}@example.com", role_title="Boss") for n in range(number)]
     world.work()

@@ -32,7 +32,8 @@ def spent(**values: Any) -> None:
 def test_without_known_limits_nothing_is_reserved_and_calls_are_counted(world: World) -> None:
     before = world.calls()
     used = quota.forecast().used
-    world.linked("Ann")
+    world.contact("Ann")
+    world.work()
     assert ApiReservation.objects.count() == 0
     assert quota.forecast().used - used == world.calls() - before
     assert quota.forecast().limit is None

@@ -68,9 +68,9 @@ def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, world: W
 
 
 def test_a_look_at_what_is_equal_changes_nothing(contact: Contact, world: World, run: Run) -> None:
-    mark = max(call["id"] for call in world.sandbox.control("calls", "GET"))
+    mark = max((call["id"] for call in world.sandbox.calls()), default=0)
     run("sync_reconcile")
-    kinds = {call["kind"] for call in world.sandbox.control("calls", "GET", since=mark)}
+    kinds = {call["kind"] for call in world.sandbox.calls(since=mark)}
     before = contact.updated_at
     contact.refresh_from_db()
     assert (kinds, contact.updated_at) == ({"query"}, before)

@@ -4,7 +4,6 @@ from typing import Any
 
 import pghistory
 import pytest
-from django.contrib.auth import get_user_model
 
 from conflicts.conflict_context import ConflictContext
 from conflicts.conflict_queries import npd_editors
@@ -17,12 +16,12 @@ from npd.models import Contact, Organization
 from sync.merge import Resolution
 from sync.models import Decision
 from tests.conflicts.conftest import PHONE, conflict_of, finding, record, seen
-from tests.support.world import World
+from tests.support.world import World, staged
 
 
 @pytest.fixture
-def person(transactional_db: None) -> Any:
-    return get_user_model().objects.create_superuser("lead", "lead@example.com", "x")
+def person(world: World) -> Any:
+    return world.administrator("lead")
 
 
 def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
@@ -30,6 +29,7 @@ def seen_of(conflict: SyncConflict) -> dict[str, dict[str, Any]]:
     return {key: {"npd": conflict.npd_data[key], "monday": conflict.monday_data[key]} for key in keys}
 
 
+@staged
 def settled(world: World, person: Any, type_: str = "merge", **selection: Any) -> tuple[Contact, SyncConflict]:
     """A contact whose role both sides had changed differently, until a person chose."""
     contact = world.linked(role_title="Old", notes="old")

@@ -64,5 +64,5 @@ class Owner:
 def owner(world: World) -> Owner:
     """The boards are as the set-up made them."""
     found = Owner(world)
-    found.sweep()
+    world.stage("swept once", found.sweep)
     return found

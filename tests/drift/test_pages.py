@@ -5,7 +5,6 @@ from html import unescape
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -22,9 +21,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def admin(world: World) -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("lead", "lead@x.test", "x"))
-    return client
+    return world.browser(world.administrator("lead"))
 
 
 def html(client: Client, url: str) -> str:

@@ -31,9 +31,7 @@ RENAMED = "“Role” on “Contacts” is now “Position”. Still mapped by i
 
 @pytest.fixture
 def admin(world: World) -> Client:
-    client = Client()
-    client.force_login(get_user_model().objects.create_superuser("lead", "lead@x.test", "x"))
-    return client
+    return world.browser(world.administrator("lead"))
 
 
 def words_of(response: Any) -> str:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -13,9 +12,9 @@ from tests.support.world import World
 
 
 @pytest.fixture
-def person(transactional_db: None) -> Any:
+def person(world: World) -> Any:
     """Who settles conflicts."""
-    return get_user_model().objects.create_superuser("lead", "lead@example.com", "x")
+    return world.administrator("lead")
 
 
 def clash(world: World, **more: str) -> tuple[Contact, SyncConflict]:

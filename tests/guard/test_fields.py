@@ -9,9 +9,10 @@ from npd.models import Contact
 from sync.choices import GuardState
 from sync.models import Decision, FieldMapping, GuardedAct
 from sync.records.approvals import approve, pending_approvals, reject, release_obsolete
-from tests.support.world import World
+from tests.support.world import World, staged
 
 
+@staged
 def linked(world: World, number: int, **values: Any) -> list[Contact]:
     """Contacts in sync, each with a phone, a role and notes."""
     given = {"phone": "+442079460018", "role_title": "Boss", "notes": "old"} | values

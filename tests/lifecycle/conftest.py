@@ -3,7 +3,6 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth import get_user_model
 
 from conflicts.models import SyncConflict
 from conflicts.resolution import resolve
@@ -14,9 +13,9 @@ __all__ = ["asked", "choose", "pat", "quiet_passes", "take_away"]
 
 
 @pytest.fixture
-def pat(db: None) -> Any:
+def pat(world: World) -> Any:
     """Who settles conflicts."""
-    return get_user_model().objects.create_superuser("pat", "pat@example.test", "long-enough-1")
+    return world.administrator("pat")
 
 
 def take_away(world: World, record: Any, how: str = "archive") -> str:

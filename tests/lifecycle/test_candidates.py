@@ -10,7 +10,7 @@ from npd.models import Contact, Organization
 from sync.choices import Cause, Priority
 from sync.models import BoardLink, RefusedItem, SyncQueue, Tombstone
 from tests.lifecycle.conftest import asked, choose
-from tests.support.world import World, mail
+from tests.support.world import World, mail, staged
 
 
 def newcomers(world: World, seconds: float = 11) -> None:
@@ -217,6 +217,7 @@ def test_there_never_linked_none_of_the_hits_a_new_item_is_made_and_nobody_asks_
     assert not SyncConflict.objects.filter(entity_id=contact.pk, resolved_at=None).exists()
 
 
+@staged
 def twins(world: World) -> tuple[Contact, Contact]:
     """A linked record, and one made of an item that got the same e-mail address later."""
     known = world.linked("Ann", email="ann@example.com")

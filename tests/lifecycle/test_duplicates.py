@@ -243,8 +243,8 @@ def test_the_npd_id_of_a_copy_is_cleared_whatever_the_records_direction(world: W
 
 
 def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) -> None:
-    BoardLink.objects.update(creates_records=False)
     contact = world.linked("Ann", email="ann@example.com")
+    BoardLink.objects.update(creates_records=False)
     copy = duplicate(world, contact)
     assert world.sandbox.item(copy)["values"]["npd_id"] == ""
     assert asked(contact.pk, "identity").monday_item_id == copy
@@ -252,8 +252,8 @@ def test_a_board_whose_items_make_no_records_still_parts_copies(world: World) ->
 
 @pytest.mark.parametrize(("how", "policy"), [("archive", "ask"), ("delete", "delete"), ("archive", "create")])
 def test_a_second_item_takes_the_place_of_one_that_was_taken_away(world: World, how: str, policy: str) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
     contact = world.linked("Ann", email="ann@example.com", role_title="Boss")
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
     copy = str(world.sandbox.act("duplicate", item_id=contact.monday_id)["id"])
     world.sandbox.act("edit", item_id=copy, column_id="role_title", value="Chair")
     world.sandbox.act(how, item_id=contact.monday_id)

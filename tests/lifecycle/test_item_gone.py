@@ -41,8 +41,8 @@ def hide(world: World, monkeypatch: pytest.MonkeyPatch, item_id: str) -> None:
 
 
 def test_nothing_is_done_before_the_quiet_time_is_over(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     take_away(world, contact)
     mutations = world.calls("mutation")
     world.pass_time(seconds=500)
@@ -56,8 +56,8 @@ def test_nothing_is_done_before_the_quiet_time_is_over(world: World) -> None:
 
 
 def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     item = take_away(world, contact)
     set_fields(contact, role_title="Chair")
     world.work()
@@ -72,8 +72,8 @@ def test_an_item_restored_within_the_quiet_time_was_never_gone(world: World) -> 
 
 
 def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
-    set_policy("delete")
     contact = world.linked()
+    set_policy("delete")
     item = take_away(world, contact)
     world.pass_time(seconds=500)
     world.sandbox.act("restore", item_id=item)
@@ -89,8 +89,8 @@ def test_an_item_taken_away_again_is_waited_for_anew(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["archive_board", "delete_board"])
 def test_a_board_that_is_gone_takes_no_record_with_it(world: World, how: str) -> None:
-    set_policy("delete")
     contact = world.linked()
+    set_policy("delete")
     world.sandbox.query(f"mutation ($b: ID!) {{ {how}(board_id: $b) {{ id }} }}", b=world.board_id())
     world.look(contact)
     quiet_passes(world, 3)
@@ -119,8 +119,8 @@ def test_there_as_the_base_archived_or_deleted_ask(world: World, how: str, word:
 
 
 def test_there_as_the_base_archived_or_deleted_unlink(world: World) -> None:
-    set_policy("unlink")
     contact = world.linked(role_title="Boss")
+    set_policy("unlink")
     item = take_away(world, contact)
     quiet_passes(world)
     assert world.status(contact) == "disabled"
@@ -131,8 +131,8 @@ def test_there_as_the_base_archived_or_deleted_unlink(world: World) -> None:
 
 @pytest.mark.parametrize("how", ["archive", "delete"])
 def test_there_as_the_base_archived_or_deleted_delete_the_record(world: World, how: str) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     key = contact.pk
     item = take_away(world, contact, how)
     mutations = world.calls("mutation")
@@ -162,8 +162,8 @@ def test_a_record_that_named_a_deleted_one_says_in_its_history_that_the_sync_did
 
 
 def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: World) -> None:
-    set_policy("create")
     contact = world.linked(role_title="Boss", notes="kept")
+    set_policy("create")
     old = take_away(world, contact, "delete")
     quiet_passes(world)
     assert world.status(contact) == "synced"
@@ -177,8 +177,8 @@ def test_there_as_the_base_archived_or_deleted_create_the_item_again(world: Worl
 
 
 def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
-    set_policy("create")
     contact = world.linked(role_title="Boss")
+    set_policy("create")
     take_away(world, contact)
     other = world.sandbox.act("add", board_id=world.board_id(), name=contact.name, values={"npd_id": str(contact.pk)})
     quiet_passes(world)
@@ -188,8 +188,8 @@ def test_an_item_that_is_made_again_is_looked_for_first(world: World) -> None:
 
 
 def test_a_lost_answer_while_the_item_is_made_again_makes_no_second_one(world: World) -> None:
-    set_policy("create")
     contact = world.linked(role_title="Boss")
+    set_policy("create")
     take_away(world, contact)
     world.pass_time(seconds=601)
     world.sandbox.faults({"timeout": "after", "on": "create_item"})
@@ -229,8 +229,8 @@ def test_a_record_that_others_cannot_be_without_is_never_offered_for_deletion(
 
 
 def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     take_away(world, contact)
     world.pass_time(seconds=601)
     world.meanwhile(lambda: set_fields(contact, role_title="Chair"), after="read")
@@ -243,8 +243,8 @@ def test_a_record_that_somebody_edits_while_it_is_to_be_deleted_stays(world: Wor
 
 
 def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     take_away(world, contact)
     set_fields(contact, role_title="Chair")
     quiet_passes(world)
@@ -257,8 +257,8 @@ def test_there_changed_since_the_base_archived_or_deleted_is_a_conflict(world: W
 
 
 def test_an_edit_on_monday_that_was_never_taken_over_is_asked_about(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     world.edit(contact, "role_title", "Monday's")
     take_away(world, contact)
     quiet_passes(world)
@@ -425,8 +425,8 @@ def test_rejected_deletions_leave_the_records_and_ask_and_no_policy_deletes_them
 def test_there_not_returned_when_asked_by_id_is_held_then_asked_and_never_deleted(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     hide(world, monkeypatch, contact.monday_id)
     world.look(contact)
     quiet_passes(world)
@@ -467,8 +467,8 @@ def test_a_deleted_item_that_monday_forgets_stays_deleted(world: World, monkeypa
 
 
 def test_there_on_another_board_is_said_and_asked(world: World) -> None:
-    set_policy("delete")
     contact = world.linked(role_title="Boss")
+    set_policy("delete")
     item, home = contact.monday_id, world.board_id()
     other = next(b for b in world.sandbox.boards() if b["id"] != home)
     group = world.sandbox.query("query ($b: [ID!]) { boards(ids: $b) { groups { id } } }", b=[other["id"]])
@@ -504,8 +504,8 @@ def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
 
 
 def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
-    set_policy("delete")
     contact = world.linked()
+    set_policy("delete")
     key = contact.pk
     take_away(world, contact)
     SyncQueue.objects.create(entity_type="contact", entity_id=key, status="failed", error_message="it failed")
@@ -517,8 +517,8 @@ def test_a_deleted_records_dead_letters_end_with_it(world: World) -> None:
 
 
 def test_a_record_that_only_receives_is_never_made_again_on_the_board(world: World) -> None:
-    set_policy("create")
     contact = world.linked()
+    set_policy("create")
     set_fields(contact, sync_direction="monday_to_npd")
     world.work()
     mutations = world.calls("mutation")
@@ -529,8 +529,8 @@ def test_a_record_that_only_receives_is_never_made_again_on_the_board(world: Wor
 
 
 def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) -> None:
-    set_policy("delete")
     contact = world.linked()
+    set_policy("delete")
     set_fields(contact, sync_direction="npd_to_monday")
     world.work()
     take_away(world, contact)
@@ -540,8 +540,8 @@ def test_a_record_that_only_sends_is_never_deleted_from_the_board(world: World) 
 
 
 def test_a_record_without_sync_is_not_looked_at(world: World) -> None:
-    set_policy("delete")
     contact = world.linked()
+    set_policy("delete")
     set_fields(contact, sync_enabled=False)
     world.work()
     calls = world.calls()

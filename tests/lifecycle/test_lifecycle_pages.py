@@ -83,8 +83,8 @@ def test_deleted_records_are_listed_with_what_became_of_each_item(world: World, 
 
 
 def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_client: Client) -> None:
-    BoardLink.objects.update(record_gone="ask")
     contact = world.linked("Ann", role_title="Buyer")
+    BoardLink.objects.update(record_gone="ask")
     key, item = contact.pk, contact.monday_id
     contact.delete()
     world.work()
@@ -138,8 +138,8 @@ def test_the_permission_is_asked_for_every_type_of_a_long_selection(
 
 
 def test_an_item_that_was_refused_is_considered_again(world: World, admin_client: Client) -> None:
-    BoardLink.objects.update(record_gone="unlink")
     contact = world.linked("Ann", email="ann@example.com")
+    BoardLink.objects.update(record_gone="unlink")
     item = contact.monday_id
     contact.delete()
     world.work()

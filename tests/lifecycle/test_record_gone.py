@@ -531,8 +531,8 @@ def left_with_item(key: Any) -> list[Decision]:
 def test_an_edit_of_a_one_way_field_that_leaves_with_its_item_goes_to_the_history(
     world: World, wanted: str, how: str
 ) -> None:
-    policy(wanted)
     contact = world.linked("Ann", role_title="Buyer", notes="n")
+    policy(wanted)
     one_way(contact, how)
     world.work()
     world.edit(contact, "role_title", "Chair")
@@ -641,8 +641,8 @@ def test_an_edit_that_left_with_an_item_is_kept_where_the_answer_was_lost(world:
 
 
 def test_an_item_that_is_let_go_keeps_its_edit_on_the_board(world: World) -> None:
-    policy("unlink")
     contact = world.linked("Ann", role_title="Buyer")
+    policy("unlink")
     one_way(contact, "record")
     world.work()
     world.edit(contact, "role_title", "Chair")

@@ -17,9 +17,7 @@ from tests.support.world import World
 
 @pytest.fixture
 def admin(world: World, pat: Any) -> Client:
-    client = Client()
-    client.force_login(pat)
-    return client
+    return world.browser(pat)
 
 
 def act(client: Client, record: Any, name: str, *, htmx: bool = False, **data: str) -> Any:

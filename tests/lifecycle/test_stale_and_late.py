@@ -25,8 +25,8 @@ def hear(world: World) -> None:
 
 
 def test_an_old_item_that_somebody_restores_after_it_was_made_again_is_asked_about_and_stays(world: World) -> None:
-    set_policy("create")
     contact = world.linked("Ann", email="ann@example.com")
+    set_policy("create")
     made_by = WebhookEvent.objects.get(type="create_pulse").body["event"]["userId"]
     MondayAccount.objects.update_or_create(id=1, defaults={"user_id": str(made_by)})
     old = take_away(world, contact)
@@ -189,8 +189,8 @@ def test_copies_that_are_archived_count_for_the_guard(world: World, settings: An
 
 
 def test_a_policy_that_a_person_changes_during_a_run_counts_at_once(world: World) -> None:
-    set_policy("delete")
     contact = world.linked("Ann")
+    set_policy("delete")
     take_away(world, contact)
     world.meanwhile(lambda: set_policy("ask"), after="read")
     quiet_passes(world)
@@ -251,8 +251,8 @@ def test_an_item_that_is_taken_away_each_time_it_is_made_again_is_asked_about_in
     world: World, settings: Any
 ) -> None:
     settings.LOOP_TIMES = 3
-    set_policy("create")
     contact = world.linked("Ann", email="ann@example.com")
+    set_policy("create")
     for _ in range(4):
         take_away(world, contact)
         quiet_passes(world)
@@ -328,8 +328,8 @@ def test_a_deleted_record_whose_item_was_being_asked_about_as_a_copy_leaves_no_q
 
 
 def test_a_record_deleted_twice_the_second_time_before_it_was_linked_again_archives_its_item(world: World) -> None:
-    BoardLink.objects.update(record_gone="ask")
     contact = world.linked("Ann")
+    BoardLink.objects.update(record_gone="ask")
     item, key = str(contact.monday_id), contact.pk
     contact.delete()
     world.work()

@@ -33,7 +33,8 @@ def test_what_the_worker_did_stands_in_the_webs_answer_and_survives_its_restart(
         assert (again.value(name, **labels) or 0) >= (first.value(name, **labels) or 0)
 
 
-def test_webhooks_counted_last_are_stored_when_the_process_is_told_to_end(site: Site) -> None:
+def test_webhooks_counted_last_are_stored_when_the_process_is_told_to_end(quiet_site: Site) -> None:
+    site = quiet_site
     refused = site.path("/webhooks/monday/wrong/")
     for _ in range(3):
         assert requests.post(refused, json={"event": {}}, timeout=10).status_code == 401

@@ -100,8 +100,8 @@ def test_a_look_for_another_reason_holds_what_may_not_go_and_takes_over_the_rest
 
 def test_what_a_rule_would_send_because_of_an_edit_on_monday_waits_as_a_row_of_that_direction(world: World) -> None:
     world_link = BoardLink.objects.get(entity_type="contact")
-    world_link.mappings.filter(key="role_title").update(direction="npd_to_monday")
     ann = world.linked("Ann", role_title="Buyer")
+    world_link.mappings.filter(key="role_title").update(direction="npd_to_monday")
     world.queue.pause("mary", **UP)
     before = world.calls("mutation")
     world.edit(ann, "role_title", "Somebody's")

@@ -160,8 +160,8 @@ def test_a_record_comes_back_only_when_taking_over_is_resumed(world: World, pat:
 
 @pytest.mark.parametrize(("policy", "what"), [("delete", DOWN), ("create", UP), ("unlink", UP), ("unlink", DOWN)])
 def test_what_a_policy_does_about_a_gone_item_waits(world: World, policy: str, what: dict[str, str]) -> None:
-    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
     contact = world.linked("Ann", email="ann@example.test")
+    BoardLink.objects.filter(entity_type="contact").update(item_gone=policy)
     item = contact.monday_id
     before = paused(world, what)
     take_away(world, contact, "delete")

@@ -61,17 +61,17 @@ def staff(site: Site) -> Iterator[Staff]:
 
 
 @pytest.fixture
-def later(site: Site) -> Iterator[Callable[[float], None]]:
+def later(quiet_site: Site) -> Iterator[Callable[[float], None]]:
     """Moves the clock of database and sandbox: `later(90)`. Only while no live worker has a call in the air."""
 
     def move(seconds: float) -> None:
         moved = f"clock_timestamp() + interval ''{seconds} seconds''"
         with connection.cursor() as cursor:
             cursor.execute(CREATE_SYNC_NOW.replace("clock_timestamp()", moved))
-        site.sandbox.control("clock", offset_seconds=seconds)
+        quiet_site.sandbox.control("clock", offset_seconds=seconds)
 
     yield move
-    site.processes.rest()  # the clock goes back: nobody may be at work
+    quiet_site.processes.rest()  # the clock goes back: nobody may be at work
     with connection.cursor() as cursor:
         cursor.execute(CREATE_SYNC_NOW)
 

@@ -94,10 +94,10 @@ def hands() -> Iterator[dict[int, Hand]]:
 
 
 @pytest.fixture
-def two(site: Site, hands: dict[int, Hand], off: int) -> Iterator[Two]:
+def two(quiet_site: Site, hands: dict[int, Hand], off: int) -> Iterator[Two]:
     """Celery's worker and beat rest."""
-    site.processes.rest()
-    hands[0].env, hands[off].env = site.processes.env, site.processes.env | wrong_clock(off)
+    env = quiet_site.processes.env
+    hands[0].env, hands[off].env = env, env | wrong_clock(off)
     for hand in (hands[0], hands[off]):
         hand.start()
     yield Two(hands[0], hands[off])
@@ -119,7 +119,9 @@ def rest_by(hand: Hand) -> None:
 
 
 @pytest.mark.parametrize(("off", "holder"), [(OFF, "right"), (-OFF, "wrong")], ids=["ahead", "behind"])
-def test_a_lease_ends_by_the_databases_clock(site: Site, two: Two, later: Callable[[float], None], holder: str) -> None:
+def test_a_lease_ends_by_the_databases_clock(
+    quiet_site: Site, two: Two, later: Callable[[float], None], holder: str
+) -> None:
     owner, other = (two.right, two.wrong) if holder == "right" else (two.wrong, two.right)
     Writers().new(NAMES)
     stopped = owner.wait(owner.fork("work", at=1, only=QUERY))
@@ -132,13 +134,13 @@ def test_a_lease_ends_by_the_databases_clock(site: Site, two: Two, later: Callab
     assert claimed(other) >= len(NAMES)  # a webhook of the first of the new items may have come by then
     assert owner.let_go(stopped).told["result"]["completed"] == 0
     rest_by(other)
-    all_arrived(site.sandbox)
+    all_arrived(quiet_site.sandbox)
 
 
 @pytest.mark.parametrize("off", [OFF], ids=["ahead"])
-def test_a_backoff_ends_by_the_databases_clock(site: Site, two: Two, later: Callable[[float], None]) -> None:
+def test_a_backoff_ends_by_the_databases_clock(quiet_site: Site, two: Two, later: Callable[[float], None]) -> None:
     Writers().new(NAMES[:1])
-    site.sandbox.faults({"partial": {"every": 1, "code": "RecordInvalidException"}, "on": "create_item"})
+    quiet_site.sandbox.faults({"partial": {"every": 1, "code": "RecordInvalidException"}, "on": "create_item"})
     two.wrong.run("work")
     row = SyncQueue.objects.get(entity_type="contact", status="pending")
     assert (row.attempts, bool(row.error_message)) == (1, True)
@@ -147,24 +149,26 @@ def test_a_backoff_ends_by_the_databases_clock(site: Site, two: Two, later: Call
     later(70)
     assert claimed(two.wrong) >= 1  # the webhook of its item may come within the same run
     rest_by(two.wrong)
-    all_arrived(site.sandbox)
+    all_arrived(quiet_site.sandbox)
 
 
 @pytest.mark.parametrize("off", [-OFF], ids=["behind"])
-def test_a_minutes_allowance_ends_by_the_databases_clock(site: Site, two: Two, later: Callable[[float], None]) -> None:
+def test_a_minutes_allowance_ends_by_the_databases_clock(
+    quiet_site: Site, two: Two, later: Callable[[float], None]
+) -> None:
     later(100)  # past the minute in which the boards were set up
-    site.sandbox.control("plan", plan="enterprise", minute=10)
+    quiet_site.sandbox.control("plan", plan="enterprise", minute=10)
     breaker.fetch_account_info()
     BoardLink.objects.filter(entity_type="contact").update(batch_limit=1)  # it grows by one with each quick answer
     Writers().new(f"Person {number}" for number in range(15))
     two.wrong.run("work")
     assert 0 < Contact.objects.filter(sync_status="pending").count() < 15
-    calls = site.sandbox.calls()
+    calls = quiet_site.sandbox.calls()
     assert claimed(two.wrong) == 0
-    assert site.sandbox.calls(calls[-1]["id"]) == []
+    assert quiet_site.sandbox.calls(calls[-1]["id"]) == []
     for seconds in (200, 300):
         later(seconds)
         two.wrong.run("work")
-    assert set(site.sandbox.control("plan", "GET")["refused"].values()) <= {0}
+    assert set(quiet_site.sandbox.control("plan", "GET")["refused"].values()) <= {0}
     rest_by(two.right)
-    all_arrived(site.sandbox)
+    all_arrived(quiet_site.sandbox)

@@ -30,9 +30,14 @@ def running_hand() -> Iterator[Hand]:
 
 
 @pytest.fixture
+def site(quiet_site: Site) -> Site:
+    """Celery's worker and beat rest."""
+    return quiet_site
+
+
+@pytest.fixture
 def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
-    """Forks workers, to be stopped or killed at any point. Celery's worker and beat rest."""
-    site.processes.rest()
+    """Forks workers, to be stopped or killed at any point."""
     running_hand.env = site.processes.env
     running_hand.start()
     yield running_hand
@@ -41,7 +46,7 @@ def hand(site: Site, running_hand: Hand) -> Iterator[Hand]:
 
 
 @pytest.fixture
-def people(site: Site, hand: Hand) -> Writers:
+def people(hand: Hand) -> Writers:
     """Half of the records are linked and have a newer value, half are new: a batch with changes and creates."""
     writers = Writers()
     writers.new(OLD)

@@ -23,7 +23,8 @@ from tests.support import guardian
 from tests.support.servers import ROOT
 from tests.support.site import Site, started
 
-PEOPLE = [f"Person {number:03}" for number in range(120)]  # two batches
+FEW = [f"Person {number:03}" for number in range(12)]
+TWO_BATCHES = [f"Person {number:03}" for number in range(120)]
 SLOW = 2.0
 """Seconds that a call takes here."""
 LONGEST = 90.0
@@ -34,13 +35,19 @@ Hire = Callable[..., Child]
 
 
 @pytest.fixture
+def site(quiet_site: Site) -> Site:
+    """Without beat's sweep, what goes on does so by a wake-up, which no worker that rests may take."""
+    quiet_site.processes.end("beat")
+    quiet_site.processes.end("worker")
+    return quiet_site
+
+
+@pytest.fixture
 def hire(site: Site) -> Iterator[Hire]:
-    """Replaces the site's worker by one of a certain pool: `hire("solo")`. It ends with the test."""
+    """Starts a worker with a certain pool: `hire("solo")`. It ends with the test."""
     hired: list[Child] = []
-    site.processes.end("beat")  # no sweep: what goes on does so by a wake-up
 
     def begin(pool: str) -> Child:
-        site.processes.end("worker")
         name = f"worker-{pool}-{len(hired)}"
         hired.append(started(name, [*worker_command(), f"--pool={pool}"], site.processes.env))
         site.wait_for(f"{name} is ready", lambda: " ready." in "\n".join(hired[-1].last_lines(50)), LONGEST)
@@ -84,7 +91,7 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     worker = hire(pool)
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     before = calls(site)
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    Contact.objects.bulk_create(Contact(name=name) for name in FEW)
     for _ in range(4):  # some that other processes of the pool end at once, or that are handed back
         notify.notify_now("contact")
     site.wait_for("the batch is in hand", in_hand, LONGEST)
@@ -92,38 +99,36 @@ def test_in_the_middle_of_a_read_it_gives_the_batch_back_and_makes_no_other_call
     assert calls(site) <= before + 1
     assert names_on_board(site) == []
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, hire if pool == "prefork" else None)
+    goes_on(site, FEW, hire if pool == "prefork" else None)
 
 
 def test_in_the_middle_of_a_write_its_answer_is_settled_and_no_other_batch_begun(site: Site, hire: Hire) -> None:
     worker = hire("prefork")
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    Contact.objects.bulk_create(Contact(name=name) for name in TWO_BATCHES)
     site.sandbox.control("latency", mutation_ms=SLOW * 2_000 / 100)  # each of the hundred in a document
     notify.notify_now("contact")
     site.wait_for("the first items are there", lambda: names_on_board(site))
     end(worker)
     done = Contact.objects.exclude(monday_id=None).count()
-    assert 0 < done == len(names_on_board(site)) < len(PEOPLE)
+    assert 0 < done == len(names_on_board(site)) < len(TWO_BATCHES)
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site, hire)
+    goes_on(site, TWO_BATCHES, hire)
 
 
-def goes_on(site: Site, hire: Hire | None = None) -> None:
+def goes_on(site: Site, people: list[str], hire: Hire | None = None) -> None:
     """Another finishes all of it and makes nothing twice; with `hire` by the wake-up that the first has left."""
     site.sandbox.control("latency", call_ms=0, mutation_ms=0)
     if hire:
         hire("prefork")
     else:
         site.manage("sync_drain")
-    site.wait_for("everybody is synced", lambda: synced(*PEOPLE), LONGEST)
-    assert names_on_board(site) == PEOPLE
+    site.wait_for("everybody is synced", lambda: synced(*people), LONGEST)
+    assert names_on_board(site) == people
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site, number: signal.Signals) -> None:
-    site.processes.end("worker")
-    site.processes.end("beat")
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    Contact.objects.bulk_create(Contact(name=name) for name in FEW)
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     with command(site, "sync_drain") as drain:
         site.wait_for("the batch is in hand", in_hand, LONGEST)
@@ -131,10 +136,10 @@ def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site, number
         told, complaint = drain.communicate(timeout=LONGEST)
     assert drain.returncode == 128 + number
     assert "0 done, 0 failed." in told
-    assert "Left: 120 contacts waiting." in told
+    assert "Left: 12 contacts waiting." in told
     assert complaint.strip().splitlines()[-1].startswith("CommandError: Interrupted.")
     nothing_in_hand_and_no_attempt_lost()
-    goes_on(site)
+    goes_on(site, FEW)
 
 
 @contextmanager
@@ -157,9 +162,7 @@ def command(site: Site, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_cron_run_in_the_web_process_ends_after_its_call(site: Site) -> None:
-    site.processes.end("worker")
-    site.processes.end("beat")
-    Contact.objects.bulk_create(Contact(name=name) for name in PEOPLE)
+    Contact.objects.bulk_create(Contact(name=name) for name in FEW)
     site.sandbox.control("latency", call_ms=SLOW * 1_000)
     secret = {"Authorization": f"Bearer {used.CRON_SECRET}"}
     with ThreadPoolExecutor(max_workers=1) as pool:
@@ -170,4 +173,4 @@ def test_a_cron_run_in_the_web_process_ends_after_its_call(site: Site) -> None:
     nothing_in_hand_and_no_attempt_lost()
     assert names_on_board(site) == []
     site.processes.serve()
-    goes_on(site)
+    goes_on(site, FEW)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connection
 
 from sync import registry
+from tests.support import rows
 from tests.support.rows import KeptRows
 from tests.support.sandbox import Sandbox
 
@@ -13,16 +19,67 @@ class Prepared:
     """Beginnings by name and by the models that are registered; a sandbox that was started anew has none yet."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[int, str], KeptRows] = {}
+        self.kept: dict[tuple[int, str], tuple[KeptRows, Any]] = {}
+        self.asked: Counter[tuple[int, str]] = Counter()
 
-    def stand(self, sandbox: Sandbox, pid: int, name: str, make: Callable[[], None]) -> None:
-        """As after `make`, on both sides; database and sandbox are empty."""
+    def stand(self, sandbox: Sandbox, pid: int, name: str, make: Callable[[], Any], *, since: int = 1) -> Any:
+        """As after `make`, on both sides, and what it returned.
+
+        Kept the `since`-th time that it is made: to keep takes as long as a pass, and some beginnings are one test's.
+        """
         name = ", ".join([name, *(spec.entity_type for spec in registry.entities())])
-        rows = self.kept.get((pid, name))
-        if rows:
+        kept = self.kept.get((pid, name))
+        if kept:
             sandbox.control("restore", name=name)
-            rows.put_back()
-            return
-        make()
-        sandbox.control("snapshot", name=name)
-        self.kept[pid, name] = KeptRows(f"prepared_{len(self.kept)}")
+            rows.empty()
+            kept[0].put_back()
+            return kept[1]
+        made = make()
+        self.asked[pid, name] += 1
+        if self.asked[pid, name] >= since:
+            sandbox.control("snapshot", name=name)
+            self.kept[pid, name] = KeptRows(f"prepared_{len(self.kept)}"), made
+        return made
+
+
+class Stages:
+    """The way from a beginning to where a test stands, as long as nothing but stages led there.
+
+    Then a further stage is what it was in the test before, and is put back. Any other statement that writes, and any
+    other word to the sandbox, ends that: what comes after it is made.
+    """
+
+    def __init__(self, prepared: Prepared, sandbox: Sandbox, pid: int, way: str) -> None:
+        self.prepared, self.sandbox, self.pid, self.way = prepared, sandbox, pid, way
+        self.stay()
+
+    def reach(self, name: str, make: Callable[[], Any]) -> Any:
+        """As after `make`, and what it returned."""
+        way = self._further(name)
+        if not way:
+            return make()
+        made = self.prepared.stand(self.sandbox, self.pid, way, make, since=2)
+        self.way = way
+        return made
+
+    @contextmanager
+    def alike(self, name: str) -> Iterator[None]:
+        """What is done meanwhile is done so wherever it has this name, and takes no time: it is never put back."""
+        way = self._further(name)
+        yield
+        self.way = way
+        self.stay()
+
+    def stay(self) -> None:
+        """What was done until now belongs to the last stage."""
+        self.moment = self._now()
+
+    def _further(self, name: str) -> str:
+        way = f"{self.way}; {name}" if self.way and self._now() == self.moment else ""
+        self.way = ""
+        return way
+
+    def _now(self) -> tuple[int, int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")
+            return int(cursor.fetchone()[0]), self.sandbox.changes

@@ -11,6 +11,7 @@ class Sandbox:
     def __init__(self, url: str, token: str, signing_secret: str) -> None:
         self.url, self.token, self.signing_secret = url, token, signing_secret
         self.session = requests.Session()
+        self.changes = 0  # words to it that may have changed something
 
     @property
     def api_url(self) -> str:
@@ -20,6 +21,7 @@ class Sandbox:
     def control(self, name: str, method: str = "POST", /, **body: Any) -> Any:
         """Ask /_control/NAME, and return the JSON of the answer (None where it has none)."""
         sent = {"json": body} if method != "GET" else {"params": body}
+        self.changes += method != "GET"
         response = self.session.request(method, f"{self.url}/_control/{name}", timeout=10, **sent)  # type: ignore[arg-type]
         assert response.ok, f"{method} /_control/{name}: {response.status_code} {response.text[:500]}"
         return response.json() if response.content else None
@@ -30,6 +32,7 @@ class Sandbox:
 
     def faults(self, *faults: dict[str, Any]) -> None:
         """What goes wrong with the next calls, in this order."""
+        self.changes += 1
         self.session.post(f"{self.url}/_control/faults", json=list(faults), timeout=10).raise_for_status()
 
     def act(self, action: str, /, **what: Any) -> dict[str, Any]:
@@ -65,6 +68,7 @@ class Sandbox:
 
     def query(self, document: str, **variables: Any) -> dict[str, Any]:
         """Speak GraphQL to /v2 with the run's token; the whole answer, errors included."""
+        self.changes += 1
         response = self.session.post(
             self.api_url,
             json={"query": document, "variables": variables},

@@ -223,7 +223,7 @@ class Site:
         self.manage("monday_setup")
 
     def begin(self) -> None:
-        """Let the processes work on what `fill` has made."""
+        """Serve what `fill` has made."""
         from django.contrib.auth import get_user_model
         from rest_framework.authtoken.models import Token
 
@@ -231,7 +231,7 @@ class Site:
         self.api.headers["Authorization"] = f"Token {Token.objects.get(user=self.user).key}"
         purge_broker()
         restore_schedule()
-        self.processes.work()
+        self.processes.serve()
 
     def manage(self, *arguments: str) -> None:
         """Run a management command in this process."""

@@ -7,16 +7,17 @@ from typing import TypeVar
 from django.db import connection
 
 Found = TypeVar("Found")
-LOOK_SECONDS = 0.03
+FIRST_LOOK, LOOK_SECONDS = 0.002, 0.03  # most waits end within a few milliseconds
 
 
 def wait_for(what: str, condition: Callable[[], Found], seconds: float = 20) -> Found:
     """The first truthy answer of `condition`; after `seconds` an AssertionError that names `what`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, FIRST_LOOK
     while not (answer := condition()):
         if time.monotonic() > deadline:
             raise AssertionError(f"{what}: not within {seconds} s; the last answer was {answer!r}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(pause)
+        pause = min(2 * pause, LOOK_SECONDS)
     return answer
 
 

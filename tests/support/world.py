@@ -1,14 +1,21 @@
 """A board and its records, worked in the test's own process, with the sandbox as Monday over HTTP: fixture `world`."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import wraps
 from http.server import ThreadingHTTPServer
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import pytest
+from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import connection
+from django.db.models import Model
+from django.test import Client
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
@@ -21,10 +28,12 @@ from sync.limits import breaker, metered_client
 from sync.models import Intent, MondayAccount, SyncMetadata, SyncQueue
 from sync.queue import SyncQueueService, WorkSummary
 from sync.records import inbox
+from tests.support.prepared import Stages
 from tests.support.sandbox import Sandbox
 from tests.support.serving import Quiet, local, serving
 from tests.support.waiting import wait_for
 
+Made = TypeVar("Made", bound=Callable[..., Any])
 TOM = 67210012  # a person of the sandbox's account
 
 
@@ -38,18 +47,44 @@ class _Keep(Quiet):
         self.answer(body)
 
 
+def staged(function: Made) -> Made:
+    """What a function of a world does, and returns, is a stage; it is asked by its name and what it is given."""
+
+    @wraps(function)
+    def reached(world: World, *given: Any, **more: Any) -> Any:
+        name = f"{function.__module__}.{function.__qualname__} {_told(given)} {_told(list(more.items()))}"
+        return _read(world.stage(name, lambda: _told(function(world, *given, **more))))
+
+    return cast(Made, reached)
+
+
+def _told(value: Any) -> Any:
+    """Rows by their keys: what is put back is read anew."""
+    if isinstance(value, Model):
+        return type(value), value.pk
+    return type(value)(map(_told, value)) if type(value) in (tuple, list) else value
+
+
+def _read(value: Any) -> Any:
+    if isinstance(value, tuple) and isinstance(value[0], type):
+        return value[0]._default_manager.get(pk=value[1])
+    return type(value)(map(_read, value)) if type(value) in (tuple, list) else value
+
+
 class World:
     """Both people and the worker. Webhooks arrive when the test says so (`deliver`)."""
 
-    def __init__(self, sandbox: Sandbox, hooks: ThreadingHTTPServer, patch: pytest.MonkeyPatch) -> None:
-        self.sandbox, self.hooks, self.patch = sandbox, hooks, patch
+    def __init__(self, sandbox: Sandbox, hooks: ThreadingHTTPServer, patch: pytest.MonkeyPatch, stages: Stages) -> None:
+        self.sandbox, self.hooks, self.patch, self.stages = sandbox, hooks, patch, stages
         self.queue = SyncQueueService()
         self.delivered: list[tuple[bytes, str | None, str]] = []
+        self.offset = 0.0
 
     def contact(self, name: str = "Ann", **values: Any) -> Contact:
         """A contact as it is saved in NPD."""
         return Contact.objects.create(name=name, **values)
 
+    @staged
     def linked(self, name: str = "Ann", **values: Any) -> Contact:
         """A contact that has its item and is in sync; its own webhooks have come and gone."""
         contact = self.contact(name, **values)
@@ -57,6 +92,40 @@ class World:
         self.hear(contact)
         assert contact.sync_status == "synced", self.ledger(contact).note
         return contact
+
+    @staged
+    def administrator(self, name: str, **more: str) -> Any:
+        """Who may do everything."""
+        return get_user_model().objects.create_superuser(name, f"{name}@example.com", "x", **more)
+
+    @staged
+    def session(self, person: Any) -> str:
+        """What the cookie of a browser says in which this person has signed in."""
+        client = Client()
+        client.force_login(person)
+        return client.cookies[settings.SESSION_COOKIE_NAME].value
+
+    def browser(self, person: Any) -> Client:
+        """In which this person has signed in."""
+        client = Client()
+        client.cookies[settings.SESSION_COOKIE_NAME] = self.session(person)
+        return client
+
+    def stage(self, name: str, make: Callable[[], Any]) -> Any:
+        """As after `make`, and what it returned: put back where tests before came the same way; see `Stages`."""
+
+        def reached() -> tuple[Any, float, list[Any]]:
+            made = make()
+            wait_for("the sandbox has sent its webhooks", self._sent_all)
+            assert not self.hooks.kept, "a stage hands in all webhooks"  # type: ignore[attr-defined]
+            return made, self.offset, list(self.delivered)
+
+        made, offset, delivered = self.stages.reach(name, reached)
+        if offset:  # what is put back has real time
+            self.pass_time(seconds=offset - self.offset)
+        self.delivered[:] = delivered
+        self.stages.stay()
+        return made
 
     def work(self, *records: Any, **passed: float) -> WorkSummary:
         """So much time passes, and a worker does what is due; these records are read anew."""
@@ -214,8 +283,7 @@ class World:
 
     def pass_time(self, **delta: float) -> None:
         """Move `sync_now()` and the sandbox's clock forward."""
-        seconds = timedelta(**delta).total_seconds()
-        self.offset = getattr(self, "offset", 0.0) + seconds
+        self.offset += timedelta(**delta).total_seconds()
         with connection.cursor() as cursor:
             cursor.execute(
                 CREATE_SYNC_NOW.replace("clock_timestamp()", f"clock_timestamp() + interval ''{self.offset} seconds''")

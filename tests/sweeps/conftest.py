@@ -60,5 +60,6 @@ class Post:
 def post(world: World) -> Post:
     """The boards are set up and were swept once."""
     found = Post(world)
-    BoardLink.objects.update(swept_to=None)
+    with world.stages.alike("never swept"):
+        BoardLink.objects.update(swept_to=None)
     return found

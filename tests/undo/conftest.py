@@ -9,7 +9,7 @@ from tests.support.world import World
 @pytest.fixture
 def dora(world: World) -> User:
     """An administrator of NPD."""
-    return User.objects.create_superuser("dora", "dora@example.com", "x", first_name="Dora", last_name="Demo")
+    return world.administrator("dora", first_name="Dora", last_name="Demo")
 
 
 @pytest.fixture
