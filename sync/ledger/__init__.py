@@ -126,26 +126,28 @@ _BEGIN = """
     WHERE ledger.id = free.id
 """
 
-# A row with an open conflict ends as completed, but was not brought into sync.
+# A row with an open conflict ends as completed, but was not brought into sync. Looked up in one JSON object and joined
+# by the key alone: whatever PostgreSQL thinks of how many rows there are, it can't compare each with each.
 _FINISH = """
-    WITH given AS (SELECT * FROM jsonb_to_recordset(%(ends)s::jsonb)
-        AS given (entity_id text, status text, content_hash text, why text)
+    WITH mine AS MATERIALIZED (
+        SELECT id, %(ends)s::jsonb -> entity_id AS given FROM sync_metadata
+        WHERE sync_batch_id = %(batch)s AND sync_status = 'in_progress' ORDER BY id FOR UPDATE
     ), ended AS (
         UPDATE sync_metadata AS ledger SET
-            sync_status = coalesce(given.status, 'pending'),
-            last_successful_sync = CASE WHEN given.status = 'completed' AND ledger.conflicts = '{}'
+            sync_status = coalesce(given ->> 'status', 'pending'),
+            last_successful_sync = CASE WHEN given ->> 'status' = 'completed' AND ledger.conflicts = '{}'
                 THEN ledger.last_sync_attempt ELSE ledger.last_successful_sync END,
-            error_count = CASE given.status WHEN 'completed' THEN 0 WHEN 'failed' THEN ledger.error_count + 1
+            error_count = CASE given ->> 'status' WHEN 'completed' THEN 0 WHEN 'failed' THEN ledger.error_count + 1
                 ELSE ledger.error_count END,
-            last_error = CASE given.status WHEN 'completed' THEN '' WHEN 'failed' THEN given.why
+            last_error = CASE given ->> 'status' WHEN 'completed' THEN '' WHEN 'failed' THEN given ->> 'said'
                 ELSE ledger.last_error END,
-            note = CASE given.status WHEN 'completed' THEN '' WHEN 'skipped' THEN given.why ELSE ledger.note END,
-            content_hash = coalesce(given.content_hash, ledger.content_hash),
+            note = CASE given ->> 'status' WHEN 'completed' THEN '' WHEN 'skipped' THEN given ->> 'said'
+                ELSE ledger.note END,
+            content_hash = CASE given ->> 'status' WHEN 'completed' THEN coalesce(given ->> 'said', ledger.content_hash)
+                ELSE ledger.content_hash END,
             api_calls_count = %(api_calls)s,
             sync_duration_ms = greatest(0, extract(epoch FROM sync_now() - ledger.last_sync_attempt) * 1000)::int
-        FROM sync_metadata AS mine LEFT JOIN given ON given.entity_id = mine.entity_id
-        WHERE mine.sync_batch_id = %(batch)s AND mine.sync_status = 'in_progress' AND ledger.id = mine.id
-            AND ledger.sync_batch_id = %(batch)s AND ledger.sync_status = 'in_progress'
+        FROM mine WHERE ledger.id = mine.id
         RETURNING ledger.sync_status)
     SELECT sync_status, count(*) FROM ended GROUP BY 1
 """
@@ -476,12 +478,9 @@ class SyncStateService:
         A row that is named nowhere waits again: what nobody vouches for is not in sync. `api_calls` are those of the
         whole batch, which each of its rows then says. Rows that another worker has taken over are left to it.
         """
-        ends: list[dict[str, Any]] = [
-            *({"entity_id": key, "status": "completed", "content_hash": one} for key, one in (completed or {}).items()),
-            *({"entity_id": key, "status": "failed", "why": why} for key, why in (failed or {}).items()),
-            *({"entity_id": key, "status": "skipped", "why": why} for key, why in (skipped or {}).items()),
-        ]
-        if len({end["entity_id"] for end in ends}) < len(ends):
+        said = (("completed", completed or {}), ("failed", failed or {}), ("skipped", skipped or {}))
+        ends = {key: {"status": status, "said": text} for status, named in said for key, text in named.items()}
+        if len(ends) < sum(len(named) for _status, named in said):
             raise ValueError("A thing can end in one way only.")
         with connection.cursor() as cursor:
             cursor.execute(_FINISH, {"batch": batch.id, "ends": json.dumps(ends), "api_calls": api_calls})
@@ -515,13 +514,9 @@ _MEASURED = Func(
 )
 
 
-def _own_types() -> set[str]:
-    return {spec.entity_type for spec in registry.entities()}
-
-
 def _system_of(entity_type: str) -> str:
     """The system of a type where none is named. Raises ValueError."""
-    if entity_type in _own_types():
+    if registry.is_registered(entity_type):
         return "monday"
     if entity_type in JIRA_TYPES:
         return JIRA
@@ -530,7 +525,7 @@ def _system_of(entity_type: str) -> str:
 
 def _writable(entity_type: str, system: str | None) -> str:
     """The system of a row that others may write. Raises OwnRecord."""
-    if entity_type in _own_types():
+    if registry.is_registered(entity_type):
         raise OwnRecord(
             f"A {entity_type} is a record of this application: its sync state is written by the pass that settles it "
             "(sync.reconcile), and by nobody else. Ask for a pass by SyncQueueService, or save the record."
