@@ -95,7 +95,7 @@ def test_migrating_down_and_up_over_a_filled_table_keeps_every_row_and_mends_old
         )  # fmt: skip
     before = list(SyncState.objects.order_by("id").values())
     try:
-        call_command("migrate", "sync", "0015", verbosity=0)
+        call_command("migrate", "sync", "0016", verbosity=0)
         with connection.cursor() as cursor:
             # As the version before wrote it: the success some milliseconds after its attempt, and one without any.
             cursor.execute("UPDATE sync_metadata SET last_successful_sync = %s", [now + timedelta(milliseconds=3)])

@@ -13,7 +13,7 @@ SUCCESS_WAS_ATTEMPT = """
 
 
 class Migration(migrations.Migration):
-    dependencies = [("sync", "0015_setup_owner")]
+    dependencies = [("sync", "0016_codes_of_blocks")]
 
     operations = [
         migrations.RunSQL(SUCCESS_WAS_ATTEMPT, migrations.RunSQL.noop, elidable=True),
