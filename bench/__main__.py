@@ -38,6 +38,7 @@ BENCHES: Mapping[str, Sequence[str]] = {
     "sandbox": ["bench.sandbox"],
     "allowance": ["bench.allowance"],
     "lists": ["bench.lists"],
+    "ledger": ["bench.ledger"],
 }
 
 

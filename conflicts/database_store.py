@@ -10,14 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db.models import Count, Q
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, F, Q
 
 from conflicts import resolution_undo
 from conflicts.lifecycle import ResolutionHistory, new_conflict, reports_end, update_conflict
 from conflicts.models import ConflictKind, SyncConflict
 from sync import registry
 from sync.clock import sync_now
-from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, OpenConflict, register_store
+from sync.kernel.conflict_store import KIND_UNDO, ConflictReport, ConflictTurnover, OpenConflict, register_store
 
 ConflictKey = tuple[str, UUID, str, str]
 
@@ -107,6 +108,20 @@ class DatabaseConflictStore:
         counts = dict.fromkeys(((one, kind) for one in types for kind in ConflictKind.values), 0)
         rows = SyncConflict.objects.filter(resolved_at=None).order_by().values_list("entity_type", "kind")
         return counts | {(one, kind): number for one, kind, number in rows.annotate(Count("id"))}
+
+    def turnover(self, since: datetime) -> dict[str, ConflictTurnover]:
+        """Return what was opened and resolved since a time, by entity type; one query."""
+        resolved = Q(resolved_at__gt=since)
+        rows = SyncConflict.objects.filter(Q(resolved_at=None) | Q(detected_at__gt=since) | resolved).order_by()
+        counted = rows.values_list("entity_type").annotate(
+            still_open=Count("id", filter=Q(resolved_at=None)),
+            opened=Count("id", filter=Q(detected_at__gt=since)),
+            waits=ArrayAgg(F("resolved_at") - F("detected_at"), filter=resolved),
+        )
+        return {
+            entity_type: ConflictTurnover(still_open, opened, [wait.total_seconds() for wait in waits or ()])
+            for entity_type, still_open, opened, waits in counted
+        }
 
 
 class _ReportBatch:

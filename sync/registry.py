@@ -111,6 +111,11 @@ def entities() -> Iterator[EntitySpec]:
     yield from _entities.values()
 
 
+def is_registered(entity_type: str) -> bool:
+    """Whether things of this type are records of this application."""
+    return entity_type in _entities
+
+
 def type_label(entity_type: str) -> str:
     """Return the name of a type of records: its model's, where there is one."""
     return str(capfirst(type_name(entity_type)))

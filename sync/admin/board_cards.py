@@ -329,6 +329,7 @@ class BarChart:
     rows: Sequence[Sequence[str]] = ()
     bars: Sequence[Bar] = ()
     key: str = ""
+    since: str = "24 hours ago"
 
     @property
     def size(self) -> str:

@@ -33,6 +33,7 @@ from sync.admin.admin_base import (
     record_link,
 )
 from sync.admin.confirmed_action import MAX_ROWS_SHOWN, Question, RecordTable, Report, run_action
+from sync.admin.report_page import ReportMixin
 from sync.choices import SyncStatus
 from sync.kernel import humanize
 from sync.kernel.humanize import plural
@@ -50,7 +51,7 @@ from sync.operations.preview.cause_chains import CauseLink, causes_by_decision, 
 from sync.records.authors import SYNC_ACTOR, actor_name, users_of
 from sync.records.blocked_fields import ledger_record_condition, throttled_fields
 from sync.records.record_requests import REASON_KEY
-from sync.registry import record_url
+from sync.registry import is_registered, record_url
 
 
 def decision_undo_url(row: Decision) -> str:
@@ -393,10 +394,12 @@ class BlockedFieldFilter(RadioFilter):
 
 
 @admin.register(SyncMetadata)
-class LedgerAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
+class LedgerAdmin(ReportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
     """What the last look found of each record."""
 
-    list_display = ("state", "record", "kind_of_record", "remote_id", "seen", "agreed", "held_fields", "trouble")
+    list_display = (
+        *("state", "record", "kind_of_record", "system", "remote_id", "checked", "agreed", "held_fields", "trouble"),
+    )
     list_filter = (("sync_status", ChoicesCheckboxFilter), EntityFilter, BlockedFieldFilter)
     search_fields = ("remote_id", "last_error", "note", "entity_id")
     ordering = ("-id",)
@@ -406,9 +409,15 @@ class LedgerAdmin(RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin):
 
     state = admin_base.badge_column("sync_status", "Last look", _LEDGER_BADGES)
 
-    seen = admin_base.time_column("last_sync_attempt", "Looked at")
+    # Not `seen`: the row has a column of that name, which would be shown.
+    checked = admin_base.time_column("last_sync_attempt", "Last checked")
 
     agreed = admin_base.time_column("last_successful_sync", "Last in sync")
+
+    @admin.display(description="Record")
+    def record(self, row: SyncMetadata) -> SafeString | str:
+        """The record, or the id of what other code keeps in sync."""
+        return super().record(row) if is_registered(row.entity_type) else row.entity_id
 
     @admin.display(description="Last error")
     def trouble(self, row: SyncMetadata) -> str:

@@ -26,7 +26,8 @@ from sync.choices import GuardKind, GuardState, RecordSyncStatus, SyncDirection
 from sync.clock import sync_now
 from sync.kernel import humanize
 from sync.kernel.conflict_store import OpenConflict, current_store
-from sync.ledger import FieldReason, RecordView, SyncStateService
+from sync.ledger import SyncStateService
+from sync.ledger.record_view import FieldReason, RecordView
 from sync.models import GuardedAct, SyncedModel
 from sync.operations.preview.explanation import LiveReading
 from sync.operations.preview.planned_changes import change_act

@@ -40,7 +40,8 @@ from sync.api.request_rules import (
     slash_paths,
 )
 from sync.kernel.triggers import BOOKKEEPING
-from sync.ledger import RecordView, SyncStateService
+from sync.ledger import SyncStateService
+from sync.ledger.record_view import RecordView
 from sync.models import Decision, SyncedModel
 from sync.records.authors import log_action
 from sync.records.item_links import relink, request_unlink

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from sync import registry
 from sync.api.queue_endpoints import QueueStatsSerializer
 from sync.api.request_rules import ApiView, ModelPermissions
+from sync.api.state_endpoints import LedgerStatsParams, LedgerStatsSerializer, selected_statistics
 from sync.choices import GuardState, RecordSyncStatus
 from sync.clock import sync_now
 from sync.limits import breaker, metered_client, pass_budget, quota
@@ -72,6 +73,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     paused = serializers.CharField(help_text="Why Monday isn't called now; empty when it is.")
     paused_until = serializers.DateTimeField(allow_null=True)
     last_synced = serializers.DateTimeField(allow_null=True)
+    ledger = LedgerStatsSerializer(help_text="Sync states, other systems’ too, as far as the parameters choose.")
 
 
 class SyncStatsView(ApiView):
@@ -80,10 +82,15 @@ class SyncStatsView(ApiView):
     queryset = SyncQueue.objects.none()  # its permission to view is the one needed here
     permission_classes = [ModelPermissions]
 
-    @extend_schema(responses=SyncStatsSerializer)
+    def query_parameters(self) -> dict[str, bool]:
+        """Which part of the ledger is meant."""
+        return super().query_parameters() | dict.fromkeys(LedgerStatsParams().fields, False)
+
+    @extend_schema(parameters=[LedgerStatsParams], responses=SyncStatsSerializer)
     def get(self, request: Request) -> Response:
-        """Records by status, the queue, open conflicts, and whether Monday is called."""
-        return Response(SyncStatsSerializer(sync_stats()).data)
+        """Records by status, the queue, open conflicts, whether Monday is called, and the ledger in figures."""
+        ledger = selected_statistics(request.query_params).to_json()
+        return Response(SyncStatsSerializer(sync_stats() | {"ledger": ledger}).data)
 
 
 def sync_stats() -> dict[str, Any]:

@@ -8,6 +8,7 @@ from sync.api.approval_endpoints import ApprovalViewSet
 from sync.api.history_endpoints import UndoBatch, UndoOne
 from sync.api.queue_endpoints import PauseViewSet, QueueViewSet
 from sync.api.request_rules import slash_paths
+from sync.api.state_endpoints import SyncStateViewSet
 from sync.api.stats_endpoint import SyncStatsView
 
 urlpatterns = [
@@ -28,5 +29,6 @@ urlpatterns = [
     *slash_paths("guard/reject", ApprovalViewSet.as_view({"post": "reject"}), "sync-guard-reject"),
     *slash_paths("history/<int:pk>/undo", UndoOne.as_view(), "sync-undo"),
     *slash_paths("batches/<uuid:batch_id>/undo", UndoBatch.as_view(), "sync-undo-batch"),
+    path("states/", SyncStateViewSet.as_view({"get": "list"}), name="sync-states"),
     *slash_paths("stats", SyncStatsView.as_view(), "sync-stats"),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -106,6 +107,17 @@ class ConflictReport:
     ended: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ConflictTurnover:
+    """Conflicts of one type of records: open now, opened since a time, and of those resolved since, how long each
+    waited.
+    """
+
+    open: int
+    opened: int
+    waited_seconds: Sequence[float] = ()
+
+
 class ConflictStore(Protocol):
     """Stores conflicts."""
 
@@ -132,6 +144,9 @@ class ConflictStore(Protocol):
     def open_counts(self) -> Mapping[tuple[str, str], int]:
         """Return how many conflicts are open, by entity type and kind, with zeros for registered types."""
 
+    def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
+        """Return what was opened and resolved since a time, by entity type."""
+
 
 class _NoConflictStore:
     """The default until one is registered: it raises where a conflict would otherwise be lost silently."""
@@ -148,6 +163,9 @@ class _NoConflictStore:
         return []
 
     def open_counts(self) -> Mapping[tuple[str, str], int]:
+        return {}
+
+    def turnover(self, since: datetime) -> Mapping[str, ConflictTurnover]:
         return {}
 
     def save_reports(self, reports: Sequence[ConflictReport]) -> None:

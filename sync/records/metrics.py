@@ -23,6 +23,7 @@ from sync.kernel.db import fetch_rows
 from sync.limits.rate_limits import QuotaBudget
 from sync.models import BoardLink
 from sync.models.state import VERIFICATION_WINDOW
+from sync.records import ledger_statistics
 from sync.records.availability import (
     BACKOFF,
     DEFERRED,
@@ -125,6 +126,11 @@ class Scrape:
         return {entity_type: (int(events), oldest) for entity_type, events, oldest in found}
 
     @cached_property
+    def ledger(self) -> ledger_statistics.LedgerStatistics:
+        """The sync states' figures of the last 24 hours."""
+        return ledger_statistics.statistics(now=self.status.now)
+
+    @cached_property
     def records(self) -> Mapping[tuple[str, str], int]:
         """How many records there are by type and sync status."""
         queries = [
@@ -191,6 +197,13 @@ def _jobs_by_attempts(scrape: Scrape) -> Series:
         for one in scrape.status.jobs(board.entity_type, READY, BACKOFF, DEFERRED):
             found[one.attempts] += one.number
         yield from (([board.entity_type, str(attempts)], number) for attempts, number in sorted(found.items()))
+
+
+def _states(scrape: Scrape) -> Series:
+    found = Counter[tuple[str, str, str]]()
+    for (system, entity_type, status, _direction), number in scrape.ledger.groups.items():
+        found[system, entity_type, status] += number
+    return sorted(found.items())
 
 
 def _breaker(scrape: Scrape) -> Series:
@@ -352,6 +365,31 @@ GAUGES = (
             ([spec.entity_type, status], scrape.records.get((spec.entity_type, status), 0))
             for spec, status in product(registry.entities(), RecordSyncStatus.values)
         ],
+    ),
+    Gauge(
+        "states",
+        "Sync states of everything in the ledger, by system, type and status.",
+        ("system", "type", "status"),
+        query=_states,
+    ),
+    Gauge(
+        "states_tried",
+        "Sync states that were last tried within 24 hours.",
+        ("system", "type"),
+        query=lambda scrape: [(key, tried) for key, (tried, _, _) in scrape.ledger.outcomes.items()],
+    ),
+    Gauge(
+        "states_success_ratio",
+        "Of those that came to an end within 24 hours the share that did not fail; absent where none did.",
+        ("system", "type"),
+        query=lambda scrape: [
+            (key, ledger_statistics.success_rate([outcome])) for key, outcome in scrape.ledger.outcomes.items()
+        ],
+    ),
+    Gauge(
+        "states_never_synced",
+        "Sync states without a success, but for those that are not to be synced.",
+        query=lambda scrape: [([], scrape.ledger.never_synced)],
     ),
     Gauge(
         "audit_sampled",

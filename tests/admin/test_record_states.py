@@ -8,7 +8,8 @@ import pytest
 
 from npd.models import Contact
 from sync.choices import QueueStatus, RecordSyncStatus, SyncDirection
-from sync.ledger import FieldReason, RecordView, SyncStateService
+from sync.ledger import SyncStateService
+from sync.ledger.record_view import FieldReason, RecordView
 from sync.models import BoardLink, FieldMapping, QueuePause, SyncMetadata, SyncQueue
 from sync.outbox import pauses
 from sync.records import availability

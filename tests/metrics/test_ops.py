@@ -12,7 +12,7 @@ import yaml
 
 from sync.clock import sync_now
 from sync.kernel.counters import MetricKind
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncMetadata
 from sync.records.metrics import METRICS
 from tests.metrics.conftest import scrape
 from tests.metrics.test_page import board
@@ -77,6 +77,9 @@ def everything(db: None) -> None:
         link = board(entity_type)
         BoardLink.objects.filter(pk=link.pk).update(last_look=sync_now(), swept_at=sync_now())
         SyncAudit.objects.create(entity_type=entity_type, sampled=1)
+        SyncMetadata.objects.create(
+            entity_type=entity_type, entity_id="1", sync_status="completed", last_sync_attempt=sync_now()
+        )
     QueuePause.objects.create(paused_by="mary")
     ApiBudget.objects.create(id=1, day_limit=1, minute_limit=1, points_limit=1, day=sync_now().date())
 

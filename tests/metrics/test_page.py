@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from npd.models import Contact, Organization
 from sync.clock import sync_now
-from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncQueue
+from sync.models import ApiBudget, BoardLink, QueuePause, SyncAudit, SyncMetadata, SyncQueue
 from sync.records.metrics import METRICS
 from tests.metrics.conftest import bearer, scrape
 
@@ -33,6 +33,9 @@ def everything_is_tight() -> None:
     for minutes, entity_type in enumerate(("contact", "organization"), start=1):
         board(entity_type, last_look=now - timedelta(minutes=minutes))
         SyncAudit.objects.create(entity_type=entity_type, sampled=100)
+        SyncMetadata.objects.create(
+            entity_type=entity_type, entity_id=str(minutes), sync_status="completed", last_sync_attempt=now
+        )
         for number in range(3):
             SyncQueue.objects.create(
                 entity_type=entity_type, entity_id=uuid.uuid4(), next_retry=now - timedelta(minutes=number)

@@ -19,7 +19,8 @@ from sync.connectors.base.conversion import UnknownValue
 from sync.connectors.base.errors import ConnectorError
 from sync.kernel.conflict_store import current_store
 from sync.kernel.humanize import shorten
-from sync.ledger import FieldView, SyncStateService
+from sync.ledger import SyncStateService
+from sync.ledger.record_view import FieldView
 from sync.limits import metered_client
 from sync.models import (
     BoardLink,

@@ -1,4 +1,4 @@
-"""SyncStateService: the one view of a record's sync that pages, API, commands and screens render."""
+"""The one view of a record's sync that pages, API, commands and screens render: sync state, jobs and board."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sync.choices import QueueStatus, RecordSyncStatus, Rule, SyncDirection, SyncStatus
 from sync.connectors.base.conversion import UnknownValue
-from sync.models import Decision, FieldMapping, SyncedModel, SyncMetadata, SyncQueue
+from sync.models import FieldMapping, SyncedModel, SyncMetadata, SyncQueue
 from sync.reconcile.field_values import NOT_KNOWN, FieldDisplay
 from sync.records import availability
 from sync.records.blocked_fields import KEPT_BY, blocked_field_reason, is_blocking, is_rejected
@@ -266,22 +266,13 @@ def _compared(npd: tuple[str, str], monday: tuple[str, str]) -> FieldReason:
     return FieldReason.MONDAY_CHANGED if monday_changed else FieldReason.IN_SYNC
 
 
-class SyncStateService:
-    """Reads the sync state, and the queue for what waits or is in progress."""
+def describe(records: Sequence[SyncedModel], remote: Mapping[str, str] | None = None) -> dict[UUID, RecordView]:
+    """Return how records of one model stand, in a few queries whatever their number.
 
-    def describe(self, record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
-        """Return how one record stands; `remote` has what Monday shows right now, by field, where it was read."""
-        return RecordView(record, _Page([record]), remote)
-
-    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordView]:
-        """Return how records of one model stand, in a few queries whatever their number."""
-        page = _Page(records) if records else None
-        return {record.pk: RecordView(record, page) for record in records} if page else {}
-
-    def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
-        """Return what was decided about a record, newest first."""
-        rows = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
-        return list(rows[:limit])
+    `remote` has what Monday shows right now of a single record, by field, where it was read.
+    """
+    page = _Page(records) if records else None
+    return {record.pk: RecordView(record, page, remote) for record in records} if page else {}
 
 
 class _Page:

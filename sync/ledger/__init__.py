@@ -1,0 +1,548 @@
+"""SyncStateService: the sync state of everything, one row for each thing and the system that it is kept in sync with.
+
+Code that keeps something of its own in sync with another system (sprints and issues with Jira, say) writes its rows by
+this service. Rows of this application's own records are written by the pass that settles them, and only read here.
+Nothing of a connector is loaded by the writing half.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, When
+
+from sync import registry
+from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
+from sync.clock import SyncNow, sync_now
+from sync.ledger.conflict_strategies import SYSTEM_OF_STRATEGY, UNKNOWN_TIMES, FieldChoice, choose
+from sync.merge import EditTimes, FieldSides
+from sync.models import Decision, SyncedModel, SyncState
+from sync.models.state import JIRA
+
+if TYPE_CHECKING:  # the view needs a connector
+    from sync.ledger.record_view import RecordView
+
+JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
+"""Types of things that are Jira's, where no system is named and no synced model is called so."""
+
+ABANDONED_AFTER = timedelta(minutes=15)
+"""Who began and has said nothing for so long is taken to be dead."""
+
+
+class LedgerError(Exception):
+    """The message says why nothing was written.
+
+    ├── OwnRecord          a record of this application, whose row the engine writes
+    ├── StateBusy          another worker has begun it
+    ├── StateLost          begun, but by now another worker's, or finished already
+    ├── RemoteIdDiffers    stored with another remote id
+    └── NotInConflict      a field that no open conflict is about
+    """
+
+
+class OwnRecord(LedgerError):
+    """A record of this application, whose row the engine writes."""
+
+
+class StateBusy(LedgerError):
+    """Another worker has begun it."""
+
+
+class StateLost(LedgerError):
+    """Begun, but by now another worker's, or finished already."""
+
+
+class RemoteIdDiffers(LedgerError):
+    """Stored with another remote id."""
+
+
+class NotInConflict(LedgerError):
+    """A field that no open conflict is about."""
+
+
+@dataclass(frozen=True)
+class SyncBatch:
+    """Rows that one worker has begun together: the batch's id, and how many there are."""
+
+    id: UUID
+    number: int
+
+    @property
+    def states(self) -> QuerySet[SyncState]:
+        """Those of its rows that are still in progress, by entity id."""
+        rows: QuerySet[SyncState] = SyncState.objects.filter(sync_batch_id=self.id, sync_status=SyncStatus.IN_PROGRESS)
+        return rows.order_by("entity_id")
+
+
+@dataclass(frozen=True)
+class BatchResult:
+    """How many rows of a batch ended how; `returned` ones were named nowhere and wait again."""
+
+    completed: int
+    failed: int
+    skipped: int
+    returned: int
+
+
+# In the order of the ids, so that two workers who bring the same ids wait for each other and never in a circle.
+_CREATE = """
+    WITH made AS (
+        INSERT INTO sync_metadata (entity_type, entity_id, system, remote_id, sync_direction, resolution_strategy)
+        SELECT %(entity_type)s, given.entity_id, %(system)s, given.remote_id, %(direction)s, %(strategy)s
+        FROM unnest(%(entity_ids)s::text[], %(remote_ids)s::text[]) AS given (entity_id, remote_id)
+        ORDER BY given.entity_id
+        ON CONFLICT (entity_type, entity_id, system) DO UPDATE SET remote_id = excluded.remote_id
+            WHERE sync_metadata.remote_id IS NULL AND excluded.remote_id IS NOT NULL
+        RETURNING (xmax = 0) AS is_new)
+    SELECT count(*) FILTER (WHERE is_new) FROM made
+"""
+
+_NEEDING = """
+    SELECT given.entity_id FROM unnest(%(entity_ids)s::text[], %(hashes)s::text[]) AS given (entity_id, content_hash)
+    LEFT JOIN sync_metadata AS ledger ON ledger.entity_type = %(entity_type)s AND ledger.system = %(system)s
+        AND ledger.entity_id = given.entity_id
+    WHERE ledger.id IS NULL OR ledger.sync_status IN ('pending', 'failed')
+        OR (ledger.sync_status = 'completed' AND ledger.content_hash <> given.content_hash)
+"""
+
+# Rows that another worker is about to begin are passed over, not waited for.
+_BEGIN = """
+    UPDATE sync_metadata AS ledger SET sync_status = 'in_progress', last_sync_attempt = sync_now(),
+        sync_batch_id = %(batch)s, sync_direction = coalesce(%(direction)s, ledger.sync_direction)
+    FROM (
+        SELECT id FROM sync_metadata
+        WHERE entity_type = %(entity_type)s AND system = %(system)s
+            AND (%(entity_ids)s::text[] IS NULL OR entity_id = ANY (%(entity_ids)s::text[]))
+            AND (sync_status <> 'in_progress' OR last_sync_attempt IS NULL
+                OR last_sync_attempt < sync_now() - %(abandoned_after)s::interval)
+        ORDER BY id FOR UPDATE SKIP LOCKED) AS free
+    WHERE ledger.id = free.id
+"""
+
+# A row with an open conflict ends as completed, but was not brought into sync. Looked up in one JSON object and joined
+# by the key alone: whatever PostgreSQL thinks of how many rows there are, it can't compare each with each.
+_FINISH = """
+    WITH mine AS MATERIALIZED (
+        SELECT id, %(ends)s::jsonb -> entity_id AS given FROM sync_metadata
+        WHERE sync_batch_id = %(batch)s AND sync_status = 'in_progress' ORDER BY id FOR UPDATE
+    ), ended AS (
+        UPDATE sync_metadata AS ledger SET
+            sync_status = coalesce(given ->> 'status', 'pending'),
+            last_successful_sync = CASE WHEN given ->> 'status' = 'completed' AND ledger.conflicts = '{}'
+                THEN ledger.last_sync_attempt ELSE ledger.last_successful_sync END,
+            error_count = CASE given ->> 'status' WHEN 'completed' THEN 0 WHEN 'failed' THEN ledger.error_count + 1
+                ELSE ledger.error_count END,
+            last_error = CASE given ->> 'status' WHEN 'completed' THEN '' WHEN 'failed' THEN given ->> 'said'
+                ELSE ledger.last_error END,
+            note = CASE given ->> 'status' WHEN 'completed' THEN '' WHEN 'skipped' THEN given ->> 'said'
+                ELSE ledger.note END,
+            content_hash = CASE given ->> 'status' WHEN 'completed' THEN coalesce(given ->> 'said', ledger.content_hash)
+                ELSE ledger.content_hash END,
+            api_calls_count = %(api_calls)s,
+            sync_duration_ms = greatest(0, extract(epoch FROM sync_now() - ledger.last_sync_attempt) * 1000)::int
+        FROM mine WHERE ledger.id = mine.id
+        RETURNING ledger.sync_status)
+    SELECT sync_status, count(*) FROM ended GROUP BY 1
+"""
+
+
+class SyncStateService:
+    """Every thing's sync state: written for what other code keeps in sync, read for everything.
+
+    The methods that write raise OwnRecord for a type of this application's own records, and ValueError where neither
+    a system is named nor the type is one of Jira's. Times are the database's. Two workers may call at once: who begins
+    a state owns it until it is finished, or has been silent for 15 minutes; the other is told so.
+    """
+
+    # Making and finding.
+
+    def create_sync_state(
+        self,
+        entity_type: str,
+        entity_id: str | UUID,
+        jira_id: str | None = None,
+        remote_id: str | None = None,
+        *,
+        system: str | None = None,
+        sync_direction: LedgerDirection = LedgerDirection.BIDIRECTIONAL,
+        resolution_strategy: ResolutionStrategy = ResolutionStrategy.MANUAL,
+    ) -> SyncState:
+        """Return the thing's state, made as pending where there is none; once or often called, there is one.
+
+        `jira_id` is the remote id in Jira and makes Jira the system. A state that lacked its remote id gets it. What
+        else is stored stays. Raises RemoteIdDiffers where another remote id is stored.
+        """
+        system = _writable(entity_type, JIRA if jira_id is not None and system is None else system)
+        if jira_id is not None and (system != JIRA or remote_id not in (None, jira_id)):
+            raise ValueError(f"jira_id is the remote id of Jira's rows; this one is of {system} with {remote_id!r}.")
+        remote_id = remote_id if jira_id is None else jira_id
+        self.create_sync_states(
+            entity_type,
+            {str(entity_id): remote_id},
+            system=system,
+            sync_direction=sync_direction,
+            resolution_strategy=resolution_strategy,
+        )
+        state = self.get(entity_type, entity_id, system=system)
+        if remote_id is not None and state.remote_id != remote_id:
+            raise RemoteIdDiffers(f"{state} is stored with the remote id {state.remote_id}, not {remote_id}.")
+        return state
+
+    def create_sync_states(
+        self,
+        entity_type: str,
+        remote_ids: Mapping[str, str | None],
+        *,
+        system: str | None = None,
+        sync_direction: LedgerDirection = LedgerDirection.BIDIRECTIONAL,
+        resolution_strategy: ResolutionStrategy = ResolutionStrategy.MANUAL,
+    ) -> int:
+        """Make many states in one statement, and return how many are new; `remote_ids` has each thing's, or None.
+
+        A stored remote id stays, whatever is given.
+        """
+        params: dict[str, Any] = {
+            "entity_type": entity_type,
+            "system": _writable(entity_type, system),
+            "direction": str(LedgerDirection(sync_direction)),
+            "strategy": str(ResolutionStrategy(resolution_strategy)),
+            "entity_ids": list(remote_ids),
+            "remote_ids": list(remote_ids.values()),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_CREATE, params)
+            return int(cursor.fetchone()[0])
+
+    def get(self, entity_type: str, entity_id: str | UUID, *, system: str | None = None) -> SyncState:
+        """Return a stored state, of an own record too; raises SyncState.DoesNotExist."""
+        state: SyncState = SyncState.objects.get(
+            entity_type=entity_type, entity_id=str(entity_id), system=system or _system_of(entity_type)
+        )
+        return state
+
+    def needs_sync(
+        self,
+        state: SyncState,
+        *,
+        content_hash: str | None = None,
+        local_modified: datetime | None = None,
+        remote_modified: datetime | None = None,
+    ) -> bool:
+        """Whether a state has to be synced, as it was loaded and by what the thing says now; asks nothing.
+
+        Pending and failed ones do, skipped ones and those in progress don't. A completed one does where the content's
+        hash is another; where none is given, or none was stored, where one of the modified times is later than the
+        stored one.
+        """
+        if state.sync_status != SyncStatus.COMPLETED:
+            return state.sync_status in (SyncStatus.PENDING, SyncStatus.FAILED)
+        if content_hash is not None and state.content_hash:
+            return content_hash != state.content_hash
+        times = ((local_modified, state.local_modified), (remote_modified, state.remote_modified))
+        return any(now is not None and (then is None or now > then) for now, then in times)
+
+    def needing_sync(self, entity_type: str, hashes: Mapping[str, str], *, system: str | None = None) -> set[str]:
+        """Return which of these things have to be synced, by the hash of what each says now, in one statement.
+
+        As `needs_sync`; a thing without a state has to be, too.
+        """
+        params: dict[str, Any] = {
+            "entity_type": entity_type,
+            "system": system or _system_of(entity_type),
+            "entity_ids": list(hashes),
+            "hashes": list(hashes.values()),
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_NEEDING, params)
+            return {entity_id for (entity_id,) in cursor.fetchall()}
+
+    def stale(
+        self, older_than: timedelta, *, system: str | None = None, entity_type: str | None = None
+    ) -> QuerySet[SyncState]:
+        """Return the states whose last success is longer ago than this, or never was; the never synced first.
+
+        Skipped ones are not meant to be synced and so never stale.
+        """
+        rows: QuerySet[SyncState] = SyncState.objects.exclude(sync_status=SyncStatus.SKIPPED)
+        given = {"system": system, "entity_type": entity_type}
+        return (
+            rows.filter(**{name: value for name, value in given.items() if value is not None})
+            .filter(Q(last_successful_sync=None) | Q(last_successful_sync__lt=SyncNow() - older_than))
+            .order_by(F("last_successful_sync").asc(nulls_first=True), "id")
+        )
+
+    # One sync of one thing.
+
+    def begin(
+        self,
+        state: SyncState,
+        *,
+        direction: LedgerDirection | None = None,
+        abandoned_after: timedelta = ABANDONED_AFTER,
+    ) -> SyncState:
+        """Have the state in progress and return it as it is now; from here on it is the caller's.
+
+        One that somebody began longer than `abandoned_after` ago is taken over. Raises StateBusy where another worker
+        has begun it.
+        """
+        _writable(state.entity_type, state.system)
+        values = {"sync_direction": LedgerDirection(direction)} if direction else {}
+        is_free = (
+            ~Q(sync_status=SyncStatus.IN_PROGRESS)
+            | Q(last_sync_attempt=None)
+            | Q(last_sync_attempt__lt=SyncNow() - abandoned_after)
+        )
+        begun = SyncState.objects.filter(is_free, pk=state.pk).update(
+            sync_status=SyncStatus.IN_PROGRESS, last_sync_attempt=SyncNow(), sync_batch_id=uuid.uuid4(), **values
+        )
+        if not begun:
+            raise StateBusy(f"{state.entity_type} {state.entity_id} is in progress: another worker has begun it.")
+        state.refresh_from_db()
+        return state
+
+    def complete(
+        self,
+        state: SyncState,
+        *,
+        duration_ms: int | None = None,
+        api_calls: int = 0,
+        content_hash: str | None = None,
+        local_modified: datetime | None = None,
+        remote_modified: datetime | None = None,
+        remote_id: str | None = None,
+    ) -> SyncState:
+        """End a begun state as completed: its errors are over, and unless a conflict is open, it is in sync.
+
+        `duration_ms` are milliseconds, measured since `begin` where not given; `api_calls` the calls made for it alone.
+        `content_hash` (at most 64 characters), the modified times and the remote id are stored where given. Raises
+        StateLost.
+        """
+        given = {
+            "content_hash": content_hash,
+            "local_modified": local_modified,
+            "remote_modified": remote_modified,
+            "remote_id": remote_id,
+        }
+        in_sync = Case(When(conflicts={}, then=F("last_sync_attempt")), default=F("last_successful_sync"))
+        return self._end(
+            state,
+            SyncStatus.COMPLETED,
+            duration_ms,
+            api_calls,
+            last_successful_sync=in_sync,
+            error_count=0,
+            last_error="",
+            note="",
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+    def fail(self, state: SyncState, error: str, *, duration_ms: int | None = None, api_calls: int = 0) -> SyncState:
+        """End a begun state as failed with what went wrong, and count it; raises StateLost."""
+        count = F("error_count") + 1
+        return self._end(state, SyncStatus.FAILED, duration_ms, api_calls, error_count=count, last_error=error)
+
+    def skip(self, state: SyncState, why: str) -> SyncState:
+        """End a begun state as one that is not to be synced, with the reason; raises StateLost."""
+        return self._end(state, SyncStatus.SKIPPED, None, 0, note=why)
+
+    def _end(
+        self, state: SyncState, status: SyncStatus, duration_ms: int | None, api_calls: int, **values: Any
+    ) -> SyncState:
+        _writable(state.entity_type, state.system)
+        ended = _begun(state).update(
+            sync_status=status,
+            sync_duration_ms=_MEASURED if duration_ms is None else duration_ms,
+            api_calls_count=api_calls,
+            **values,
+        )
+        if not ended:
+            raise _lost(state)
+        state.refresh_from_db()
+        return state
+
+    # Conflicts.
+
+    def record_conflict(
+        self,
+        state: SyncState,
+        conflicts: Mapping[str, FieldSides],
+        resolution_strategy: ResolutionStrategy | None = None,
+        *,
+        edited: EditTimes = UNKNOWN_TIMES,
+    ) -> dict[str, FieldChoice]:
+        """Decide the fields of a begun state that differ, by its strategy or the one given, which it then has.
+
+        Returns of every field the value that is to stand on both sides; those that are `open` wait for a person, and
+        are stored with both values (JSON) until `resolve_conflict`. `edited` says when each side was changed, for
+        *auto*. The state stays in progress: write what was decided, then `complete`. Raises StateLost, and ValueError
+        for a strategy by which another system than the state's would win.
+        """
+        _writable(state.entity_type, state.system)
+        strategy = ResolutionStrategy(resolution_strategy or state.resolution_strategy)
+        if SYSTEM_OF_STRATEGY.get(strategy, state.system) != state.system:
+            raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
+        choices = choose(strategy, conflicts, edited)
+        still_open = [key for key, choice in choices.items() if choice.open]
+        content = {
+            "fields": still_open,
+            "values": {key: {"local": conflicts[key].local, "remote": conflicts[key].remote} for key in still_open},
+        }
+        now = sync_now()
+        with transaction.atomic():
+            stored = _begun(state).select_for_update().first()
+            if stored is None:
+                raise _lost(state)
+            if still_open and not stored.conflicts:
+                stored.conflict_opened_at, stored.conflict_resolved_at = now, None
+            elif not still_open and stored.conflicts:
+                stored.conflict_resolved_at = now
+            elif not still_open and any(choice.is_disputed for choice in choices.values()):
+                stored.conflict_opened_at = stored.conflict_resolved_at = now
+            stored.conflicts, stored.resolution_strategy = content if still_open else {}, strategy
+            stored.save(update_fields=_CONFLICT_FIELDS)
+        state.refresh_from_db()
+        return choices
+
+    def resolve_conflict(
+        self, state: SyncState, sides: Mapping[str, str] | None = None, values: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Resolve fields of an open conflict: `sides` says “local” or “remote” of one, `values` names another value.
+
+        Returns the value of each that is to stand on both sides. Once no field is left the state waits (pending), to be
+        synced so. Raises NotInConflict, also where somebody else has resolved it meanwhile, and ValueError for a side
+        that is neither.
+        """
+        _writable(state.entity_type, state.system)
+        sides, values = sides or {}, values or {}
+        if unknown := set(sides.values()) - {"local", "remote"}:
+            raise ValueError(f"A side is local or remote, not {', '.join(sorted(unknown))}.")
+        with transaction.atomic():
+            stored = SyncState.objects.select_for_update().get(pk=state.pk)
+            held = stored.conflicts.get("values", {})
+            if missing := {*sides, *values} - set(held):
+                raise NotInConflict(f"No open conflict of {stored} is about {', '.join(sorted(missing))}.")
+            resolved = {key: held[key][side] for key, side in sides.items()} | dict(values)
+            left = [key for key in stored.conflicts["fields"] if key not in resolved] if held else []
+            stored.conflicts = {"fields": left, "values": {key: held[key] for key in left}} if left else {}
+            if held and not left:
+                stored.conflict_resolved_at = sync_now()
+                if stored.sync_status != SyncStatus.IN_PROGRESS:
+                    stored.sync_status = SyncStatus.PENDING
+            stored.save(update_fields=[*_CONFLICT_FIELDS, "sync_status"])
+        state.refresh_from_db()
+        return resolved
+
+    # Many things at once.
+
+    def begin_batch(
+        self,
+        entity_type: str,
+        entity_ids: Iterable[str] | None = None,
+        *,
+        system: str | None = None,
+        direction: LedgerDirection | None = None,
+        abandoned_after: timedelta = ABANDONED_AFTER,
+    ) -> SyncBatch:
+        """Begin many states of one type in one statement: these, or all; those that others have begun are left out."""
+        batch = uuid.uuid4()
+        params: dict[str, Any] = {
+            "batch": batch,
+            "entity_type": entity_type,
+            "system": _writable(entity_type, system),
+            "entity_ids": None if entity_ids is None else list(entity_ids),
+            "direction": direction and str(LedgerDirection(direction)),
+            "abandoned_after": abandoned_after,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(_BEGIN, params)
+            return SyncBatch(batch, cursor.rowcount)
+
+    def finish_batch(
+        self,
+        batch: SyncBatch,
+        *,
+        completed: Mapping[str, str | None] | None = None,
+        failed: Mapping[str, str] | None = None,
+        skipped: Mapping[str, str] | None = None,
+        api_calls: int = 0,
+    ) -> BatchResult:
+        """End a batch in one statement: `completed` has content hashes (or None), the others reasons, by entity id.
+
+        A row that is named nowhere waits again: what nobody vouches for is not in sync. `api_calls` are those of the
+        whole batch, which each of its rows then says. Rows that another worker has taken over are left to it.
+        """
+        said = (("completed", completed or {}), ("failed", failed or {}), ("skipped", skipped or {}))
+        ends = {key: {"status": status, "said": text} for status, named in said for key, text in named.items()}
+        if len(ends) < sum(len(named) for _status, named in said):
+            raise ValueError("A thing can end in one way only.")
+        with connection.cursor() as cursor:
+            cursor.execute(_FINISH, {"batch": batch.id, "ends": json.dumps(ends), "api_calls": api_calls})
+            counts = dict(cursor.fetchall())
+        return BatchResult(*(counts.get(status, 0) for status in ("completed", "failed", "skipped", "pending")))
+
+    # Records of this application: how each stands, and what was decided about it.
+
+    def describe(self, record: SyncedModel, remote: Mapping[str, str] | None = None) -> RecordView:
+        """Return how one record stands; `remote` has what Monday shows right now, by field, where it was read."""
+        from sync.ledger import record_view  # here, so that the writing half loads no connector
+
+        return record_view.describe([record], remote)[record.pk]
+
+    def describe_many(self, records: Sequence[SyncedModel]) -> dict[UUID, RecordView]:
+        """Return how records of one model stand, in a few queries whatever their number."""
+        from sync.ledger import record_view
+
+        return record_view.describe(records)
+
+    def history(self, record: SyncedModel, limit: int = 50) -> list[Decision]:
+        """Return what was decided about a record, newest first."""
+        rows = Decision.objects.filter(entity_type=record.entity_type(), entity_id=record.pk)
+        return list(rows[:limit])
+
+
+_CONFLICT_FIELDS = ["conflicts", "resolution_strategy", "conflict_opened_at", "conflict_resolved_at"]
+
+_MEASURED = Func(
+    template="greatest(0, extract(epoch FROM sync_now() - last_sync_attempt) * 1000)::int", output_field=IntegerField()
+)
+
+
+def _system_of(entity_type: str) -> str:
+    """The system of a type where none is named. Raises ValueError."""
+    if registry.is_registered(entity_type):
+        return "monday"
+    if entity_type in JIRA_TYPES:
+        return JIRA
+    raise ValueError(f"Say with which system a {entity_type} is kept in sync: system=…")
+
+
+def _writable(entity_type: str, system: str | None) -> str:
+    """The system of a row that others may write. Raises OwnRecord."""
+    if registry.is_registered(entity_type):
+        raise OwnRecord(
+            f"A {entity_type} is a record of this application: its sync state is written by the pass that settles it "
+            "(sync.reconcile), and by nobody else. Ask for a pass by SyncQueueService, or save the record."
+        )
+    return system or _system_of(entity_type)
+
+
+def _begun(state: SyncState) -> QuerySet[SyncState]:
+    """The row as its beginner knows it: none where another worker has it, or it is finished."""
+    rows: QuerySet[SyncState] = SyncState.objects.filter(
+        pk=state.pk, sync_status=SyncStatus.IN_PROGRESS, sync_batch_id=state.sync_batch_id
+    )
+    return rows
+
+
+def _lost(state: SyncState) -> StateLost:
+    return StateLost(
+        f"{state.entity_type} {state.entity_id} is not yours: begin it first; begun, another worker has it or it is "
+        "finished."
+    )

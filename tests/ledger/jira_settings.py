@@ -1,0 +1,5 @@
+"""The settings of a process that keeps the ledger and nothing else: no pages, no contacts, no conflicts of theirs."""
+
+from config.settings import *  # noqa: F403
+
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", "pgtrigger", "pghistory", "sync"]

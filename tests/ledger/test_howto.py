@@ -1,0 +1,56 @@
+"""docs/howto/keep-another-system-in-sync.md as it stands, in a process that has nothing of Monday loaded."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sync.models import SyncState
+from tests.support.site import child_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs/howto/keep-another-system-in-sync.md"
+BEGIN = "import django\ndjango.setup()\n"
+PLAY = """
+class Jira:
+    def __init__(self, *broken): self.broken, self.had = broken, []
+    def update(self, jira_id, sprint):
+        if jira_id in self.broken: raise OSError("Jira answers 500.")
+        self.had.append(jira_id)
+
+jira, sprint = Jira("J2"), {"id": "1", "jira_id": "J1", "hash": "a"}
+assert sync_sprint(sprint, jira) == "synced"
+assert sync_sprint(sprint, jira) == "nothing to do"
+assert sync_sprint(sprint | {"hash": "b"}, jira) == "synced"
+assert sync_sprint({"id": "2", "jira_id": "J2", "hash": "a"}, jira) == "failed"
+assert jira.had == ["J1", "J1"]
+
+state = service.begin(service.create_sync_state("sprint", "3", "J3"))
+base, here = {"name": "old", "goal": "old"}, {"name": "here", "goal": "new"}
+assert settle(state, base, here, {"name": "there", "goal": "old"}) == {"goal": "new"}
+service.complete(state)
+assert use_jira(state, "name") == "there"
+
+hashes = {str(number): "a" for number in range(50)}
+ended = sync_issues(hashes, lambda ids: (ids[:40], {one: "no" for one in ids[40:45]}, 3))
+assert (ended.completed, ended.failed, ended.returned) == (40, 5, 5)
+assert sync_issues(hashes, lambda ids: (ids, {}, 1)).completed == 10
+
+import sys
+loaded = sorted(name for name in sys.modules if name.startswith(("sync.connectors.monday", "requests", "npd")))
+assert not loaded, loaded
+"""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_jiras_sprints_and_issues_are_kept_with_nothing_of_monday_loaded() -> None:
+    examples = "\n\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    environment = child_environment() | {"DJANGO_SETTINGS_MODULE": "tests.ledger.jira_settings"}
+    ran = subprocess.run(
+        [sys.executable, "-c", BEGIN + examples + PLAY], cwd=ROOT, env=environment, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert SyncState.objects.filter(system="jira").count() == 53

@@ -1,0 +1,111 @@
+"""The table of sync states: what may stand in it, its two names, and Jira's word for the remote id."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q
+
+from sync.clock import sync_now
+from sync.models import SyncMetadata, SyncState
+from tests.support import rows
+
+SPRINT = {"entity_type": "sprint", "entity_id": "7"}
+
+
+@pytest.mark.django_db
+def test_both_names_stand_on_one_table_and_jiras_id_is_its_remote_id() -> None:
+    made = SyncState.objects.create(**SPRINT, jira_id="10001")
+    assert SyncMetadata.objects.values("system", "remote_id").get() == {"system": "jira", "remote_id": "10001"}
+    assert (made.jira_id, SyncMetadata(**SPRINT, remote_id="5").jira_id) == ("10001", None)
+
+
+@pytest.mark.django_db
+def test_jiras_id_finds_its_rows_by_every_lookup() -> None:
+    for number in ("1", "2", "3"):
+        SyncState.objects.create(entity_type="issue", entity_id=number, jira_id=f"ABC-{number}")
+    SyncState.objects.create(entity_type="issue", entity_id="4", jira_id=None)
+    SyncState.objects.create(entity_type="board", entity_id="1", system="monday", remote_id="ABC-1")
+
+    def found(*args: Any, **kwargs: Any) -> set[str]:
+        return {f"{one.system}{one.entity_id}" for one in SyncState.objects.filter(*args, **kwargs)}
+
+    assert found(jira_id="ABC-1") == {"jira1"}
+    assert found(jira_id__in=["ABC-1", "ABC-3"]) == {"jira1", "jira3"}
+    assert found(Q(jira_id="ABC-2") | Q(system="monday")) == {"jira2", "monday1"}
+    assert found(~Q(jira_id="ABC-2"), system="jira") == {"jira1", "jira3", "jira4"}
+    assert found(jira_id=None) == found(jira_id__isnull=True) == {"jira4", "monday1"}
+    assert found(jira_id__isnull=False) == {"jira1", "jira2", "jira3"}
+    assert SyncState.objects.exclude(jira_id__startswith="ABC").count() == 2
+    assert SyncState.objects.get(jira_id="ABC-2").entity_id == "2"
+
+
+@pytest.mark.django_db
+def test_getting_or_making_by_jiras_id_makes_one_row() -> None:
+    first, made = SyncState.objects.get_or_create(jira_id="9", defaults=SPRINT)
+    again, made_again = SyncState.objects.get_or_create(jira_id="9", defaults=SPRINT)
+    assert (made, made_again, again.pk) == (True, False, first.pk)
+
+
+@pytest.mark.django_db
+def test_a_thing_has_one_row_for_each_system() -> None:
+    for system in ("jira", "github"):
+        SyncState.objects.create(**SPRINT, system=system)
+    with pytest.raises(IntegrityError, match="sync_metadata_one_a_record"), transaction.atomic():
+        SyncState.objects.create(**SPRINT, system="jira")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("values", "check"),
+    [
+        ("sync_status = 'done'", "status_known"),
+        ("sync_direction = 'up'", "direction_known"),
+        ("resolution_strategy = 'coin'", "strategy_known"),
+        ("system = ''", "named"),
+        ("entity_id = ''", "named"),
+        ("error_count = -1", "counts_not_negative"),
+        ("api_calls_count = -1", "counts_not_negative"),
+        ("sync_duration_ms = -1", "counts_not_negative"),
+        ("last_successful_sync = sync_now()", "success_was_attempt"),
+        ("last_successful_sync = now(), last_sync_attempt = now() - interval '1s'", "success_was_attempt"),
+        ("conflict_resolved_at = now()", "conflict_opened_first"),
+    ],
+)
+def test_the_database_refuses_what_can_not_be(values: str, check: str) -> None:
+    SyncState.objects.create(**SPRINT, system="jira")
+    with (
+        pytest.raises(IntegrityError, match=f"sync_metadata_{check}"),
+        transaction.atomic(),
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(f"UPDATE sync_metadata SET {values}")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_migrating_down_and_up_over_a_filled_table_keeps_every_row_and_mends_old_times() -> None:
+    now = sync_now()
+    for number in range(50):
+        SyncState.objects.create(
+            entity_type="issue", entity_id=str(number), jira_id=f"J{number}", error_count=number,
+            conflicts={"fields": ["name"]}, last_sync_attempt=now, last_successful_sync=now,
+        )  # fmt: skip
+    before = list(SyncState.objects.order_by("id").values())
+    try:
+        call_command("migrate", "sync", "0016", verbosity=0)
+        with connection.cursor() as cursor:
+            # As the version before wrote it: the success some milliseconds after its attempt, and one without any.
+            cursor.execute("UPDATE sync_metadata SET last_successful_sync = %s", [now + timedelta(milliseconds=3)])
+            cursor.execute("UPDATE sync_metadata SET last_sync_attempt = NULL WHERE entity_id = '7'")
+            cursor.execute("SELECT count(*) FROM sync_metadata")
+            assert cursor.fetchone() == (50,)
+    finally:
+        call_command("migrate", "sync", verbosity=0)
+        rows.number_further_on()
+    after = list(SyncState.objects.order_by("id").values())
+    changed = [one["entity_id"] for one, other in zip(before, after, strict=True) if one != other]
+    assert changed == ["7"], json.dumps(after[7], default=str)
+    assert after[7]["last_sync_attempt"] == after[7]["last_successful_sync"] == now + timedelta(milliseconds=3)

@@ -1,0 +1,277 @@
+"""The ledger in figures: what they count, and that page, command, API and metrics say the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import uuid
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import cache
+from django.core.management import call_command
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from conflicts.models import SyncConflict
+from npd.models import Contact
+from sync.choices import ResolutionStrategy, SyncStatus
+from sync.clock import sync_now
+from sync.ledger import SyncStateService
+from sync.merge import FieldSides
+from sync.models import SyncMetadata, SyncQueue, SyncState
+from sync.records.ledger_statistics import Selection, statistics
+from tests.admin.test_records import words_of
+from tests.api.conftest import user_who_may, with_token
+from tests.metrics.conftest import scrape
+
+pytestmark = pytest.mark.django_db
+
+service = SyncStateService()
+STATES, STATS, REPORT = "/api/v1/sync/states/", "/api/v1/sync/stats", "/admin/sync/syncmetadata/report/"
+DISPUTED = FieldSides("here", "there", ("old", "old"))
+
+
+@pytest.fixture(autouse=True)
+def fresh_throttles() -> None:
+    cache.clear()
+
+
+@pytest.fixture
+def ledger() -> None:
+    """Contacts as the engine has left them, and Jira's issues and sprints as other code has."""
+    now = sync_now()
+    contacts = [Contact.objects.create(name=name) for name in ("Ann", "Bea", "Cy", "Di")]
+    SyncQueue.objects.all().delete()
+    batch = uuid.uuid4()
+    for contact, status in zip(contacts, ("completed", "completed", "failed", "skipped"), strict=True):
+        failed = status == "failed"
+        SyncMetadata.objects.create(
+            entity_type="contact",
+            entity_id=str(contact.pk),
+            sync_status=status,
+            last_sync_attempt=now - timedelta(minutes=90),
+            last_successful_sync=now - (timedelta(hours=30) if failed else timedelta(minutes=90)),
+            last_error="Monday refused item 5001." if failed else "",
+            sync_batch_id=batch,
+            api_calls_count=2,
+            sync_duration_ms=400,
+        )
+    # A save since: the queue knows, the row does not.
+    SyncQueue.objects.create(entity_type="contact", entity_id=contacts[0].pk)
+    service.create_sync_states("issue", {str(number): f"ABC-{number}" for number in range(10)})
+    batch_of_issues = service.begin_batch("issue", [str(number) for number in range(8)])
+    service.finish_batch(
+        batch_of_issues,
+        completed={str(number): None for number in range(6)},
+        failed={"6": "Jira answers 500 to ABC-6.", "7": "Jira answers 500 to ABC-7."},
+        api_calls=3,
+    )
+    sprint = service.begin(service.create_sync_state("sprint", "1", "10001"))
+    service.record_conflict(sprint, {"name": DISPUTED})
+    service.complete(sprint, api_calls=1, duration_ms=100)
+    SyncState.objects.filter(pk=sprint.pk).update(conflict_opened_at=now - timedelta(minutes=10))
+    other = service.begin(service.create_sync_state("sprint", "2", "10002"))
+    service.record_conflict(other, {"name": DISPUTED}, ResolutionStrategy.JIRA_WINS)
+    service.complete(other, api_calls=1, duration_ms=100)
+
+
+def test_they_count_every_thing_once_by_how_it_stands_now(ledger: None) -> None:
+    found = statistics()
+    assert found.by_status == {"pending": 3, "in_progress": 0, "completed": 9, "failed": 3, "skipped": 1}
+    assert (found.total, found.tried) == (16, 14)
+    assert found.outcomes[("monday", "contact")] == (4, 1, 1)
+    assert found.success_rate == pytest.approx(9 / 12)
+    assert found.per_hour == pytest.approx(14 / 24)
+    assert sum(bar.tried for bar in found.bars) == 14
+    assert (len(found.bars), found.bars[-2].tried, found.bars[-2].failed) == (24, 4, 1)
+
+
+def test_calls_are_counted_once_a_batch(ledger: None) -> None:
+    found = statistics()
+    assert (found.batches, found.api_calls) == (4, 2 + 3 + 1 + 1)
+    assert (found.calls_per_batch, found.calls_per_thing) == (7 / 4, 7 / 14)
+    assert statistics(Selection(entity_type="contact")).duration_ms == [400, 400, 400]
+
+
+def test_errors_that_differ_in_numbers_are_one_with_the_newest_as_example(ledger: None) -> None:
+    first, second = statistics().errors
+    assert (first.number, first.entity_type, first.example[:17]) == (2, "issue", "Jira answers 500 ")
+    assert (second.number, second.example) == (1, "Monday refused item 5001.")
+
+
+def test_conflicts_of_both_stores_are_counted_with_their_waits(ledger: None) -> None:
+    now = sync_now()
+    for resolved in (None, now - timedelta(minutes=1)):
+        SyncConflict.objects.create(
+            entity_type="contact", entity_id=uuid.uuid4(), monday_item_id="1", npd_data={}, monday_data={},
+            conflict_fields=["name"], detected_at=now - timedelta(hours=3), resolved_at=resolved,
+        )  # fmt: skip
+    found = statistics(now=now).conflicts
+    assert (found.open, found.opened, found.resolved) == (2, 4, 2)
+    assert found.median_wait_seconds == pytest.approx((timedelta(hours=3, minutes=-1).total_seconds()) / 2, abs=1)
+    assert statistics(Selection(system="jira")).conflicts.open == 1
+
+
+def test_what_waits_longest_is_named_and_what_never_was_in_sync_is_counted(ledger: None) -> None:
+    found = statistics()
+    assert found.oldest_unsynced is not None
+    assert (found.oldest_unsynced.entity_type, found.oldest_unsynced.status) == ("contact", "failed")
+    assert found.never_synced == 2 + 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("chosen", "total", "tried"),
+    [
+        (Selection(system="jira"), 12, 10),
+        (Selection(entity_type="issue"), 10, 8),
+        (Selection(status="failed"), 3, 3),
+        (Selection(direction="local_to_remote"), 0, 0),
+        (Selection(window=timedelta(hours=1)), 16, 10),
+        (Selection(system="monday", status="pending"), 1, 1),
+    ],
+)
+def test_they_are_narrowed(ledger: None, chosen: Selection, total: int, tried: int) -> None:
+    found = statistics(chosen)
+    assert (found.total, found.tried) == (total, tried)
+
+
+def test_of_an_empty_ledger_nothing_is_said(client: Client) -> None:
+    found = statistics()
+    assert (found.total, found.success_rate, found.calls_per_thing, found.duration_ms) == (0, None, None, [])
+    assert "no such rows" in report()
+    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
+    assert "There is nothing to report" in client.get(REPORT).content.decode()
+
+
+def report(*arguments: str) -> str:
+    said = io.StringIO()
+    call_command("sync_report", *arguments, stdout=said)
+    return said.getvalue()
+
+
+def test_page_command_api_and_metrics_say_the_same(ledger: None, client: Client) -> None:
+    person = User.objects.create_superuser("ada", "ada@example.test", "long-enough-1")
+    api = with_token(person)
+    client.force_login(person)
+    figures = statistics()
+    by_json = json.loads(report("--json"))
+    by_api = api.get(STATS).json()["ledger"]
+    for name in ("total", "by_status", "groups", "tried", "success_rate", "duration_ms", "api_calls", "batches",
+                 "api_calls_per_thing", "api_calls_per_batch", "conflicts", "errors", "never_synced"):  # fmt: skip
+        assert by_json[name] == by_api[name], name
+    assert by_api["groups"] == figures.to_json()["groups"]
+    assert {status: api.get(STATES, {"sync_status": status}).json()["count"] for status in SyncStatus.values} == (
+        figures.by_status
+    )
+    metrics = {
+        (sample.labels["system"], sample.labels["type"], sample.labels["status"]): sample.value
+        for family in scrape().families
+        for sample in family.samples
+        if sample.name == "npd_sync_states"
+    }
+    expected: dict[tuple[str, str, str], int] = {}
+    for (system, kind, status, _), number in figures.groups.items():
+        expected[system, kind, status] = expected.get((system, kind, status), 0) + number
+    assert metrics == expected
+    table = list(csv.DictReader(io.StringIO(report("--csv"))))
+    assert sum(int(row["value"]) for row in table if row["figure"] == "rows") == figures.total
+    assert [row["value"] for row in table if row["figure"] == "success_rate"] == [str(figures.success_rate)]
+    text, page = report(), words_of(client.get(REPORT).content.decode())
+    assert "success rate 75 %" in text
+    assert re.search(r"Success rate 75 %", page)
+    assert "Completed 9" in page
+    assert "2 × Jira answers 500" in text
+    assert "2 Jira answers 500" in page
+    assert "7 in 4 batches" in text
+    assert "7 in 4 batches" in page
+
+
+def test_the_page_is_narrowed_by_its_links_and_takes_nonsense_as_not_chosen(ledger: None, client: Client) -> None:
+    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
+    page = client.get(REPORT, {"system": "jira", "entity_type": "issue", "hours": "168"}).content.decode()
+    assert "10 sync states" in words_of(page)
+    assert "Only: jira, issue." in words_of(page).replace("Issue", "issue")
+    for nonsense in ({"status": "done"}, {"hours": "x"}, {"hours": "²"}, {"system": ""}, {"direction": "up"}):
+        assert "16 sync states" in words_of(client.get(REPORT, nonsense).content.decode())
+    assert f'href="{REPORT}"' in client.get("/admin/sync/syncmetadata/").content.decode()
+
+
+def test_only_who_may_see_sync_states_sees_their_report(ledger: None, client: Client) -> None:
+    clerk = user_who_may("view_syncqueue")
+    User.objects.filter(pk=clerk.pk).update(is_staff=True)
+    client.force_login(clerk)
+    assert client.get(REPORT).status_code == 403
+    assert with_token(clerk).get(STATES).status_code == 403
+
+
+# The states themselves by the API.
+
+
+@pytest.fixture
+def api(db: None) -> APIClient:
+    return with_token(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 16),
+        ("system=jira", 12),
+        ("entity_type=sprint", 2),
+        ("jira_id=ABC-3", 1),
+        ("remote_id=10002", 1),
+        ("entity_type=issue&entity_id=3", 1),
+        ("sync_status=failed&sync_status=pending", 6),
+        ("conflicts=true", 1),
+        ("stale_hours=24", 6),
+        ("sync_direction=local_to_remote", 0),
+    ],
+)
+def test_states_are_listed_and_narrowed(ledger: None, api: APIClient, query: str, count: int) -> None:
+    answer = api.get(f"{STATES}?page_size=500&{query}".rstrip("&")).json()
+    assert (answer["count"], len(answer["results"])) == (count, count)
+
+
+def test_a_state_says_jiras_id_where_the_system_is_jira(ledger: None, api: APIClient) -> None:
+    [sprint] = api.get(f"{STATES}?jira_id=10001").json()["results"]
+    assert (sprint["jira_id"], sprint["remote_id"], sprint["sync_status"]) == ("10001", "10001", "completed")
+    assert sprint["conflicts"]["fields"] == ["name"]
+    assert {state["jira_id"] for state in api.get(f"{STATES}?system=monday").json()["results"]} == {None}
+
+
+@pytest.mark.parametrize(
+    "address",
+    [f"{STATES}?status=failed", f"{STATES}?sync_status=done", f"{STATES}?stale_hours=-1", f"{STATES}?stale_hours=x",
+     f"{STATES}?conflicts=maybe", f"{STATS}?hours=0", f"{STATS}?hours=x", f"{STATS}?status=done", f"{STATS}?system="],
+)  # fmt: skip
+def test_what_would_be_passed_over_is_refused(api: APIClient, address: str) -> None:
+    answer = api.get(address)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_figures_and_a_page_of_states_cost_the_same_queries_for_more_rows(ledger: None, api: APIClient) -> None:
+    def queries() -> tuple[int, int]:
+        with CaptureQueriesContext(connection) as first:
+            statistics()
+        with CaptureQueriesContext(connection) as second:
+            api.get(f"{STATES}?sync_status=pending&page_size=500")
+        return len(first), len(second)
+
+    before = queries()
+    service.create_sync_states("issue", {str(number): None for number in range(100, 400)})
+    assert queries() == before
+    assert before[0] <= 3
+
+
+def test_the_list_in_the_admin_shows_other_systems_rows(ledger: None, client: Client) -> None:
+    client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
+    listed = words_of(client.get("/admin/sync/syncmetadata/").content.decode())
+    assert re.search(r"ABC-7.* 7 Issue jira|7 Issue jira ABC-7", listed)
+    row = service.get("sprint", "1")
+    assert client.get(f"/admin/sync/syncmetadata/{row.pk}/change/").status_code == 200
