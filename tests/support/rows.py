@@ -40,6 +40,12 @@ def number_further_on() -> None:
         cursor.execute(NUMBER_FURTHER_ON)
 
 
+# A delivery says within its body when it happened; a sweep compares that with the board.
+MOVE_DELIVERIES = """UPDATE sync_webhook_events SET body = jsonb_set(body, '{{event,triggerTime}}', to_jsonb(to_char(
+    ((body #>> '{{event,triggerTime}}')::timestamptz + (now() - '{then}')) AT TIME ZONE 'UTC',
+    'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'))) WHERE body #>> '{{event,triggerTime}}' IS NOT NULL;"""
+
+
 class KeptRows:
     """The rows of all tables at one moment. Put back, their times are as far from now as they were then."""
 
@@ -69,7 +75,7 @@ class KeptRows:
                 statements.append(
                     f'INSERT INTO "{table}" ({into}) OVERRIDING SYSTEM VALUE SELECT {what} FROM {schema}."{table}";'
                 )
-        self._statement = QUIETLY.format(" ".join(statements))
+        self._statement = QUIETLY.format(" ".join([*statements, MOVE_DELIVERIES.format(then=then)]))
 
     def put_back(self) -> None:
         """Into the empty tables."""
