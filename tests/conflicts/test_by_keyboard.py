@@ -65,7 +65,7 @@ def chosen_screen(page: Page, address: str) -> None:
 
 
 def test_ten_conflicts_that_came_about_are_settled_by_keys_alone_at_most_three_each(
-    open_page: Any, world: World, ada: User, capsys: pytest.CaptureFixture[str]
+    world: World, ada: User, open_page: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The screen of the first, then nothing but the keys that its help names; then the worker works."""
     npd, monday, agreed = (clash(world, name, role_title="NPD's") for name in ("is right", "is wrong", "neither"))
