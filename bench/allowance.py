@@ -69,8 +69,8 @@ def play(allowance: int, pattern: Pattern, seed: int) -> Played:
 def lines(played: Sequence[Played]) -> list[str]:
     """The figures as a table for a page, which reads in a terminal too."""
     head = (
-        "| calls a day | edits of the day | carried by midnight | wait p50 | wait p95 | longest "
-        "| calls spent | for edits | sweeps | comparisons | samples | account | had no room |"
+        "| calls a day | edits of the day | synced by midnight | wait p50 | wait p95 | longest "
+        "| calls spent | for edits | sweeps | comparisons | verification | account | had no room |"
     )
     return [head, "|" + " --- |" * 13, *map(_line, played)]
 
@@ -105,7 +105,7 @@ def rows(played: Sequence[Played]) -> list[Row]:
     left = [one for one in played if one.allowance >= CARRIES_ALL and len(one.waits) < one.edits]
     late = sum(one.edits - len(one.waits) for one in left)
     return [
-        Row(f"{len(played)} simulated days: over the allowance", "0", f"{len(over)}", not over),
+        Row(f"{len(played)} simulated days: over the quota", "0", f"{len(over)}", not over),
         Row(f"… edits left at midnight, from {CARRIES_ALL:,} calls a day", "0", f"{late:,}", not left),
     ]
 

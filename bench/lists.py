@@ -33,13 +33,13 @@ LISTS = {
     "organizations": ("npd_organization", "Company 77"),
     "conflicts": ("conflicts_syncconflict", "Person 77"),
     "queue": ("sync_syncqueue", "refused"),
-    "decisions (history)": ("sync_decision", "Phone"),
-    "ledger": ("sync_syncmetadata", "refuses"),
+    "activity": ("sync_decision", "Phone"),
+    "sync state": ("sync_syncmetadata", "refuses"),
     "webhooks received": ("sync_webhookevent", "5077"),
-    "calls that write": ("sync_intent", "5077"),
-    "samples": ("sync_syncaudit", ""),
+    "API writes": ("sync_intent", "5077"),
+    "verification": ("sync_syncaudit", ""),
     "deleted records": ("sync_tombstone", "Person 77"),
-    "waiting for approval": ("sync_guardedact", "Phone"),
+    "approvals": ("sync_guardedact", "Phone"),
 }
 
 # Of hundred contacts: eighty are in sync, ten in conflict, the others wait. The newest rows belong to the last days.

@@ -81,7 +81,7 @@ def arrived(text: str) -> int:
 
 
 def in_inbox() -> int:
-    """Deliveries that were stored and weighed."""
+    """Deliveries that were stored and processed."""
     from sync.models.state import WebhookEvent
 
     return WebhookEvent.objects.exclude(weighed_at=None).count()
@@ -138,7 +138,7 @@ def burst(here: Site, board_id: str, items: Sequence[str], count: int) -> list[R
 
 def _stored(answers: Answers, sent: int, stored: int, figure: str = "… none lost") -> Row:
     taken = answers.statuses["200"]
-    measured = f"{taken:,} answered 200, {stored:,} stored and weighed"
+    measured = f"{taken:,} answered 200, {stored:,} stored and processed"
     return Row(figure, f"{sent:,}", measured, taken == stored == sent)
 
 

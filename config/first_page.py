@@ -50,10 +50,11 @@ def conflict_tasks(now: datetime) -> list[AttentionTask]:
         return []
     first, since = groups[0]["first"], groups[0]["since"]
     number = sum(group["number"] for group in groups)
-    what = plural(number, "%(number)s conflict to settle", "%(number)s conflicts to settle") % {"number": f"{number:,}"}
+    what = plural(number, "%(number)s conflict to resolve", "%(number)s conflicts to resolve")
+    what %= {"number": f"{number:,}"}
     age = f"The oldest waits for {span((now - since).total_seconds())}."
     url = reverse("admin:conflicts_syncconflict_screen", args=[first])
-    return [AttentionTask(what, f"{_fields_sentence(groups)} {age}".strip(), url, "Settle", "call_split")]
+    return [AttentionTask(what, f"{_fields_sentence(groups)} {age}".strip(), url, "Resolve", "call_split")]
 
 
 def _fields_sentence(groups: Sequence[Mapping[str, Any]]) -> str:

@@ -24,7 +24,7 @@ Respond = Callable[[HttpRequest], HttpResponseBase]
 def unknown_address(request: HttpRequest) -> JsonResponse:
     """Answer that nothing is at this address."""
     # The path stays out of the answer: a webhook's may hold a secret.
-    detail = "There is nothing at this address. Look it up in /api/v1/docs/ and correct it."
+    detail = "There is nothing at this address. Check it in /api/v1/docs/ and correct it."
     return problem(404, "not_found", detail)
 
 

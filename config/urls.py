@@ -9,6 +9,7 @@ from django.utils.module_loading import module_has_submodule
 from django.views.generic import RedirectView
 
 from config import middleware
+from config.glossary import glossary_page
 from config.live_updates import live_versions
 from sync import registry
 from sync.api import record_endpoints, service_endpoints
@@ -25,6 +26,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/r/", include(([re_path("", record_endpoints.view_on_site_disabled)], "nowhere"))),
     path("admin/live/", admin.site.admin_view(live_versions), name="npd-live"),
+    path("admin/glossary/", admin.site.admin_view(glossary_page), name="npd-glossary"),
     path("admin/", admin.site.urls),
     path("go/<uuid:record_id>", record_endpoints.redirect_to_record, name="go-to-record"),
     path("api/v1/", RedirectView.as_view(pattern_name="docs")),

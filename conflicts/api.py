@@ -234,7 +234,7 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @extend_schema(
         request=ResolveSerializer,
         responses=DECISION_RESPONSES,
-        description="Choose. The choice is stored at once and applied by the record's next look.",
+        description="Resolve. The resolution is stored at once and applied by the record's next sync.",
     )
     def resolve(self, request: Request, pk: Any) -> Response:
         """Store a resolution for exactly the values seen; 409 with the present values where these differ."""
@@ -248,8 +248,9 @@ class ConflictViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncConflict]):
     @extend_schema(
         request=None,
         responses=DECISION_RESPONSES,
-        description="Undo how a conflict was settled. The next look gives each side its value back, if neither has "
-        "changed since, and the conflict is open again; else what was lost becomes a conflict of its own.",
+        description="Undo the resolution of a conflict. The next sync gives each side its value back, if neither "
+        "has changed since, and the conflict is open again; else what was overwritten becomes a "
+        "conflict of its own.",
     )
     def undo(self, request: Request, pk: Any) -> Response:
         """Store an undo request; 409 where the conflict is not resolved, 400 where it can't be undone."""

@@ -100,10 +100,10 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
         winner, loser = loser, winner
     lost = "the other side’s value"
     if conflict.kind == ConflictKind.OVERWRITTEN:
-        lost = "the overwritten edit" if side == NPD else "the value that stands now"
+        lost = "the overwritten edit" if side == NPD else "the current value"
     return [
-        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} everywhere; "
-        f"{lost} {humanize.quote(loser.get(key))} gives way."
+        f"{conflict.label(key)}: {humanize.quote(winner.get(key))} everywhere; {lost} "
+        f"{humanize.quote(loser.get(key))} is overwritten."
         for key in conflict.conflict_fields
     ]
 
@@ -111,11 +111,11 @@ def effect_lines(conflict: SyncConflict, resolution_type: str) -> list[str]:
 def _exclusion_reason(conflict: SyncConflict, resolution_type: str) -> str:
     """Why a side can't be chosen for this conflict, and what to do; empty where it can."""
     if not conflict.is_open:
-        return "It is settled already."
+        return "It is resolved already."
     if conflict.is_being_applied:
-        return f"{conflict.stored_choice.by} chose already, and that is being applied."
+        return f"{conflict.stored_choice.by} resolved it already, and that is being applied."
     if conflict.is_about_record and side_option(conflict, SIDE_OF_TYPE[resolution_type]) is None:
-        return "This way is not offered there. Open it to see which are."
+        return "This option is not possible there. Open it to see which are."
     return ""
 
 
@@ -177,7 +177,9 @@ def prepare_batch(
                 if not reason:
                     plan.add(conflict, resolution_type)
                     batch.total += 1
-                name = names.get((conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that is gone")
+                name = names.get(
+                    (conflict.entity_type, conflict.entity_id), f"a {conflict.entity_type} that was deleted"
+                )
                 seen = {key: [both["npd"], both["monday"]] for key, both in current_values(conflict).items()}
                 outcome = EntryOutcome.LEFT_OUT if reason else EntryOutcome.READY
                 entries.append(
@@ -231,7 +233,7 @@ def confirm_batch(batch: ConflictBatch, *, by: AbstractBaseUser, expected_count:
             state=BatchState.RUNNING, confirmed_at=sync_now()
         ):
             raise InvalidResolution(
-                "The number is not the one shown, or it was confirmed before. Look at the page again."
+                "The number is not the one shown, or it was confirmed before. Check the page again."
             )
         label = ResolutionType(batch.resolution_type).label
         _log_act(batch, by, f"{label} in {humanize.count_with_noun(batch.total, 'conflict')}")
@@ -255,7 +257,7 @@ def stop_batch(batch: ConflictBatch, *, by: AbstractBaseUser) -> int:
                 outcome=EntryOutcome.STORED, reason=""
             )
         if not left_count:
-            raise InvalidResolution("Nothing of it waits any more, so there was nothing to stop.")
+            raise InvalidResolution("All of it was done already, so there was nothing to stop.")
         _log_act(batch, by, f"Stopped: {humanize.count_with_noun(left_count, 'conflict')} left as they are")
     return left_count
 

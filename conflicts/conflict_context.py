@@ -149,7 +149,7 @@ class ConflictContext:
         if self.record is not None:
             return str(self.record)
         last_names = deleted_record_names([(self.entity_type, self.entity_id)]).values()
-        return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that is gone")
+        return next(iter(last_names), f"a {registry.type_name(self.entity_type)} that was deleted")
 
     @cached_property
     def ledger(self) -> SyncMetadata | None:

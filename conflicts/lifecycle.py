@@ -161,12 +161,12 @@ class ResolutionHistory:
     def log_record_applied(self, conflict: SyncConflict, result: str) -> None:
         """Log that a resolution about the record itself was applied."""
         entry = conflict.merge_selections[RECORD_KEY]
-        sentence = f"Settled as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
+        sentence = f"Resolved as {entry['by']} chose (“{entry.get('label', '')}”): {result}"
         self._add(conflict, "", "conflict_settled", sentence, values={**entry, "result": result})
 
     def log_record_ended(self, conflict: SyncConflict, reason: str) -> None:
         """Log that nothing has to be decided about the record any more."""
-        sentence = f"The question is over{': ' + reason if reason else '.'} It was: {conflict.what}"
+        sentence = f"The question closed{': ' + reason if reason else '.'} It was: {conflict.what}"
         values = {
             "npd": conflict.npd_data,
             "base": conflict.base_data,
@@ -186,7 +186,7 @@ class ResolutionHistory:
             value=result,
             kind=conflict.kind,
         )
-        sentence = f"Settled {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
+        sentence = f"Resolved {conflict.label(key)} as {entry['by']} chose: {quote_value(result)}, {effect.written}."
         self._add(conflict, key, "conflict_settled", sentence, values={**entry, "result": result})
 
     def log_field_dropped(self, conflict: SyncConflict, field: FieldConflict) -> None:
@@ -211,8 +211,8 @@ class ResolutionHistory:
         """Log a field that left its conflict by itself."""
         entry = conflict.merge_selections[key]
         sentence = (
-            f"The conflict on {conflict.label(key)} is over{': ' + reason if reason else '.'}"
-            f" NPD had {quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
+            f"The conflict on {conflict.label(key)} closed{': ' + reason if reason else '.'} NPD had "
+            f"{quote_value(entry['npd'])}, Monday had {quote_value(entry['monday'])}."
         )
         self._add(conflict, key, "conflict_over", sentence, values=entry)
 
@@ -222,14 +222,14 @@ class ResolutionHistory:
         """Log a resolution that could not be applied, or was not needed: the conflict `is_over` before."""
         of, selection = ("" if key == RECORD_KEY else f" for {conflict.label(key)}"), resolution.fields[key]
         values = {"choose": selection.choose, "value": selection.value, "by": resolution.by}
-        how = "was not carried out" if is_over else "was handed back"
+        how = "was not applied" if is_over else "was returned"
         sentence = f"{resolution.by}'s choice{of} {how}: {reason}"
         self._add(conflict, "" if key == RECORD_KEY else key, "conflict_returned", sentence, values=values)
 
     def log_undo_requested(self, conflict: SyncConflict, resolution: StoredResolution) -> None:
         """Log an undo request; nothing is written yet."""
         for key, selection in resolution.fields.items():
-            sentence = f"Asked to undo how {conflict.label(key)} was settled."
+            sentence = f"Asked to undo how {conflict.label(key)} was resolved."
             values = {"npd": selection.npd, "monday": selection.monday, "choose": selection.choose}
             self._add(conflict, key, "conflict_undo", sentence, values=values, actor=resolution.by)
 
@@ -238,12 +238,12 @@ class ResolutionHistory:
         label, selection = conflict.label(key), resolution.fields[key]
         values = {"npd": selection.npd, "monday": selection.monday, "by": resolution.by}
         if reason:
-            sentence = f"How {label} was settled was not undone, as {resolution.by} asked: {reason}"
+            sentence = f"How {label} was resolved was not undone, as {resolution.by} asked: {reason}"
             self._add(conflict, key, "conflict_undo_refused", sentence, values=values)
             return
         # Each side has its earlier value again, and the conflict is open again.
         sentence = (
-            f"Undid how {label} was settled, as {resolution.by} asked. It is in conflict again: "
+            f"Undid how {label} was resolved, as {resolution.by} asked. It is in conflict again: "
             f"{quote_value(selection.npd)} against {quote_value(selection.monday)}."
         )
         self._add(conflict, key, "undo", sentence, values=values)

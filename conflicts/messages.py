@@ -7,7 +7,7 @@ STATUS_LABELS = {
     WAITING: "waiting to be stored",
     APPLYING: "being applied",
     SETTLED: "settled",
-    HANDED_BACK: "came back",
+    HANDED_BACK: "returned",
     LEFT_OUT: "left out",
     UNDOING: "being undone",
     UNDONE: "undone, open again",
@@ -16,13 +16,13 @@ STATUS_LABELS = {
 
 # Why a conflict of a batch came back, or was not undone.
 NO_ACCOUNT = "Whoever asked for this has no account any more, so nothing was done in their name. Do it again."
-RESOLVED_OTHERWISE = "It was settled in another way since, by another choice. Undo that one on its own page."
-NOT_APPLIED = "The choice came back without being applied, so there is nothing to undo. It waits in the list."
-INTERNAL_FAILURE = "NPD failed here (%(error)s; the worker's log has more). Settle it on its own page."
+RESOLVED_OTHERWISE = "It was resolved in another way since. Undo that on its own page."
+NOT_APPLIED = "The resolution was returned without being applied, so there is nothing to undo. It is open in the list."
+INTERNAL_FAILURE = "NPD failed here (%(error)s; the worker's log has more). Resolve it on its own page."
 ALREADY_REOPENED = "It is open again already, so there is nothing to undo. Choose in it."
 
 # What became of one field of a conflict.
-OVER_BEFORE = "The conflict was over before it could be."
+OVER_BEFORE = "The conflict closed before it could be."
 JOINED_ANOTHER = "It is in conflict again, together with other fields of the record."
 JOINED_ANOTHER_CODE = "joined_another"
 """The code of that sentence: the field was undone, although its own conflict stays settled."""

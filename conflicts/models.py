@@ -225,8 +225,8 @@ class ConflictKind(models.TextChoices):
 class ResolutionType(models.TextChoices):
     """How a conflict was resolved."""
 
-    KEEP_NPD = "keep_npd", "Keep NPD"
-    KEEP_MONDAY = "keep_monday", "Keep Monday"
+    KEEP_NPD = "keep_npd", "Use NPD"
+    KEEP_MONDAY = "keep_monday", "Use Monday"
     MERGE = "merge", "Field by field"
     AUTO = "auto", "By itself"
 

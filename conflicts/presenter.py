@@ -31,8 +31,8 @@ SETTLED, UNDOING = "settled", "undoing"
 STATE_LABELS: dict[str, str] = {
     OPEN: "open",
     APPLYING: "being applied",
-    HANDED_BACK: "handed back",
-    PARTLY: "partly settled",
+    HANDED_BACK: "returned",
+    PARTLY: "partly resolved",
     SETTLED: "settled",
     UNDOING: "being undone",
 }
@@ -85,7 +85,7 @@ def conflict_progress(
         keys = conflict.labels(conflict.stored_choice.fields)
         return Progress(
             state,
-            f"Being undone: {keys}. The next look checks that neither side has changed since.",
+            f"Being undone: {keys}. The next sync checks that neither side has changed since.",
             _delay_reason(conflict, context) if with_delay else "",
         )
     if state == APPLYING:
@@ -112,9 +112,9 @@ def _delay_reason(conflict: SyncConflict, context: ConflictContext | None) -> st
 def _resolved_sentence(conflict: SyncConflict) -> str:
     note = str(conflict.notes.get(CLOSING_NOTE, ""))
     by_itself = [key for key, entry in conflict.merge_selections.items() if entry["choose"] == AUTO]
-    ended = f"{conflict.labels(by_itself)}: over by itself." if by_itself else ""
+    ended = f"{conflict.labels(by_itself)}: closed by itself." if by_itself else ""
     if not conflict.merge_selections:
-        ended = "It is over by itself."
+        ended = "It closed by itself."
     elif not by_itself:
         note = ""  # it would repeat that everything was resolved
     reasons = {key: entry["undo"] for key, entry in conflict.merge_selections.items() if entry.get("undo")}
@@ -136,7 +136,7 @@ def _applied_sentence(conflict: SyncConflict) -> str:
         sides = {side: entry[side] for side in ("npd", "base", "monday")}
         effect = effect_of(entry["choose"], **sides, value=result, kind=conflict.kind)
         phrases.append(f"{conflict.label(key)} is {quote_value(result)}, {effect.written}")
-    return f"Settled: {'; '.join(phrases)}." if phrases else ""
+    return f"Resolved: {'; '.join(phrases)}." if phrases else ""
 
 
 def _resolution_sentence(conflict: SyncConflict) -> str:
@@ -156,13 +156,13 @@ def _resolution_sentence(conflict: SyncConflict) -> str:
 
 VALUE_LABELS = {
     "npd": "NPD’s value",
-    "base": "the last agreed value",
+    "base": "the last synced value",
     "monday": "Monday’s value",
     "custom": "a typed value",
-    "auto": "over by itself",
+    "auto": "closed by itself",
 }
 
-LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "what stood on both sides", "monday": "the overwritten value"}
+LOST_UPDATE_LABELS = {**VALUE_LABELS, "npd": "the value on both sides", "monday": "the overwritten value"}
 
 REJECTED = "refused"
 """Stands in place of a conflict's kind for a field whose value Monday rejected."""
@@ -234,7 +234,7 @@ class FieldRow:
         base = self.base if self.has_base and self.kind == ConflictKind.FIELDS else None
         headings = {NPD: "NPD", MONDAY: "Monday"}
         if self.kind == ConflictKind.OVERWRITTEN:
-            headings = {NPD: "Stands now", MONDAY: "Overwritten"}
+            headings = {NPD: "Now", MONDAY: "Overwritten"}
         npd, monday = (
             Side(
                 name,
@@ -252,13 +252,13 @@ class FieldRow:
             )
         )
         if self.kind == REJECTED:
-            stays = "Stays in NPD alone: it isn’t sent until it or its column changes"
-            npd = replace(npd, hint="leave it, don’t sync this value", leads=stays)
-            monday = replace(monday, hint="take it", leads="NPD changes, Monday stays", off=self.monday_problem)
+            stays = "Kept different: it isn’t sent until it or its column changes"
+            npd = replace(npd, hint="keep different, don’t sync this value", leads=stays)
+            monday = replace(monday, hint="use it", leads="NPD changes, Monday stays", off=self.monday_problem)
         if not has_third:
             return [npd, monday]
         parts = () if self.removed_side else base_diff_parts(self.base, self.npd, self.monday)
-        return [npd, Side(BASE, "Last agreed", self.base, parts, is_empty=not self.has_base), monday]
+        return [npd, Side(BASE, "Last synced", self.base, parts, is_empty=not self.has_base), monday]
 
     @property
     def seen(self) -> str:
@@ -413,7 +413,7 @@ def blocked_sentences(conflict: SyncConflict, context: ConflictContext) -> list[
     problems = _problem_fields(context)
     others = [known for key, known in context.mapped.items() if key not in conflict.conflict_fields]
     reasons = {known.label: problems.get(known.key, {}).get("reason") for known in others}
-    return [f"{label} is held: {reason}" for label, reason in reasons.items() if reason]
+    return [f"{label} is blocked: {reason}" for label, reason in reasons.items() if reason]
 
 
 def equal_fields(conflict: SyncConflict, context: ConflictContext) -> list[tuple[str, str]]:

@@ -158,7 +158,7 @@ class RejectionCase:
     def raw_from_monday(self) -> dict[str, Any]:
         """The raw values that NPD would hold with Monday's value; raises ActionError."""
         if not self.record.monday_id:
-            raise ActionError("The record has no item on Monday yet, so there is no value to take. Type another one.")
+            raise ActionError("The record has no item on Monday yet, so there is no value to use. Type another one.")
         if self.monday is None and self.field.required:
             raise ActionError(f"{self.field.label} can’t be empty in NPD. Type another value.")
         now = stored_values(self.record, self.field)
@@ -166,10 +166,10 @@ class RejectionCase:
             raw = self._local_from_monday(now)
             return clean_values(self.record, RelatedRecords().resolve(type(self.record), raw))
         except (UnknownValue, RelatedNotFound) as unknown:
-            raise ActionError(f"Monday’s value can’t be taken: {unknown}") from unknown
+            raise ActionError(f"Monday’s value can’t be used: {unknown}") from unknown
         except ValidationError as invalid:
             why = " ".join(invalid.messages)
-            raise ActionError(f"NPD can’t take Monday’s value: {why}") from invalid
+            raise ActionError(f"NPD rejects Monday’s value: {why}") from invalid
 
     def _local_from_monday(self, now: Mapping[str, Any]) -> dict[str, Any]:
         if self._monday_raw is None:
@@ -313,11 +313,11 @@ def _reopen(decision: Decision, by: User) -> str:
         rejection = _lock_rejection(field_key)
         if not is_kept_by(decision, rejection) or rejection.context.ledger is None:
             raise InvalidResolution(
-                "The value is not left in NPD any more: it was changed, sent, or asked about since."
+                "The value is not kept different any more: it was changed, sent, or asked about since."
             )
         mark_kept_different(rejection.context.ledger, rejection.key, None)
         value = f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record}"
-        sentence = f"{value} waits for an answer again, as {actor_label(by)} asked."
+        sentence = f"{value} is open again, as {actor_label(by)} asked."
         _save_decision(rejection, by, sentence, {"choose": "asked again"}, undoes=decision.pk)
         log_action(by, rejection.record, sentence)
         # The rejected value isn't sent again by this: the pass only updates the record's state.
@@ -351,11 +351,11 @@ def _check_open(rejection: RejectionCase) -> None:
     current = {rejection.key: rejection.sides}
     if rejection.kept_by:
         who = rejection.kept_by.get("who", "")
-        raise NotOpen(f"{who} has left {field} of {name} in NPD already. Undo that first.", current)
+        raise NotOpen(f"{who} has left {field} of {name} different already. Undo that first.", current)
     if not rejection.record.may_sync:
-        raise InvalidResolution(f"Sync is off for {name}, so nothing is sent. Switch it on at the record.")
+        raise InvalidResolution(f"Sync is off for {name}, so nothing is sent. Turn it on at the record.")
     if not rejection.needs_answer:
-        message = f"{field} of {name} waits for no answer any more: it was changed or sent since."
+        message = f"{field} of {name} is not rejected any more: it was changed or sent since."
         raise NotOpen(message, current)
 
 
@@ -365,9 +365,9 @@ def _keep_different(rejection: RejectionCase, by: User) -> Decision:
     cell = {KEPT_REMOTE: rejection.last_read_value[0]} if rejection.last_read_value else {}
     mark_kept_different(rejection.context.ledger, rejection.key, mark | cell)
     sentence = (
-        f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record} stays in NPD "
-        f"alone, as {actor_label(by)} chose: it isn’t "
-        f"sent until it or its column changes. Monday keeps {quote_value(rejection.monday)}."
+        f"{rejection.field.label} “{rejection.npd or ''}” of {rejection.record} is kept different, as "
+        f"{actor_label(by)} chose: it isn’t sent until it or its column changes. Monday keeps "
+        f"{quote_value(rejection.monday)}."
     )
     return _save_decision(rejection, by, sentence, {"choose": NPD, KEPT_BY: mark})
 
@@ -379,7 +379,7 @@ def _write(rejection: RejectionCase, by: User, choose: str, value: str) -> Decis
     now = stored_field_values(rejection.record, before)
     after = rejection.display.local(rejection.record, rejection.field, now)
     field, name, who = rejection.field.label, rejection.record, actor_label(by)
-    was = f"it was {quote_value(previous)}, which Monday refused."
+    was = f"it was {quote_value(previous)}, which Monday rejected."
     if choose == MONDAY:
         sentence = f"{field} of {name} is {quote_value(after)} as on Monday, as {who} chose; {was}"
     elif now == before:
@@ -408,7 +408,7 @@ def _store(rejection: RejectionCase, raw: Mapping[str, Any]) -> None:
             model._default_manager.filter(pk=rejection.record.pk).update(**update_values(model, raw))
     except (IntegrityError, DataError) as error:
         why = str(error).strip().splitlines()[0]
-        problem = f"NPD’s database refused it: {why}"
+        problem = f"NPD’s database rejected it: {why}"
         raise InvalidResolution("Nothing was stored.", {rejection.key: problem}) from error
     rejection.record.refresh_from_db(fields=list(raw))
 

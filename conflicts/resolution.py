@@ -99,10 +99,10 @@ def _field_selections(
     for key, one in chosen.items():
         if one.choose == BASE and key not in with_base:
             problems[key] = (
-                f"{conflict.label(key)}: choose what stands now (npd), the overwritten value (monday), or type one "
+                f"{conflict.label(key)}: choose the current value (npd), the overwritten value (monday), or type one "
                 "(custom)."
                 if conflict.kind == ConflictKind.OVERWRITTEN
-                else f"{conflict.label(key)}: both sides never agreed on a value, so there is none to go back to."
+                else f"{conflict.label(key)}: it was never synced, so there is no last synced value."
             )
         else:
             problems[key] = selection_problem(conflict, context, key, one)
@@ -170,7 +170,7 @@ def _offered_options(conflict: SyncConflict) -> str:
     """The options as an API caller names them."""
     options = offered_options(conflict)
     if not options:
-        return "No way out is offered yet: the record's next look says which there are."
+        return "There are no options yet: the record's next sync lists them."
     named = [(f"{one.choose} “{one.value}”" if one.value else one.choose, one.label) for one in options]
     return f"Offered: {'; '.join(f'{name} ({label})' for name, label in named)}."
 
@@ -198,17 +198,17 @@ def resolve(
         context, wanted = ConflictContext.of(conflict), selections or {}
         record, name = context.record, context.name
         if not conflict.is_open:
-            raise NotOpen(f"The conflict of {name} is settled already.", current_values(conflict))
+            raise NotOpen(f"The conflict of {name} is resolved already.", current_values(conflict))
         if conflict.is_being_applied:
             who = conflict.stored_choice.by
-            message = f"{who} chose for {name} already, and that is being applied. Wait for it, then look again."
+            message = f"{who} chose for {name} already, and that is being applied. Wait for it, then check again."
             raise NotOpen(message, current_values(conflict))
         if record is not None and not record.may_sync:
-            message = f"Sync is off for {name}, so nothing can be written. Switch it on at the record, then choose."
+            message = f"Sync is off for {name}, so nothing can be written. Turn it on at the record, then choose."
             raise InvalidResolution(message)
         if resolution_type not in MANUAL_TYPES:
             known = ", ".join(MANUAL_TYPES)
-            raise InvalidResolution(f"“{resolution_type}” is no way to settle a conflict. Choose one of {known}.")
+            raise InvalidResolution(f"“{resolution_type}” is no resolution of a conflict. Choose one of {known}.")
         history = ResolutionHistory()
         if conflict.is_about_record:
             chosen = _record_selection(conflict, resolution_type, wanted, seen)
@@ -216,7 +216,7 @@ def resolve(
             option = find_option(offered_options(conflict), selection.choose, selection.value or "")
             history.log_record_resolution(conflict, resolution, option.label if option else selection.choose)
         elif record is None:
-            raise InvalidResolution("The record is gone from NPD; the next look closes this conflict.")
+            raise InvalidResolution("The record was deleted in NPD; the next sync closes this conflict.")
         else:
             if any(selection.choose == CUSTOM for selection in wanted.values()):
                 check_may_type(by, conflict.entity_type)

@@ -84,10 +84,10 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
         conflict = SyncConflict.objects.select_for_update().get(pk=conflict_id)
         context = ConflictContext.of(conflict)
         if conflict.is_open:
-            message = "is not settled, so there is nothing to undo. Choose in it instead."
+            message = "is not resolved, so there is nothing to undo. Resolve it instead."
             raise NotOpen(f"The conflict of {context.name} {message}", current_values(conflict))
         if conflict.is_being_undone:
-            message = f"{conflict.stored_choice.by} asked for this already, and it is being done. Look again soon."
+            message = f"{conflict.stored_choice.by} asked for this already, and it is being done. Check again soon."
             raise NotOpen(message, current_values(conflict))
         if reason := undo_problem(conflict, context):
             raise InvalidResolution(reason)
@@ -107,14 +107,14 @@ def undo(conflict_id: UUID | str, *, by: AbstractBaseUser) -> SyncConflict:
 def undo_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     """Why a resolved conflict can't be undone and what to do instead; empty where it can."""
     if not resolved_by_people(conflict):
-        return "It was over by itself, so there is no choice to undo. Change the values on either side instead."
+        return "It closed by itself, so there is no resolution to undo. Change the values on either side instead."
     record = context.record
     if conflict.is_about_record:
         return _record_problem(conflict, record_exists=record is not None)
     if record is None:
-        return "The record was deleted since. Bring it back from the deleted records, then change its fields."
+        return "The record was deleted since. Restore it from the deleted records, then change its fields."
     if not record.may_sync:
-        return f"Sync is off for {record}, so nothing can be written. Switch it on at the record, then undo."
+        return f"Sync is off for {record}, so nothing can be written. Turn it on at the record, then undo."
     return _fields_problem(conflict, context)
 
 
@@ -124,34 +124,34 @@ def _record_problem(conflict: SyncConflict, *, record_exists: bool) -> str:
         is_merge = str(conflict.merge_selections[RECORD_KEY].get("value") or "").startswith((SAME_AS, TAKES_ITEM))
         if is_merge:
             return (
-                "The two records were merged. Bring the deleted one back from the deleted records; it gets an item of "
+                "The two records were merged. Restore the deleted one from the deleted records; it gets an item of "
                 "its own then, or the one that was archived, once somebody restores that on Monday."
             )
         return (
             "Who is who can't be undone by itself. Unlink the record from Monday on its page, then link it again: "
-            "its next look asks anew."
+            "its next sync asks again."
         )
     if not record_exists:
-        return "The record was deleted. Bring it back from the deleted records, with the id that it had."
+        return "The record was deleted. Restore it from the deleted records, with the id that it had."
     if choose == NPD:
         return (
-            "The item was made again, and Monday has no way to take that back. Archive the new item on the board, "
-            "or delete the record."
+            "The item was created again, and Monday can't undo that. Archive the new item on the board, or delete "
+            "the record."
         )
     if choose == MONDAY:
-        return "The record was brought back. To go back, delete it again; its item is then archived."
-    return "The record and its item were parted. To go back, link them again on the record's page."
+        return "The record was restored. To go back, delete it again; its item is then archived."
+    return "The record and its item were unlinked. To go back, link them again on the record's page."
 
 
 def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     keys = [key for key in resolved_by_people(conflict) if key in conflict.inverse]
     if not keys:
         return (
-            "It isn't known any more what stood on each side before. The values of then are shown here: "
-            "put them back by hand, on either side."
+            "The values of each side before are no longer known. Those of the conflict are shown here: type them in "
+            "again, on either side."
         )
     if unmapped := [key for key in keys if key not in context.mapped]:
-        return f"{conflict.labels(unmapped)}: no longer mapped to a column. Put the value back by hand, on either side."
+        return f"{conflict.labels(unmapped)}: no longer mapped to a column. Type the value in again, on either side."
     # One on these fields that is open, being undone, or was resolved later.
     others = SyncConflict.objects.filter(
         Q(resolved_at=None) | Q(choice__isnull=False) | Q(resolved_at__gt=conflict.resolved_at),
@@ -164,4 +164,4 @@ def _fields_problem(conflict: SyncConflict, context: ConflictContext) -> str:
     if later is None:
         return ""
     shared = conflict.labels(key for key in keys if key in later.conflict_fields)
-    return f"{shared} came into conflict again since. Settle or undo that later conflict first."
+    return f"{shared} is in conflict again since. Resolve or undo that later conflict first."

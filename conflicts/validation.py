@@ -44,7 +44,7 @@ class StaleResolution(OutdatedResolution):
     @classmethod
     def of(cls, labels: str, current: Mapping[str, Sides]) -> StaleResolution:
         """Return the error about these fields."""
-        return cls(f"{labels} changed while you were deciding. Look at the values of now, then choose again.", current)
+        return cls(f"{labels} changed while you were deciding. Check the current values, then choose again.", current)
 
 
 class NotOpen(OutdatedResolution):
@@ -162,7 +162,7 @@ def selection_problem(conflict: SyncConflict, context: ConflictContext, key: str
     """
     mapped, record = context.mapped.get(key), context.record
     if mapped is None or record is None:
-        return f"{key}: this field is no longer mapped to a column, so the next look closes its conflict."
+        return f"{key}: this field is no longer mapped to a column, so the next sync closes its conflict."
     if mapped.required and selection_effect(conflict, key, selection).value is None:
         return f"{mapped.label} of {record} can't be empty. Choose a side that has a value, or type one."
     if selection.choose == CUSTOM:

@@ -15,7 +15,7 @@ class RecordSyncStatus(models.TextChoices):
     SYNCED = "synced", "Synced"
     PENDING = "pending", "Pending"
     CONFLICT = "conflict", "Conflict"
-    DISABLED = "disabled", "Disabled"
+    DISABLED = "disabled", "Sync off"
 
 
 class SyncDirection(models.TextChoices):
@@ -58,7 +58,7 @@ class ResolutionStrategy(models.TextChoices):
 class QueueStatus(models.TextChoices):
     """The life of a queue row."""
 
-    PENDING = "pending", "Waiting"
+    PENDING = "pending", "Pending"
     IN_PROGRESS = "in_progress", "In progress"
     COMPLETED = "completed", "Completed"
     FAILED = "failed", "Failed"
@@ -83,8 +83,8 @@ class Priority(models.IntegerChoices):
     """Smaller is more urgent."""
 
     PERSON = 10, "A person's click"
-    EDIT = 20, "A fresh edit"
-    SWEEP = 30, "A sweep"
+    EDIT = 20, "A new edit"
+    SWEEP = 30, "A check for missed changes"
     BACKFILL = 40, "Backfill"
 
 
@@ -109,7 +109,7 @@ RULES = [(rule.value, rule.label) for rule in Rule]
 class ItemGone(models.TextChoices):
     """What becomes of an unchanged record whose item was archived or deleted on Monday."""
 
-    ASK = "ask", "Ask a person"
+    ASK = "ask", "Ask"
     UNLINK = "unlink", "Unlink the record"
     DELETE = "delete", "Delete the record"
     CREATE = "create", "Create the item again"
@@ -121,7 +121,7 @@ class RecordGone(models.TextChoices):
     ARCHIVE = "archive", "Archive the item"
     DELETE = "delete", "Delete the item"
     UNLINK = "unlink", "Unlink the item"
-    ASK = "ask", "Ask a person"
+    ASK = "ask", "Ask"
 
 
 class ColumnProblem(StrEnum):
@@ -152,15 +152,15 @@ class BlockedCode(StrEnum):
 class TombstoneState(models.TextChoices):
     """What is known about the item of a deleted record."""
 
-    WAITING = "waiting", "Its item is to be looked at"
+    WAITING = "waiting", "Its item is checked next"
     ASKED = "asked", "A person decides"
     PENDING_APPROVAL = "held", "Waits for approval"
     ARCHIVED = "archived", "Its item was archived"
     DELETED = "deleted", "Its item was deleted"
-    UNLINKED = "unlinked", "Its item was let go"
+    UNLINKED = "unlinked", "Its item was unlinked"
     KEPT = "kept", "Its item stays as it is"
     NOTHING_LEFT = "gone", "Nothing was left to do"
-    RESTORED = "restored", "The record was brought back"
+    RESTORED = "restored", "The record was restored"
 
 
 class GuardKind(models.TextChoices):
@@ -178,6 +178,6 @@ class GuardState(models.TextChoices):
     PENDING = "held", "Waits for approval"
     APPROVED = "approved", "Approved, on its way"
     REJECTED = "rejected", "Rejected, on its way back"
-    RELEASED = "released", "Let go: its cause is gone"
-    DONE = "done", "Let through"
+    RELEASED = "released", "Released: its cause has ended"
+    DONE = "done", "Done"
     KEPT = "kept", "Rejected and kept"

@@ -142,11 +142,11 @@ class Rule(StrEnum):
         member._value_, member.label, member.for_lists = value, label, for_lists
         return member
 
-    ASK = "ask", "Ask a person"
+    ASK = "ask", "Ask"
     NPD_WINS = "npd_wins", "NPD wins"
     MONDAY_WINS = "monday_wins", "Monday wins"
     NEWEST = "newest", "The newer edit wins"
-    UNION = "union", "Unite (lists)", True
+    UNION = "union", "Merge lists", True
 
 
 class Action(StrEnum):
@@ -244,7 +244,7 @@ def decide_field(field: Field) -> FieldDecision:
     """Decide one field."""
     # Before `unknown`: a field that isn't synced needs no reading.
     if field.way is FieldDirection.NONE:
-        return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing flow")
+        return FieldDecision(field.key, Action.NOTHING, "its direction lets nothing be synced")
     if field.unknown:
         return FieldDecision(field.key, Action.UNDECIDED, field.unknown)
     decision = _decide_known_field(field)
@@ -260,7 +260,7 @@ def _decide_known_field(field: Field) -> FieldDecision:
     # Before the base is compared: both sides may be unchanged, and the overwritten value is missing on both.
     if field.anew and field.way is FieldDirection.BOTH:
         if field.typed == field.local == field.remote:
-            return FieldDecision(field.key, Action.AGREED, "a person took back a value that stands there again")
+            return FieldDecision(field.key, Action.AGREED, "a person restored a value that is there again")
         return _decide_same_value(field, field.typed, "a person took back an overwritten value")
     if field.sides.stand:
         return FieldDecision(field.key, Action.NOTHING)
@@ -311,9 +311,9 @@ def _decide_by_rule(field: Field, rule: Rule, reason: str) -> FieldDecision:
             base = (field.base.local, field.base.remote) if field.base else None
             value = united_list(field.local, field.remote, base)
         except NotAList:
-            reason = f"{reason}; only lists can be united, so a person is asked"
+            reason = f"{reason}; only lists can be merged, so it is a conflict"
         else:
-            return _decide_same_value(field, value, f"{reason}; united", overrides=False)
+            return _decide_same_value(field, value, f"{reason}; lists merged", overrides=False)
     return FieldDecision(field.key, Action.CONFLICT, reason)
 
 
@@ -322,11 +322,11 @@ def _decide_by_time(field: Field, reason: str) -> FieldDecision:
     local_time, remote_time = field.edited.local, field.edited.remote
     if local_time is None or remote_time is None:
         side = "in NPD" if local_time is None else "on Monday"
-        why = f"{reason}; when it was edited {side} is not known, so a person is asked"
+        why = f"{reason}; when it was edited {side} is not known, so it is a conflict"
         return FieldDecision(field.key, Action.CONFLICT, why)
     # Two machines' clocks: within the tolerance the order is unknown.
     if abs(local_time - remote_time) <= CLOCK_TOLERANCE:
-        why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so a person is asked"
+        why = f"{reason}, within {CLOCK_TOLERANCE.seconds} seconds, so it is a conflict"
         return FieldDecision(field.key, Action.CONFLICT, why)
     if local_time > remote_time:
         return FieldDecision(field.key, Action.PUSH, f"{reason}; NPD's edit is the newer one", overrides=True)
@@ -340,8 +340,8 @@ def _apply_resolution(field: Field, choose: str) -> FieldDecision:
         return FieldDecision(field.key, Action.PULL, "a person chose Monday's value", overrides=True)
     if choose == "base":
         if field.base is None:
-            return FieldDecision(field.key, Action.CONFLICT, "no value was ever agreed on")
-        return _decide_same_value(field, field.base.local, "a person chose the last agreed value")
+            return FieldDecision(field.key, Action.CONFLICT, "it was never synced")
+        return _decide_same_value(field, field.base.local, "a person chose the last synced value")
     return _decide_same_value(field, field.typed, "a person typed a value")
 
 

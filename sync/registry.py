@@ -227,7 +227,7 @@ def _missing_triggers() -> Iterator[checks.CheckMessage]:
             wanted = f"wake_{spec.entity_type}_{field.name}_changed"
             if wanted not in {trigger.name for trigger in target._meta.triggers}:
                 yield checks.Warning(
-                    f"Nothing wakes a {spec.entity_type} when its {field.name} gets an item or a new name.",
+                    f"Nothing syncs a {spec.entity_type} when its {field.name} gets an item or a new name.",
                     hint=f"Add *dependency_triggers({spec.entity_type!r}, {spec.model._meta.db_table!r}, "
                     f"{field.name!r}) "
                     f"to Meta.triggers of {target.__name__} (sync/kernel/triggers.py), then run makemigrations.",

@@ -101,13 +101,13 @@ class EmbeddedPostgres:
     def _check_owner(self) -> None:
         if self.place.is_symlink() and not self.data.exists():
             raise StartError(
-                f"The data of {self.place} was kept in {self.data}, and that folder is gone. "
-                "Put it back, or type `make reset` to start with new data."
+                f"The data of {self.place} was kept in {self.data}, and that folder was deleted. Restore it, or type "
+                "`make reset` to start with new data."
             )
         if os.geteuid() and self.data.exists() and self.data.stat().st_uid != os.geteuid():
             raise StartError(
-                f"{self.data} belongs to another user than {_me()}: it was probably made by root. "
-                "Run this as root again, or remove var/ as root and start anew."
+                f"{self.data} belongs to another user than {_me()}: it was probably made by root. Run this as root "
+                "again, or remove var/ as root and start again."
             )
 
     def _lend_account(self, binaries: Path) -> Path:
@@ -201,7 +201,7 @@ def end_leftover(data: Path) -> None:
     except FileNotFoundError:
         return
     except psutil.TimeoutExpired as error:
-        raise StartError(f"An older PostgreSQL (process {error.pid}) on {data} doesn't end; end it by hand.") from error
+        raise StartError(f"An older PostgreSQL (process {error.pid}) on {data} does not end; end it.") from error
     except (psutil.NoSuchProcess, ValueError, IndexError):
         pass
     lock.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ def main() -> int:
     except (EOFError, KeyboardInterrupt):
         print("\nNothing was deleted.")
         return 1
-    print("Done. `make run` starts anew.")
+    print("Done. `make run` starts again.")
     return 0
 
 

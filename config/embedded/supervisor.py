@@ -355,7 +355,7 @@ class Supervisor:
             self._wait_for("sandbox", self.plan.board_page)
         self._wait_for("web", f"{self.plan.site}/healthz")
         if self.plan.sandbox_port:
-            print_line("Looking at the boards and the sample data …")
+            print_line("Checking the boards and the sample data …")
             preparation.run_step("demo", "The sample data", print_line)
         print_line("Starting worker and beat …")
         self._start_child("worker", worker_command())
@@ -400,7 +400,7 @@ class Supervisor:
         begun = time.monotonic()
         first = [child for name, child in self.children.items() if name != "sandbox"]
         rest = [child for name, child in self.children.items() if name == "sandbox"]
-        print_line(f"\nStopping {_joined_names(first)}; each ends what it has in hand …" if first else "\nStopping …")
+        print_line(f"\nStopping {_joined_names(first)}; each finishes what it has begun …" if first else "\nStopping …")
         killed = stop_all(first)
         print_line(f"Stopping {_joined_names(rest, 'the database')} …")
         killed += stop_all(rest, seconds=5)

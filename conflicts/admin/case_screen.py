@@ -45,7 +45,7 @@ from sync.records.blocked_fields import FieldRef, Position
 from sync.registry import record_url
 
 URL_NAME = "admin:conflicts_syncconflict"
-REFUSED = "Refused by Monday"
+REFUSED = "Rejected by Monday"
 REJECTED_ON_A_PAGE = 50
 
 Own = TypeVar("Own")
@@ -259,7 +259,7 @@ class ConflictCase:
         mappings = [one for one in all_mappings(self.request) if (one.link.entity_type, one.key) in fields]
         return {
             "conflict": conflict,
-            "tags": tags if conflict.is_open else [*tags, ("Settled", "cfl-ok")],
+            "tags": tags if conflict.is_open else [*tags, ("Resolved", "cfl-ok")],
             "both": conflict.kind == ConflictKind.OVERWRITTEN,
             "two_sides": conflict.kind == ConflictKind.OVERWRITTEN,
             "list_url": reverse(f"{URL_NAME}_changelist"),
@@ -292,7 +292,7 @@ class RejectedCase:
         self.item_id = rejection.record.monday_id or ""
         self.field_ref: FieldRef = (self.context.entity_type, self.context.entity_id, rejection.key)
         self.url = rejection_url(self.field_ref)
-        self.title = f"{rejection.field.label} of {rejection.record}, refused by Monday"
+        self.title = f"{rejection.field.label} of {rejection.record}, rejected by Monday"
         self.answer = answer or last_answer(*self.field_ref)
         self.progress = Progress(presenter.OPEN, "")
         if self.answer:
@@ -328,7 +328,7 @@ class RejectedCase:
 
     def page(self, form: SubmittedForm | None, *, may_change: bool) -> dict[str, Any]:
         kept_by = self.rejection.kept_by
-        tag = ("Left in NPD", "") if kept_by else ("Waits no more", "cfl-ok")
+        tag = ("Kept different", "") if kept_by else ("Not rejected any more", "cfl-ok")
         own = _answer_strip(self.request, self.answer, self, may_undo=may_change) if self.answer else None
         return {
             "refused": True,
@@ -567,7 +567,7 @@ def script_texts(rows: int) -> dict[str, Any]:
         "empty": "(empty)",
         "notChosen": "Not chosen: stays open",
         "choose": "Choose a side, or type a value, for at least one field.",
-        "chooseWay": "Choose what shall be done.",
+        "chooseWay": "Choose an option.",
         "writes": "Writes %(fields)s in NPD, %(columns)s on Monday.",
         "fields": counted("%(n)s field", "%(n)s fields"),
         "columns": counted("%(n)s column", "%(n)s columns"),

@@ -159,7 +159,7 @@ class AgeFilter(ConditionFilter):
 class WhoFilter(ConditionFilter):
     """Who chose the resolution: of resolved conflicts, and of those being applied."""
 
-    title = "chosen by"
+    title = "resolved by"
     parameter_name = "who"
 
     def lookups(self, request: HttpRequest, model_admin: admin.ModelAdmin[Any]) -> Choices:
@@ -280,8 +280,8 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
     change_list_template = "conflicts/list.html"
     empty_title = "No conflicts here"
     empty_words = (
-        "When two people change the same field differently, one in NPD and one on Monday,"
-        " it waits here for you. Nothing is overwritten meanwhile."
+        "When two people change the same field differently, one in NPD and one on Monday, it is listed here. "
+        "Nothing is overwritten meanwhile."
     )
 
     def get_urls(self) -> list[Any]:
@@ -379,12 +379,12 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
             type_name(conflict.entity_type),
         )
 
-    @admin.action(description="Keep NPD", permissions=["change"])
+    @admin.action(description="Use NPD", permissions=["change"])
     def keep_npd(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """Resolve all of them for NPD, after a page that shows what that means."""
         return self._keep(request, queryset, ResolutionType.KEEP_NPD)
 
-    @admin.action(description="Keep Monday", permissions=["change"])
+    @admin.action(description="Use Monday", permissions=["change"])
     def keep_monday(self, request: HttpRequest, queryset: QuerySet[SyncConflict]) -> HttpResponse | None:
         """Resolve all of them for Monday, after a page that shows what that means."""
         return self._keep(request, queryset, ResolutionType.KEEP_MONDAY)
@@ -394,7 +394,7 @@ class SyncConflictAdmin(BatchMixin, CaseMixin, RuleMixin, PageAdmin):
         if request.POST.get("select_across") == "1":
             return self.prepare_and_redirect(request, kept)
         number = rows.order_by().count()
-        description = plural(number, "%(number)s row that was ticked", "%(number)s rows that were ticked")
+        description = plural(number, "%(number)s ticked conflict", "%(number)s ticked conflicts")
         ticked = SyncConflict.objects.filter(pk__in=rows.order_by().values("pk"))
         return self.prepare_found(request, ticked, kept, description % {"number": intcomma(number)})
 

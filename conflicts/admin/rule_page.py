@@ -79,13 +79,13 @@ class RuleMixin:
         dismiss_suggestion(mapping, by=cast("User", request.user))
         messages.success(
             request,
-            _with_undo_link(f"No rule is suggested for {mapping.label} before three more decisions agree.", mapping),
+            _with_undo_link(f"No rule is suggested for {mapping.label} before three more equal resolutions.", mapping),
         )
         return see_other(reverse("admin:conflicts_syncconflict_changelist"))
 
     def _restore(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
         restore_suggestion(mapping, by=cast("User", request.user))
-        messages.success(request, f"A rule for {mapping.label} is suggested again, where the last decisions agree.")
+        messages.success(request, f"A rule for {mapping.label} is suggested again, if the last resolutions were equal.")
         return see_other(rule_url(mapping))
 
     def _set_rule(self, request: HttpRequest, mapping: FieldMapping) -> HttpResponse:
@@ -94,7 +94,7 @@ class RuleMixin:
         try:
             rule_side = next((side for side, one in RULE_OF_SIDE.items() if one == rule), "")
             why = (
-                f"It would have matched {decisions.matched(rule_side)} of {decisions.total} decisions in 30 days."
+                f"It would have matched {decisions.matched(rule_side)} of {decisions.total} resolutions in 30 days."
                 if rule_side
                 else ""
             )
@@ -102,7 +102,7 @@ class RuleMixin:
         except ActionError as error:
             messages.error(request, str(error))
             return see_other(rule_url(mapping))
-        sentence = f"{changed.label}: {Rule(changed.rule).label}, from the next look of each record on."
+        sentence = f"{changed.label}: {Rule(changed.rule).label}, from the next sync of each record on."
         messages.success(request, _with_undo_link(sentence, changed))
         return see_other(reverse("admin:conflicts_syncconflict_changelist"))
 
@@ -124,8 +124,8 @@ def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> 
     return [
         {
             "sentence": (
-                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in a row. In the last 30 days "
-                f"that would have matched {intcomma(decisions.matched(decisions.side))} of "
+                f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in succession. In the last "
+                f"30 days that rule would have matched {intcomma(decisions.matched(decisions.side))} of "
                 f"{intcomma(decisions.total)} decisions."
             ),
             "question": f"Always take {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
@@ -152,12 +152,12 @@ def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
     count = decisions.total
     matched = plural(
         count,
-        "In the last 30 days it would have matched %(matched)s of %(count)s decision.",
-        "In the last 30 days it would have matched %(matched)s of %(count)s decisions.",
+        "In the last 30 days it would have matched %(matched)s of %(count)s resolution.",
+        "In the last 30 days it would have matched %(matched)s of %(count)s resolutions.",
     )
     taken = "Monday’s column gets NPD’s value" if side == NPD else "NPD gets Monday’s value"
     return {
-        "effect": f"{taken}; the value that gives way stands in the record’s history and can be taken back.",
+        "effect": f"{taken}; the value that is overwritten stays in the record’s activity and can be restored.",
         "rule": str(RULE_OF_SIDE[side]),
         "label": str(RULE_OF_SIDE[side].label),
         "matched": matched % {"matched": intcomma(decisions.matched(side)), "count": intcomma(count)} if count else "",
@@ -166,4 +166,4 @@ def _rule_option(decisions: FieldDecisions, side: str) -> dict[str, str]:
 
 def _with_undo_link(sentence: str, mapping: FieldMapping) -> SafeString:
     """The sentence with a link to the rule's page, where it can be undone."""
-    return format_html('{} <a class="underline" href="{}">{}</a>', sentence, rule_url(mapping), "Take it back")
+    return format_html('{} <a class="underline" href="{}">{}</a>', sentence, rule_url(mapping), "Undo")

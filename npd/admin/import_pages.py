@@ -185,7 +185,7 @@ class FileForm(forms.Form):
     )
     encoding = forms.ChoiceField(
         label="Encoding of a CSV file",
-        choices=[("", "Find out"), *ENCODINGS.items()],
+        choices=[("", "Auto-detect"), *ENCODINGS.items()],
         help_text="Change it only where letters such as é or ł look wrong in the preview.",
         required=False,
     )
@@ -315,7 +315,7 @@ class ImportMixin:
             if not rows_to_write(job):
                 return Report(problems=["There is nothing to write. Correct the file and choose it again."])
             done = confirm_import(job, by=cast("User", request.user))
-            return Report(problems=[] if done else ["It was confirmed already; here is how it stands."])
+            return Report(problems=[] if done else ["It was confirmed already; this is its state."])
 
         may_make = not job.organizations or request.user.has_perm(MAKES_ORGANIZATIONS)
         return run_action(self, request, run, back_url=self._url("job", job), allowed=may_make, atomic=False)
@@ -355,19 +355,19 @@ class ImportMixin:
 
 def _check_undoable(job: ImportJob) -> None:
     if job.state != ImportState.DONE:
-        raise Conflict("It can't be undone now; here is how it stands.")
+        raise Conflict("It can't be undone now; this is its state.")
 
 
 def _undo_question(job: ImportJob) -> Question:
     _check_undoable(job)
     preview = undo_preview(job)
     sentences = (
-        (preview.values, "value goes back to what stood before.", "values go back to what stood before."),
+        (preview.values, "value goes back to what it was before.", "values go back to what they were before."),
         (preview.values_left, "value was changed since, and stays.", "values were changed since, and stay."),
         (
             preview.values_forgotten,
-            "value stays, because the history that told of it is pruned.",
-            "values stay, because the history that told of them is pruned.",
+            "value stays, because its history is deleted.",
+            "values stay, because their history is deleted.",
         ),
         (preview.records, "record that the import made is deleted.", "records that the import made are deleted."),
         (
@@ -379,7 +379,5 @@ def _undo_question(job: ImportJob) -> Question:
     told = [humanize.count_with_noun(number, one, many) for number, one, many in sentences if number]
     if not (preview.values or preview.records):
         return Question("Nothing of it can be undone any more", told, page_name="Undo this import?")
-    told.append(
-        "What is synced follows on Monday at the next look. Many deletes at once wait there for approval first."
-    )
+    told.append("What is synced follows on Monday at the next sync. Bulk deletions wait there for approval first.")
     return Question(f"Undo the import of {job.file_name}?", told, "Yes, undo it", page_name="Undo this import?")

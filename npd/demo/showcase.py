@@ -27,7 +27,7 @@ from sync.registry import item_url, link_of
 ATTEMPTS = 5  # as many as a job has
 
 REJECTION_MESSAGE = (
-    "The item could not be saved (the demo has the sandbox refuse it, until you press “No more faults” under "
+    "The item could not be saved (the demo has the sandbox reject it, until you press “No more faults” under "
     "“Faults & tools” on the board page; then press Retry here)"
 )
 
@@ -104,10 +104,10 @@ SCENES = ("conflict", "held", "disabled", "failed")
 
 SCENE_LABELS = (
     "a conflict",
-    "a held e-mail",
+    "a rejected e-mail",
     "a record without sync",
     "a change that failed",
-    "a stranger on the board",
+    "an unmatched item on the board",
 )
 """The examples to try, the unmatched item of the sample data included."""
 
@@ -131,20 +131,20 @@ def _steps(link: BoardLink) -> Iterator[tuple[str, str]]:
     first = _contact(demo_people().first)
     if first is not None and first.monday_id:
         yield f"Change {first.name} in NPD, and watch the board follow:", _record(first)
-        yield "Change the same person on the board, and reload NPD:", item_url(link, first.monday_id)
+        yield "Change the same person on the board, and watch NPD follow:", item_url(link, first.monday_id)
     if (in_conflict := _contact(demo_people().conflict)) is not None:
         for conflict in current_store().open_conflicts("contact", [in_conflict.pk]).get(in_conflict.pk, [])[:1]:
             screen = settings.SITE_URL + reverse("admin:conflicts_syncconflict_screen", args=[conflict.conflict_id])
-            yield f"{in_conflict.name} was changed differently on both sides; settle it side by side:", screen
+            yield f"{in_conflict.name} was changed differently on both sides; resolve it side by side:", screen
     if (blocked := _contact(demo_people().held)) is not None:
-        yield f"{blocked.name} has an e-mail that Monday refuses; only that field waits:", _record(blocked)
+        yield f"{blocked.name} has an e-mail that Monday rejects; only that field is blocked:", _record(blocked)
     row = SyncQueue.objects.filter(entity_id=demo_people().failed, status=QueueStatus.FAILED).first()
     if row is not None and (failed := _contact(demo_people().failed)) is not None:
         hint = "press “No more faults” under “Faults & tools” on the board, then Retry here:"
         address = settings.SITE_URL + reverse("admin:sync_syncqueue_change", args=[row.pk])
         yield f"A change of {failed.name} failed five times; {hint}", address
     if (disabled := _contact(demo_people().disabled)) is not None:
-        yield f"{disabled.name} is not synced; switch it on, or press “Sync now” once:", _record(disabled)
+        yield f"{disabled.name} has its sync off; turn it on, or press “Sync now” once:", _record(disabled)
     # Whether the unmatched item became a record, even if that was deleted since.
     histories = [events._default_manager for events in event_models(tracks_model=Contact)]
     if not any(history.filter(name=STRANGER["name"]).exists() for history in histories):

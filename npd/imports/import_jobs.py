@@ -363,7 +363,7 @@ def run_all() -> None:
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one import must not stop those behind it
-            log.exception("an import could not be carried on; it is tried again", job=str(job_id))
+            log.exception("an import could not be continued; it is tried again", job=str(job_id))
     read_pending()
 
 

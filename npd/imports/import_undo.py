@@ -23,7 +23,7 @@ from sync.outbox import notify
 
 UNDO_BATCH = 100
 
-KEPT_NOTE = "It stays: it was changed, deleted or pointed at since the import. Delete it by hand where it should go."
+KEPT_NOTE = "It stays: it was changed, deleted or pointed at since the import. Delete it yourself where it should go."
 
 
 @dataclass(frozen=True)
@@ -134,8 +134,8 @@ def _restore_values(job: ImportJob, rows: Sequence[ImportRow]) -> None:
         if names := pruned_fields.get(row.pk):
             fields = ", ".join(labels[name] for name in names)
             reason = (
-                "the history is pruned, so nobody can tell whether it is still the imported value. Change it by hand; "
-                "the import’s page shows what stood before."
+                "its history is deleted, so it isn't known whether it is still the imported value. Change it "
+                "yourself; the import’s page shows the value before."
             )
             reasons = [*reasons, f"{fields}: {reason}"]
         row.note = " ".join(reasons)

@@ -277,7 +277,7 @@ class _WriteBatch:
     def _change(self, row: ImportRow, target: SyncedModel | None) -> WrittenRecord | None:
         if target is None:
             skip_row(
-                row, f"The {self.entity_type} was deleted since the preview. Import the row again to make it anew."
+                row, f"The {self.entity_type} was deleted since the preview. Import the row again to create it again."
             )
             return None
         if self._lacks_target(row):
@@ -327,7 +327,7 @@ class _WriteBatch:
             if len(written) > 1:
                 return [stored for one in written for stored in self._store([one], write)]
             reason = str(error).strip().splitlines()[0]
-            skip_row(written[0].file_row, f"NPD's database refused it: {reason}. Correct the row and import it again.")
+            skip_row(written[0].file_row, f"NPD's database rejected it: {reason}. Correct the row and import it again.")
             return []
         for one in written:
             one.file_row.result, one.file_row.record_id = Result.WRITTEN, one.target.pk

@@ -58,24 +58,24 @@ REJECTION_TEXTS = {
         "first row."
     ),
     "long_cell": gettext_lazy(
-        "Row %(row)s of %(file)s holds a cell of more than %(most)s characters; probably a quotation mark is missing "
-        "there. Mend it and choose the file again."
+        "Row %(row)s of %(file)s holds a cell of more than %(most)s characters; probably a quotation mark is "
+        "missing there. Fix it and choose the file again."
     ),
     "no_rows": gettext_lazy("%(file)s holds no rows below its titles, so there is nothing to import."),
     # --- CSV ---
     "nul_bytes": gettext_lazy(
-        "%(file)s holds NUL bytes, which no text has: it is damaged, or no CSV file. Save it anew as “CSV UTF-8”."
+        "%(file)s holds NUL bytes, which no text has: it is damaged, or no CSV file. Save it again as “CSV UTF-8”."
     ),
     "wrong_encoding": gettext_lazy(
-        "%(file)s can't be read as %(encoding)s. Choose another encoding, or save the file anew as “CSV UTF-8”."
+        "%(file)s can't be read as %(encoding)s. Choose another encoding, or save the file again as “CSV UTF-8”."
     ),
     "bad_csv": gettext_lazy(
-        "Row %(row)s of %(file)s can't be read: %(why)s. Check its quotation marks, or save the file anew as CSV."
+        "Row %(row)s of %(file)s can't be read: %(why)s. Check its quotation marks, or save the file again as CSV."
     ),
     # --- XLSX ---
-    "damaged": gettext_lazy("%(file)s is damaged: %(why)s. Save it anew as XLSX or CSV."),
+    "damaged": gettext_lazy("%(file)s is damaged: %(why)s. Save it again as XLSX or CSV."),
     "unreadable": gettext_lazy(
-        "%(file)s can't be read as XLSX (%(why)s). Open it in your spreadsheet program and save it anew as XLSX or "
+        "%(file)s can't be read as XLSX (%(why)s). Open it in your spreadsheet program and save it again as XLSX or "
         "CSV, without a password."
     ),
     "no_sheet": gettext_lazy("%(file)s shows no sheet. Save it as XLSX with the records on its first sheet."),
@@ -159,7 +159,7 @@ def broken_cell_text(row: int, position: int, what: str) -> str:
         letters = chr(65 + rest) + letters
     cell = f"{letters}{row}"
     if what != FORMULA:
-        return _("Cell %(cell)s shows the error %(error)s. Mend its formula, or type the value.") % {
+        return _("Cell %(cell)s shows the error %(error)s. Fix its formula, or type the value.") % {
             "cell": cell,
             "error": what,
         }
@@ -198,7 +198,7 @@ def rejected_lines(job: ImportJob) -> Iterator[list[str]]:
     for row in rejected_rows(job).order_by("number").iterator(chunk_size=2000):
         cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
         surplus = row.cells[len(titles) :]
-        yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
+        yield [*cells, f"Job {row.number}: {row_reason(row)}", *surplus]
 
 
 def display_value(raw: Any) -> str:

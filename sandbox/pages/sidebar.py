@@ -68,7 +68,7 @@ def delivery_line(delivery: Delivery) -> str:
     about = f" · {delivery.about}" if delivery.about else ""
     shows = delivery.rule and delivery.state not in (DROPPED, HELD, DELAYED)  # these say it themselves
     rule = f' <span class="tag">{escape(delivery.rule)}</span>' if shows else ""
-    retry = " · given up" if delivery.state == GIVEN_UP else ""
+    retry = " · failed" if delivery.state == GIVEN_UP else ""
     if delivery.state == RETRYING:
         retry = f" · retry {len(delivery.tries)} of {RETRIES} within a minute"
     summary = (
@@ -82,8 +82,8 @@ def delivery_line(delivery: Delivery) -> str:
         ("Event", f"{delivery.event}, sent as {event['type']}"),
         ("To", f"{delivery.host} (webhook {delivery.webhook_id})"),
         ("State", delivery.state),
-        ("Next try", _moment(delivery.next_try) if delivery.next_try is not None else ""),
-        ("Tries", tries or "none yet"),
+        ("Next attempt", _moment(delivery.next_try) if delivery.next_try is not None else ""),
+        ("Attempts", tries or "none yet"),
         ("Rule", delivery.rule),
         ("Trigger", event["triggerUuid"]),
     ]
@@ -179,7 +179,7 @@ class Tools:
         clear = _button("No more rules", "webhooks", None, "DELETE") if rules else ""
         held = ""
         if count := self._deliveries.held_count():
-            words = "1 delivery is held" if count == 1 else f"{count:,} deliveries are held"
+            words = "1 delivery is kept back" if count == 1 else f"{count:,} deliveries are kept back"
             releases = "".join(_button(text, "webhooks/release", {"how": how}) for text, how in RELEASES)
             held = f'<p class="small held"><b>{words}</b></p><div class="wrap">{releases}</div>'
         return (
@@ -199,7 +199,7 @@ class Tools:
                 f"{used['day']:,.0f} of {limits['day']:,} calls today, {used['minute']:,} of {limits['minute']:,} this "
                 f"minute, {used['points']:,} of {limits['points']:,} points this minute."
             )
-        return f'<section><h3>Allowance</h3>{choice}<p class="mute small">{words}</p></section>'
+        return f'<section><h3>API quota</h3>{choice}<p class="mute small">{words}</p></section>'
 
     def _time(self) -> str:
         offset = self._clock.offset_seconds
@@ -250,4 +250,4 @@ def _select(words: str, name: str, options: list[tuple[dict[str, Any], str]], no
 
 
 RESET = """<section><h3>Start again</h3>
-<button class="button danger" type="button" id="reset">Forget everything…</button></section>"""
+<button class="button danger" type="button" id="reset">Delete everything…</button></section>"""

@@ -291,7 +291,7 @@ def record_ids_by_name(term: str) -> list[UUID]:
 
 
 def record_link(entity_type: str, entity_id: UUID | None, names: dict[RecordKey, str]) -> SafeString | str:
-    """Return a link to the record under its name; a record that is gone is said so."""
+    """Return a link to the record under its name; a record that was deleted is said so."""
     if entity_id is None:
         return humanize.DASH
     name = names.get((entity_type, entity_id))
@@ -316,7 +316,7 @@ class RecordLinkMixin:
         return context | {"page_name": self.record_name(row)}
 
     def record_name(self, row: Any) -> str:
-        """Return the record's name; one that is gone is said so."""
+        """Return the record's name; one that was deleted is said so."""
         key = _uuid(row.entity_id)
         names = record_names([(row.entity_type, key)])
         return names.get((row.entity_type, key), f"{row.entity_type}, deleted") if key else str(row)

@@ -247,8 +247,8 @@ class BlockedFieldRows:
                 admin_base.badge("warn", "front_hand", "Blocked"),
                 f"{mapping.label} on {_board_title(kind)}",
                 group.cause,
-                "The value stays as it is on both sides. It is synced once the value or the column changes, or a "
-                "person tries it again."
+                "The value stays as it is on both sides. It is synced once the value or the column changes, or when "
+                "you try it again."
                 if may_retry
                 else "The value stays as it is on both sides: the column can't hold it, so it isn't sent before the "
                 "value or the column changes. Correct it, take Monday's, or leave it in NPD.",
@@ -432,7 +432,7 @@ class BlockedFieldPagesMixin:
         def run() -> str:
             if not is_fresh:
                 raise Conflict(
-                    f"The column of “{mapping.label}” was changed meanwhile, or none was chosen. Look again."
+                    f"The column of “{mapping.label}” was changed meanwhile, or none was chosen. Check again."
                 )
             message = remap(mapping.pk, column, expected=shown)
             log_action(request.user, mapping, f"Column: from {shown or 'none'} to {title}.")
@@ -505,7 +505,7 @@ class BlockedFieldPagesMixin:
             records = humanize.count_with_noun(retry_field(mapping, ids, request.user.get_username()), "record")
             after = " after an update loop" if is_throttled else ""
             log_action(request.user, mapping, f"Tried again on {records}{after}.")
-            told = " Rewritten once more, it is told here again." if is_throttled else ""
+            told = " Rewritten once more, it is listed here again." if is_throttled else ""
             return f"“{mapping.label}” of {records} is tried again now.{told}"
 
         return self._run(request, run, allowed=may_act(request, mapping.link.entity_type, "change"))

@@ -130,10 +130,10 @@ class BoardStatus:
         if found.is_temporary:
             return Badge("wait", "hourglass", "A short wait")
         if not found.is_available:
-            return Badge("bad", "block", "Standing still")
+            return Badge("bad", "block", "Stopped")
         for direction in found.paused:
             return Badge("warn", "pause_circle", f"{QueueDirection(direction).label} paused")
-        return Badge("ok", "check_circle", "Flowing")
+        return Badge("ok", "check_circle", "Syncing")
 
     @property
     def reason(self) -> str:
@@ -144,9 +144,9 @@ class BoardStatus:
     def figures(self) -> list[Tile]:
         """How many jobs are pending, in progress, failed, and were done, each with the filters that list them."""
         rows = (
-            ("Waiting", self.pending, QueueStatus.PENDING, "schedule", "wait"),
-            ("In flight", number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "sync", "wait"),
-            ("Dead letters", number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "error", "bad"),
+            ("Pending", self.pending, QueueStatus.PENDING, "schedule", "wait"),
+            ("In progress", number_of(self.jobs(QueueStatus.IN_PROGRESS)), QueueStatus.IN_PROGRESS, "sync", "wait"),
+            ("Failed", number_of(self.jobs(QueueStatus.FAILED)), QueueStatus.FAILED, "error", "bad"),
             ("Done in 24 hours", self.finished, QueueStatus.COMPLETED, "check_circle", "ok"),
         )
         return [
@@ -170,7 +170,8 @@ class BoardStatus:
         """What the waiting rows wait for."""
         ready, backoff, deferred = (number_of(self.jobs(one)) for one in (READY, BACKOFF, DEFERRED))
         due = number_of(self.overview.due(self.availability))
-        parts = [(due, "due now"), (ready - due, "held"), (backoff, "in backoff"), (deferred, "snoozed")]
+        stopped, waits = "by the board or a pause", "until the next attempt"
+        parts = [(due, "due now"), (ready - due, stopped), (backoff, waits), (deferred, "later")]
         return ", ".join(f"{intcomma(number)} {what}" for number, what in parts if number)
 
     @property
@@ -194,9 +195,9 @@ class BoardStatus:
         hours = [(hour_label(hour, self.now), counts.get(hour, 0)) for hour in hours_until(self.now)]
         labels, rows = [label for label, _number in hours], [number for _label, number in hours]
         most = max(rows)
-        finished, busiest = humanize.count_with_noun(self.finished, "row"), labels[rows.index(most)]
-        sentence = f"{finished} finished in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
-        bars = {"label": "Rows finished", "data": rows, "backgroundColor": "var(--color-primary-500)"}
+        finished, busiest = humanize.count_with_noun(self.finished, "job"), labels[rows.index(most)]
+        sentence = f"{finished} done in the last 24 hours; most in one hour: {intcomma(most)}, {busiest}."
+        bars = {"label": "Jobs done", "data": rows, "backgroundColor": "var(--color-primary-500)"}
         return Chart(json.dumps({"labels": labels, "datasets": [bars]}), sentence, hours)
 
 
@@ -339,15 +340,15 @@ class BarChart:
 
 def throughput_chart(board: BoardStatus) -> BarChart:
     """Return what was finished on one board, hour by hour: what the queue's screen says of it."""
-    title = f"Rows finished: {board.title}"
+    title = f"Jobs done: {board.title}"
     found = board.chart
     if found is None:
-        return BarChart(title, "Nothing was finished in the last 24 hours.")
+        return BarChart(title, "No job was done in the last 24 hours.")
     heights = [float(number) for _label, number in found.hours]
     return BarChart(
         title,
         found.sentence,
-        ("Hour", "Rows finished"),
+        ("Hour", "Jobs done"),
         [(label, f"{number:,}") for label, number in found.hours],
         build_bars(heights, max(heights), "main"),
     )

@@ -158,12 +158,12 @@ class FieldMappingInline(TabularInline):
 _POLICY_HELP = {
     "creates_records": "",
     "item_gone": (
-        "What becomes of a record that nobody edited since, once its item was archived or deleted on Monday "
-        "for some minutes (GONE_QUIET_SECONDS). Where somebody edited it, a person is asked in any case."
+        "What happens to a record that nobody edited since, once its item has been archived or deleted on Monday "
+        "for ten minutes. Where somebody edited it, you are asked in any case."
     ),
     "record_gone": (
-        "What becomes of an item that nobody edited since, when its record is deleted in NPD. Where "
-        "somebody edited it, a person is asked in any case."
+        "What happens to an item that nobody edited since, when its record is deleted in NPD. Where somebody edited "
+        "it, you are asked in any case."
     ),
 }
 """What a person chooses of a board link, with the words below the field."""
@@ -194,7 +194,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
     list_per_page = 50
     list_before_template = "sync/held_doors.html"
     empty_title = "No boards yet"
-    empty_words = "Run `manage.py monday_setup`: it makes the boards, or takes over those that are there."
+    empty_words = "Run `manage.py monday_setup`: it makes the boards, or uses those that are there."
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         """Say below a policy what it decides."""
@@ -240,7 +240,7 @@ class BoardLinkAdmin(ValidIdsMixin, SetupWizardMixin, BlockedFieldPagesMixin, Mo
             return admin_base.badge("bad", "pause_circle", humanize.without_request_id(reason))
         if wait_reason:
             return admin_base.badge("wait", "schedule", wait_reason)
-        return admin_base.badge("ok", "check_circle", "Flowing")
+        return admin_base.badge("ok", "check_circle", "Syncing")
 
     @admin.display(description="Column of the NPD ID")
     def id_column(self, link: BoardLink) -> SafeString | str:
@@ -308,7 +308,7 @@ class MondayAccountAdmin(ReadOnlyAdmin):
     list_display = ("state", "paused", "failures", "version_answered")
     list_before_template = "sync/account_guide.html"
     empty_title = "Nothing known of the account yet"
-    empty_words = "The first call to Monday writes this row."
+    empty_words = "It is written by the first call to Monday."
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page that says how Monday is connected."""
@@ -340,11 +340,8 @@ class VerificationAdmin(ReadOnlyAdmin):
     list_display = ("outcome", "kind", "sampled", "drifted", "moment")
     list_filter = (EntityFilter,)
     ordering = ("-id",)
-    empty_title = "No sample yet"
-    empty_words = (
-        "A few times a day records that say “synced” are read again on both sides. What differs is drift, "
-        "and there should be none."
-    )
+    empty_title = "Not verified yet"
+    empty_words = "A few times a day records that say “synced” are read again on both sides. None should differ."
 
     def get_fields(self, request: object, obj: object = None) -> list[str]:
         """Say in words what differed."""

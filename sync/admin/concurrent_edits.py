@@ -71,7 +71,7 @@ class ConcurrentSettingsForm(_ModelForm):
             now = "on" if stored else "off"
         else:
             now = str(dict(getattr(field, "choices", ())).get(stored, stored))
-        return f"It was changed meanwhile, to “{now}”. Open the page again, and choose anew."
+        return f"It was changed meanwhile, to “{now}”. Open the page again, and choose again."
 
     @property
     def written(self) -> list[str]:
@@ -318,6 +318,6 @@ class DeletedMeanwhileMixin:
         stone = stones.filter(entity_id=key).first() if is_valid_key(model, key) else None
         at = f" ({humanize.time_of_day(stone.deleted_at)})" if stone else ""
         return (
-            f"“{name}” was deleted meanwhile{by}{at}. What you typed stands below; saving makes a new "
+            f"“{name}” was deleted meanwhile{by}{at}. What you typed is below; saving makes a new "
             f"{opts.verbose_name} of it."
         )

@@ -55,7 +55,7 @@ from sync.registry import item_url, link_of, record_url, type_label
 
 KIND_SENTENCES = {
     GuardKind.ITEMS: "The items of {records} would be archived or deleted on Monday: the records were deleted in NPD.",
-    GuardKind.RECORDS: "{records} would be deleted in NPD: the items are gone from Monday.",
+    GuardKind.RECORDS: "{records} would be deleted in NPD: the items were deleted on Monday.",
     GuardKind.CLEAR_MONDAY: "{fields} of {records} would be emptied on Monday: they were emptied in NPD.",
     GuardKind.CLEAR_NPD: "{fields} of {records} would be emptied in NPD: they were emptied on Monday.",
 }
@@ -70,15 +70,15 @@ KIND_LABELS = {
 EFFECTS = {
     "approve": {
         GuardKind.ITEMS: "The items are archived or deleted on Monday, as the board’s policy says.",
-        GuardKind.RECORDS: "The records are deleted in NPD. Each can be brought back from “Deleted records”.",
+        GuardKind.RECORDS: "The records are deleted in NPD. Each can be restored from “Deleted records”.",
         GuardKind.CLEAR_MONDAY: "The cells are emptied on Monday, as they are in NPD.",
         GuardKind.CLEAR_NPD: "The fields are emptied in NPD, as they are on Monday.",
     },
     "reject": {
         GuardKind.ITEMS: "The items stay on the board as they are, and make no new records by themselves.",
         GuardKind.RECORDS: "The records stay in NPD; for each it is asked what becomes of it, under “Conflicts”.",
-        GuardKind.CLEAR_MONDAY: "NPD gets the values back that still stand on Monday.",
-        GuardKind.CLEAR_NPD: "Monday gets the values back that still stand in NPD.",
+        GuardKind.CLEAR_MONDAY: "NPD gets the values back that are still on Monday.",
+        GuardKind.CLEAR_NPD: "Monday gets the values back that are still in NPD.",
     },
 }
 
@@ -261,7 +261,7 @@ class ApprovalAdmin(RecordLinkMixin, ReadOnlyAdmin):
 def _approval_question(pending: QuerySet[GuardedAct], decision: str, hidden: Sequence[tuple[str, object]]) -> Question:
     number, records = pending.count(), pending.values("entity_type", "entity_id").distinct().count()
     if not number:
-        return Question("Nothing of that waits any more", ["It was decided meanwhile, or its cause is gone."])
+        return Question("Nothing of that waits any more", ["It was decided meanwhile, or its cause has ended."])
     kinds = [GuardKind(kind) for kind in pending.order_by("kind").values_list("kind", flat=True).distinct()]
     changes = humanize.count_with_noun(number, "change")
     rows = [(act.label, type_label(act.entity_type), act.get_kind_display()) for act in pending.order_by("pk")[:20]]
@@ -277,9 +277,9 @@ def _approval_question(pending: QuerySet[GuardedAct], decision: str, hidden: Seq
 def _decide(request: HttpRequest, pending: QuerySet[GuardedAct], decision: str) -> Report:
     number = _DECIDE[decision](pending, request.user)  # type: ignore[arg-type]  # nobody anonymous gets here
     if not number:
-        return Report(problems=["Nothing of that waits any more: it was decided, or its cause is gone."])
+        return Report(problems=["None of these waits any more: they were decided, or their cause has ended."])
     done = {"approve": "approved", "reject": "rejected; what it would have taken is kept"}[decision]
-    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is carried out within seconds.")
+    return Report(f"{humanize.count_with_noun(number, 'change')} {done}. Each is done within seconds.")
 
 
 def _approval_card(waiting: PendingApprovals) -> dict[str, Any]:
@@ -388,9 +388,9 @@ class TombstoneAdmin(ReadOnlyAdmin):
 
     @admin.display(description="In words")
     def what_now(self, row: Tombstone) -> str:
-        return row.note or "Deleted in NPD. Its item has not been looked at yet."
+        return row.note or "Deleted in NPD. Its item has not been checked yet."
 
-    @admin.action(description="Bring back…")
+    @admin.action(description="Restore…")
     def bring_back(self, request: HttpRequest, queryset: QuerySet[Tombstone]) -> HttpResponse:
         """Make records again as they were, after a page that says what that means."""
         kinds = queryset.order_by().values_list("entity_type", flat=True).distinct()
@@ -401,20 +401,20 @@ class TombstoneAdmin(ReadOnlyAdmin):
             cells = [(tombstone_name(row), type_label(row.entity_type), _restored_item_text(row)) for row in rows]
             table = RecordTable(("Record", "Type", "Its item"), cells, queryset.count())
             hidden = selection(request, "bring_back", table.total)
-            return Question("Bring deleted records back?", _RESTORE_EFFECTS, "Yes, bring back", [table], hidden)
+            return Question("Restore deleted records?", _RESTORE_EFFECTS, "Yes, restore", [table], hidden)
 
         def run() -> Report:
             if not may_add:
-                return Report(problems=["Bringing back needs the permission to add such records."])
+                return Report(problems=["Restoring needs the permission to add such records."])
             restored, errors = 0, []
             for row in confirmed_rows(request, queryset).order_by("deleted_at"):
                 try:
                     restore_by_person(row, request.user.get_username())
-                    log_action(request.user, row, "Brought back.")
+                    log_action(request.user, row, "Restored.")
                     restored += 1
                 except Conflict as refused:
                     errors.append(str(refused))
-            done = f"{humanize.count_with_noun(restored, 'record')} brought back. The next look settles the items."
+            done = f"{humanize.count_with_noun(restored, 'record')} restored. The next sync updates the items."
             return Report(done if restored else "", errors)
 
         asked = question if may_add else None
@@ -439,7 +439,7 @@ class IgnoredItemAdmin(PageAdmin):
     ordering = ("-id",)
     actions = ("consider_again",)
     readonly_fields = ("entity_type", "item_id", "reason", "let_go", "entity_id", "at")
-    empty_title = "No item was refused"
+    empty_title = "No item is ignored"
     empty_words = "An item that is neither matched nor made into a record is listed here. Consider it again to ask."
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -474,7 +474,7 @@ class IgnoredItemAdmin(PageAdmin):
                 row.entity_type, row.item_id, cause=Cause.PERSON, priority=Priority.PERSON, due_in_seconds=0
             )
         self.message_user(
-            request, f"{humanize.count_with_noun(len(rows), 'item')} will be looked at again.", messages.INFO
+            request, f"{humanize.count_with_noun(len(rows), 'item')} will be checked again.", messages.INFO
         )
 
     kind = admin_base.type_column()
@@ -483,7 +483,7 @@ class IgnoredItemAdmin(PageAdmin):
     def why(self, row: RefusedItem) -> str:
         """Return whether it was let go, belongs to nobody, or is only not a certain record's."""
         if row.let_go:
-            return "Let go" if row.entity_id else "Left alone"
+            return "Unlinked" if row.entity_id else "Left alone"
         return "Not a certain record's" if row.entity_id else "Makes no record"
 
-    moment = admin_base.time_column("at", "Refused")
+    moment = admin_base.time_column("at", "Ignored")

@@ -200,7 +200,7 @@ def next_unmatched_items(panel: QueuePanel) -> tuple[list[dict[str, str]], int]:
 # What needs a person: each thing with its cause, what it means, and one button.
 
 
-DIVERGENCE_FIX = "`manage.py sync_reconcile` looks at all records, `manage.py monday_check` says whether webhooks come."
+DIVERGENCE_FIX = "`manage.py sync_reconcile` syncs all records, `manage.py monday_check` says whether webhooks arrive."
 
 MAX_NEWEST_LENGTH = 160
 
@@ -275,19 +275,19 @@ def _board_problem_tasks(data: HealthData) -> Iterator[AttentionTask]:
             on_page = (blocked_fields_url(), "See the options") if one.about == "columns" else (url, "Open the board")
             yield AttentionTask(one.what, humanize.without_request_id(one.why), *on_page, one.icon, "bad")
         yield from (
-            AttentionTask(one.sentence, "", blocked_fields_url(), "Look", "edit", "wait")
+            AttentionTask(one.sentence, "", blocked_fields_url(), "Open", "edit", "wait")
             for one in renamed_columns(link)
         )
 
 
 def _failed_tasks(data: HealthData) -> Iterator[AttentionTask]:
     if data.failed:
-        what = humanize.count_with_noun(data.failed, "row stopped after all tries", "rows stopped after all tries")
+        what = humanize.count_with_noun(data.failed, "failed job", "failed jobs")
         yield AttentionTask(
             what,
             _newest_text(data.attention.newest_failure),
             queue_url("status__exact=failed"),
-            "Look and retry",
+            "Retry",
             "error",
             "bad",
         )
@@ -319,15 +319,15 @@ def _divergence_tasks(data: HealthData) -> Iterator[AttentionTask]:
         verification.drifted, "record said “synced” and differed", "records said “synced” and differed"
     )
     url = reverse("admin:sync_syncaudit_changelist")
-    yield AttentionTask(what, f"{verification.summary(data.now)} {DIVERGENCE_FIX}", url, "Look", "difference", "bad")
+    yield AttentionTask(what, f"{verification.summary(data.now)} {DIVERGENCE_FIX}", url, "Open", "difference", "bad")
 
 
 def _blocked_tasks(data: HealthData) -> Iterator[AttentionTask]:
     blocked = data.attention.blocked
     if blocked.fields:
-        what = f"{_fields_text(blocked.fields, blocked.records)} can’t flow"
+        what = f"{_fields_text(blocked.fields, blocked.records)} not synced"
         rejections_list = rejections_url() if blocked.rejected else ""
-        url, button = (rejections_list, "Decide") if rejections_list else (blocked_fields_url(), "Look")
+        url, button = (rejections_list, "Decide") if rejections_list else (blocked_fields_url(), "Open")
         yield AttentionTask(what, _newest_text(blocked.reason), url, button, "front_hand")
 
 
@@ -360,16 +360,16 @@ def queue_url(query: str = "", part: str = "") -> str:
 def headline(boards: Sequence[BoardHealth], tasks: Sequence[AttentionTask]) -> Badge:
     """Return it as a badge; what keeps changes from flowing comes before what a person is asked."""
     if not any(board.is_set_up for board in boards):
-        return Badge("off", "link_off", "Not set up yet: nothing is sent, and nothing is taken over")
+        return Badge("off", "link_off", "Not set up yet: nothing is synced")
     stopped = [board.title for board in boards if board.reason and not board.is_paused]
     paused = [board.title for board in boards if board.is_paused]
     if stopped:
-        return Badge("bad", "block", f"Standing still: {', '.join(stopped)}")
+        return Badge("bad", "block", f"Stopped: {', '.join(stopped)}")
     if paused:
         return Badge("warn", "pause_circle", f"Paused: {', '.join(paused)}")
     if not tasks:
-        return Badge("ok", "check_circle", "All flowing")
-    text = f"Flowing; {humanize.count_with_noun(len(tasks), 'thing needs', 'things need')} a person"
+        return Badge("ok", "check_circle", "All syncing")
+    text = f"Syncing; {humanize.count_with_noun(len(tasks), 'thing needs', 'things need')} attention"
     bad = any(task.kind == "bad" for task in tasks)
     return Badge("bad", "error", text) if bad else Badge("warn", "front_hand", text)
 
@@ -460,7 +460,7 @@ def queue_text(boards: Sequence[BoardStatus]) -> str:
     waiting = sum(board.pending for board in boards)
     working = sum(number_of(board.jobs(QueueStatus.IN_PROGRESS)) for board in boards)
     if not waiting and not working:
-        return "Nothing waits in the queue."
+        return "No job is pending."
     since = min((board.due_since for board in boards if board.due_since), default=None)
     age = f", the oldest due for {humanize.time_span((boards[0].now - since).total_seconds())}" if since else ""
     jobs = humanize.count_with_noun

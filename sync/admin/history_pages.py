@@ -83,7 +83,7 @@ class UndoPagesMixin:
         """Show what taking one decision back would write; on POST, do it."""
         row = Decision.objects.filter(pk=pk).first()
         if row is None:
-            raise Http404(f"There is no decision #{pk}; it may be too old to be kept.")
+            raise Http404(f"There is no activity #{pk}; it may be too old to be kept.")
         back_url = record_url(row.entity_type, row.entity_id) if row.entity_id else ""
         return self._undo_page(request, [row], "Put this back?", back_url)
 
@@ -103,7 +103,7 @@ class UndoPagesMixin:
             result = undo_decisions(rows, by=cast("User", request.user))
             count = humanize.count_with_noun(len(result.done), "value")
             return Report(
-                f"{count} put back. The next look sends what is synced to Monday." if result.done else "",
+                f"{count} restored. The next sync sends what is synced to Monday." if result.done else "",
                 [f"{step.name} · {step.label or 'the record'} was left alone: {step.stale}" for step in result.left],
             )
 
@@ -121,8 +121,8 @@ def _undo_question(rows: Sequence[Decision], title: str) -> Question:
         values, go = humanize.count_with_noun(len(doable), "value"), plural(len(doable), "goes", "go")
         records = humanize.count_with_noun(len({step.decision.entity_id for step in doable}), "record")
         effects.append(
-            f"{values} of {records} {go} back to what stood before. Each is written only where NPD still holds the "
-            "value that is taken back; the next look sends it to Monday, and asks you where Monday has moved on "
+            f"{values} of {records} {go} back to the value before. Each is written only where NPD still has the "
+            "value that is undone; the next sync sends it to Monday, and asks you where Monday has changed "
             "meanwhile. An undo can be undone."
         )
     else:
@@ -311,7 +311,7 @@ def _value(field: Any, event: Any, labels: Mapping[str, Mapping[Any, str]]) -> s
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(field, ForeignKey):
-        return humanize.quote(labels[field.attname].get(value, "one that is gone") if value else None)
+        return humanize.quote(labels[field.attname].get(value, "one that was deleted") if value else None)
     if isinstance(field, ArrayField):
         return humanize.quote(", ".join(value or []))
     if field.choices:
@@ -350,7 +350,7 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
     json_fields = ("values", "cause")
     change_form_outer_before_template = "sync/decision_buttons.html"
     empty_title = "Nothing decided yet"
-    empty_words = "Every change that a look sends, takes over or hands to a person is written down here."
+    empty_words = "Everything that a sync sent, updated or asked is listed here."
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
         """Say what led to it in words, before the columns."""
@@ -379,12 +379,12 @@ class DecisionAdmin(RecordLinkMixin, RecordSearchMixin, UndoPagesMixin, ReadOnly
 class BlockedFieldFilter(RadioFilter):
     """Records of which a field can't flow."""
 
-    title = "held fields"
+    title = "blocked fields"
     parameter_name = "held"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         """Return held for whatever reason, and because somebody rewrites it."""
-        return [("yes", "With held fields"), ("loop", "Rewritten after each of our writes")]
+        return [("yes", "With blocked fields"), ("loop", "Rewritten after each of our writes")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Return the entries with held fields."""
@@ -404,10 +404,10 @@ class LedgerAdmin(ReportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin
     search_fields = ("remote_id", "last_error", "note", "entity_id")
     ordering = ("-id",)
     json_fields = ("base", "held", "altered", "conflicts")
-    empty_title = "The ledger is empty"
-    empty_words = "The first look at a record writes its entry."
+    empty_title = "There are no sync states"
+    empty_words = "The first sync of a record writes its entry."
 
-    state = admin_base.badge_column("sync_status", "Last look", _LEDGER_BADGES)
+    state = admin_base.badge_column("sync_status", "Last sync", _LEDGER_BADGES)
 
     # Not `seen`: the row has a column of that name, which would be shown.
     checked = admin_base.time_column("last_sync_attempt", "Last checked")
@@ -423,7 +423,7 @@ class LedgerAdmin(ReportMixin, RecordLinkMixin, RecordSearchMixin, ReadOnlyAdmin
     def trouble(self, row: SyncMetadata) -> str:
         return humanize.without_request_id(row.last_error or "") or humanize.DASH
 
-    @admin.display(description="Held fields")
+    @admin.display(description="Blocked fields")
     def held_fields(self, row: SyncMetadata) -> str:
         return ", ".join(row.held) or humanize.DASH
 
@@ -465,4 +465,4 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Outcome")
     def weighed(self, row: WebhookEvent) -> str:
-        return row.outcome or ("weighed" if row.weighed_at else "not weighed yet")
+        return row.outcome or ("weighed" if row.weighed_at else "not processed yet")

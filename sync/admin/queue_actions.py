@@ -98,7 +98,7 @@ def next_pass_text(row: SyncQueue) -> str:
     board = job_availability(row)
     if board.until is not None and board.until > now:
         return humanize.relative_time(board.until, now)
-    return "on hold" if board.blocked_reason else "as soon as a worker is free"
+    return "paused" if board.blocked_reason else "as soon as a worker is free"
 
 
 def board_item_link(row: SyncQueue, item_id: str, text: str) -> SafeString | str:
@@ -146,7 +146,7 @@ class QueueOperation:
 RETRY = QueueOperation(
     QueueAction.RETRY,
     "Retry",
-    "Each is looked at as soon as a worker is free, with all its tries.",
+    "Each is synced as soon as a worker is free, with all its attempts.",
     "will be tried again now",
     ("is done already", "are done already"),
     (QueueStatus.PENDING, QueueStatus.FAILED),
@@ -157,8 +157,8 @@ RETRY = QueueOperation(
 CANCEL = QueueOperation(
     QueueAction.CANCEL,
     "Cancel",
-    "A cancelled row is closed without a look. Its record stays as it is on both sides until something else makes "
-    "NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
+    "A cancelled job is closed without a sync. Its record stays as it is on both sides until the next sync: after a "
+    "save, an edit on the board, “Sync now”, or the next check for missed changes.",
     "cancelled",
     ("is not waiting", "are not waiting"),
     (QueueStatus.PENDING,),
@@ -169,10 +169,10 @@ CANCEL = QueueOperation(
 DISCARD = QueueOperation(
     QueueAction.DISCARD,
     "Discard",
-    "A dead letter that is discarded is closed for good and not tried again. Its record stays as it is on both sides "
-    "until something else makes NPD Sync look at it: a save, an edit on the board, “Sync now”, or the next sweep.",
+    "A discarded job is closed and not tried again. Its record stays as it is on both sides until the next sync: "
+    "after a save, an edit on the board, “Sync now”, or the next check for missed changes.",
     "discarded",
-    ("is not a dead letter", "are no dead letters"),
+    ("has not failed", "have not failed"),
     (QueueStatus.FAILED,),
     lambda service, rows, by: service.discard_all(rows, by),
     lambda service, row_id, by: service.discard(row_id, by),
@@ -222,9 +222,9 @@ def result_sentences(operation: QueueOperation, result: BulkResult, *, missing: 
     """Return what came of it: what was done, and what was left as it is and why."""
     lines = left_sentences(operation, result.in_flight, result.left, "was", "were")
     if result.done:
-        lines.insert(0, f"{humanize.count_with_noun(result.done, 'row')} {operation.done}.")
+        lines.insert(0, f"{humanize.count_with_noun(result.done, 'job')} {operation.done}.")
     if missing:
-        lines.append(f"{humanize.count_with_noun(missing, 'row is', 'rows are')} not in the queue any more.")
+        lines.append(f"{humanize.count_with_noun(missing, 'job is', 'jobs are')} not in the queue any more.")
     return lines
 
 
@@ -232,11 +232,11 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     """Return which rows an act leaves alone and why; `one` and `many` are “is” or “was”, “are” or “were”."""
     lines = []
     if in_flight:
-        number = humanize.count_with_noun(in_flight, "row is", "rows are")
+        number = humanize.count_with_noun(in_flight, "job is", "jobs are")
         lines.append(f"{number} being worked on right now and {plural(in_flight, one, many)} left alone.")
     if left:
         state = plural(left, *operation.left)
-        lines.append(f"{humanize.count_with_noun(left, 'row')} {state} and {plural(left, one, many)} left alone.")
+        lines.append(f"{humanize.count_with_noun(left, 'job')} {state} and {plural(left, one, many)} left alone.")
     return lines
 
 
@@ -352,7 +352,7 @@ class QueueOperationsMixin:
                 with transaction.atomic():
                     row = operation.run_one(SyncQueueService(), keys[0], by)
                     log_operation(request, operation, 1, row=row)
-                return Report(f"1 row {operation.done}.")
+                return Report(f"1 job {operation.done}.")
             result = operation.run(SyncQueueService(), rows, by)
             if result.done:
                 log_operation(request, operation, result.done)
@@ -396,7 +396,7 @@ class QueueOperationsMixin:
         matches: str = "",
     ) -> Question:
         reach = count_reach(operation, rows)
-        fitting, verb = humanize.count_with_noun(reach.fitting, "row"), operation.verb
+        fitting, verb = humanize.count_with_noun(reach.fitting, "job"), operation.verb
         if reach.fitting:
             effects = [f"All that match: {matches}." if matches else "", operation.effect]
         else:
@@ -425,7 +425,7 @@ def log_operation(
     request: HttpRequest, operation: QueueOperation, rows: int, *, row: SyncQueue | None = None, which: str = ""
 ) -> None:
     """Leave the line of an act in the admin's log."""
-    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'row')}{which}.", row)
+    authors.log_queue_action(request.user, f"{operation.verb}: {humanize.count_with_noun(rows, 'job')}{which}.", row)
 
 
 LIVE_STATUSES = (QueueStatus.PENDING, QueueStatus.IN_PROGRESS, QueueStatus.FAILED)

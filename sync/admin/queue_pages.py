@@ -145,7 +145,7 @@ EVERY_BOARD, BOTH_WAYS = "Every board", "Both directions"
 
 _DIRECTION_LABELS = {
     QueueDirection.TO_MONDAY.value: "writing to Monday",
-    QueueDirection.TO_NPD.value: "taking over from Monday",
+    QueueDirection.TO_NPD.value: "updating from Monday",
 }
 
 
@@ -265,10 +265,10 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, R
     change_list_template = "sync/queue_list.html"
     list_before_template = "sync/queue_panel.html"
     change_form_outer_before_template = "sync/queue_buttons.html"
-    empty_title = "Nothing waits"
+    empty_title = "No job"
     empty_words = (
-        "Nothing waits, nothing is being worked on, and nothing has stopped. A save in NPD or an edit on a board "
-        "writes a row; rows that are done are listed by the filter “Completed”."
+        "No job is pending, in progress or failed. A save in NPD or an edit on a board writes a job; those that are "
+        "done are listed by the filter “Done”."
     )
 
     def get_urls(self) -> list[URLPattern]:
@@ -384,11 +384,11 @@ class SyncQueueAdmin(QueueOperationsMixin, RecordLinkMixin, RecordSearchMixin, R
         """Return which side gave the reason to look."""
         return row.get_direction_display()
 
-    @admin.display(description="Tries")
+    @admin.display(description="Attempts")
     def tries(self, row: SyncQueue) -> str:
         return f"{row.attempts} of {row.max_attempts}"
 
-    @admin.display(description="Next try", ordering="next_retry")
+    @admin.display(description="Next attempt", ordering="next_retry")
     def next_try(self, row: SyncQueue) -> str:
         return next_pass_text(row) or humanize.DASH
 

@@ -74,16 +74,16 @@ _UNLINK_EFFECTS = (
         "neither changes the other any more; open conflicts close, their values stay in the history."
     ),
     (
-        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the record's "
-        "page undoes it: what changed meanwhile then flows, or is asked about."
+        "The item is not matched with a record, and makes none, until somebody says so. “Link again…” on the "
+        "record's page undoes it: what changed meanwhile is then synced, or asked about."
     ),
 )
 
 _LINK_EFFECTS = (
-    "Each record is linked with the item that was let go of it, and its sync is turned on.",
+    "Each record is linked again with the item from which it was unlinked, and its sync is turned on.",
     (
-        "What changed on one side since flows to the other; what both sides changed differently becomes a conflict. "
-        "To undo it, unlink the record again."
+        "What changed on one side since is synced to the other; what both sides changed differently becomes a "
+        "conflict. To undo it, unlink the record again."
     ),
 )
 
@@ -226,7 +226,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
 
         def question() -> Question:
             items = [(record, unlinked_item(record)) for record in queryset[:MAX_ROWS_SHOWN]]
-            cells = [(str(record), item.item_id if item else "none was let go") for record, item in items]
+            cells = [(str(record), item.item_id if item else "none was unlinked") for record, item in items]
             table = RecordTable(("Record", "Item on Monday"), cells, queryset.count())
             hidden = selection(request, "link_again", table.total)
             return Question("Link with their items again?", _LINK_EFFECTS, "Yes, link again", [table], hidden)
@@ -240,7 +240,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
                     done += 1
                 except Conflict as refused:
                     errors.append(str(refused))
-            text = f"{humanize.count_with_noun(done, 'record')} linked again. The next look settles the rest."
+            text = f"{humanize.count_with_noun(done, 'record')} linked again. The next sync does the rest."
             return Report(text if done else "", errors)
 
         return run_action(self, request, run, back_url=request.get_full_path(), question=question, atomic=False)
@@ -301,8 +301,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             pause_record(record, reason)
             log_action(request.user, record, f"Paused. {reason}".strip())
             return (
-                f"“{record}” is paused: nothing is sent and nothing is taken over. Edits on both sides are kept; "
-                "“Resume” goes on from there."
+                f"“{record}”: sync is off. Nothing is synced in either direction; edits on both sides are kept. "
+                "“Turn sync on” goes on from there."
             )
 
         return run_action(self, request, run, back_url=self._page_url(record))
@@ -314,8 +314,8 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
             resume_record(record)
             log_action(request.user, record, "Resumed.")
             return (
-                f"“{record}” is resumed. What one side changed meanwhile flows now; what both changed differently is "
-                "asked about."
+                f"“{record}”: sync is on. What one side changed meanwhile is synced now; what both changed "
+                "differently becomes a conflict."
             )
 
         return run_action(self, request, run, back_url=self._page_url(record))
@@ -447,7 +447,7 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         if linked:
             self.message_user(
                 request,
-                f"“{obj}” is gone from NPD. {tombstones.item_consequence(self.model.entity_type())}",
+                f"“{obj}” was deleted in NPD. {tombstones.item_consequence(self.model.entity_type())}",
                 messages.INFO,
             )
 

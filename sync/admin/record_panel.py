@@ -90,7 +90,7 @@ class RecordSyncView:
         icon, kind = STATE_BADGES[self.state.state]
         label = str(self.state.state.label)
         if self.state.reason_code is Part.CONFLICT:
-            return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Settle this conflict")
+            return admin_base.badge("warn", "call_split", label, url=self.conflict_url, title="Resolve this conflict")
         return admin_base.badge(kind, icon, label)
 
     @property
@@ -101,7 +101,7 @@ class RecordSyncView:
             return f"{Part.CONFLICT.label}: {self.fields_in_conflict}"
         if status == RecordSyncStatus.SYNCED:
             return ""
-        tried = (f"Next try {self.next_try}.") if self.next_try and not self.has_failed else ""
+        tried = (f"Next attempt {self.next_try}.") if self.next_try and not self.has_failed else ""
         return " ".join(
             part for part in (tried, humanize.shorten(humanize.without_request_id(self.reason), 120)) if part
         )
@@ -221,14 +221,14 @@ def field_rows(view: RecordView) -> list[dict[str, Any]]:
 
 
 DIRECTION_EFFECTS = {
-    SyncDirection.BIDIRECTIONAL: "What either side changes flows to the other.",
+    SyncDirection.BIDIRECTIONAL: "What either side changes is synced to the other.",
     SyncDirection.NPD_TO_MONDAY: (
-        "NPD's values are mirrored: an edit on the board is overwritten at the next look, and kept in the history."
+        "NPD's values are mirrored: an edit on the board is overwritten at the next sync, and kept in the activity."
     ),
     SyncDirection.MONDAY_TO_NPD: (
-        "The board's values are mirrored: an edit in NPD is overwritten at the next look, and kept in the history."
+        "The board's values are mirrored: an edit in NPD is overwritten at the next sync, and kept in the activity."
     ),
-    SyncDirection.NONE: "Nothing flows; both sides keep what they have.",
+    SyncDirection.NONE: "Nothing is synced; both sides keep what they have.",
 }
 
 _OVERWRITTEN_SIDE = {SyncDirection.NPD_TO_MONDAY: "monday", SyncDirection.MONDAY_TO_NPD: "npd"}
@@ -282,8 +282,8 @@ def missing_item_text(record: SyncedModel) -> str:
     spec = registry.entity(record.entity_type())
     match = next((mapping.label for mapping in spec.mappings if mapping.key == link.match_key), link.match_key)
     return (
-        f"It has no item on Monday yet. Its next look takes the item that is the same by “{match}”, if there is one, "
-        "and makes one otherwise."
+        f"It has no item on Monday yet. Its next sync links the item that has the same “{match}”, if there is one, "
+        "and creates one otherwise."
     )
 
 

@@ -144,11 +144,12 @@ class PeriodicTaskAdmin(PageAdmin):
             obj.save(update_fields=[*changed, "date_changed"])
         job = periodic_jobs.job_for_entry(obj)
         if job is not None and not obj.enabled:
-            self.message_user(request, f"“{obj.name}” is off. {job.when_off}", messages.WARNING)
+            self.message_user(request, f"“{job.title}” is off. {job.when_off}", messages.WARNING)
 
     @admin.display(description="Job", ordering="name")
     def job(self, entry: PeriodicTask) -> str:
-        return str(entry.name)
+        known = periodic_jobs.job_for_entry(entry)
+        return known.title if known else str(entry.name)
 
     @admin.display(description="Times", ordering="total_run_count")
     def times(self, entry: PeriodicTask) -> str:

@@ -89,16 +89,16 @@ def environment_settings() -> list[EnvironmentSetting]:
 
 
 _TAKE_OVER_PAGE = (
-    "Take it over to go on. The page as you sent it replaces what stands there, also fields that you have not touched."
+    "Take it over to go on. The page as you sent it replaces what is there, also fields that you have not touched."
 )
 _TAKE_OVER_QUESTIONS = {
-    "plan": "Take it over to confirm the plan. Nothing is begun yet: you look at the plan as it is now first.",
+    "plan": "Take it over to confirm the plan. Nothing is begun yet: you see the plan as it is now first.",
     "discard": "Take it over to discard it: what {owner} has chosen is deleted.",
     "map": _TAKE_OVER_PAGE,
     "boards": _TAKE_OVER_PAGE,
 }
 _TAKE_OVER_MORE = (
-    "Take it over to go on. What you have just chosen is kept, and replaces what stands there; all else stays."
+    "Take it over to go on. What you have just chosen is kept, and replaces what is there; all else stays."
 )
 _TAKE_OVER = "Take it over to go on with it. What was chosen stays until you change it."
 
@@ -232,7 +232,7 @@ def _fitting_columns(
         if not column_problem(one, details)
     ]
     if choice.column not in {"", NEW_COLUMN, "name", *(column for column, *_ in fitting)}:
-        unfit = columns.get(choice.column, {"title": f"{choice.column}, gone from the board", "type": ""})
+        unfit = columns.get(choice.column, {"title": f"{choice.column}, deleted on the board", "type": ""})
         fitting.insert(0, (choice.column, unfit["title"], unfit["type"], []))
     return fitting
 
@@ -392,7 +392,7 @@ def _show_current_columns(request: HttpRequest, draft: SetupDraft) -> None:
     draft.columns, draft.board_name = read
     if affected and request.method == "GET":
         messages.warning(
-            request, "The board has changed: a column that was chosen is gone or of another type. Choose again."
+            request, "The board has changed: a column that was chosen was deleted or has another type. Choose again."
         )
 
 
@@ -507,7 +507,7 @@ class SetupWizardMixin:
             answered, meaning = None, "what you choose replaces what was there."
             if step == "plan":
                 # What somebody else chose is not begun before it was seen by who confirms it.
-                answered, meaning = _redirect_to("plan"), "look at the plan."
+                answered, meaning = _redirect_to("plan"), "check the plan."
             elif step == "change" and entity_type in {draft.entity_type for draft in taken}:
                 answered, meaning = _redirect_to("map", entity_type), "this is what was chosen so far."
             if taken:

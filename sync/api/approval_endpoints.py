@@ -95,7 +95,7 @@ class ApprovalViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Gu
         request=GuardDecisionSerializer,
         responses=GuardDecidedSerializer,
         filters=False,
-        description="Let what is held go; 409 where another number waits now.",
+        description="Approve what waits; 409 where another number waits now.",
     )
     def approve(self, request: Request) -> Response:
         """Approve the selected requests."""
@@ -124,6 +124,6 @@ class ApprovalViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[Gu
         # The ids are fixed here: a request that comes later is not among them.
         ids = list(acts.values_list("pk", flat=True))
         if len(ids) != expected:
-            raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Look at the list again.")
+            raise Conflict(f"{len(ids)} of them wait for approval now, not {expected}. Check the list again.")
         by: AbstractBaseUser = request.user  # type: ignore[assignment]  # permissions let nobody anonymous in
         return Response(GuardDecidedSerializer({"decided": decide(waiting.filter(pk__in=ids), by)}).data)

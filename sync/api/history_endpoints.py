@@ -33,7 +33,7 @@ from sync.operations.preview.explanation import decision_as_json
 class CauseSerializer(serializers.Serializer[Any]):
     """One link of what led to a decision."""
 
-    what = serializers.CharField(help_text="edit, webhook, row, call, rule or undo.")
+    what = serializers.CharField(help_text="edit, webhook, row (a job), call, rule or undo.")
     words = serializers.CharField()
 
 
@@ -50,13 +50,13 @@ class DecisionSerializer(serializers.Serializer[Any]):
 
     id = serializers.IntegerField()
     at = serializers.DateTimeField()
-    kind = serializers.CharField(help_text="push, pull, create, link, held, undo …")
+    kind = serializers.CharField(help_text="push, pull, create, link, held (blocked), undo …")
     field = serializers.CharField(allow_null=True)
     sentence = serializers.CharField()
     actor = serializers.CharField(help_text="Who; empty where the sync decided by itself.")
-    batch = serializers.UUIDField(allow_null=True, help_text="The look, or the undo, that it belongs to.")
+    batch = serializers.UUIDField(allow_null=True, help_text="The pass, or the undo, that it belongs to.")
     request = serializers.CharField(allow_null=True, help_text="The id of Monday's request.")
-    undoes = serializers.IntegerField(allow_null=True, help_text="The decision that this one took back.")
+    undoes = serializers.IntegerField(allow_null=True, help_text="The entry that this one undid.")
     values = DecisionValuesSerializer(read_only=True)
     cause = CauseSerializer(many=True, read_only=True)
     undoable = serializers.BooleanField(
@@ -146,7 +146,7 @@ _UNDO_ANSWERS = {200: UndoneSerializer, (409, MEDIA_TYPE): OpenApiResponse(Stale
 class UndoOne(_UndoView):
     """The undo of one decision."""
 
-    @extend_schema(responses=UndoPlanSerializer, description="What taking this decision back would write.")
+    @extend_schema(responses=UndoPlanSerializer, description="What undoing this entry would write.")
     def get(self, request: Request, pk: int) -> Response:
         """What it would do."""
         return self.answer_plan(request, list(Decision.objects.filter(pk=pk)))
@@ -154,7 +154,7 @@ class UndoOne(_UndoView):
     @extend_schema(
         request=None,
         responses=_UNDO_ANSWERS,
-        description="Take a decision back in NPD, if its value still stands; the next look sends it to Monday.",
+        description="Undo an entry in NPD, if its value is unchanged; the next sync sends it to Monday.",
     )
     def post(self, request: Request, pk: int) -> Response:
         """Do it."""
@@ -172,7 +172,7 @@ class UndoBatch(_UndoView):
     @extend_schema(
         request=None,
         responses=_UNDO_ANSWERS,
-        description="Take a batch back in NPD, each value where it still stands; the rest is left alone.",
+        description="Undo a batch in NPD, each value where it is unchanged; the rest is left alone.",
     )
     def post(self, request: Request, batch_id: UUID) -> Response:
         """Do it."""

@@ -72,9 +72,9 @@ class ExpectedSerializer(KnownFieldsMixin):
 class SteeredSerializer(serializers.Serializer[Any]):
     """What became of the rows."""
 
-    done = serializers.IntegerField(help_text="Rows that were steered.")
-    in_flight = serializers.IntegerField(help_text="Rows that are being worked on; they were left alone.")
-    left = serializers.IntegerField(help_text="Other rows, which it doesn't fit.")
+    done = serializers.IntegerField(help_text="Jobs that were retried, cancelled or discarded.")
+    in_flight = serializers.IntegerField(help_text="Jobs in progress; they were left alone.")
+    left = serializers.IntegerField(help_text="Other jobs, which it doesn't fit.")
 
 
 class QueueFilter(FilterSet):  # type: ignore[misc]
@@ -85,7 +85,7 @@ class QueueFilter(FilterSet):  # type: ignore[misc]
     direction = django_filters.ChoiceFilter(choices=QueueDirection.choices)
     entity_id = django_filters.UUIDFilter()
     candidates = TrueOrFalse(
-        method="of_new_items", label="Candidates", help_text="true: only items that no record has yet."
+        method="of_new_items", label="Unmatched items", help_text="true: only items that no record has yet."
     )
 
     def of_new_items(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
@@ -111,14 +111,14 @@ def _bulk_schema(name: str, description: str) -> Callable[[ActionMethod], Action
         request=ExpectedSerializer,
         responses=SteeredSerializer,
         description=(
-            f"{description} Rows are narrowed by the same filters as the list; 409 where another number matches now."
+            f"{description} Jobs are narrowed by the same filters as the list; 409 where another number matches now."
         ),
     )
     return schema
 
 
 @extend_schema_view(
-    list=extend_schema(description="Rows of the queue, newest first."), retrieve=extend_schema(description="One row.")
+    list=extend_schema(description="Jobs, newest first."), retrieve=extend_schema(description="One job.")
 )
 class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
     """The queue, read-only except for actions on its rows."""
@@ -140,32 +140,32 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         """The queue in numbers."""
         return Response(QueueStatsSerializer(SyncQueueService().get_queue_stats()).data)
 
-    @extend_schema(request=None, description="Try a row again now, with its attempts counted anew.")
+    @extend_schema(request=None, description="Retry a job now, with all its attempts.")
     def retry(self, request: Request, pk: int) -> Response:
         """Retry a job now; 409 with a sentence where it can't be."""
         return self._run_one(request, SyncQueueService().manual_retry)
 
-    @extend_schema(request=None, description="End a waiting row without a look.")
+    @extend_schema(request=None, description="Close a pending job without a sync.")
     def cancel(self, request: Request, pk: int) -> Response:
         """Cancel a pending job; 409 with a sentence where it can't be."""
         return self._run_one(request, SyncQueueService().cancel)
 
-    @extend_schema(request=None, description="Throw a dead letter (status failed) away.")
+    @extend_schema(request=None, description="Close a failed job.")
     def discard(self, request: Request, pk: int) -> Response:
         """Discard a failed job; 409 with a sentence where it can't be."""
         return self._run_one(request, SyncQueueService().discard)
 
-    @_bulk_schema("sync_queue_retry_all", "Try all dead letters and waiting rows that match again now.")
+    @_bulk_schema("sync_queue_retry_all", "Retry all failed and pending jobs that match now.")
     def retry_all(self, request: Request) -> Response:
         """Retry all that match now."""
         return self._run_bulk(request, SyncQueueService().retry_all)
 
-    @_bulk_schema("sync_queue_cancel_all", "End all waiting rows that match without a look.")
+    @_bulk_schema("sync_queue_cancel_all", "Close all pending jobs that match without a sync.")
     def cancel_all(self, request: Request) -> Response:
         """Cancel all pending jobs that match."""
         return self._run_bulk(request, SyncQueueService().cancel_all)
 
-    @_bulk_schema("sync_queue_discard_all", "Throw all dead letters that match away.")
+    @_bulk_schema("sync_queue_discard_all", "Close all failed jobs that match.")
     def discard_all(self, request: Request) -> Response:
         """Discard all failed jobs that match."""
         return self._run_bulk(request, SyncQueueService().discard_all)
@@ -190,10 +190,10 @@ class QueueViewSet(ApiView, viewsets.ReadOnlyModelViewSet[SyncQueue]):
         except PartiallyDone as error:
             log_queue_action(
                 request.user,
-                f"{verb} {error.done:,} of {expected:,} rows by the API{filters_text}; a save held the rest.",
+                f"{verb} {error.done:,} of {expected:,} jobs by the API{filters_text}; a save had the rest locked.",
             )
             raise
-        log_queue_action(request.user, f"{verb} {found.done:,} rows by the API{filters_text}.")
+        log_queue_action(request.user, f"{verb} {found.done:,} jobs by the API{filters_text}.")
         left = expected - found.done - found.in_flight  # finished rows included
         return Response(SteeredSerializer(replace(found, left=left)).data)
 

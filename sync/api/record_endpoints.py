@@ -135,7 +135,7 @@ class RecordSerializer(KnownFieldsMixin, serializers.ModelSerializer[Any]):
         # A PUT sends the whole body back, of which these may have moved since it was read.
         ignored = () if self.partial else self.MOVING
         errors = {
-            name: ["This is kept by the sync and can't be written. Leave it out."]
+            name: ["NPD Sync keeps this field, so it can't be written. Leave it out."]
             for name, field in self.fields.items()
             if field.read_only and name in data and name not in ignored and not self._is_unchanged(field, data[name])
         }
@@ -233,7 +233,7 @@ class RecordViewSet(ApiView, viewsets.ModelViewSet[Any]):
     @extend_schema(
         responses=DecisionSerializer(many=True),
         filters=False,
-        description="Every decision on the record with what led to it, newest first; of a deleted one too.",
+        description="The record's activity with every trigger, newest first; of a deleted one too.",
     )
     @action(detail=True, url_path="history")
     def history(self, request: Request, pk: str) -> Response:
@@ -263,7 +263,7 @@ class LinkingAnswerSerializer(serializers.Serializer[Any]):
 
     message = serializers.CharField()
     monday_id = serializers.CharField(
-        allow_null=True, help_text="The item: the one that is let go, or that it is linked with again."
+        allow_null=True, help_text="The item: the one that it is unlinked from, or linked with again."
     )
 
 
@@ -276,7 +276,7 @@ class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
 
     @extend_schema(
         request=None,
-        description="Let the item go: its NPD ID is cleared by the next look, then the record's sync is off. Both "
+        description="Unlink the item: its NPD ID is cleared by the next sync, then the record's sync is off. Both "
         "sides keep what they have.",
     )
     def unlink(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -284,13 +284,13 @@ class LinkingViewSet(ApiView, viewsets.GenericViewSet[Any]):
         record: SyncedModel = self.get_object()
         request_unlink(record, request.user.get_username())
         log_action(request.user, record, "Unlink from Monday was asked for, by the API.")
-        message = f"“{record}” is unlinked by its next look."
+        message = f"“{record}” is unlinked by its next sync."
         return Response(self.get_serializer({"message": message, "monday_id": record.monday_id}).data)
 
     @extend_schema(
         request=None,
-        description="Link the record with the item that was let go of it, and turn its sync on. What changed on one "
-        "side since flows, what both changed differently is asked about.",
+        description="Link the record again with the item that it was unlinked from, and turn its sync on. What "
+        "changed on one side since is synced, what both changed differently becomes a conflict.",
     )
     def link_again(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Link it; 409 where there is no former item, or another record has it by now."""

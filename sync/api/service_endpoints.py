@@ -73,8 +73,8 @@ def database_problems() -> list[str]:
         log.warning("database not reachable", error=type(error).__name__)
         return [DATABASE_DOWN]
     return [
-        f"The oldest due row of the {one.entity_type} board has waited for {one.seconds:,.0f} s "
-        f"(at most {longest:,.0f} is well): {one.reason}."
+        f"The oldest due job of the {one.entity_type} board has waited for {one.seconds:,.0f} s (at most "
+        f"{longest:,.0f} is well): {one.reason}."
         for one in late_boards
     ]
 

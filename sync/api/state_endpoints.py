@@ -92,12 +92,12 @@ class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[S
 class LedgerStatsParams(serializers.Serializer[Any]):
     """Which part of the ledger the figures are of."""
 
-    system = serializers.CharField(required=False, help_text="Of the ledger’s figures: one system, as monday, jira.")
-    entity_type = serializers.CharField(required=False, help_text="Of the ledger’s figures: one type.")
-    status = serializers.ChoiceField(SyncStatus.choices, required=False, help_text="Of the ledger’s figures.")
-    direction = serializers.ChoiceField(LedgerDirection.choices, required=False, help_text="Of the ledger’s figures.")
+    system = serializers.CharField(required=False, help_text="Of the sync states: one system, as monday, jira.")
+    entity_type = serializers.CharField(required=False, help_text="Of the sync states: one type.")
+    status = serializers.ChoiceField(SyncStatus.choices, required=False, help_text="Of the sync states.")
+    direction = serializers.ChoiceField(LedgerDirection.choices, required=False, help_text="Of the sync states.")
     hours = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_HOURS, help_text="The ledger’s window; 24 unless said."
+        required=False, min_value=1, max_value=MAX_HOURS, help_text="The window of the sync states; 24 unless said."
     )
 
 

@@ -34,7 +34,7 @@ class RecordCountsSerializer(serializers.Serializer[Any]):
     last_synced = serializers.DateTimeField(allow_null=True)
     board = serializers.CharField(help_text="Why the board can't be worked now; empty when it can.")
     window_seconds = serializers.FloatField(
-        help_text="For how long changes are gathered before the next look; 0: each goes out at once."
+        help_text="For how long changes are gathered before the next sync; 0: each goes out at once."
     )
 
 
@@ -49,13 +49,13 @@ class AllowanceSerializer(serializers.Serializer[Any]):
         source="ends_at", allow_null=True, help_text="At the rate of the last hour, if before midnight UTC."
     )
     words = serializers.CharField()
-    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last told its own figure.")
+    as_of = serializers.DateTimeField(allow_null=True, help_text="When Monday last reported its own figure.")
 
 
 class VerifiedSerializer(serializers.Serializer[Any]):
     """Records that said `synced`, read again on both sides: the samples of the day before the newest."""
 
-    at = serializers.DateTimeField(allow_null=True, help_text="The newest sample; null: none was read yet.")
+    at = serializers.DateTimeField(allow_null=True, help_text="The newest verification; null: there was none yet.")
     sampled = serializers.IntegerField(help_text="Records that were compared.")
     drifted = serializers.IntegerField(help_text="Of these, records that differed: there should be none.")
 
@@ -66,7 +66,7 @@ class SyncStatsSerializer(serializers.Serializer[Any]):
     records = serializers.DictField(child=RecordCountsSerializer(), help_text="By record type.")
     queue = QueueStatsSerializer()
     open_conflicts = serializers.IntegerField(help_text="Records that wait for a person.")
-    waiting_for_approval = serializers.IntegerField(help_text="Deletes and emptied fields that the guard holds.")
+    waiting_for_approval = serializers.IntegerField(help_text="Bulk deletions that wait for approval.")
     verified = VerifiedSerializer()
     budget = AllowanceSerializer()
     monday_configured = serializers.BooleanField()

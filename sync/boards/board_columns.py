@@ -106,10 +106,10 @@ def store_columns(spec: EntitySpec, link: BoardLink, setup: BoardSetup, reason: 
             and mapping.column_id not in ("", NAME_TYPE)
             and mapping.direction != SyncDirection.NONE
         ):
-            why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} is gone from the board"
+            why = setup.unfit.get(mapping.key) or f"its column {mapping.column_id} was deleted from the board"
             result.problems.append(
                 f"{spec.board_title}: {mapping.label} can't be synced any more: {why}. Restore the column, or make "
-                f"it anew with `manage.py monday_setup --with {spec.entity_type}.{mapping.key}`, or set the field's "
+                f"it again with `manage.py monday_setup --with {spec.entity_type}.{mapping.key}`, or set the field's "
                 "direction to “none” in the admin (Boards)."
             )
     unused = [proposal for proposal in spec.mappings if proposal.key not in known and proposal.key in setup.unfit]

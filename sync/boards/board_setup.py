@@ -130,7 +130,7 @@ def apply_choices(choices: SetupChoices, connector: Connector) -> SetupOutcome:
     """Create or adopt the board and its columns, store the mappings, then register the missing webhooks.
 
     A webhook that can't be registered is a problem of the outcome; everything else is done by then.
-    Raises ActionError for a board that is gone or doesn't fit, ConnectorError.
+    Raises ActionError for a board that was deleted or doesn't fit, ConnectorError.
     """
     spec, done = choices.spec, list[str]()
     choices.progress("Looking at the board")
@@ -232,7 +232,7 @@ def resync_records(spec: EntitySpec) -> list[str]:
     enqueue_many(spec.entity_type, ids, cause=Cause.SWEEP, priority=Priority.SWEEP, direction=QueueDirection.TO_NPD)
     options = spec.model._meta
     noun = options.verbose_name if len(ids) == 1 else options.verbose_name_plural
-    return [f"{len(ids):,} {noun} will be looked at again"]
+    return [f"{len(ids):,} {noun} will be synced again"]
 
 
 def register_webhooks(spec: EntitySpec, link: BoardLink, connector: Connector) -> tuple[list[str], list[str]]:

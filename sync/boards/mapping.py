@@ -63,7 +63,7 @@ def remap(mapping_id: int, column_id: str, *, expected: str | None = None) -> st
         mapping = _lock_mapping(mapping_id)
         # The person decided while looking at another column.
         if expected is not None and mapping.column_id != expected:
-            raise Conflict(f"The column of {mapping.label} was changed meanwhile. Look again.")
+            raise Conflict(f"The column of {mapping.label} was changed meanwhile. Check again.")
         if reason := _remap_problem(mapping, column_id, _other_fields(mapping)):
             raise ActionError(reason)
         column = mapping.link.shape["columns"][column_id]
@@ -128,7 +128,7 @@ def retry_field(mapping: FieldMapping, ids: Sequence[UUID], by: str) -> int:
     """Enqueue these records because a person asks: a rejected or throttled value is sent once more."""
     entity_type = mapping.link.entity_type
     if not ids:
-        raise Conflict(f"Nothing was done: “{mapping.label}” isn't held there any more.")
+        raise Conflict(f"Nothing was done: “{mapping.label}” isn't blocked there any more.")
     with transaction.atomic():
         # The status changes together with the row: nothing says `synced` while its retry is pending.
         mark_many_pending(entity_type, ids)
@@ -198,9 +198,9 @@ def check_board(link: BoardLink) -> str:
     after = _problem_labels(link)
     notify.notify_board(link.entity_type)
     if fixed := sorted(before - after):
-        return f"{', '.join(fixed)}: the column is back. What was held flows now."
+        return f"{', '.join(fixed)}: the column is back. Its field is synced again."
     if after:
-        return f"The board was asked: nothing has changed. Held still: {', '.join(sorted(after))}."
+        return f"Monday was asked: nothing has changed. Still blocked: {', '.join(sorted(after))}."
     return "The board was asked: every mapped column is there."
 
 
@@ -216,7 +216,7 @@ def _lock_mapping(mapping_id: int) -> FieldMapping:
 
 
 def _changed_message(mapping: FieldMapping, label: str) -> str:
-    return f"Nothing was done: “{mapping.label}” was changed meanwhile, to “{label}”. Look again."
+    return f"Nothing was done: “{mapping.label}” was changed meanwhile, to “{label}”. Check again."
 
 
 def _enqueue_affected(mapping: FieldMapping, by: str) -> None:

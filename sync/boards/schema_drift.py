@@ -70,12 +70,10 @@ def accept_title(link: BoardLink, column_id: str, title: str) -> RenamedColumn:
         current = BoardLink.objects.select_for_update().get(pk=link.pk)
         found = next((one for one in renamed_columns(current) if one.column_id == column_id), None)
         if found is None:
-            raise Conflict(
-                f"Nothing is left to do: somebody has taken note of “{title}”, or the column has its old title."
-            )
+            raise Conflict(f"Nothing is left to do: somebody has confirmed “{title}”, or the column has its old title.")
         # A person accepts exactly the title that the page showed.
         if found.now != title:
-            raise Conflict(f"Nothing was done: the column was renamed again, to “{found.now}”. Look once more.")
+            raise Conflict(f"Nothing was done: the column was renamed again, to “{found.now}”. Check once more.")
         current.known_titles = current.known_titles | {column_id: title}
         current.save(update_fields=["known_titles"])
     return found
@@ -132,7 +130,7 @@ _HOW_TO_FIX = (
     "`manage.py monday_setup`, which makes a new one."
 )
 
-_BLOCKED_NOTE = "The field is held: edits are kept on both sides, and flow once it has a column again."
+_BLOCKED_NOTE = "The field is blocked: edits are kept on both sides, and synced once it has a column again."
 
 NO_PROBLEM = {"problem": "", "problem_code": ""}
 """What is stored of a mapping whose column can be used."""
@@ -198,7 +196,7 @@ def _column_problem(link: BoardLink, mapping: FieldMapping, board: Board) -> tup
     column, name = board.column(mapping.column_id), _column_name(link, mapping)
     note = f"{_BLOCKED_NOTE} {_HOW_TO_FIX}"
     if column is None:
-        return ColumnProblem.MISSING, f"{name} is gone from the board, or hidden from the token's user. {note}"
+        return ColumnProblem.MISSING, f"{name} was deleted, or is hidden from the token's user. {note}"
     before = mapping.options.get("column_type")
     # Another type is fine as long as the field's converter reads it.
     if before and column.type != before and not reads_type(mapping, [column.type]):
@@ -217,8 +215,8 @@ def set_hidden(link: BoardLink, mapping: FieldMapping) -> None:
     """
     sentence = (
         f"{_column_name(link, mapping)} is on the board, but Monday doesn't show its values to the token's user. The "
-        "field is held: edits are kept on both sides. Give the user the right to see the column, or choose another "
-        "column for the field in the admin (Boards)."
+        "field is blocked: edits are kept on both sides. Give the user the right to see the column, or choose "
+        "another column for the field in the admin (Boards)."
     )
     set_problem(link, mapping, ColumnProblem.HIDDEN, sentence, everywhere=False)
 
@@ -256,16 +254,12 @@ def _npd_id_problem(link: BoardLink, board: Board) -> str:
     # NPD's ids are texts, so another type can't hold them.
     if column is not None and column.type == "text":
         return ""
-    state = (
-        "is gone from the board, or hidden from the token's user"
-        if column is None
-        else f"is of the type {column.type} now"
-    )
+    state = "was deleted, or is hidden from the token's user" if column is None else f"is of the type {column.type} now"
     title = column_title(link, link.npd_id_column) or NPD_ID_TITLE
     return (
-        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. No item and no record is made "
-        "until it is back, for none could be told from a copy; linked records flow. Restore it on the board, or run "
-        "`manage.py monday_setup`, which makes it anew."
+        f"The column “{title}” ({link.npd_id_column}), which holds the NPD ID, {state}. No item and no record is "
+        "created until it is back, for a copy could not be recognised; linked records are synced. Restore it on the "
+        "board, or run `manage.py monday_setup`, which makes a new one."
     )
 
 
@@ -298,7 +292,7 @@ def set_problem(
 
     Or unblock it, and enqueue the blocked records.
     """
-    log.warning("column drifted", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
+    log.warning("board column changed", board=link.entity_type, field=mapping.key, problem=problem or "none any more")
     with transaction.atomic():
         before, mapping.problem, mapping.problem_code = mapping.problem, problem, code or ""
         FieldMapping.objects.filter(pk=mapping.pk).update(problem=problem, problem_code=mapping.problem_code)

@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 
 from sync.kernel.humanize import plural
 
-ROWS_LOCKED = "A save that takes long holds some of these rows. Look at the list, and do the rest when it is done."
+ROWS_LOCKED = "A save that takes long has some of them locked. Check the list, and do the rest when it is done."
 
 
 class ActionError(Exception):
@@ -55,8 +55,8 @@ class CountChanged(Conflict):
     def __init__(self, expected: int, actual: int) -> None:
         confirmed = f"not {expected:,}" if expected >= 0 else "and no number was confirmed"
         super().__init__(
-            f"{actual:,} rows match now, {confirmed}. Nothing was done. Look at the list again, then repeat it with "
-            "the number of now."
+            f"{actual:,} match now, {confirmed}. Nothing was done. Check the list again, then repeat it with the "
+            "current number."
         )
         self.actual = actual
 
@@ -66,9 +66,7 @@ class PartiallyDone(Conflict):
 
     def __init__(self, done: int, total: int) -> None:
         super().__init__(
-            plural(
-                total, "%(done)s of %(of)s row is done, and stays so.", "%(done)s of %(of)s rows are done, and stay so."
-            )
+            plural(total, "%(done)s of %(of)s is done, and stays so.", "%(done)s of %(of)s are done, and stay so.")
             % {"done": f"{done:,}", "of": f"{total:,}"}
             + f" {ROWS_LOCKED}"
         )

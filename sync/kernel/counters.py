@@ -50,18 +50,18 @@ class Metric:
 
 
 BOARD = ("board",)
-PASSES = Metric("looks", "Looks that were settled.", BOARD, MetricKind.COUNTER)
+PASSES = Metric("looks", "Passes that were done.", BOARD, MetricKind.COUNTER)
 
 RECORDS_PROCESSED = Metric(
     "looked_at_records",
-    "Records and items that looks ended: completed, failed, or waiting for the next one.",
+    "Records and items that passes ended: completed, failed, or waiting for the next one.",
     ("board", "outcome"),
     MetricKind.COUNTER,
     values=("completed", "failed", "waiting"),
 )
 
 FAILED_ATTEMPTS = Metric("failed_attempts", "Attempts that failed and counted.", BOARD, MetricKind.COUNTER)
-FAILED_JOBS = Metric("dead_letters", "Rows that failed for good.", BOARD, MetricKind.COUNTER)
+FAILED_JOBS = Metric("dead_letters", "Jobs that failed.", BOARD, MetricKind.COUNTER)
 
 API_CALLS = Metric(
     "api_calls",
@@ -87,7 +87,7 @@ LOGIN_DONE, LOGIN_FAILED, LOGIN_REFUSED = "done", "failed", "refused"
 
 LOGINS = Metric(
     "logins",
-    "Tries to sign in to the admin: done, failed, refused (after too many failures, or too many at once).",
+    "Attempts to sign in to the admin: done, failed, refused (after too many failures, or too many at once).",
     ("result",),
     MetricKind.COUNTER,
     values=(LOGIN_DONE, LOGIN_FAILED, LOGIN_REFUSED),
@@ -95,7 +95,7 @@ LOGINS = Metric(
 
 LATENCY = Metric(
     "latency_seconds",
-    "From a save's commit (to_monday) or a webhook's arrival (to_npd) to the look that carried it over.",
+    "From a save's commit (to_monday) or a webhook's arrival (to_npd) to the pass that synced it.",
     ("board", "direction"),
     MetricKind.HISTOGRAM,
 )

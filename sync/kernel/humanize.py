@@ -63,9 +63,9 @@ def zone_name(here: datetime) -> str:
 
 DASH = "–"
 _REQUEST_ID = re.compile(r"\s*(\[Monday request [^\]]*\])")
-_NEXT_SYNC = re.compile(r" It is looked at again at [\d:]+ [^.]+\.")
+_NEXT_SYNC = re.compile(r" It is checked again at [\d:]+ [^.]+\.")
 
-_IRREGULAR = {"row is": "rows are"}
+_IRREGULAR = {"job is": "jobs are"}
 
 
 def relative_time(moment: datetime | None, now: datetime) -> str:

@@ -42,7 +42,7 @@ _TOMBSTONE_SENTENCES = {
     "archive.",
     _R.DELETED: "Deleted in NPD, so its item “{item}” was deleted on Monday. People can restore it from Monday's "
     "recycle bin, for 30 days.",
-    _R.UNLINKED: "Deleted in NPD. Its item “{item}” stays on the board and was let go: it makes no new record.",
+    _R.UNLINKED: "Deleted in NPD. Its item “{item}” stays on the board and was unlinked: it makes no new record.",
     _R.REMOVAL_REJECTED: "Deleted in NPD. A person rejected that its item leaves the board, so it stays as it is.",
     _R.PENDING_APPROVAL: "Deleted in NPD. So many were deleted at once that its item waits for approval: see “Waiting "
     "for approval” in the admin.",

@@ -15,12 +15,14 @@ EXPIRES_SECONDS = 3_600
 class PeriodicJob:
     """A task that runs by the clock: every so many seconds, or daily at an hour and minute (UTC).
 
-    `description` and `when_off` are sentences for a person: what it does, and what is missing when it is off.
+    Beat's row is known by the `name`, so that never changes; people read the `title`. `description` and `when_off`
+    are sentences for a person: what it does, and what is missing when it is off.
     `max_seconds` is the longest interval that a person may choose.
     """
 
     name: str
     task: str
+    title: str
     description: str
     when_off: str
     every: int = 0

@@ -527,7 +527,7 @@ def _writable(entity_type: str, system: str | None) -> str:
     """The system of a row that others may write. Raises OwnRecord."""
     if registry.is_registered(entity_type):
         raise OwnRecord(
-            f"A {entity_type} is a record of this application: its sync state is written by the pass that settles it "
+            f"A {entity_type} is a record of this application: its sync state is written by the pass that ends it "
             "(sync.reconcile), and by nobody else. Ask for a pass by SyncQueueService, or save the record."
         )
     return system or _system_of(entity_type)

@@ -153,7 +153,7 @@ class RecordView:
             return "Sync is off for this record."
         if self.status == RecordSyncStatus.SYNCED:
             return " ".join(
-                f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} left it in NPD."
+                f"{self.labels.get(key, key)} differs from Monday’s: {entry[KEPT_BY].get('who', '')} kept it different."
                 for key, entry in self.ledger.held.items()
                 if KEPT_BY in entry
             )
@@ -161,14 +161,14 @@ class RecordView:
             return reason
         if self.status == RecordSyncStatus.CONFLICT:
             return "Both sides changed the same field differently."
-        return self._page.board.detail or "It waits for its next look."
+        return self._page.board.detail or "It waits for its next sync."
 
     def _job_reasons(self) -> Iterator[str]:
         for job in self._jobs:
             if job.status == QueueStatus.FAILED:
-                yield f"Given up after {job.attempts} attempts: {job.error_message} Mend it, then retry."
+                yield f"Failed after {job.attempts} attempts: {job.error_message} Fix it, then retry."
             elif job.status == QueueStatus.IN_PROGRESS:
-                yield "It is being looked at right now."
+                yield "It is being synced right now."
             elif reason := self._page.board.toward(job.direction).detail:
                 yield reason
             elif job.error_message:

@@ -157,7 +157,7 @@ def refresh_quota() -> None:
     try:
         _fetch_account_info(connector(urgent=True))  # out of the reserve, too: a limit that was raised is learned here
     except ConnectorError as error:
-        log.warning("allowance not refreshed", reason=error.sentence)
+        log.warning("API quota not refreshed", reason=error.sentence)
         if error.scope in (Scope.ACCOUNT, Scope.LIMIT, Scope.TRANSPORT, Scope.UNREACHABLE):
             trip_account(error)
 

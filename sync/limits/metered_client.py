@@ -43,7 +43,7 @@ log = structlog.get_logger(__name__)
 ACCOUNT_CALL_POINTS = 1_000
 """Points that a call of the account itself is taken to cost until it is answered: a page, a webhook."""
 
-SHUTDOWN_MESSAGE = "The worker was told to end before this call. Another one makes it."
+SHUTDOWN_MESSAGE = "The worker had to end before this call. Another one makes it."
 
 _LIMIT_KINDS: Mapping[type[ConnectorError], LimitKind] = {
     ComplexityExhausted: LimitKind.POINTS,

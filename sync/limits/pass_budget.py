@@ -205,7 +205,7 @@ class Throttled:
 def board_throttle(
     state: BudgetState, costs: BoardCosts, demand: Demand, facts: BudgetFacts | None = None
 ) -> Throttled | None:
-    """Why a board is passed over for the quota or to gather changes; None where a pass may begin."""
+    """Why a board is ignored for the quota or to gather changes; None where a pass may begin."""
     facts = facts or BudgetFacts()
     found = next_offer(state, costs, demand, facts)
     # A used up day is no temporary wait; a minute's limits are.
@@ -328,7 +328,7 @@ def _batching_throttle(state: BudgetState, costs: BoardCosts, demand: Demand, fa
     if until <= state.now:
         return None
     every, at = interval_text(delay.total_seconds()), humanize.time_of_day(until, seconds=True)
-    reason = f"The day's allowance is tight: changes of this board go out every {every}; the next at {at}."
+    reason = f"The day's API quota is tight: changes of this board go out every {every}; the next at {at}."
     return Throttled(reason, until)
 
 
@@ -353,7 +353,7 @@ def wait_reason(wait: LimitWait, *, urgent: bool) -> str:
         else "Today's calls to Monday are used up, but for those kept for what a person asks for.",
         LimitKind.MINUTE: "This minute's calls to Monday are used up.",
         LimitKind.POINTS: "This minute's complexity points at Monday are used up.",
-        LimitKind.CONCURRENCY: "As many calls to Monday are in the air as may be.",
+        LimitKind.CONCURRENCY: "As many calls to Monday are under way as may be.",
     }
     again = f"It goes on by itself at {humanize.time_of_day(wait.until, seconds=True)}."
     return f"{reasons[wait.kind]} {again}"

@@ -317,6 +317,6 @@ def forecast(state: BudgetState | None = None, last_hour: Callable[[], LastHour]
         at = humanize.utc_and_local(midnight)
         outlook = f"What is left is kept for what people ask for; everything else goes on at {at}."
     elif ends is not None:
-        outlook = f"At this rate the allowance ends at {humanize.time_of_day(ends)}."
+        outlook = f"At this rate the API quota ends at {humanize.time_of_day(ends)}."
     words = f"{round(used):,} of today's {limit:,} calls to Monday are used. {outlook}"
     return Forecast(used, limit, left, budget.day_reserve, ends, words, budget.reported_at)

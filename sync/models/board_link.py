@@ -33,15 +33,15 @@ class BoardLink(models.Model):
     blocked_until = models.DateTimeField(null=True, blank=True)
     blocked_reason = models.TextField(blank=True, db_default="")
     batch_limit = models.SmallIntegerField("records a document, by the time calls took", null=True, blank=True)
-    read_points = models.FloatField("complexity points of a look's read", null=True, blank=True)
+    read_points = models.FloatField("complexity points of a pass's read", null=True, blank=True)
     write_points = models.FloatField("complexity points of a record written", null=True, blank=True)
     last_look = models.DateTimeField(null=True, blank=True)
     # What becomes of the other side's counterpart after a deletion: the board's policies.
     item_gone = models.CharField(
-        "when an item is gone", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
+        "when an item is deleted on Monday", max_length=20, choices=ItemGone.choices, db_default=ItemGone.ASK
     )
     record_gone = models.CharField(
-        "when a record is gone", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
+        "when a record is deleted in NPD", max_length=20, choices=RecordGone.choices, db_default=RecordGone.ARCHIVE
     )
     swept_to = models.DateTimeField("newest time that a finished sweep saw", null=True, blank=True)
     swept_at = models.DateTimeField(null=True, blank=True)
@@ -151,7 +151,7 @@ class MondayAccount(models.Model):
     users: models.JSONField[Any, Any] = models.JSONField("users by id: name and e-mail", db_default=EMPTY, blank=True)
     users_at = models.DateTimeField(null=True, blank=True)
     tags: models.JSONField[Any, Any] = models.JSONField(
-        "tags by id, as far as looks have met them", db_default=EMPTY, blank=True
+        "tags by id, as far as passes have met them", db_default=EMPTY, blank=True
     )
 
     class Meta:

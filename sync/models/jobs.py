@@ -42,7 +42,7 @@ class Backfill(models.Model):
     put_at = models.DateTimeField("file about to be sent", null=True, blank=True)
     look_at = models.DateTimeField("Monday is asked again", null=True, blank=True)
     polls = models.SmallIntegerField(db_default=0)
-    tries = models.SmallIntegerField("files refused", db_default=0)
+    tries = models.SmallIntegerField("files rejected", db_default=0)
     state = models.CharField(max_length=20, choices=BackfillState.choices, db_default=BackfillState.STARTED)
     rows = models.IntegerField(db_default=0)
     counts: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)

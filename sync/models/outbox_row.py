@@ -14,9 +14,9 @@ from sync.choices import Cause, Operation, Priority, QueueDirection, QueueStatus
 from sync.clock import SyncNow
 
 PERMISSIONS = (
-    ("retry_syncqueue", "Can try queue rows again"),
-    ("cancel_syncqueue", "Can cancel waiting queue rows"),
-    ("discard_syncqueue", "Can discard dead letters"),
+    ("retry_syncqueue", "Can retry jobs"),
+    ("cancel_syncqueue", "Can cancel pending jobs"),
+    ("discard_syncqueue", "Can discard failed jobs"),
     ("pause_syncqueue", "Can pause and resume the sync"),
 )
 
@@ -67,14 +67,14 @@ class SyncQueue(models.Model):
     created_at = models.DateTimeField(db_default=SyncNow())
     finished_at = models.DateTimeField(null=True, blank=True)
     lease_token = models.UUIDField(null=True, blank=True)
-    counted = models.BooleanField("the attempt in the air counts", db_default=False)
+    counted = models.BooleanField("the present attempt counts", db_default=False)
     claim_size = models.SmallIntegerField("records claimed with it", db_default=0)
     claim_alone = models.BooleanField("claim alone next", db_default=False)
 
     class Meta:
         db_table = "sync_queue"
-        verbose_name = "queue row"
-        verbose_name_plural = "queue rows"
+        verbose_name = "job"
+        verbose_name_plural = "jobs"
         permissions = PERMISSIONS
         constraints: ClassVar[list[models.BaseConstraint]] = [
             # The target of the outbox's upsert: it merges a hundred saves into one pass.

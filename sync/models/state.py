@@ -109,8 +109,8 @@ class SyncMetadata(models.Model):
     altered: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     note = models.TextField("why it is not in sync, in words", blank=True, db_default="")
     remote_state = models.CharField(max_length=20, blank=True, db_default="")
-    gone_since = models.DateTimeField("since when its item is known to be gone", null=True, blank=True)
-    gone_looks = models.SmallIntegerField("looks in a row that found it so", db_default=0)
+    gone_since = models.DateTimeField("since when its item is known to be deleted", null=True, blank=True)
+    gone_looks = models.SmallIntegerField("passes in succession that found it so", db_default=0)
     seen: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
     made_from_item = models.BooleanField("made from an item, untouched in NPD", db_default=False)
     asked_items = ArrayField(models.CharField(max_length=50), default=list, blank=True, db_default=[])
@@ -121,8 +121,8 @@ class SyncMetadata(models.Model):
 
     class Meta:
         db_table = "sync_metadata"
-        verbose_name = "ledger entry"
-        verbose_name_plural = "ledger"
+        verbose_name = "sync state"
+        verbose_name_plural = "sync states"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["entity_type", "entity_id", "system"], name="sync_metadata_one_a_record"),
             models.CheckConstraint(
@@ -216,10 +216,12 @@ class Decision(models.Model):
     request_id = models.CharField(max_length=100, blank=True, db_default="")
     at = models.DateTimeField(db_default=SyncNow())
     cause: models.JSONField[Any, Any] = models.JSONField(db_default=EMPTY, blank=True)
-    undoes = models.BigIntegerField("the decision that this one takes back", null=True, blank=True)
+    undoes = models.BigIntegerField("the entry that this one undoes", null=True, blank=True)
 
     class Meta:
         db_table = "sync_decisions"
+        verbose_name = "activity"
+        verbose_name_plural = "activity"
         ordering: ClassVar[list[str]] = ["-at", "-id"]
         indexes: ClassVar[list[models.Index]] = [
             # Serves the retention, oldest first, and "what the last hour moved".
@@ -243,7 +245,7 @@ class IntentState(models.TextChoices):
     OPEN = "open", "Outcome not known yet"
     APPLIED = "applied", "Answered: it took effect"
     CONFIRMED = "landed", "Found on Monday afterwards"
-    REJECTED = "refused", "Monday refused it"
+    REJECTED = "refused", "Monday rejected it"
     VOID = "void", "It did not take effect"
 
 
@@ -278,6 +280,8 @@ class Intent(models.Model):
 
     class Meta:
         db_table = "sync_intents"
+        verbose_name = "API write"
+        verbose_name_plural = "API writes"
         indexes: ClassVar[list[models.Index]] = [
             # Serves the claim, which skips records with an open intent before its deadline.
             models.Index(fields=["entity_id", "deadline"], condition=models.Q(state="open"), name="sync_intents_open"),
@@ -354,7 +358,7 @@ class WebhookEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.type} of item {self.item_id} · {self.outcome or 'not weighed'}"
+        return f"{self.type} of item {self.item_id} · {self.outcome or 'not processed'}"
 
     @property
     def user_id(self) -> str:
@@ -383,6 +387,8 @@ class Tombstone(models.Model):
 
     class Meta:
         db_table = "sync_tombstones"
+        verbose_name = "deleted record"
+        verbose_name_plural = "deleted records"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["entity_type", "entity_id"], name="sync_tombstones_one_a_record")
         ]
@@ -402,11 +408,13 @@ class RefusedItem(models.Model):
     item_id = models.CharField(max_length=50)
     reason = models.TextField()
     let_go = models.BooleanField("unlinked by a policy or a person", db_default=False)
-    entity_id = models.UUIDField("the record that it was let go of, or is not the same as", null=True, blank=True)
+    entity_id = models.UUIDField("the record that it was unlinked from, or is not the same as", null=True, blank=True)
     at = models.DateTimeField(db_default=SyncNow())
 
     class Meta:
         db_table = "sync_refused_items"
+        verbose_name = "ignored item"
+        verbose_name_plural = "ignored items"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(fields=["entity_type", "item_id"], name="sync_refused_items_once")
         ]
@@ -441,8 +449,8 @@ class GuardedAct(models.Model):
 
     class Meta:
         db_table = "sync_guarded_acts"
-        verbose_name = "delete or emptied field"
-        verbose_name_plural = "deletes and emptied fields"
+        verbose_name = "approval request"
+        verbose_name_plural = "approval requests"
         constraints: ClassVar[list[models.BaseConstraint]] = [
             models.UniqueConstraint(
                 fields=["entity_type", "entity_id", "kind", "key"],
@@ -478,7 +486,7 @@ class FieldLoop(models.Model):
     times: models.JSONField[Any, Any] = models.JSONField("when it was rewritten", db_default=EMPTY_LIST)
     by = models.CharField("who rewrites it", max_length=200, blank=True, db_default="")
     damped_until = models.DateTimeField(null=True, blank=True)
-    damped = models.SmallIntegerField("how often it was damped in a row", db_default=0)
+    damped = models.SmallIntegerField("how often it was throttled in succession", db_default=0)
 
     class Meta:
         db_table = "sync_field_loops"
@@ -506,8 +514,8 @@ class SyncAudit(models.Model):
 
     class Meta:
         db_table = "sync_audits"
-        verbose_name = "sample of synced records"
-        verbose_name_plural = "samples of synced records"
+        verbose_name = "verification"
+        verbose_name_plural = "verifications"
         indexes: ClassVar[list[models.Index]] = [
             # Serves "when was this board last verified".
             models.Index(fields=["entity_type", "-at"], name="sync_audits_latest")

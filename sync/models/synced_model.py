@@ -34,7 +34,7 @@ class SyncedModel(models.Model):
         editable=False,
     )
     sync_enabled = models.BooleanField(
-        "sync with Monday", default=True, db_default=True, help_text="Off: nothing is sent and nothing is taken over."
+        "sync with Monday", default=True, db_default=True, help_text="Off: nothing is synced in either direction."
     )
     sync_direction = models.CharField(
         "direction",

@@ -57,10 +57,10 @@ def may_undo_decisions(user: AbstractBaseUser | AnonymousUser, decisions: Iterab
 
 UNDO_ALTERNATIVES = {
     "create": "It made something new, which has no earlier state. Delete it where it should not be.",
-    "link": "It linked a record with an item. Turn sync off for the record to let them go apart.",
-    "delete": "It is about a deleted record. Bring the record back from its tombstone.",
-    "archived": "It archived an item. Restore the item on Monday, or bring the record back.",
-    "unlinked": "It let an item go. Turn sync on for the record to link them again.",
+    "link": "It linked a record with an item. Unlink the record to end the link.",
+    "delete": "It is about a deleted record. Restore the record from the deleted records.",
+    "archived": "It archived an item. Restore the item on Monday, or restore the record.",
+    "unlinked": "It unlinked an item. Use “Link again” on the record's page.",
 }
 """Kinds of decisions that change something but no value, and what to do instead of an undo."""
 
@@ -165,7 +165,7 @@ class _UndoContext:
             reason = UNDO_ALTERNATIVES.get(row.kind, FIRST_VALUE_REASON if row.kind == "push" else "It moved no value.")
             return UndoStep(row, record, label, stale=reason)
         if record is None:
-            return UndoStep(row, None, label, stale="The record was deleted meanwhile. Bring it back first.")
+            return UndoStep(row, None, label, stale="The record was deleted meanwhile. Restore it first.")
         before, after = dict(row.values["raw_before"]), dict(row.values["raw_after"])
         if unknown := [name for name in before if name not in {f.name for f in record._meta.concrete_fields}]:
             return UndoStep(row, record, label, stale=f"NPD has no field “{unknown[0]}” any more.")
@@ -207,11 +207,11 @@ class _UndoContext:
         one_way = SyncDirection.MONDAY_TO_NPD in directions and SyncDirection.NONE not in directions
         if one_way and record.may_sync:
             return (
-                "It comes from Monday only, so NPD's value would be replaced again at the next look. "
-                "Change it on the board."
+                "It comes from Monday only, so NPD's value would be replaced again at the next sync. Change it on "
+                "the board."
             )
         open_conflicts = [c for c in self.conflicts.get(record.pk, []) if row.key in c.fields]
-        return "A conflict on it is open. Settle that instead." if open_conflicts else ""
+        return "A conflict on it is open. Resolve that instead." if open_conflicts else ""
 
     def _validate(self, step: UndoStep, record: SyncedModel, before: Mapping[str, Any]) -> UndoStep:
         """Give the step what it writes, if the value still passes NPD's own validation."""
@@ -228,7 +228,7 @@ class _UndoContext:
 
 
 _KIND_LABELS = {
-    "pull": "what was taken over from Monday",
+    "pull": "what was updated from Monday",
     "undo": "an undo",
     "import": "what was imported",
     "refused": "an answer to a refusal",
@@ -340,7 +340,7 @@ def _store_steps(steps: Sequence[UndoStep]) -> dict[int, UndoStep]:
             for name, value in values.items():
                 setattr(_record(step), _attname(model, name), value)
         if len(steps) == 1:
-            reason = f"NPD's database refused it: {str(error).strip().splitlines()[0]}"
+            reason = f"NPD's database rejected it: {str(error).strip().splitlines()[0]}"
             return {steps[0].decision.pk: replace(steps[0], stale=reason)}
         return {key: rejected for step in steps for key, rejected in _store_steps([step]).items()}
     return {}
@@ -357,7 +357,7 @@ def _sentence(step: UndoStep, actor: str) -> str:
     label = _KIND_LABELS.get(row.kind, "what was sent to Monday")
     back = f"“{step.back_to}”" if step.back_to else "empty"
     before = f"“{step.now}”" if step.now else "empty"
-    note = f" {step.note}" if step.note else " The next look sends it to Monday."
+    note = f" {step.note}" if step.note else " The next sync sends it to Monday."
     return (
         f"{step.label} put back to {back} (was {before}): {actor} took back {label} on "
         f"{row.at:%d %b %Y, %H:%M} UTC.{note}"

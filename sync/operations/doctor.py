@@ -108,8 +108,8 @@ def _quota_findings() -> Iterator[CheckResult]:
         return
     if forecast.ends_at is not None:
         fix = (
-            "Changes go out less often by themselves, so that it lasts. Other tokens of the account spend "
-            "from the same allowance; a larger plan has more."
+            "Changes go out less often by themselves, so that it lasts. Other tokens of the account use the same "
+            "API quota; a larger plan has more."
         )
         yield CheckResult(True, forecast.words, fix, "allowance", is_warning=True)
     else:
@@ -120,8 +120,8 @@ def _verification_findings() -> Iterator[CheckResult]:
     verification = latest_verification()
     if verification.drifted:
         fix = (
-            "Which fields of which records stands in the admin, under “Samples”. `manage.py sync_reconcile` looks "
-            "at all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
+            "The admin lists which fields of which records, under “Verification”. `manage.py sync_reconcile` syncs "
+            "all records now; if webhooks don't arrive, `manage.py monday_setup` registers them again."
         )
         yield CheckResult(False, verification.summary(sync_now()), fix, "drift")
     else:
@@ -180,8 +180,9 @@ def _delivery_findings() -> Iterator[CheckResult]:
             yield CheckResult(
                 False,
                 f"{spec.board_title}: webhooks don't arrive: {when}, and {sent:,} changes went to the board since.",
-                f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; look for refused deliveries in "
-                "the log of web. Until then changes on Monday are found by the sweeps, some minutes later.",
+                f"Monday must reach SITE_URL ({settings.SITE_URL}) from the internet; search the log of web for "
+                "refused deliveries. Until then the check for missed changes finds changes on Monday, some minutes "
+                "later.",
                 "webhooks",
             )
         elif last:
@@ -191,13 +192,15 @@ def _delivery_findings() -> Iterator[CheckResult]:
 def _queue_findings() -> Iterator[CheckResult]:
     stats = queue_stats()
     age = timedelta(seconds=int(stats["oldest_due_seconds"]))
-    due, failed = (count_with_noun(stats[name], "queue row is", "queue rows are") for name in ("due", "failed"))
+    due = count_with_noun(stats["due"], "job is", "jobs are")
     if age > QUEUE_STALLED_AFTER:
         what = f"{due} due, the oldest since {age}: nobody works on the queue."
-        yield CheckResult(False, what, "Start the worker and beat, or look into the worker's log.", "queue")
+        yield CheckResult(False, what, "Start the worker and beat, or read the worker's log.", "queue")
     else:
         yield CheckResult(True, f"{due} due now.", subject="queue")
     if stats["failed"]:
-        what = f"{failed} given up after several failures."
-        fix = "Open the queue in the admin: each row says why; mend that, then choose Retry."
+        failed = count_with_noun(stats["failed"], "job has", "jobs have")
+        failed = count_with_noun(stats["failed"], "job has", "jobs have")
+        what = f"{failed} failed after all attempts."
+        fix = "Open the queue in the admin: each job says why; fix that, then choose Retry."
         yield CheckResult(True, what, fix, "queue", is_warning=True)

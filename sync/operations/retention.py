@@ -104,7 +104,7 @@ def retention_rules() -> list[RetentionRule]:
         ),
         RetentionRule("intents", "sync_intents", _intent_condition(), journal),
         RetentionRule(
-            "queue rows",
+            "jobs",
             "sync_queue",
             f"old.status = 'completed' AND coalesce(old.finished_at, old.created_at) < {_AGE}",
             settings.QUEUE_DAYS,
@@ -112,7 +112,7 @@ def retention_rules() -> list[RetentionRule]:
         RetentionRule("audits", "sync_audits", f"old.at < {_AGE}", history),
         RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", LATENCY_DAYS),
         RetentionRule(
-            "guarded acts",
+            "approval requests",
             "sync_guarded_acts",
             f"old.state <> ALL (%(open)s) AND coalesce(old.decided_at, old.at) < {_AGE}",
             history,

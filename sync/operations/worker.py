@@ -162,7 +162,7 @@ class WorkerRun:
             except LeaseLost:
                 raise
             except Exception as error:
-                log.exception("look failed", records=len(claimed))
+                log.exception("pass failed", records=len(claimed))
                 fault = type(error).__name__
                 reason = f"NPD Sync itself failed on this record ({fault}). Please report it with the worker's log."
                 retry_on_lock_timeout(store_fault)
@@ -224,7 +224,7 @@ class DrainResult:
     @property
     def summary(self) -> str:
         """Return the sum as a sentence."""
-        return f"{self.claimed:,} looked at: {self.completed:,} done, {self.failed:,} failed."
+        return f"{self.claimed:,} checked: {self.completed:,} done, {self.failed:,} failed."
 
 
 DrainProgress = Callable[[DrainResult, int], None]
@@ -271,12 +271,12 @@ def remaining_lines() -> list[str]:
         )
         if found["waiting"]:
             reason = _waiting_reason(spec.entity_type, found["soonest"])
-            lines.append(f"{record_count_text(found['waiting'], spec)} waiting. {reason}")
+            lines.append(f"{record_count_text(found['waiting'], spec)} pending. {reason}")
         if found["working"]:
-            lines.append(f"{record_count_text(found['working'], spec)} in another worker's hands.")
+            lines.append(f"{record_count_text(found['working'], spec)} in progress in another worker.")
         if found["failed"]:
             count = record_count_text(found["failed"], spec)
-            lines.append(f"{count} failed for good: retry them in the admin's sync queue.")
+            lines.append(f"{count} failed: retry in the admin's queue.")
     return lines
 
 

@@ -182,6 +182,6 @@ def release_orphaned(entity_type: str, token: UUID) -> None:
         if row.claim_size > 1:
             shared_claims.setdefault(row.lease_token, []).append(row)
         else:
-            fail_unsettled([row], row.lease_token, "The worker ended while it looked at this record alone.")
+            fail_unsettled([row], row.lease_token, "The worker ended while it synced this record alone.")
     for owner, rows in shared_claims.items():
         release(rows, owner, "Its worker ended before it was done.", isolate=True)

@@ -115,9 +115,9 @@ def cancel(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
         complete_unclaimed(pending, f"cancelled by {by}")
         # A person's resolution would otherwise wait for a pass that doesn't come.
         for entity_type, records in _records(pending).items():
-            reason = f"{by} cancelled the look that was to carry it out."
+            reason = f"{by} cancelled the job that was to apply it."
             current_store().reject_resolutions(entity_type, records, reason)
-        _add_decisions(pending, by, f"{by} cancelled the look that waited. The next change of the record brings one.")
+        _add_decisions(pending, by, f"{by} cancelled the pending job. The next change of the record is synced again.")
         _clear_failed(pending)
         return len(pending)
 
@@ -129,7 +129,7 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
     def discard_chunk(failed: list[int], pending: list[int]) -> int:
         complete_unclaimed(failed, f"discarded by {by}")
-        _add_decisions(failed, by, f"{by} discarded what was given up. The next change of the record brings a look.")
+        _add_decisions(failed, by, f"{by} discarded the failed job. The next change of the record is synced again.")
         _clear_failed(failed)
         return len(failed)
 
@@ -137,14 +137,14 @@ def discard(rows: QuerySet[SyncQueue], by: str) -> BulkResult:
 
 
 _INSTEAD: Mapping[QueueAction, Mapping[str, str]] = {
-    QueueAction.RETRY: {QueueStatus.COMPLETED: "is completed; save the record or use “Sync now” to look at it again."},
+    QueueAction.RETRY: {QueueStatus.COMPLETED: "is done; save the record or use “Sync now” to sync it again."},
     QueueAction.CANCEL: {
         QueueStatus.COMPLETED: "is completed; there is nothing to cancel.",
-        QueueStatus.FAILED: ("was given up after its last attempt, and waits no more. Discard it, or retry it."),
+        QueueStatus.FAILED: ("failed after its last attempt. Discard it, or retry it."),
     },
     QueueAction.DISCARD: {
         QueueStatus.COMPLETED: "is completed; there is nothing to discard.",
-        QueueStatus.PENDING: "waits, and was not given up. Cancel it instead.",
+        QueueStatus.PENDING: "is pending, and has not failed. Cancel it instead.",
     },
 }
 """What a row says where an action doesn't fit it, and what to do instead."""
@@ -157,18 +157,18 @@ def operate_one(row_id: int, action: QueueAction, by: str) -> SyncQueue:
     """
     row = SyncQueue.objects.filter(pk=row_id).first()
     if row is None:
-        raise Conflict(f"There is no queue row {row_id}.")
+        raise Conflict(f"There is no job {row_id}.")
     if reason := _INSTEAD[action].get(row.status):
-        raise Conflict(f"Row {row_id} {reason}")
+        raise Conflict(f"Job {row_id} {reason}")
     rows = SyncQueue.objects.filter(pk=row_id)
     if action is QueueAction.RETRY:
         result = retry(rows, by, priority=Priority.PERSON)
     else:
         result = cancel(rows, by) if action is QueueAction.CANCEL else discard(rows, by)
     if result.in_flight:
-        raise Conflict(f"Row {row_id} is being worked on right now; wait until it is done.")
+        raise Conflict(f"Job {row_id} is in progress; wait until it is done.")
     if not result.done:
-        raise Conflict(f"Row {row_id} changed at the same moment. Look at it again.")
+        raise Conflict(f"Job {row_id} changed at the same moment. Check it again.")
     same = {"entity_id": row.entity_id, "direction": row.direction}
     if row.entity_id is None:
         same = {"entity_id": None, "remote_id": row.remote_id}
@@ -222,7 +222,7 @@ def _operate_chunk(act: Callable[[list[int], list[int]], int], ids: Sequence[int
 def retry_until_unlocked(work: Callable[[], T]) -> T:
     """Run a transaction, again when it had to give way to a save; raises Conflict where saves hold on to their rows.
 
-    A save may have locked one row and want another that is locked here: the save never gives way.
+    A save may have locked one row and want another that is locked here: the save never is overwritten.
     """
     try:
         return retry_on_lock_timeout(work)

@@ -40,7 +40,7 @@ _MAKE_DUE_NOW = """
 
 _SENTENCES = {
     QueueDirection.TO_MONDAY: "Writing to Monday is paused by %(who)s since %(since)s%(why)s.",
-    QueueDirection.TO_NPD: "Taking over from Monday is paused by %(who)s since %(since)s%(why)s.",
+    QueueDirection.TO_NPD: "Updating from Monday is paused by %(who)s since %(since)s%(why)s.",
 }
 
 
@@ -160,7 +160,7 @@ def pause_target(entity_type: str = "", direction: str = "") -> str:
     """Name what is paused, as a sentence's object: “everything”, “writing to Monday on the contact board”."""
     if not direction:
         return f"the {entity_type} board" if entity_type else "everything"
-    direction_text = "writing to Monday" if direction == QueueDirection.TO_MONDAY else "taking over from Monday"
+    direction_text = "writing to Monday" if direction == QueueDirection.TO_MONDAY else "updating from Monday"
     return f"{direction_text} on the {entity_type} board" if entity_type else direction_text
 
 

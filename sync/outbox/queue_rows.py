@@ -110,7 +110,7 @@ def mark_failed(entity_type: str, entity_id: UUID | None, error: str, *, is_fina
     mark_pending(entity_type, entity_id)
     # A resolution that no pass will apply any more is returned to the person.
     if is_final:
-        current_store().reject_resolutions(entity_type, [entity_id], f"Your choice could not be carried out: {error}")
+        current_store().reject_resolutions(entity_type, [entity_id], f"Your resolution could not be applied: {error}")
     SyncMetadata.objects.of(entity_type, [entity_id]).update(
         sync_status=SyncStatus.FAILED if is_final else SyncStatus.PENDING,
         last_error=error,

@@ -65,7 +65,7 @@ def reconcile(lease: Lease, claims: Sequence[Claim], batch_id: uuid.UUID) -> Pas
     settle(batch, started)
     tally = pass_result(batch)
     log.info(
-        "look done",
+        "pass done",
         seconds=round(time.monotonic() - started, 3),
         records=len(claims),
         calls=batch.calls,

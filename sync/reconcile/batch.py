@@ -136,7 +136,7 @@ class FieldPlan:
     """What a pass does with one field: the decision with the raw values that it rests on.
 
     `conflict` is there when a person has to decide; `resolves` when one has, and this pass carries that out: the
-    conflict in which they did, or, of an undo, the one that was settled.
+    conflict in which they did, or, of an undo, the one that was resolved.
     `blocked_reason` is why nothing is done with it, in words; logic asks `blocked_code`. `confirmed_entry` is the entry
     of an intent without an answer whose value Monday now shows. `awaits` names, as AwaitedRelation does, the item or
     name for which a record has to come first.
@@ -334,7 +334,7 @@ def end_jobs(batch: Batch, units: Iterable[WorkUnit]) -> None:
         elif unit.outcome is Outcome.FAILED:
             is_final = finish.fail(list(unit.claim.rows), token, unit.detail)
             if is_final and unit.claim.entity_id is not None:
-                why = f"Your choice could not be carried out: {unit.detail}"
+                why = f"Your resolution could not be applied: {unit.detail}"
                 current_store().reject_resolutions(batch.entity_type, [unit.claim.entity_id], why)
     for (detail, isolate), rows in released.items():
         finish.release(rows, token, detail, isolate=isolate)

@@ -144,7 +144,7 @@ def removed_item_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         data = removed_item.conflict_data
         yield record_sync.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
         # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
-        detail = "The item is gone, so nothing could be written. Settle first what becomes of the record."
+        detail = "The item was deleted, so nothing could be written. First decide what happens to the record."
         for conflict in record_sync.conflicts:
             if conflict.kind == KIND_FIELDS and conflict.resolutions:
                 rejected = dict.fromkeys(conflict.resolutions, detail)
@@ -193,7 +193,7 @@ def conflict_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     if found or undone or (was_open and (plans or not may_sync)):
         moved = [p for key in was_open if (p := plans.get(key)) and p.decision.action in (Action.PUSH, Action.PULL)]
         settled = "; ".join(dict.fromkeys(p.decision.reason for p in moved))
-        why = f"It was settled: {settled}." if moved else "Both sides say the same now."
+        why = f"It was resolved: {settled}." if moved else "Both sides say the same now."
         yield record_sync.conflict_report(
             KIND_FIELDS,
             fields=found,

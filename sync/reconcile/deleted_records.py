@@ -91,7 +91,7 @@ def log_lost_edits(board: BoardContext, deleted: DeletedRecord, item: Item) -> l
         deleted.log_decision(
             "overridden",
             f"{who} {wrote} on Monday, and the item left the board with that, because its record was deleted in NPD. "
-            "Once the record is brought back, that can be taken back from here.",
+            "Once the record is restored, that can be undone here.",
             mapping.key,
             before=lost_text,
             after=after,
@@ -130,7 +130,7 @@ def _edit_since_base(
         return FieldConflict(mapping.key, None, None, None, detail)
     shown = convert.display(remote) or None
     if isinstance(agreed, Unknown):
-        detail = f"The value last agreed on is not known any more: {agreed.reason}."
+        detail = f"The last synced value is not known any more: {agreed.reason}."
         return FieldConflict(mapping.key, None, None, shown, detail)
     # An item that was deleted leaves every cell of connected boards empty by itself.
     vanished = convert.names_items and remote is None
@@ -155,7 +155,7 @@ def settle_removed(batch: Batch, deleted: DeletedRecord, state: TombstoneState, 
     """The item has left the board by our call; what it took with it stands in the history."""
     is_archived, more = state == TombstoneState.ARCHIVED, ""
     if deleted.tombstone.state != state and (edited_labels := log_lost_edits(batch.board, deleted, item)):
-        more = f" What was edited there before stands in its history: {', '.join(edited_labels)}."
+        more = f" What was edited there before is in its activity: {', '.join(edited_labels)}."
     reason = TombstoneReason.ARCHIVED if is_archived else TombstoneReason.DELETED
     deleted.settle(state, reason, kind="archived" if is_archived else "deleted", more=more, item=item.name)
     if deleted.resolution:
@@ -202,7 +202,7 @@ def _store_deleted(deleted: DeletedRecord, tombstone: Tombstone) -> None:
     tombstone.reason_code = deleted.reason_code or tombstone.reason_code
     tombstone.save(update_fields=["state", "settled_at", "note", "reason_code"])
     if deleted.new_state == TombstoneState.UNLINKED and tombstone.monday_id:
-        why = f"Its record “{deleted.record}” was deleted in NPD, and the item was let go."
+        why = f"Its record “{deleted.record}” was deleted in NPD, and the item was unlinked."
         ignore_item(tombstone.entity_type, tombstone.monday_id, tombstone.entity_id, why)
     ledger = deleted.ledger
     conflicts = {"delete": [edit.key for edit in deleted.edits] or [RECORD_KEY]} if deleted.question else {}
@@ -226,12 +226,12 @@ def _restore_record(batch: Batch, deleted: DeletedRecord, tombstone: Tombstone) 
     item_id, detail = (
         NEW_ITEM,
         (
-            "Brought back as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
-            "it gets a new one. What was edited there stands in the conflict."
+            "Restored as a person chose, as it was when it was deleted: its item has left the board meanwhile, so "
+            "it gets a new one. What was edited there is in the conflict."
         ),
     )
     if deleted.item is not None and deleted.item.state == ACTIVE:
-        item_id, detail = deleted.item.id, "Brought back with what was edited on Monday, as a person chose."
+        item_id, detail = deleted.item.id, "Restored with what was edited on Monday, as a person chose."
     try:
         restore_record(tombstone, item_id=item_id, sentence=detail)
     except RestoreError as error:
@@ -338,7 +338,7 @@ class Removals(Mutation[DeletedRecord]):
             tombstone = deleted.tombstone
             is_moved = items_now.get(tombstone.pk) != tombstone.monday_id or tombstone.monday_id in owned
             if deleted.id in restored_ids or is_moved or (deleted.resolution is None and policy != self.act):
-                deleted.end(Outcome.RELEASED, "What was known of it changed while it was looked at.")
+                deleted.end(Outcome.RELEASED, "What was known of it changed while it was synced.")
         return [deleted for deleted in units if deleted.is_open]
 
     def done(self, unit: DeletedRecord, item: Item) -> None:
@@ -516,7 +516,7 @@ def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy:
     if choice is not None:
         now = {edit.key: (edit.npd or None, edit.monday or None) for edit in deleted.edits}
         if now != {key: (npd or None, monday or None) for key, (npd, monday) in choice.seen.items()}:
-            problem = "The item was edited after you chose. Look at it again and choose anew."
+            problem = "The item was edited after you chose. Check it and choose again."
         elif choice.choose == "npd":
             return RecordGone.DELETE if policy is RecordGone.DELETE else RecordGone.ARCHIVE
         elif choice.choose == "monday":
@@ -526,7 +526,7 @@ def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy:
         elif choice.value == UNLINK_ITEM:
             return RecordGone.UNLINK
         else:
-            problem = "That is none of the ways out. Choose one of those that are offered."
+            problem = "That is not one of the options. Choose one of them."
     ask_about_deletion(deleted, policy, problem)
     return None
 
@@ -534,20 +534,20 @@ def _removal_by_policy(batch: Batch, deleted: DeletedRecord, item: Item, policy:
 def ask_about_deletion(deleted: DeletedRecord, policy: RecordGone, problem: str = "") -> None:
     """Ask what becomes of the item; the deleted record's pass ends. `problem` is why a choice can't be carried out."""
     if deleted.resolution is None:
-        problem = "The record was deleted in NPD since you chose. Choose anew."
+        problem = "The record was deleted in NPD since you chose. Choose again."
     reason, again = TombstoneReason.QUESTION_EDITED if deleted.edits else TombstoneReason.QUESTION, ""
     if deleted.ledger.remote_state == RESTORED_STATE:
         reason, again = TombstoneReason.QUESTION_RESTORED, " again"
     called = f"“{deleted.item.name}”" if deleted.item else "its item"
     deleted.settle(TombstoneState.ASKED, reason, kind="conflict_delete", record=deleted.record, item=called)
     removes, restorable = ("Delete", " for 30 days.") if policy is RecordGone.DELETE else ("Archive", ".")
-    leaves = f"The deletion stands. The item leaves the board; people can restore it on Monday{restorable}"
-    comes_back = "The record comes back as it was, linked with its item, and takes over what was edited on Monday."
+    leaves = f"The deletion stays. The item leaves the board; people can restore it on Monday{restorable}"
+    comes_back = "The record comes back as it was, linked with its item, and is updated with what was edited on Monday."
     stays = "The record stays deleted; the item stays on the board without an NPD ID, and makes no new record."
     options = [
         Option("npd", f"{removes} the item{again}", leaves),
-        Option("monday", "Bring the record back", comes_back),
-        Option("custom", "Let the item go", stays, UNLINK_ITEM),
+        Option("monday", "Restore the record", comes_back),
+        Option("custom", "Unlink the item", stays, UNLINK_ITEM),
     ]
     deleted.question = deleted.conflict_report(
         KIND_DELETE,

@@ -177,7 +177,7 @@ def apply_decision(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan,
                 raw = _resolved_raw(batch, record_sync, field_plan, field)
             except UnknownValue as unknown:
                 return field_plan.block(
-                    BlockedCode.INVALID, f"The lists can't be united: {unknown}. Change that element on either side."
+                    BlockedCode.INVALID, f"The lists can't be merged: {unknown}. Change that element on either side."
                 )
             written = _plan_local_write(batch, record_sync, field_plan, raw)
             return written if written.blocked_reason else _plan_push(record_sync, written, written.write_raw or {})
@@ -207,8 +207,8 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
             return _block_undecided(
                 field_plan,
                 BlockedCode.RELATION,
-                f"The item of the {kind} “{related}” is gone from its board, so Monday doesn't show it here any more. "
-                f"NPD keeps it. Settle first what becomes of the {kind}, or choose another here.",
+                f"The item of the {kind} “{related}” was deleted, so Monday doesn't show it here any more. NPD keeps "
+                f"it. First decide what happens to the {kind}, or choose another here.",
             )
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)
@@ -280,7 +280,7 @@ def _plan_push_by_name(field_plan: FieldPlan) -> FieldPlan:
         return replace(field_plan, send_raw=field_plan.local_raw)
     if action is Action.CONFLICT:
         return field_plan.block(
-            BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to settle it."
+            BlockedCode.DIRECTION, "It was changed on Monday too, so it was not sent. Turn sync on to resolve it."
         )
     if action in (Action.PULL, Action.BOTH):
         return replace(field_plan, decision=FieldDecision(field_plan.mapping.key, Action.NOTHING, "sync is off"))
@@ -398,7 +398,7 @@ def _plan_field(batch: Batch, record_sync: RecordSync, mapping: FieldMapping, it
         field_plan = replace(field_plan, remote_raw=convert.stored_value(item.reading(mapping.column_id)))
         convert.remote(field_plan.remote_raw)
     except UnknownValue as unknown:
-        detail = f"Its value on Monday is not known: {unknown}. Mend the column there, or run `manage.py monday_setup`."
+        detail = f"Its value on Monday is not known: {unknown}. Fix the column there, or run `manage.py monday_setup`."
         code = BlockedCode.COLUMN if mapping.problem else BlockedCode.UNKNOWN
         return _plan_unknown(field_plan, way, code, mapping.problem or detail)
     try:
@@ -419,7 +419,7 @@ def _plan_merged(
         field = _merge_field(batch, record_sync, field_plan, way)
         resolved, field = with_resolution(batch, record_sync, field_plan, field)
     except UnknownValue as unknown:
-        detail = f"The value last agreed on is not known any more: {unknown}."
+        detail = f"The last synced value is not known any more: {unknown}."
         return _plan_unknown(field_plan, way, BlockedCode.UNKNOWN, detail)
     if (undone := plan_undo(batch, record_sync, field_plan, field, item)) is not None:
         return undone
@@ -429,7 +429,7 @@ def _plan_merged(
 def _plan_unknown(field_plan: FieldPlan, way: FieldDirection, code: BlockedCode, detail: str) -> FieldPlan:
     """An unknown side leaves the field undecided; one that may not flow anyway needs no decision."""
     if way is FieldDirection.NONE:
-        nothing = FieldDecision(field_plan.mapping.key, Action.NOTHING, "its direction lets nothing flow")
+        nothing = FieldDecision(field_plan.mapping.key, Action.NOTHING, "its direction lets nothing be synced")
         return replace(field_plan, decision=nothing)
     return _block_undecided(field_plan, code, detail)
 

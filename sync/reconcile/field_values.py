@@ -343,8 +343,8 @@ class RelatedRecords:
         record = self._by_item.get((target, item))
         if record is None:
             raise RelatedNotFound(
-                f"On Monday it is the item {item}, which no {kind} in NPD has yet. "
-                "It is taken over as soon as one has it.",
+                f"On Monday it is the item {item}, which no {kind} in NPD has yet. NPD is updated as soon as one has "
+                "it.",
                 f"item {item}",
             )
         return record

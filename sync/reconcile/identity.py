@@ -164,7 +164,7 @@ def ask_item_owner(entity_type: str, hits: Sequence[SyncedModel], item: Item, de
         what += f", which {'has' if len(known) == 1 else 'have'} an item already"
     what += ". Nothing was created."
     waiting = [record for record in hits if record.monday_id is None and record.may_sync]
-    linking = f"is linked with the item “{item.name}”; what differs is settled field by field."
+    linking = f"is linked with the item “{item.name}”; what differs is synced field by field."
     new = f"A new record is made of “{item.name}” and linked with it."
     alone = "The item stays on the board; it is not matched and makes no record."
     options = [
@@ -220,7 +220,7 @@ def record_question(
     what = f"{len(hits)} items on the board could be this {kind}"
     if len(hits) == 1:
         what = "The item with the same key belongs to another record already"
-    linking = f"“{record}” is linked with this item; what differs is settled field by field."
+    linking = f"“{record}” is linked with this item; what differs is synced field by field."
     handed = f"is deleted in NPD, and its item is linked with “{record}”."
     options = [
         Option("custom", f"It is “{item.name}” ({item.id})", linking, item.id)
@@ -248,7 +248,7 @@ def record_question(
 
 def relink_question(record: SyncedModel, row: RefusedItem) -> dict[str, Any]:
     """Return the question whether a record that syncs again takes back the item that was unlinked from it."""
-    effect = f"“{record}” and the item {row.item_id} sync as before; what changed since flows or is asked about."
+    effect = f"“{record}” and the item {row.item_id} sync as before; what changed since is synced or asked about."
     again = Option("custom", "Link it with that item again", effect, row.item_id)
     why = f"“{record}” was unlinked from an item. {row.reason}"
     if row.entity_id not in (None, record.pk):
@@ -339,7 +339,7 @@ def merge_records(batch: Batch, made_id: UUID, other_id: UUID, by: str) -> str:
     if made is None or other is None:
         raise CannotMergeRecords("one of the two records was deleted meanwhile.")
     if not is_unedited(made):
-        raise CannotMergeRecords(f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose anew.")
+        raise CannotMergeRecords(f"“{made}” was changed in NPD meanwhile, so it isn't deleted. Choose again.")
     name, item_id = str(made), made.monday_id
     try:
         made.delete()

@@ -346,7 +346,7 @@ class LostUpdateReport:
     @property
     def sentence(self) -> str:
         """What happened and what is to be done, for the record's history and the conflict's screen."""
-        todo = "Choose which of them stands." if self.needs_answer else "It can be taken back from here."
+        todo = "Choose which of them is right." if self.needs_answer else "It can be taken back from here."
         return (
             f"{self.editor} wrote “{self.lost_value}” into {self.mapping.label} on Monday while “{self.current_value}” "
             f"was being sent, which went over it. {todo}"

@@ -177,7 +177,7 @@ def check_intent_age(batch: Batch) -> None:
     By then another worker may hold the board, and the intent's deadline says nothing any more.
     """
     if time.monotonic() - batch.intended_at > INTENT_SECONDS:
-        raise LeaseLost("This process stood still between announcing a call and sending it; nothing was sent.")
+        raise LeaseLost("This process was suspended between announcing a call and sending it; nothing was sent.")
 
 
 @contextmanager
@@ -312,7 +312,7 @@ class _OfRecord(Mutation[RecordSync]):
             )
             plans = record_sync.field_plans.values()
             if not is_same or any(mapped.get(p.mapping.key) != (p.mapping.version, p.mapping.direction) for p in plans):
-                record_sync.drop(Outcome.RELEASED, "Its settings changed while it was looked at.")
+                record_sync.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
         return [record_sync for record_sync in units if record_sync.is_open]
 
     def done(self, unit: RecordSync, item: Item) -> None:
@@ -525,7 +525,7 @@ def _block_value(record_sync: RecordSync, field_plan: FieldPlan, error: Connecto
     value = field_plan.display_local(field_plan.send_raw or field_plan.local_raw)
     advice = "Choose another value." if field_plan.choose else error.advice
     why = error.message.rstrip(" .")
-    hold = f"Monday refused “{value}”: {why}. {advice} The record's other fields flow."
+    hold = f"Monday rejected “{value}”: {why}. {advice} The record's other fields are synced."
     record_sync.field_plans[field_plan.mapping.key] = field_plan.block(BlockedCode.REJECTED, hold)
     record_sync.log_decision(
         "held", f"{field_plan.mapping.label}: {hold}", field_plan.mapping.key, request=error.request_id
@@ -570,7 +570,7 @@ def create_missing_tags(batch: Batch) -> None:
     for record_sync, field_plan, missing in plans:
         if left := [name for name in missing if name in rejections]:
             why = rejections[left[0]]
-            detail = f"Monday refused to make the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
+            detail = f"Monday rejected the tag “{left[0]}”: {why.message.rstrip(' .')}. {why.advice}"
             record_sync.field_plans[field_plan.mapping.key] = field_plan.block(BlockedCode.REJECTED, detail)
 
 

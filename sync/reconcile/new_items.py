@@ -181,7 +181,7 @@ class UnmatchedItem:
     def _decide(self, item: Item) -> None:
         exclusion = RefusedItem.objects.filter(entity_type=self.link.entity_type, item_id=item.id).first()
         if exclusion and not self.as_new and (exclusion.let_go or exclusion.entity_id is None):
-            return self._complete(f"It was refused before: {exclusion.reason}")
+            return self._complete(f"It is ignored: {exclusion.reason}")
         owner = record_of_npd_id(self.batch, item)
         if owner is not None:
             return self._settle_with_npd_id(owner, item)
@@ -220,7 +220,7 @@ class UnmatchedItem:
         name = tombstone.data.get("name", "a record")
         detail = f"It belongs to “{name}”, which was deleted in NPD."
         if any(deleted_record.item_id == item.id for deleted_record in self.batch.deleted_records):
-            return self._complete(f"{detail} What becomes of it was decided in this look.")
+            return self._complete(f"{detail} This sync decided what happens to it.")
         if tombstone.state in (TombstoneState.KEPT, TombstoneState.UNLINKED):
             return self._complete(f"{detail} The item stays, and makes no new record.")
         stale_until = tombstone.settled_at and tombstone.settled_at + STALE_READ_WINDOW
@@ -244,7 +244,7 @@ class UnmatchedItem:
             priority=Priority.EDIT,
             direction=QueueDirection.TO_NPD,
         )
-        return self._complete(f"{detail} It is looked at with that record.")
+        return self._complete(f"{detail} It is synced with that record.")
 
     def _link_record(self, record: SyncedModel, item: Item) -> None:
         self.model._default_manager.filter(pk=record.pk, monday_id=None).update(monday_id=item.id)
@@ -276,7 +276,7 @@ class UnmatchedItem:
         except OperationalError:  # a lock, or the connection: nothing that the item is to blame for
             raise
         except DatabaseError as error:
-            return self._complete(f"NPD's database refused it: {str(error).splitlines()[0]}")
+            return self._complete(f"NPD's database rejected it: {str(error).splitlines()[0]}")
         if not self.as_new:
             refused.filter(entity_type=self.link.entity_type, item_id=item.id).delete()
         self._log_decision(record, "create", f"Made from the item “{item.name}” on the board.")

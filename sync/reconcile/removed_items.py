@@ -70,7 +70,7 @@ def removal_sentence(record_sync: RecordSync, state: str, who: str, board: str =
     """Return what happened to the record's item, as a sentence; `who` did it, as a name, where that is known."""
     name = record_sync.item.name if record_sync.item else record_name(record_sync.record)
     if state == MISSING:
-        seen = "it may be deleted for good, or hidden from the token's user"
+        seen = "it may be deleted permanently, or hidden from the token's user"
         return f"Monday doesn't show the item of “{name}” any more: {seen}."
     if state == MOVED:
         return f"The item “{name}” is on another board now ({board})."
@@ -92,22 +92,22 @@ def removal_options(record_sync: RecordSync, state: str) -> tuple[Option, ...]:
     found = []
     if direction != SyncDirection.MONDAY_TO_NPD:
         effect = (
-            f"A new item is made on the board from what “{name}” says in NPD now, and linked with it. An item that was "
-            f"taken away can't be brought back from here; you may instead {RESTORE_HINTS[state]}: then this question "
-            "closes by itself."
+            f"A new item is created on the board from what “{name}” says in NPD now, and linked with it. A removed "
+            f"item can't be restored from here; you may instead {RESTORE_HINTS[state]}: then this question closes by "
+            "itself."
         )
-        found.append(Option("npd", "Keep the record and make its item again", effect))
+        found.append(Option("npd", "Keep the record and create its item again", effect))
     if state != MISSING and direction != SyncDirection.NPD_TO_MONDAY:
         needed, loss = deletion_obstacles(record_sync.record)
         effect = (
             f"“{name}” is deleted in NPD, with what was edited here.{loss} For {settings.TOMBSTONE_DAYS} days it can "
-            "be brought back from the list of deleted records."
+            "be restored from the list of deleted records."
         )
         if not needed:
             found.append(Option("monday", "Delete the record in NPD too", effect))
     effect = (
-        f"“{name}” stays in NPD as it is, and its sync goes off. The item is let go: restored, it is neither matched "
-        "nor made into a record until a person says so."
+        f"“{name}” stays in NPD as it is, and its sync is turned off. The item is unlinked: restored, it is neither "
+        "matched nor made into a record until a person says so."
     )
     return (*found, Option("custom", "Keep the record and end its sync", effect, UNLINK_OPTION))
 
@@ -143,7 +143,7 @@ def _count_by_kind(records: list[models.Model]) -> str:
 # What was edited, on either side, since a record and its gone item last agreed.
 
 
-MISSED_EDIT = "It was changed on Monday before the item was gone, and never taken over."
+MISSED_EDIT = "It was changed on Monday before the item was deleted, and never synced."
 """Said of a field whose last value on Monday is not NPD's."""
 
 
@@ -362,16 +362,16 @@ def _plan_removed_item(batch: Batch, record_sync: RecordSync, now: datetime, act
     if wait > 0:
         record_sync.wait_seconds, minutes = wait, max(1, round(wait / 60))
         detail = (
-            f"{sentence} Nothing was changed in NPD, and nothing is sent. It is looked at again in {minutes} "
+            f"{sentence} Nothing was changed in NPD, and nothing is sent. It is checked again in {minutes} "
             f"minute{'s' if minutes > 1 else ''}; until then you may {RESTORE_HINTS[state]}."
         )
         return record_sync.end(Outcome.DEFERRED, detail, reason=detail)
     fields = edits_since_agreed(batch, record_sync, record_sync.item)
     labels = {mapping.key: mapping.label for mapping in batch.board.mappings}
-    what = f"{sentence} Nothing was edited since both sides last agreed."
+    what = f"{sentence} Nothing was edited since the last sync."
     if fields:
         edited = ", ".join(labels.get(conflict.key, conflict.key) for conflict in fields)
-        what = f"{sentence} Edited since both sides last agreed: {edited}."
+        what = f"{sentence} Edited since the last sync: {edited}."
     options = removal_options(record_sync, state)
     removed_item = replace(record_sync.removed_item, what=what, fields=fields, options=options)
     removed_item = _with_action(batch, record_sync, removed_item)
@@ -400,21 +400,21 @@ def _with_action(batch: Batch, record_sync: RecordSync, removed_item: RemovedIte
         return replace(removed_item, act=act, by="as this board's setting says" if act else "")
     seen_values = {key: (npd or None, monday or None) for key, (npd, monday) in choice.seen.items()}
     if seen_values != {conflict.key: (conflict.npd, conflict.monday) for conflict in removed_item.fields}:
-        problem = "The record was edited after you chose. Look at the values of now, then choose again."
+        problem = "The record was edited after you chose. Check the current values, then choose again."
     elif (choice.choose, choice.value or "") in {(option.choose, option.value) for option in removed_item.options}:
         return replace(removed_item, act=_OPTION_ACTIONS[choice.choose], by="as a person chose", chosen=True)
     else:
         needed = deletion_obstacles(record_sync.record)[0] if choice.choose == "monday" else ""
-        problem = needed or "This is not possible any more as things stand. Choose another way out."
+        problem = needed or "This is not possible any more. Choose another option."
     return replace(removed_item, problem=problem)
 
 
 def _apply_or_ask(record_sync: RecordSync, removed_item: RemovedItem) -> None:
     if not removed_item.act:
-        return record_sync.leave_open(f"{removed_item.what} A person has to say what becomes of the record.")
+        return record_sync.leave_open(f"{removed_item.what} You are asked what happens to the record.")
     record_sync.leave_open("")
     if removed_item.act is RecordAction.UNLINK:
-        happened = f"was {removed_item.state}" if removed_item.state in (ARCHIVED, DELETED) else "is gone"
+        happened = f"was {removed_item.state}" if removed_item.state in (ARCHIVED, DELETED) else "was removed"
         unlink(record_sync, f"its item {happened}, {removed_item.by}")
     return None
 
@@ -451,7 +451,7 @@ def apply_removed_item(record_sync: RecordSync, record: SyncedModel) -> dict[str
     is_linked_anew = record.monday_id != record_sync.record.monday_id
     if is_linked_anew or (removed_item.act is RecordAction.DELETE and is_edited):
         record_sync.removed_item = None
-        record_sync.drop(Outcome.RELEASED, "It changed while it was looked at.")
+        record_sync.drop(Outcome.RELEASED, "It changed while it was synced.")
     elif removed_item.act is RecordAction.CREATE:
         return _recreate_item(record_sync, removed_item)
     elif removed_item.act is RecordAction.DELETE:
@@ -463,7 +463,7 @@ def note_unlinked(record_sync: RecordSync) -> None:
     """The record is unlinked from its removed item: the question is answered."""
     removed_item = record_sync.removed_item
     if removed_item is not None and record_sync.unlink_reason and record_sync.outcome is Outcome.SETTLED:
-        result = "The record stays in NPD; its sync is off, and its item was let go."
+        result = "The record stays in NPD; its sync is off, and its item was unlinked."
         record_sync.removed_item = replace(removed_item, result=result)
         _clear_removed(record_sync)
 
@@ -494,7 +494,7 @@ def _recreate_item(record_sync: RecordSync, removed_item: RemovedItem) -> dict[s
     record_sync.log_decision("unlinked", f"{removed_item.what} {result}", actor=by, again=not is_chosen)
     record_sync.removed_item = replace(removed_item, result=result)
     _clear_removed(record_sync)
-    record_sync.reason = "Its item is made again at the next look."
+    record_sync.reason = "Its item is created again at the next sync."
     if is_chosen:
         record_sync.enqueue(Cause.PERSON, Priority.PERSON)
     else:
@@ -516,7 +516,7 @@ def _delete_record(record_sync: RecordSync, removed_item: RemovedItem, record: S
         except OperationalError:
             raise
         except (ProtectedError, RestrictedError, DatabaseError) as error:
-            needed = f"NPD's database refused it: {str(error).splitlines()[0]}"
+            needed = f"NPD's database rejected it: {str(error).splitlines()[0]}"
     if needed:
         # A person is asked, and of a choice told why it can't be carried out.
         options = tuple(option for option in removed_item.options if option.choose != "monday")

@@ -27,7 +27,7 @@ from sync.records.authors import RESTORED_KEY
 _AGREEING = (Action.NOTHING, Action.AGREED, Action.PUSH, Action.PULL)
 """After these both sides hold the same value."""
 
-_UNDO_REASON = "put back as it was before the conflict was settled"
+_UNDO_REASON = "restored as it was before the conflict was resolved"
 
 
 class _CannotUndo(Exception):
@@ -72,9 +72,9 @@ def _check_unchanged(
     if not after or after["item"] != item.id or not mapping.is_current(after):
         raise _CannotUndo("It is another item or column since, so nothing was put back.")
     if field.way is not FieldDirection.BOTH:
-        raise _CannotUndo(f"{mapping.label} flows one way only now, so nothing was put back.")
+        raise _CannotUndo(f"{mapping.label} is synced one way only now, so nothing was restored.")
     if field.key in record_sync.open_fields(KIND_FIELDS, KIND_LOST_UPDATE):
-        raise _CannotUndo("It is in conflict again already. Settle that conflict.")
+        raise _CannotUndo("It is in conflict again already. Resolve that conflict.")
     if field.local != convert.local(after["local"]):
         raise _CannotUndo("NPD's value has changed since, so nothing was put back.")
     if field.remote != convert.remote(after["remote"]):
@@ -167,7 +167,7 @@ def overruled_values(record_sync: RecordSync) -> Iterator[FieldConflict]:
 # holds for exactly the values that they saw; else it is handed back with the reason.
 
 
-STALE_RESOLUTION = "What stands there changed after you chose. Look at it again and choose anew."
+STALE_RESOLUTION = "The value changed after you chose. Check it and choose again."
 
 
 class _NotNow(Exception):
@@ -209,11 +209,9 @@ def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan
     shown = as_conflict(field_plan)
     monday = shown.monday if field_plan.confirmed_entry is None else resolution.monday or None
     if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
-        raise _NotNow("The values changed after you chose. Look at them again and choose anew.")
+        raise _NotNow("The values changed after you chose. Check them and choose again.")
     if choose == "base" and field.base is None:
-        raise _NotNow(
-            "Both sides never agreed on a value in this column, so there is no value to go back to. Choose another."
-        )
+        raise _NotNow("This column was never synced, so there is no last synced value. Choose another.")
     return field_plan.convert.local(typed_values(batch, record_sync, field_plan)) if choose == "custom" else None
 
 
@@ -230,9 +228,9 @@ def _check_lost(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fi
         record_sync.carried_out[KIND_LOST_UPDATE, field.key] = current
         return None
     if resolution.choose not in ("monday", "custom"):
-        raise _NotNow("There is no last agreed value to go back to.")
+        raise _NotNow("There is no last synced value.")
     if field.way is not FieldDirection.BOTH:
-        raise _NotNow("The field flows one way only; change its direction first.")
+        raise _NotNow("The field is synced one way only; change its direction first.")
     value = field_plan.convert.local(typed_values(batch, record_sync, field_plan))
     # Half of it may stand already, where the call's answer was lost.
     _must_show(record_sync, field_plan, field, shown <= {current, field_plan.convert.display(value) or None})
@@ -308,6 +306,6 @@ def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     if not record_sync.record.may_sync:
         reason = "Sync was turned off for this record, so nothing was put back."
     elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
-        reason = "The item is gone, so nothing was put back. Settle first what becomes of the record."
+        reason = "The item was deleted, so nothing was restored. First decide what happens to the record."
     if reason and any(one.kind == KIND_UNDO for one in record_sync.conflicts):
         yield record_sync.conflict_report(KIND_UNDO, closing_reason=reason)

@@ -281,7 +281,7 @@ def finish_jobs(batch: Batch) -> None:
     end_intents([s for s in batch.record_syncs if not s.unconfirmed], [s for s in settled if s.field_plans])
     events = [event.pk for s in settled if s.processed or s.item is not None for event in s.events]
     WebhookEvent.objects.filter(pk__in=events, weighed_at=None).update(
-        weighed_at=SyncNow(), outcome=f"weighed in look {batch.id}"
+        weighed_at=SyncNow(), outcome=f"processed in pass {batch.id}"
     )
     finish.end_failed(batch.entity_type, {s.id: s.claim.rows[0].id for s in settled if s.field_plans or s.is_deleted})
 
@@ -370,17 +370,17 @@ def _settled(record_sync: RecordSync, record: SyncedModel | None, as_planned: Re
     if record is None:
         return record_sync
     if (record.sync_enabled, record.sync_direction) != (before.sync_enabled, before.sync_direction):
-        record_sync.drop(Outcome.RELEASED, "Its settings changed while it was looked at.")
+        record_sync.drop(Outcome.RELEASED, "Its settings changed while it was synced.")
         return record_sync
     try:
         _write_record(record_sync, record)
     except OperationalError:
         raise
     except DatabaseError as error:
-        log.warning("record not settled", record=str(record_sync.id), error=type(error).__name__)
+        log.warning("record not written", record=str(record_sync.id), error=type(error).__name__)
         record_sync = as_planned.copy()
         why = str(error).strip().splitlines()[0]
-        record_sync.drop(Outcome.FAILED, f"NPD's database refused what came from Monday: {why}")
+        record_sync.drop(Outcome.FAILED, f"NPD's database rejected what came from Monday: {why}")
     return record_sync
 
 
@@ -498,7 +498,7 @@ def _settle_pull(field_plan: FieldPlan, record: SyncedModel, item: Item, *, sent
     before, after = field_plan.display_local(field_plan.local_raw), field_plan.display_local(field_plan.write_raw)
     values = update_values(type(record), field_plan.write_raw)
     base = new_base(field_plan.mapping, item.id, field_plan.write_raw, answered)
-    moved = ("pull", "written on both sides" if sent else "taken over from Monday", before, after)
+    moved = ("pull", "written on both sides" if sent else "updated from Monday", before, after)
     return FieldSettlement(values, base=base, altered="", moved=moved, resolved=True, result=after)
 
 

@@ -120,7 +120,7 @@ def skip_unchanged(board: BoardContext, record_syncs: Iterable[RecordSync]) -> N
             record_sync.end(Outcome.SETTLED, "Nothing that is synced changed.")
         elif record_sync.is_webhook_only and _is_echo(board, record_sync):
             record_sync.processed = True
-            record_sync.end(Outcome.SETTLED, "Monday told what was known already.")
+            record_sync.end(Outcome.SETTLED, "Monday reported what was known already.")
 
 
 def has_open_work(record_sync: RecordSync) -> bool:
@@ -408,7 +408,7 @@ def settle_unlink(record_sync: RecordSync) -> dict[str, Any]:
     item_id, why = record_sync.record.monday_id, record_sync.unlink_reason
     if not why or record_sync.outcome is not Outcome.SETTLED or not item_id:
         return {}
-    let_go = f"Let go of “{record_sync.record}”: {why}."
+    let_go = f"Unlinked from “{record_sync.record}”: {why}."
     ignore_item(record_sync.record.entity_type(), item_id, record_sync.id, let_go)
     record_sync.log_decision(
         "unlinked",

@@ -235,7 +235,7 @@ def _link_found(lease: Lease, board: BoardContext, intents: Sequence[Intent], fo
 
 
 def link_created(board: BoardContext, intent: Intent, item: Item, owner: UUID | None) -> None:
-    """Link one record, if its webhook has not done it; of a record that is gone, the tombstone learns the item."""
+    """Link one record, if its webhook has not done it; of a record that was deleted, the tombstone learns the item."""
     records = board.model._default_manager.filter(pk=intent.entity_id)
     linked = owner == intent.entity_id or (owner is None and records.filter(monday_id=None).update(monday_id=item.id))
     if linked:

@@ -178,7 +178,7 @@ def _decide(acts: QuerySet[GuardedAct], by: AbstractBaseUser, state: GuardState)
                 remote_id=act.remote_id,
                 key=act.key,
                 kind="guard",
-                sentence=f"{name} {verb} what the guard held ({act.get_kind_display().lower()}): {act.label}.",
+                sentence=f"{name} {verb} what waited for approval ({act.get_kind_display().lower()}): {act.label}.",
                 values=act.values,
                 actor=name,
                 cause={"by": name, "causes": ["person"]},

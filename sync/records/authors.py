@@ -34,7 +34,7 @@ _LATEST_EVENTS = """
     ) AS event
 """
 
-_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": "by the sync"}
+_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": "NPD Sync"}
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def actor_name(context: Mapping[str, Any], users: Mapping[Any, Any]) -> str:
     if user is not None:
         return full_name(user)
     if context.get("user"):
-        return "a user who is gone"
+        return "a deleted user"
     return str(context.get("cause") or "a script")
 
 

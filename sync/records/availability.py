@@ -326,8 +326,8 @@ def is_leased(link: BoardLink, now: datetime) -> bool:
 
 NO_WORKER = "no worker has taken the board: check that a worker and beat are running"
 WORKER_ENDED = "its worker ended, and none has taken the board since: check that a worker and beat are running"
-WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: look into its log"
-WORKER_IDLE = "a worker holds the board, and has claimed nothing: look into its log"
+WORKER_BUSY = "a worker holds the board and is busy with what it claimed {seconds:,.0f} s ago: read its log"
+WORKER_IDLE = "a worker holds the board, and has claimed nothing: read its log"
 
 
 def queue_stats() -> dict[str, Any]:

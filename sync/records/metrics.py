@@ -216,31 +216,31 @@ def _breaker(scrape: Scrape) -> Series:
 GAUGES = (
     Gauge(
         "queue_rows",
-        "Queue rows by state: pending (backoff and snooze too), in_progress, failed (dead letters).",
+        "Jobs by state: pending (also with a later next attempt), in_progress, failed.",
         ("board", "state"),
         query=_jobs_by_status,
     ),
     Gauge(
         "queue_waiting_rows",
-        "Waiting rows by how many attempts they have behind them.",
+        "Pending jobs by how many attempts they have behind them.",
         ("board", "attempts"),
         query=_jobs_by_attempts,
     ),
     Gauge(
         "queue_due_rows",
-        "Rows whose time has come, on a board that can be worked now; 0 where it can't.",
+        "Jobs whose time has come, on a board that can be worked now; 0 where it can't.",
         BOARD,
         query=_by_board(lambda scrape, board: number_of(scrape.status.due(board))),
     ),
     Gauge(
         "queue_oldest_due_seconds",
-        "For how long the row that is due longest could have been worked.",
+        "For how long the job that is due longest could have been worked.",
         BOARD,
         query=_by_board(lambda scrape, board: scrape.age(scrape.status.due_since(board))),
     ),
     Gauge(
         "queue_oldest_claim_seconds",
-        "How long ago the oldest row that is being worked on was claimed.",
+        "How long ago the oldest job in progress was claimed.",
         BOARD,
         query=_by_board(lambda scrape, board: scrape.age(scrape.status.claimed_since(board))),
     ),
@@ -256,7 +256,7 @@ GAUGES = (
     Gauge("board_lease_held", "1 while a worker holds the board.", BOARD, query=_by_link(is_leased)),
     Gauge(
         "board_last_look_timestamp_seconds",
-        "When a look last called Monday; absent before the first.",
+        "When a pass last called Monday; absent before the first.",
         BOARD,
         query=_by_link(lambda link, now: link.last_look),
     ),
@@ -268,7 +268,7 @@ GAUGES = (
     ),
     Gauge(
         "board_webhooks_silent",
-        "1 where a sweep found changes of which no webhook told.",
+        "1 where a sweep found changes that no webhook reported.",
         BOARD,
         query=_by_link(lambda link, now: bool(link.silence)),
     ),
@@ -330,12 +330,12 @@ GAUGES = (
     ),
     Gauge(
         "pacing_window_seconds",
-        "For how long boards gather changes before a look; 0: they don't.",
+        "For how long boards gather changes before a pass; 0: they don't.",
         query=lambda scrape: [([], scrape.status.batching_delay)],
     ),
     Gauge(
         "inbox_events",
-        "Webhook deliveries that a waiting look has yet to weigh.",
+        "Webhook deliveries that a pending job has yet to process.",
         BOARD,
         query=_by_inbox(lambda scrape, events, oldest: events),
     ),
@@ -367,10 +367,7 @@ GAUGES = (
         ],
     ),
     Gauge(
-        "states",
-        "Sync states of everything in the ledger, by system, type and status.",
-        ("system", "type", "status"),
-        query=_states,
+        "states", "Sync states of everything, by system, type and status.", ("system", "type", "status"), query=_states
     ),
     Gauge(
         "states_tried",
@@ -393,7 +390,7 @@ GAUGES = (
     ),
     Gauge(
         "audit_sampled",
-        "Records that said synced and were compared, of the day before the newest sample.",
+        "Records that said synced and were verified, of the day before the newest verification.",
         BOARD,
         query=_by_figure("audit_sampled"),
     ),
@@ -405,7 +402,7 @@ GAUGES = (
     ),
     Gauge(
         "audit_timestamp_seconds",
-        "When the newest sample was read; absent before it.",
+        "When the newest verification ran; absent before it.",
         BOARD,
         query=_by_figure("audit_timestamp_seconds"),
     ),

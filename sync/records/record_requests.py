@@ -43,7 +43,7 @@ def pause_record(record: SyncedModel, reason: str) -> None:
         if not current.sync_enabled:
             found = record_pause(current)
             by = f" by {found.by}" if found else ""
-            raise Conflict(f"“{current}” was paused already{by}. Nothing was changed.")
+            raise Conflict(f"“{current}” was turned off already{by}. Nothing was changed.")
         _update_record(current, sync_enabled=False)
 
 
@@ -52,7 +52,7 @@ def resume_record(record: SyncedModel) -> None:
     with transaction.atomic():
         current = _lock_record(record)
         if current.sync_enabled:
-            raise Conflict(f"“{current}” is not paused any more: somebody else has resumed it.")
+            raise Conflict(f"“{current}” has its sync on already: somebody else turned it on.")
         _update_record(current, sync_enabled=True)
 
 
@@ -62,7 +62,7 @@ def set_direction(record: SyncedModel, direction: SyncDirection, *, expected: st
         current = _lock_record(record)
         if current.sync_direction != expected or current.sync_direction == direction:
             label = SyncDirection(current.sync_direction).label
-            raise Conflict(f"Nothing was changed: the direction of “{current}” is “{label}” by now. Look again.")
+            raise Conflict(f"Nothing was changed: the direction of “{current}” is “{label}” by now. Check again.")
         _update_record(current, sync_direction=direction.value)
 
 
@@ -133,7 +133,7 @@ class PushResult:
 def push_record(record: SyncedModel, by: str) -> PushResult:
     """Ask for a look at one record, ahead of other work; raises ActionError where Monday or the board is not set up.
 
-    sync_enabled is passed over once, because a person asked; a direction is not, nor a pause, which it waits out.
+    sync_enabled is ignored once, because a person asked; a direction is not, nor a pause, which it waits out.
     """
     link = link_of(record.entity_type())
     if not is_configured():

@@ -96,7 +96,7 @@ def restore_record(
         message = str(error).strip().splitlines()[0]
         raise RestoreError(f"NPD's database can't take “{record}” back: {message}") from error
     Tombstone.objects.filter(pk=tombstone.pk).update(
-        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Brought back by {by}.", reason_code=""
+        state=TombstoneState.RESTORED, settled_at=SyncNow(), note=sentence or f"Restored by {by}.", reason_code=""
     )
     # The item is this record's again, so it is no longer ignored.
     if record.monday_id:
@@ -116,7 +116,7 @@ def restore_by_person(tombstone: Tombstone, by: str) -> SyncedModel:
             entity_id=record.pk,
             remote_id=record.monday_id or "",
             kind="restored",
-            sentence=f"{by} brought it back as it was when it was deleted.",
+            sentence=f"{by} restored it as it was when it was deleted.",
             actor=by,
             cause={"by": by, "causes": ["person"]},
         )
@@ -166,8 +166,8 @@ def prunable_tombstones() -> QuerySet[Tombstone]:
 _CONSEQUENCES = {
     RecordGone.ARCHIVE: ("Its item is archived on Monday.", "Their items are archived on Monday."),
     RecordGone.DELETE: ("Its item is deleted on Monday.", "Their items are deleted on Monday."),
-    RecordGone.UNLINK: ("Its item is let go and stays on Monday.", "Their items are let go and stay on Monday."),
-    RecordGone.ASK: ("A person is asked what becomes of its item.", "A person is asked what becomes of their items."),
+    RecordGone.UNLINK: ("Its item is unlinked and stays on Monday.", "Their items are unlinked and stay on Monday."),
+    RecordGone.ASK: ("You are asked what happens to its item.", "You are asked what happens to their items."),
 }
 
 _EXCEPTION = (

@@ -34,7 +34,7 @@ def card(client: Client, title: str) -> str:
 
 def card_of(html: str, title: str) -> str:
     """What the card of a board says on a page that was fetched already."""
-    opened = rf'<section\s+class="npd-card"\s+aria-label="{title}: how its queue stands"\s*>'
+    opened = rf'<section\s+class="npd-card"\s+aria-label="{title}: its queue"\s*>'
     found = re.search(f"{opened}(.*?)</section>", html, re.DOTALL)
     assert found
     return words_of(found[1])

@@ -38,7 +38,7 @@ def test_what_the_engine_writes_can_only_be_read(
 
 def test_the_queue_says_each_row_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
     html = browser_of_person.get(QUEUE).content.decode()
-    assert re.search(r"Waiting .*1 of 5 in [45] minutes Monday answered 500", row_of(html, "李小龍"))
+    assert re.search(r"Pending .*1 of 5 in [45] minutes Monday answered 500", row_of(html, "李小龍"))
     assert "when a person retries it Monday refused the item" in row_of(html, "Petra Keller")
     assert re.search(r"New item 7001 .*To NPD .*in [34] minutes It has no e-mail yet", row_of(html, "7001"))
 
@@ -59,7 +59,7 @@ def test_a_rows_page_is_called_by_its_record_and_says_why_and_which_item(
     assert "Petra Keller | Queue | NPD Sync" in html
     assert str(failed.entity_id) not in words_of(html)
     text = words_of(html)
-    assert re.search(r"Monday item 5077 .*Why Monday refused the item: invalid value\. .*Tries 5 of 5", text)
+    assert re.search(r"Monday item 5077 .*Why Monday refused the item: invalid value\. .*Attempts 5 of 5", text)
     assert "/pulses/5077" in html
 
 
@@ -74,8 +74,8 @@ def test_retry_on_a_rows_page_lands_on_the_rows_that_are_not_done(
     data = {"action": "retry", "_selected_action": [str(failed.pk)]}
     answer = browser_of_person.post(form[1].replace("&amp;", "&"), data, follow=True)
     listed = answer.content.decode()
-    assert "1 row will be tried again now." in words_of(listed)
-    assert "Waiting" in row_of(listed, "Petra Keller")
+    assert "1 job will be tried again now." in words_of(listed)
+    assert "Pending" in row_of(listed, "Petra Keller")
     assert f"/{done.pk}/change/" not in listed
 
 
@@ -111,7 +111,7 @@ def test_deleting_a_refusal_asks_again(browser_of_person: Client, world: dict[st
     refused = RefusedItem.objects.create(entity_type="contact", item_id="8001", reason="It has no name.")
     url = reverse("admin:sync_refuseditem_delete", args=[refused.pk])
     answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
-    assert "1 item will be looked at again." in words_of(answer.content.decode())
+    assert "1 item will be checked again." in words_of(answer.content.decode())
     assert not RefusedItem.objects.exists()
     assert SyncQueue.objects.get(remote_id="8001").status == "pending"
 

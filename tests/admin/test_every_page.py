@@ -26,22 +26,22 @@ def test_the_first_page_lists_what_needs_a_person(browser_of_person: Client, wor
         pause_reason="Monday refuses the token.", paused_until=states.sync_now() + states.timedelta(minutes=1)
     )
     text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert "1 conflict to settle" in text
-    assert "1 row stopped after all tries The newest: Monday refused the item" in text
-    assert "1 field of 1 record can’t flow The newest: Monday refuses this e-mail" in text
+    assert "1 conflict to resolve" in text
+    assert "1 failed job The newest: Monday refused the item" in text
+    assert "1 field of 1 record not synced The newest: Monday refuses this e-mail" in text
     assert "Organizations and Contacts: no sync now Monday refuses the token. Tried again at" in text
-    assert re.search(r"New item 7001 Contact It has no e-mail yet.* Next look: in [34] minutes", text)
+    assert re.search(r"New item 7001 Contact It has no e-mail yet.* Next sync: in [34] minutes", text)
 
 
 def test_a_new_item_is_called_by_its_name_and_says_its_time_once(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
-    told = "It has no e-mail yet. It is looked at again at 09:15:00 UTC."
+    told = "It has no e-mail yet. It is checked again at 09:15:00 UTC."
     SyncQueue.objects.filter(pk=world["candidate"].pk).update(reason=told)
     states.told_by_webhook("7001", "Somebody")
     states.told_by_webhook("7001", "Somebody met at the fair")
     text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert re.search(r"“Somebody met at the fair” Contact It has no e-mail yet\. Next look: in [34] minutes\.", text)
+    assert re.search(r"“Somebody met at the fair” Contact It has no e-mail yet\. Next sync: in [34] minutes\.", text)
     listed = words_of(browser_of_person.get("/admin/sync/syncqueue/?what=items").content.decode())
     assert "“Somebody met at the fair”" in listed
     assert "09:15" not in text + listed
@@ -49,7 +49,7 @@ def test_a_new_item_is_called_by_its_name_and_says_its_time_once(
 
 def test_an_item_that_is_a_records_own_is_no_new_item(browser_of_person: Client, world: dict[str, Any]) -> None:
     states.candidate(world["synced"].monday_id)
-    assert "New items on the boards 1" in words_of(browser_of_person.get("/admin/").content.decode())
+    assert "Unmatched items 1" in words_of(browser_of_person.get("/admin/").content.decode())
     queue = "/admin/sync/syncqueue/?status__exact=pending&what="
     assert browser_of_person.get(f"{queue}items").content.decode().count('<tr class="data-row') == 1
     assert "New item 5001" in browser_of_person.get(f"{queue}records").content.decode()
@@ -59,9 +59,9 @@ PAGES = [
     ("/admin/npd/contact/", "Contacts"),
     ("/admin/conflicts/syncconflict/", "Conflicts"),
     ("/admin/sync/syncqueue/", "Queue"),
-    ("/admin/sync/syncqueue/?what=items&status__exact=pending", "New items"),
+    ("/admin/sync/syncqueue/?what=items&status__exact=pending", "Unmatched items"),
     ("/admin/sync/boardlink/", "Boards"),
-    ("/admin/sync/intent/", "Calls that write"),
+    ("/admin/sync/intent/", "API writes"),
     ("/admin/sync/tombstone/", "Deleted records"),
     ("/admin/knox/authtoken/", "API tokens"),
     ("/admin/django_celery_beat/periodictask/", "Schedule"),
@@ -100,9 +100,9 @@ def test_the_first_page_says_when_nothing_needs_a_person(browser_of_person: Clie
     states.boards()
     states.synced("Ann", "5001")
     text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert "Nothing needs a person." in text
-    assert "None waits." in text
-    assert "Nothing waits in the queue." in text
+    assert "Nothing needs attention." in text
+    assert "There are none." in text
+    assert "No job is pending." in text
 
 
 def test_the_first_page_of_a_new_installation_opens(browser_of_person: Client) -> None:
@@ -139,7 +139,7 @@ def test_the_sidebar_shows_only_what_the_person_may_see(client: Client, world: d
 def test_every_page_says_that_monday_is_the_sandbox(browser_of_person: Client, world: dict[str, Any]) -> None:
     for path in ("/admin/", "/admin/npd/contact/", "/admin/auth/user/add/", GUIDE):
         html = browser_of_person.get(path).content.decode()
-        assert "Monday is played by the sandbox at" in html
+        assert "Not the real Monday: the sandbox at" in html
         assert 'href="http://127.0.0.1:18241/"' in html
         assert f'href="{GUIDE}"' in html
 
@@ -152,7 +152,7 @@ def test_the_banner_is_gone_when_monday_itself_is_called(browser_of_person: Clie
 def test_without_a_token_the_banner_says_the_next_step(browser_of_person: Client, settings: Any) -> None:
     settings.MONDAY_API_KEY = ""
     text = words_of(browser_of_person.get("/admin/").content.decode())
-    assert "Monday isn’t connected: saves are kept and wait." in text
+    assert "Monday isn’t connected: changes are kept, and synced once it is." in text
     assert "played by the sandbox" not in text
 
 

@@ -121,18 +121,18 @@ def test_the_share_in_sync_leaves_out_what_is_off_and_is_never_rounded_up() -> N
 def test_the_headline_says_what_is_wrong_first(browser_of_person: Client) -> None:
     states.boards()
     states.synced("Ina", "5000")
-    assert headline_of(browser_of_person) == "All flowing"
+    assert headline_of(browser_of_person) == "All syncing"
     states.conflicting("Ann", "5001")
-    assert headline_of(browser_of_person) == "Flowing; 1 thing needs a person"
+    assert headline_of(browser_of_person) == "Syncing; 1 thing needs attention"
     states.dead("Ben")
-    assert headline_of(browser_of_person) == "Flowing; 2 things need a person"
+    assert headline_of(browser_of_person) == "Syncing; 2 things need attention"
     pauses.pause("anna", entity_type="contact", why="Clean-up")
     assert headline_of(browser_of_person) == "Paused: Contacts"
     assert "Contacts: paused Paused by anna since" in text_of(browser_of_person)
     BoardLink.objects.filter(entity_type="organization").update(
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
-    assert headline_of(browser_of_person) == "Standing still: Organizations"
+    assert headline_of(browser_of_person) == "Stopped: Organizations"
 
 
 def test_the_button_that_leads_to_the_pause_is_for_who_may_pause(client: Client, world: dict[str, Any]) -> None:
@@ -161,9 +161,9 @@ def test_conflicts_are_told_by_field_and_the_button_opens_the_oldest(browser_of_
         choice={"fields": {"email": {"choose": "npd"}}, "by": None}, detected_at=sync_now() - timedelta(days=9)
     )
     html = html_of(browser_of_person)
-    assert "4 conflicts to settle 3 Phone, 1 Role. The oldest waits for 2 days." in words_of(html)
+    assert "4 conflicts to resolve 3 Phone, 1 Role. The oldest waits for 2 days." in words_of(html)
     screen = reverse("admin:conflicts_syncconflict_screen", args=[first.pk])
-    assert f'href="{screen}" aria-label="Settle' in html
+    assert f'href="{screen}" aria-label="Resolve' in html
     assert browser_of_person.get(screen).status_code == 200
 
 
@@ -193,7 +193,7 @@ def test_a_column_that_is_gone_is_told_with_its_board(browser_of_person: Client)
     FieldMapping.objects.filter(link=links["contact"], key="phone").update(problem="The column is gone.")
     FieldMapping.objects.filter(link=links["contact"], key="email").update(problem="Gone, too.", direction="none")
     html = html_of(browser_of_person)
-    assert "Contacts: Phone is held The column is gone." in words_of(html)
+    assert "Contacts: Phone is blocked The column is gone." in words_of(html)
     assert "Gone, too." not in html
     assert 'href="/admin/sync/boardlink/held/"' in html
 
@@ -203,7 +203,7 @@ def test_dead_letters_are_counted_with_the_newest_reason_and_lead_to_their_rows(
 ) -> None:
     states.dead("Newer", "Monday refused the name.")
     html = html_of(browser_of_person)
-    assert "2 rows stopped after all tries The newest: Monday refused the name." in words_of(html)
+    assert "2 failed jobs The newest: Monday refused the name." in words_of(html)
     assert listed(browser_of_person, "/admin/sync/syncqueue/?status__exact=failed") == 2
 
 
@@ -214,7 +214,7 @@ def test_nobody_is_told_what_they_may_not_see(client: Client, world: dict[str, A
     text = text_of(client)
     assert "There are no records that you may see. An administrator can give you that right." in text
     assert "Contacts" not in text
-    assert "rows finished" not in text
+    assert "jobs done" not in text
     assert "conflict" not in text
 
 
@@ -225,13 +225,13 @@ def test_the_last_day_is_drawn_said_and_listed_by_board(browser_of_person: Clien
     states.boards()
     finished(sync_now() - timedelta(hours=2), rows=5)
     html = html_of(browser_of_person)
-    found = re.search(r"<h3>Rows finished: Contacts</h3>(.*?)</table>", html, re.DOTALL)
+    found = re.search(r"<h3>Jobs done: Contacts</h3>(.*?)</table>", html, re.DOTALL)
     assert found
-    assert "5 rows finished in the last 24 hours; most in one hour: 5" in words_of(found[1])
+    assert "5 jobs done in the last 24 hours; most in one hour: 5" in words_of(found[1])
     assert found[1].count("<rect") == 1
     assert len(re.findall(r"<td>5</td>", found[1])) == 1
     assert 'height="72.0"' in found[1]
-    assert "Rows finished: Organizations Nothing was finished in the last 24 hours." in words_of(html)
+    assert "Jobs done: Organizations No job was done in the last 24 hours." in words_of(html)
 
 
 def on_its_way(hours_ago: int, steps: dict[int, int], direction: str = "to_monday") -> None:
@@ -260,16 +260,16 @@ def test_how_long_changes_were_on_their_way_is_told_as_median_and_95_percent(bro
 
 def test_before_the_set_up_the_page_says_where_to_begin(browser_of_person: Client) -> None:
     html = html_of(browser_of_person)
-    assert headline_of(browser_of_person) == "Not set up yet: nothing is sent, and nothing is taken over"
-    assert "Begin here" in words_of(html)
+    assert headline_of(browser_of_person) == "Not set up yet: nothing is synced"
+    assert "Get started" in words_of(html)
     assert 'href="/admin/sync/mondayaccount/connect/">Connect Monday, step by step' in html
     assert "Pause…" not in html
-    for said in ("Needs a person", "Nothing needs a person", "The last 24 hours"):
+    for said in ("Needs attention", "Nothing needs attention", "The last 24 hours"):
         assert said not in words_of(html)
     states.dead("Somehow")
-    assert "1 row stopped after all tries" in text_of(browser_of_person)
+    assert "1 failed job" in text_of(browser_of_person)
     states.boards()
-    assert "Begin here" not in text_of(browser_of_person)
+    assert "Get started" not in text_of(browser_of_person)
 
 
 # What it costs

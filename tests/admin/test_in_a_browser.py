@@ -43,9 +43,9 @@ def busy(world: dict[str, Any]) -> dict[str, Any]:
     link = BoardLink.objects.get(entity_type="contact")
     columns = {"phone": {"title": "הטלפון החדש", "type": "phone"}, "spare": {"title": LONG, "type": "text"}}
     link.shape, link.known_titles = {"name": "Contacts", "columns": columns}, {"phone": "<b>Phone</b>"}
-    link.npd_id_problem = "The column “NPD ID” is gone from the board."
+    link.npd_id_problem = "The column “NPD ID” was deleted from the board."
     link.save()
-    gone = f"The column “{LONG}” is gone from the board. Restore it."
+    gone = f"The column “{LONG}” was deleted from the board. Restore it."
     FieldMapping.objects.filter(link=link, key="role_title").update(problem=gone)
     FieldMapping.objects.filter(link=link, key="notes").update(direction="npd_to_monday")
     for key in ("phone", "notes"):
@@ -54,7 +54,7 @@ def busy(world: dict[str, Any]) -> dict[str, Any]:
             damped_until=sync_now() + timedelta(hours=1), times=[{"at": "x", "write": "1"}] * 5,
         )  # fmt: skip
     GuardedAct.objects.create(entity_type="contact", entity_id=record.pk, kind="records", state="held", label=LONG)
-    held = {"email": {"reason": f"Monday refused “{LONG}”: it is no address.", "side": "monday"}}
+    held = {"email": {"reason": f"Monday rejected “{LONG}”: it is no address.", "side": "monday"}}
     SyncMetadata.objects.filter(entity_id=str(record.pk)).update(held=held)
     world["paused"] = states.synced("Paused one", "5055")
     Contact.objects.filter(pk=world["paused"].pk).update(sync_enabled=False)
@@ -132,7 +132,7 @@ def test_a_record_is_paused_and_resumed_by_the_keyboard_and_a_second_person_is_t
     second.route("**/admin/live/**", lambda route: route.fulfill(status=204))  # it doesn't follow, as when it is hidden
     for page in (first, second):
         page.goto(page_of(record))
-    first.get_by_text("Pause this record…").focus()
+    first.get_by_text("Turn sync off…").focus()
     first.keyboard.press("Enter")
     first.get_by_role("textbox", name="Why").focus()
     first.keyboard.type("A repair")
@@ -141,14 +141,14 @@ def test_a_record_is_paused_and_resumed_by_the_keyboard_and_a_second_person_is_t
     first.get_by_text("Why: A repair.").wait_for()
     record.refresh_from_db()
     assert not record.sync_enabled
-    second.get_by_text("Pause this record…").click()
+    second.get_by_text("Turn sync off…").click()
     second.get_by_role("textbox", name="Why").fill("Yours")
-    second.get_by_role("button", name="Pause", exact=True).click()
-    second.get_by_text("was paused already by Dora Demo. Nothing was changed.").wait_for()
+    second.get_by_role("button", name="Turn sync off", exact=True).click()
+    second.get_by_text("was turned off already by Dora Demo. Nothing was changed.").wait_for()
     assert second.get_by_text("Why: A repair.").is_visible()
-    first.get_by_role("button", name="Resume").focus()
+    first.get_by_role("button", name="Turn sync on").focus()
     first.keyboard.press("Enter")
-    first.get_by_text("is resumed. What one side changed meanwhile flows now").wait_for()
+    first.get_by_text("sync is on. What one side changed meanwhile is synced now").wait_for()
     record.refresh_from_db()
     assert record.sync_enabled
     assert not errors + more_errors
@@ -175,7 +175,7 @@ def test_a_held_field_is_left_alone_by_the_keyboard_after_a_page_that_asks(
 ) -> None:
     page, errors = open_page(390, "light")
     page.goto("/admin/")
-    page.get_by_role("link", name="See the options: Contacts: Role is held", exact=True).focus()
+    page.get_by_role("link", name="See the options: Contacts: Role is blocked", exact=True).focus()
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Stop syncing it…: Role on Contacts", exact=True).focus()
     page.keyboard.press("Enter")
@@ -194,13 +194,13 @@ def test_the_queues_chart_is_drawn_and_a_board_paused_and_resumed_by_the_keyboar
 ) -> None:
     page, errors = open_page(390, "dark")
     page.goto(QUEUE)
-    drawn = page.get_by_role("img", name=re.compile("rows finished in the last 24 hours"))
+    drawn = page.get_by_role("img", name=re.compile("jobs done in the last 24 hours"))
     drawn.wait_for()
     page.wait_for_function(
         """() => [...document.querySelectorAll('.npd-queue-chart canvas')].every((canvas) =>
             canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some(Boolean))"""
     )
-    table = page.get_by_role("table", name="Contacts: rows finished, by hour")
+    table = page.get_by_role("table", name="Contacts: jobs done, by hour")
     assert table.count() == 0
     page.locator(".npd-queue-hours summary").first.focus()
     page.keyboard.press("Enter")
@@ -254,7 +254,7 @@ def test_what_somebody_is_at_work_in_is_left_alone_and_a_hidden_page_asks_for_no
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     assert page.get_by_role("img", name="From a save in NPD to the board").count() == 1
-    assert page.get_by_role("table", name="Rows finished: Contacts, by hour").count() == 0
+    assert page.get_by_role("table", name="Jobs done: Contacts, by hour").count() == 0
     summary, table = page.locator(".npd-health-chart summary").first, page.locator(".npd-health-chart table:visible")
     page.locator("#npd-health").evaluate("part => { part.dataset.mine = 'yes' }")
     summary.focus()

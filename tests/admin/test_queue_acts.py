@@ -75,7 +75,7 @@ def test_one_row_in_flight_is_left_alone(browser_of_person: Client, world: dict[
     row = flying()
     for act in queue_actions.QUEUE_OPERATIONS:
         said = tick(browser_of_person, act, [row], confirmed="yes")
-        assert f"Row {row.pk} is being worked on right now" in said
+        assert f"Job {row.pk} is in progress" in said
     row.refresh_from_db()
     assert row.status == "in_progress"
 
@@ -86,9 +86,9 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     in_flight = flying()
     done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
     said = tick(browser_of_person, "retry", [*three_dead, in_flight, done])
-    assert "3 rows will be tried again now." in said
-    assert "1 row is being worked on right now and was left alone." in said
-    assert "1 row is done already and was left alone." in said
+    assert "3 jobs will be tried again now." in said
+    assert "1 job is being worked on right now and was left alone." in said
+    assert "1 job is done already and was left alone." in said
     in_flight.refresh_from_db()
     assert in_flight.status == "in_progress"
     assert {row.entity_id for row in three_dead} <= set(
@@ -102,12 +102,12 @@ def test_discard_asks_first_and_then_ends_dead_letters_alone(
     waiting = SyncQueue.objects.get(entity_id=world["waiting"].pk)
     rows = [*three_dead, waiting]
     asked = tick(browser_of_person, "discard", rows)
-    assert "Discard 3 rows?" in asked
-    assert "1 row is no dead letters" not in asked
-    assert "1 row is not a dead letter and is left alone." in asked
+    assert "Discard 3 jobs?" in asked
+    assert "1 job is have not failed" not in asked
+    assert "1 job has not failed and is left alone." in asked
     assert SyncQueue.objects.filter(status="failed").count() == 3
     said = tick(browser_of_person, "discard", rows, confirmed="yes")
-    assert "3 rows discarded. 1 row is not a dead letter and was left alone." in said
+    assert "3 jobs discarded. 1 job has not failed and was left alone." in said
     assert not SyncQueue.objects.filter(status="failed").exists()
     assert SyncQueue.objects.filter(error_message="discarded by dora").count() == 3
     waiting.refresh_from_db()
@@ -122,19 +122,19 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     query = "entity_type=contact&status__exact=failed&status__exact=in_progress"
     assert f'href="{all_url("retry", query).replace("&", "&amp;")}"' in listed(browser_of_person, query)
     page = browser_of_person.get(all_url("retry", query)).content.decode()
-    assert "Retry 3 rows? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
-    assert "1 row is being worked on right now and is left alone." in words_of(page)
+    assert "Retry 3 jobs? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
+    assert "1 job is being worked on right now and is left alone." in words_of(page)
     assert statuses()["failed"] == 3
     answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
     assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
-    assert "3 rows will be tried again now. 1 row is being worked on right now and was left alone." in words_of(
+    assert "3 jobs will be tried again now. 1 job is being worked on right now and was left alone." in words_of(
         answer.content.decode()
     )
     assert not SyncQueue.objects.filter(status="failed").exists()
     in_flight.refresh_from_db()
     assert in_flight.status == "in_progress"
     assert LogEntry.objects.latest("id").change_message == (
-        "Retry: 3 rows, all that matched: status: Failed or In progress; type: Contacts."
+        "Retry: 3 jobs, all that matched: status: Failed or In progress; type: Contacts."
     )
 
 
@@ -167,8 +167,8 @@ def test_when_the_number_has_changed_nothing_is_done_and_the_new_one_is_said(
     answer = browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(page)})
     assert answer.status_code == 409
     text = words_of(answer.content.decode())
-    assert "4 rows match now, not 3. Nothing was done." in text
-    assert "Discard 4 rows?" in text
+    assert "4 match now, not 3. Nothing was done." in text
+    assert "Discard 4 jobs?" in text
     assert statuses()["failed"] == 4
     browser_of_person.post(all_url("discard", FAILED), {"expect": confirmed(answer.content.decode())})
     assert "failed" not in statuses()
@@ -225,19 +225,19 @@ def test_an_act_that_fits_nothing_says_so(browser_of_person: Client, world: dict
     page = browser_of_person.get(all_url("discard", "status__exact=pending"))
     text = words_of(page.content.decode())
     assert "Nothing to discard" in text
-    assert "3 rows are no dead letters and are left alone." in text
+    assert "3 jobs have not failed and are left alone." in text
     assert "<button" not in page.content.decode().partition('class="npd-card')[2].partition("</section>")[0]
     assert browser_of_person.get(all_url("burn", "")).status_code == 404
 
 
 def test_each_act_leaves_a_line_in_the_log_of_its_row(browser_of_person: Client, three_dead: list[SyncQueue]) -> None:
-    assert "Discard 1 row?" in tick(browser_of_person, "discard", three_dead[:1])
+    assert "Discard 1 job?" in tick(browser_of_person, "discard", three_dead[:1])
     tick(browser_of_person, "discard", three_dead[:1], confirmed="yes")
     line = LogEntry.objects.latest("id")
     assert (line.user.username, line.object_id, line.change_message) == (
         "dora",
         str(three_dead[0].pk),
-        "Discard: 1 row.",
+        "Discard: 1 job.",
     )
 
 

@@ -15,9 +15,9 @@ from tests.admin.test_records import words_of
 
 PAUSES = (
     ("", "", "Everything", ("Paused", "Paused")),
-    ("contact", "", "Contacts", ("Flowing", "Paused")),
-    ("", "to_npd", "Every board, taking over from Monday", ("To NPD paused", "To NPD paused")),
-    ("contact", "to_monday", "Contacts, writing to Monday", ("Flowing", "To Monday paused")),
+    ("contact", "", "Contacts", ("Syncing", "Paused")),
+    ("", "to_npd", "Every board, updating from Monday", ("To NPD paused", "To NPD paused")),
+    ("contact", "to_monday", "Contacts, writing to Monday", ("Syncing", "To Monday paused")),
 )
 
 

@@ -35,11 +35,11 @@ def test_a_boards_card_counts_its_rows_by_what_they_wait_for(browser_of_person: 
     flying()
     finished(sync_now() - timedelta(hours=3), rows=4)
     found = card(browser_of_person, "Contacts")
-    assert "Flowing" in found
-    assert re.search(r"Waiting 3 .*In flight 1 .*Dead letters 1 .*Done in 24 hours 4", found)
-    assert "Waiting: 1 due now, 1 in backoff, 1 snoozed." in found
+    assert "Syncing" in found
+    assert re.search(r"Pending 3 .*In progress 1 .*Failed 1 .*Done in 24 hours 4", found)
+    assert "Pending: 1 due now, 1 until the next attempt, 1 later." in found
     assert re.search(r"Oldest due: for 1 minute\. Next retry: in [12] minutes?\.", found)
-    assert re.search(r"Waiting 0 .*Done in 24 hours 0", card(browser_of_person, "Organizations"))
+    assert re.search(r"Pending 0 .*Done in 24 hours 0", card(browser_of_person, "Organizations"))
 
 
 def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_person: Client) -> None:
@@ -49,10 +49,10 @@ def test_a_board_that_stands_still_says_why_and_holds_its_due_rows(browser_of_pe
         blocked_reason="The board was archived.", blocked_until=sync_now() + timedelta(minutes=1)
     )
     found = card(browser_of_person, "Contacts")
-    assert "Standing still The board was archived. Tried again at" in found
-    assert "Waiting: 1 held." in found
+    assert "Stopped The board was archived. Tried again at" in found
+    assert "Pending: 1 by the board or a pause." in found
     assert "Oldest due" not in found
-    assert "Flowing" in card(browser_of_person, "Organizations")
+    assert "Syncing" in card(browser_of_person, "Organizations")
 
 
 def test_without_a_board_the_card_says_what_to_do(browser_of_person: Client) -> None:
@@ -73,7 +73,7 @@ def test_what_the_cards_call_due_is_what_the_api_calls_due(browser_of_person: Cl
     )  # fmt: skip
     pauses.pause("anna", entity_type="contact", direction="to_npd")
     assert SyncQueueService().get_queue_stats()["due"] == 3
-    assert "Waiting: 3 due now, 1 held, 1 snoozed." in card(browser_of_person, "Contacts")
+    assert "Pending: 3 due now, 1 by the board or a pause, 1 later." in card(browser_of_person, "Contacts")
 
 
 def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_person: Client) -> None:
@@ -91,7 +91,7 @@ def test_the_chart_and_its_table_say_what_was_finished_hour_by_hour(browser_of_p
     label = f"{day} from {hour:%H}:00 UTC"
     contacts = charts[1]
     assert contacts["datasets"][0]["data"][contacts["labels"].index(label)] == 5
-    assert f"8 rows finished in the last 24 hours; most in one hour: 5, {label}." in words_of(html)
+    assert f"8 jobs done in the last 24 hours; most in one hour: 5, {label}." in words_of(html)
     cells = re.findall(rf'<th scope="row">{label}</th>\s*<td>(\d+)</td>', html)
     assert cells == ["2", "5"]
 
@@ -100,7 +100,7 @@ def test_without_anything_finished_there_is_a_sentence_and_no_chart(browser_of_p
     states.boards()
     html = listed(browser_of_person)
     assert "<canvas" not in html
-    assert "Nothing was finished in the last 24 hours." in words_of(html)
+    assert "No job was done in the last 24 hours." in words_of(html)
 
 
 # The list
@@ -121,7 +121,7 @@ def test_an_empty_queue_says_so_and_offers_nothing(browser_of_person: Client) ->
     states.boards()
     finished(sync_now())
     text = text_of(browser_of_person)
-    assert "Nothing waits Nothing waits, nothing is being worked on, and nothing has stopped." in text
+    assert "No job No job is pending, in progress or failed." in text
     assert "all…" not in text
 
 
@@ -147,12 +147,12 @@ def test_the_count_stops_at_the_cap_and_says_so(
     monkeypatch.setattr(queue_pages, "MAX_COUNTED", 60)
     finished(sync_now(), rows=90)
     text = text_of(browser_of_person, "status__exact=completed")
-    assert "60+ queue rows (the first 60 are listed;" in text
+    assert "60+ jobs (the first 60 are listed;" in text
     everything = "&".join(f"status__exact={status}" for status in choices.QueueStatus.values)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE sync_queue")
     total = SyncQueue.objects.count()
-    assert f"About {total} queue rows (the first 60 are listed;" in text_of(browser_of_person, everything)
+    assert f"About {total} jobs (the first 60 are listed;" in text_of(browser_of_person, everything)
     assert browser_of_person.get(f"{QUEUE}?status__exact=completed&p=3").status_code == 302
 
 
@@ -161,7 +161,7 @@ def test_a_due_row_says_what_holds_it_beside_its_last_error(browser_of_person: C
     states.waiting("Held Row", "Monday answered 500.", seconds=-60)
     pauses.pause("anna", entity_type="contact", direction="to_monday", why="Clean-up")
     found = row_of(listed(browser_of_person), "Held Row")
-    assert re.search(r"on hold Monday answered 500\. Writing to Monday is paused by anna since .* \(Clean-up\)", found)
+    assert re.search(r"paused Monday answered 500\. Writing to Monday is paused by anna since .* \(Clean-up\)", found)
 
 
 def test_an_account_that_is_paused_by_trouble_is_told_on_every_card(browser_of_person: Client) -> None:
@@ -170,4 +170,4 @@ def test_an_account_that_is_paused_by_trouble_is_told_on_every_card(browser_of_p
         pause_reason="Monday refuses the token.", paused_until=sync_now() + timedelta(minutes=5)
     )
     for title in ("Organizations", "Contacts"):
-        assert "Standing still Monday refuses the token." in card(browser_of_person, title)
+        assert "Stopped Monday refuses the token." in card(browser_of_person, title)

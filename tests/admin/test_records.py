@@ -47,7 +47,7 @@ def post_action(client: Client, action: str, *records: Any) -> str:
 def test_the_list_says_every_state_in_words(browser_of_person: Client, world: dict[str, Any]) -> None:
     html = browser_of_person.get(LIST).content.decode()
     assert "Synced" in row_of(html, "Zoë Ångström")
-    assert re.search(r"Pending Next try in [45] minutes\..*Monday answered 500", row_of(html, "李小龍"))
+    assert re.search(r"Pending Next attempt in [45] minutes\..*Monday answered 500", row_of(html, "李小龍"))
     assert re.search(r"Needs attention .*Monday refused the item", row_of(html, "Petra Keller"))
     assert "Needs attention Conflict: Phone" in row_of(html, "Ann Clash")
     assert "Sync off Sync is off for this record." in row_of(html, "Otto Off")
@@ -173,18 +173,18 @@ def test_the_panel_shows_both_sides_the_base_and_what_is_held_or_waits(
     browser_of_person: Client, world: dict[str, Any]
 ) -> None:
     page = words_of(browser_of_person.get(change_page(world["synced"])).content.decode())
-    assert "Both sides agree." in page
+    assert "Both sides are the same." in page
     assert re.search(r"Email zoe@example.com zoe@example.com zoe@example.com", page)
     assert "Bob, on Monday : Phone came from Monday" in page
     page = words_of(browser_of_person.get(change_page(world["held"])).content.decode())
     assert "Email is blocked Monday refuses this e-mail: it isn't valid. The other fields are synced." in page
     page = words_of(browser_of_person.get(change_page(world["waiting"])).content.decode())
-    assert re.search(r"Pending .*Monday answered 500.* Next try in [45] minutes\.", page)
+    assert re.search(r"Pending .*Monday answered 500.* Next attempt in [45] minutes\.", page)
 
 
 def test_a_new_contact_can_be_added_and_has_no_panel(browser_of_person: Client, world: dict[str, Any]) -> None:
     page = browser_of_person.get("/admin/npd/contact/add/").content.decode()
-    assert "Both sides" not in page
+    assert "Compare NPD and Monday" not in page
     answer = browser_of_person.post(
         "/admin/npd/contact/add/",
         {"name": "New", "notes": "a\r\nb", "sync_enabled": "on", "sync_direction": "bidirectional"},
@@ -199,9 +199,9 @@ def test_deleting_a_linked_record_says_what_becomes_of_its_item(
     url = reverse("admin:npd_contact_delete", args=[world["synced"].pk])
     answer = browser_of_person.post(url, {"post": "yes"}, follow=True)
     follows = "Its item is archived on Monday."
-    assert f"“Zoë Ångström” is gone from NPD. {follows}" in words_of(answer.content.decode())
+    assert f"“Zoë Ångström” was deleted in NPD. {follows}" in words_of(answer.content.decode())
     listed = words_of(browser_of_person.get("/admin/sync/tombstone/").content.decode())
-    assert "Deleted in NPD. Its item has not been looked at yet." in listed
+    assert "Deleted in NPD. Its item has not been checked yet." in listed
 
 
 def test_before_a_deletion_the_page_says_what_becomes_of_the_item(
@@ -288,6 +288,6 @@ def test_all_of_a_list_is_asked_about_anew_where_a_record_came_since(
     Contact.objects.filter(pk=second.pk).update(name="Zoe Angstrom")
     asks = browser_of_person.post(filtered, form)
     assert asks.status_code == 409
-    assert "2 rows match now, not 1. Nothing was done." in words_of(asks.content.decode())
+    assert "2 match now, not 1. Nothing was done." in words_of(asks.content.decode())
     answer = browser_of_person.post(filtered, confirmed(asks.content.decode()), follow=True)
     assert f"2 records {done}" in words_of(answer.content.decode())

@@ -41,7 +41,7 @@ def text(answer: Any) -> str:
 
 def test_the_list_says_what_runs_and_when(browser_of_person: Client) -> None:
     html = text(browser_of_person.get(LIST))
-    for words in ("sweep for due rows", "every 10 seconds", "daily at 02:40 UTC", "every hour"):
+    for words in ("Work due jobs", "every 10 seconds", "daily at 02:40 UTC", "every hour"):
         assert words in html
     assert "/add/" not in html
 
@@ -72,7 +72,7 @@ def test_another_time_of_day_is_kept(browser_of_person: Client) -> None:
 def test_a_time_that_makes_no_sense_is_refused_in_words(browser_of_person: Client) -> None:
     before = list(PeriodicTask.objects.order_by("pk").values())
     too_seldom = save(browser_of_person, "sync.sweep", every="1", period="hours")
-    assert "At most 5 minutes. In between: What no wake-up tells of" in text(too_seldom)
+    assert "At most 5 minutes. In between: Jobs without a message wait" in text(too_seldom)
     assert "greater than or equal to 1." in text(save(browser_of_person, "sync.sweep", every="0"))
     assert "Write hours and minutes, for example 02:40." in text(save(browser_of_person, "sync.prune", at="25:00"))
     assert list(PeriodicTask.objects.order_by("pk").values()) == before
@@ -80,10 +80,10 @@ def test_a_time_that_makes_no_sense_is_refused_in_words(browser_of_person: Clien
 
 def test_who_switches_a_job_off_is_told_what_that_means(browser_of_person: Client) -> None:
     page = text(browser_of_person.get(page_of("sync.sweep")))
-    means = "What no wake-up tells of waits: retries, rows whose wake-up was lost, boards that were paused."
+    means = "Jobs without a message wait: retries, jobs whose message was lost, boards that were paused."
     assert f"When it is off: {means}" in page
     answer = text(save(browser_of_person, "sync.sweep", enabled=None))
-    assert f"“sweep for due rows” is off. {means}" in answer
+    assert f"“Work due jobs” is off. {means}" in answer
     assert PeriodicTask.objects.get(task="sync.sweep").enabled is False
 
 

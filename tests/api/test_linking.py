@@ -25,7 +25,7 @@ def test_a_record_is_unlinked_by_its_next_look(
     type(record).objects.filter(pk=record.pk).update(monday_id="77", sync_status="synced")
     answer = api.post(url_of(record, "unlink" + slash))
     assert answer.status_code == 200
-    assert answer.json() == {"message": f"“{record}” is unlinked by its next look.", "monday_id": "77"}
+    assert answer.json() == {"message": f"“{record}” is unlinked by its next sync.", "monday_id": "77"}
     row = SyncQueue.objects.get(entity_id=record.pk, status="pending", priority=10)
     assert row.payload[UNLINK_KEY] == "ada unlinked it"
     record.refresh_from_db()

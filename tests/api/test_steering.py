@@ -135,7 +135,7 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
     assert [line.user.get_username() for line in lines] == ["ada"] * 4
     assert [(line.object_id, line.get_change_message()) for line in lines] == [
         (str(ann.pk), "Cancelled by the API."),
-        (None, "Discarded 1 rows by the API, narrowed by status=failed."),
+        (None, "Discarded 1 jobs by the API, narrowed by status=failed."),
         (None, "Paused the contact board by the API."),
         (None, "Resumed the contact board by the API."),
     ]
@@ -236,7 +236,7 @@ def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
     answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
     assert answer.status_code == 409
     said = answer.json()["detail"]
-    assert said.startswith("2 of 5 rows are done, and stay so. A save that takes long holds some of these rows.")
+    assert said.startswith("2 of 5 rows are done, and stay so. A save that takes long has some of them locked.")
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
     line = LogEntry.objects.get().change_message
-    assert line == "Cancelled 2 of 5 rows by the API, narrowed by status=pending; a save held the rest."
+    assert line == "Cancelled 2 of 5 jobs by the API, narrowed by status=pending; a save had the rest locked."

@@ -61,7 +61,7 @@ def test_an_edit_whose_webhook_was_lost_is_drift_and_is_looked_at(world: World) 
     assert drift["record"] == str(contacts[0].pk)
     assert drift["fields"][0] == {
         "key": "role_title",
-        "words": "Role: NPD says “Boss”, Monday “Chair”, agreed was “Boss”.",
+        "words": "Role: NPD says “Boss”, Monday “Chair”, last synced was “Boss”.",
         "npd": "Boss",
         "monday": "Chair",
         "agreed": "Boss",
@@ -205,7 +205,7 @@ def test_what_is_verified_is_said_in_words(world: World) -> None:
     world.pass_time(hours=2)
     assert (
         latest_verification("contact").summary(sync_now())
-        == "Verified 2 hours ago: 3 of 3 sampled records equal on both sides."
+        == "Verified 2 hours ago: 3 of 3 records were the same on both sides."
     )
     world.edit(contacts[0], "role_title", "Chair")
     lose_webhooks(world)

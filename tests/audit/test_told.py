@@ -32,7 +32,7 @@ def browser(client: Client, mary: User) -> Client:
 
 def sampled(drifted: int = 0) -> SyncAudit:
     contact = Contact.objects.create(name="Ann")
-    words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, agreed was “1”."}
+    words = {"key": "phone", "words": "Phone: NPD says “1”, Monday “2”, last synced was “1”."}
     details = [{"record": str(contact.pk), "name": "Ann", "fields": [words]}] if drifted else []
     return SyncAudit.objects.create(entity_type="contact", sampled=300, drifted=drifted, calls=1, details=details)
 

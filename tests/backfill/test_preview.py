@@ -65,7 +65,7 @@ def test_the_price_is_said_as_calls_share_of_the_day_and_minutes(bulk: Import) -
     bulk.contacts(20)
     seen = bulk.preview()
     assert (seen.jobs, seen.cost.calls) == (1, 8)
-    assert any("about 8 API calls (0.8% of the day's allowance) and 3 minutes" in line for line in estimate_lines(seen))
+    assert any("about 8 API calls (0.8% of the day's API quota) and 3 minutes" in line for line in estimate_lines(seen))
 
 
 def test_a_field_that_is_left_out_is_named_with_its_record(bulk: Import) -> None:

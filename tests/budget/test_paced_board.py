@@ -103,7 +103,7 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     gathering(world, tight)
     stand_still()
     said = availability.of("contact").waiting_reason
-    assert "The day's allowance is tight: changes of this board go out every" in said
+    assert "The day's API quota is tight: changes of this board go out every" in said
     until = availability.of("contact").until
     assert until is not None
     assert f"the next at {until:%H:%M:%S} UTC" in said
@@ -119,7 +119,7 @@ def test_pages_and_commands_say_until_when(world: World, tight: Contact, admin_c
     assert plain in admin_client.get("/admin/sync/boardlink/").content.decode()
     out = StringIO()
     call_command("sync_drain", stdout=out)
-    assert f"Left: 1 contact waiting. {said}" in out.getvalue()
+    assert f"Left: 1 contact pending. {said}" in out.getvalue()
 
 
 def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact, admin_client: Client) -> None:
@@ -130,7 +130,7 @@ def test_the_api_tells_the_allowance_and_the_window(world: World, tight: Contact
     assert (told["limit"], told["reserve"]) == (1_000, 50)
     assert told["used"] + told["left"] == 1_000
     assert told["as_of"]
-    assert "At this rate the allowance ends at" in told["words"]
+    assert "At this rate the API quota ends at" in told["words"]
     assert told["forecast_ends_at"]
     assert stats["records"]["contact"]["window_seconds"] > 60
 

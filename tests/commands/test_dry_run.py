@@ -172,15 +172,15 @@ def test_where_both_sides_agree_there_is_nothing_to_do(world: World) -> None:
     world.linked("Ann", role_title="Boss")
     assert counts(plan()) == {}
     text = said()
-    assert "1 looked at, 1 of them the same on both sides." in text
-    assert "Plan: nothing to do, both sides agree." in text
+    assert "1 checked, 1 of them the same on both sides." in text
+    assert "Plan: nothing to do, both sides are the same." in text
 
 
 def test_a_person_reads_what_becomes_what_and_why(world: World) -> None:
     contact = world.linked("Ann", role_title="Boss")
     world.edit(contact, "role_title", "Chair")
     text = said()
-    assert "← 1 to take over from Monday" in text
+    assert "← 1 to update from Monday" in text
     assert "Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
 
 

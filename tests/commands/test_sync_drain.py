@@ -26,8 +26,8 @@ def test_it_works_until_nothing_is_due(contact: Contact, world: World, run: Run)
     said = run("sync_drain")
     assert world.status(contact) == RecordSyncStatus.SYNCED
     assert world.values(contact)["role_title"] == "Analyst"
-    assert "1 looked at: 1 done, 0 failed." in said
-    assert run("sync_drain").splitlines() == ["0 looked at: 0 done, 0 failed.", "Nothing is left."]
+    assert "1 checked: 1 done, 0 failed." in said
+    assert run("sync_drain").splitlines() == ["0 checked: 0 done, 0 failed.", "Nothing is left."]
 
 
 def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(contact: Contact, run: Run, settings: Any) -> None:
@@ -35,8 +35,8 @@ def test_without_a_token_it_leaves_the_rows_and_counts_what_is_left(contact: Con
     SyncQueue.objects.create(entity_type="organization", remote_id="1", status=QueueStatus.FAILED)
     settings.MONDAY_API_KEY = ""
     said = run("sync_drain")
-    assert "Left: 2 contacts waiting. Monday isn't configured: set MONDAY_API_KEY" in said
-    assert "Left: 1 organization failed for good: retry them in the admin's sync queue." in said
+    assert "Left: 2 contacts pending. Monday isn't configured: set MONDAY_API_KEY" in said
+    assert "Left: 1 organization failed: retry in the admin's queue." in said
     assert SyncQueue.objects.filter(status=QueueStatus.PENDING).count() == 2
 
 
@@ -48,14 +48,14 @@ def test_without_a_board_it_leaves_the_rows_and_says_what_to_run(run: Run) -> No
 def test_while_monday_is_away_it_ends_and_says_that_sync_is_paused(contact: Contact, run: Run, settings: Any) -> None:
     settings.MONDAY_API_URL = "http://127.0.0.1:18262/v2"
     said = run("sync_drain")
-    assert "Left: 1 contact waiting." in said
+    assert "Left: 1 contact pending." in said
     assert "Tried again at" in said
 
 
 def test_it_waits_for_a_board_that_another_worker_holds(contact: Contact, run: Run) -> None:
     held = lease.acquire(BoardLink.objects.get(entity_type="contact"), seconds=0.7)
     assert held is not None
-    assert "1 looked at: 1 done" in run("sync_drain")
+    assert "1 checked: 1 done" in run("sync_drain")
 
 
 def test_progress_is_told_while_there_is_more(world: World, run: Run) -> None:
@@ -63,4 +63,4 @@ def test_progress_is_told_while_there_is_more(world: World, run: Run) -> None:
     world.sandbox.control("latency", call_ms=550)
     said = run("sync_drain", "--progress")
     assert "to go …" in said
-    assert "201 looked at: 201 done, 0 failed." in said
+    assert "201 checked: 201 done, 0 failed." in said

@@ -36,7 +36,7 @@ def test_both_sides_stand_beside_what_was_agreed_read_by_one_call(world: World) 
     (role,) = [field for field in found["fields"] if field["key"] == "role_title"]
     assert (role["npd"], role["base_npd"], role["base_monday"], role["monday"]) == ("Boss", "Boss", "Boss", "Chair")
     text = told(str(contact.pk))
-    assert "Agreed, Monday" in text
+    assert "Last synced, Monday" in text
 
 
 def test_an_empty_cell_is_empty_and_not_unread(world: World) -> None:
@@ -51,7 +51,7 @@ def test_it_says_what_the_next_look_would_do_and_writes_nothing(world: World) ->
     world.edit(contact, "role_title", "Chair")
     before = everything()
     text = told(str(contact.pk))
-    assert "take over from Monday: Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
+    assert "update from Monday: Ann · Role: “Boss” → “Chair” (changed on Monday)" in text
     assert everything() == before
 
 
@@ -125,7 +125,7 @@ def test_what_is_open_is_listed(world: World) -> None:
     world.work()
     text = told(str(contact.pk))
     assert "An open conflict (fields) on role_title" in text
-    assert "ask a person: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
+    assert "ask you: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
     Contact.objects.filter(pk=contact.pk).update(notes="new")
     assert "waits until" in told(str(contact.pk))
 

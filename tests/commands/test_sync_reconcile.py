@@ -39,7 +39,7 @@ def test_an_edit_whose_webhook_was_lost_is_found(contact: Contact, world: World,
     assert contact.role_title == "Countess"
     numbers = "Contacts: 1 linked records, 0 of them the same on both sides; 1 items on the board, 0 of them without"
     assert numbers in said
-    assert "1 looked at: 1 done, 0 failed." in said
+    assert "1 checked: 1 done, 0 failed." in said
     assert "Contacts: 1 linked records, 1 of them the same on both sides;" in run("sync_reconcile")
 
 
@@ -64,7 +64,7 @@ def test_what_a_worker_looked_at_meanwhile_is_counted(contact: Contact, world: W
     with connection.execute_wrapper(a_worker_is_faster):
         said = run("sync_reconcile")
     assert beaten
-    assert "1 looked at: 1 done, 0 failed." in said
+    assert "1 checked: 1 done, 0 failed." in said
 
 
 def test_a_look_at_what_is_equal_changes_nothing(contact: Contact, world: World, run: Run) -> None:
@@ -88,11 +88,11 @@ def test_records_that_are_not_synced_are_left_alone(contact: Contact, world: Wor
 def test_items_that_no_record_has_become_candidates_but_for_refused_ones(
     contact: Contact, world: World, run: Run
 ) -> None:
-    refused, stranger = load(world, "Refused", "Stranger")
+    refused, stranger = load(world, "Ignored", "Stranger")
     RefusedItem.objects.create(entity_type="contact", item_id=refused, reason="not one of ours")
     said = run("sync_reconcile")
     assert "3 items on the board, 1 of them without a record." in said
-    assert "Left: 1 contact waiting." in said
+    assert "Left: 1 contact pending." in said
     row = SyncQueue.objects.get(entity_id=None)
     assert (row.remote_id, bool(row.causes & Cause.SWEEP)) == (stranger, True)
 

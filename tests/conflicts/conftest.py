@@ -70,7 +70,7 @@ def rejected(db: None) -> Contact:
 def rejected_too(name: str, item: str) -> Contact:
     made = states.synced(name, item, email=GOOD)
     Contact.objects.filter(pk=made.pk).update(email=REFUSED)
-    reason = {"side": "monday", "reason": f"Monday refused “{REFUSED}”", "local": {"email": REFUSED}}
+    reason = {"side": "monday", "reason": f"Monday rejected “{REFUSED}”", "local": {"email": REFUSED}}
     held = {"email": reason | {"column": "email", "version": 1}}
     SyncMetadata.objects.filter(entity_id=str(made.pk)).update(held=held)
     SyncQueue.objects.all().delete()

@@ -138,7 +138,7 @@ def test_what_is_over_by_itself_keeps_its_values_and_says_that_the_choice_was_no
     assert (settled.resolution_type, settled.npd_data) == ("auto", {"role_title": "Admiral"})
     assert "The item is on the board again." in conflict_progress(settled).sentence
     lines = {line.kind: line.sentence for line in Decision.objects.exclude(kind="conflict_chosen")}
-    assert "Ada's choice was not carried out: The item is on the board again." in lines["conflict_returned"]
+    assert "Ada's choice was not applied: The item is on the board again." in lines["conflict_returned"]
     assert WHAT in lines["conflict_over"]
 
 
@@ -149,7 +149,7 @@ def test_a_way_that_is_not_offered_is_refused_in_words(contact: Contact, ada: Us
         ("merge", {RECORD_KEY: Resolution("custom", "nope")}, "“custom nope” is not offered here"),
         ("merge", {}, "Nothing is chosen yet"),
         ("merge", {"role_title": Resolution("npd")}, "choose under “record”"),
-        ("auto", {}, "is no way to settle"),
+        ("auto", {}, "is no resolution of"),
     ]
     for type_, selections, words in refused:
         with pytest.raises(InvalidResolution) as bad:
@@ -201,7 +201,7 @@ def test_who_is_this_is_settled_by_naming_the_candidate(contact: Contact, ada: U
     ("choose", "value", "there", "words"),
     [
         ("npd", "", True, "Archive the new item"),
-        ("monday", "", False, "Bring it back from the deleted records"),
+        ("monday", "", False, "Restore it from the deleted records"),
         ("monday", "", True, "delete it again"),
         ("custom", "unlink", True, "link them again"),
     ],

@@ -69,11 +69,11 @@ def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
 ) -> None:
     _, answer = prepare(browser)
     page = text_of(answer)
-    assert "Keep NPD in 3 conflicts?" in page
+    assert "Use NPD in 3 conflicts?" in page
     assert "0 values in NPD are written" in page
     assert "3 column values on Monday are written" in page
     assert "about 2 calls to Monday" in page
-    assert "Phone: “+44 20 7946 0812” everywhere; the other side’s value “+44 20 7946 0999” gives way." in page
+    assert "Phone: “+44 20 7946 0812” everywhere; the other side’s value “+44 20 7946 0999” is overwritten." in page
     assert "D Left out This way is not offered there." in page
     assert not SyncConflict.objects.filter(choice__isnull=False).exists()
 
@@ -81,14 +81,14 @@ def test_the_page_says_how_many_shows_samples_and_what_will_be_written_where(
 def test_the_filters_of_the_list_decide_what_matches(browser: Client, contacts: list[Contact]) -> None:
     batch, answer = prepare(browser, query="field=phone&state=open")
     assert set(outcomes(batch)) == {"A", "B"}
-    assert "All that match and wait for a choice: state: Open; field: Phone." in text_of(answer)
+    assert "All open conflicts that match: state: Open; field: Phone." in text_of(answer)
 
 
 def test_the_list_s_own_select_all_leads_to_the_same_page(browser: Client, contacts: list[Contact]) -> None:
     some = [str(SyncConflict.objects.get(entity_id=contacts[0].pk).pk)]
     sent = {"action": "keep_npd", "_selected_action": some, "select_across": "1"}
     answer = browser.post(f"{LIST}?field=phone", sent, follow=True)
-    assert "Keep NPD in 2 conflicts?" in text_of(answer)
+    assert "Use NPD in 2 conflicts?" in text_of(answer)
     assert not SyncConflict.objects.filter(choice__isnull=False).exists()
 
 
@@ -96,7 +96,7 @@ def test_those_that_were_ticked_go_the_same_way_alone(browser: Client, contacts:
     ids = [str(SyncConflict.objects.get(entity_id=contacts[number].pk).pk) for number in (0, 3)]
     sent = {"action": "keep_npd", "_selected_action": ids}
     page = text_of(browser.post(f"{LIST}?state=open", sent, follow=True))
-    assert "Keep NPD in 1 conflict?" in page
+    assert "Use NPD in 1 conflict?" in page
     assert "2 rows that were ticked" in page
     confirm(browser, ConflictBatch.objects.get())
     carry_on_batches()
@@ -132,7 +132,7 @@ def test_yes_is_carried_out_by_a_worker_and_leaves_a_line_in_the_log(browser: Cl
     assert batch.state == "done"
     assert address(batch) in browser.get(LIST).content.decode()
     assert "3 being applied" in text_of(browser.get(f"{address(batch)}progress/"))
-    assert LogEntry.objects.filter(change_message__contains="Keep NPD in 3 conflicts").count() == 1
+    assert LogEntry.objects.filter(change_message__contains="Use NPD in 3 conflicts").count() == 1
     assert LogEntry.objects.filter(change_message__contains="Chose “+44 20 7946 0812” for Phone").count() == 2
     assert "confirmed before" in text_of(confirm(browser, batch))
     assert "there was nothing to stop" in text_of(browser.post(address(batch), {"stop": "1"}, follow=True))
@@ -234,7 +234,7 @@ def test_the_pages_of_many_ask_few_questions_and_show_ten_of_them(
     made = Contact.objects.bulk_create(Contact(name=f"c{n}", monday_id=f"1{n}") for n in range(60))
     record(*(finding(contact, PHONE) for contact in made))
     batch, answer = prepare(browser)
-    assert "The oldest 10 of 60, as samples" in text_of(answer)
+    assert "The oldest 10 of 60, as examples" in text_of(answer)
     assert answer.content.decode().count("gives way.") == 10
     with django_assert_max_num_queries(15):
         browser.get(address(batch))
@@ -300,7 +300,7 @@ class TestUndo:
         world.work()
         page = self.undo(world, browser, batch)
         assert "1 undone, open again 2 not undone" in page
-        assert "c0 Not undone It was settled in another way since" in page
+        assert "c0 Not undone It was resolved in another way since" in page
         assert world.values(made[0])["role_title"] == "NPD's"
         made[1].refresh_from_db()
         assert made[1].role_title == "Later"

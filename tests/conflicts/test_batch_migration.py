@@ -23,7 +23,7 @@ ROWS = {
     "stored": (("stored", "", "", ""), ("stored", "")),
     "changed": (("changed", "Phone changed.", "", ""), ("handed_back", "Phone changed.")),
     "refused": (("refused", "Sync is off.", "", ""), ("handed_back", "Sync is off.")),
-    "left out": (("left_out", "It is settled already.", "", ""), ("left_out", "It is settled already.")),
+    "left out": (("left_out", "It is resolved already.", "", ""), ("left_out", "It is resolved already.")),
     "to be undone": (("stored", "", "wanted", ""), ("undo_wanted", "")),
     "being undone": (("stored", "", "asked", ""), ("undo_requested", "")),
     "undone": (("stored", "", "done", ""), ("undone", "")),

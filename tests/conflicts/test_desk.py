@@ -106,7 +106,7 @@ def test_what_people_settled_is_said_once_and_the_reason_of_its_end_is_left_out(
     note = "Both sides agree now."
     record(finding(contact, applied={"phone": PHONE.monday}, closing_reason=note))
     said = conflict_progress(conflict_of(contact)).sentence
-    assert said.startswith("Settled: Phone is")
+    assert said.startswith("Resolved: Phone is")
     assert note not in said
 
     record(finding(contact, ROLE))

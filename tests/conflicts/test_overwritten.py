@@ -84,9 +84,9 @@ def test_the_screen_shows_what_stands_and_what_was_lost(client: Client, contact:
     record(lost(contact, ROLE))
     response = client.get(screen(conflict_of(contact)))
     page = text_of(response)
-    assert "Stands now on both sides Overwritten the edit that was lost" in page
+    assert "Now on both sides Overwritten the edit that was overwritten" in page
     assert "Grace wrote it while it was being sent." in page
-    assert "Take all edits back" in page
+    assert "Restore all overwritten edits" in page
     html = response.content.decode()
     assert 'value="base"' not in html
     assert "data-both" in html

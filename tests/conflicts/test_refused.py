@@ -95,7 +95,7 @@ def test_a_value_left_in_npd_is_not_sent_again_and_keeps_its_record_from_nothing
     assert (world.status(contact), world.values(contact)["role_title"]) == ("synced", "Chair")
     told = SyncStateService().describe(contact)
     assert "Ada left it in NPD, so it isn’t sent before it or its column changes." in told.blocked_fields["email"]
-    assert told.words == "Email differs from Monday’s: Ada left it in NPD."
+    assert told.words == "Email differs from Monday’s: Ada kept it different."
 
 
 def test_a_value_left_in_npd_flows_again_once_somebody_changes_it(world: World, ada: User) -> None:
@@ -192,7 +192,7 @@ def test_of_a_field_in_conflict_the_conflict_asks_and_not_this_list_too(world: W
     world.work()
     conflict.refresh_from_db()
     assert (conflict.is_open, world.status(contact)) == (True, "conflict")
-    assert "Monday refused" in conflict.choice_problem
+    assert "Monday rejected" in conflict.choice_problem
     assert not waits()
     with pytest.raises(NotOpen):
         choose(contact, ada, "npd", seen=seen["email"])
@@ -208,12 +208,12 @@ def test_records_without_sync_and_deleted_ones_wait_for_nobody(rejected: Contact
 
 
 def test_the_pages_show_what_was_refused_why_and_the_ways_out(rejected: Contact, browser: Client) -> None:
-    assert "1 refused by Monday" in text_of(browser.get(LIST))
+    assert "1 rejected by Monday" in text_of(browser.get(LIST))
     listed = browser.get(f"{LIST}refused/")
     assert page_of(rejected) in listed.content.decode()
-    assert "Monday refused “&quot;odd&quot;@example.com”" in text_of(listed)
+    assert "Monday rejected “&quot;odd&quot;@example.com”" in text_of(listed)
     page = text_of(browser.get(page_of(rejected)))
-    for words in ("What Monday says of Email", "Monday refused", "leave it, don’t sync this value", "take it", GOOD):
+    for words in ("Monday’s reason for Email", "keep different, don’t sync this value", "use it", GOOD):
         assert words in page
     assert f'href="{page_of(rejected)}"' in browser.get(f"/admin/npd/contact/{rejected.pk}/change/").content.decode()
     assert f'href="{LIST}refused/"' in browser.get("/admin/").content.decode()
@@ -225,7 +225,7 @@ def test_the_form_answers_keeps_what_was_typed_and_says_what_is_wrong(rejected: 
     assert 'value="no address"' in wrong.content.decode()
     stale = browser.post(page_of(rejected), form("monday", seen={"npd": "older", "monday": GOOD}))
     assert stale.status_code == 409
-    assert "Changed since you looked. It was: older" in text_of(stale)
+    assert "Changed since you opened this page. It was: older" in text_of(stale)
     done = browser.post(page_of(rejected), form("custom", "new@example.com"))
     made = last_answer(*named(rejected))
     assert made is not None
@@ -248,7 +248,7 @@ def test_a_correction_that_monday_refuses_again_comes_back_with_the_reason(rejec
     assert made is not None
     told = browser.get(f"{LIST}refused/answer/{made.pk}/").json()
     assert told["state"] == "handed_back"
-    assert "Monday refused" in told["sentence"]
+    assert "Monday rejected" in told["sentence"]
     assert "Correct it, and send it again" in text_of(browser.get(page_of(rejected)))
 
 
@@ -265,7 +265,7 @@ def test_an_answer_about_a_record_that_is_deleted_meanwhile_finds_no_page(
 
 def test_who_may_look_only_sees_it_and_can_not_answer(rejected: Contact, client: Client) -> None:
     client.force_login(person_who_may("view_syncconflict"))
-    assert "You may look at conflicts, not settle them" in text_of(client.get(page_of(rejected)))
+    assert "You may view conflicts, not resolve them" in text_of(client.get(page_of(rejected)))
     assert client.post(page_of(rejected), form("npd")).status_code == 403
     assert client.get(f"{LIST}refused/nothing/{rejected.pk}/email/").status_code == 404
     client.force_login(User.objects.create_user("nobody", is_staff=True))
@@ -290,7 +290,7 @@ def test_the_walk_leads_from_the_last_conflict_to_what_is_refused_and_on_to_the_
     assert leads_to(page, conflict, "after")
     gone_on = browser.post(page_of(rejected), form("npd") | {"next": "1"})
     assert gone_on["Location"].startswith(f"{page_of(second)}?answered=")
-    assert "stays in NPD alone, as Ada chose" in text_of(browser.get(gone_on["Location"]))
+    assert "is kept different, as Ada chose" in text_of(browser.get(gone_on["Location"]))
 
 
 def test_the_list_and_the_screen_ask_at_most_fifteen_times(

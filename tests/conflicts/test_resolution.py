@@ -179,7 +179,7 @@ def test_several_fields_on_one_column_are_validated_together(ada: User) -> None:
 def test_the_last_agreed_value_can_be_chosen_only_where_there_is_one(contact: Contact, ada: User) -> None:
     notes = FieldConflict("notes", "a", None, "b")
     record(finding(contact, notes))
-    with pytest.raises(InvalidResolution, match="never agreed"):
+    with pytest.raises(InvalidResolution, match="never synced"):
         merge(conflict_of(contact), ada, notes, notes={"choose": "base"})
     SyncMetadata.objects.create(
         entity_type="contact", entity_id=str(contact.pk), base={"notes": {"local": {"notes": ""}, "remote": None}}

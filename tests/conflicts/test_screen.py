@@ -64,7 +64,7 @@ def test_the_screen_shows_both_sides_the_base_what_is_held_and_folds_what_is_equ
     for value in (PHONE.npd, PHONE.base, PHONE.monday, ROLE.npd, ROLE.base, ROLE.monday):
         assert str(value) in shown
     assert "2 fields differ" in shown
-    assert "Notes is held: Monday refused it." in shown
+    assert "Notes is blocked: Monday refused it." in shown
     assert "1 of 1" in shown
     folded = page[page.index('<details class="cfl-equal">') : page.index("</details>", page.index("cfl-equal"))]
     assert "2 fields are equal on both sides" in folded
@@ -122,7 +122,7 @@ def test_the_status_turns_from_being_applied_to_settled_and_says_what_was_writte
     settled = browser_of_ada.get(screen(conflict, "status")).json()
     assert (settled["state"], settled["final"]) == ("settled", True)
     assert settled["sentence"] == (
-        "Settled: Phone is “+44 20 7946 0999”, written in NPD; Role is “Admiral”, written in NPD and on Monday."
+        "Resolved: Phone is “+44 20 7946 0999”, written in NPD; Role is “Admiral”, written in NPD and on Monday."
     )
 
 
@@ -145,7 +145,7 @@ def test_a_stale_screen_shows_the_new_values_beside_the_choices_that_are_kept(
     page, html = text_of(response), response.content.decode()
     assert "Nothing was written." in page
     assert "+44 20 7946 1111" in page
-    assert "Changed since you looked. It was: +44 20 7946 0999" in page
+    assert "Changed since you opened this page. It was: +44 20 7946 0999" in page
     assert re.search(r'name="pick-phone"\s+value="monday"\s+checked', html)
     assert re.search(r'name="pick-role_title"\s+value="custom"\s+checked', html)
     assert 'value="Rear Admiral"' in html
@@ -198,7 +198,7 @@ def test_a_handed_back_choice_is_shown_with_its_reason_and_stays_chosen(
     browser_of_ada.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd"))
     record(finding(contact, replace(PHONE, monday="+44 1"), ROLE, rejected={"phone": "The values changed."}))
     response = browser_of_ada.get(screen(conflict))
-    assert "Ada’s choice came back. Not applied: The values changed." in text_of(response)
+    assert "Ada’s resolution was returned. Not applied: The values changed." in text_of(response)
     assert re.search(r'name="pick-phone"\s+value="npd"\s+checked', response.content.decode())
 
 
@@ -218,7 +218,7 @@ def test_a_settled_conflict_is_shown_read_only_with_who_when_and_what(
 def test_who_may_only_look_sees_the_values_and_can_choose_nothing(client: Client, conflict: SyncConflict) -> None:
     client.force_login(person_who_may("view_syncconflict"))
     response = client.get(screen(conflict))
-    assert "You may look at conflicts, not settle them." in text_of(response)
+    assert "You may view conflicts, not resolve them." in text_of(response)
     assert 'name="pick-phone"' not in response.content.decode()
     assert client.post(screen(conflict), form(PHONE, ROLE, pick__phone="npd")).status_code == 403
     assert SyncConflict.objects.get().choice is None
@@ -269,7 +269,7 @@ def test_the_record_may_be_gone(browser_of_ada: Client, conflict: SyncConflict, 
     assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(screen(conflict)))
     assert "Grace Hopper (deleted)" in text_of(browser_of_ada.get(LIST))
     Tombstone.objects.all().delete()
-    assert "a contact that is gone" in text_of(browser_of_ada.get(screen(conflict)))
+    assert "a contact that was deleted" in text_of(browser_of_ada.get(screen(conflict)))
     assert "contact, deleted" in text_of(browser_of_ada.get(LIST))
 
 
@@ -283,7 +283,7 @@ class TestList:
         record(finding(done))
         page = text_of(browser_of_ada.get(LIST))
         assert page.index("Grace Hopper") < page.index("Third") < page.index("Second")
-        assert "2 open 0 being applied 1 settled" in page
+        assert "2 open 0 being applied 1 resolved" in page
 
     def test_search_and_filters(self, browser_of_ada: Client, conflict: SyncConflict) -> None:
         found = ("q=hopper", "q=71", "state=open", "entity_type=contact", "field=phone", "kind__exact=fields")
@@ -301,7 +301,7 @@ class TestList:
         record(finding(contact, PHONE, ROLE, rejected={"phone": "No."}))
         page = text_of(browser_of_ada.get(f"{LIST}?state=handed_back"))
         assert "1 open 0 being applied" in page
-        assert "Handed back" in page
+        assert "Returned" in page
 
     def test_the_empty_list_says_what_will_stand_here(self, browser_of_ada: Client) -> None:
         assert "No conflicts here When two people change the same field" in text_of(browser_of_ada.get(LIST))

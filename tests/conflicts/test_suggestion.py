@@ -21,7 +21,7 @@ from tests.conflicts.conftest import PHONE, ROLE, finding, person_who_may, recor
 from tests.conflicts.test_screen import LIST, screen, text_of
 
 pytestmark = pytest.mark.django_db
-SUGGESTED = "Monday’s Phone was chosen three times in a row."
+SUGGESTED = "Monday’s Phone was chosen three times in succession."
 QUESTION = "Always take Monday’s Phone?"
 
 
@@ -117,20 +117,20 @@ def test_it_becomes_a_rule_with_a_line_in_the_log_looks_at_what_waits_and_is_tak
     record(finding(contact, PHONE))
     SyncQueue.objects.all().delete()
     page = text_of(browser.get(rule_page(mapping)))
-    assert "Now: Ask a person ." in page
+    assert "Now: Ask ." in page
     assert "In the last 30 days it would have matched 3 of 3 decisions." in page
     assert "1 open conflict is about this field" in page
     answer = browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}, follow=True)
-    assert "Phone: Monday wins, from the next look of each record on. Take it back" in text_of(answer)
+    assert "Phone: Monday wins, from the next sync of each record on. Undo" in text_of(answer)
     assert rule_of(mapping) == "monday_wins"
     assert "Settled by a rule, without a conflict: Phone (contact): Monday wins" in text_of(answer)
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
     line = LogEntry.objects.get(change_message__contains="Rule of Phone")
     assert (line.user, line.object_id) == (ada, str(mapping.link_id))
     assert line.change_message == (
-        "Rule of Phone: “Ask a person” became “Monday wins”. It would have matched 3 of 3 decisions in 30 days."
+        "Rule of Phone: “Ask” became “Monday wins”. It would have matched 3 of 3 resolutions in 30 days."
     )
-    assert "Ask a person again" in text_of(browser.get(rule_page(mapping)))
+    assert "Ask again" in text_of(browser.get(rule_page(mapping)))
     browser.post(rule_page(mapping), {"rule": "ask", "shown": "monday_wins"})
     assert rule_of(mapping) == "ask"
 
@@ -188,7 +188,7 @@ def test_a_suggestion_that_is_put_aside_comes_back_when_three_more_decisions_agr
     browser.post(rule_page(mapping), {"again": "1"})
     assert QUESTION in text_of(browser.get(LIST))
     page = browser.post(rule_page(mapping), {"aside": "1"}, follow=True)
-    assert "No rule is suggested for Phone before three more decisions agree." in text_of(page)
+    assert "No rule is suggested for Phone before three more equal resolutions." in text_of(page)
     assert QUESTION not in text_of(page)
     assert "put aside" in LogEntry.objects.order_by("-pk")[0].change_message
     decide(ada, "monday", "monday")

@@ -66,7 +66,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert conflict.base_data == {"role_title": "Old"}
     assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
     assert world.values(contact)["role_title"] == "Monday's"
-    assert "Undid how Role was settled" in Decision.objects.get(kind="undo").sentence
+    assert "Undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
     with pytest.raises(NotOpen, match="not settled"):
         undo(conflict.pk, by=person)
     before = world.calls("mutation")

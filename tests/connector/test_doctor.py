@@ -198,7 +198,7 @@ def test_webhooks_of_ours_that_stand_twice_are_a_warning(account: FakeAccount) -
     account.hooks["500"] = {"id": "500", "event": "create_item"}
     check = replace(check, hook_ids=[*check.hook_ids, "500"])
     assert _warnings(check_connection(account, GREETING, ASKED, [check])) == [
-        "Contacts: webhooks of ours stand twice, for create_item."
+        "Contacts: webhooks of ours exist twice, for create_item."
     ]
 
 

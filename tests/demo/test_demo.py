@@ -61,7 +61,7 @@ def test_linking_wrote_nothing(played: Played) -> None:
 
 def test_linking_reads_a_hundred_records_a_call(played: Played) -> None:
     calls = played.sandbox.control("calls", "GET")
-    looks = [call for call in calls if call["operation"] == "Look"]
+    looks = [call for call in calls if call["operation"] == "Open"]
     assert len(looks) <= 24 + 20  # and a few for the things to try
 
 

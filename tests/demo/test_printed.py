@@ -51,7 +51,7 @@ CHANGING = (
     (r"\b[78]\d{4,9}\b", "N"),  # boards, items, users of the sandbox
     (r"http://127\.0\.0\.1:\d+", "SITE"),
     (r"at \d+ \w+ \d{4}, TIME", "at TIME"),
-    (r"(?m)^.* looked at …\n", ""),  # progress, where no terminal shows it as a bar
+    (r"(?m)^.* checked …\n", ""),  # progress, where no terminal shows it as a bar
 )
 
 

@@ -30,6 +30,7 @@ def test_on_a_fresh_database_the_permissions_are_those_that_django_makes_later()
     Group.objects.all().delete()
     Permission.objects.all().delete()
     import_module("npd.migrations.0005_groups").make(apps, None)
+    import_module("npd.migrations.0007_vocabulary").rename(apps, None)
     assert set(Group.objects.values_list("name", flat=True)) == NAMES
     by_migration = all_permissions()
     for app in apps.get_app_configs():

@@ -169,7 +169,7 @@ def test_silence_and_sweeps_that_fail_are_on_the_first_page(world: World, owner:
         silence="People changed the board 3 times, but no webhook ever came.",
         sweep_problem="What changed on the board could not be asked.",
         webhooks_problem="The webhooks could not be registered.",
-        npd_id_problem="The column “NPD ID” is gone from the board.",
+        npd_id_problem="The column “NPD ID” was deleted from the board.",
     )
     page = html(admin, reverse("admin:index"))
     for words in ("webhooks have fallen silent", "is not fully known", "not all there", "nothing new is made"):

@@ -113,7 +113,7 @@ def test_a_column_that_was_restored_is_found_by_the_button_and_what_was_held_flo
     link = owner.link().pk
     assert "nothing has changed. Held still: Role." in posted(admin, f"{HELD}check/", link=link)
     owner.column("role_title", "restore")
-    assert "Role: the column is back. What was held flows now." in posted(admin, f"{HELD}check/", link=link)
+    assert "Role: the column is back. Its field is synced again." in posted(admin, f"{HELD}check/", link=link)
     world.work()
     assert world.values(contact)["role_title"] == "Head"
     assert "Nothing is blocked" in shown(admin)
@@ -205,7 +205,7 @@ def test_values_that_are_blocked_for_reasons_of_one_code_stand_together(
     world: World, owner: Owner, admin: Client
 ) -> None:
     for name in ("Ann", "Bob"):
-        held_so(world, world.linked(name), reason=f"Monday refused “{name}”.")
+        held_so(world, world.linked(name), reason=f"Monday rejected “{name}”.")
     held_so(world, world.linked("Cy"), code="invalid", side="npd", reason="NPD can't take it.")
     text = shown(admin)
     assert "Role on Contacts 2 records" in text

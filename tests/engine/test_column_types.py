@@ -329,7 +329,7 @@ def test_a_tag_that_monday_refuses_holds_its_own_field_alone(world: World) -> No
     firm = Organization.objects.create(name="Acme", aliases=["Bad"], notes="n")
     world.work()
     assert world.values(firm)["notes"] == "n"
-    assert "Monday refused to make the tag “Bad”" in world.held(firm, "aliases")
+    assert "Monday rejected the tag “Bad”" in world.held(firm, "aliases")
     assert world.status(firm) == "pending"
 
 

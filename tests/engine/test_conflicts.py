@@ -232,14 +232,14 @@ def test_a_choice_that_waits_for_a_held_field_says_so(world: World, person: Any)
     world.delete_column("role_title")
     choose(conflict, person, "keep_monday")
     world.work(conflict)
-    assert "The column “Role” (role_title) is gone from the board" in conflict_progress(conflict).delay_reason
+    assert "The column “Role” (role_title) was deleted from the board" in conflict_progress(conflict).delay_reason
 
 
 def test_the_last_agreed_value_of_another_column_can_not_be_chosen(world: World, person: Any) -> None:
     contact, conflict = clash(world)
     FieldMapping.objects.filter(key="role_title", link__entity_type="contact").update(version=F("version") + 1)
     world.look(contact)
-    with pytest.raises(InvalidResolution, match="never agreed on a value"):
+    with pytest.raises(InvalidResolution, match="never synced on a value"):
         choose(conflict, person, "merge", role_title={"choose": "base"})
 
 

@@ -1,4 +1,4 @@
-"""A limit that hits one field inside an HTTP 200: its null is no empty value, no item that is gone, no refusal."""
+"""A limit that hits one field inside an HTTP 200: its null is no empty value, no item that was deleted, no refusal."""
 
 import pytest
 

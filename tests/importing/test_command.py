@@ -40,7 +40,7 @@ def test_it_prints_what_it_would_do_and_writes_nothing_unless_told(person: User,
     for options, code in (((), 1), (("--dry-run",), 0), (("--dry-run", "--yes"), 0)):
         said, ended = run(people, *options)
         assert ended == code
-        assert "“Colour” is passed over" in said
+        assert "“Colour” is ignored" in said
         assert "New: 1  Changed: 1" in said
         assert "row 2 Anne (changed): Name “Ann” → “Anne”" in said
         assert "Nothing was written." in said

@@ -63,7 +63,7 @@ def test_cells_of_a_spreadsheet_are_read_as_a_person_sees_them(person: User) -> 
         person,
         xlsx(
             ["Name", "E-mail", "Phone", "Role", "Notes", "Unknown"],
-            ["Ann", "ann@x.org", 4681234.0, datetime.fromisoformat("2026-11-20"), 1.5, "passed over"],
+            ["Ann", "ann@x.org", 4681234.0, datetime.fromisoformat("2026-11-20"), 1.5, "ignored"],
             [None, None, None, None, None, None],
             ["Bob", "bob@x.org", "+46 8", datetime.fromisoformat("2026-11-20 09:30"), True, None],
         ),

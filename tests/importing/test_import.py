@@ -419,7 +419,7 @@ def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_
     Decision.objects.filter(batch_id=job.pk, key="phone").delete()
     page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
     assert "1 value goes back to what stood before." in page
-    assert "1 value stays, because the history that told of it is pruned." in page
+    assert "1 value stays, because its history is deleted." in page
     start_undo(job, by=person)
     run_all()
     ann.refresh_from_db()

@@ -85,7 +85,7 @@ def test_a_file_is_imported_with_the_keyboard_and_the_page_follows_by_itself(ope
     page, errors = open_page(390, "light")
     page.goto("/admin/npd/contact/import/")
     page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Show what it would do").press("Enter")
+    page.get_by_role("button", name="Preview").press("Enter")
     page.get_by_text("The file waits for a worker to read it.").wait_for()
     with a_worker():
         page.get_by_role("button", name="Import 2 rows").press("Enter")
@@ -105,11 +105,11 @@ def test_a_refused_file_is_told_to_a_screen_reader_and_another_can_be_chosen_the
     page, _ = open_page(1280, "light")
     page.goto("/admin/npd/contact/import/")
     page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Show what it would do").click()
+    page.get_by_role("button", name="Preview").click()
     with a_worker():
         page.get_by_role("alert").get_by_text("The first row of people.csv names no column that is known").wait_for()
     file.write_text("Name,Email\nAnn,ann@x.org\n")
     page.get_by_label("File", exact=True).set_input_files(file)
-    page.get_by_role("button", name="Show what it would do").click()
+    page.get_by_role("button", name="Preview").click()
     with a_worker():
         page.get_by_role("button", name="Import 1 row").wait_for()

@@ -39,7 +39,7 @@ def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client
     assert 'href="/admin/npd/contact/import/"' in admin.get("/admin/npd/contact/").content.decode()
     text = words_of(upload(admin, FILE).content.decode())
     job = ImportJob.objects.get()
-    assert "Favourite colour passed over" in text
+    assert "Favourite colour ignored" in text
     assert re.search(r"New 1 .*Changed 1 .*Unchanged 0 .*Invalid 1 .*Ambiguous 0", text)
     assert "E-mail: Enter a valid email address." in text
     assert re.search(r"Name\s*: was Ann → becomes Anne", text)
@@ -219,7 +219,7 @@ def test_an_import_of_which_nothing_can_be_undone_any_more_promises_nothing(
 def test_an_import_that_is_undone_already_is_not_asked_about(admin: Client, person: User, ann: Contact) -> None:
     job = imported(person, "Name,Email\nAnne,ann@x.org\n")
     admin.post(url(job, "undo"))
-    assert "It can't be undone now; here is how it stands." in words_of(
+    assert "It can't be undone now; this is its state." in words_of(
         admin.get(url(job, "undo"), follow=True).content.decode()
     )
 

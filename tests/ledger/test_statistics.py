@@ -144,7 +144,7 @@ def test_they_are_narrowed(ledger: None, chosen: Selection, total: int, tried: i
 def test_of_an_empty_ledger_nothing_is_said(client: Client) -> None:
     found = statistics()
     assert (found.total, found.success_rate, found.calls_per_thing, found.duration_ms) == (0, None, None, [])
-    assert "no such rows" in report()
+    assert "no such sync states" in report()
     client.force_login(User.objects.create_superuser("ada", "ada@example.test", "long-enough-1"))
     assert "There is nothing to report" in client.get(REPORT).content.decode()
 

@@ -498,7 +498,7 @@ def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
     assert "10 minutes" in words_of(contact)
     set_fields(contact, role_title="Chair")
     quiet_passes(world)
-    assert "Edited since both sides last agreed: Role" in words_of(contact)
+    assert "Edited since the last sync: Role" in words_of(contact)
     assert "A person has to say" in words_of(contact)
     assert log_of(contact.pk, "gone")
 

@@ -143,7 +143,7 @@ def test_an_item_that_was_refused_is_considered_again(world: World, admin_client
     item = contact.monday_id
     contact.delete()
     world.work()
-    assert "Let go" in admin_client.get(REFUSED).content.decode()
+    assert "Unlinked" in admin_client.get(REFUSED).content.decode()
     act(admin_client, REFUSED, "consider_again", RefusedItem.objects.get().pk)
     world.work(seconds=11)
     assert Contact.objects.get().monday_id == item

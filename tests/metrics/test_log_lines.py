@@ -60,7 +60,7 @@ def test_all_lines_of_a_look_bear_the_batch_id_that_the_ledger_keeps(world: Worl
     world.work()
     batch = str(world.ledger(contact).sync_batch_id)
     assert [line["batch"] for line in lines.named("monday answered")] == [batch, batch]
-    [done] = lines.named("look done")
+    [done] = lines.named("pass done")
     assert (done["batch"], done["board"]) == (batch, "contact")
     assert all(line.get("batch") == batch for line in lines.read() if line["logger"].startswith("sync."))
 
@@ -88,7 +88,7 @@ def test_a_look_that_breaks_bears_its_batch_id_too(world: World, lines: Lines) -
     world.contact("Ann")
     with world.broken():
         world.work()
-    [failed] = lines.named("look failed")
+    [failed] = lines.named("pass failed")
     assert failed["batch"]
     assert failed["board"] == "contact"
 
@@ -97,7 +97,7 @@ def test_lines_of_a_task_name_it_and_the_next_task_begins_with_nothing(world: Wo
     world.contact("Ann")
     lines.texts.clear()
     work_board.apply(args=("contact",), task_id="a-task")
-    named = [(line["task"], line["task_id"]) for line in lines.named("look done")]
+    named = [(line["task"], line["task_id"]) for line in lines.named("pass done")]
     assert named == [("sync.work_board", "a-task")]
 
 

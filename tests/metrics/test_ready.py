@@ -131,7 +131,7 @@ def test_a_create_without_an_answer_is_nobodys_to_settle_while_its_column_is_gon
 ) -> None:
     lost_create()
     assert len(reasons(client)) == 1
-    BoardLink.objects.update(npd_id_problem="The column is gone from the board.")
+    BoardLink.objects.update(npd_id_problem="The column was deleted from the board.")
     assert reasons(client) == []
     overdue()
     assert len(reasons(client)) == 1

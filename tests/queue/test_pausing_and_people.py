@@ -94,7 +94,7 @@ def test_a_choice_to_be_taken_over_stays_stored_until_that_is_resumed(world: Wor
     world.work()
     assert roles(world, contact) == ("NPD's", "Monday's")
     now = conflict_progress(SyncConflict.objects.get(pk=conflict.pk))
-    assert (now.state, "Taking over from Monday is paused by mary" in now.delay_reason) == ("applying", True)
+    assert (now.state, "Updating from Monday is paused by mary" in now.delay_reason) == ("applying", True)
     resumed(world, DOWN)
     assert roles(world, contact) == ("Monday's", "Monday's")
     assert world.status(contact) == "synced"

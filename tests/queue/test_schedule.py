@@ -82,7 +82,7 @@ def test_a_job_that_is_no_longer_there_goes_and_a_strangers_stays() -> None:
 
 def test_a_new_job_of_an_upgrade_is_made_beside_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     beat()
-    new = PeriodicJob("new", "sync.sweep", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
+    new = PeriodicJob("new", "sync.sweep", "New", description="D.", when_off="W.", every=7_200, max_seconds=9_000)
     monkeypatch.setattr(settings, "SCHEDULE", (*settings.SCHEDULE, new))
     beat()
     assert str(entry("new").interval) == "every 2 hours"

@@ -107,7 +107,7 @@ def test_a_save_that_does_not_end_is_told_of_and_nothing_is_done(monkeypatch: py
     ends = threading.Event()
     monkeypatch.setattr(f"{__name__}.wait_for", lambda *_: ends.wait(20))
     saves.begin()
-    with pytest.raises(Conflict, match="A save that takes long holds some of these rows"):
+    with pytest.raises(Conflict, match="A save that takes long has some of them locked"):
         run_operation(QUEUE_OPERATIONS["cancel"], SyncQueue.objects.filter(status="pending"), "mary", expect=2)
     ends.set()
     assert saves.ended_well()

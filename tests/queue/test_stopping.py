@@ -1,4 +1,4 @@
-"""A worker that is told to end: what is in hand is finished or given back, nothing new is begun, another goes on."""
+"""A worker that is had to end: what is in hand is finished or given back, nothing new is begun, another goes on."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_a_sweep_in_the_middle_is_due_again_at_once_and_has_no_problem(boards: S
     BoardLink.objects.update(swept_at=long_ago, swept_to=long_ago)
     taken = list(boards_to_sweep())
     process.request_shutdown()
-    assert ["told to end" in sweep_board(link).problem for link in taken] == [True, True]
+    assert ["had to end" in sweep_board(link).problem for link in taken] == [True, True]
     for link in BoardLink.objects.all():
         assert (link.swept_at, link.swept_to, link.sweep_problem) == (long_ago, long_ago, "")
     assert sweep_due_boards() == []
@@ -199,7 +199,7 @@ def test_a_comparison_in_the_middle_is_made_again_the_same_night(
     BoardLink.objects.update(compared_at=before, compared="All the same.")
     stop_after(monkeypatch, 1)
     [first] = compare_due_boards()
-    assert "told to end" in first.problem
+    assert "had to end" in first.problem
     for link in BoardLink.objects.all():
         assert (link.compared_at, link.compared) == (before, "All the same.")
     process.cancel_shutdown()
@@ -252,5 +252,5 @@ def test_sync_drain_says_that_it_was_interrupted_and_ends_as_the_shell_expects(
     told = capsys.readouterr().out
     done = len(boards.items())
     assert f"{done} done, 0 failed." in told
-    assert f"Left: {150 - done} contacts waiting." in told
+    assert f"Left: {150 - done} contacts pending." in told
     assert (len(calls), in_hand()) == (2, 0)

@@ -146,7 +146,7 @@ def taken() -> Any:
 
 
 def test_celery_has_understood_its_settings() -> None:
-    """A name that it doesn't know would be passed over without a word."""
+    """A name that it doesn't know would be ignored without a word."""
     current_app.loader.import_default_modules()
     conf = current_app.conf
     assert (conf.task_acks_late, conf.worker_prefetch_multiplier, conf.worker_max_tasks_per_child) == (True, 1, 500)

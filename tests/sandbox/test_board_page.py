@@ -305,7 +305,7 @@ def test_the_drawer_holds_webhooks_and_lets_them_go(
     drawer.get_by_text("any event: held").wait_for()
     simulator.item(board, "Ada")
     simulator.item(board, "Bo")
-    drawer.get_by_text("2 deliveries are held").wait_for()
+    drawer.get_by_text("2 deliveries are kept back").wait_for()
     assert receiver.got == []
     window.locator("#deliveries li", has_text="held").first.wait_for()
     drawer.get_by_role("button", name="Send", exact=True).click()

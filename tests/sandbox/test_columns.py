@@ -108,8 +108,8 @@ def test_a_bad_value_is_refused_and_nothing_of_the_mutation_is_kept(
 
 
 def test_missing_labels_are_made_only_when_asked_for(simulator: Simulator, board: str) -> None:
-    item = simulator.item(board, stage={"label": "Waiting"}, kinds={"labels": ["a", "b"]})
-    assert simulator.cell(item, "stage")["label"] == "Waiting"
+    item = simulator.item(board, stage={"label": "Pending"}, kinds={"labels": ["a", "b"]})
+    assert simulator.cell(item, "stage")["label"] == "Pending"
     assert simulator.cell(item, "stage")["index"] not in (0, 1, 2, 5)
     assert simulator.cell(item, "kinds")["text"] == "a, b"
 

@@ -38,13 +38,13 @@ def test_a_person_plays_the_demo_story(site: Site, page: Page, tmp_path: Path) -
     album.take(board, "board")
     an_edit_on_the_board_shows_in_npd(page, board)
     album.take(page, "record")
-    album.take(page, "record-sides", at=page.get_by_role("heading", name="Both sides"))
+    album.take(page, "record-sides", at=page.get_by_role("heading", name="Compare NPD and Monday"))
     with worker_asleep(site):
         both_change_the_same_fields(page, board)
     the_badge_leads_to_the_conflict(page, album)
     settle_it_by_keys(page, album)
     both_sides_show_the_result(page, board)
-    album.take(page, "record-settled", at=page.get_by_role("heading", name="Both sides"))
+    album.take(page, "record-settled", at=page.get_by_role("heading", name="Compare NPD and Monday"))
     assert max(album.sizes().values()) <= LARGEST
 
 
@@ -108,7 +108,7 @@ def an_edit_on_the_board_shows_in_npd(page: Page, board: Page) -> None:
     expect(board.locator("#deliveries li").first).to_contain_text("200 in")
     reload_until(page, "[name=notes]", "Call in the morning. Orders in spring and autumn.")
     reload_until_synced(page)
-    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text("taken over from Monday")
+    expect(page.get_by_role("heading", name="History").locator("..")).to_contain_text("updated from Monday")
 
 
 def both_change_the_same_fields(page: Page, board: Page) -> None:
@@ -126,14 +126,14 @@ def the_badge_leads_to_the_conflict(page: Page, album: Album) -> None:
     expect(row).to_contain_text("Role")
     album.take(page, "contacts")
     sidebar(page, "Sync health")
-    expect(page.get_by_text("1 conflict to settle").first).to_be_visible()
+    expect(page.get_by_text("1 conflict to resolve").first).to_be_visible()
     album.take(page, "health")
     page.go_back()
     badge.click()
     expect(page.locator("#cfl-form")).to_be_visible()
     page.get_by_role("link", name="Record", exact=True).click()
     expect(page.get_by_label("Sync state")).to_contain_text("Needs attention")
-    page.get_by_role("link", name="Settle the conflict").click()
+    page.get_by_role("link", name="Resolve the conflict").click()
     expect(page.locator("[data-row]")).to_have_count(2)
 
 
@@ -147,10 +147,10 @@ def settle_it_by_keys(page: Page, album: Album) -> None:
     album.take(page, "conflict")
     page.keyboard.press("Enter")
     # The next that waits is the e-mail that Monday refuses; above it stands what became of this one.
-    expect(page.locator(".cfl-tag", has_text="Refused by Monday")).to_be_visible()
+    expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()
     expect(page.locator("[data-sentence]")).to_contain_text("Settled:", timeout=30_000)
     page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()
-    expect(page.locator(".cfl-tag", has_text="Settled")).to_be_visible()
+    expect(page.locator(".cfl-tag", has_text="Resolved")).to_be_visible()
 
 
 def both_sides_show_the_result(page: Page, board: Page) -> None:

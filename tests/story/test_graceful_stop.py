@@ -136,7 +136,7 @@ def test_sync_drain_ends_after_its_call_and_says_what_is_left(site: Site, number
         told, complaint = drain.communicate(timeout=LONGEST)
     assert drain.returncode == 128 + number
     assert "0 done, 0 failed." in told
-    assert "Left: 12 contacts waiting." in told
+    assert "Left: 12 contacts pending." in told
     assert complaint.strip().splitlines()[-1].startswith("CommandError: Interrupted.")
     nothing_in_hand_and_no_attempt_lost()
     goes_on(site, FEW)

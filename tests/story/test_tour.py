@@ -120,7 +120,7 @@ def to_conflict(site: Site, page: Page) -> None:
 def to_bulk(site: Site, page: Page) -> None:
     page.goto("/admin/conflicts/syncconflict/")
     page.get_by_text("All that match").first.click()
-    page.get_by_role("button", name="Keep NPD").first.click()
+    page.get_by_role("button", name="Use NPD").first.click()
     page.wait_for_url("**/batch/**")
 
 
@@ -132,7 +132,7 @@ def to_refused(site: Site, page: Page) -> None:
 
 def to_wizard(site: Site, page: Page) -> None:
     to_mapping(site, page)
-    page.get_by_role("button", name="Change through the plan").click()
+    page.get_by_role("button", name="Edit mapping").click()
     page.wait_for_url("**/map/contact/")
 
 
@@ -140,7 +140,7 @@ def to_import(site: Site, page: Page) -> None:
     page.goto("/admin/npd/contact/import/")
     file: Any = {"name": "fair.csv", "mimeType": "text/csv", "buffer": FILE.encode()}
     page.locator("input[type=file]").set_input_files(files=[file])
-    page.get_by_role("button", name="Show what it would do").click()
+    page.get_by_role("button", name="Preview").click()
     page.wait_for_url("**/import/*-*/")
 
 

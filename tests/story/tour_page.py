@@ -33,68 +33,70 @@ SCREENS = (
     Screen(
         "health",
         "Sync health",
-        "The first page. Each board says how many records are in sync, wait, are in conflict, are left out (with why) "
-        "or fail; each number leads to the list behind it. Below stands what needs a person, with one button each, "
-        "the API calls left today with a forecast, and the last 24 hours.",
+        "The first page. Each board says how many records are synced, pending, need attention, have their sync "
+        "off or are paused; each number leads to the list behind it. Below is what needs attention, with one "
+        "button each, the API calls left today with a forecast, and the last 24 hours.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "contacts",
         "Contacts",
-        "A record's state stands beside its name, in words and with a symbol; a badge leads to what can be done.",
+        "A record's state is beside its name, in words and with a symbol; a badge leads to what can be done.",
         (WIDE,),
     ),
     Screen(
         "record",
         "A record",
-        "The sync panel says the state and offers what can be done: sync now, pause, direction, unlink. Below the "
-        "form both sides stand field by field with what they last agreed on, and the record's history as sentences.",
+        "The sync panel says the state and offers what can be done: sync now, sync off, direction, unlink. "
+        "Below the form NPD and Monday are compared field by field with the last synced values, and the "
+        "record's activity follows.",
         (WIDE, PHONE),
     ),
     Screen(
         "conflicts",
         "Conflicts",
-        "What waits for a decision. A conflict of one field is settled in its row, with one click; filters narrow the "
-        "list by type, board, field, age and editor.",
+        "What is open. A conflict of one field is resolved in its row, with one click; filters narrow the list "
+        "by type, board, field, age and editor.",
         (WIDE, DARK),
     ),
     Screen(
         "conflict",
         "A conflict",
-        "NPD, what both last agreed on, Monday, and what will be written; the sides are named by who and when. Keys: 1 "
-        "NPD, 2 agreed, 3 Monday, e edit, enter resolves and opens the next, u takes it back, ? shows them all.",
+        "NPD, the last synced value, Monday, and what will be written; the sides are named by who and when. "
+        "Keys: 1 NPD, 2 last synced, 3 Monday, e edit, enter resolves and opens the next, u undoes it, ? shows "
+        "them all.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "bulk",
         "Many conflicts at once",
-        "One side for all that match the list's filters. First a preview: how many, ten samples, what is written "
-        "where; then progress, an outcome for each, and one undo for all.",
+        "One side for all that match the list's filters. First a preview: how many, ten samples, what is "
+        "written where; then progress, an outcome for each, and one undo for all.",
     ),
     Screen(
         "refused",
-        "A value that Monday refuses",
-        "It waits among the conflicts, with Monday's reason: correct it and send it again, take Monday's value, or "
-        "leave it in NPD. The record's other fields flow on.",
+        "A value that Monday rejects",
+        "It is listed with the conflicts, with Monday's reason: correct it and send it again, use Monday's "
+        "value, or keep both different. The record's other fields are synced.",
         (WIDE, PHONE),
     ),
     Screen(
         "import",
         "Import",
-        "A CSV or Excel file, shown before anything is written: what is new, what changes from which value to which, "
-        "and what can't be taken over, with the reason. The whole import can be undone.",
+        "A CSV or Excel file, shown before anything is written: what is new, what changes from which value to "
+        "which, and what can't be imported, with the reason. The whole import can be undone.",
     ),
     Screen(
         "queue",
         "Queue",
-        "What waits, for what, and what has stopped. Each board can be paused as a whole or in one direction; retry, "
-        "cancel and discard work on rows or on all that match.",
+        "Which jobs are pending and why, and which have failed. Each board can be paused as a whole or in one "
+        "direction; retry, cancel and discard work on single jobs or on all that match.",
     ),
     Screen(
         "approval",
-        "Waiting for approval",
-        "Many deletes at once, or many fields emptied at once, wait here until a person approves or rejects them: the "
-        "cause, the consequence, and one button for each way out.",
+        "Approvals",
+        "Bulk deletions, of many records at once or many fields emptied at once, wait here until a person "
+        "approves or rejects them: the cause, the consequence, and one button for each option.",
     ),
     Screen(
         "mapping",
@@ -104,15 +106,16 @@ SCREENS = (
     Screen(
         "wizard",
         "Set-up and mapping",
-        "Connect, boards, map, match, plan, run. Columns are suggested by title and type, with samples of both sides; "
-        "later changes of a mapping go the same way. Nothing is written before the plan is confirmed.",
+        "Connect, boards, map, match, plan, run. Columns are suggested by title and type, with sample values of "
+        "both sides; later changes of a mapping go the same way. Nothing is written before the plan is "
+        "confirmed.",
         (WIDE, PHONE_DARK),
     ),
     Screen(
         "decisions",
-        "Decisions",
-        "Everything that a look sent, took over or handed to a person, as sentences, each with what led to it. What "
-        "can be taken back has a button.",
+        "Activity",
+        "Everything that was sent, updated or asked, as sentences, each with its trigger. What can be undone "
+        "has a button.",
         (WIDE, PHONE),
     ),
     Screen(
@@ -131,7 +134,7 @@ def text() -> str:
         "<!-- Written by `make tour`, with its pictures: change tests/story/tour_page.py, then run it again. -->",
         "",
         "The demo, as `make run` starts it, with invented people. Everything works by keyboard, on a phone, in light",
-        "and dark. What each screen is for in daily work: [settle conflicts](howto/settle-conflicts.md),",
+        "and dark. What each screen is for in daily work: [resolve conflicts](howto/resolve-conflicts.md),",
         "[steer the queue](howto/steer-the-queue.md), [import contacts](howto/import-contacts.md),",
         "[decide who may do what](howto/who-may-do-what.md).",
         "",

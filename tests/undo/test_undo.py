@@ -143,7 +143,7 @@ def test_a_field_in_conflict_is_left_to_its_conflict(world: World, dora: User, l
     contact.role_title = "Chair"
     Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
     (step,) = plan_decision_undo([pull])
-    assert step.stale == "A conflict on it is open. Settle that instead."
+    assert step.stale == "A conflict on it is open. Resolve that instead."
 
 
 def test_a_record_that_is_gone_is_left_alone(world: World, dora: User, line: Line) -> None:
@@ -151,7 +151,7 @@ def test_a_record_that_is_gone_is_left_alone(world: World, dora: User, line: Lin
     pull = line(contact, "pull")
     Contact.objects.filter(pk=contact.pk).delete()
     (left,) = undo_decisions([pull], by=dora).left
-    assert left.stale == "The record was deleted meanwhile. Bring it back first."
+    assert left.stale == "The record was deleted meanwhile. Restore it first."
 
 
 def test_an_earlier_value_that_npd_refuses_now_is_left_alone(world: World, dora: User, line: Line) -> None:

@@ -39,7 +39,7 @@ def test_another_column_is_planned_before_it_is_written(wizard: Wizard) -> None:
     link = set_up(wizard)
     Contact.objects.filter(email="ann@x.org").update(role_title="Head")
     wizard.drain()
-    assert "Change through the plan" in words_of(wizard.client.get(page_of(link)).content.decode())
+    assert "Edit mapping" in words_of(wizard.client.get(page_of(link)).content.decode())
     wizard.mark = wizard.last_call()
     change(wizard, column_role_title="position")
     assert draft().found["counts"]["linked"] == 2

@@ -81,7 +81,7 @@ def test_many_new_records_go_by_one_import_and_a_dead_worker_is_followed(
     passed: list[float] = []
 
     def wait(seconds: float) -> bool:
-        """Let the time pass at once; the first worker is told to end in its first wait."""
+        """Let the time pass at once; the first worker is had to end in its first wait."""
         passed.append(seconds + 0.1)
         later(wizard.monday, sum(passed))
         return len(passed) == 1

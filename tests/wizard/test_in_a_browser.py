@@ -99,7 +99,7 @@ def test_from_nothing_to_synced_with_the_keyboard(open_page: Any, monday: Sandbo
     page.get_by_role("heading", name="The set-up is done", exact=True).wait_for()
     found += barriers(page)
     page.get_by_role("link", name="To Sync health").press("Enter")
-    page.get_by_text("Begin here").wait_for(state="detached")
+    page.get_by_text("Get started").wait_for(state="detached")
 
     jon.refresh_from_db()
     assert jon.monday_id == stone

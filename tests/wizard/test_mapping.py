@@ -82,7 +82,7 @@ def test_a_column_deleted_meanwhile_is_said_and_looking_at_it_keeps_nothing(wiza
     before = SetupDraft.objects.values().get()
     page = wizard.get("map/contact/")
     assert "The board has changed: a column that was chosen is gone" in page
-    assert "job, gone from the board" in page
+    assert "job, deleted on the board" in page
     assert SetupDraft.objects.values().get() == before
     assert "The column job is not on the board any more" in wizard.map("contact")
     assert "being compared" in wizard.map("contact", column_role_title="")

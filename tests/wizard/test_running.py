@@ -83,7 +83,7 @@ def test_a_column_deleted_after_the_plan_stops_the_run_before_it_writes(wizard: 
     assert not BoardLink.objects.filter(board_id=board).exists()
     page = wizard.get("run/")
     assert "Stopped" in page
-    assert "Look at the mapping" in page
+    assert "View the mapping" in page
     assert "It is not on the board any more" in wizard.get("map/contact/")
 
 

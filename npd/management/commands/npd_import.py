@@ -41,7 +41,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--make-organizations", action="store_true", help="make organizations that contacts name and NPD lacks"
         )
-        parser.add_argument("--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else found out")
+        parser.add_argument("--encoding", choices=list(ENCODINGS), default="", help="of a CSV file; else detected")
         parser.add_argument("--errors", type=Path, help="write the rows that were not imported to this CSV file")
         parser.add_argument(
             "--by", help="the user in whose name it is done; needed where there are several administrators"
@@ -94,7 +94,7 @@ class Command(BaseCommand):
         labels = labels_of(job.entity_type)
         self.stdout.write(f"{job.file_name}: {job.how}")
         for title, label in job.columns:
-            self.stdout.write(f"  “{title}” is {label or 'passed over'}")
+            self.stdout.write(f"  “{title}” is {label or 'ignored'}")
         self.stdout.write("  ".join(f"{RowOutcome(kind).label}: {job.counts[kind]}" for kind in RowOutcome.values))
         if job.organizations:
             self.stdout.write(f"Organizations to be made: {', '.join(sorted(job.organizations.values()))}")
@@ -134,13 +134,13 @@ class Command(BaseCommand):
         for row in job.rows.filter(result=Result.LEFT).order_by("number"):
             self.stderr.write(f"  row {row.number} {row.name}: {row.note}")
         if job.state != ImportState.DONE:
-            raise CommandError("The import was interrupted; a worker carries it on within a minute.")
+            raise CommandError("The import was interrupted; a worker continues it within a minute.")
 
 
 def _raise_if_skipped(skipped: int) -> None:
     if skipped:
         rows = "1 row was" if skipped == 1 else f"{skipped:,} rows were"
-        raise CommandError(f"{rows} not imported; each is told above.", returncode=EXIT_ROWS_SKIPPED)
+        raise CommandError(f"{rows} not imported; each is listed above.", returncode=EXIT_ROWS_SKIPPED)
 
 
 def _concurrent_change(job: ImportJob) -> str:
@@ -149,7 +149,7 @@ def _concurrent_change(job: ImportJob) -> str:
     if now is None:
         return f"Somebody discarded the import of {job.file_name} meanwhile, on its page. Nothing was written."
     who = actor_label(now.done_by) if now.done_by else "Somebody"
-    return f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Look there at how far it is."
+    return f"{who} confirmed the import of {job.file_name} meanwhile, on its page. Its progress is shown there."
 
 
 def _user_named(name: str | None) -> User:

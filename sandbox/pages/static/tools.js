@@ -53,7 +53,7 @@ export function start() {
   drawer.addEventListener("click", (event) => {
     const control = event.target.closest("button[data-send]");
     if (control) run(control, JSON.parse(control.dataset.body));
-    if (event.target.id === "reset" && confirm("Forget all boards, items and webhooks of this sandbox?")) {
+    if (event.target.id === "reset" && confirm("Delete all boards, items and webhooks of this sandbox?")) {
       attempt(send("/_control/reset", {}));
     }
   });

@@ -16,7 +16,7 @@ from sync.connectors.base.errors import ConnectorError
 NAME_COLUMN = "name"
 
 
-UNSTORABLE_REASON = "it holds characters that NPD can't store; type it anew on the board"
+UNSTORABLE_REASON = "it holds characters that NPD can't store; type it again on the board"
 
 
 @dataclass(frozen=True)

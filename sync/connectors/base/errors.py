@@ -95,7 +95,7 @@ class ConnectorError(Exception):
     scope: ClassVar[Scope] = Scope.RECORD
     outcome_unknown: ClassVar[bool] = False
     retryable: ClassVar[bool] = False
-    advice: ClassVar[str] = "Look at the record and at its item on the board."
+    advice: ClassVar[str] = "Check the record and its item on the board."
 
     def __init__(
         self,
@@ -242,8 +242,8 @@ class AddressForbidden(AccountRejected):
 
 class PermissionMissing(AccountRejected):
     advice = (
-        "Give the API token the scopes boards:read/write, webhooks:read/write, me:read, account:read and users:read; "
-        "an app's token keeps the scopes it was granted, so it must be granted anew."
+        "Give the API token the scopes boards:read/write, webhooks:read/write, me:read, account:read and "
+        "users:read; an app's token keeps the scopes it was granted, so it must be granted again."
     )
 
 

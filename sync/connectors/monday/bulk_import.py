@@ -81,7 +81,7 @@ def parse_import_status(answer: Answer) -> ImportStatus:
     """Read the answer to `import_status_query`; raises its error where Monday says nothing of the job."""
     node = (answer.data or {}).get("fetch_job_status")
     if not isinstance(node, Mapping) or not node.get("status"):
-        raise answer.failure("fetch_job_status", "Monday told nothing of the import")
+        raise answer.failure("fetch_job_status", "Monday reported nothing about the import")
     counts = node.get("counts")
     return ImportStatus(
         state=ImportJobState(str(node["status"])),

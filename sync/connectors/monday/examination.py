@@ -186,7 +186,7 @@ def _check_surplus_webhooks(
         message = f"{check.title}: {len(former)} webhooks of ours go to a former address of this installation."
         yield CheckResult(False, message, f"They are taken away by the set-up. {_RUN_SETUP}", "webhooks")
     if duplicated:
-        message = f"{check.title}: webhooks of ours stand twice, for {', '.join(sorted(duplicated))}."
+        message = f"{check.title}: webhooks of ours exist twice, for {', '.join(sorted(duplicated))}."
         yield CheckResult(True, message, f"They do no harm but cost time. {_RUN_SETUP}", "webhooks", is_warning=True)
     others = {event for hook_id, event in existing.items() if hook_id not in {*check.hook_ids, *former}}
     if others >= set(WEBHOOK_EVENTS):

@@ -339,7 +339,7 @@ def batch_query(
     if match is not None and match_values:
         parts.append(_by_match_part(match, match_values))
     if not parts:
-        raise ValueError("A look needs at least one item, NPD ID or match value to ask for.")
+        raise ValueError("A read needs at least one item, NPD ID or match value to ask for.")
     return _build_query([_QueryPart("$board: ID!", _BOARD, {"board": board_id}), *parts], column_ids, types)
 
 

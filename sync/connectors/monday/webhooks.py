@@ -244,7 +244,7 @@ def ensure_webhooks(
             mutate_root(api, Document(DELETE_WEBHOOK, {"id": hook.id}), "delete_webhook")
             changes.hooks.remove(hook)
             changes.steps.append(
-                f"deleted webhook {hook.event} ({hook.id}), which went to another address or stood twice"
+                f"deleted webhook {hook.event} ({hook.id}), which went to another address or existed twice"
             )
             on_change(changes.hooks)
     except ConnectorError as error:

@@ -16,8 +16,8 @@ class Command(BaseCommand):
     """Check the connection; changes nothing on Monday."""
 
     help = (
-        "Checks token, API version, plan, allowance, boards, columns, groups, webhooks, pauses and the queue, and says "
-        "how to mend what is wrong. Exits 1 when something is."
+        "Checks token, API version, plan, API quota, boards, columns, groups, webhooks, pauses and the queue, and "
+        "says how to fix what is wrong. Exits 1 when something is."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -41,7 +41,7 @@ class Command(BaseCommand):
                 if finding.fix and finding.level != "ok":
                     self.stdout.write(f"          → {finding.fix}")
         if wrong:
-            raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to mend it.")
+            raise CommandError(f"{wrong} problem{'s' if wrong > 1 else ''} found; each says how to fix it.")
         if not options["json"]:
             warned = sum(finding.is_warning for finding in findings)
             self.stdout.write("Everything is well." if not warned else "Nothing is wrong; mind what is warned of.")

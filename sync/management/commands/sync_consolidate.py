@@ -21,16 +21,16 @@ class Command(BaseCommand):
     """Show the conflicts between the two tables, and make them one."""
 
     help = (
-        f"Makes the rows of an older table {OLD} rows of the ledger (sync_metadata); where both have one, only after "
+        f"Makes the rows of an older table {OLD} sync states (sync_metadata); where both have one, only after "
         "you said which counts. Writes nothing while that is open; --undo takes it all back."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only show what it comes to")
         parser.add_argument(
-            "--differing", choices=("keep", "newer"), help="where both differ: keep the ledger's row, or take the newer"
+            "--differing", choices=("keep", "newer"), help="where both differ: keep the sync state, or take the newer"
         )
-        parser.add_argument("--undo", action="store_true", help="put back what stood before")
+        parser.add_argument("--undo", action="store_true", help="restore the sync states of before")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Consolidate or undo; exit 1 where rows differ and nobody said which count, or nothing is to be done."""

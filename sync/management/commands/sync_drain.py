@@ -38,5 +38,5 @@ class Command(BaseCommand):
             )
 
     def _progress(self, drained: DrainResult, due: int) -> None:
-        self.stdout.write(f"{drained.claimed:,} looked at, {due:,} to go …")
+        self.stdout.write(f"{drained.claimed:,} checked, {due:,} to go …")
         self.stdout.flush()

@@ -22,8 +22,8 @@ class Command(BaseCommand):
     """Explain one record."""
 
     help = (
-        "Tells of one record: its state, both sides and what was last agreed, what the next look would do, what is "
-        "open, and every decision with its cause. Reads its item by one call; writes nothing."
+        "Explains one record: its state, both sides and the last synced values, what the next sync would do, what "
+        "is open, and its activity with every trigger. Reads its item by one call; writes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

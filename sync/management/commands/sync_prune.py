@@ -14,8 +14,8 @@ class Command(BaseCommand):
     """What Beat does every night."""
 
     help = (
-        f"Forgets decisions and changes after {settings.HISTORY_DAYS} days, deliveries and settled calls after "
-        f"{settings.JOURNAL_DAYS}, finished queue rows after {settings.QUEUE_DAYS}, deletions after "
+        f"Deletes activity and changes after {settings.HISTORY_DAYS} days, deliveries and closed API writes after "
+        f"{settings.JOURNAL_DAYS}, finished jobs after {settings.QUEUE_DAYS}, deletions after "
         f"{settings.TOMBSTONE_DAYS} (0: never). Beat does it every night."
     )
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Prune and report."""
-        self._verb = "would be forgotten" if options["dry_run"] else "forgotten"
+        self._verb = "would be deleted" if options["dry_run"] else "deleted"
         found = prune(dry_run=options["dry_run"], progress=self._tell)
         total = sum(one.rows for one in found)
         self.stdout.write(f"{total:,} rows {self._verb}." if total else "Nothing is old enough.")

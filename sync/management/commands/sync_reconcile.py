@@ -46,7 +46,7 @@ class Command(BaseCommand):
         for line in remaining_lines():
             self.stdout.write(f"Left: {line}")
         if interrupted.signal_number:
-            words = "Interrupted: not everything was looked at. Run it again for the rest."
+            words = "Interrupted: not everything was synced. Run it again for the rest."
             raise CommandError(words, returncode=interrupted.exit_code)
         if result.problems:
             raise CommandError("\n".join(result.problems))
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         """Print the plan; exit 1 where something could not be checked."""
 
         def progress(board: BoardSyncPlan) -> None:
-            self.stderr.write(f"{board.title}: {board.checked:,} looked at …")
+            self.stderr.write(f"{board.title}: {board.checked:,} checked …")
 
         plan = plan_sync(progress if options["progress"] else None, every_line=options["verbosity"] > 1)
         if options["json"]:
@@ -67,5 +67,5 @@ class Command(BaseCommand):
             raise CommandError("\n".join(plan.problems))
 
     def _progress(self, drained: DrainResult, due: int) -> None:
-        self.stdout.write(f"{drained.claimed:,} looked at, {due:,} to go …")
+        self.stdout.write(f"{drained.claimed:,} checked, {due:,} to go …")
         self.stdout.flush()

@@ -22,7 +22,7 @@ class Command(BaseCommand):
 
     help = (
         "Tells how sync stands as a whole, other systems than Monday too: counts, success rate, durations, API calls, "
-        "errors, conflicts, and what is unsynced the longest. Reads the ledger; writes nothing."
+        "errors, conflicts, and what is unsynced the longest. Writes nothing."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -70,7 +70,7 @@ def _figures(found: LedgerStatistics) -> Iterator[tuple[Any, ...]]:
 
 def _lines(found: LedgerStatistics) -> Iterator[str]:
     if not found.total:
-        yield "The ledger has no such rows: the first sync of a thing writes its row."
+        yield "There are no such sync states: the first sync of a thing writes its row."
         return
     columns = ("system", "type", *SyncStatus.values, "tried", "success")
     rows = [columns, *_table(found)]

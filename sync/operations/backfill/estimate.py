@@ -264,7 +264,7 @@ def estimate_lines(estimate: BackfillEstimate) -> Iterator[str]:
     yield from _group_lines(estimate.create, "to create in bulk")
     yield from _group_lines(estimate.one_by_one, "to create one by one, for a value that an import can't carry")
     yield from _group_lines(estimate.link, "to link with an item that is there")
-    yield from _group_lines(estimate.ambiguous, "ambiguous; a person will be asked")
+    yield from _group_lines(estimate.ambiguous, "ambiguous; you will be asked")
     yield from _group_lines(estimate.invalid, "that Monday won't take; each record's page will say why")
     yield from _group_lines(
         estimate.blocked_fields, "fields left out until they are corrected; their records are created"
@@ -282,7 +282,7 @@ def cost_text(estimate: BackfillEstimate) -> str:
     """Return the cost in calls and minutes, as a clause."""
     cost = estimate.cost
     share = cost.share_of_day
-    of_day = f" ({share:.1%} of the day's allowance)" if share is not None else ""
+    of_day = f" ({share:.1%} of the day's API quota)" if share is not None else ""
     minutes = count_with_noun(max(1, cost.minutes), "minute")
     return f"about {count_with_noun(cost.calls, 'API call')}{of_day} and {minutes}"
 
@@ -299,7 +299,7 @@ def outcome_lines(backfill: Backfill) -> Iterator[str]:
     """Return what became of a backfill."""
     if backfill.state == BackfillState.FAILED:
         yield f"The backfill failed. {backfill.problem}"
-        yield "Its records are looked at one by one, by a worker or by `manage.py sync_drain`."
+        yield "Its records are synced one by one, by a worker or by `manage.py sync_drain`."
         return
     counts = backfill.counts
     parts = [f"{counts[key]:,} {key}" for key in ("created", "skipped", "invalid", "failed") if counts.get(key)]
@@ -308,6 +308,6 @@ def outcome_lines(backfill: Backfill) -> Iterator[str]:
         yield backfill.problem
     rest = Intent.objects.filter(backfill=backfill, state=IntentState.VOID)
     if count := rest.count():
-        yield f"{count:,} records are looked at one by one, by a worker or by `manage.py sync_drain`."
+        yield f"{count:,} records are synced one by one, by a worker or by `manage.py sync_drain`."
         reasons = rest.exclude(answer=None).values_list("entity_id", "answer")[:MAX_REASONS]
         yield from (f"      {entity_id}: {answer['reason']}" for entity_id, answer in reasons if answer)

@@ -235,7 +235,7 @@ def _upload_file(lease: Lease, backfill: Backfill, content: bytes, rows: int) ->
             _update(backfill, key="")  # or Monday would replay the error
         if error.scope in RETRYABLE_SCOPES:
             raise
-        log.warning("import refused", board=backfill.entity_type, reason=error.sentence)
+        log.warning("import rejected", board=backfill.entity_type, reason=error.sentence)
         fail_backfill(backfill, f"Monday started no import. {error.sentence}")
         return None
     with lease.transaction():
@@ -246,7 +246,7 @@ def _upload_file(lease: Lease, backfill: Backfill, content: bytes, rows: int) ->
     committed_at = time.monotonic()
     try:
         if time.monotonic() - committed_at > INTENT_SECONDS:
-            raise LeaseLost("This process stood still before it sent the file; nothing was sent.")
+            raise LeaseLost("This process was suspended before it sent the file; nothing was sent.")
         connectors.get().upload_import(url, content)
     except UploadRejected as error:
         if backfill.tries + 1 >= MAX_UPLOADS:

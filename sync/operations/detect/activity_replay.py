@@ -28,7 +28,7 @@ SAME_MOMENT = timedelta(seconds=30)
 CLOCKS_DIFFER = timedelta(minutes=10)
 """By so much a webhook may have come before the time at which Monday says that its change happened."""
 
-FOUND_BY_SWEEP = "found by a sweep: its items were looked at"
+FOUND_BY_SWEEP = "found by a check for missed changes: its items were read"
 
 _STORE_EVENTS = """
     INSERT INTO sync_webhook_events (trigger_id, board_id, item_id, column_id, type, body, outcome, weighed_at)

@@ -189,9 +189,9 @@ class ComparisonResult:
         if self.problem:
             return f"The comparison could not be finished. {self.problem} It is made again the next night."
         return (
-            f"{self.items:,} items on the board, {self.linked:,} of them linked: {self.differing:,} differed from what "
-            f"was last agreed on; {self.unlisted:,} linked items were not listed; {self.without_record:,} items had no "
-            f"record, {self.without_item:,} records no item."
+            f"{self.items:,} items on the board, {self.linked:,} of them linked: {self.differing:,} differed from "
+            f"the last synced values; {self.unlisted:,} linked items were not listed; {self.without_record:,} items "
+            f"had no record, {self.without_item:,} records no item."
         )
 
 

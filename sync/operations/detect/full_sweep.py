@@ -140,7 +140,7 @@ def _unfinished_lines(spec: EntitySpec, started: datetime) -> list[str]:
     lines = []
     if count := waiting.count() + failed.count():
         example = (waiting.first() or failed.first()).error_message  # type: ignore[union-attr]
-        lines.append(f"{record_count_text(count, spec)} could not be looked at. For example: {example}")
+        lines.append(f"{record_count_text(count, spec)} could not be synced. For example: {example}")
     if count := unreached.count():
         reason = availability.of(spec.entity_type).waiting_reason or "Run `manage.py sync_reconcile` again."
         lines.append(f"Not reached: {record_count_text(count, spec)}. {reason}")

@@ -114,9 +114,9 @@ def board_problems(
     if mappings is None:  # those whose column can't be used
         mappings = list(link.mappings.exclude(problem="").exclude(direction=SyncDirection.NONE))
     for mapping in mappings:
-        yield BoardProblem(f"{title}: {mapping.label} is held", mapping.problem, "view_column", "columns")
+        yield BoardProblem(f"{title}: {mapping.label} is blocked", mapping.problem, "view_column", "columns")
     if link.silence:
-        yield BoardProblem(f"{title}: webhooks have fallen silent", link.silence, "notifications_off", "webhooks")
+        yield BoardProblem(f"{title}: no webhooks arrive", link.silence, "notifications_off", "webhooks")
     if link.webhooks_problem:
         what = f"{title}: its webhooks are not all there"
         yield BoardProblem(what, link.webhooks_problem, "webhook", "webhooks")
@@ -139,7 +139,7 @@ def sweep_findings() -> Iterator[CheckResult]:
         # Two sweeps may be left out before it is reported.
         if sync_now() - link.swept_at > 3 * sweep_interval():
             what = f"{spec.board_title}: no sweep for missed webhooks since {humanize.day_and_time(link.swept_at)}."
-            fix = "Start beat and a worker; look into the worker's log."
+            fix = "Start beat and a worker; read the worker's log."
             yield CheckResult(True, what, fix, "sweeps", is_warning=True)
         else:
             yield CheckResult(True, f"{spec.board_title}: {last_sweep_text(link)}", subject="sweeps")

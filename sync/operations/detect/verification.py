@@ -50,14 +50,14 @@ class VerificationResult:
         """Return it as a sentence, also where nothing was verified yet."""
         if self.at is None:
             if settings.AUDIT_CALLS_A_DAY <= 0:
-                return "Not verified: no samples are taken (SYNC_AUDIT_CALLS_A_DAY is 0)."
-            return "Not verified yet: no sample of synced records has been read."
+                return "Not verified: verification is off (SYNC_AUDIT_CALLS_A_DAY is 0)."
+            return "Not verified yet."
         span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
         if not self.drifted:
-            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} sampled records equal on both sides."
+            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} records were the same on both sides."
         return (
-            f"Drift, found {span} ago: {self.drifted:,} of {self.sampled:,} sampled records said “synced” and "
-            "differed. They are looked at again, which mends them or asks."
+            f"Differences, found {span} ago: {self.drifted:,} of {self.sampled:,} records said “synced” and "
+            "differed. They are synced again, or you are asked."
         )
 
 
@@ -130,7 +130,7 @@ def divergences(board: BoardContext, sample: RecordSync, item: Item | None) -> l
             continue
         values = {name: convert.display(v) for name, v in known.items() if not isinstance(v, Unknown)}
         text = f"{mapping.label}: NPD says “{values['npd']}”, Monday “{values['monday']}”"
-        agreed = f", agreed was “{values['agreed']}”." if "agreed" in values else "; nothing was agreed."
+        agreed = f", last synced was “{values['agreed']}”." if "agreed" in values else "; it was never synced."
         found.append(Divergence(text + agreed, mapping.key, values))
     return found
 
@@ -179,7 +179,7 @@ def verify_board(link: BoardLink) -> SyncAudit | None:
     except BudgetExhausted:
         return None
     except ConnectorError as error:
-        log.warning("sample not read", board=link.entity_type, reason=error.sentence)
+        log.warning("verification not read", board=link.entity_type, reason=error.sentence)
         return SyncAudit.objects.create(
             entity_type=link.entity_type, sampled=0, calls=1, details=[{"words": error.sentence}]
         )

@@ -57,7 +57,7 @@ def check_webhooks(link: BoardLink, existing: Mapping[str, str] | None) -> None:
     elif not link.webhooks_problem or checked_at is None or checked_at <= sync_now() - RETRY_AFTER:
         connector = metered_client.connector(link.system)
         done, problems = register_webhooks(registry.entity(link.entity_type), link, connector)
-        log.warning("webhooks were gone", board=link.entity_type, missing=missing, done=done, problems=problems)
+        log.warning("webhooks were deleted", board=link.entity_type, missing=missing, done=done, problems=problems)
         _store_problem(link, " ".join(problems))
 
 
@@ -109,7 +109,7 @@ def _silence_reason(link: BoardLink, own_user_id: str) -> str:
         return ""
     since = f"no webhook has come since {last:%Y-%m-%d %H:%M} UTC" if last else "no webhook ever came"
     return (
-        f"People changed the board {count:,} times from {oldest:%Y-%m-%d %H:%M} UTC on, but {since}. Such changes are "
-        f"found by sweeps, some minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) from the "
-        "internet, and look for refused deliveries in the log of web."
+        f"People changed the board {count:,} times from {oldest:%Y-%m-%d %H:%M} UTC on, but {since}. The check for "
+        f"missed changes finds them some minutes later. Check that Monday can reach SITE_URL ({settings.SITE_URL}) "
+        "from the internet, and search the log of web for refused deliveries."
     )

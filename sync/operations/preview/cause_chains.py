@@ -15,7 +15,7 @@ _CAUSES = {
     "person": "a person's click",
     "webhook": "a webhook",
     "sweep": "a sweep",
-    "failure": "a failed look before it",
+    "failure": "a failed pass before it",
     "dependency": "a change of something it depends on",
 }
 
@@ -60,7 +60,7 @@ def causes_of(row: Decision, events: Mapping[int, WebhookEvent]) -> list[CauseLi
     if rule := provenance.get("rule"):
         found.append(CauseLink("rule", f"rule: {rule}"))
     if row.undoes is not None:
-        found.append(CauseLink("undo", f"takes back decision #{row.undoes}"))
+        found.append(CauseLink("undo", f"undoes entry #{row.undoes}"))
     return found
 
 
@@ -74,7 +74,7 @@ def _webhook_text(pk: int, event: WebhookEvent | None) -> str:
         return f"webhook #{pk}, no longer kept"
     when = _at_text(event.received_at.isoformat())
     if event.trigger_id.startswith(LOG_PREFIX):
-        return f"row of the activity log, found by a sweep{when} (#{pk}): its webhook had not come"
+        return f"row of the activity log, found by a check for missed changes{when} (#{pk}): its webhook had not come"
     return f"webhook #{pk}, received{when}"
 
 
@@ -85,9 +85,9 @@ def _rows(provenance: Mapping[str, Any]) -> Iterable[CauseLink]:
     reason = " and ".join(_CAUSES.get(cause, cause) for cause in provenance.get("causes", []))
     by = ", asked for by {who}".format(who=provenance["by"]) if provenance.get("by") else ""
     if not rows:
-        yield CauseLink("row", f"a look at everything{by}")
+        yield CauseLink("row", f"a sync of everything{by}")
         return
-    noun = "queue row" if len(rows) == 1 else "queue rows"
+    noun = "job" if len(rows) == 1 else "jobs"
     yield CauseLink("row", f"{noun} {', '.join(rows)}{f' ({reason}{by})' if reason else by}")
 
 

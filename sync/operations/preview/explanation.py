@@ -167,7 +167,7 @@ def _describe_state(reference: RecordReference) -> Explanation:
     state = SyncStateService().describe(reference.record)
     reason = state.words or "Both sides are the same, as far as is known."
     if state.next_try is not None:
-        reason += f" Next try at {state.next_try:%Y-%m-%d %H:%M:%S} UTC."
+        reason += f" Next attempt at {state.next_try:%Y-%m-%d %H:%M:%S} UTC."
     return Explanation(
         reference,
         state.status,
@@ -213,7 +213,7 @@ def _open_items(reference: RecordReference) -> Iterator[str]:
     approvals = GuardedAct.objects.filter(
         **about, state__in=(GuardState.PENDING, GuardState.APPROVED, GuardState.REJECTED)
     )
-    yield from (f"The guard: {act.label} · {act.get_state_display().lower()}." for act in approvals)
+    yield from (f"Approval: {act.label} · {act.get_state_display().lower()}." for act in approvals)
     for write_loop in FieldLoop.objects.filter(**about, damped_until__gt=sync_now()):
         by = f" by {write_loop.by}" if write_loop.by else ""
         yield (
@@ -226,12 +226,12 @@ def _job_sentence(row: SyncQueue) -> str:
     reason = row.error_message or row.reason
     tail = f" {reason}" if reason else ""
     if row.status == QueueStatus.PENDING and (paused := direction_pause_reason(row.entity_type, row.direction)):
-        return f"Queue row #{row.pk} waits. {paused}{tail}"
+        return f"Job #{row.pk} is pending. {paused}{tail}"
     if row.status == QueueStatus.FAILED:
-        return f"Queue row #{row.pk} was given up after {row.attempts} attempts.{tail}"
+        return f"Job #{row.pk} failed after {row.attempts} attempts.{tail}"
     if row.status == QueueStatus.IN_PROGRESS:
-        return f"Queue row #{row.pk} is being worked on right now."
-    return f"Queue row #{row.pk} waits until {row.next_retry:%Y-%m-%d %H:%M:%S} UTC.{tail}"
+        return f"Job #{row.pk} is in progress."
+    return f"Job #{row.pk} is pending until {row.next_retry:%Y-%m-%d %H:%M:%S} UTC.{tail}"
 
 
 # The explanation as lines for a person, and as JSON for a program.
@@ -256,19 +256,19 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
         yield from _table(explanation)
     yield ""
     if explanation.next_changes is None:
-        yield f"What the next look would do is not known. {explanation.unread_reason}".rstrip()
+        yield f"What the next sync would do is not known. {explanation.unread_reason}".rstrip()
     elif not explanation.next_changes:
-        reason = f": {explanation.unread_reason}" if explanation.unread_reason else ", both sides agree."
-        yield f"The next look would do nothing{reason}"
+        reason = f": {explanation.unread_reason}" if explanation.unread_reason else ", both sides are the same."
+        yield f"The next sync would do nothing{reason}"
     else:
-        yield "The next look would:"
+        yield "The next sync would:"
         for change in explanation.next_changes:
             yield f"  {change_act(change)}"
     yield ""
     yield "Open:" if explanation.open_items else "Nothing is open."
     yield from (f"  {line}" for line in explanation.open_items)
     yield ""
-    yield "Decisions, newest last:" if explanation.decisions else "Nothing was decided about it yet."
+    yield "Activity, newest last:" if explanation.decisions else "Nothing has happened to it yet."
     for row, links in explanation.decisions:
         author = f" {row.actor}:" if row.actor else ""
         yield f"  #{row.pk}  {row.at:%Y-%m-%d %H:%M:%S} UTC {row.kind}{author} {row.sentence}"
@@ -277,7 +277,7 @@ def explanation_lines(explanation: Explanation) -> Iterator[str]:
 
 
 def _table(explanation: Explanation) -> Iterator[str]:
-    head = ("Field", "NPD now", "Agreed, NPD", "Agreed, Monday", "Monday now")
+    head = ("Field", "NPD now", "Last synced, NPD", "Last synced, Monday", "Monday now")
     live = explanation.live_values
     rows = [(f.label, f.local, f.base_local, f.base_remote, live.get(f.key, NOT_READ)) for f in explanation.fields]
     # One line each, not too wide: the full text is in the JSON.
@@ -288,7 +288,7 @@ def _table(explanation: Explanation) -> Iterator[str]:
         line = "  ".join(value.ljust(width) for value, width in zip(row, widths, strict=True)).rstrip()
         yield line
         if number and (detail := explanation.fields[number - 1].detail):
-            yield f"    held: {detail}"
+            yield f"    blocked: {detail}"
 
 
 def explanation_json(explanation: Explanation) -> dict[str, Any]:
@@ -359,7 +359,9 @@ class LiveReading:
 def read_live(record: SyncedModel) -> LiveReading:
     """Ask Monday for one record's item, as its next pass would."""
     if not record.may_sync:
-        return LiveReading(unread_reason="Sync is off for this record, so no look reads its item. Resume it first.")
+        return LiveReading(
+            unread_reason="Sync is off for this record, so its item is not read. Turn its sync on first."
+        )
     spec = registry.entity(record.entity_type())
     try:
         # A person's click may use the urgent reserve of calls.

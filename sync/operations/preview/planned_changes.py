@@ -175,7 +175,7 @@ def _deletion_changes(deleted_record: DeletedRecord) -> Iterator[PlannedChange]:
     elif deleted_record.question is not None:
         yield PlannedChange(ChangeKind.ASK, **about, reason=str(deleted_record.question.data.get("what", "")))
     elif deleted_record.restores:
-        yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to bring it back.")
+        yield PlannedChange(ChangeKind.NEW_RECORD, **about, reason="A person chose to restore it.")
     elif deleted_record.new_state is TombstoneState.PENDING_APPROVAL:
         yield PlannedChange(ChangeKind.BLOCKED, **about, reason=deleted_record.reason)
     elif deleted_record.outcome in (Outcome.FAILED, Outcome.RELEASED):
@@ -221,19 +221,19 @@ class _ChangeText(NamedTuple):
 
 CHANGE_TEXTS = {
     ChangeKind.PUSH: _ChangeText("→", "to send to Monday", "send to Monday"),
-    ChangeKind.PULL: _ChangeText("←", "to take over from Monday", "take over from Monday"),
+    ChangeKind.PULL: _ChangeText("←", "to update from Monday", "update from Monday"),
     ChangeKind.CREATE: _ChangeText("+", "items to make on the board", "make an item"),
     ChangeKind.LINK: _ChangeText("=", "to link with an item", "link"),
     ChangeKind.NEW_RECORD: _ChangeText("+", "records to make in NPD", "make a record"),
-    ChangeKind.CONFLICT: _ChangeText("!", "fields in conflict", "ask a person"),
-    ChangeKind.ASK: _ChangeText("?", "questions to a person", "ask a person"),
+    ChangeKind.CONFLICT: _ChangeText("!", "fields in conflict", "ask you"),
+    ChangeKind.ASK: _ChangeText("?", "questions to you", "ask you"),
     ChangeKind.ARCHIVE: _ChangeText("-", "items to archive", "archive the item"),
     ChangeKind.DELETE_ITEM: _ChangeText("-", "items to delete", "delete the item"),
     ChangeKind.DELETE_RECORD: _ChangeText("-", "records to delete in NPD", "delete the record"),
     ChangeKind.UNLINK: _ChangeText("~", "to unlink", "unlink"),
     ChangeKind.BLOCKED: _ChangeText("·", "held", "hold"),
     ChangeKind.LEFT: _ChangeText("·", "left as they are", "leave as it is"),
-    ChangeKind.FAILED: _ChangeText("x", "that could not be looked at", "fail"),
+    ChangeKind.FAILED: _ChangeText("x", "that could not be synced", "fail"),
 }
 
 

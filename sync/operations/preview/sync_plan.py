@@ -213,13 +213,13 @@ def plan_lines(plan: SyncPlan) -> Iterator[str]:
         yield ""
     total = {kind: sum(board.counts[kind] for board in plan.boards) for kind in ChangeKind}
     changes = [f"{number:,} {CHANGE_TEXTS[kind].counted}" for kind, number in total.items() if number]
-    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides agree."
+    yield f"Plan: {', '.join(changes)}." if changes else "Plan: nothing to do, both sides are the same."
     yield f"This dry run took {_cost_text(plan.dry_run_cost)}; nothing was written on either side."
-    yield f"Carrying it out takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
+    yield f"It takes about {_cost_text(plan.cost)}. Run `manage.py sync_reconcile`."
 
 
 def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
-    yield f"{board.title}: {board.checked:,} looked at, {board.unchanged:,} of them the same on both sides."
+    yield f"{board.title}: {board.checked:,} checked, {board.unchanged:,} of them the same on both sides."
     for kind in ChangeKind:
         if not board.counts[kind]:
             continue
@@ -230,12 +230,12 @@ def _board_lines(board: BoardSyncPlan) -> Iterator[str]:
         if rest := board.counts[kind] - len(listed):
             yield f"      and {rest:,} more (-v 2 lists all)"
     if board.unconfirmed:
-        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not looked at yet."
+        yield f"  {board.unconfirmed:,} wait for the outcome of a call without an answer, and are not synced yet."
     yield from (f"  {note}" for note in board.notes)
     if board.problem:
-        yield f"  Not looked at: {board.problem}"
+        yield f"  Not checked: {board.problem}"
     elif board.cost.calls:
-        yield f"  Carrying it out takes about {_cost_text(board.cost)}."
+        yield f"  It takes about {_cost_text(board.cost)}."
 
 
 def plan_json(plan: SyncPlan) -> dict[str, Any]:

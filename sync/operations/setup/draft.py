@@ -100,7 +100,7 @@ def take_over(user: User, expected: str) -> list[SetupDraft]:
         taken = list(drafts_of_others(user).select_for_update(of=("self",)).order_by("pk"))
         if taken and owners_token(taken) != expected:
             raise Conflict(
-                "The set-up was changed, or changed hands, after you were asked, so nothing was taken over. Look again."
+                "The set-up was changed, or changed hands, after you were asked, so nothing was done. Check again."
             )
         for draft in taken:
             SetupDraft.objects.filter(pk=draft.pk).update(owner=user, owned_at=SyncNow())
@@ -427,7 +427,7 @@ def choose_fields(
             if since and diff_choices([one], stored, chosen, draft.columns):
                 problems.setdefault(one.key, []).append(
                     f"Changed after this page was shown: {changes_text(since)}. Send the page again to replace that "
-                    "with what stands here."
+                    "with what is here."
                 )
         if problems:
             return problems
@@ -461,8 +461,8 @@ def choose_matching(
         draft = _lock_draft(user, entity_type)
         if shown is not None and shown != matching_token(draft):
             raise Conflict(
-                "How records and items are matched was changed after this page was shown. Nothing of yours was kept: "
-                "look at it, then choose again."
+                "How records and items are matched was changed after this page was shown. Nothing of yours was "
+                "kept: check it, then choose again."
             )
         draft.threshold, draft.first_match, draft.creates_records = threshold, first_match, creates_records
         _save_change(draft, user)

@@ -217,7 +217,7 @@ class _DraftComparison:
             self.result.add("invalid", str(record_sync.record), row.invalid)
         elif key and key in self.match_keys:
             label = self.board.match_mapping.label if self.board.match_mapping else ""
-            reason = f"Another record has the same {label} and gets an item first; then a person is asked."
+            reason = f"Another record has the same {label} and gets an item first; then you are asked."
             self.result.add("ambiguous", str(record_sync.record), reason)
         else:
             self.match_keys.add(key)

@@ -121,8 +121,9 @@ def confirm_setup(user: User, plans: Mapping[str, str]) -> None:
         transaction.on_commit(lambda: send_task("sync.set_up"), robust=True)
     if changes:
         raise Conflict(
-            f"After this set-up was drawn up, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
-            "begun. Confirming sets them as this plan says: look at it again, then confirm it or map the fields anew."
+            f"After this set-up was drafted, settings were changed elsewhere: {'; '.join(changes)}. Nothing was "
+            "begun. Confirming sets them as this plan says: check it again, then confirm it or map the fields "
+            "again."
         )
 
 
@@ -130,7 +131,7 @@ def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[s
     if not plans:
         raise ActionError("No set-up was chosen, so nothing was begun. Choose at least one.")
     if not found or any(draft.state == SetupState.RUNNING for draft in found):
-        raise Conflict("It was confirmed or left out already; here is how it stands.")
+        raise Conflict("It was confirmed or left out already; this is its state.")
     for draft in found:
         check_owner(draft, user)
     if any(draft.state != SetupState.COMPARED for draft in found):
@@ -138,7 +139,7 @@ def _check_confirmable(user: User, found: Sequence[SetupDraft], plans: Mapping[s
     # A plan that was never seen is not begun, though nobody else works on it: the same person may have two pages open.
     if {draft.pk: shown_token(draft) for draft in found} != dict(plans):
         raise Conflict(
-            "The plan has changed since your page was opened, so nothing was begun. Look at it and confirm again."
+            "The plan has changed since your page was opened, so nothing was begun. Check it and confirm again."
         )
     oldest = sync_now() - PLAN_LIFETIME
     if any(draft.found_at is None or draft.found_at < oldest for draft in found):

@@ -93,8 +93,8 @@ class DraftChoices(SetupChoices):
 
     def board_gone(self, board_id: str) -> str:
         return (
-            f"The board “{self.draft.board_name or board_id}” is gone from Monday, or hidden from the token's user. "
-            "Restore it, or choose another."
+            f"The board “{self.draft.board_name or board_id}” was deleted on Monday, or is hidden from the token's "
+            "user. Restore it, or choose another."
         )
 
     def columns(self, board: Board) -> Sequence[ColumnSpec]:
@@ -131,7 +131,7 @@ class DraftChoices(SetupChoices):
     def check(self, link: BoardLink) -> None:
         if changes := settings_changes(self.draft, link_of_draft(self.draft)):
             raise ActionError(
-                f"Settings were changed elsewhere after the plan was confirmed: {changes}. Look at the plan again."
+                f"Settings were changed elsewhere after the plan was confirmed: {changes}. Check the plan again."
             )
 
     def store(self, link: BoardLink, setup: BoardSetup) -> StoredColumns:
@@ -290,7 +290,7 @@ def advance_drafts() -> None:
         except SoftTimeLimitExceeded:
             raise
         except Exception:  # an unknown error of one type must not keep the other type waiting
-            log.exception("a set-up could not be carried on", board=draft.entity_type)
+            log.exception("a set-up could not be continued", board=draft.entity_type)
             _release_draft(
                 draft, SetupState.DRAFT, problem="NPD Sync itself failed. Please report it with the worker's log."
             )
@@ -355,7 +355,7 @@ def _compare_draft(draft: SetupDraft) -> None:
         _update_draft(draft, columns=columns, board_name=name[:255], **stale)
         if has_changes:
             raise ActionError(
-                "The board has changed: a column that was chosen is gone or of another type. Choose again."
+                "The board has changed: a column that was chosen was deleted or has another type. Choose again."
             )
     found = compare_draft(draft, lambda done, of: _update_draft(draft, progress=f"{done:,} of {of:,} compared"))
     _release_draft(draft, SetupState.COMPARED, found=vars(found), found_at=SyncNow(), problem="")

@@ -204,7 +204,7 @@ class EmailConverter(MondayColumn):
         address, label = str(value["email"]), str(value.get("text") or "")
         # The cell's form is “label <address>”.
         if any(sign in address + label for sign in "<>\n"):
-            raise NotImportable("an e-mail address with < or > can't be told apart from its label")
+            raise NotImportable("an e-mail address with < or > can't be distinguished from its label")
         return address if label in ("", address) else f"{label} <{address}>"
 
 
@@ -437,7 +437,7 @@ class LinkConverter(MondayColumn):
         url, text = str(value["url"]), str(value.get("text") or "")
         # The cell's form is “[text](address)”.
         if any(sign in url + text for sign in "[]()\n"):
-            raise NotImportable("a link with brackets can't be told apart from its text")
+            raise NotImportable("a link with brackets can't be distinguished from its text")
         return url if text in ("", url) else f"[{text}]({url})"
 
 
