@@ -6,9 +6,10 @@ fetches itself and puts its live parts in their places (static/npd/live.js): so 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.messages.storage.base import BaseStorage
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
@@ -21,6 +22,32 @@ from sync.admin.history_pages import last_change
 from sync.kernel import humanize
 from sync.kernel.counters import PASSES
 from sync.models import SyncedModel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from django.http import HttpResponseBase
+
+
+class LiveFetchMiddleware:
+    """Keep messages for the next page that a person opens: a page that fetches itself says them to nobody."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if "X-NPD-Live" in request.headers:
+            request._messages = _NoMessages(request)  # type: ignore[attr-defined]
+        return self.get_response(request)
+
+
+class _NoMessages(BaseStorage):
+    def _get(self, *args: Any, **kwargs: Any) -> tuple[list[Any], bool]:
+        return [], True
+
+    def _store(self, messages: Any, response: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        return []
+
 
 # A pass ends with a count, a decision with a row, and what a person does to a job is followed by a pass. A row's xmin
 # is the transaction that wrote it last.

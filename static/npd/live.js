@@ -19,7 +19,11 @@ let left = []; // the parts that were left alone, of a newer version
 let fetched = Date.now();
 let timer = 0;
 
+let moved = 0; // rows must not move away under a pointer that is about to click
+document.addEventListener("pointermove", () => (moved = Date.now()), { passive: true });
+
 const atWork = (part) =>
+  (part.matches(":hover") && Date.now() - moved < 2000) ||
   part.contains(document.activeElement) ||
   part.querySelector("details[open], input[type=checkbox].action-select:checked, .htmx-request") !== null ||
   [...part.querySelectorAll("input[type=text], textarea")].some((field) => field.value !== field.defaultValue) ||
@@ -30,6 +34,10 @@ const drawCharts = () => {
   for (const canvas of document.querySelectorAll("canvas.chart")) window.Chart.getChart(canvas)?.destroy();
   renderCharts();
 };
+
+// What listens to rows and charts that are gone keeps them in memory: after so many a page is loaded anew.
+const MOST_PLACINGS = 200;
+let placings = 0;
 
 const placedHtml = new WeakMap();
 const place = (fresh) => {
@@ -47,7 +55,9 @@ const place = (fresh) => {
     placedHtml.set(placed, html);
     window.htmx?.process(placed);
     if (placed.querySelector("canvas.chart")) drawCharts();
-    if (placed.id === "changelist-form") window.Actions?.(placed.querySelectorAll("tr input.action-select"));
+    const boxes = placed.querySelectorAll("tr input.action-select");
+    if (boxes.length) window.Actions?.(boxes);
+    placings += 1;
     announce(placed);
   }
 };
@@ -78,7 +88,8 @@ const merge = async (fresh) => {
     const here = plain(valueOf(field));
     if (here === plain(shown[name]) && document.activeElement !== field) {
       window.npdTake(field, now[name], fresh.getElementById(field.id)?.selectedOptions?.[0]?.text ?? "");
-      if ("defaultValue" in field) field.defaultValue = now[name];
+      if (field.type === "checkbox") field.defaultChecked = now[name] !== "";
+      else if ("defaultValue" in field) field.defaultValue = now[name];
     } else if (here !== plain(now[name])) {
       offered.push(name);
       continue;
@@ -139,12 +150,15 @@ const ask = async (changed = []) => {
 const look = async () => {
   const found = await ask();
   showBadges(found.badges);
+  // The record was deleted: its page stays as it is, with what somebody may have typed.
+  if (recordOf(document) && found.record === undefined) return;
+  if (placings > MOST_PLACINGS && !shownOf(document) && !parts().some(atWork)) return location.reload();
   const version = recordOf(document) ? found.record : found.site + JSON.stringify(found.badges);
   const isNew = seen !== null && version !== seen;
   if (parts().length && (isNew || left.some((part) => !atWork(part)) || Date.now() - fetched > STALE)) {
     if (isNew) quickUntil = Date.now() + QUICK_FOR;
     fetched = Date.now();
-    const answer = await fetch(location.href, { redirect: "error" });
+    const answer = await fetch(location.href, { headers: { "X-NPD-Live": "1" }, redirect: "error" });
     if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
       place(fresh);

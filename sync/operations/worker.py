@@ -89,6 +89,8 @@ class WorkerRun:
             if not self.wait_for_lease or time.monotonic() >= self.until or process.wait(LEASE_WAIT_SECONDS):
                 return
             board = availability.of(entity_type)
+            if board.link is None:
+                return
         finished = False
         try:
             finished = self._work_batches(board_lease, board)

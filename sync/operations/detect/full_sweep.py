@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db import transaction
 from django.db.models import Count, F, Q
+from django.db.models.functions import Greatest
 
 from sync import registry
 from sync.boards.board_listing import enqueue_unmatched
@@ -123,8 +124,9 @@ def _store_found_same(batch: Batch, ids: Sequence[UUID]) -> None:
         free = set(records.select_for_update(of=("self",), skip_locked=True).values_list("pk", flat=True))
         rows = SyncMetadata.objects.of(batch.entity_type, free).order_by("entity_id")
         row_ids = list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True))
-        batch.records.filter(pk__in=free).update(monday_last_synced=batch.read_at)
-        found = {"last_sync_attempt": batch.read_at, "last_successful_sync": batch.read_at}
+        # A pass that ended since the page was read knows a later time.
+        batch.records.filter(pk__in=free).update(monday_last_synced=Greatest("monday_last_synced", batch.read_at))
+        found = {name: Greatest(name, batch.read_at) for name in ("last_sync_attempt", "last_successful_sync")}
         SyncMetadata.objects.filter(pk__in=row_ids).update(**found)
 
 
