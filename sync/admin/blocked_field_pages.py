@@ -500,8 +500,10 @@ class BlockedFieldPagesMixin:
         is_throttled = _value(request, "kind") == "throttled"
 
         def run() -> str:
-            code = request.POST.get("code", "")
-            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, code)
+            code = request.POST.get("code")
+            if code is None and not is_throttled:
+                raise Conflict("Nothing was tried: this page is from before an update. Open it again.")
+            ids = throttled_records(mapping) if is_throttled else blocked_records(mapping, code or "")
             records = humanize.count_with_noun(retry_field(mapping, ids, request.user.get_username()), "record")
             after = " after an update loop" if is_throttled else ""
             log_action(request.user, mapping, f"Tried again on {records}{after}.")

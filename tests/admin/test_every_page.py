@@ -223,3 +223,16 @@ def test_only_a_demo_says_at_its_door_where_the_password_is(
 ) -> None:
     settings.DEMO = is_demo
     assert ("<code>make run</code>" in client.get("/admin/login/").content.decode()) is is_demo
+
+
+def test_a_page_that_fetches_itself_leaves_the_messages_to_the_next_that_is_opened(
+    browser_of_person: Client, world: dict[str, Any]
+) -> None:
+    def said(**headers: str) -> list[str]:
+        page = browser_of_person.get("/admin/npd/contact/", headers=headers)
+        return [str(one) for one in page.context["messages"]]
+
+    browser_of_person.post("/admin/npd/contact/", {"action": "turn_sync_off", "_selected_action": [world["synced"].pk]})
+    assert said(**{"X-NPD-Live": "1"}) == []
+    assert len(said()) == 1
+    assert said() == []

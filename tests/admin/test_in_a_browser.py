@@ -302,8 +302,11 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     page.locator("#npd-state .npd-badge-ok").wait_for()
     # A field that nobody has touched takes the new value; one that somebody types in keeps what was typed.
     page.fill("#id_role_title", "Mine")
-    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147")
+    # A box that somebody else has emptied meanwhile can be ticked again.
+    Contact.objects.filter(pk=record.pk).update(role_title="Press officer", phone="+12025550147", sync_enabled=False)
     page.wait_for_function("document.getElementById('id_phone').value === '+12025550147'")
+    page.wait_for_function("!document.getElementById('id_sync_enabled').checked")
+    page.check("#id_sync_enabled")
     offer = page.locator("#npd-live-offers [data-field=role_title]")
     offer.wait_for()
     assert offer.get_attribute("data-value") == "Press officer"
@@ -314,7 +317,7 @@ def test_a_records_page_follows_its_sync_and_offers_what_changed_under_somebodys
     page.get_by_role("button", name="Save and continue editing").click()
     page.wait_for_function("document.getElementById('id_role_title')?.defaultValue === 'Mine again'")
     record.refresh_from_db()
-    assert (record.role_title, record.phone) == ("Mine again", "+12025550147")
+    assert (record.role_title, record.phone, record.sync_enabled) == ("Mine again", "+12025550147", True)
     assert not errors
 
 
