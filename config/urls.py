@@ -1,7 +1,5 @@
 """The addresses of the site."""
 
-from collections.abc import Iterator
-
 from django.apps import apps
 from django.contrib import admin
 from django.urls import URLResolver, include, path, re_path
@@ -12,15 +10,20 @@ from config import middleware
 from config.glossary import glossary_page
 from config.live_updates import live_versions
 from sync import registry
+from sync.admin.record_pages import register_generated
 from sync.api import record_endpoints, service_endpoints
 
 
-def record_apis() -> Iterator[URLResolver]:
-    """Return the API of the records: the module `api` of each application that has synced models, where it has one."""
-    for config in dict.fromkeys(apps.app_configs.get(spec.model._meta.app_label) for spec in registry.entities()):
-        if config is not None and module_has_submodule(config.module, "api"):
-            yield path("api/v1/", include(f"{config.name}.api"))
+def record_apis() -> list[URLResolver]:
+    """Return the API of the records: of the module `api` of each application that has one, the rest is generated."""
+    configs = dict.fromkeys(apps.app_configs.get(spec.model._meta.app_label) for spec in registry.entities())
+    modules = [f"{one.name}.api" for one in configs if one and module_has_submodule(one.module, "api")]
+    own = [path("api/v1/", include(module)) for module in modules]
+    return [*own, path("api/v1/", include(list(record_endpoints.generated_paths(own))))]
 
+
+# Here, for this is read when every application has registered its models and its own classes of the admin.
+register_generated(admin.site)
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),

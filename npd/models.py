@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import pghistory
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from npd.imports.models import ImportFile, ImportJob, ImportRow
-from sync.kernel.triggers import BOOKKEEPING, dependency_triggers
-from sync.models import SyncedModel
+from sync.kernel.triggers import dependency_triggers
+from sync.models import SyncedModel, track_history
 
 __all__ = ["Contact", "ImportFile", "ImportJob", "ImportRow", "Organization"]
 
@@ -100,10 +99,6 @@ class Contact(SyncedModel):
         return self.organization.address_country if self.organization else ""
 
 
-def track_history() -> None:
-    """Keep every change of a synced row with its author and cause, by statement-level triggers."""
-    for model in (Organization, Contact):
-        pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
-
-
-track_history()
+# Here and not as decorators: each points at the other.
+for _model in (Organization, Contact):
+    track_history(_model)

@@ -1,5 +1,5 @@
-"""Which models are synced and with which default mappings, the board that is configured now, and which rules
-a field may have.
+"""Which models are synced and with which default mappings, what their pages and API show by default, the board that is
+configured now, and which rules a field may have.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from sync import connectors
 from sync.choices import Rule
 from sync.connectors.base.conversion import ListConverter
 from sync.models import BoardLink, FieldMapping, SyncedModel
+
+ModelField: TypeAlias = "models.Field[Any, Any]"
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,34 @@ def type_name(entity_type: str) -> str:
     # A stored type may not be registered any more.
     except UnknownEntity:
         return entity_type
+
+
+# What the doors show of a model whose application says nothing else: its admin, its API.
+
+
+def own_fields(model: type[SyncedModel]) -> list[ModelField]:
+    """Return the fields of the model itself that people may edit, in its order."""
+    shared = {field.name for field in SyncedModel._meta.get_fields()}
+    return [field for field in model._meta.concrete_fields if field.editable and field.name not in shared]
+
+
+def own_relations(model: type[SyncedModel]) -> list[ModelField]:
+    """Return those of them that point at another registered model."""
+    pointing = [field for field in own_fields(model) if relation_of(model, [field.name])]
+    return [field for field in pointing if is_registered(target_of(field).entity_type())]
+
+
+def searched_fields(model: type[SyncedModel]) -> tuple[str, ...]:
+    """Return what a search reads: the model's texts, and the names of the records that it points at."""
+    texts = [one.name for one in own_fields(model) if isinstance(one, (models.CharField, models.TextField))]
+    named = [(one.name, name_field(target_of(one))) for one in own_relations(model)]
+    return (*texts, *(f"{relation}__{name}" for relation, name in named if name))
+
+
+def default_ordering(model: type[SyncedModel]) -> tuple[str, ...]:
+    """Return the order of lists, of equal rows too, for pages must not overlap: the model's own, or by name."""
+    order: list[Any] = [*(model._meta.ordering or ())] or [name_field(model) or "pk"]
+    return (*order, *(() if "id" in order or "pk" in order else ("pk",)))
 
 
 # Board links in effect: the database's row, with the board id of the settings where one is set.
@@ -260,9 +290,6 @@ def record_url(entity_type: str, entity_id: UUID | str) -> str:
         return reverse(f"admin:{opts.app_label}_{opts.model_name}_change", args=[entity_id])
     except (UnknownEntity, NoReverseMatch):
         return ""
-
-
-ModelField: TypeAlias = "models.Field[Any, Any]"
 
 
 def relation_of(model: type[models.Model], fields: Sequence[str]) -> ModelField | None:

@@ -1,4 +1,4 @@
-"""Contacts and organizations in the admin, and the forms in which people change them."""
+"""Contacts and organizations in the admin, where it isn't as their models and registration have it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,12 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
-from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from npd.admin.import_pages import ImportMixin
 from npd.models import Contact, Organization
 from sync.admin.concurrent_edits import ConcurrentRecordForm, LinesField
-from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
-
-
-class ContactForm(ConcurrentRecordForm):
-    """A contact, as changed in the admin."""
-
-    class Meta:
-        model = Contact
-        fields = ("name", "email", "organization", "role_title", "phone", "notes", "sync_enabled", "sync_direction")
+from sync.admin.record_pages import SYNC_FIELDS, SYNC_FILTERS, SyncedModelAdmin
 
 
 class OrganizationForm(ConcurrentRecordForm):
@@ -34,41 +25,16 @@ class OrganizationForm(ConcurrentRecordForm):
     )
 
     class Meta:
-        model = Organization
-        fields = (
-            "name",
-            "aliases",
-            "billing_contact",
-            "address_street",
-            "address_city",
-            "address_state",
-            "address_zip",
-            "address_country",
-            "inventory_url",
-            "notes",
-            "sync_enabled",
-            "sync_direction",
-        )
-        widgets = {"inventory_url": forms.URLInput}
-
-
-SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
+        widgets: ClassVar[dict[str, Any]] = {"inventory_url": forms.URLInput}
 
 
 @admin.register(Contact)
 class ContactAdmin(ImportMixin, SyncedModelAdmin):
     """People."""
 
-    form = ContactForm
     list_display = ("name", "email", "organization", "role_title", "sync", "item", "updated")
-    list_select_related = ("organization",)
-    list_filter: ClassVar[list[Any]] = [SYNC_FILTERS[0], ("organization", AutocompleteSelectFilter), *SYNC_FILTERS[1:]]
     search_fields = ("name", "email", "phone", "role_title", "organization__name", "monday_id")
-    search_help_text = "Name, e-mail, phone, role, organization or the number of the item on Monday"
-    autocomplete_fields = ("organization",)
-    empty_title = "No contacts here"
     empty_words = "Nobody matches, or nobody has been added yet. A new item on the Contacts board appears here too."
-    fieldsets = ((None, {"fields": ("name", "email", "organization", "role_title", "phone", "notes")}), SYNC_FIELDS)
 
 
 @admin.register(Organization)
@@ -80,9 +46,6 @@ class OrganizationAdmin(ImportMixin, SyncedModelAdmin):
     list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
     search_fields = ("name", "aliases", "address_city", "address_country", "monday_id")
     search_help_text = "Name, other names, city, country or the number of the item on Monday"
-    autocomplete_fields = ("billing_contact",)
-    empty_title = "No organizations here"
-    empty_words = "None matches, or none has been added yet. A new item on the Organizations board appears here too."
     fieldsets = (
         (None, {"fields": ("name", "aliases", "billing_contact", "inventory_url", "notes")}),
         ("Address", {"fields": ("address_street", "address_city", "address_state", "address_zip", "address_country")}),

@@ -5,25 +5,29 @@ pause, direction, unlink and link again.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
-from django.db.models import Model, QuerySet
+from django.db.models import CharField, Model, QuerySet, TextField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
-from unfold.contrib.filters.admin import BooleanRadioFilter, ChoicesCheckboxFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, ChoicesCheckboxFilter
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
 from sync.admin.admin_base import DateTimeRangeFilter, HealthFilter, PageAdmin
-from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin
+from sync.admin.concurrent_edits import ConcurrentRecordForm, DeletedMeanwhileMixin, LinesField
 from sync.admin.confirmed_action import (
     MAX_ROWS_SHOWN,
     Question,
@@ -103,8 +107,13 @@ SYNC_FILTERS: list[Any] = [
 ]
 
 
+SYNC_FIELDS = ("Sync", {"fields": ("sync_enabled", "sync_direction")})
+COLUMNS = 5
+"""Mapped fields in a list beside the name; the others are on the record's page."""
+
+
 class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
-    """What every synced model's admin has; a model's own admin adds its columns and fields."""
+    """A synced model's admin, made from the model and its registration; a class of its own says what differs."""
 
     class Media:
         css: ClassVar[dict[str, list[str]]] = {"all": ["npd/record.css"]}
@@ -117,6 +126,78 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
     delete_confirmation_template = "sync/delete_confirmation.html"
     delete_selected_confirmation_template = "sync/delete_selected_confirmation.html"
     warn_unsaved_form = True
+
+    # --- what the registration says; asked for late, when every application has registered its models ---
+
+    @cached_property
+    def list_display(self) -> tuple[str, ...]:
+        """The name, the mapped fields of one line each, and how the record stands."""
+        spec = registry.entity(self.model.entity_type())
+        mapped = [name for mapping in spec.mappings for name in mapping.fields if name != spec.name_field]
+        short = [name for name in mapped if not isinstance(self.opts.get_field(name), (TextField, ArrayField))]
+        return (spec.name_field or "__str__", *short[:COLUMNS], "sync", "item", "updated")
+
+    @cached_property
+    def list_select_related(self) -> tuple[str, ...]:
+        """The related records that the list names."""
+        own = registry.own_fields(self.model)
+        return tuple(field.name for field in own if field.is_relation and field.name in self.list_display)
+
+    @cached_property
+    def list_filter(self) -> list[Any]:
+        """The filters of every synced model, and one by each related record."""
+        related = [(field.name, AutocompleteSelectFilter) for field in registry.own_relations(self.model)]
+        return [SYNC_FILTERS[0], *related, *SYNC_FILTERS[1:]]
+
+    @cached_property
+    def ordering(self) -> tuple[str, ...]:
+        """By name, where the model has no order."""
+        return () if self.opts.ordering else registry.default_ordering(self.model)
+
+    @cached_property
+    def search_fields(self) -> tuple[str, ...]:
+        """The texts, the names of related records, and the item's number."""
+        return (*registry.searched_fields(self.model), "monday_id")
+
+    @cached_property
+    def search_help_text(self) -> str:
+        """What is searched."""
+        fields = [self.opts.get_field(name.partition("__")[0]) for name in self.search_fields if name != "monday_id"]
+        labels = ", ".join(str(field.verbose_name) for field in fields)
+        return f"{capfirst(labels)} or the number of the item on Monday"
+
+    @cached_property
+    def fieldsets(self) -> Any:
+        """The model's own fields, and how it is synced."""
+        return ((None, {"fields": [field.name for field in registry.own_fields(self.model)]}), SYNC_FIELDS)
+
+    @cached_property
+    def empty_title(self) -> str:  # type: ignore[override]  # a class of its own has it as a plain text
+        """The heading of an empty list."""
+        return f"No {self.opts.verbose_name_plural} here"
+
+    @cached_property
+    def empty_words(self) -> str:  # type: ignore[override]  # as above
+        """Why a list may be empty."""
+        board = registry.entity(self.model.entity_type()).board_title
+        return f"None matches, or none has been added yet. A new item on the {board} board appears here too."
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> Sequence[str]:
+        """Related records are searched for: there may be thousands."""
+        # Not an attribute: Django's check of it may come before the other model's admin is generated.
+        return self.autocomplete_fields or [field.name for field in registry.own_relations(self.model)]
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """A list of texts is edited line by line: a comma may be part of one."""
+        if not isinstance(db_field, ArrayField) or not isinstance(db_field.base_field, (CharField, TextField)):
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        return LinesField(
+            label=capfirst(db_field.verbose_name),
+            required=not db_field.blank,
+            max_length=db_field.base_field.max_length,
+            widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+            help_text=db_field.help_text or "One a line.",
+        )
 
     # --- the list ---
 
@@ -474,3 +555,10 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         follows = tombstones.item_consequence(self.model.entity_type()) if linked else ""
         answer: HttpResponse = super().delete_view(request, object_id, (extra_context or {}) | {"item_stays": follows})
         return answer
+
+
+def register_generated(site: admin.AdminSite) -> None:
+    """Give every registered model an admin that has none from its application."""
+    for spec in registry.entities():
+        if not site.is_registered(spec.model):
+            site.register(spec.model, SyncedModelAdmin)

@@ -7,18 +7,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
 from django.contrib.admin.models import ADDITION, DELETION
 from django.contrib.auth.views import redirect_to_login
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.urls import URLPattern, URLResolver, include, path, reverse
+from django.utils.text import capfirst
 from django.views.decorators.http import require_safe
+from django_filters import UUIDFilter
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
@@ -31,11 +33,13 @@ from sync import registry
 from sync.api.history_endpoints import DecisionSerializer, decision_data
 from sync.api.problems import PreconditionFailed
 from sync.api.request_rules import (
+    ORDERED_BY,
     ApiView,
     KnownFieldsMixin,
     MayChange,
     ModelPermissions,
     RecordFilter,
+    StableOrdering,
     SyncNowThrottle,
     slash_paths,
 )
@@ -319,7 +323,7 @@ class PushViewSet(ApiView, viewsets.GenericViewSet[Any]):
         return Response(self.get_serializer({f"{record.entity_type()}_id": record.pk, **fields}).data)
 
 
-# The addresses of one model's records, made from its serializer.
+# The addresses of one model's records, made from the model and its registration.
 
 
 _documented = extend_schema_view(
@@ -333,13 +337,14 @@ _documented = extend_schema_view(
 
 
 def record_paths(
-    serializer: type[RecordSerializer], filters: type[RecordFilter] = RecordFilter
+    model: type[SyncedModel],
+    serializer: type[RecordSerializer] | None = None,
+    filters: type[RecordFilter] | None = None,
 ) -> list[URLPattern | URLResolver]:
-    """The addresses of the serializer's model: its records, and of each its history, its push and its link.
+    """The addresses of a model: its records, and of each its history, its push and its link.
 
-    They are named after the plural of the model. An application's module `api` has them as its `urlpatterns`.
+    They are named after the plural of the model. What isn't given is made from the model and its registration.
     """
-    model: type[SyncedModel] = serializer.Meta.model
     name, plural = model.__name__, str(model._meta.verbose_name_plural).replace(" ", "-")
     singular = str(model._meta.verbose_name)
     article = "an" if singular[0] in "aeiou" else "a"
@@ -348,9 +353,11 @@ def record_paths(
         f"{model.entity_type()}_id": serializers.UUIDField(),
     }
     answer = type(f"{name}SyncResponseSerializer", (SyncAnswerSerializer,), answer_fields)
-    queryset = model._default_manager.all()
-    own = {"queryset": queryset if queryset.ordered else queryset.order_by("pk")}  # or pages would overlap
-    views = own | {"serializer_class": serializer, "filterset_class": filters}
+    own = {"queryset": model._default_manager.order_by(*registry.default_ordering(model))}
+    views = own | {
+        "serializer_class": serializer or _serializer_of(model),
+        "filterset_class": filters or _filter_of(model),
+    }
     records = _documented(type(f"{name}ViewSet", (RecordViewSet,), views))
     push: Any = type(f"{name}Push", (PushViewSet,), own | {"serializer_class": answer})
     linking: Any = type(f"{name}Linking", (LinkingViewSet,), own)
@@ -362,6 +369,42 @@ def record_paths(
         *slash_paths(f"{one}/link-again", linking.as_view({"post": "link_again"}), f"{plural}-link-again"),
         path("", include(router.urls)),
     ]
+
+
+def _serializer_of(model: type[SyncedModel]) -> type[RecordSerializer]:
+    names = ["id", *(field.name for field in registry.own_fields(model)), *RecordSerializer.OWN_FIELDS]
+    meta = type("Meta", (), {"model": model, "fields": names})
+    return type(f"{model.__name__}Serializer", (RecordSerializer,), {"Meta": meta, "__doc__": model.__doc__})
+
+
+def _filter_of(model: type[SyncedModel]) -> type[RecordFilter]:
+    filters = {
+        field.name: UUIDFilter(field_name=field.get_attname(), label=capfirst(str(field.verbose_name)))
+        for field in registry.own_relations(model)
+    }
+    # Lists are ordered by `name` in every API, whatever the model calls it.
+    by_name = {"name": registry.name_field(model) or "pk"}
+    ordering = StableOrdering(fields=[(by_name.get(name, name), name) for name in ORDERED_BY])
+    own = {"searched": registry.searched_fields(model), "ordering": ordering}
+    return type(f"{model.__name__}Filter", (RecordFilter,), filters | own)
+
+
+def generated_paths(own: Sequence[URLPattern | URLResolver]) -> Iterator[URLPattern | URLResolver]:
+    """The addresses of the registered models for whose records `own`, the applications' patterns, have no view."""
+    served = set(_served_models(own))
+    for spec in registry.entities():
+        if spec.model not in served:
+            yield from record_paths(spec.model)
+
+
+def _served_models(patterns: Sequence[URLPattern | URLResolver]) -> Iterator[type[Model]]:
+    for pattern in patterns:
+        if isinstance(pattern, URLResolver):
+            yield from _served_models(pattern.url_patterns)
+        else:
+            view: Any = getattr(pattern.callback, "cls", object)
+            if issubclass(view, RecordViewSet):
+                yield view.queryset.model
 
 
 # `/go/{id}`: from a record's id, as its item holds it, to the record's page.

@@ -18,7 +18,7 @@ from sync.models.state import (
     Tombstone,
     WebhookEvent,
 )
-from sync.models.synced_model import SyncedModel
+from sync.models.synced_model import SyncedModel, track_history
 
 __all__ = [
     "ApiBudget",
@@ -49,4 +49,5 @@ __all__ = [
     "SyncedModel",
     "Tombstone",
     "WebhookEvent",
+    "track_history",
 ]

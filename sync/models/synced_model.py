@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
+import pghistory
 import pgtrigger
 from django.db import models, transaction
 from django.db.models import Q
@@ -139,6 +140,15 @@ class SyncedModel(models.Model):
     def entity_type(cls) -> str:
         """Return the model's name in lower case, as tables and the API call it."""
         return cls._meta.model_name or cls.__name__.lower()
+
+
+Tracked = TypeVar("Tracked", bound=type[SyncedModel])
+
+
+def track_history(model: Tracked) -> Tracked:
+    """Keep every change of a row with its author and cause, by statement-level triggers; a decorator."""
+    tracked: Tracked = pghistory.track(level=pghistory.Statement, exclude=list(BOOKKEEPING))(model)
+    return tracked
 
 
 def _copy_values(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:

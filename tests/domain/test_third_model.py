@@ -1,8 +1,10 @@
-"""What a further synced model needs: itself, its registration, and three thin classes for API and admin."""
+"""A further synced model needs itself and its registration: its admin and its API are made from them."""
 
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from types import ModuleType, SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 from django.apps import AppConfig, apps
@@ -10,38 +12,18 @@ from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.db.migrations import CreateModel, Migration
 from django.test import Client, RequestFactory, override_settings
-from django.urls import include, path
+from django.urls import path
 
 from config import urls
 from config.unfold import navigation
 from npd.apps import show_new_models
 from sync import registry
-from sync.admin.concurrent_edits import ConcurrentRecordForm
-from sync.admin.record_pages import SYNC_FILTERS, SyncedModelAdmin
-from sync.api.record_endpoints import RecordSerializer, record_paths
+from sync.admin.record_pages import register_generated
 from sync.models import SyncQueue
 from tests.support import deals as support
 from tests.support.deals import SPEC, Deal, deals
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class DealSerializer(RecordSerializer):
-    class Meta:
-        model = Deal
-        fields = ["id", "name", "stage", *RecordSerializer.OWN_FIELDS]
-
-
-class DealForm(ConcurrentRecordForm):
-    class Meta:
-        model = Deal
-        fields = ("name", "stage", "sync_enabled", "sync_direction")
-
-
-class DealAdmin(SyncedModelAdmin):
-    form = DealForm
-    list_display = ("name", "sync", "item", "updated")
-    list_filter: ClassVar[list[Any]] = list(SYNC_FILTERS)
 
 
 @pytest.fixture
@@ -51,9 +33,9 @@ def site(transactional_db: None) -> Iterator[None]:
     application.apps, application.models = apps, apps.all_models["deals"]
     with deals():
         apps.app_configs["deals"] = application
-        admin.site.register(Deal, DealAdmin)
+        register_generated(admin.site)
         module = ModuleType("tests.domain.third_model_urls")
-        theirs = path("admin/", admin.site.urls), path("api/v1/", include(record_paths(DealSerializer)))
+        theirs = path("admin/", admin.site.urls), *urls.record_apis()
         module.urlpatterns = [*theirs, *urls.urlpatterns]  # type: ignore[attr-defined]
         try:
             with override_settings(ROOT_URLCONF=module):
@@ -97,6 +79,38 @@ def test_its_records_are_made_listed_pushed_and_unlinked_by_the_api(ada: Client)
 def test_its_list_opens_in_the_admin(ada: Client) -> None:
     Deal.objects.create(name="Boats")
     assert b"Boats" in ada.get("/admin/deals/deal/").content
+
+
+FORM = {"name": "Boats", "stage": "Won", "due": "2026-12-24", "amount": "12.50", "won": "on", "owner": ""}
+PRODUCTS = {"products": "Sails, white\r\nRopes", "sync_enabled": "on", "sync_direction": "bidirectional"}
+
+
+def test_its_form_takes_fields_of_every_kind_and_writes_only_what_was_changed(ada: Client) -> None:
+    made = ada.post("/admin/deals/deal/add/", FORM | PRODUCTS)
+    assert made.status_code == 302, made.content.decode()
+    deal = Deal.objects.get()
+    assert (deal.amount, deal.due, deal.won) == (Decimal("12.50"), date(2026, 12, 24), True)
+    assert deal.products == ["Sails, white", "Ropes"]
+    address = f"/admin/deals/deal/{deal.pk}/change/"
+    page = ada.get(address)
+    shown = page.context["adminform"].form.shown_value
+    Deal.objects.filter(pk=deal.pk).update(stage="Lost", due=date(2027, 1, 1))  # meanwhile, by somebody else
+    saved = ada.post(address, FORM | PRODUCTS | {"amount": "13", "_shown": shown})
+    assert saved.status_code == 302, saved.content.decode()
+    deal.refresh_from_db()
+    assert (deal.amount, deal.stage, deal.due) == (Decimal("13.00"), "Lost", date(2027, 1, 1))
+    assert deal.products == ["Sails, white", "Ropes"]
+
+
+def test_its_list_has_the_mapped_fields_of_one_line_and_is_in_the_order_of_names(ada: Client) -> None:
+    for name in ("Rafts", "Boats"):
+        Deal.objects.create(name=name, products=["Ropes"])
+    page = ada.get("/admin/deals/deal/")
+    columns = ["name", "stage", "due", "amount", "won", "owner", "sync", "item", "updated"]
+    assert page.context["cl"].list_display == ["action_checkbox", *columns]
+    assert [str(deal) for deal in page.context["cl"].result_list] == ["Boats", "Rafts"]
+    by_api = ada.get("/api/v1/deals/").json()["results"]
+    assert [deal["name"] for deal in by_api] == ["Boats", "Rafts"]
 
 
 def test_a_variable_of_its_own_may_name_its_board(site: None) -> None:

@@ -1,0 +1,83 @@
+"""docs/howto/sync-another-model.md as it stands: its ten lines and its commands, then what people do with the model."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+from django.db import connection
+
+from tests.support.sandbox import Sandbox
+from tests.support.site import child_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs/howto/sync-another-model.md").read_text()
+FILES = dict(re.findall(r"```python\n# (projects/\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+COMMANDS = re.findall(r"^\$ python (manage\.py .+)$", PAGE, re.MULTILINE)
+NEEDED = ("projects/models.py", "projects/apps.py")
+SETTINGS = 'from config.settings import *\nINSTALLED_APPS = [*INSTALLED_APPS, "projects"]\n'
+PLAY = "import django\ndjango.setup()\nfrom tests.domain import third_model_play\nthird_model_play.{}()\n"
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, sandbox: Sandbox, hooks: ThreadingHTTPServer) -> Iterator[dict[str, str]]:
+    """Of a process whose installation has projects, on a database of its own."""
+    (tmp_path / "projects").mkdir()
+    (tmp_path / "projects/__init__.py").touch()
+    (tmp_path / "with_projects.py").write_text(SETTINGS)
+    write(tmp_path, *NEEDED)
+    database = f"{connection.settings_dict['NAME']}_with_projects"
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+        cursor.execute(f"CREATE DATABASE {database}")
+    child = child_environment()
+    try:
+        yield child | {
+            "DATABASE_URL": urlunsplit(urlsplit(child["DATABASE_URL"])._replace(path=f"/{database}")),
+            "DJANGO_SETTINGS_MODULE": "with_projects",
+            "PYTHONPATH": f"{tmp_path}:{ROOT}",
+            "MONDAY_API_URL": sandbox.api_url,
+            "SITE_URL": f"http://127.0.0.1:{hooks.server_address[1]}",
+        }
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def write(folder: Path, *files: str) -> None:
+    for name in files:
+        (folder / name).write_text(FILES[name])
+
+
+def run(environment: dict[str, str], *command: str) -> str:
+    ran = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, f"{command}: {ran.stdout}{ran.stderr}"
+    return ran.stdout
+
+
+def test_the_ten_lines_are_ten() -> None:
+    """Beside them stand imports, and what every application of Django's has."""
+    lines = "".join(FILES[name] for name in NEEDED).splitlines()
+    every = re.compile(r"\s*($|from |import |#|class \w+\(AppConfig\)|name = \"projects\"|def ready)")
+    assert len([line for line in lines if not every.match(line)]) <= 10
+
+
+def test_ten_lines_are_synced_both_ways_by_the_generated_pages_and_api(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    for command in COMMANDS:
+        run(environment, *command.split())
+    run(environment, "-c", PLAY.format("play"))
+    write(tmp_path, "projects/admin.py", "projects/api.py")
+    run(environment, "manage.py", "check")
+    run(environment, "-c", PLAY.format("play_with_own_classes"))

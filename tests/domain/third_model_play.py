@@ -1,0 +1,132 @@
+"""What people do with projects once docs/howto/sync-another-model.md is followed; run by test_howto_model.py.
+
+In a process of its own, whose settings have the application `projects`, on a database of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import Group, User
+from django.core.management import call_command
+from django.test import Client
+from drf_spectacular.generators import SchemaGenerator
+
+from sync.queue import SyncQueueService
+from tests.support.sandbox import Sandbox
+
+JSON = "application/json"
+Project: Any = apps.get_model("projects.Project")
+sandbox = Sandbox(settings.MONDAY_API_URL.removesuffix("/v2"), settings.MONDAY_API_KEY, settings.MONDAY_SIGNING_SECRET)
+settings.ALLOWED_HOSTS = ["*"]
+
+
+def signed_in(person: User) -> Client:
+    client = Client()
+    client.force_login(person)
+    return client
+
+
+def item_of(record: Any) -> dict[str, Any]:
+    """What the board shows of a record after a worker's turn."""
+    SyncQueueService().process(seconds=60)
+    record.refresh_from_db()
+    assert record.sync_status == "synced", record.sync_status
+    return sandbox.item(record.monday_id)
+
+
+def the_admin(ada: Client) -> None:
+    form = {"name": "Boats", "summary": "Two of them", "sync_enabled": "on", "sync_direction": "bidirectional"}
+    saved = ada.post("/admin/projects/project/add/", form)
+    assert saved.status_code == 302, saved.content.decode()
+    boats = Project.objects.get()
+    assert item_of(boats)["name"] == "Boats"
+    sandbox.act("edit", item_id=boats.monday_id, column_id="summary", value={"text": "Three of them"})
+    call_command("sync_reconcile")
+    boats.refresh_from_db()
+    assert boats.summary == "Three of them"
+    page = ada.get(f"/admin/projects/project/{boats.pk}/change/").content.decode()
+    assert "Three of them" in page
+    assert "/admin/projects/project/" in page.partition("Records")[2], "not in the sidebar"
+    for address in ("", "?q=three", f"?q={boats.monday_id}"):
+        assert "Boats" in ada.get(f"/admin/projects/project/{address}").content.decode(), address
+    assert "Boats" not in ada.get("/admin/projects/project/?q=none-of-this").content.decode()
+    found = ada.get("/admin/search/", {"s": "boat", "extended": "1"}).content.decode()
+    assert f"/admin/projects/project/{boats.pk}/change/" in found
+    call_command("sync_explain", "project", str(boats.pk))
+
+
+def the_api(ada: Client) -> None:
+    made = ada.post("/api/v1/projects/", {"name": "Bridge", "summary": "Of stone"}, content_type=JSON)
+    assert made.status_code == 201, made.content
+    bridge = Project.objects.get(name="Bridge")
+    assert item_of(bridge)["values"]["summary"] == "Of stone"
+    page = f"/api/v1/projects/{bridge.pk}/"
+    tag = {"HTTP_IF_MATCH": ada.get(page)["ETag"]}
+    assert ada.patch(page, {"summary": "Of wood"}, content_type=JSON, **tag).status_code == 200
+    assert ada.patch(page, {"summary": "Of glass"}, content_type=JSON, **tag).status_code == 412
+    assert item_of(bridge)["values"]["summary"] == "Of wood"
+    assert ada.get("/api/v1/projects/?search=wood&ordering=-name").json()["count"] == 1
+    assert ada.get("/api/v1/projects/?nonsense=1").status_code == 400
+    assert ada.post(f"{page}sync-to-monday").json()["project_id"] == str(bridge.pk)
+    assert ada.post(f"{page}unlink").status_code == 200
+    SyncQueueService().process(seconds=60)
+    assert ada.post(f"{page}link-again").status_code == 200
+    SyncQueueService().process(seconds=60)
+    assert ada.delete(page).status_code == 204
+
+
+def the_groups() -> None:
+    groups = Group.objects.filter(name__startswith="NPD Sync: ")
+    assert groups.count() == 4
+    boats = Project.objects.get(name="Boats")
+    for number, group in enumerate(groups):
+        member = User.objects.create_user(f"member{number}", is_staff=True)
+        nobody = signed_in(member)
+        assert nobody.get("/api/v1/projects/").status_code == 403
+        assert nobody.get("/admin/projects/project/").status_code == 403
+        member.groups.add(group)
+        viewer = signed_in(member)
+        assert viewer.get("/api/v1/projects/").json()["count"] == 1
+        assert viewer.post("/api/v1/projects/", {"name": "No"}, content_type=JSON).status_code == 403
+        assert viewer.get(f"/admin/projects/project/{boats.pk}/change/").status_code == 200
+        assert viewer.get("/admin/projects/project/add/").status_code == 403
+        assert viewer.post(f"/admin/projects/project/{boats.pk}/pause/").status_code == 403
+
+
+def operations(plural: str, schema: Any) -> Iterator[str]:
+    """Each with its answers and its parameters."""
+    for path, methods in schema["paths"].items():
+        if path.startswith(f"/api/v1/{plural}/"):
+            for method, one in methods.items():
+                asked = sorted(parameter["name"] for parameter in one.get("parameters", ()))
+                told = json.dumps([method, path, one["operationId"], asked, sorted(one["responses"])])
+                yield told.replace(plural, "records")
+
+
+def the_schema() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
+    theirs, contacts = (set(operations(plural, schema)) for plural in ("projects", "contacts"))
+    assert theirs == {one.replace('"organization", ', "") for one in contacts}
+
+
+def play() -> None:
+    """With nothing but the model and its registration."""
+    ada = signed_in(User.objects.create_superuser("ada"))
+    the_admin(ada)
+    the_api(ada)
+    the_groups()
+    the_schema()
+
+
+def play_with_own_classes() -> None:
+    """The application has brought an admin and an API: they win, and say only what differs."""
+    ada = signed_in(User.objects.get(username="ada"))
+    assert "Three of them" in ada.get("/admin/projects/project/").content.decode()
+    assert ada.get("/api/v1/projects/?search=three").json()["count"] == 0
+    assert ada.get("/api/v1/projects/?search=boats").json()["count"] == 1
+    the_schema()
