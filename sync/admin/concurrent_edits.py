@@ -16,6 +16,7 @@ from django.contrib.admin.utils import unquote
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import ValidationError
 from django.db.models import Model
+from django.forms.widgets import DateTimeBaseInput
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html
@@ -224,7 +225,10 @@ class ConcurrentRecordForm(_RecordForm):
             return "yes" if value else ""
         if isinstance(value, Model):
             value = value.pk
-        prepared = self.fields[name].prepare_value(value)
+        field = self.fields[name]
+        prepared = field.prepare_value(value)
+        if isinstance(field.widget, DateTimeBaseInput):  # shows no microseconds
+            prepared = field.widget.format_value(prepared)
         return "" if prepared is None else str(prepared)
 
     def _is_same(self, name: str, one: str, other: str) -> bool:

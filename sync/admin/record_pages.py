@@ -10,11 +10,12 @@ from functools import cached_property
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django import forms
 from django.contrib import admin, messages
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import PermissionDenied
 from django.db import connection, transaction
-from django.db.models import CharField, Model, QuerySet, TextField
+from django.db.models import CharField, DateTimeField, Model, QuerySet, TextField
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -22,7 +23,7 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter, ChoicesCheckboxFilter
-from unfold.widgets import UnfoldAdminTextareaWidget
+from unfold.widgets import DATETIME_CLASSES, UnfoldAdminTextareaWidget
 
 from sync import registry
 from sync.admin import admin_base
@@ -188,7 +189,11 @@ class SyncedModelAdmin(DeletedMeanwhileMixin, PageAdmin):
         return self.autocomplete_fields or [field.name for field in registry.own_relations(self.model)]
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """A list of texts is edited line by line: a comma may be part of one."""
+        """A list of texts is edited line by line, for a comma may be part of one; a moment in one input."""
+        if isinstance(db_field, DateTimeField):
+            widget = forms.DateTimeInput(attrs={"class": " ".join(DATETIME_CLASSES)})
+            example = db_field.help_text or "As 2026-12-31 23:59:00."
+            kwargs |= {"form_class": forms.DateTimeField, "widget": widget, "help_text": example}
         if not isinstance(db_field, ArrayField) or not isinstance(db_field.base_field, (CharField, TextField)):
             return super().formfield_for_dbfield(db_field, request, **kwargs)
         return LinesField(

@@ -1,7 +1,7 @@
 """A further synced model needs itself and its registration: its admin and its API are made from them."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -82,23 +82,27 @@ def test_its_list_opens_in_the_admin(ada: Client) -> None:
 
 
 FORM = {"name": "Boats", "stage": "Won", "due": "2026-12-24", "amount": "12.50", "won": "on", "owner": ""}
+MET = {"met": "2026-12-01 10:30:00"}
 PRODUCTS = {"products": "Sails, white\r\nRopes", "sync_enabled": "on", "sync_direction": "bidirectional"}
 
 
 def test_its_form_takes_fields_of_every_kind_and_writes_only_what_was_changed(ada: Client) -> None:
-    made = ada.post("/admin/deals/deal/add/", FORM | PRODUCTS)
+    made = ada.post("/admin/deals/deal/add/", FORM | MET | PRODUCTS)
     assert made.status_code == 302, made.content.decode()
     deal = Deal.objects.get()
     assert (deal.amount, deal.due, deal.won) == (Decimal("12.50"), date(2026, 12, 24), True)
-    assert deal.products == ["Sails, white", "Ropes"]
+    assert (deal.products, deal.met) == (["Sails, white", "Ropes"], datetime(2026, 12, 1, 10, 30, tzinfo=UTC))
+    exact = datetime(2026, 12, 1, 10, 30, 0, 123456, tzinfo=UTC)  # more than the form shows
+    Deal.objects.filter(pk=deal.pk).update(met=exact)
     address = f"/admin/deals/deal/{deal.pk}/change/"
     page = ada.get(address)
     shown = page.context["adminform"].form.shown_value
     Deal.objects.filter(pk=deal.pk).update(stage="Lost", due=date(2027, 1, 1))  # meanwhile, by somebody else
-    saved = ada.post(address, FORM | PRODUCTS | {"amount": "13", "_shown": shown})
+    saved = ada.post(address, FORM | MET | PRODUCTS | {"amount": "13", "_shown": shown})
     assert saved.status_code == 302, saved.content.decode()
     deal.refresh_from_db()
     assert (deal.amount, deal.stage, deal.due) == (Decimal("13.00"), "Lost", date(2027, 1, 1))
+    assert deal.met == exact
     assert deal.products == ["Sails, white", "Ropes"]
 
 
