@@ -6,7 +6,7 @@ LEFT_OUT, UNDOING, UNDONE, NOT_UNDONE = "left_out", "undoing", "undone", "not_un
 STATUS_LABELS = {
     WAITING: "waiting to be stored",
     APPLYING: "being applied",
-    SETTLED: "settled",
+    SETTLED: "resolved",
     HANDED_BACK: "returned",
     LEFT_OUT: "left out",
     UNDOING: "being undone",

@@ -439,7 +439,7 @@ def _with_button(shown: SafeString | str, button: SafeString | str) -> SafeStrin
 def _first_value(conflict: Any, side: str, data: dict[str, Any]) -> SafeString | str:
     """The first field's value, shortened, and how many more there are; of a delete, the deleted side."""
     if conflict.kind == ConflictKind.DELETE and conflict.is_open and side == conflict.page_gone:
-        return "gone"
+        return "removed"
     if not conflict.conflict_fields:
         return humanize.DASH
     value = data.get(conflict.conflict_fields[0])

@@ -126,7 +126,7 @@ def suggestion_items(request: HttpRequest, mappings: Iterable[FieldMapping]) -> 
             "sentence": (
                 f"{SIDE_NAMES[decisions.side]}’s {mapping.label} was chosen three times in succession. In the last "
                 f"30 days that rule would have matched {intcomma(decisions.matched(decisions.side))} of "
-                f"{intcomma(decisions.total)} decisions."
+                f"{intcomma(decisions.total)} resolutions."
             ),
             "question": f"Always take {SIDE_NAMES[decisions.side]}’s {mapping.label}?",
             "url": rule_url(mapping),

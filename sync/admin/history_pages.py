@@ -465,4 +465,4 @@ class WebhookEventAdmin(ReadOnlyAdmin):
 
     @admin.display(description="Outcome")
     def weighed(self, row: WebhookEvent) -> str:
-        return row.outcome or ("weighed" if row.weighed_at else "not processed yet")
+        return row.outcome or ("processed" if row.weighed_at else "not processed yet")

@@ -205,10 +205,10 @@ def test_what_is_verified_is_said_in_words(world: World) -> None:
     world.pass_time(hours=2)
     assert (
         latest_verification("contact").summary(sync_now())
-        == "Verified 2 hours ago: 3 of 3 records were the same on both sides."
+        == "Verified 2 hours ago: 3 of 3 checked records were the same on both sides."
     )
     world.edit(contacts[0], "role_title", "Chair")
     lose_webhooks(world)
     world.pass_time(minutes=20)
     sample()
-    assert "1 of 6 sampled records said “synced” and differed" in latest_verification().summary(sync_now())
+    assert "1 of 6 checked records said “synced” and differed" in latest_verification().summary(sync_now())

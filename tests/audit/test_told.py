@@ -47,7 +47,7 @@ def test_the_first_page_says_what_was_verified(browser: Client) -> None:
     assert "Not verified yet" in browser.get("/admin/").content.decode()
     sampled()
     html = browser.get("/admin/").content.decode()
-    assert "300 of 300 sampled records equal on both sides" in html
+    assert "300 of 300 checked records were the same on both sides" in html
     assert "said “synced” and differed" not in html
 
 
@@ -63,7 +63,7 @@ def test_the_board_says_when_it_was_verified(browser: Client) -> None:
     link = BoardLink.objects.create(entity_type="contact", board_id="1", match_key="email")
     sampled()
     html = browser.get(f"/admin/sync/boardlink/{link.pk}/change/").content.decode()
-    assert "300 of 300 sampled records equal" in html
+    assert "300 of 300 checked records were the same" in html
 
 
 def test_a_sample_names_the_records_and_fields_that_differed(browser: Client) -> None:

@@ -281,7 +281,7 @@ class TestOnTheScreen:
     ) -> None:
         response = browser.get(self.screen(conflict))
         page = text_of(response)
-        for words in (WHAT, "Admiral", "Captain", "gone", AGAIN.label, DELETE.effect, UNLINK.label):
+        for words in (WHAT, "Admiral", "Captain", "removed", AGAIN.label, DELETE.effect, UNLINK.label):
             assert words in page
         assert 'value="custom unlink"' in response.content.decode()
 

@@ -57,7 +57,7 @@ def test_keys_walk_type_explain_and_undo(open_page: Any) -> None:
     page.get_by_text("Being applied: Role becomes").wait_for()
     [(key, pick)] = conflict_of(first).stored_choice.fields.items()
     assert (key, pick.choose, pick.value) == ("role_title", "custom", "Admiral")
-    button = page.get_by_role("button", name="Undo how first was settled")
+    button = page.get_by_role("button", name="Undo the resolution of first")
     assert not button.is_visible()
     record(finding(first, applied={"role_title": "Admiral"}, inverse={"role_title": {"before": RAW, "after": RAW}}))
     button.wait_for()

@@ -67,7 +67,7 @@ def test_of_two_losses_the_settled_one_leaves_and_the_other_stays(contact: Conta
 
 def test_there_is_no_last_agreed_value_to_go_back_to(contact: Contact, ada: User) -> None:
     record(lost(contact, ROLE))
-    with pytest.raises(InvalidResolution, match="what stands now"):
+    with pytest.raises(InvalidResolution, match="the current value"):
         resolve(conflict_of(contact).pk, by=ada, resolution_type="merge",
                 selections={"role_title": Resolution("base")}, seen=seen(ROLE))  # fmt: skip
 

@@ -108,7 +108,7 @@ def test_a_conflict_that_is_being_applied_takes_no_second_choice(conflict: SyncC
 
 def test_a_settled_conflict_says_so(conflict: SyncConflict, ada: User, contact: Contact) -> None:
     record(finding(contact))
-    with pytest.raises(NotOpen, match="settled already"):
+    with pytest.raises(NotOpen, match="resolved already"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 
@@ -201,7 +201,7 @@ def test_a_record_whose_sync_is_off_or_that_is_gone_says_so(
     with pytest.raises(InvalidResolution, match="Sync is off for Grace Hopper"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
     contact.delete()
-    with pytest.raises(InvalidResolution, match="gone from NPD"):
+    with pytest.raises(InvalidResolution, match="deleted in NPD"):
         merge(conflict, ada, PHONE, phone={"choose": "npd"})
 
 

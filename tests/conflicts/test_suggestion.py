@@ -70,7 +70,7 @@ def test_three_equal_decisions_in_a_row_suggest_a_rule_and_say_how_often_it_woul
     decide(ada, "monday", applied=applied)
     page = text_of(browser.get(LIST))
     assert SUGGESTED in page
-    assert "In the last 30 days that would have matched 3 of 4 decisions." in page
+    assert "In the last 30 days that rule would have matched 3 of 4 resolutions." in page
     assert rule_page(mapping) in browser.get(LIST).content.decode()
 
 
@@ -118,12 +118,12 @@ def test_it_becomes_a_rule_with_a_line_in_the_log_looks_at_what_waits_and_is_tak
     SyncQueue.objects.all().delete()
     page = text_of(browser.get(rule_page(mapping)))
     assert "Now: Ask ." in page
-    assert "In the last 30 days it would have matched 3 of 3 decisions." in page
+    assert "In the last 30 days it would have matched 3 of 3 resolutions." in page
     assert "1 open conflict is about this field" in page
     answer = browser.post(rule_page(mapping), {"rule": "monday_wins", "shown": "ask"}, follow=True)
     assert "Phone: Monday wins, from the next sync of each record on. Undo" in text_of(answer)
     assert rule_of(mapping) == "monday_wins"
-    assert "Settled by a rule, without a conflict: Phone (contact): Monday wins" in text_of(answer)
+    assert "Resolved by a rule, without a conflict: Phone (contact): Monday wins" in text_of(answer)
     assert SyncQueue.objects.filter(entity_id=contact.pk, status="pending").exists()
     line = LogEntry.objects.get(change_message__contains="Rule of Phone")
     assert (line.user, line.object_id) == (ada, str(mapping.link_id))

@@ -67,7 +67,7 @@ def test_an_undone_choice_gives_each_side_its_value_back_stays_so_and_can_be_set
     assert (world.status(contact), contact.role_title) == ("conflict", "NPD's")
     assert world.values(contact)["role_title"] == "Monday's"
     assert "Undid how Role was resolved" in Decision.objects.get(kind="undo").sentence
-    with pytest.raises(NotOpen, match="not settled"):
+    with pytest.raises(NotOpen, match="not resolved"):
         undo(conflict.pk, by=person)
     before = world.calls("mutation")
     world.deliver()
@@ -213,14 +213,14 @@ def test_what_cant_be_undone_is_said_in_words(contact: Contact, ada: Any) -> Non
 
     record(finding(contact, PHONE))
     record(finding(contact))
-    refused("no choice to undo")
+    refused("no resolution to undo")
     SyncConflict.objects.all().delete()
     record(finding(contact, PHONE))
     resolve(conflict_of(contact).pk, by=ada, resolution_type="keep_npd", seen=seen(PHONE))
     raw = {"local": {"phone": "1"}, "remote": "2", "base": None}
     record(finding(contact, applied={"phone": PHONE.npd}, inverse={"phone": {"before": raw, "after": raw}}))
     record(finding(contact, PHONE))
-    refused("Phone came into conflict again")
+    refused("Phone is in conflict again")
     Contact.objects.update(sync_enabled=False)
     refused("Sync is off")
     Contact.objects.all().delete()

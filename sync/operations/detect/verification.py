@@ -54,9 +54,9 @@ class VerificationResult:
             return "Not verified yet."
         span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
         if not self.drifted:
-            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} records were the same on both sides."
+            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} checked records were the same on both sides."
         return (
-            f"Differences, found {span} ago: {self.drifted:,} of {self.sampled:,} records said “synced” and "
+            f"Differences, found {span} ago: {self.drifted:,} of {self.sampled:,} checked records said “synced” and "
             "differed. They are synced again, or you are asked."
         )
 
