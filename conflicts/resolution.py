@@ -102,7 +102,7 @@ def _field_selections(
                 f"{conflict.label(key)}: choose the current value (npd), the overwritten value (monday), or type one "
                 "(custom)."
                 if conflict.kind == ConflictKind.OVERWRITTEN
-                else f"{conflict.label(key)}: it was never synced, so there is no last synced value."
+                else f"{conflict.label(key)}: it was never synced with this column, so there is no last synced value."
             )
         else:
             problems[key] = selection_problem(conflict, context, key, one)

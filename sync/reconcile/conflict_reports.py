@@ -144,7 +144,7 @@ def removed_item_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
         data = removed_item.conflict_data
         yield record_sync.conflict_report(KIND_DELETE, fields=removed_item.fields, rejected=rejected, data=data)
         # Choices of fields can't be carried out without an item: they are handed back, their conflict stays.
-        detail = "The item was deleted, so nothing could be written. First decide what happens to the record."
+        detail = "The item left the board, so nothing could be written. First decide what happens to the record."
         for conflict in record_sync.conflicts:
             if conflict.kind == KIND_FIELDS and conflict.resolutions:
                 rejected = dict.fromkeys(conflict.resolutions, detail)

@@ -207,8 +207,8 @@ def _plan_pull(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan, fie
             return _block_undecided(
                 field_plan,
                 BlockedCode.RELATION,
-                f"The item of the {kind} “{related}” was deleted, so Monday doesn't show it here any more. NPD keeps "
-                f"it. First decide what happens to the {kind}, or choose another here.",
+                f"The item of the {kind} “{related}” left its board, so Monday doesn't show it here any more. NPD "
+                f"keeps it. First decide what happens to the {kind}, or choose another here.",
             )
     try:
         raw = convert.to_local(field_plan.remote_raw, field_plan.local_raw)

@@ -143,7 +143,7 @@ def _count_by_kind(records: list[models.Model]) -> str:
 # What was edited, on either side, since a record and its gone item last agreed.
 
 
-MISSED_EDIT = "It was changed on Monday before the item was deleted, and never synced."
+MISSED_EDIT = "It was changed on Monday before the item left the board, and never synced."
 """Said of a field whose last value on Monday is not NPD's."""
 
 

@@ -211,7 +211,7 @@ def _check_conflict(batch: Batch, record_sync: RecordSync, field_plan: FieldPlan
     if (shown.npd, monday) != (resolution.npd or None, resolution.monday or None):
         raise _NotNow("The values changed after you chose. Check them and choose again.")
     if choose == "base" and field.base is None:
-        raise _NotNow("This column was never synced, so there is no last synced value. Choose another.")
+        raise _NotNow("It was never synced with this column, so there is no last synced value. Choose another.")
     return field_plan.convert.local(typed_values(batch, record_sync, field_plan)) if choose == "custom" else None
 
 
@@ -306,6 +306,6 @@ def undo_reports(record_sync: RecordSync) -> Iterator[ConflictReport]:
     if not record_sync.record.may_sync:
         reason = "Sync was turned off for this record, so nothing was put back."
     elif record_sync.removed_item is not None and record_sync.removed_item.needs_answer:
-        reason = "The item was deleted, so nothing was restored. First decide what happens to the record."
+        reason = "The item left the board, so nothing was restored. First decide what happens to the record."
     if reason and any(one.kind == KIND_UNDO for one in record_sync.conflicts):
         yield record_sync.conflict_report(KIND_UNDO, closing_reason=reason)

@@ -18,7 +18,7 @@ from pghistory.core import event_models
 
 from sync.models import MondayAccount, SyncedModel, SyncQueue
 
-SYNC_ACTOR = "Monday sync"
+SYNC_ACTOR = "NPD Sync"
 MAX_ACTOR_LENGTH = 200
 
 RESTORED_KEY = "put_back"
@@ -34,7 +34,8 @@ _LATEST_EVENTS = """
     ) AS event
 """
 
-_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": "NPD Sync"}
+# The sync's own edits have no way: SYNC_ACTOR says it all.
+_WAY_TEXTS = {"api": "by the API", "undo": "by an undo", "import": "by an import", "sync": ""}
 
 
 @dataclass(frozen=True)

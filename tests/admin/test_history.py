@@ -31,7 +31,7 @@ def test_a_pull_stands_once_in_the_history(browser_of_person: Client, world: dic
     page = words_of(browser_of_person.get(change_page(record)).content.decode())
     assert page.count("Phone “+46 7” taken over from Monday.") == 1
     assert "to “+46 7”" not in page
-    assert "Monday sync changed phone from “+46 7” to “+46 8”" in page  # of this look no decision tells
+    assert "NPD Sync changed phone from “+46 7” to “+46 8”" in page  # of this look no decision tells
 
 
 def test_the_id_of_mondays_request_stands_on_the_records_page_alone(

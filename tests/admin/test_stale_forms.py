@@ -75,7 +75,7 @@ def test_the_same_field_changed_meanwhile_is_told_and_what_was_typed_stays(
     answer = save(browser_of_person, ann, form | {"phone": "+44 3", "role_title": "Head"})
     text = answer.content.decode()
     assert answer.status_code == 200
-    assert "Phone changed meanwhile: it is now “+44 2” (by Monday sync, " in text
+    assert "Phone changed meanwhile: it is now “+44 2” (by NPD Sync, " in text
     assert "You typed “+44 3”. Save again to keep yours, or" in text
     assert 'data-value="+44 2"' in text
     again = values_of(answer, "contact_form")

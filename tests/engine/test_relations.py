@@ -324,7 +324,7 @@ def test_a_deleted_organizations_item_empties_no_contact_in_npd(connected: World
     connected.look(contact)
     contact.refresh_from_db()
     assert contact.organization == acme
-    assert "gone from its board" in connected.held(contact, "organization")
+    assert "left its board" in connected.held(contact, "organization")
     assert connected.status(contact) == "pending"
     connected.sandbox.act("restore", item_id=acme.monday_id)
     connected.hear()

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 from npd.models import Contact
 from sync.models import Decision, FieldMapping, Intent, MondayAccount, SyncQueue, WebhookEvent
 from sync.operations.preview.cause_chains import causes_of, causes_text
+from sync.records.authors import SYNC_ACTOR
 from tests.support.world import World
 
 
@@ -38,7 +39,7 @@ def test_a_push_names_the_person_who_edited_by_the_api_the_row_and_the_call(worl
     assert line.request_id == intent.request_id != ""
     words = [link.text for link in causes_of(line, {})]
     assert words[0].startswith("edited in NPD by Dora Demo by the API at ")
-    assert words[1] == f"queue row #{row.pk} (a save in NPD)"
+    assert words[1] == f"job #{row.pk} (a save in NPD)"
     assert words[3] == f"written [Monday request {line.request_id}, alias r0]"
 
 
@@ -51,6 +52,16 @@ def test_the_edit_that_is_named_is_the_one_of_that_field(world: World) -> None:
     world.work()
     assert last(contact, "push").cause["npd"]["way"] == "by an import"
     assert last(contact, "push", "notes").cause["npd"]["way"] == "by the API"
+
+
+def test_a_value_that_the_sync_wrote_is_by_the_sync_and_named_once(world: World) -> None:
+    contact = world.linked(role_title="Boss")
+    with pghistory.context(cause="sync"):
+        Contact.objects.filter(pk=contact.pk).update(role_title="Chair")
+    world.work()
+    line = last(contact, "push")
+    assert (line.cause["npd"]["who"], line.cause["npd"]["way"]) == (SYNC_ACTOR, "")
+    assert causes_of(line, {})[0].text.startswith(f"edited in NPD by {SYNC_ACTOR} at ")
 
 
 def test_a_pull_names_the_monday_user_the_webhook_and_the_read(world: World) -> None:

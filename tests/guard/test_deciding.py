@@ -147,7 +147,7 @@ def test_who_may_only_look_cannot_decide(client: Client, hold: Any) -> None:
     person.user_permissions.add(Permission.objects.get(codename="view_guardedact"))
     client.force_login(person)
     html = client.get(LIST).content.decode()
-    assert "You may look, but not decide" in html
+    assert "You may view these, but not decide" in html
     asked = {"how": "approve", "entity_type": "contact", "kind": "clear_monday", "upto": str(acts[0].pk)}
     assert client.post(DECIDE, asked).status_code == 403
     assert states() == ["held"]

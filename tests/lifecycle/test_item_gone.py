@@ -264,7 +264,7 @@ def test_an_edit_on_monday_that_was_never_taken_over_is_asked_about(world: World
     quiet_passes(world)
     conflict = asked(contact.pk)
     assert conflict.monday_data == {"role_title": "Monday's"}
-    assert "never taken over" in conflict.notes["role_title"]
+    assert "never synced" in conflict.notes["role_title"]
 
 
 def test_a_choice_to_keep_makes_the_item_again_with_the_edits(world: World, pat: Any) -> None:
@@ -362,7 +362,7 @@ def test_a_field_conflict_hands_its_choice_back_and_stays_while_the_item_is_gone
     quiet_passes(world)
     fields.refresh_from_db()
     assert fields.resolved_at is None
-    assert "item is gone" in fields.choice_problem
+    assert "item left the board" in fields.choice_problem
     assert asked(contact.pk).monday_data == {"role_title": "Monday's"}
     world.sandbox.act("restore", item_id=item)
     world.hear()
@@ -499,7 +499,7 @@ def test_the_record_says_at_every_step_what_is_going_on(world: World) -> None:
     set_fields(contact, role_title="Chair")
     quiet_passes(world)
     assert "Edited since the last sync: Role" in words_of(contact)
-    assert "A person has to say" in words_of(contact)
+    assert "You are asked what happens to the record" in words_of(contact)
     assert log_of(contact.pk, "gone")
 
 

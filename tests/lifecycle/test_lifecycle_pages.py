@@ -93,7 +93,7 @@ def test_a_deleted_record_is_brought_back_from_its_page(world: World, admin_clie
     asks = act(admin_client, DELETED, "bring_back", stone.pk, confirmed=False)
     assert f"Item {item}" in asks
     assert not Contact.objects.exists()
-    assert "1 record brought back" in act(admin_client, DELETED, "bring_back", stone.pk)
+    assert "1 record restored" in act(admin_client, DELETED, "bring_back", stone.pk)
     world.work()
     back = Contact.objects.get(pk=key)
     assert (back.monday_id, back.role_title, back.sync_status) == (item, "Buyer", "synced")

@@ -72,7 +72,7 @@ def test_both_sides_are_read_at_once_and_nothing_is_written(world: World, admin:
     assert "Role Buyer Buyer Head Changed on Monday" in text
     assert "Notes ours same same Changed in NPD" in text
     assert LogEntry.objects.latest("id").change_message == "Both sides were read."
-    assert "Take over from Monday: Ann · Role: “Buyer” → “Head”" in text
+    assert "Update from Monday: Ann · Role: “Buyer” → “Head”" in text
     assert "Send to Monday: Ann · Notes: “same” → “ours”" in text
     assert ("<html" in answer.content.decode()) is not htmx
     contact.refresh_from_db()
@@ -87,7 +87,7 @@ def test_what_can_t_be_read_is_said_and_what_is_known_stands_below(world: World,
     assert LogEntry.objects.latest("id").change_message.startswith("Monday was not read: ")
     assert "Role Buyer Buyer Buyer In sync" in text
     act(admin, contact, "pause")
-    assert "Sync is off for this record, so no look reads its item." in words_of(act(admin, contact, "read_monday"))
+    assert "Sync is off for this record, so its item is not read." in words_of(act(admin, contact, "read_monday"))
 
 
 def test_whoever_reads_monday_again_and_again_waits(

@@ -200,12 +200,15 @@ def test_a_row_can_be_cancelled_and_says_by_whom(link: BoardLink) -> None:
 def test_a_row_in_flight_can_not_be_steered(link: BoardLink, act: str) -> None:
     Contact.objects.create(name="Ann")
     claim(taken(link), 100)
-    with pytest.raises(Conflict, match="worked on"):
-        getattr(SyncQueueService(), act)(SyncQueue.objects.get().pk, by="lead")
+    before = SyncQueue.objects.get()
+    with pytest.raises(Conflict, match=f"Job {before.pk} is in progress"):
+        getattr(SyncQueueService(), act)(before.pk, by="lead")
+    after = SyncQueue.objects.get()
+    assert (after.status, after.lease_token) == (QueueStatus.IN_PROGRESS, before.lease_token)
 
 
 def test_steering_a_row_that_is_not_there_says_so() -> None:
-    with pytest.raises(Conflict, match="no queue row"):
+    with pytest.raises(Conflict, match="no job 4711"):
         SyncQueueService().cancel(4711, by="lead")
 
 

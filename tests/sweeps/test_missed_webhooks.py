@@ -79,7 +79,7 @@ def test_a_lost_webhook_s_row_of_the_log_is_taken_over_and_stored_once_however_o
     assert (row.type, row.column_id, row.weighed_at is None) == ("update_column_value", "role_title", False)
     assert event["userId"].isdigit()
     pulled = Decision.objects.get(entity_id=contact.pk, kind="pull")
-    assert "row of the activity log, found by a sweep" in causes_text(causes_by_decision([pulled])[pulled.pk])
+    assert "found by a check for missed changes" in causes_text(causes_by_decision([pulled])[pulled.pk])
     contact.refresh_from_db()
     assert contact.role_title == "Countess"
 

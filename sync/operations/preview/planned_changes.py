@@ -231,7 +231,7 @@ CHANGE_TEXTS = {
     ChangeKind.DELETE_ITEM: _ChangeText("-", "items to delete", "delete the item"),
     ChangeKind.DELETE_RECORD: _ChangeText("-", "records to delete in NPD", "delete the record"),
     ChangeKind.UNLINK: _ChangeText("~", "to unlink", "unlink"),
-    ChangeKind.BLOCKED: _ChangeText("·", "held", "hold"),
+    ChangeKind.BLOCKED: _ChangeText("·", "blocked", "leave blocked"),
     ChangeKind.LEFT: _ChangeText("·", "left as they are", "leave as it is"),
     ChangeKind.FAILED: _ChangeText("x", "that could not be synced", "fail"),
 }
