@@ -198,7 +198,7 @@ def rejected_lines(job: ImportJob) -> Iterator[list[str]]:
     for row in rejected_rows(job).order_by("number").iterator(chunk_size=2000):
         cells = [row.cells[index] if index < len(row.cells) else "" for index in indexes]
         surplus = row.cells[len(titles) :]
-        yield [*cells, f"Job {row.number}: {row_reason(row)}", *surplus]
+        yield [*cells, f"Row {row.number}: {row_reason(row)}", *surplus]
 
 
 def display_value(raw: Any) -> str:

@@ -76,11 +76,11 @@ def prune(*, dry_run: bool = False, progress: Callable[[PruneResult], None] | No
         if progress:
             progress(found[-1])
     tombstones = prunable_tombstones().count() if dry_run else prune_tombstones()
-    found.append(PruneResult("tombstones", tombstones))
+    found.append(PruneResult("deleted records", tombstones))
     if progress:
         progress(found[-1])
     if not dry_run:
-        log.info("pruned", **{one.name.replace(" ", "_"): one.rows for one in found})
+        log.info("pruned", **{one.name.lower().replace(" ", "_"): one.rows for one in found})
     return found
 
 
@@ -90,7 +90,7 @@ def retention_rules() -> list[RetentionRule]:
     rules = [
         # Whom the set-up excluded stays known: its sync may be turned on years later (item_links.py).
         RetentionRule(
-            "decisions",
+            "activity",
             "sync_decisions",
             f"old.at < {_AGE} AND old.kind <> %(left_out)s",
             history,
@@ -102,14 +102,14 @@ def retention_rules() -> list[RetentionRule]:
             f"old.weighed_at IS NOT NULL AND old.received_at < {_JOURNAL_AGE}",
             journal,
         ),
-        RetentionRule("intents", "sync_intents", _intent_condition(), journal),
+        RetentionRule("API writes", "sync_intents", _intent_condition(), journal),
         RetentionRule(
             "jobs",
             "sync_queue",
             f"old.status = 'completed' AND coalesce(old.finished_at, old.created_at) < {_AGE}",
             settings.QUEUE_DAYS,
         ),
-        RetentionRule("audits", "sync_audits", f"old.at < {_AGE}", history),
+        RetentionRule("verifications", "sync_audits", f"old.at < {_AGE}", history),
         RetentionRule("latencies", "sync_latency_hours", f"old.hour < {_AGE}", LATENCY_DAYS),
         RetentionRule(
             "approval requests",

@@ -141,6 +141,7 @@ def calls(caller: Caller, ground: dict[str, Any]) -> Calls:
         ("sync_pauses_list", (), {}, 200, "PaginatedPauseList"),
         ("sync_queue_resume_create", (), body("WhatRequest"), 200, "list"),
         ("sync_stats_retrieve", (), {}, 200, "SyncStats"),
+        ("sync_states_list", (), {}, 200, "PaginatedSyncStateList"),
     ]
 
 

@@ -36,13 +36,13 @@ def test_a_waiting_row_is_cancelled_and_a_dead_letter_discarded(api: APIClient, 
 @pytest.mark.parametrize(
     ("act", "status", "said"),
     [
-        ("cancel", "failed", "given up"),
+        ("cancel", "failed", "failed after its last attempt"),
         ("cancel", "completed", "nothing to cancel"),
         ("discard", "pending", "Cancel it instead"),
         ("discard", "completed", "nothing to discard"),
-        ("cancel", "in_progress", "being worked on"),
-        ("retry", "in_progress", "being worked on"),
-        ("discard", "in_progress", "being worked on"),
+        ("cancel", "in_progress", "is in progress"),
+        ("retry", "in_progress", "is in progress"),
+        ("discard", "in_progress", "is in progress"),
     ],
 )
 def test_what_does_not_fit_a_row_is_refused_with_what_does(api: APIClient, act: str, status: str, said: str) -> None:
@@ -110,7 +110,7 @@ def test_another_number_than_was_seen_does_nothing_and_says_the_number_of_now(ap
     before = states()
     answer = api.post(f"{QUEUE}{act}?entity_type=contact", {"expect": 5}, format="json")
     assert answer.status_code == 409
-    assert answer.json()["detail"].startswith("2 rows match now, not 5.")
+    assert answer.json()["detail"].startswith("2 match now, not 5.")
     assert states() == before
     assert not LogEntry.objects.exists()
 
@@ -140,9 +140,9 @@ def test_every_act_leaves_a_line_with_its_author_and_one_in_the_records_history(
         (None, "Resumed the contact board by the API."),
     ]
     said = {line.entity_id: line for line in Decision.objects.all()}
-    assert said[ann.entity_id].sentence.startswith("ada cancelled the look that waited")
+    assert said[ann.entity_id].sentence.startswith("ada cancelled the pending job")
     assert (said[ann.entity_id].actor, said[ann.entity_id].cause["rows"]) == ("ada", [ann.pk])
-    assert said[ben.entity_id].sentence.startswith("ada discarded what was given up")
+    assert said[ben.entity_id].sentence.startswith("ada discarded the failed job")
     assert SyncMetadata.objects.get().sync_status == "pending"
 
 
@@ -236,7 +236,7 @@ def test_an_act_that_gives_way_in_the_middle_answers_and_logs_how_far_it_came(
     answer = api.post(f"{QUEUE}cancel?status=pending", {"expect": 5}, format="json")
     assert answer.status_code == 409
     said = answer.json()["detail"]
-    assert said.startswith("2 of 5 rows are done, and stay so. A save that takes long has some of them locked.")
+    assert said.startswith("2 of 5 are done, and stay so. A save that takes long has some of them locked.")
     assert list(states().values()) == ["completed", "completed", "pending", "pending", "pending"]
     line = LogEntry.objects.get().change_message
     assert line == "Cancelled 2 of 5 jobs by the API, narrowed by status=pending; a save had the rest locked."

@@ -128,7 +128,7 @@ def test_a_process_that_stood_still_before_the_file_sends_nothing(
 
     def wait(seconds: float, words: str) -> None:
         if not bulk.waited:
-            assert "stood still" in words
+            assert "was suspended" in words
             assert [job["state"] for job in bulk.world.sandbox.control("ingest", "GET")] == ["UPLOAD_PENDING"]
             monkeypatch.undo()
         Import.wait(bulk, seconds, words)

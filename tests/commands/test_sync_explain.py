@@ -88,7 +88,7 @@ def test_every_decision_is_told_with_its_cause_newest_last(world: World) -> None
     assert [link["what"] for link in last["cause"]] == ["edit", "webhook", "row", "call", "rule"]
     words = [link["words"] for link in last["cause"]]
     assert words[0].startswith("edited on Monday by Bea Board at ")
-    assert words[2].startswith("queue row #")
+    assert words[2].startswith("job #")
     assert words[2].endswith("(a webhook)")
     assert words[3] == f"read [Monday request {pull.request_id}]"
     assert words[4] == "rule: changed on Monday"
@@ -127,7 +127,7 @@ def test_what_is_open_is_listed(world: World) -> None:
     assert "An open conflict (fields) on role_title" in text
     assert "ask you: Ann · Role: NPD “In NPD”, Monday “On Monday” (changed on both sides)" in text
     Contact.objects.filter(pk=contact.pk).update(notes="new")
-    assert "waits until" in told(str(contact.pk))
+    assert "is pending until" in told(str(contact.pk))
 
 
 def test_a_record_without_sync_is_left_alone_without_a_call(world: World) -> None:

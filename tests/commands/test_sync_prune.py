@@ -42,7 +42,7 @@ def test_what_a_year_of_work_left_is_forgotten_and_the_record_stays_as_it_is(wor
     assert Decision.objects.count() > 3
     world.pass_time(days=400)
     said = run("sync_prune")
-    assert all(f"{name}: " in said for name in ("Activity", "Deliveries", "Intents", "Queue rows"))
+    assert all(f"{name}: " in said for name in ("Activity", "Deliveries", "API writes", "Jobs"))
     for model in (Decision, Intent, WebhookEvent, SyncQueue):
         assert not model.objects.exists(), model
     world.look(contact)

@@ -181,7 +181,7 @@ def test_what_the_database_refuses_stops_its_row_alone(person: User) -> None:
     confirm_import(job, by=person)
     run_all()
     assert list(Contact.objects.values_list("name", flat=True)) == ["B"]
-    assert "NPD's database refused it" in said(job, 2)
+    assert "NPD's database rejected it" in said(job, 2)
 
 
 def test_an_import_wakes_the_sync_behind_what_people_do(person: User) -> None:
@@ -418,13 +418,13 @@ def test_an_undo_says_which_values_it_could_not_put_back_because_the_history_is_
     job = imported(person, "Name,Email,Phone\nAnne,ann@x.org,2\n")
     Decision.objects.filter(batch_id=job.pk, key="phone").delete()
     page = admin.get(f"/admin/npd/contact/import/{job.pk}/undo/").content.decode()
-    assert "1 value goes back to what stood before." in page
+    assert "1 value goes back to what it was before." in page
     assert "1 value stays, because its history is deleted." in page
     start_undo(job, by=person)
     run_all()
     ann.refresh_from_db()
     assert (ann.name, ann.phone) == ("Ann", "2")
-    assert said(job, 2).startswith("Phone: the history is pruned")
+    assert said(job, 2).startswith("Phone: its history is deleted")
     assert job.rows.get().result == "kept"
 
 

@@ -53,10 +53,10 @@ def test_a_file_is_shown_confirmed_written_and_undone_on_its_pages(admin: Client
     text = words_of(admin.get(url(job)).content.decode())
     assert "2 rows were written." in text
     text = words_of(admin.get(url(job, "undo")).content.decode())
-    assert "1 value goes back to what stood before. 1 record that the import made is deleted." in text
+    assert "1 value goes back to what it was before. 1 record that the import made is deleted." in text
     admin.post(url(job, "undo"))
     run_all()
-    assert "2 rows were taken back." in words_of(admin.get(url(job)).content.decode())
+    assert "2 rows were undone." in words_of(admin.get(url(job)).content.decode())
     ann.refresh_from_db()
     assert (ann.name, Contact.objects.count()) == ("Ann", 1)
 
@@ -101,9 +101,9 @@ def test_a_file_is_not_opened_by_the_request_and_what_is_wrong_with_it_stands_on
 def test_a_file_that_waits_for_a_worker_too_long_says_so(admin: Client) -> None:
     chosen(admin, FILE)
     job = ImportJob.objects.get()
-    assert "No worker has taken it up yet" not in admin.get(url(job)).content.decode()
+    assert "No worker has begun with it yet" not in admin.get(url(job)).content.decode()
     ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=30))
-    assert "No worker has taken it up yet" in admin.get(url(job)).content.decode()
+    assert "No worker has begun with it yet" in admin.get(url(job)).content.decode()
     ImportJob.objects.update(attempts=1)
     assert "hourglass_empty" not in admin.get(url(job)).content.decode()
     ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=90))
@@ -157,7 +157,7 @@ def test_an_import_that_nobody_takes_up_says_so(admin: Client, ann: Contact) -> 
     job = ImportJob.objects.get()
     admin.post(url(job, "confirm"))
     ImportJob.objects.update(moved_at=sync_now() - timedelta(seconds=60))
-    assert "No worker has taken it up yet" in admin.get(url(job)).content.decode()
+    assert "No worker has begun with it yet" in admin.get(url(job)).content.decode()
 
 
 PAGES = ["job", "progress", "csv", "confirm", "discard", "undo"]

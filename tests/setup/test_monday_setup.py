@@ -257,7 +257,7 @@ def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(mo
         delete = "mutation ($b: ID!, $c: String!) { delete_column(board_id: $b, column_id: $c) { id } }"
         monday.query(delete, b=board_id, c=column)
     said = run("monday_setup")
-    assert f"Contacts (board {board_id}): 2 contacts will be looked at again" in said
+    assert f"Contacts (board {board_id}): 2 contacts will be synced again" in said
     mappings = FieldMapping.objects.filter(link__entity_type="contact")
     assert set(mappings.values_list("key", flat=True).filter(version=2)) == {"phone"}
     rows = SyncQueue.objects.filter(status="pending").values_list("entity_id", "direction", "priority", "causes")
@@ -273,7 +273,7 @@ def test_columns_that_were_made_anew_are_filled_and_nobody_says_synced_before(mo
         assert "7946 0018" in item["values"][phone] or "2079460018" in item["values"][phone]
         person.refresh_from_db()
         assert (person.phone, person.sync_status) == ("+44 20 7946 0018", "synced")
-    assert "will be looked at again" not in run("monday_setup")
+    assert "will be synced again" not in run("monday_setup")
 
 
 def test_a_group_that_is_gone_and_a_column_that_changed_its_type_are_replaced(monday: Sandbox, run: Run) -> None:

@@ -148,7 +148,7 @@ def settle_it_by_keys(page: Page, album: Album) -> None:
     page.keyboard.press("Enter")
     # The next that waits is the e-mail that Monday refuses; above it stands what became of this one.
     expect(page.locator(".cfl-tag", has_text="Rejected by Monday")).to_be_visible()
-    expect(page.locator("[data-sentence]")).to_contain_text("Settled:", timeout=30_000)
+    expect(page.locator("[data-sentence]")).to_contain_text("Resolved:", timeout=30_000)
     page.locator(".cfl-strip-state").get_by_role("link", name=HEROINE).click()
     expect(page.locator(".cfl-tag", has_text="Resolved")).to_be_visible()
 

@@ -73,7 +73,7 @@ def test_settings_changed_since_it_was_drawn_up_are_not_taken_back_before_they_a
     FieldMapping.objects.filter(key="role_title").update(rule="monday_wins")
     BoardLink.objects.update(creates_records=True)
     page = wizard.post("plan/", **seen)
-    assert "Role: Rule Ask a person → Monday wins" in page
+    assert "Role: Rule Ask → Monday wins" in page
     assert "Items become records: yes" in page
     assert "The plan has changed since your page was opened" in wizard.post("plan/", **seen)
     assert draft().state == "compared"
@@ -173,7 +173,7 @@ def test_an_answer_about_an_item_that_is_no_longer_offered_counts_as_none(wizard
     record = like_an_item(wizard)
     SetupDraft.objects.update(answers={str(record.pk): "an item that went"})
     assert plan.unanswered_pairs(draft())
-    assert "1 is not answered and stays out" in wizard.get("match/")
+    assert "1 is not answered; its sync stays off" in wizard.get("match/")
     page = wizard.client.get("/admin/sync/boardlink/set-up/match/").content.decode()
     assert page.count(" checked") == 1
     assert plan.plan_totals(draft())["out"] == 1

@@ -58,7 +58,7 @@ def test_a_pair_that_is_confirmed_is_linked_and_one_that_is_not_stays_out(wizard
     roth = an_item(wizard.monday, board, "Karl Roth")
     wizard.compared(board)
     wizard.answer("contact", **{str(same.pk): stone, str(other.pk): "new"})
-    assert "1 is not answered and stays out" in wizard.get("match/")
+    assert "1 is not answered; its sync stays off" in wizard.get("match/")
     plan = wizard.get("plan/")
     assert "Left out: a name like an item's, not confirmed 1" in plan
     assert "Linked with an item 1" in plan
@@ -125,7 +125,7 @@ def test_items_become_records_where_that_is_wanted(wizard: Wizard) -> None:
     Organization.objects.create(name="Orion")
     wizard.compared(board, "organization")
     form = {"first_match": "ask", "threshold": "88"}
-    assert "Items that no record has become records in NPD (now: 1)" in wizard.get("match/")
+    assert "Create records from unmatched items (now: 1)" in wizard.get("match/")
     wizard.post("match/organization/", creates_records="on", **form)
     wizard.work()
     assert "Created in NPD, of items 1 Nova Labs" in wizard.get("plan/")

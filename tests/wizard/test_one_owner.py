@@ -183,7 +183,7 @@ def test_whoever_goes_on_with_a_set_up_without_owner_has_it_from_then_on(wizard:
 def test_a_plan_of_somebody_else_is_looked_at_before_it_is_begun(wizard: Wizard, other: Wizard) -> None:
     drafted(wizard)
     page = taken_over(other.client, "plan/", **plans_shown())
-    assert "taken over from dora: look at the plan." in page
+    assert "taken over from dora: check the plan." in page
     assert (draft().state, draft().owner) == ("compared", User.objects.get(username="otto"))
     assert "being applied" in other.confirm()
 

@@ -93,7 +93,7 @@ def test_a_board_deleted_after_the_plan_stops_the_run_and_makes_no_other(wizard:
     wizard.monday.query("mutation ($b: ID!) { delete_board(board_id: $b) { id } }", b=board)
     wizard.mark = wizard.last_call()
     wizard.work()
-    assert "is gone from Monday" in draft().problem
+    assert "was deleted on Monday" in draft().problem
     assert not wizard.mutations()
 
 

@@ -31,5 +31,5 @@ class Command(BaseCommand):
 
     def _tell(self, one: PruneResult) -> None:
         if one.rows:
-            self.stdout.write(f"{one.name.capitalize()}: {one.rows:,} {self._verb}.")
+            self.stdout.write(f"{one.name[0].upper()}{one.name[1:]}: {one.rows:,} {self._verb}.")
             self.stdout.flush()
