@@ -8,27 +8,25 @@ from typing import Any
 import django_filters
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import FilterSet
-from drf_spectacular.utils import extend_schema, extend_schema_view
+from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import mixins, serializers, viewsets
 
 from sync.api.problems import BadQuery
 from sync.api.request_rules import ApiView, ModelPermissions, TrueOrFalse
 from sync.choices import LedgerDirection, SyncStatus
 from sync.clock import SyncNow
-from sync.models import SyncState
-from sync.records.ledger_statistics import LedgerStatistics, Selection, statistics, with_served_status
-
-MAX_HOURS = 24 * 366
+from sync.models import SyncMetadata
+from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, statistics, with_served_status
 
 
-class SyncStateSerializer(serializers.ModelSerializer[SyncState]):
+class SyncStateSerializer(serializers.ModelSerializer[SyncMetadata]):
     """The sync state of one thing; `jira_id` is the remote id where the system is Jira."""
 
     jira_id = serializers.CharField(read_only=True, allow_null=True)
     sync_status = serializers.ChoiceField(source="served_status", choices=SyncStatus.choices, read_only=True)
 
     class Meta:
-        model = SyncState
+        model = SyncMetadata
         fields = [
             *("id", "system", "entity_type", "entity_id", "remote_id", "jira_id", "sync_status", "sync_direction"),
             *("last_sync_attempt", "last_successful_sync", "error_count", "last_error", "note", "sync_batch_id"),
@@ -36,6 +34,14 @@ class SyncStateSerializer(serializers.ModelSerializer[SyncState]):
             *("sync_duration_ms", "api_calls_count", "local_modified", "remote_modified"),
         ]
         read_only_fields = fields
+
+
+STALE = "Only those whose last success is longer ago, or never was; skipped ones are never stale."
+
+
+@extend_schema_field({"type": "number", "minimum": 0, "maximum": MAX_HOURS, "description": STALE})
+class HoursFilter(django_filters.NumberFilter):  # type: ignore[misc]
+    """A number of hours; the schema says so, whatever column it is compared with."""
 
 
 class SyncStateFilter(FilterSet):  # type: ignore[misc]
@@ -51,12 +57,8 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
     )
     sync_direction = django_filters.ChoiceFilter(choices=LedgerDirection.choices)
     conflicts = TrueOrFalse(method="in_conflict", label="Conflicts", help_text="true: only those with an open one.")
-    stale_hours = django_filters.NumberFilter(
-        method="last_synced_before",
-        min_value=0,
-        max_value=MAX_HOURS,
-        label="Stale",
-        help_text="Only those whose last success is longer ago, or never was; skipped ones are never stale.",
+    stale_hours = HoursFilter(
+        method="last_synced_before", min_value=0, max_value=MAX_HOURS, label="Stale", help_text=STALE
     )
 
     def in_conflict(self, queryset: QuerySet[Any], name: str, value: bool) -> QuerySet[Any]:
@@ -73,15 +75,15 @@ class SyncStateFilter(FilterSet):  # type: ignore[misc]
 @extend_schema_view(
     list=extend_schema(description="Sync states, newest first: of records, and of what other code keeps in sync.")
 )
-class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncState]):
+class SyncStateViewSet(ApiView, mixins.ListModelMixin, viewsets.GenericViewSet[SyncMetadata]):
     """The ledger, read-only: the engine writes the states of records, SyncStateService those of other things."""
 
-    queryset = SyncState.objects.order_by("-id")
+    queryset = SyncMetadata.objects.order_by("-id")  # whose permission page and report ask for
     serializer_class = SyncStateSerializer
     filterset_class = SyncStateFilter
     permission_classes = [ModelPermissions]
 
-    def get_queryset(self) -> QuerySet[SyncState]:
+    def get_queryset(self) -> QuerySet[SyncMetadata]:
         """With the status as the queue has it."""
         return with_served_status(super().get_queryset())
 

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.conf import settings
+from django.db import DataError, connection, transaction
 from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, When
 
 from sync import registry
 from sync.choices import LedgerDirection, ResolutionStrategy, SyncStatus
 from sync.clock import SyncNow, sync_now
 from sync.ledger.conflict_strategies import SYSTEM_OF_STRATEGY, UNKNOWN_TIMES, FieldChoice, choose
-from sync.merge import EditTimes, FieldSides
+from sync.merge import EditTimes, FieldSides, Unknown
 from sync.models import Decision, SyncedModel, SyncState
 from sync.models.state import JIRA
 
@@ -34,6 +36,16 @@ JIRA_TYPES = frozenset({"sprint", "issue", "project", "board"})
 
 ABANDONED_AFTER = timedelta(minutes=15)
 """Who began and has said nothing for so long is taken to be dead."""
+
+MAX_HASH = 64
+"""Characters of a content hash."""
+
+MAX_INTEGER = 2**31 - 1
+"""What a duration or a number of calls can be at most; more is written as this."""
+
+HIDDEN = "[secret]"
+SHORTEST_SECRET = 6
+"""Characters; taking out a shorter text would black out ordinary words."""
 
 
 class LedgerError(Exception):
@@ -110,6 +122,8 @@ _NEEDING = """
         AND ledger.entity_id = given.entity_id
     WHERE ledger.id IS NULL OR ledger.sync_status IN ('pending', 'failed')
         OR (ledger.sync_status = 'completed' AND ledger.content_hash <> given.content_hash)
+        OR (ledger.sync_status = 'in_progress' AND (ledger.last_sync_attempt IS NULL
+            OR ledger.last_sync_attempt < sync_now() - %(abandoned_after)s::interval))
 """
 
 # Rows that another worker is about to begin are passed over, not waited for.
@@ -119,7 +133,8 @@ _BEGIN = """
     FROM (
         SELECT id FROM sync_metadata
         WHERE entity_type = %(entity_type)s AND system = %(system)s
-            AND (%(entity_ids)s::text[] IS NULL OR entity_id = ANY (%(entity_ids)s::text[]))
+            AND (entity_id = ANY (%(entity_ids)s::text[])
+                OR (%(entity_ids)s::text[] IS NULL AND sync_status <> 'skipped'))
             AND (sync_status <> 'in_progress' OR last_sync_attempt IS NULL
                 OR last_sync_attempt < sync_now() - %(abandoned_after)s::interval)
         ORDER BY id FOR UPDATE SKIP LOCKED) AS free
@@ -146,18 +161,29 @@ _FINISH = """
             content_hash = CASE given ->> 'status' WHEN 'completed' THEN coalesce(given ->> 'said', ledger.content_hash)
                 ELSE ledger.content_hash END,
             api_calls_count = %(api_calls)s,
-            sync_duration_ms = greatest(0, extract(epoch FROM sync_now() - ledger.last_sync_attempt) * 1000)::int
+            sync_duration_ms = least(2147483647,
+                greatest(0, extract(epoch FROM sync_now() - ledger.last_sync_attempt) * 1000))::int
         FROM mine WHERE ledger.id = mine.id
         RETURNING ledger.sync_status)
     SELECT sync_status, count(*) FROM ended GROUP BY 1
 """
 
 
+@contextmanager
+def _fits() -> Iterator[None]:
+    """What the table can't hold is the caller's mistake: ValueError."""
+    try:
+        yield
+    except DataError as error:
+        raise ValueError(f"The ledger can't hold that: {error}") from error
+
+
 class SyncStateService:
     """Every thing's sync state: written for what other code keeps in sync, read for everything.
 
     The methods that write raise OwnRecord for a type of this application's own records, and ValueError where neither
-    a system is named nor the type is one of Jira's. Times are the database's. Two workers may call at once: who begins
+    a system is named nor the type is one of Jira's, or a value is longer than its column: 50 characters of a type or a
+    remote id, 20 of a system, 64 of a content hash. Times are the database's. Two workers may call at once: who begins
     a state owns it until it is finished, or has been silent for 15 minutes; the other is told so.
     """
 
@@ -216,12 +242,15 @@ class SyncStateService:
             "entity_ids": list(remote_ids),
             "remote_ids": list(remote_ids.values()),
         }
-        with connection.cursor() as cursor:
+        with _fits(), connection.cursor() as cursor:
             cursor.execute(_CREATE, params)
             return int(cursor.fetchone()[0])
 
     def get(self, entity_type: str, entity_id: str | UUID, *, system: str | None = None) -> SyncState:
-        """Return a stored state, of an own record too; raises SyncState.DoesNotExist."""
+        """Return a stored state, of an own record too; raises SyncState.DoesNotExist.
+
+        One that is in progress can be ended by who loads it so, as by who began it: don't, unless you are that worker.
+        """
         state: SyncState = SyncState.objects.get(
             entity_type=entity_type, entity_id=str(entity_id), system=system or _system_of(entity_type)
         )
@@ -234,21 +263,32 @@ class SyncStateService:
         content_hash: str | None = None,
         local_modified: datetime | None = None,
         remote_modified: datetime | None = None,
+        abandoned_after: timedelta = ABANDONED_AFTER,
     ) -> bool:
-        """Whether a state has to be synced, as it was loaded and by what the thing says now; asks nothing.
+        """Whether a state has to be synced, as it was loaded and by what the thing says now.
 
-        Pending and failed ones do, skipped ones and those in progress don't. A completed one does where the content's
-        hash is another; where none is given, or none was stored, where one of the modified times is later than the
-        stored one.
+        Pending and failed ones do, skipped ones don't, and those in progress where they were begun longer than
+        `abandoned_after` ago (which alone asks the database: for the time). A completed one does where the content's
+        hash is another than the stored one, or none is stored; where none is given, where one of the modified times
+        is later than the stored one.
         """
+        if state.sync_status == SyncStatus.IN_PROGRESS:
+            return state.last_sync_attempt is None or state.last_sync_attempt < sync_now() - abandoned_after
         if state.sync_status != SyncStatus.COMPLETED:
             return state.sync_status in (SyncStatus.PENDING, SyncStatus.FAILED)
-        if content_hash is not None and state.content_hash:
+        if content_hash is not None:
             return content_hash != state.content_hash
         times = ((local_modified, state.local_modified), (remote_modified, state.remote_modified))
         return any(now is not None and (then is None or now > then) for now, then in times)
 
-    def needing_sync(self, entity_type: str, hashes: Mapping[str, str], *, system: str | None = None) -> set[str]:
+    def needing_sync(
+        self,
+        entity_type: str,
+        hashes: Mapping[str, str],
+        *,
+        system: str | None = None,
+        abandoned_after: timedelta = ABANDONED_AFTER,
+    ) -> set[str]:
         """Return which of these things have to be synced, by the hash of what each says now, in one statement.
 
         As `needs_sync`; a thing without a state has to be, too.
@@ -258,6 +298,7 @@ class SyncStateService:
             "system": system or _system_of(entity_type),
             "entity_ids": list(hashes),
             "hashes": list(hashes.values()),
+            "abandoned_after": abandoned_after,
         }
         with connection.cursor() as cursor:
             cursor.execute(_NEEDING, params)
@@ -321,9 +362,11 @@ class SyncStateService:
         """End a begun state as completed: its errors are over, and unless a conflict is open, it is in sync.
 
         `duration_ms` are milliseconds, measured since `begin` where not given; `api_calls` the calls made for it alone.
-        `content_hash` (at most 64 characters), the modified times and the remote id are stored where given. Raises
-        StateLost.
+        `content_hash` (at most 64 characters), the modified times and the remote id (at most 50) are stored where
+        given. Raises StateLost, also where its conflict was resolved since `begin`: it waits, to be synced so; and
+        ValueError for what is too long.
         """
+        _check_hash(content_hash)
         given = {
             "content_hash": content_hash,
             "local_modified": local_modified,
@@ -344,24 +387,28 @@ class SyncStateService:
         )
 
     def fail(self, state: SyncState, error: str, *, duration_ms: int | None = None, api_calls: int = 0) -> SyncState:
-        """End a begun state as failed with what went wrong, and count it; raises StateLost."""
-        count = F("error_count") + 1
-        return self._end(state, SyncStatus.FAILED, duration_ms, api_calls, error_count=count, last_error=error)
+        """End a begun state as failed with what went wrong, and count it; raises StateLost.
+
+        This installation's secrets are taken out of the error. `duration_ms` and `api_calls` as `complete` has them.
+        """
+        count, said = F("error_count") + 1, _without_secrets(_storable(error))
+        return self._end(state, SyncStatus.FAILED, duration_ms, api_calls, error_count=count, last_error=said)
 
     def skip(self, state: SyncState, why: str) -> SyncState:
         """End a begun state as one that is not to be synced, with the reason; raises StateLost."""
-        return self._end(state, SyncStatus.SKIPPED, None, 0, note=why)
+        return self._end(state, SyncStatus.SKIPPED, None, 0, note=_storable(why))
 
     def _end(
         self, state: SyncState, status: SyncStatus, duration_ms: int | None, api_calls: int, **values: Any
     ) -> SyncState:
         _writable(state.entity_type, state.system)
-        ended = _begun(state).update(
-            sync_status=status,
-            sync_duration_ms=_MEASURED if duration_ms is None else duration_ms,
-            api_calls_count=api_calls,
-            **values,
-        )
+        with _fits():
+            ended = _begun(state).update(
+                sync_status=status,
+                sync_duration_ms=_MEASURED if duration_ms is None else min(duration_ms, MAX_INTEGER),
+                api_calls_count=min(api_calls, MAX_INTEGER),
+                **values,
+            )
         if not ended:
             raise _lost(state)
         state.refresh_from_db()
@@ -379,8 +426,10 @@ class SyncStateService:
     ) -> dict[str, FieldChoice]:
         """Decide the fields of a begun state that differ, by its strategy or the one given, which it then has.
 
-        Returns of every field the value that is to stand on both sides; those that are `open` wait for a person, and
-        are stored with both values (JSON) until `resolve_conflict`. `edited` says when each side was changed, for
+        `conflicts` are all fields that differ now: a field that an earlier call left open, and this one doesn't name,
+        is open no more. Returns of every field the value that is to stand on both sides; those that are `open` wait
+        for a person, and are stored with both values (JSON; of a side that isn't known null, and why under
+        `unknown`) until `resolve_conflict`. `edited` says when each side was changed, for
         *auto*. The state stays in progress: write what was decided, then `complete`. Raises StateLost, and ValueError
         for a strategy by which another system than the state's would win.
         """
@@ -390,19 +439,17 @@ class SyncStateService:
             raise ValueError(f"{strategy} says nothing about a row of {state.system}.")
         choices = choose(strategy, conflicts, edited)
         still_open = [key for key, choice in choices.items() if choice.open]
-        content = {
-            "fields": still_open,
-            "values": {key: {"local": conflicts[key].local, "remote": conflicts[key].remote} for key in still_open},
-        }
+        content = {"fields": still_open, "values": {key: _both_values(conflicts[key]) for key in still_open}}
         now = sync_now()
-        with transaction.atomic():
+        with _fits(), transaction.atomic():
             stored = _begun(state).select_for_update().first()
             if stored is None:
                 raise _lost(state)
-            if still_open and not stored.conflicts:
-                stored.conflict_opened_at, stored.conflict_resolved_at = now, None
-            elif not still_open and stored.conflicts:
-                stored.conflict_resolved_at = now
+            if still_open:
+                opened = stored.conflict_opened_at if stored.conflicts else None
+                stored.conflict_opened_at, stored.conflict_resolved_at = opened or now, None
+            elif stored.conflicts:
+                _close(stored, now)
             elif not still_open and any(choice.is_disputed for choice in choices.values()):
                 stored.conflict_opened_at = stored.conflict_resolved_at = now
             stored.conflicts, stored.resolution_strategy = content if still_open else {}, strategy
@@ -416,14 +463,14 @@ class SyncStateService:
         """Resolve fields of an open conflict: `sides` says “local” or “remote” of one, `values` names another value.
 
         Returns the value of each that is to stand on both sides. Once no field is left the state waits (pending), to be
-        synced so. Raises NotInConflict, also where somebody else has resolved it meanwhile, and ValueError for a side
-        that is neither.
+        synced so, and a worker that holds it has lost it (StateLost; a batch passes it over). Raises NotInConflict,
+        also where somebody else has resolved it meanwhile, and ValueError for a side that is neither.
         """
         _writable(state.entity_type, state.system)
         sides, values = sides or {}, values or {}
         if unknown := set(sides.values()) - {"local", "remote"}:
             raise ValueError(f"A side is local or remote, not {', '.join(sorted(unknown))}.")
-        with transaction.atomic():
+        with _fits(), transaction.atomic():
             stored = SyncState.objects.select_for_update().get(pk=state.pk)
             held = stored.conflicts.get("values", {})
             if missing := {*sides, *values} - set(held):
@@ -432,10 +479,12 @@ class SyncStateService:
             left = [key for key in stored.conflicts["fields"] if key not in resolved] if held else []
             stored.conflicts = {"fields": left, "values": {key: held[key] for key in left}} if left else {}
             if held and not left:
-                stored.conflict_resolved_at = sync_now()
-                if stored.sync_status != SyncStatus.IN_PROGRESS:
-                    stored.sync_status = SyncStatus.PENDING
-            stored.save(update_fields=[*_CONFLICT_FIELDS, "sync_status"])
+                _close(stored, sync_now())
+                # Its holder may have read it before. What has ended stays of its batch, whose calls it counts.
+                if stored.sync_status == SyncStatus.IN_PROGRESS:
+                    stored.sync_batch_id = None
+                stored.sync_status = SyncStatus.PENDING
+            stored.save(update_fields=[*_CONFLICT_FIELDS, "sync_status", "sync_batch_id"])
         state.refresh_from_db()
         return resolved
 
@@ -450,7 +499,10 @@ class SyncStateService:
         direction: LedgerDirection | None = None,
         abandoned_after: timedelta = ABANDONED_AFTER,
     ) -> SyncBatch:
-        """Begin many states of one type in one statement: these, or all; those that others have begun are left out."""
+        """Begin many states of one type in one statement: these, or all that are not skipped.
+
+        Those that others have begun within `abandoned_after` are left out.
+        """
         batch = uuid.uuid4()
         params: dict[str, Any] = {
             "batch": batch,
@@ -476,14 +528,21 @@ class SyncStateService:
         """End a batch in one statement: `completed` has content hashes (or None), the others reasons, by entity id.
 
         A row that is named nowhere waits again: what nobody vouches for is not in sync. `api_calls` are those of the
-        whole batch, which each of its rows then says. Rows that another worker has taken over are left to it.
+        whole batch, which each of its rows then says. Rows that another worker has taken over are left to it, and those
+        whose conflict was resolved meanwhile wait. Raises ValueError for a hash of more than 64 characters, and for a
+        thing that would end in two ways.
         """
-        said = (("completed", completed or {}), ("failed", failed or {}), ("skipped", skipped or {}))
+        for content_hash in (completed or {}).values():
+            _check_hash(content_hash)
+        failed = {key: _without_secrets(_storable(why)) for key, why in (failed or {}).items()}
+        skipped = {key: _storable(why) for key, why in (skipped or {}).items()}
+        said = (("completed", completed or {}), ("failed", failed), ("skipped", skipped))
         ends = {key: {"status": status, "said": text} for status, named in said for key, text in named.items()}
         if len(ends) < sum(len(named) for _status, named in said):
             raise ValueError("A thing can end in one way only.")
-        with connection.cursor() as cursor:
-            cursor.execute(_FINISH, {"batch": batch.id, "ends": json.dumps(ends), "api_calls": api_calls})
+        params: dict[str, Any] = {"batch": batch.id, "ends": json.dumps(ends), "api_calls": min(api_calls, MAX_INTEGER)}
+        with _fits(), connection.cursor() as cursor:
+            cursor.execute(_FINISH, params)
             counts = dict(cursor.fetchall())
         return BatchResult(*(counts.get(status, 0) for status in ("completed", "failed", "skipped", "pending")))
 
@@ -510,8 +569,41 @@ class SyncStateService:
 _CONFLICT_FIELDS = ["conflicts", "resolution_strategy", "conflict_opened_at", "conflict_resolved_at"]
 
 _MEASURED = Func(
-    template="greatest(0, extract(epoch FROM sync_now() - last_sync_attempt) * 1000)::int", output_field=IntegerField()
+    template="least(2147483647, greatest(0, extract(epoch FROM sync_now() - last_sync_attempt) * 1000))::int",
+    output_field=IntegerField(),
 )
+
+
+def _check_hash(content_hash: str | None) -> None:
+    """Before the statement: a refused one would end its transaction. Raises ValueError."""
+    if content_hash is not None and len(content_hash) > MAX_HASH:
+        raise ValueError(f"A content hash has at most {MAX_HASH} characters, not {len(content_hash)}.")
+
+
+def _storable(text: str) -> str:
+    """A text as PostgreSQL takes it, whatever a foreign system said."""
+    return "".join("\ufffd" if char == "\x00" or "\ud800" <= char <= "\udfff" else char for char in text)
+
+
+def _without_secrets(text: str) -> str:
+    """An error without what the installation's settings name as secret: a client may quote its own key."""
+    for secret in sorted(settings.SECRET_TEXTS, key=len, reverse=True):
+        text = text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_SECRET else text
+    return text
+
+
+def _both_values(sides: FieldSides) -> dict[str, Any]:
+    """A field's values as they are stored; of a side that isn't known none, and why."""
+    both = {"local": sides.local, "remote": sides.remote}
+    unknown = {side: value.reason for side, value in both.items() if isinstance(value, Unknown)}
+    known = {side: None if side in unknown else value for side, value in both.items()}
+    return known | ({"unknown": unknown} if unknown else {})
+
+
+def _close(state: SyncState, now: datetime) -> None:
+    """A conflict ends no sooner than it was opened, which a row of before may not say, and the clock may step back."""
+    state.conflict_opened_at = state.conflict_opened_at or now
+    state.conflict_resolved_at = max(now, state.conflict_opened_at)
 
 
 def _system_of(entity_type: str) -> str:

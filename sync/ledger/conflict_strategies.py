@@ -47,9 +47,9 @@ def choose(
 ) -> dict[str, FieldChoice]:
     """Decide each field: what only one side changed is that side's under every strategy, as is what both agree on.
 
-    Where both changed it differently, *local_wins*, *jira_wins* and *monday_wins* take that side; *auto* unites lists,
-    and otherwise takes the side that was `edited` later, if both times are known and more than five seconds apart;
-    *manual*, and *auto* where it can't tell, leave it open. So does every strategy where a side isn't known.
+    Where both changed it differently, *local_wins*, *jira_wins* and *monday_wins* take that side; *auto* unites lists
+    of texts, and otherwise takes the side that was `edited` later, if both times are known and more than five seconds
+    apart; *manual*, and *auto* where it can't tell, leave it open. So does every strategy where a side isn't known.
     """
     return {key: _choose(strategy, key, sides, edited) for key, sides in conflicts.items()}
 
@@ -60,7 +60,7 @@ def _choose(strategy: str, key: str, sides: FieldSides, edited: EditTimes) -> Fi
     # The merge knows lists as tuples; JSON brings lists.
     local, remote = _canonical(sides.local), _canonical(sides.remote)
     base = Base(*map(_canonical, sides.base)) if sides.base else None
-    are_lists = isinstance(local, tuple | None) and isinstance(remote, tuple | None)
+    are_lists = all(map(_is_texts, (local, remote, *((base.local, base.remote) if base else ()))))
     rule = Rule.UNION if strategy == "auto" and are_lists else _RULES[strategy]
     decision = decide_field(Field(key, local, remote, base, rule=rule, first_match=rule, edited=edited))
     found = {Action.PULL: remote, Action.BOTH: decision.value, Action.CONFLICT: None}.get(decision.action, local)
@@ -72,3 +72,7 @@ def _choose(strategy: str, key: str, sides: FieldSides, edited: EditTimes) -> Fi
 
 def _canonical(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
+
+
+def _is_texts(value: Any) -> bool:
+    return value is None or (isinstance(value, tuple) and all(isinstance(one, str) for one in value))

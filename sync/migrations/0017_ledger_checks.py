@@ -1,22 +1,18 @@
-"""What may stand in a sync state is checked by the database; since when its conflict is open, and when it was resolved."""
+"""What may stand in a sync state is checked by the database, of new rows at first: 0019 validates the checks.
 
-from django.db import migrations, models
-
-# Until now a success was written some milliseconds after its attempt.
-SUCCESS_WAS_ATTEMPT = """
-    UPDATE sync_metadata SET
-        last_sync_attempt = coalesce(last_sync_attempt, last_successful_sync),
-        last_successful_sync = least(last_successful_sync, coalesce(last_sync_attempt, last_successful_sync))
-    WHERE last_successful_sync IS NOT NULL
-        AND (last_sync_attempt IS NULL OR last_successful_sync > last_sync_attempt)
+Since when its conflict is open, and when it was resolved.
 """
+
+import pgtrigger.compiler
+import pgtrigger.migrations
+from django.contrib.postgres.operations import AddConstraintNotValid
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
     dependencies = [("sync", "0016_codes_of_blocks")]
 
     operations = [
-        migrations.RunSQL(SUCCESS_WAS_ATTEMPT, migrations.RunSQL.noop, elidable=True),
         migrations.AddField(
             model_name="syncmetadata",
             name="conflict_opened_at",
@@ -27,18 +23,30 @@ class Migration(migrations.Migration):
             name="conflict_resolved_at",
             field=models.DateTimeField(blank=True, null=True, verbose_name="when its last conflict was resolved"),
         ),
-        migrations.AddIndex(
+        # Before its check: a worker of the version before writes the success some milliseconds after its attempt.
+        pgtrigger.migrations.AddTrigger(
             model_name="syncmetadata",
-            index=models.Index(condition=models.Q(("system", "jira")), fields=["remote_id"], name="sync_metadata_jira"),
+            trigger=pgtrigger.compiler.Trigger(
+                name="success_was_attempt",
+                sql=pgtrigger.compiler.UpsertTriggerSql(
+                    condition="WHEN (NEW.last_successful_sync IS NOT NULL AND (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync))",
+                    func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
+                    hash="9cc737254936e35c37bdc6668d08c8938d78a09c",
+                    operation="INSERT OR UPDATE",
+                    pgid="pgtrigger_success_was_attempt_5fa96",
+                    table="sync_metadata",
+                    when="BEFORE",
+                ),
+            ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(("sync_direction__in", ["local_to_remote", "remote_to_local", "bidirectional"])),
                 name="sync_metadata_direction_known",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(
@@ -47,7 +55,7 @@ class Migration(migrations.Migration):
                 name="sync_metadata_strategy_known",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(
@@ -58,7 +66,7 @@ class Migration(migrations.Migration):
                 name="sync_metadata_named",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(
@@ -70,7 +78,7 @@ class Migration(migrations.Migration):
                 name="sync_metadata_counts_not_negative",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(
@@ -84,7 +92,7 @@ class Migration(migrations.Migration):
                 name="sync_metadata_success_was_attempt",
             ),
         ),
-        migrations.AddConstraint(
+        AddConstraintNotValid(
             model_name="syncmetadata",
             constraint=models.CheckConstraint(
                 condition=models.Q(

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Any, ClassVar
 
+import pgtrigger
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import HashIndex
@@ -154,6 +155,20 @@ class SyncMetadata(models.Model):
                 | models.Q(conflict_opened_at__isnull=False, conflict_resolved_at__gte=models.F("conflict_opened_at")),
                 name="sync_metadata_conflict_opened_first",
             ),
+        ]
+        # A worker of the version before writes its success after its attempt, and a database's clock may step back:
+        # neither may end as a refused write, after the other system has been written to.
+        triggers: ClassVar[list[pgtrigger.Trigger]] = [
+            pgtrigger.Trigger(
+                name="success_was_attempt",
+                when=pgtrigger.Before,
+                operation=pgtrigger.Insert | pgtrigger.Update,
+                condition=pgtrigger.Condition(
+                    "NEW.last_successful_sync IS NOT NULL AND"
+                    " (NEW.last_sync_attempt IS NULL OR NEW.last_sync_attempt < NEW.last_successful_sync)"
+                ),
+                func="NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;",
+            )
         ]
         # None holds a column that every pass moves: PostgreSQL then writes a new version of a row without touching
         # the indexes. Reports read the whole table, which takes a fraction of a second for 100,000 rows.

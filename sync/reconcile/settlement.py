@@ -14,7 +14,6 @@ import pghistory
 import structlog
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import F
 
 from sync.choices import UNCERTAIN_CAUSES, LedgerDirection, QueueDirection, QueueStatus, RecordSyncStatus, SyncStatus
 from sync.clock import SyncNow
@@ -216,8 +215,7 @@ def write_statuses(batch: Batch, record_syncs: Sequence[RecordSync]) -> None:
         is_synced = status == RecordSyncStatus.SYNCED
         synced_at = {"monday_last_synced": SyncNow()} if is_synced else {}
         batch.records.filter(pk__in=found).update(sync_status=status, **synced_at)
-        # The attempt that succeeded, and not a moment later: the table's check compares the two.
-        settled_at = {"last_successful_sync": F("last_sync_attempt")} if is_synced else {}
+        settled_at = {"last_successful_sync": SyncNow()} if is_synced else {}
         SyncMetadata.objects.of(batch.entity_type, found).update(sync_status=_LEDGER_STATUS[status], **settled_at)
     if failed:
         SyncMetadata.objects.of(batch.entity_type, [i for i in failed if i]).update(sync_status=SyncStatus.FAILED)

@@ -13,9 +13,10 @@ from math import ceil
 from statistics import median
 from typing import Any
 
-from django.db.models import Case, CharField, F, Q, QuerySet, TextField, Value, When
+from django.db.models import Case, CharField, Exists, F, OuterRef, Q, QuerySet, UUIDField, Value, When
 from django.db.models.functions import Cast
 
+from sync import registry
 from sync.choices import QueueStatus, SyncStatus
 from sync.clock import sync_now
 from sync.kernel.conflict_store import current_store
@@ -24,15 +25,19 @@ from sync.kernel.humanize import DASH
 from sync.models import SyncQueue
 
 DAY = timedelta(hours=24)
+MAX_HOURS = 24 * 366
+"""The longest window that may be asked for."""
 MAX_ERRORS = 10
 MAX_BARS = 24
 """Bars of the chart; a longer window has bars of several hours."""
 
 # What an own record waits for stands in the queue: a save writes no third row. Errors that differ in numbers and ids
-# alone are one. A batch's calls stand on each of its rows. Materialized, so that the wide rows are read once.
+# alone are one. A record in backoff waits in the queue again, but its last attempt failed. A batch's calls stand on
+# each of its rows. Materialized, so that the wide rows are read once.
 _FIGURES = """
     WITH jobs AS (
-        SELECT entity_type, entity_id::text AS entity_id, bool_or(status = 'in_progress') AS worked FROM sync_queue
+        SELECT entity_type, entity_id::text AS entity_id, bool_or(status = 'in_progress') AS worked,
+            min(created_at) AS since FROM sync_queue
         WHERE status IN ('pending', 'in_progress') AND entity_id IS NOT NULL GROUP BY 1, 2
     ), everything AS MATERIALIZED (
         SELECT ledger.system, ledger.entity_type, ledger.entity_id, ledger.sync_direction AS direction,
@@ -40,7 +45,8 @@ _FIGURES = """
                 WHEN jobs.worked THEN 'in_progress' ELSE 'pending' END AS status,
             ledger.last_sync_attempt AS tried, ledger.last_successful_sync AS succeeded, ledger.last_error AS error,
             ledger.sync_duration_ms AS ms, ledger.api_calls_count AS calls,
-            coalesce(ledger.sync_batch_id::text, ledger.id::text) AS batch, ledger.conflicts <> '{}' AS disputed,
+            coalesce(ledger.sync_batch_id::text, ledger.id::text) AS batch,
+            ledger.conflicts <> '{}' AND ledger.entity_type <> ALL (%(own)s) AS disputed, jobs.since AS waits,
             ledger.conflict_opened_at AS opened, ledger.conflict_resolved_at AS resolved
         FROM sync_metadata AS ledger LEFT JOIN jobs ON ledger.system = 'monday'
             AND jobs.entity_type = ledger.entity_type AND jobs.entity_id = ledger.entity_id
@@ -50,7 +56,8 @@ _FIGURES = """
             AND (%(status)s::text IS NULL OR status = %(status)s)
             AND (%(direction)s::text IS NULL OR direction = %(direction)s)
     ), tried AS MATERIALIZED (
-        SELECT *, %(bars)s - 1 - floor(extract(epoch FROM %(now)s - tried) / %(bar)s)::int AS bar FROM chosen
+        SELECT *, status = 'failed' OR (error <> '' AND waits IS NOT NULL) AS has_failed,
+            %(bars)s - 1 - floor(extract(epoch FROM %(now)s - tried) / %(bar)s)::int AS bar FROM chosen
         WHERE tried > %(since)s AND tried <= %(now)s
     )
     SELECT jsonb_build_object(
@@ -59,12 +66,12 @@ _FIGURES = """
                 GROUP BY 1, 2, 3, 4) AS one),
         'outcomes', (SELECT coalesce(jsonb_agg(to_jsonb(one) ORDER BY system, entity_type), '[]') FROM (
             SELECT system, entity_type, count(*) AS tried, count(*) FILTER (WHERE status = 'completed') AS completed,
-                count(*) FILTER (WHERE status = 'failed') AS failed FROM tried GROUP BY 1, 2) AS one),
+                count(*) FILTER (WHERE has_failed) AS failed FROM tried GROUP BY 1, 2) AS one),
         'durations', (SELECT to_jsonb(percentile_disc(ARRAY[0.5, 0.95, 0.99]) WITHIN GROUP (ORDER BY ms)) FROM tried),
         'batches', (SELECT jsonb_build_array(count(*), coalesce(sum(calls), 0)) FROM (
             SELECT max(calls) AS calls FROM tried GROUP BY batch) AS one),
         'bars', (SELECT coalesce(jsonb_object_agg(bar, numbers), '{}') FROM (
-            SELECT bar, jsonb_build_array(count(*) FILTER (WHERE status = 'failed'), count(*)) AS numbers
+            SELECT bar, jsonb_build_array(count(*) FILTER (WHERE has_failed), count(*)) AS numbers
             FROM tried GROUP BY 1) AS one),
         'errors', (SELECT coalesce(jsonb_agg(to_jsonb(one) ORDER BY number DESC, kind), '[]') FROM (
             SELECT regexp_replace(left(error, 300), '[0-9a-f]{8}-[0-9a-f-]{27}|[0-9]+', '#', 'g') AS kind,
@@ -72,17 +79,17 @@ _FIGURES = """
                 (array_agg(entity_type ORDER BY tried DESC))[1] AS entity_type,
                 (array_agg(entity_id ORDER BY tried DESC))[1] AS entity_id
             FROM tried WHERE error <> '' GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT %(errors)s) AS one),
-        'conflicts', (SELECT jsonb_build_object('open', count(*) FILTER (WHERE disputed AND opened IS NOT NULL),
+        'conflicts', (SELECT jsonb_build_object('open', count(*) FILTER (WHERE disputed),
                 'opened', count(*) FILTER (WHERE opened > %(since)s),
                 'resolved', count(*) FILTER (WHERE resolved > %(since)s),
-                'waited', coalesce(jsonb_agg(extract(epoch FROM resolved - opened)) FILTER (WHERE resolved > %(since)s),
-                    '[]')) FROM everything WHERE opened IS NOT NULL
-            AND (%(system)s::text IS NULL OR system = %(system)s)
+                'waited', coalesce(jsonb_agg(extract(epoch FROM resolved - opened))
+                    FILTER (WHERE resolved > %(since)s AND resolved > opened), '[]'))
+            FROM everything WHERE (%(system)s::text IS NULL OR system = %(system)s)
             AND (%(entity_type)s::text IS NULL OR entity_type = %(entity_type)s)),
         'unsynced', (SELECT to_jsonb(one) FROM (
             SELECT system, entity_type, entity_id, status, succeeded FROM chosen
             WHERE status IN ('pending', 'in_progress', 'failed') AND succeeded IS NOT NULL
-            ORDER BY succeeded LIMIT 1) AS one),
+            ORDER BY coalesce(waits, succeeded) LIMIT 1) AS one),
         'never', (SELECT count(*) FROM chosen WHERE succeeded IS NULL AND status <> 'skipped'))
 """
 
@@ -120,7 +127,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Unsynced:
-    """The thing that waits longest since it was in sync."""
+    """The thing that is out of sync the longest: since its oldest job came, or else since it was last in sync."""
 
     system: str
     entity_type: str
@@ -131,7 +138,8 @@ class Unsynced:
 
 @dataclass(frozen=True)
 class Conflicts:
-    """Open ones of now, those opened and resolved within the window, and how long half of these waited, in seconds.
+    """Open ones of now, those opened and resolved within the window, and how long half of these waited, in seconds,
+    apart from those that a strategy decided at once.
 
     They are of the selection's system and type: a conflict has neither direction nor status.
     """
@@ -148,7 +156,8 @@ class LedgerStatistics:
 
     `groups` counts all rows by system, type, status and direction; `outcomes` those tried within the window by system
     and type, as (tried, completed, failed). Durations are of the pass or batch that carried a thing, in milliseconds,
-    the median, 95 and 99 of 100. Ratios are None where nothing was tried.
+    the median, 95 and 99 of 100. Ratios are None where nothing was tried; those of calls also where the selection may
+    have a part of a batch only, whose calls are those of the whole (`is_of_whole_batches`).
     """
 
     now: datetime
@@ -163,6 +172,7 @@ class LedgerStatistics:
     conflicts: Conflicts = Conflicts()
     oldest_unsynced: Unsynced | None = None
     never_synced: int = 0
+    is_of_whole_batches: bool = True
 
     @property
     def total(self) -> int:
@@ -195,12 +205,12 @@ class LedgerStatistics:
     @property
     def calls_per_thing(self) -> float | None:
         """Calls of the other system's API for each thing tried."""
-        return self.api_calls / self.tried if self.tried else None
+        return self.api_calls / self.tried if self.tried and self.is_of_whole_batches else None
 
     @property
     def calls_per_batch(self) -> float | None:
         """Calls for each pass or batch."""
-        return self.api_calls / self.batches if self.batches else None
+        return self.api_calls / self.batches if self.batches and self.is_of_whole_batches else None
 
     def to_json(self) -> dict[str, Any]:
         """As command and API say it: times are datetimes, names are stable."""
@@ -253,6 +263,7 @@ def statistics(selection: Selection = Selection(), now: datetime | None = None) 
         "bars": number,
         "bar": step.total_seconds(),
         "errors": MAX_ERRORS,
+        "own": [spec.entity_type for spec in registry.entities()],
     }
     [(content,)] = fetch_rows(_FIGURES, params)
     found = json.loads(content)
@@ -289,6 +300,7 @@ def statistics(selection: Selection = Selection(), now: datetime | None = None) 
         conflicts=_conflicts(selection, since, found["conflicts"]),
         oldest_unsynced=_unsynced(found["unsynced"]),
         never_synced=found["never"],
+        is_of_whole_batches=selection.status is None and selection.direction is None,
     )
 
 
@@ -316,10 +328,15 @@ def with_served_status(rows: QuerySet[Any]) -> QuerySet[Any]:
     """Add `served_status` to sync states: as stored, but for what the queue says of this application's own records."""
 
     def in_queue(status: QueueStatus) -> Q:
-        jobs = SyncQueue.objects.filter(status=status, entity_id__isnull=False)
-        return Q(system="monday", entity_id__in=jobs.values_list(Cast("entity_id", TextField())))
+        # By the queue's own columns, which its index has.
+        jobs = SyncQueue.objects.filter(status=status, entity_id=OuterRef("own_id"))
+        jobs = jobs.filter(entity_type=OuterRef("entity_type"))
+        return Q(Exists(jobs), system="monday", entity_type__in=own)
 
-    found: QuerySet[Any] = rows.annotate(
+    own = [spec.entity_type for spec in registry.entities()]
+    # Only an own record's id is a UUID for sure.
+    is_own = When(system="monday", entity_type__in=own, then=Cast("entity_id", UUIDField()))
+    found: QuerySet[Any] = rows.alias(own_id=Case(is_own, output_field=UUIDField())).annotate(
         served_status=Case(
             When(sync_status=SyncStatus.SKIPPED, then=F("sync_status")),
             When(in_queue(QueueStatus.IN_PROGRESS), then=Value(SyncStatus.IN_PROGRESS.value)),

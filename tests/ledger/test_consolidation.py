@@ -1,6 +1,7 @@
 """An older database has two tables of sync states: they become one, and two again."""
 
 import io
+import json
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ OLD_TABLE = """
         last_sync_attempt timestamptz, last_successful_sync timestamptz, error_count integer, last_error text,
         conflicts jsonb)
 """
-TABLES = ("sync_states", "sync_states_consolidated", "sync_states_consolidation")
+TABLES = ("sync_states", "sync_states_consolidated", "sync_states_consolidation", "sync_states_not_undone")
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +158,57 @@ def test_what_was_written_since_is_not_undone() -> None:
     said = consolidate("--undo")
     assert ("1 rows put back" in said, "1 rows were written since" in said) == (True, True)
     assert [row["entity_id"] for row in everything()] == ["1"]
+    assert tables() == {"sync_states", "sync_states_not_undone"}
+    assert run("SELECT before, after::jsonb ->> 'entity_id' FROM sync_states_not_undone") == [(None, "1")]
+
+
+def test_taking_the_newer_leaves_what_the_old_table_says_nothing_about() -> None:
+    state = service.begin(service.create_sync_state("sprint", "7", "1"))
+    service.complete(state, content_hash="abc", duration_ms=70, api_calls=2)
+    same = service.complete(service.begin(service.create_sync_state("sprint", "8", "1")), content_hash="abc")
+    old("7", status="failed", minutes=-5)
+    old("8", minutes=-5)
+    run("UPDATE sync_states SET last_successful_sync = NULL")
+    run("UPDATE sync_states SET last_sync_attempt = %s WHERE entity_id = '8'", same.last_sync_attempt)
+    before = SyncState.objects.values().get(entity_id="8")
+    consolidate("--differing", "newer")
+    taken = service.get("sprint", "7")
+    assert (taken.sync_status, taken.jira_id, taken.content_hash) == ("failed", "1", "abc")
+    assert (taken.sync_duration_ms, taken.api_calls_count) == (70, 2)
+    assert taken.last_successful_sync == state.last_successful_sync
+    assert SyncState.objects.values().get(entity_id="8") == before
+    assert run("SELECT count(*) FROM sync_states_consolidation") == [(1,)]
+
+
+def test_what_is_empty_within_a_conflict_comes_over_and_what_is_open_has_a_time() -> None:
+    stored = {"fields": ["name"], "values": {"name": {"local": None, "remote": "there"}}}
+    service.create_sync_state("sprint", "8", "1")
+    for key in ("7", "8"):
+        old(key, jira="1")
+    run("UPDATE sync_states SET conflicts = %s", json.dumps(stored))
+    consolidate("--differing", "newer")
+    for key in ("7", "8"):
+        state = service.get("sprint", key)
+        assert state.conflicts == stored
+        assert state.conflict_opened_at == state.last_sync_attempt is not None
+        assert service.resolve_conflict(state, {"name": "local"}) == {"name": None}
+
+
+@pytest.mark.parametrize("arguments", [(), ("--dry-run",), ("--differing", "newer")])
+def test_values_that_no_state_can_have_are_told_before(arguments: tuple[str, ...]) -> None:
+    old("7", status="done")
+    with pytest.raises(CommandError, match="sync_status 'done'"):
+        consolidate(*arguments)
+    assert (everything(), tables()) == ([], {"sync_states"})
+
+
+def test_a_second_time_needs_the_first_to_be_over() -> None:
+    old("7")
+    consolidate()
+    run(OLD_TABLE)
+    for arguments in ((), ("--dry-run",)):
+        with pytest.raises(CommandError, match="earlier"):
+            consolidate(*arguments)
 
 
 def test_without_an_old_table_there_is_nothing_to_do() -> None:

@@ -5,7 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.conf import settings
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from npd.models import Contact
@@ -21,7 +22,7 @@ from sync.ledger import (
     SyncBatch,
     SyncStateService,
 )
-from sync.merge import FieldSides
+from sync.merge import FieldSides, Unknown
 from sync.models import SyncMetadata, SyncState
 
 pytestmark = pytest.mark.django_db
@@ -177,6 +178,25 @@ def test_a_hash_says_whether_a_thing_changed_and_times_where_there_is_none() -> 
     assert service.needs_sync(service.fail(service.begin(state), "no"), content_hash="abc")
 
 
+def test_work_that_nobody_goes_on_with_has_to_be_done_by_another() -> None:
+    state = begun()
+    for attempt, needed in ((sync_now() - timedelta(minutes=20), True), (sync_now(), False), (None, True)):
+        SyncState.objects.update(last_sync_attempt=attempt)
+        state.refresh_from_db()
+        assert service.needs_sync(state, content_hash="abc") is needed
+        assert service.needing_sync("sprint", {"7": "abc"}) == ({"7"} if needed else set())
+    SyncState.objects.update(last_sync_attempt=sync_now() - timedelta(minutes=1))
+    state.refresh_from_db()
+    assert service.needs_sync(state, abandoned_after=timedelta(seconds=1))
+    assert service.needing_sync("sprint", {"7": "abc"}, abandoned_after=timedelta(seconds=1)) == {"7"}
+
+
+def test_one_thing_and_many_are_asked_alike_where_no_hash_was_stored() -> None:
+    state = service.complete(begun())
+    assert service.needs_sync(state, content_hash="abc")
+    assert service.needing_sync("sprint", {"7": "abc"}) == {"7"}
+
+
 def test_many_are_asked_by_one_statement() -> None:
     service.create_sync_states("issue", {str(number): None for number in range(6)})
     batch = service.begin_batch("issue", ["0", "1", "2", "3"])
@@ -251,7 +271,114 @@ def test_another_system_than_the_rows_can_not_win() -> None:
         service.record_conflict(sprint("other"), {"name": DISPUTED})
 
 
+def test_who_holds_a_state_whose_conflict_is_resolved_has_lost_it() -> None:
+    state = begun()
+    service.record_conflict(state, {"name": DISPUTED})
+    assert service.resolve_conflict(service.get("sprint", "7"), {"name": "remote"}) == {"name": "there"}
+    with pytest.raises(StateLost):
+        service.complete(state)
+    stored = service.get("sprint", "7")
+    assert (stored.sync_status, stored.sync_batch_id, stored.last_successful_sync) == ("pending", None, None)
+
+
+def test_a_batch_passes_over_what_was_resolved_meanwhile() -> None:
+    service.create_sync_states("issue", {"1": None, "2": None})
+    batch = service.begin_batch("issue")
+    first = batch.states[0]
+    service.record_conflict(first, {"name": DISPUTED})
+    service.resolve_conflict(service.get("issue", "1"), {"name": "remote"})
+    assert service.finish_batch(batch, completed={"1": None, "2": None}).completed == 1
+    assert [service.get("issue", key).sync_status for key in ("1", "2")] == ["pending", "completed"]
+
+
+@pytest.mark.parametrize("opened_in", [None, timedelta(minutes=3)])
+def test_a_conflict_without_its_time_or_with_one_to_come_can_be_resolved(opened_in: timedelta | None) -> None:
+    opened = opened_in and sync_now() + opened_in
+    for resolve in (
+        lambda state: service.resolve_conflict(state, {"name": "local"}),
+        lambda state: service.record_conflict(service.begin(state), {}),
+    ):
+        state = begun()
+        service.record_conflict(state, {"name": DISPUTED})
+        service.complete(state)
+        SyncState.objects.update(conflict_opened_at=opened)
+        resolve(state)
+        state.refresh_from_db()
+        assert state.conflict_opened_at == state.conflict_resolved_at is not None
+        SyncState.objects.all().delete()
+
+
+def test_a_conflict_without_its_time_that_stays_open_gets_one() -> None:
+    state = begun()
+    service.record_conflict(state, {"name": DISPUTED})
+    SyncState.objects.update(conflict_opened_at=None)
+    service.record_conflict(state, {"name": DISPUTED})
+    assert state.conflict_opened_at is not None
+
+
+def test_a_side_that_is_not_known_is_stored_as_none_with_the_reason() -> None:
+    state = begun()
+    service.record_conflict(state, {"name": FieldSides("here", Unknown("The token may not read it."))})
+    assert state.conflicts["values"]["name"] == {
+        "local": "here",
+        "remote": None,
+        "unknown": {"remote": "The token may not read it."},
+    }
+
+
+# What a foreign system says, and what is too long.
+
+
+@pytest.mark.parametrize("said", ["a\x00b", "a\ud83db"])
+def test_what_the_database_can_not_store_of_a_reason_is_marked(said: str) -> None:
+    state = sprint()
+    assert service.fail(service.begin(state), said).last_error == "a\ufffdb"
+    assert service.skip(service.begin(state), said).note == "a\ufffdb"
+    service.create_sync_states("issue", {"1": None, "2": None})
+    service.finish_batch(service.begin_batch("issue"), failed={"1": said}, skipped={"2": said})
+    assert service.get("issue", "1").last_error == service.get("issue", "2").note == "a\ufffdb"
+
+
+def test_an_error_keeps_no_secret() -> None:
+    said = f"401 for {settings.SECRET_KEY}"
+    assert service.fail(begun(), said).last_error == "401 for [secret]"
+    service.create_sync_states("issue", {"1": None})
+    service.finish_batch(service.begin_batch("issue"), failed={"1": said})
+    assert service.get("issue", "1").last_error == "401 for [secret]"
+
+
+def test_what_is_too_long_is_refused_and_the_state_stays_its_holders() -> None:
+    state = begun()
+    service.create_sync_states("issue", {"1": None})
+    batch = service.begin_batch("issue")
+    with pytest.raises(ValueError, match="64"):
+        service.complete(state, content_hash="a" * 65)
+    with pytest.raises(ValueError, match="64"):
+        service.finish_batch(batch, completed={"1": "a" * 65})
+    with pytest.raises(ValueError, match="too long"), transaction.atomic():
+        service.create_sync_state("sprint", "8", "J" * 51)
+    with pytest.raises(ValueError, match="too long"), transaction.atomic():
+        service.complete(state, remote_id="J" * 51)
+    assert service.complete(state, content_hash="a" * 64).sync_status == "completed"
+    assert service.finish_batch(batch, completed={"1": "a" * 64}, api_calls=2**40).completed == 1
+    assert service.get("issue", "1").api_calls_count == 2**31 - 1
+
+
+def test_a_time_that_no_integer_holds_is_the_longest_one() -> None:
+    for entity_id, duration in (("7", None), ("8", 2**40)):
+        state = begun(entity_id)
+        SyncState.objects.update(last_sync_attempt=sync_now() - timedelta(days=400))
+        assert service.complete(state, duration_ms=duration).sync_duration_ms == 2**31 - 1
+
+
 # By the thousand.
+
+
+def test_a_batch_of_all_leaves_what_is_not_to_be_synced() -> None:
+    service.create_sync_states("issue", {"1": None, "2": None})
+    service.finish_batch(service.begin_batch("issue"), completed={"1": None}, skipped={"2": "Closed."})
+    assert service.begin_batch("issue").number == 1
+    assert service.begin_batch("issue", ["2"]).number == 1
 
 
 def test_thousands_are_made_begun_and_ended_in_a_handful_of_statements() -> None:

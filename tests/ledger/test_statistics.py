@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import cache
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -25,7 +25,7 @@ from sync.clock import sync_now
 from sync.ledger import SyncStateService
 from sync.merge import FieldSides
 from sync.models import SyncMetadata, SyncQueue, SyncState
-from sync.records.ledger_statistics import Selection, statistics
+from sync.records.ledger_statistics import Selection, statistics, with_served_status
 from tests.admin.test_records import words_of
 from tests.api.conftest import user_who_may, with_token
 from tests.metrics.conftest import scrape
@@ -114,7 +114,8 @@ def test_conflicts_of_both_stores_are_counted_with_their_waits(ledger: None) -> 
         )  # fmt: skip
     found = statistics(now=now).conflicts
     assert (found.open, found.opened, found.resolved) == (2, 4, 2)
-    assert found.median_wait_seconds == pytest.approx((timedelta(hours=3, minutes=-1).total_seconds()) / 2, abs=1)
+    # What a strategy decided at once has waited for nobody.
+    assert found.median_wait_seconds == pytest.approx(timedelta(hours=3, minutes=-1).total_seconds(), abs=1)
     assert statistics(Selection(system="jira")).conflicts.open == 1
 
 
@@ -123,6 +124,49 @@ def test_what_waits_longest_is_named_and_what_never_was_in_sync_is_counted(ledge
     assert found.oldest_unsynced is not None
     assert (found.oldest_unsynced.entity_type, found.oldest_unsynced.status) == ("contact", "failed")
     assert found.never_synced == 2 + 2 + 1
+
+
+def test_an_open_conflict_counts_by_what_it_is_about_and_not_by_its_time(ledger: None) -> None:
+    SyncState.objects.update(conflict_opened_at=None, conflict_resolved_at=None)
+    contact = SyncState.objects.filter(entity_type="contact").first()
+    assert contact is not None
+    SyncState.objects.filter(pk=contact.pk).update(conflicts={"fields": ["name"]})  # the other store's to count
+    assert statistics().conflicts.open == 1
+
+
+def test_an_attempt_that_failed_counts_though_its_record_waits_in_the_queue_again(ledger: None) -> None:
+    failed = SyncState.objects.get(entity_type="contact", sync_status="failed")
+    SyncQueue.objects.create(entity_type="contact", entity_id=failed.entity_id)
+    found = statistics(Selection(system="monday"))
+    assert (found.by_status["pending"], found.by_status["failed"]) == (2, 0)
+    assert found.outcomes == {("monday", "contact"): (4, 1, 1)}
+    assert sum(bar.failed for bar in found.bars) == 1
+
+
+def test_an_own_record_is_out_of_sync_since_its_oldest_job_came(ledger: None) -> None:
+    saved = SyncState.objects.filter(entity_type="contact", sync_status="completed").order_by("id")[0]
+    SyncState.objects.filter(pk=saved.pk).update(last_successful_sync=sync_now() - timedelta(days=90))
+    SyncState.objects.filter(sync_status="failed").update(last_successful_sync=sync_now() - timedelta(hours=30))
+    oldest = statistics().oldest_unsynced
+    assert oldest is not None
+    assert oldest.entity_id != saved.entity_id
+    SyncQueue.objects.update(created_at=sync_now() - timedelta(days=2))
+    oldest = statistics().oldest_unsynced
+    assert oldest is not None
+    assert oldest.entity_id == saved.entity_id
+
+
+def test_calls_of_a_part_of_a_batch_are_no_ratio(ledger: None) -> None:
+    for part in (Selection(status="failed"), Selection(direction="bidirectional")):
+        found = statistics(part)
+        assert (found.calls_per_thing, found.calls_per_batch) == (None, None)
+    assert "API calls" not in report("--status", "failed")
+
+
+@pytest.mark.parametrize("hours", ["0", "-1", "8785"])
+def test_the_command_has_the_apis_bounds(hours: str) -> None:
+    with pytest.raises(CommandError, match="--hours"):
+        report("--hours", hours)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +252,13 @@ def test_only_who_may_see_sync_states_sees_their_report(ledger: None, client: Cl
     client.force_login(clerk)
     assert client.get(REPORT).status_code == 403
     assert with_token(clerk).get(STATES).status_code == 403
+    figures = with_token(clerk).get(STATS).json()["ledger"]
+    assert (figures["total"], figures["errors"], figures["oldest_unsynced"]) == (16, [], None)
+    reader = user_who_may("view_syncmetadata", "view_syncqueue", name="reader")
+    assert with_token(reader).get(STATES).status_code == 200
+    figures = with_token(reader).get(STATS).json()["ledger"]
+    assert len(figures["errors"]) == 2
+    assert figures["oldest_unsynced"]
 
 
 # The states themselves by the API.
@@ -267,6 +318,14 @@ def test_figures_and_a_page_of_states_cost_the_same_queries_for_more_rows(ledger
     service.create_sync_states("issue", {str(number): None for number in range(100, 400)})
     assert queries() == before
     assert before[0] <= 3
+
+
+def test_what_the_queue_says_is_looked_up_by_the_queues_own_columns(ledger: None) -> None:
+    # Casting each job's id makes the whole queue a list that each row goes through.
+    found = with_served_status(SyncState.objects.all())
+    assert '"entity_id")::text' not in str(found.query)
+    SyncQueue.objects.update(status="in_progress")
+    assert [row.entity_type for row in found if row.served_status == "in_progress"] == ["contact"]
 
 
 def test_the_list_in_the_admin_shows_other_systems_rows(ledger: None, client: Client) -> None:

@@ -70,6 +70,12 @@ def test_auto_unites_lists_and_the_others_take_a_whole_one() -> None:
     assert (found["local_wins"], found["jira_wins"], found["manual"]) == (["a", "b"], ["b", "c"], OPEN)
 
 
+def test_auto_takes_lists_of_anything_else_by_time() -> None:
+    sides = FieldSides([{"id": 1}], [{"id": 2}], ([], []))
+    assert value_of("auto", sides) == OPEN
+    assert value_of("auto", sides, LATER_THERE) == [{"id": 2}]
+
+
 @pytest.mark.parametrize("strategy", ResolutionStrategy.values)
 def test_a_side_that_is_not_known_is_never_overwritten_by_a_strategy(strategy: str) -> None:
     assert value_of(strategy, FieldSides("here", Unknown("hidden"), ("old", "old"))) == OPEN

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from sync.choices import LedgerDirection, SyncStatus
 from sync.kernel import humanize
-from sync.records.ledger_statistics import LedgerStatistics, Selection, percent, statistics, success_rate
+from sync.records.ledger_statistics import MAX_HOURS, LedgerStatistics, Selection, percent, statistics, success_rate
 
 COLUMNS = ("figure", "system", "entity_type", "status", "direction", "value")
 
@@ -37,8 +37,10 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Compute and print."""
+        if not 1 <= options["hours"] <= MAX_HOURS:
+            raise CommandError(f"--hours is a number from 1 to {MAX_HOURS:,}.")
         chosen = {name: options[name] for name in ("system", "entity_type", "status", "direction")}
-        found = statistics(Selection(window=timedelta(hours=max(1, options["hours"])), **chosen))
+        found = statistics(Selection(window=timedelta(hours=options["hours"]), **chosen))
         if options["json"]:
             self.stdout.write(json.dumps(found.to_json(), indent=2, ensure_ascii=False, default=_timestamp))
         elif options["csv"]:
@@ -86,7 +88,7 @@ def _lines(found: LedgerStatistics) -> Iterator[str]:
     yield f"Within {window}: {found.tried:,} tried, {found.per_hour:.1f} an hour, success rate {rate}."
     if found.duration_ms:
         yield "Duration: half within {} ms, 95 of 100 within {} ms, 99 within {} ms.".format(*found.duration_ms)
-    if found.batches:
+    if found.calls_per_thing is not None and found.calls_per_batch is not None:
         yield (
             f"API calls: {found.api_calls:,} in {found.batches:,} batches, {found.calls_per_thing:.3f} for each thing, "
             f"{found.calls_per_batch:.1f} for each batch."

@@ -32,6 +32,8 @@ CREATE TRIGGER pgtrigger_wake_contact_organization_gone_ac61a AFTER DELETE ON pu
 
 CREATE TRIGGER pgtrigger_wake_contact_organization_new_cacd3 AFTER INSERT ON public.organizations REFERENCING NEW TABLE AS new_values FOR EACH STATEMENT EXECUTE FUNCTION pgtrigger_wake_contact_organization_new_cacd3();
 
+CREATE TRIGGER pgtrigger_success_was_attempt_5fa96 BEFORE INSERT OR UPDATE ON public.sync_metadata FOR EACH ROW WHEN (((new.last_successful_sync IS NOT NULL) AND ((new.last_sync_attempt IS NULL) OR (new.last_sync_attempt < new.last_successful_sync)))) EXECUTE FUNCTION pgtrigger_success_was_attempt_5fa96();
+
 CREATE OR REPLACE FUNCTION public.pgtrigger_insert_insert_0faa5()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -64,6 +66,24 @@ AS $function$
                         END IF;
                     END IF;
                     WITH _pgh_attached_context AS ( SELECT _pgh_attach_context() AS value ) INSERT INTO "npd_organizationevent" ("address_city", "address_country", "address_state", "address_street", "address_zip", "aliases", "billing_contact_id", "id", "inventory_url", "name", "notes", "pgh_context_id", "pgh_created_at", "pgh_label", "pgh_obj_id", "sync_direction", "sync_enabled") SELECT new_values."address_city", new_values."address_country", new_values."address_state", new_values."address_street", new_values."address_zip", new_values."aliases", new_values."billing_contact_id", new_values."id", new_values."inventory_url", new_values."name", new_values."notes", _pgh_attached_context.value, NOW(), 'insert', new_values."id", new_values."sync_direction", new_values."sync_enabled" FROM ( SELECT new_values.* FROM new_values  ) AS new_values, _pgh_attached_context; RETURN NULL;
+                END;
+            $function$
+;
+
+CREATE OR REPLACE FUNCTION public.pgtrigger_success_was_attempt_5fa96()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+
+                BEGIN
+                    IF ("public"._pgtrigger_should_ignore(TG_NAME) IS TRUE) THEN
+                        IF (TG_OP = 'DELETE') THEN
+                            RETURN OLD;
+                        ELSE
+                            RETURN NEW;
+                        END IF;
+                    END IF;
+                    NEW.last_sync_attempt := NEW.last_successful_sync; RETURN NEW;
                 END;
             $function$
 ;
