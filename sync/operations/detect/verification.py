@@ -54,7 +54,8 @@ class VerificationResult:
             return "Not verified yet."
         span = humanize.time_span((now - (self.diverged_at or self.at)).total_seconds())
         if not self.drifted:
-            return f"Verified {span} ago: {self.sampled:,} of {self.sampled:,} checked records were the same on both sides."
+            checked = f"{self.sampled:,} of {self.sampled:,} checked records"
+            return f"Verified {span} ago: {checked} were the same on both sides."
         return (
             f"Differences, found {span} ago: {self.drifted:,} of {self.sampled:,} checked records said “synced” and "
             "differed. They are synced again, or you are asked."
