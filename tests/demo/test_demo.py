@@ -185,7 +185,7 @@ def test_a_run_that_was_interrupted_while_linking_is_taken_up(played: Played) ->
     Context.objects.filter(metadata__demo="disabled").update(metadata={})
     said = played.command()
     assert "linked 2,400 of 2,400." in said
-    assert "Waiting to be tried: a conflict, a held e-mail, a record without sync, a change that failed" in said
+    assert "Waiting to be tried: a conflict, a rejected e-mail, a record without sync, a change that failed" in said
 
 
 def test_an_npd_with_records_of_its_own_is_left_as_it_is(played: Played) -> None:
