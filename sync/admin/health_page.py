@@ -464,4 +464,4 @@ def queue_text(boards: Sequence[BoardStatus]) -> str:
     since = min((board.due_since for board in boards if board.due_since), default=None)
     age = f", the oldest due for {humanize.time_span((boards[0].now - since).total_seconds())}" if since else ""
     jobs = humanize.count_with_noun
-    return f"{jobs(waiting, 'row')} waiting{age}; {jobs(working, 'row')} being worked on."
+    return f"{jobs(waiting, 'job')} pending{age}; {jobs(working, 'job')} in progress."

@@ -91,7 +91,7 @@ def next_pass_text(row: SyncQueue) -> str:
     if row.status == QueueStatus.FAILED:
         return "when a person retries it"
     if row.status != QueueStatus.PENDING:
-        return "being worked on" if row.status == QueueStatus.IN_PROGRESS else ""
+        return "in progress" if row.status == QueueStatus.IN_PROGRESS else ""
     now = page_now(row)
     if row.next_retry > now:
         return humanize.relative_time(row.next_retry, now)
@@ -233,7 +233,7 @@ def left_sentences(operation: QueueOperation, in_flight: int, left: int, one: st
     lines = []
     if in_flight:
         number = humanize.count_with_noun(in_flight, "job is", "jobs are")
-        lines.append(f"{number} being worked on right now and {plural(in_flight, one, many)} left alone.")
+        lines.append(f"{number} in progress right now and {plural(in_flight, one, many)} left alone.")
     if left:
         state = plural(left, *operation.left)
         lines.append(f"{humanize.count_with_noun(left, 'job')} {state} and {plural(left, one, many)} left alone.")

@@ -87,7 +87,7 @@ def test_ticked_rows_are_retried_and_those_in_flight_or_done_are_left(
     done = SyncQueue.objects.create(entity_type="contact", entity_id=uuid.uuid4(), status="completed")
     said = tick(browser_of_person, "retry", [*three_dead, in_flight, done])
     assert "3 jobs will be tried again now." in said
-    assert "1 job is being worked on right now and was left alone." in said
+    assert "1 job is in progress right now and was left alone." in said
     assert "1 job is done already and was left alone." in said
     in_flight.refresh_from_db()
     assert in_flight.status == "in_progress"
@@ -123,11 +123,11 @@ def test_all_that_match_are_retried_after_their_number_was_confirmed(
     assert f'href="{all_url("retry", query).replace("&", "&amp;")}"' in listed(browser_of_person, query)
     page = browser_of_person.get(all_url("retry", query)).content.decode()
     assert "Retry 3 jobs? All that match: status: Failed or In progress; type: Contacts." in words_of(page)
-    assert "1 job is being worked on right now and is left alone." in words_of(page)
+    assert "1 job is in progress right now and is left alone." in words_of(page)
     assert statuses()["failed"] == 3
     answer = browser_of_person.post(all_url("retry", query), {"expect": confirmed(page)}, follow=True)
     assert answer.redirect_chain == [(f"{QUEUE}?{query}", 302)]
-    assert "3 jobs will be tried again now. 1 job is being worked on right now and was left alone." in words_of(
+    assert "3 jobs will be tried again now. 1 job is in progress right now and was left alone." in words_of(
         answer.content.decode()
     )
     assert not SyncQueue.objects.filter(status="failed").exists()
