@@ -175,7 +175,7 @@ def _fits() -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise ValueError(f"The ledger can't hold that: {error}") from error
+        raise ValueError(f"The sync state can't be stored: {error}") from error
 
 
 class SyncStateService:

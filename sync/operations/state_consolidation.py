@@ -81,14 +81,14 @@ _GIVEN = """
     ORDER BY entity_type, entity_id, system, last_sync_attempt DESC NULLS LAST
 """
 _DIFFERING = """
-    SELECT key, value, to_jsonb(ledger) -> key AS here FROM jsonb_each(to_jsonb(given))
-    WHERE key = ANY (%(columns)s) AND given.said ? key AND value IS DISTINCT FROM to_jsonb(ledger) -> key
+    SELECT key, value, to_jsonb(stored) -> key AS here FROM jsonb_each(to_jsonb(given))
+    WHERE key = ANY (%(columns)s) AND given.said ? key AND value IS DISTINCT FROM to_jsonb(stored) -> key
 """
 _COMPARED = f"""
     SELECT given.entity_type || ' ' || given.entity_id || ' (' || given.system || ')',
-        coalesce(given.last_sync_attempt > ledger.last_sync_attempt, ledger.last_sync_attempt IS NULL),
+        coalesce(given.last_sync_attempt > stored.last_sync_attempt, stored.last_sync_attempt IS NULL),
         (SELECT jsonb_object_agg(key, jsonb_build_array(value, here)) FROM ({_DIFFERING}) AS one)
-    FROM given JOIN sync_metadata AS ledger USING (entity_type, entity_id, system) ORDER BY 1
+    FROM given JOIN sync_metadata AS stored USING (entity_type, entity_id, system) ORDER BY 1
 """
 _ADD = """
     WITH added AS (
@@ -97,29 +97,29 @@ _ADD = """
     INSERT INTO {log} (ledger_id, before, after) SELECT id, NULL, to_jsonb(added) FROM added
 """
 _TAKE_NEWER = f"""
-    WITH before AS (SELECT ledger.* FROM sync_metadata AS ledger JOIN given USING (entity_type, entity_id, system)
-        WHERE coalesce(given.last_sync_attempt > ledger.last_sync_attempt, ledger.last_sync_attempt IS NULL)
+    WITH before AS (SELECT stored.* FROM sync_metadata AS stored JOIN given USING (entity_type, entity_id, system)
+        WHERE coalesce(given.last_sync_attempt > stored.last_sync_attempt, stored.last_sync_attempt IS NULL)
             AND EXISTS ({_DIFFERING.replace("{", "{{").replace("}", "}}")})
     ), changed AS (
-        UPDATE sync_metadata AS ledger SET {{assignments}} FROM given, before
-        WHERE ledger.id = before.id AND given.entity_type = ledger.entity_type
-            AND given.entity_id = ledger.entity_id AND given.system = ledger.system
-        RETURNING ledger.*)
+        UPDATE sync_metadata AS stored SET {{assignments}} FROM given, before
+        WHERE stored.id = before.id AND given.entity_type = stored.entity_type
+            AND given.entity_id = stored.entity_id AND given.system = stored.system
+        RETURNING stored.*)
     INSERT INTO {{log}} (ledger_id, before, after)
     SELECT before.id, to_jsonb(before), to_jsonb(changed) FROM changed JOIN before USING (id)
 """
 _UNCHANGED = (
-    "log.ledger_id = ledger.id AND ledger IS NOT DISTINCT FROM jsonb_populate_record(NULL::sync_metadata, after)"
+    "log.ledger_id = stored.id AND stored IS NOT DISTINCT FROM jsonb_populate_record(NULL::sync_metadata, after)"
 )
 _UNDO = (
-    f"""UPDATE sync_metadata AS ledger SET {{restored}}
+    f"""UPDATE sync_metadata AS stored SET {{restored}}
         FROM {{log}} AS log, jsonb_populate_record(NULL::sync_metadata, log.before) AS before
         WHERE log.before IS NOT NULL AND {_UNCHANGED}""",
-    f"DELETE FROM sync_metadata AS ledger USING {{log}} AS log WHERE log.before IS NULL AND {_UNCHANGED}",
+    f"DELETE FROM sync_metadata AS stored USING {{log}} AS log WHERE log.before IS NULL AND {_UNCHANGED}",
 )  # fmt: skip
 _KEEP_LEFT = f"""
     INSERT INTO {{left}} SELECT * FROM {{log}} AS log
-    WHERE NOT EXISTS (SELECT FROM sync_metadata AS ledger WHERE {_UNCHANGED})
+    WHERE NOT EXISTS (SELECT FROM sync_metadata AS stored WHERE {_UNCHANGED})
 """
 # ruff: noqa: S608 - statements made of the names above
 
@@ -189,8 +189,8 @@ def _check_choices() -> None:
 
 def _newer(known: Sequence[str]) -> sql.Composed:
     """Assign what an old row says; what it says nothing about stays, and a conflict that is open has a time."""
-    pair = sql.SQL("{0} = CASE WHEN given.said ? {1} THEN given.{0} ELSE ledger.{0} END")
-    opened = sql.SQL("conflict_opened_at = coalesce(ledger.conflict_opened_at, given.conflict_opened_at)")
+    pair = sql.SQL("{0} = CASE WHEN given.said ? {1} THEN given.{0} ELSE stored.{0} END")
+    opened = sql.SQL("conflict_opened_at = coalesce(stored.conflict_opened_at, given.conflict_opened_at)")
     pairs = [pair.format(sql.Identifier(name), sql.Literal(name)) for name in known]
     return sql.SQL(", ").join([*pairs, *([] if "conflict_opened_at" in known else [opened])])
 

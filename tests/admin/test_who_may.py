@@ -137,7 +137,7 @@ def direction_set(world: World, direction: str) -> Callable[[Client], Any]:
 
 
 def tried_again(world: World) -> Callable[[Client], Any]:
-    form = field(world, "email")
+    form = field(world, "email") | {"code": ""}
     return lambda client: client.post("/admin/sync/boardlink/held/again/", form)
 
 
