@@ -41,7 +41,7 @@ class Command(BaseCommand):
                 done, left = undo()
                 self.stdout.write(f"{done:,} rows put back, {OLD} is there again.")
                 if left:
-                    self.stdout.write(f"{left:,} rows were written since and are left; {LEFT} says what was there before.")
+                    self.stdout.write(f"{left:,} rows were written since and are left; {LEFT} has their older values.")
                 return
             found = consolidate(take_newer=differing and differing == "newer", dry_run=dry_run)
         except ConsolidationError as error:
