@@ -160,7 +160,7 @@ def reconcile(place: Ground, records: int) -> list[Row]:
     """`sync_reconcile`: every page of the listing, and no pass."""
     found = watch(place, ["manage.py", "sync_reconcile", "--progress"])
     least = math.ceil(records / LISTED)
-    told = re.findall(r"looked at, ([\d,]+) to go", found.output)
+    told = re.findall(r"([\d,]+) to go", found.output)
     same, speed = f"{records:,} of them the same on both sides" in found.output, records / found.seconds
     return [
         *_memory("sync_reconcile", records, found),
